@@ -1,0 +1,13 @@
+# Flags that every target shares. Instruction sets are never set here: see rooms.cmake.
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fno-plt)
+if(POLYMATH_SANITIZE)
+  add_compile_options(-fsanitize=${POLYMATH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${POLYMATH_SANITIZE})
+else()
+  # One file that also runs on a newer glibc: everything but libc is inside it.
+  add_link_options(-static-libstdc++ -static-libgcc)
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT POLYMATH_SANITIZE)
+  add_compile_options(-ffunction-sections -fdata-sections)
+  add_link_options(-Wl,--gc-sections)
+endif()

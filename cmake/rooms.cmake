@@ -1,0 +1,38 @@
+# polymath_room(<room> ROOMS <rooms below it> LIBS <third-party libraries>)
+#
+# A room is a folder of src/: one library of every *.cpp in it that is no test, and one
+# test binary of every *_test.cpp. A file's ending says its instruction set:
+#   *_avx2.cpp    AVX2, FMA, F16C           *_avx512.cpp  AVX-512 with BF16 and VNNI
+# Such files are reached through a table that asks the CPU first (backend/cpu).
+function(polymath_room room)
+  cmake_parse_arguments(ROOM "" "" "ROOMS;LIBS" ${ARGN})
+  set(dir ${CMAKE_CURRENT_SOURCE_DIR}/${room})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${dir}/*.cpp)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  foreach(source ${sources})
+    if(source MATCHES "_avx2\\.cpp$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+    elseif(source MATCHES "_avx512\\.cpp$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+        "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512bf16;-mavx512vnni;-mprefer-vector-width=512")
+    endif()
+  endforeach()
+  list(TRANSFORM ROOM_ROOMS PREPEND polymath_)
+  if(sources)
+    add_library(polymath_${room} STATIC ${sources})
+    set(scope PUBLIC)
+  else()
+    add_library(polymath_${room} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(polymath_${room} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(polymath_${room} ${scope} ${ROOM_ROOMS} ${ROOM_LIBS})
+  if(POLYMATH_DEV AND tests)
+    add_executable(${room}_test ${tests})
+    target_link_libraries(${room}_test PRIVATE polymath_${room} GTest::gtest GTest::gmock GTest::gtest_main)
+    target_compile_definitions(${room}_test PRIVATE POLYMATH_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    add_test(NAME ${room} COMMAND ${room}_test)
+  endif()
+endfunction()

@@ -1,0 +1,191 @@
+#include "base/json.h"
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+
+namespace polymath::base {
+namespace {
+
+const JsonValue& empty_object() {
+  static const JsonValue* const value = new JsonValue(JsonObject{});
+  return *value;
+}
+
+boost::json::string_view to_key(std::string_view key) { return {key.data(), key.size()}; }
+
+}  // namespace
+
+absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
+  if (text.size() > limits.bytes_max) {
+    return absl::InvalidArgumentError(absl::StrCat("JSON of ", text.size(), " bytes; at most ", limits.bytes_max));
+  }
+  boost::json::parse_options options;
+  options.max_depth = limits.depth_max;
+  boost::json::stream_parser parser({}, options);
+  boost::json::error_code error;
+  const size_t consumed = parser.write_some(text.data(), text.size(), error);
+  if (!error) parser.finish(error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", consumed, ": ", error.message()));
+  for (size_t i = consumed; i < text.size(); ++i) {
+    if (!std::isspace(static_cast<unsigned char>(text[i]))) {
+      return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", i, ": text after the value"));
+    }
+  }
+  return parser.release();
+}
+
+absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
+  std::string text;
+  in.seekg(0, std::ios::end);
+  const auto size = in.tellg();
+  if (size < 0 || static_cast<size_t>(size) > limits.bytes_max) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": at most ", limits.bytes_max, " bytes are read"));
+  }
+  text.resize(static_cast<size_t>(size));
+  in.seekg(0);
+  if (!text.empty() && !in.read(text.data(), size)) return absl::DataLossError(absl::StrCat(path, ": cannot be read"));
+  auto parsed = parse_json(text, limits);
+  if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", parsed.status().message()));
+  return parsed;
+}
+
+std::string to_text(const JsonValue& value) { return boost::json::serialize(value); }
+
+JsonReader::JsonReader(const JsonValue& value, std::string path)
+    : value_(&value), path_(std::move(path)), status_(std::make_shared<absl::Status>()) {
+  if (!value.is_object()) {
+    *status_ = absl::InvalidArgumentError(absl::StrCat(path_.empty() ? "the document" : path_, ": must be an object"));
+    value_ = &empty_object();
+  }
+}
+
+const JsonValue* JsonReader::find(std::string_view key) const {
+  const auto* member = value_->get_object().if_contains(to_key(key));
+  return member == nullptr || member->is_null() ? nullptr : member;
+}
+
+bool JsonReader::has(std::string_view key) const { return find(key) != nullptr; }
+
+void JsonReader::complain(std::string_view key, std::string_view what) {
+  if (!status_->ok()) return;
+  *status_ = absl::InvalidArgumentError(absl::StrCat(path_, path_.empty() ? "" : ".", key, ": ", what));
+}
+
+absl::Status JsonReader::status() const { return *status_; }
+
+int64_t JsonReader::i64(std::string_view key) {
+  if (!has(key)) return complain(key, "missing"), 0;
+  return i64(key, 0);
+}
+
+int64_t JsonReader::i64(std::string_view key, int64_t fallback) {
+  const auto* member = find(key);
+  if (member == nullptr) return fallback;
+  if (member->is_int64()) return member->get_int64();
+  if (member->is_double()) {
+    const double d = member->get_double();
+    if (std::floor(d) == d && std::abs(d) < 9e15) return static_cast<int64_t>(d);
+  }
+  return complain(key, "must be an integer"), fallback;
+}
+
+int JsonReader::i(std::string_view key) {
+  if (!has(key)) return complain(key, "missing"), 0;
+  return i(key, 0);
+}
+
+int JsonReader::i(std::string_view key, int fallback) {
+  const int64_t wide = i64(key, fallback);
+  if (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max()) {
+    return complain(key, "out of range"), fallback;
+  }
+  return static_cast<int>(wide);
+}
+
+double JsonReader::f(std::string_view key) {
+  if (!has(key)) return complain(key, "missing"), 0;
+  return f(key, 0);
+}
+
+double JsonReader::f(std::string_view key, double fallback) {
+  const auto* member = find(key);
+  if (member == nullptr) return fallback;
+  if (!member->is_number()) return complain(key, "must be a number"), fallback;
+  return member->to_number<double>();
+}
+
+bool JsonReader::b(std::string_view key) {
+  if (!has(key)) return complain(key, "missing"), false;
+  return b(key, false);
+}
+
+bool JsonReader::b(std::string_view key, bool fallback) {
+  const auto* member = find(key);
+  if (member == nullptr) return fallback;
+  if (!member->is_bool()) return complain(key, "must be true or false"), fallback;
+  return member->get_bool();
+}
+
+std::string JsonReader::s(std::string_view key) {
+  if (!has(key)) return complain(key, "missing"), "";
+  return s(key, "");
+}
+
+std::string JsonReader::s(std::string_view key, std::string_view fallback) {
+  const auto* member = find(key);
+  if (member == nullptr) return std::string(fallback);
+  if (!member->is_string()) return complain(key, "must be a string"), std::string(fallback);
+  return std::string(member->get_string());
+}
+
+std::vector<int> JsonReader::ints(std::string_view key) {
+  std::vector<int> out;
+  for (const double d : numbers(key)) {
+    if (std::floor(d) != d || std::abs(d) > std::numeric_limits<int>::max()) {
+      return complain(key, "must be an array of integers"), std::vector<int>{};
+    }
+    out.push_back(static_cast<int>(d));
+  }
+  return out;
+}
+
+std::vector<double> JsonReader::numbers(std::string_view key) {
+  std::vector<double> out;
+  const auto* member = find(key);
+  if (member == nullptr) return out;
+  if (!member->is_array()) return complain(key, "must be an array of numbers"), out;
+  for (const auto& item : member->get_array()) {
+    if (!item.is_number()) return complain(key, "must be an array of numbers"), std::vector<double>{};
+    out.push_back(item.to_number<double>());
+  }
+  return out;
+}
+
+std::vector<std::string> JsonReader::strings(std::string_view key) {
+  std::vector<std::string> out;
+  const auto* member = find(key);
+  if (member == nullptr) return out;
+  if (!member->is_array()) return complain(key, "must be an array of strings"), out;
+  for (const auto& item : member->get_array()) {
+    if (!item.is_string()) return complain(key, "must be an array of strings"), std::vector<std::string>{};
+    out.emplace_back(item.get_string());
+  }
+  return out;
+}
+
+JsonReader JsonReader::object(std::string_view key) {
+  const auto* member = find(key);
+  if (member != nullptr && !member->is_object()) complain(key, "must be an object");
+  JsonReader child(member != nullptr && member->is_object() ? *member : empty_object(),
+                   absl::StrCat(path_, path_.empty() ? "" : ".", key));
+  child.status_ = status_;
+  return child;
+}
+
+}  // namespace polymath::base

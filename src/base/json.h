@@ -1,0 +1,77 @@
+#pragma once
+
+// JSON from files and clients: parsed with limits, read with a path in every complaint.
+//
+//   ASSIGN_OR_RETURN(JsonValue root, parse_json(text, {}));
+//   JsonReader j(root);                       // collects the first complaint
+//   int layers = j.i("num_hidden_layers");
+//   float eps = j.f("rms_norm_eps", 1e-6f);   // with a default: absent or null is fine
+//   RETURN_IF_ERROR(j.status());              // "num_hidden_layers: missing"
+//
+// The readers are flat on purpose, so that a table of fields reads as a table.
+// A wrong type is always a complaint; a default stands in for an absent or null member only.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "boost/json.hpp"
+
+namespace polymath::base {
+
+using JsonValue = boost::json::value;
+using JsonObject = boost::json::object;
+using JsonArray = boost::json::array;
+
+struct JsonLimits {
+  size_t depth_max = 64;              // deeper: kInvalidArgument
+  size_t bytes_max = 256u << 20;      // longer: kInvalidArgument
+};
+
+// kInvalidArgument with the byte position. Duplicate keys: the last wins (as in Python).
+absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits);
+
+// A file of at most limits.bytes_max. kNotFound, kInvalidArgument; the message names the file.
+absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits);
+
+// The one-line text of a value; UTF-8 is kept as it is.
+std::string to_text(const JsonValue& value);
+
+class JsonReader {
+ public:
+  explicit JsonReader(const JsonValue& value, std::string path = "");
+
+  bool has(std::string_view key) const;  // present and not null
+  const JsonValue* find(std::string_view key) const;  // null: absent, or JSON null
+
+  int64_t i64(std::string_view key);
+  int64_t i64(std::string_view key, int64_t fallback);
+  int i(std::string_view key);             // complains outside int32
+  int i(std::string_view key, int fallback);
+  double f(std::string_view key);          // an integer is a number, too
+  double f(std::string_view key, double fallback);
+  bool b(std::string_view key);
+  bool b(std::string_view key, bool fallback);
+  std::string s(std::string_view key);
+  std::string s(std::string_view key, std::string_view fallback);
+  std::vector<int> ints(std::string_view key);             // absent: empty
+  std::vector<double> numbers(std::string_view key);       // absent: empty
+  std::vector<std::string> strings(std::string_view key);  // absent: empty
+  JsonReader object(std::string_view key);  // absent: an empty object; complaints are shared with this reader
+
+  // Adds a complaint of the caller's own ("head_dim: must be even").
+  void complain(std::string_view key, std::string_view what);
+  absl::Status status() const;  // kInvalidArgument with the first complaint
+  const JsonValue& value() const { return *value_; }
+
+ private:
+  const JsonValue* value_;
+  std::string path_;
+  std::shared_ptr<absl::Status> status_;
+};
+
+}  // namespace polymath::base

@@ -1,0 +1,91 @@
+#pragma once
+
+// Counters, gauges and histograms, and their Prometheus text form.
+//
+// Updating is lock-free and allocates nothing; rendering takes a snapshot at any time from any
+// thread. Metrics are made at start-up and live as long as their registry.
+// (prometheus-cpp has no static library in Debian 12: docs/adr/0006-own-metrics.md.)
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace polymath::base {
+
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
+class Counter {
+ public:
+  void add(double n = 1) {
+    double seen = value_.load(std::memory_order_relaxed);
+    while (!value_.compare_exchange_weak(seen, seen + n, std::memory_order_relaxed)) {
+    }
+  }
+  double value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<double> value_{0};
+};
+
+class Gauge {
+ public:
+  void set(double v) { value_.store(v, std::memory_order_relaxed); }
+  double value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<double> value_{0};
+};
+
+class Histogram {
+ public:
+  explicit Histogram(std::vector<double> upper_bounds);  // ascending; +Inf is implied
+  void observe(double v);
+  double sum() const { return sum_.value(); }
+  uint64_t count() const;
+  const std::vector<double>& bounds() const { return bounds_; }
+  uint64_t bucket(size_t i) const { return buckets_[i].load(std::memory_order_relaxed); }  // not cumulative
+
+ private:
+  std::vector<double> bounds_;
+  std::unique_ptr<std::atomic<uint64_t>[]> buckets_;
+  Counter sum_;
+};
+
+// 1, 2, 5, 10, ... up to the first that is not below `max`.
+std::vector<double> one_two_five(double max);
+
+class MetricsRegistry {
+ public:
+  // `name` as it stands on the wire ("vllm:prompt_tokens_total"). The same name may be made again with
+  // other labels: one family. REQUIRES: the same kind and help as before.
+  Counter& counter(std::string_view name, std::string_view help, Labels labels);
+  Gauge& gauge(std::string_view name, std::string_view help, Labels labels);
+  Histogram& histogram(std::string_view name, std::string_view help, Labels labels, std::vector<double> bounds);
+
+  // Prometheus text format 0.0.4.
+  std::string render() const;
+
+ private:
+  struct Child {
+    Labels labels;
+    std::unique_ptr<Counter> counter;
+    std::unique_ptr<Gauge> gauge;
+    std::unique_ptr<Histogram> histogram;
+  };
+  struct Family {
+    std::string name, help, type;
+    std::deque<Child> children;
+  };
+  Family& family(std::string_view name, std::string_view help, std::string_view type);
+
+  mutable std::mutex mutex_;
+  std::deque<Family> families_;
+};
+
+}  // namespace polymath::base

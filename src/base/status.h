@@ -1,0 +1,22 @@
+#pragma once
+
+// The two ways a function hands a failure up; see ARCHITECTURE.md, section 8.
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#define POLYMATH_CONCAT_INNER(a, b) a##b
+#define POLYMATH_CONCAT(a, b) POLYMATH_CONCAT_INNER(a, b)
+
+#define RETURN_IF_ERROR(expression)                               \
+  do {                                                            \
+    if (auto status_ = (expression); !status_.ok()) return status_; \
+  } while (0)
+
+// ASSIGN_OR_RETURN(auto x, f());   A type with a comma in it wants `auto`.
+#define ASSIGN_OR_RETURN(declaration, expression) \
+  ASSIGN_OR_RETURN_INNER(POLYMATH_CONCAT(statusor_, __LINE__), declaration, expression)
+#define ASSIGN_OR_RETURN_INNER(temporary, declaration, expression) \
+  auto temporary = (expression);                                   \
+  if (!temporary.ok()) return std::move(temporary).status();       \
+  declaration = *std::move(temporary)

@@ -1,0 +1,127 @@
+#pragma once
+
+// The door: HTTP/1.1 with keep-alive, bodies and streams, and limits on everything. Knows no model, no API.
+//
+//   HttpServer server(options);
+//   server.route("POST", "/v1/completions", [](const HttpRequest& request, std::shared_ptr<HttpReply> reply) {
+//     reply->send(200, "application/json", "{}");             // or
+//     reply->start_stream(200, "text/event-stream", {});      // and then, from any thread,
+//     reply->write("data: ...\n\n");  reply->end();
+//   });
+//   RETURN_IF_ERROR(server.start());   // listens; returns
+//   server.stop(30);                   // drain: no new requests, wait for the running ones, close
+//
+// Handlers run on worker threads, one request each, never on an I/O thread. A reply may be finished later and
+// from any thread. Every request gets exactly one reply: a reply dropped unfinished becomes a 500.
+//
+// Thread safety: HttpReply's methods may be called from any thread; a call after the peer is gone does nothing.
+// Limits: each field of HttpLimits says what happens at it.
+// Source: RFC 9110, RFC 9112; Boost.Beast.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/metrics.h"
+#include "base/status.h"
+
+namespace polymath::server {
+
+struct HttpLimits {
+  size_t header_bytes_max = 16u << 10;       // beyond: 431
+  size_t body_bytes_max = 32u << 20;         // beyond: 413, before it is read
+  size_t target_bytes_max = 4u << 10;        // beyond: 414
+  int connections_max = 4096;                // beyond: 503 and close
+  int requests_in_flight_max = 2048;         // handlers running or replies open; beyond: 503 with Retry-After
+  int header_timeout_s = 10;                 // from the first byte of a request (or the connect) to its header's end
+  int body_timeout_s = 60;                   // beyond: 408
+  int idle_timeout_s = 75;                   // keep-alive without a request: closed
+  int write_timeout_s = 30;                  // a peer that does not read: closed, on_gone is called
+  size_t stream_buffer_bytes_max = 8u << 20; // unread output of one stream; beyond: closed, on_gone is called
+};
+
+struct HttpServerOptions {
+  std::string host = "0.0.0.0";   // or an IPv6 address
+  uint16_t port = 8000;           // 0: any free one; see HttpServer::port()
+  std::string unix_socket;        // if not empty: listen here instead
+  int io_threads = 1;
+  int worker_threads = 2;
+  HttpLimits limits;
+  std::string tls_certificate_file, tls_key_file;  // both or neither; TLS 1.2 and later
+  std::vector<std::string> cors_origins = {"*"};   // Access-Control-Allow-Origin; empty: no CORS headers
+};
+
+using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+struct HttpRequest {
+  std::string method;   // "GET"
+  std::string path;     // decoded, without the query
+  std::string query;    // after '?', undecoded
+  HttpHeaders headers;  // names in lower case
+  std::string body;
+  std::string peer;     // address, for the log
+
+  // The first header of that (lower-case) name; empty: none.
+  std::string_view header(std::string_view name) const;
+};
+
+class HttpReply {
+ public:
+  virtual ~HttpReply() = default;
+
+  virtual void send(int status, std::string_view content_type, std::string body, HttpHeaders extra = {}) = 0;
+
+  // A chunked body. For text/event-stream also sends `Cache-Control: no-cache` and `X-Accel-Buffering: no`.
+  virtual void start_stream(int status, std::string_view content_type, HttpHeaders extra) = 0;
+  virtual void write(std::string chunk) = 0;
+  virtual void end() = 0;
+
+  // Called once, on an I/O thread, when the peer has gone (closed or reset, both directions) or was dropped at a
+  // limit before the reply ended. A half-close of the peer's sending side is not "gone". If it has already gone:
+  // called at once.
+  virtual void on_gone(std::function<void()> callback) = 0;
+};
+
+using HttpHandler = std::function<void(const HttpRequest&, std::shared_ptr<HttpReply>)>;
+
+class HttpServer {
+ public:
+  explicit HttpServer(HttpServerOptions options);
+  ~HttpServer();
+
+  // Exact paths. A known path with another method: 405 with Allow; an unknown path: `not_found`, by default a 404.
+  // REQUIRES: before start().
+  void route(std::string_view method, std::string_view path, HttpHandler handler);
+
+  // How errors of the door itself (404, 405, 408, 413, 414, 431, 400, 503) become a body: an API's error shape.
+  void set_error_body(std::function<std::string(int status, std::string_view message)> make);
+
+  // Runs before every handler; a non-empty answer is sent instead: {status, body}. For authentication.
+  struct Refusal {
+    int status;
+    std::string body;
+    HttpHeaders headers;
+  };
+  void set_gate(std::function<std::unique_ptr<Refusal>(const HttpRequest&)> gate);
+
+  // http_requests_total{handler,method,status} and http_request_duration_seconds{handler,method}.
+  void set_metrics(base::MetricsRegistry& registry);
+
+  // Binds and serves. kUnavailable: the address is taken (named); kInvalidArgument: no such address or bad TLS files.
+  absl::Status start();
+  uint16_t port() const;
+
+  // Stops accepting; requests that arrive on open connections get 503; waits up to `drain_seconds` for open
+  // replies; then closes everything. Safe to call twice.
+  void stop(double drain_seconds);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace polymath::server

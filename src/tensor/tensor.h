@@ -1,0 +1,114 @@
+#pragma once
+
+// What numbers look like: an element type, a shape, a view (Tensor) and an owner (Buffer).
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/check.h"
+#include "base/status.h"
+
+namespace polymath::tensor {
+
+enum class DType : uint8_t { kF32, kF16, kBf16, kI32, kI64, kU8, kCount };
+
+size_t dtype_bytes(DType dtype);
+std::string_view dtype_name(DType dtype);  // "float32", "float16", "bfloat16", "int32", "int64", "uint8"
+std::optional<DType> dtype_from_name(std::string_view name);  // the names above, and "half", "float", "torch.bfloat16"
+
+// Up to four dimensions, outermost first. Rank 0 is a scalar.
+class Shape {
+ public:
+  static constexpr int kRankMax = 4;  // a deeper tensor in a file is refused by weights/
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims) {
+    CHECK(dims.size() <= kRankMax);
+    for (const int64_t d : dims) dims_[rank_++] = d;
+  }
+  int rank() const { return rank_; }
+  int64_t operator[](int i) const { return dims_[i]; }
+  void push_back(int64_t d) {
+    CHECK(rank_ < kRankMax);
+    dims_[rank_++] = d;
+  }
+  int64_t elements() const {
+    int64_t n = 1;
+    for (int i = 0; i < rank_; ++i) n *= dims_[i];
+    return n;
+  }
+  bool operator==(const Shape& other) const;
+  std::string text() const;  // "[64, 128]"
+
+ private:
+  std::array<int64_t, kRankMax> dims_{};
+  int rank_ = 0;
+};
+
+// A typed, shaped view of somebody else's memory, contiguous, row-major. Copying copies the view.
+struct Tensor {
+  DType dtype = DType::kF32;
+  Shape shape;
+  void* data = nullptr;
+
+  int64_t rows() const { return shape[0]; }                        // of a matrix
+  int64_t cols() const { return shape.rank() < 2 ? 1 : shape.elements() / shape[0]; }  // all but the first
+  size_t bytes() const { return static_cast<size_t>(shape.elements()) * dtype_bytes(dtype); }
+
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  float* f32() const { return CHECK(dtype == DType::kF32), as<float>(); }
+  int32_t* i32() const { return CHECK(dtype == DType::kI32), as<int32_t>(); }
+  uint16_t* u16() const { return CHECK(dtype == DType::kBf16 || dtype == DType::kF16), as<uint16_t>(); }
+
+  // Rows [begin, begin + n) of the outermost dimension.
+  Tensor slice_rows(int64_t begin, int64_t n) const;
+  // The same elements under another shape. REQUIRES: as many elements.
+  Tensor reshape(const Shape& s) const;
+};
+
+// Owns memory on one device. Host memory here; a backend derives its own from the deleter.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(void* data, size_t bytes, void (*deleter)(void* data, size_t bytes)) : data_(data), bytes_(bytes), deleter_(deleter) {}
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Buffer() {
+    if (data_ != nullptr) deleter_(data_, bytes_);
+  }
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+  // Zeroed, aligned to 64 bytes; to 2 MiB, with huge pages asked for, from 2 MiB on.
+  // kResourceExhausted: the system has no more.
+  static absl::StatusOr<Buffer> host(size_t bytes);
+
+ private:
+  void swap(Buffer& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(deleter_, other.deleter_);
+  }
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+  void (*deleter_)(void*, size_t) = nullptr;
+};
+
+// Scalar conversions; round to nearest even, NaN stays NaN.
+float bf16_to_f32(uint16_t v);
+uint16_t f32_to_bf16(float v);
+float f16_to_f32(uint16_t v);
+uint16_t f32_to_f16(float v);
+
+}  // namespace polymath::tensor

@@ -1,0 +1,55 @@
+#pragma once
+
+// Messages -> the prompt's text, by the model's own Jinja template.
+//
+// A subset of Jinja2 of our own: what published chat templates use (expressions, filters, tests, set,
+// if, for with loop controls, macros, namespace, raise_exception, strftime_now, tojson), in
+// transformers' environment: trim_blocks and lstrip_blocks on, autoescape off, immutable sandbox.
+// It has no attribute access to anything but its own values, no imports, no includes, and is bounded in
+// steps, depth and output, so that a template cannot run code nor run for ever.
+//
+// Thread safety: render() may run at once on many threads.
+// Source: Jinja2 3.1's template designer documentation; transformers' utils/chat_template_utils.
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace polymath::text {
+
+struct ChatTemplateLimits {
+  size_t source_bytes_max = 1u << 20;   // a longer template: kInvalidArgument
+  size_t steps_max = 2'000'000;         // evaluated nodes; beyond: kInvalidArgument
+  size_t output_bytes_max = 64u << 20;  // beyond: kInvalidArgument
+  int depth_max = 200;                  // nested expressions, blocks or macro calls; beyond: kInvalidArgument
+};
+
+class ChatTemplate {
+ public:
+  // kInvalidArgument with the line: not Jinja, or Jinja that is not supported (named).
+  static absl::StatusOr<ChatTemplate> parse(std::string_view source, const ChatTemplateLimits& limits);
+
+  // `variables`: an object ({"messages": [...], "add_generation_prompt": true, "tools": ..., "bos_token": "<s>"}).
+  // kInvalidArgument: raise_exception's own message (prefixed with nothing), or a bound met.
+  // `now_unix`: what strftime_now formats, in seconds since 1970 (UTC offset applied by the caller).
+  absl::StatusOr<std::string> render(const base::JsonValue& variables, int64_t now_unix) const;
+
+  ChatTemplate(ChatTemplate&&) noexcept;
+  ChatTemplate& operator=(ChatTemplate&&) noexcept;
+  ~ChatTemplate();
+
+ private:
+  struct Program;
+  explicit ChatTemplate(std::unique_ptr<const Program> program);
+  std::unique_ptr<const Program> program_;
+};
+
+// The template of a model directory: chat_template.jinja, else tokenizer_config.json's chat_template (a string,
+// or a list of {name, template}, of which `name` is taken, "default" if empty), else chat_template.json.
+// kNotFound: the model has none.
+absl::StatusOr<std::string> find_chat_template(const std::string& directory, std::string_view name);
+
+}  // namespace polymath::text

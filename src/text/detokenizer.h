@@ -1,0 +1,50 @@
+#pragma once
+
+// Ids, one at a time -> text in whole UTF-8, and the stop strings.
+//
+//   Detokenizer d(tokenizer, prompt_ids, {.stop = {"\n\n"}});
+//   auto delta = d.push(id);      // "", or text that will not change any more
+//   if (d.stopped()) ...          // a stop string was met; delta ends before it
+//   auto rest = d.finish();       // what was held back
+//
+// Text is held back while it could still be part of a stop string, or while a character is incomplete.
+// The concatenation of all deltas equals Tokenizer::decode of all ids (cut at the stop string).
+// Cost is constant a token: a short window of ids is decoded again, never the whole answer.
+// Thread safety: none; one answer owns one.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/tokenizer.h"
+
+namespace polymath::text {
+
+struct DetokenizerOptions {
+  std::vector<std::string> stop;      // empty strings are ignored
+  bool include_stop = false;          // the delta keeps the stop string
+  bool skip_special = true;
+};
+
+class Detokenizer {
+ public:
+  Detokenizer(const Tokenizer& tokenizer, std::span<const TokenId> prompt, DetokenizerOptions options);
+
+  std::string push(TokenId id);
+  std::string finish();
+  bool stopped() const { return !stop_met_.empty(); }
+  const std::string& stop_met() const { return stop_met_; }  // which stop string; empty: none
+
+ private:
+  std::string release(std::string fresh);
+
+  const Tokenizer& tokenizer_;
+  DetokenizerOptions options_;
+  std::vector<TokenId> window_;   // ids whose text depends on one another
+  size_t emitted_ids_ = 0;        // of the window: those already given out, kept as context
+  std::string pending_;           // decoded, but could be the beginning of a stop string
+  std::string stop_met_;
+};
+
+}  // namespace polymath::text
