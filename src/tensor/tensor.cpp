@@ -59,12 +59,22 @@ Tensor Tensor::slice_rows(int64_t begin, int64_t n) const {
     out.shape.push_back(shape[i]);
     row *= shape[i];
   }
+  row += row_gap;
   out.data = static_cast<std::byte*>(data) + static_cast<size_t>(begin * row) * dtype_bytes(dtype);
   return out;
 }
 
+Tensor Tensor::slice_cols(int64_t begin, int64_t n) const {
+  CHECK(shape.rank() == 2 && begin >= 0 && n >= 0 && begin + n <= cols());
+  Tensor out = *this;
+  out.shape = {shape[0], n};
+  out.row_gap = stride() - n;
+  out.data = static_cast<std::byte*>(data) + static_cast<size_t>(begin) * dtype_bytes(dtype);
+  return out;
+}
+
 Tensor Tensor::reshape(const Shape& s) const {
-  CHECK(s.elements() == shape.elements());
+  CHECK(s.elements() == shape.elements() && row_gap == 0);
   return {dtype, s, data};
 }
 

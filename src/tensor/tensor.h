@@ -50,14 +50,18 @@ class Shape {
   int rank_ = 0;
 };
 
-// A typed, shaped view of somebody else's memory, contiguous, row-major. Copying copies the view.
+// A typed, shaped view of somebody else's memory, row-major. Copying copies the view.
+// A matrix may have gaps between its rows (a slice of columns); everything else is contiguous.
 struct Tensor {
   DType dtype = DType::kF32;
   Shape shape;
   void* data = nullptr;
+  int64_t row_gap = 0;  // elements between the end of a row and the next; matrices only
 
-  int64_t rows() const { return shape[0]; }                        // of a matrix
-  int64_t cols() const { return shape.rank() < 2 ? 1 : shape.elements() / shape[0]; }  // all but the first
+  int64_t rows() const { return shape[0]; }                          // of a matrix
+  int64_t cols() const { return shape.rank() < 2 ? 1 : shape[1]; }   // of a matrix
+  int64_t stride() const { return cols() + row_gap; }                // elements from one row to the next
+  bool empty() const { return data == nullptr; }
   size_t bytes() const { return static_cast<size_t>(shape.elements()) * dtype_bytes(dtype); }
 
   template <typename T>
@@ -70,7 +74,9 @@ struct Tensor {
 
   // Rows [begin, begin + n) of the outermost dimension.
   Tensor slice_rows(int64_t begin, int64_t n) const;
-  // The same elements under another shape. REQUIRES: as many elements.
+  // Columns [begin, begin + n) of a matrix.
+  Tensor slice_cols(int64_t begin, int64_t n) const;
+  // The same elements under another shape. REQUIRES: as many elements, no gaps.
   Tensor reshape(const Shape& s) const;
 };
 

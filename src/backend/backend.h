@@ -1,0 +1,237 @@
+#pragma once
+
+// Who computes: a device, its memory, and the operations of a forward pass.
+//
+// The primitives are pure virtual; a fused op is virtual with a default that composes primitives, so that every
+// override has its own oracle. A backend is complete when it compiles; tests/conformance compares each op with
+// backend/reference.
+//
+// Tensors are matrices [rows, cols] of f32 unless said otherwise; "act" means f32 or bf16. Accumulation is f32.
+// No op allocates: what it needs was set aside by reserve(). A wrong shape is our own fault: CHECK.
+//
+// Determinism: an output element is a function of its own row alone (and of its sequence's KV), never of the
+// other rows in the batch; every sum runs in a fixed order.
+//
+// Thread safety: none; one thread drives a backend.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/status.h"
+#include "quant/weight.h"
+#include "routing/router.h"
+#include "tensor/tensor.h"
+
+namespace polymath::backend {
+
+using quant::Weight;
+using quant::WeightShape;
+using tensor::Buffer;
+using tensor::DType;
+using tensor::Tensor;
+
+// y = [y +] scale * clamp(x W^T + bias)
+struct LinearEpilogue {
+  const float* bias = nullptr;  // [groups * rows of w]; device memory
+  bool accumulate = false;      // add to what y holds (f32 y only)
+  float scale = 1;
+  float clamp = 0;  // > 0: x W^T + bias is clamped to [-clamp, clamp] (DBRX's clip_qkv)
+};
+
+enum class NormKind {
+  kRms,    // x / sqrt(mean(x^2) + eps) * weight
+  kLayer,  // (x - mean) / sqrt(var + eps) * weight + bias
+  kCount,
+};
+
+struct NormParams {
+  NormKind kind = NormKind::kRms;
+  float eps = 1e-6f;
+  int segments = 1;               // a row is this many equal segments, each normalised by itself (per-head norms)
+  const float* weight = nullptr;  // [cols / segments], or null: 1
+  const float* bias = nullptr;    // [cols / segments], or null: 0
+};
+
+// Rotary embedding of `dims` numbers of each head, from a table made at load.
+struct RopeParams {
+  const float* cos_sin = nullptr;  // [positions_max, dims / 2, 2]: cosine and sine of each pair
+  int dims = 0;                    // rotated numbers of a head; even
+  bool interleaved = false;        // pairs (2i, 2i+1) (DeepSeek, Llama 4); else (i, i + dims/2)
+  int heads = 1;
+  int head_stride = 0;  // numbers from one head to the next within a row
+  int offset = 0;       // of the rotated part within a head
+};
+
+// One layer's part of the KV cache.
+struct KvShape {
+  int n_kv_heads = 0;
+  int key_dim = 0;
+  int value_dim = 0;
+  bool latent = false;  // MLA: one head; the value is the key's first value_dim numbers, and is not stored
+  int block_size = 16;  // tokens in a block
+  int64_t n_blocks = 0;
+  DType dtype = DType::kF32;  // f32 or bf16
+};
+
+struct KvLayer {
+  KvShape shape;
+  void* data = nullptr;
+};
+
+// Where the tokens of a step stand; i32 device arrays. A sequence's tokens are consecutive rows, in order.
+struct StepLayout {
+  int n_tokens = 0;
+  int n_seqs = 0;
+  Tensor positions;    // [n_tokens]
+  Tensor slots;        // [n_tokens]: block * block_size + offset: where the token's KV goes
+  Tensor query_start;  // [n_seqs + 1]: first row of each sequence
+  Tensor kv_len;       // [n_seqs]: tokens of the sequence with KV, this step's counted in
+  Tensor block_table;  // [n_seqs, blocks_max]
+};
+
+struct AttentionParams {
+  int n_heads = 0;               // query heads; n_heads % n_kv_heads == 0
+  float scale = 1;               // of the scores
+  int window = 0;                // > 0: a query at p sees keys in (p - window, p]
+  int chunk = 0;                 // > 0: a query at p sees keys of its own chunk: [p - p % chunk, p]
+  const float* sinks = nullptr;  // [n_heads]: one more logit in the softmax, without a value (gpt-oss)
+};
+
+struct Routing {
+  Tensor ids;      // [n_tokens, top_k] i32
+  Tensor weights;  // [n_tokens, top_k] f32
+};
+
+// Pairs (token, choice) sorted by expert; within an expert by token, then choice.
+struct ExpertGroups {
+  Tensor offsets;  // [n_experts + 1] i32, into `pairs`
+  Tensor pairs;    // [n_tokens * top_k] i32: token * top_k + choice
+  Tensor load;     // [n_experts] i64: pairs of each expert are added here; may be empty
+};
+
+enum class GluKind {
+  kSilu,         // silu(gate) * up
+  kSwigluClamp,  // gpt-oss: gate and up clamped, gate * sigmoid(alpha * gate) * (up + 1)
+  kGelu,         // gelu(gate) * up (tanh approximation)
+  kCount,
+};
+
+struct GluParams {
+  GluKind kind = GluKind::kSilu;
+  float limit = 7.0f;   // kSwigluClamp: gate <= limit, |up| <= limit
+  float alpha = 1.702f; // kSwigluClamp
+};
+
+// A group of gated feed-forward networks. A dense one is a group of one.
+struct ExpertMlp {
+  const Weight* gate_up = nullptr;        // [E, 2 * inner, hidden], glu
+  const Weight* down = nullptr;           // [E, hidden, inner]
+  const float* gate_up_bias = nullptr;    // [E, 2 * inner]: gate first, then up; or null
+  const float* down_bias = nullptr;       // [E, hidden] or null
+  GluParams glu;
+  bool weight_on_input = false;  // Llama 4: the routing weight multiplies the expert's input, not its output
+  float scale = 1;               // of what is added to `out`
+};
+
+// The largest step, so that every byte of scratch can be set aside before the first.
+struct StepLimits {
+  int tokens_max = 0;        // rows of a step; more are never given
+  int seqs_max = 0;          // sequences of a step; more are never given
+  int blocks_max = 0;        // blocks of one sequence; more are never given
+  int64_t hidden_max = 0;    // widest input or output of a linear
+  int64_t pairs_max = 0;     // tokens_max * largest top_k
+  int64_t inner_max = 0;     // widest expert (half of gate_up's rows)
+  int64_t attention_max = 0; // largest n_heads * max(key_dim, value_dim)
+  int key_dim_max = 0;       // widest key
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;  // "reference", "cpu", "cuda"
+
+  // --- memory ---
+  virtual absl::StatusOr<Buffer> allocate(size_t bytes) = 0;  // zeroed device memory
+  virtual void copy_in(const Tensor& to, const void* host) = 0;
+  virtual void copy_out(void* host, const Tensor& from) = 0;  // waits until `from` is computed
+  // kResourceExhausted with a sum. Once, before the first op.
+  virtual absl::Status reserve(const StepLimits& limits) = 0;
+  // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
+  virtual DType activation_dtype(DType weight_dtype) const = 0;
+
+  // --- weights ---
+  // Zeroed memory for a weight in the plain format of `dtype`.
+  virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) = 0;
+  // Puts `view` at rows [row_begin, row_begin + view.rows) of a group; converts and packs; uses all threads.
+  virtual void fill_weight(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view) = 0;
+
+  // --- KV ---
+  virtual size_t kv_block_bytes(const KvShape& shape) const = 0;  // of one block of one layer
+  // kInvalidArgument: a block size or type this backend has no layout for.
+  virtual absl::Status check_kv(const KvShape& shape) const = 0;
+  // k [n, n_kv_heads * key_dim], v [n, n_kv_heads * value_dim] (empty if latent), slots [n] i32.
+  virtual void kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) = 0;
+
+  // --- primitives ---
+  // y[i] = scale * table[ids[i]]; ids [n] i32, y [n, hidden].
+  virtual void embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) = 0;
+  // x [n, cols] -> y [n, cols] act; y may be x.
+  virtual void norm(const NormParams& params, const Tensor& x, const Tensor& y) = 0;
+  // x [n, w.cols] act -> y [n, w.rows] act. A weight with glu gives the gate's outputs, then up's.
+  virtual void linear(const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y) = 0;
+  // Group g: y[:, g * y_stride + 0 .. w.rows) = x[:, g * x_stride + 0 .. w.cols) w[g]^T. For MLA's absorbed projections.
+  virtual void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) = 0;
+  // In place; positions [n] i32.
+  virtual void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) = 0;
+  // For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` numbers. Both f32.
+  virtual void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to, int64_t to_stride) = 0;
+  // x[i, :] *= factors[i]; factors [n].
+  virtual void scale_rows(const Tensor& factors, const Tensor& x) = 0;
+  // y[i] = x[rows[i]]; rows [m] i32.
+  virtual void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) = 0;
+  // q [n, n_heads * key_dim] -> out [n, n_heads * value_dim] act. The step's own KV is already written.
+  virtual void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
+                         const Tensor& out) = 0;
+  // logits [n, n_experts], bias [n_experts] or null, tokens [n] i32 (ids; for hash routing).
+  virtual void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
+                     const Tensor& tokens, const Routing& out) = 0;
+  virtual void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) = 0;
+  // y[j] = x[pairs[j] / top_k] w[expert of j]^T + bias, for each sorted pair j. gather false: y[j] = x[j] ...
+  virtual void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
+                              bool gather, const Tensor& y) = 0;
+  // x [m, 2 * inner] (gate, then up) -> y [m, inner] act.
+  virtual void glu(const GluParams& params, const Tensor& x, const Tensor& y) = 0;
+  // out[t] += scale * sum over t's choices of weight * y[row of the pair]; in order of choice.
+  virtual void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale, const Tensor& out) = 0;
+
+  // --- fused ---
+  // out[t] += scale * sum over t's choices of weight * mlp_expert(x[t]);  x [n, hidden] act, out [n, hidden] f32.
+  // The default composes grouped_linear, glu and combine.
+  virtual void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
+                          const Tensor& out);
+  // True: expert_mlp runs on the default composition. Logged once, and refused under --require-fused.
+  virtual bool expert_mlp_is_default() const { return true; }
+
+ protected:
+  // Sets aside what the default compositions need; a backend that uses one calls it from reserve().
+  absl::Status reserve_defaults(const StepLimits& limits);
+
+ private:
+  Buffer gate_up_buffer_, inner_buffer_, down_buffer_, input_buffer_;
+};
+
+// Scalar mathematics that every backend shares.
+HOST_DEVICE float glu_value(const GluParams& params, float gate, float up);
+
+struct BackendOptions {
+  int threads = 0;          // 0: one a core
+  std::string_view isa;     // CPU: "" (best), "portable", "avx2", "avx512"
+};
+
+// "reference", "cpu" (and "cuda" when it was built). kNotFound lists what there is; kFailedPrecondition: the device
+// or instruction set is missing on this machine.
+absl::StatusOr<std::unique_ptr<Backend>> make_backend(std::string_view name, const BackendOptions& options);
+
+}  // namespace polymath::backend

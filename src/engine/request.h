@@ -1,0 +1,93 @@
+#pragma once
+
+// What a client asked, in tokens; and where its answer goes.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace polymath::engine {
+
+// How to choose tokens. Every field is checked by check_sampling (engine/sampling/params.h) before it is used.
+struct SamplingParams {
+  float temperature = 1;         // 0: greedy
+  int top_k = 0;                 // 0 or -1: off
+  float top_p = 1;               // in (0, 1]
+  float min_p = 0;               // in [0, 1]
+  float presence_penalty = 0;    // in [-2, 2]; over generated tokens
+  float frequency_penalty = 0;   // in [-2, 2]; over generated tokens
+  float repetition_penalty = 1;  // > 0; over prompt and generated tokens
+  std::vector<std::pair<int32_t, float>> logit_bias;  // added to the logits; [-100, 100]
+  std::vector<int32_t> allowed_ids;                   // empty: all
+  uint64_t seed = 0;             // together with the position it alone decides the samples
+  std::vector<int32_t> stop_ids; // generation ends after one of these; counted as output, its text dropped by api/
+  std::vector<int32_t> eos_ids;  // the model's own; not looked at under ignore_eos
+  bool ignore_eos = false;
+  int min_tokens = 0;            // before these, stop and eos ids are not chosen
+  int max_tokens = 16;
+  int logprobs = -1;             // -1: none; 0: of the chosen token; n: and of the n best
+  int prompt_logprobs = -1;      // the same for the prompt's tokens
+};
+
+// Which ids may come next, given what was generated; a grammar, seen from below. Called on the engine thread.
+class TokenMask {
+ public:
+  virtual ~TokenMask() = default;
+  // Sets bit i of `allowed` ([vocab / 64 rounded up] words, all ones before) to zero where id i must not come.
+  virtual void fill(std::span<uint64_t> allowed) = 0;
+  virtual void accept(int32_t id) = 0;
+};
+
+enum class FinishReason { kStop, kLength, kCancelled, kError, kCount };
+const char* finish_reason_name(FinishReason reason);  // "stop", "length", "abort", "error": vLLM's words
+
+struct TokenLogprob {
+  int32_t id = 0;
+  float logprob = 0;  // natural logarithm, of the raw logits' softmax
+  int rank = 0;       // 1: the most likely
+};
+
+struct TokenOutput {
+  int32_t id = 0;
+  TokenLogprob chosen;                  // set if logprobs were asked for
+  std::span<const TokenLogprob> top;    // the best ones, by falling logprob; valid during the call
+};
+
+struct PromptLogprobs {                 // of prompt token `position` (>= 1), given those before
+  int position = 0;
+  TokenLogprob chosen;
+  std::span<const TokenLogprob> top;
+};
+
+struct Finish {
+  FinishReason reason = FinishReason::kStop;
+  std::optional<int32_t> stop_id;  // the stop or eos id that ended it
+  std::string error;               // kError: a sentence
+  int prompt_tokens = 0;
+  int cached_tokens = 0;           // of the prompt: found in the prefix cache
+  int output_tokens = 0;
+};
+
+// Where an answer goes. Called on the engine thread, in order: tokens, then exactly one on_finish. Must not block.
+class TokenSink {
+ public:
+  virtual ~TokenSink() = default;
+  virtual void on_token(const TokenOutput& token) = 0;
+  virtual void on_prompt_logprobs(const PromptLogprobs&) {}
+  virtual void on_finish(const Finish& finish) = 0;
+};
+
+struct Request {
+  std::vector<int32_t> prompt;  // at least one id, each below the vocabulary's size
+  SamplingParams sampling;
+  std::shared_ptr<TokenMask> mask;  // null: everything may come
+  std::string cache_salt;           // prompts share cached prefixes only under the same salt
+  int priority = 0;                 // lower goes first (under --scheduling-policy priority)
+  std::shared_ptr<TokenSink> sink;
+};
+
+}  // namespace polymath::engine
