@@ -1,0 +1,62 @@
+#pragma once
+
+// From a model directory to a Model that is ready to run.
+//
+//   ASSIGN_OR_RETURN(ModelConfig config, read_config(directory));
+//   ASSIGN_OR_RETURN(auto transformer, load_model(config, *checkpoint, *backend, options));
+//   ASSIGN_OR_RETURN(auto cache, kvcache::KvCache::create(*backend, transformer->kv_shapes(16, dtype), n_blocks));
+//   RETURN_IF_ERROR(transformer->attach(*cache, limits));      // scratch for the largest step; then forward() may run
+//
+// Every weight is taken from the checkpoint one at a time, packed by the backend, and let go.
+// Slots never filled and names never used are both errors, listed together, by name.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "base/json.h"
+#include "kvcache/kv_cache.h"
+#include "model/config.h"
+#include "model/model.h"
+#include "weights/checkpoint.h"
+
+namespace polymath::model {
+
+// config.json and generation_config.json of a directory. kInvalidArgument: a field is missing, of a wrong type or
+// absurd (named); kUnimplemented: an architecture that is not known (the sentence lists what is).
+absl::StatusOr<ModelConfig> read_config(const std::string& directory);
+absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& config);
+// Names of every architecture, in the order of model/arch/list.cpp.
+std::vector<std::string> architecture_names();
+
+struct LoadOptions {
+  tensor::DType dtype = tensor::DType::kBf16;  // weights are kept in this (f32, f16, bf16)
+  int model_len = 0;                           // positions to make rotary tables for; 0: the model's positions_max
+  // Called after each weight with the bytes done and in all. May be empty.
+  std::function<void(size_t done, size_t total)> progress;
+};
+
+class Transformer : public Model {
+ public:
+  // Shapes of the KV cache's layers; n_blocks is left to KvCache.
+  virtual std::vector<backend::KvShape> kv_shapes(int block_size, tensor::DType dtype) const = 0;
+  // REQUIRES: once, before forward. `cache` must outlive the model. kResourceExhausted with a sum.
+  virtual absl::Status attach(const kvcache::KvCache& cache, const backend::StepLimits& limits) = 0;
+  virtual const ModelConfig& config() const = 0;
+  virtual size_t weight_bytes() const = 0;  // in memory, padding counted in
+  // Bytes of weights that a step with this many pairs per expert has to read, and its multiply-adds times two; for
+  // rooflines. Counted for the last forward().
+  struct StepCost {
+    double weight_bytes = 0;
+    double kv_bytes = 0;
+    double flops = 0;
+  };
+  virtual StepCost last_step_cost() const = 0;
+};
+
+// kInvalidArgument: names missing or unused, or a wrong shape. kResourceExhausted: no memory.
+absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& config, weights::Checkpoint& checkpoint,
+                                                        backend::Backend& backend, const LoadOptions& options);
+
+}  // namespace polymath::model
