@@ -29,15 +29,15 @@ constexpr int kTopKMax = 64;       // more: refused when the config is read
 
 struct RouterConfig {
   int n_experts = 1;
-  int top_k = 1;            // experts a token visits; 1 <= top_k <= n_experts
-  int n_groups = 1;         // experts are split in this many equal groups
-  int top_groups = 1;       // groups a token may choose from
-  bool normalize = false;   // the chosen weights are divided by their sum
-  float normalize_min = 0;  // the sum is not taken below this (ERNIE-4.5: moe_norm_min)
-  float normalize_eps = 0;  // added to the sum (DeepSeek-V3: 1e-20)
-  float weight_scale = 1;   // "routed_scaling_factor" in DeepSeek configs
-  float jitter_eps = 0.01f; // sparsemixer's threshold (Phi-MoE: router_jitter_noise)
-  uint32_t hash_seed = 0;   // of hash routing
+  int top_k = 1;             // experts a token visits; 1 <= top_k <= n_experts
+  int n_groups = 1;          // experts are split in this many equal groups
+  int top_groups = 1;        // groups a token may choose from
+  bool normalize = false;    // the chosen weights are divided by their sum
+  float normalize_min = 0;   // the sum is not taken below this (ERNIE-4.5: moe_norm_min)
+  float normalize_eps = 0;   // added to the sum (DeepSeek-V3: 1e-20)
+  float weight_scale = 1;    // "routed_scaling_factor" in DeepSeek configs
+  float jitter_eps = 0.01f;  // sparsemixer's threshold (Phi-MoE: router_jitter_noise)
+  uint32_t hash_seed = 0;    // of hash routing
 };
 
 // `bias` [n_experts] moves the choice but not the weights; null: no bias.

@@ -1,0 +1,34 @@
+#pragma once
+
+// Softmax over all experts; a group is worth its best expert; the k best of the best groups.
+// A token so visits few devices. Source: DeepSeek-V2 (arXiv:2405.04434, section 2.2.2), "group_limited_greedy".
+
+#include "routing/row.h"
+
+namespace polymath::routing {
+
+HOST_DEVICE inline void softmax_group_topk(const RouterConfig& config, const float* logits, const float* /*bias*/,
+                                           int32_t /*token*/, int32_t* expert_ids, float* expert_weights) {
+  Softmax softmax;
+  if (!softmax_of(logits, config.n_experts, &softmax)) {
+    return route_broken_row(config.top_k, expert_ids, expert_weights);
+  }
+  const int group_size = config.n_experts / config.n_groups;
+  float choice[kExpertsMax];
+  float group_scores[kExpertsMax];
+  for (int g = 0; g < config.n_groups; ++g) {
+    group_scores[g] = -INFINITY;
+    for (int i = g * group_size; i < (g + 1) * group_size; ++i) {
+      choice[i] = logits[i];
+      group_scores[g] = choice[i] > group_scores[g] ? choice[i] : group_scores[g];
+    }
+  }
+  mask_groups(config, group_scores, choice);
+  choose_top_k(choice, config.n_experts, config.top_k, expert_ids);
+  // From `choice`, not from `logits`: an expert of a masked group weighs exp(-inf) = 0.
+  for (int j = 0; j < config.top_k; ++j) expert_weights[j] = softmax(choice[expert_ids[j]]);
+  if (config.normalize) normalize_weights(config, expert_weights);
+  scale_weights(config, expert_weights);
+}
+
+}  // namespace polymath::routing
