@@ -1,0 +1,13 @@
+#pragma once
+
+// Whether a configuration suits an algorithm. Asked once, when a config is read; a RouteFn itself trusts it.
+
+#include "base/status.h"
+#include "routing/router.h"
+
+namespace polymath::routing {
+
+// kInvalidArgument names the field and the value. After ok(), router.route() stays within its arrays for any logits.
+absl::Status validate(const Router& router, const RouterConfig& config);
+
+}  // namespace polymath::routing
