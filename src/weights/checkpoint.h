@@ -33,7 +33,7 @@ struct CheckpointLimits {
 
 struct TensorInfo {
   std::string name;
-  tensor::DType dtype = tensor::DType::kF32;
+  tensor::DType dtype = tensor::DType::kF32;  // kCount: a type that is listed only; read() refuses it by name
   tensor::Shape shape;
   size_t bytes = 0;
   std::string file;  // where it stands, for messages
@@ -42,7 +42,8 @@ struct TensorInfo {
 struct RawTensor {
   tensor::DType dtype = tensor::DType::kF32;
   tensor::Shape shape;
-  const std::byte* data = nullptr;  // valid until release() of it, or the checkpoint's end
+  const std::byte* data = nullptr;  // valid until release() of it, or the checkpoint's end;
+                                    // aligned as the file has it, not necessarily to its type
 };
 
 class Checkpoint {
@@ -53,7 +54,8 @@ class Checkpoint {
   virtual std::span<const TensorInfo> tensors() const = 0;
   virtual bool has(std::string_view name) const = 0;
 
-  // kNotFound; kInvalidArgument: another shape than `expected` (both are named, with the file).
+  // kNotFound; kInvalidArgument: another shape than `expected` (both are named, with the file); kUnimplemented: an
+  // element type that is not read here.
   virtual absl::StatusOr<RawTensor> read(std::string_view name, const tensor::Shape& expected) = 0;
   // Says that the tensor will be read soon: its pages are fetched ahead.
   virtual void prefetch(std::string_view name) = 0;
@@ -63,23 +65,28 @@ class Checkpoint {
 };
 
 // model.safetensors, or the shards that model.safetensors.index.json names (an index and no shard of it missing),
-// or any *.safetensors of the directory. kNotFound: no weights. kFailedPrecondition: only pickle files (*.bin, *.pt,
+// or any *.safetensors of the directory (consolidated* is left out beside model*). kNotFound: no weights, or a shard is
+// missing. kUnimplemented: only GGUF. kFailedPrecondition: only pickle files (*.bin, *.pt,
 // *.pth, *.pkl, *.ckpt), which are refused by name. kInvalidArgument, kDataLoss: a file lies or is cut short; the
 // message names the file and the tensor.
-absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory, const CheckpointLimits& limits);
+absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory,
+                                                            const CheckpointLimits& limits);
 
 // One safetensors file from memory; for tests and fuzzing. `bytes` must outlive it.
-absl::StatusOr<std::unique_ptr<Checkpoint>> parse_safetensors(std::span<const std::byte> bytes, const CheckpointLimits& limits);
+absl::StatusOr<std::unique_ptr<Checkpoint>> parse_safetensors(std::span<const std::byte> bytes,
+                                                              const CheckpointLimits& limits);
 
 // Has every tensor that is asked for: seeded, normally distributed weights of standard deviation `scale`, a
 // function of (seed, name) alone; norm weights (names that end in "norm.weight", "layernorm.weight", "norm_1.weight",
-// ...: any 1-D tensor called *norm*weight) are 1. `dtype`: of every tensor.
+// ...: any 1-D tensor called *norm*weight) are 1, other 1-D tensors (biases) are a tenth as large. `dtype`: of every
+// tensor. REQUIRES: f32, f16 or bf16.
 std::unique_ptr<Checkpoint> dummy_checkpoint(uint64_t seed, tensor::DType dtype, float scale = 0.02f);
 
 // What `--model` names -> a directory: a path that exists; else "org/name" (with an optional revision) in the local
 // Hugging Face cache (HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
-// ~/.cache/huggingface/hub): models--org--name/refs/<revision> -> snapshots/<hash>. kNotFound with the places looked at.
-// Names are checked: no "..", no absolute parts, [A-Za-z0-9._-] only.
+// ~/.cache/huggingface/hub): models--org--name/refs/<revision> -> snapshots/<hash>. kNotFound with the places looked
+// at. Names are checked: no "..", no absolute parts, [A-Za-z0-9._-] only. A file instead of a directory is refused:
+// kUnimplemented for *.gguf, kFailedPrecondition for pickle, else kInvalidArgument.
 absl::StatusOr<std::string> resolve_model(std::string_view model, std::string_view revision);
 
 }  // namespace polymath::weights

@@ -1,0 +1,38 @@
+#include "weights/checkpoint.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "weights/directory.h"
+#include "weights/safetensors.h"
+#include "weights/safetensors_header.h"
+
+namespace polymath::weights {
+namespace {
+
+// Every tensor that the index names stands in the shard that it says. A tensor that it does not name is no fault
+// here: it is in tensors(), and who loads the model decides.
+absl::Status check_index(const Checkpoint& checkpoint, const WeightFiles& files) {
+  const auto infos = checkpoint.tensors();
+  for (const auto& [name, path] : files.index) {
+    const auto at = std::lower_bound(infos.begin(), infos.end(), name,
+                                     [](const TensorInfo& info, const std::string& n) { return info.name < n; });
+    if (at != infos.end() && at->name == name && at->file == path) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": tensor ", shown_name(name), " is not in this file, though the index says so"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory,
+                                                            const CheckpointLimits& limits) {
+  ASSIGN_OR_RETURN(const WeightFiles files, find_weight_files(directory, limits));
+  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, open_safetensors(files.paths, limits));
+  RETURN_IF_ERROR(check_index(*checkpoint, files));
+  warn_about_code(directory);
+  return checkpoint;
+}
+
+}  // namespace polymath::weights
