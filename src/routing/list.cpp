@@ -12,7 +12,7 @@
 
 namespace polymath::routing {
 
-// From the plain to the particular.
+// In this order: from the plain to the particular.
 const std::array<Router, 9> kRouters = {{
     {"softmax_topk", "Mixtral, arXiv:2401.04088", softmax_topk},
     {"topk_softmax", "gpt-oss, arXiv:2508.10925", topk_softmax},
