@@ -3,6 +3,8 @@
 #include <openssl/evp.h>
 #include <sys/random.h>
 
+#include <cerrno>
+
 #include "base/check.h"
 
 namespace polymath::base {
@@ -30,6 +32,7 @@ void random_bytes(void* out, size_t bytes) {
   auto* next = static_cast<uint8_t*>(out);
   while (bytes > 0) {
     const ssize_t got = getrandom(next, bytes, 0);
+    if (got < 0 && errno == EINTR) continue;
     CHECK(got > 0);
     next += got;
     bytes -= static_cast<size_t>(got);

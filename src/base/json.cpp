@@ -3,7 +3,6 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 
@@ -16,6 +15,9 @@ const JsonValue& empty_object() {
 }
 
 boost::json::string_view to_key(std::string_view key) { return {key.data(), key.size()}; }
+absl::string_view to_absl(std::string_view text) { return {text.data(), text.size()}; }
+
+bool is_json_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 }  // namespace
 
@@ -31,7 +33,7 @@ absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& li
   if (!error) parser.finish(error);
   if (error) return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", consumed, ": ", error.message()));
   for (size_t i = consumed; i < text.size(); ++i) {
-    if (!std::isspace(static_cast<unsigned char>(text[i]))) {
+    if (!is_json_space(text[i])) {
       return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", i, ": text after the value"));
     }
   }
@@ -74,7 +76,8 @@ bool JsonReader::has(std::string_view key) const { return find(key) != nullptr; 
 
 void JsonReader::complain(std::string_view key, std::string_view what) {
   if (!status_->ok()) return;
-  *status_ = absl::InvalidArgumentError(absl::StrCat(path_, path_.empty() ? "" : ".", key, ": ", what));
+  *status_ =
+      absl::InvalidArgumentError(absl::StrCat(path_, path_.empty() ? "" : ".", to_absl(key), ": ", to_absl(what)));
 }
 
 absl::Status JsonReader::status() const { return *status_; }
@@ -183,7 +186,7 @@ JsonReader JsonReader::object(std::string_view key) {
   const auto* member = find(key);
   if (member != nullptr && !member->is_object()) complain(key, "must be an object");
   JsonReader child(member != nullptr && member->is_object() ? *member : empty_object(),
-                   absl::StrCat(path_, path_.empty() ? "" : ".", key));
+                   absl::StrCat(path_, path_.empty() ? "" : ".", to_absl(key)));
   child.status_ = status_;
   return child;
 }

@@ -28,8 +28,8 @@ using JsonObject = boost::json::object;
 using JsonArray = boost::json::array;
 
 struct JsonLimits {
-  size_t depth_max = 64;              // deeper: kInvalidArgument
-  size_t bytes_max = 256u << 20;      // longer: kInvalidArgument
+  size_t depth_max = 64;          // deeper: kInvalidArgument
+  size_t bytes_max = 256u << 20;  // longer: kInvalidArgument
 };
 
 // kInvalidArgument with the byte position. Duplicate keys: the last wins (as in Python).
@@ -45,14 +45,14 @@ class JsonReader {
  public:
   explicit JsonReader(const JsonValue& value, std::string path = "");
 
-  bool has(std::string_view key) const;  // present and not null
+  bool has(std::string_view key) const;               // present and not null
   const JsonValue* find(std::string_view key) const;  // null: absent, or JSON null
 
   int64_t i64(std::string_view key);
   int64_t i64(std::string_view key, int64_t fallback);
-  int i(std::string_view key);             // complains outside int32
+  int i(std::string_view key);  // complains outside int32
   int i(std::string_view key, int fallback);
-  double f(std::string_view key);          // an integer is a number, too
+  double f(std::string_view key);  // an integer is a number, too
   double f(std::string_view key, double fallback);
   bool b(std::string_view key);
   bool b(std::string_view key, bool fallback);

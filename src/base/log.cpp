@@ -41,7 +41,8 @@ std::string escape_controls(std::string_view text) {
 
 bool set_log_level(std::string_view name) {
   for (size_t i = 0; i < std::size(kNames); ++i) {
-    if (absl::EqualsIgnoreCase(absl::string_view(name.data(), name.size()), absl::string_view(kNames[i].data(), kNames[i].size()))) {
+    if (absl::EqualsIgnoreCase(absl::string_view(name.data(), name.size()),
+                               absl::string_view(kNames[i].data(), kNames[i].size()))) {
       logger().set_level(kLevels[i]);
       return true;
     }

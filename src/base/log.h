@@ -1,6 +1,6 @@
 #pragma once
 
-// One line a fact, to stderr: "2026-02-14T09:30:00.123Z INFO  room: sentence". Thread-safe.
+// One line a fact, to stderr: "2026-02-14T09:30:00.123Z info    room: sentence". Thread-safe.
 // Control characters in a message are escaped, so that no input can forge a line.
 
 #include <string>
@@ -16,21 +16,28 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError, kCount };
 bool set_log_level(std::string_view name);
 void log_line(LogLevel, std::string_view room, std::string_view message);
 
+// absl's own string_view is not the standard one in every build of it.
+template <typename Part>
+const Part& log_part(const Part& part) {
+  return part;
+}
+inline absl::string_view log_part(const std::string_view& part) { return {part.data(), part.size()}; }
+
 template <typename... Parts>
 void log_debug(std::string_view room, const Parts&... parts) {
-  log_line(LogLevel::kDebug, room, absl::StrCat(parts...));
+  log_line(LogLevel::kDebug, room, absl::StrCat(log_part(parts)...));
 }
 template <typename... Parts>
 void log_info(std::string_view room, const Parts&... parts) {
-  log_line(LogLevel::kInfo, room, absl::StrCat(parts...));
+  log_line(LogLevel::kInfo, room, absl::StrCat(log_part(parts)...));
 }
 template <typename... Parts>
 void log_warning(std::string_view room, const Parts&... parts) {
-  log_line(LogLevel::kWarning, room, absl::StrCat(parts...));
+  log_line(LogLevel::kWarning, room, absl::StrCat(log_part(parts)...));
 }
 template <typename... Parts>
 void log_error(std::string_view room, const Parts&... parts) {
-  log_line(LogLevel::kError, room, absl::StrCat(parts...));
+  log_line(LogLevel::kError, room, absl::StrCat(log_part(parts)...));
 }
 
 }  // namespace polymath::base

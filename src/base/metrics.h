@@ -22,7 +22,7 @@ using Labels = std::vector<std::pair<std::string, std::string>>;
 
 class Counter {
  public:
-  void add(double n = 1) {
+  void add(double n = 1) {  // n >= 0
     double seen = value_.load(std::memory_order_relaxed);
     while (!value_.compare_exchange_weak(seen, seen + n, std::memory_order_relaxed)) {
     }
@@ -44,8 +44,8 @@ class Gauge {
 
 class Histogram {
  public:
-  explicit Histogram(std::vector<double> upper_bounds);  // ascending; +Inf is implied
-  void observe(double v);
+  explicit Histogram(std::vector<double> upper_bounds);  // strictly ascending; +Inf is implied
+  void observe(double v);                                // NaN is counted in +Inf and left out of the sum
   double sum() const { return sum_.value(); }
   uint64_t count() const;
   const std::vector<double>& bounds() const { return bounds_; }
@@ -63,7 +63,7 @@ std::vector<double> one_two_five(double max);
 class MetricsRegistry {
  public:
   // `name` as it stands on the wire ("vllm:prompt_tokens_total"). The same name may be made again with
-  // other labels: one family. REQUIRES: the same kind and help as before.
+  // other labels: one family; with the same labels: the same metric. REQUIRES: the same kind and help as before.
   Counter& counter(std::string_view name, std::string_view help, Labels labels);
   Gauge& gauge(std::string_view name, std::string_view help, Labels labels);
   Histogram& histogram(std::string_view name, std::string_view help, Labels labels, std::vector<double> bounds);
@@ -83,6 +83,7 @@ class MetricsRegistry {
     std::deque<Child> children;
   };
   Family& family(std::string_view name, std::string_view help, std::string_view type);
+  static Child& child(Family& family, Labels labels);  // the one with these labels, or a new, empty one
 
   mutable std::mutex mutex_;
   std::deque<Family> families_;

@@ -8,9 +8,10 @@
 #define POLYMATH_CONCAT_INNER(a, b) a##b
 #define POLYMATH_CONCAT(a, b) POLYMATH_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                               \
-  do {                                                            \
-    if (auto status_ = (expression); !status_.ok()) return status_; \
+// The name is long so that `expression` may speak of a member called status_.
+#define RETURN_IF_ERROR(expression)                                                               \
+  do {                                                                                            \
+    if (auto returned_if_error = (expression); !returned_if_error.ok()) return returned_if_error; \
   } while (0)
 
 // ASSIGN_OR_RETURN(auto x, f());   A type with a comma in it wants `auto`.

@@ -34,8 +34,9 @@ void pin_to_core(int index) {
 
 template <typename Done>
 void spin_until(Done done) {
-  for (int spins = 0; !done(); ++spins) {
+  for (int spins = 0; !done();) {
     if (spins < kSpinsBeforeYield) {
+      ++spins;
       POLYMATH_PAUSE();
     } else {
       std::this_thread::yield();
@@ -87,7 +88,7 @@ void ThreadPool::work(int rank) {
   uint64_t seen = 0;
   while (true) {
     const double deadline = steady_seconds() + spin_us_ * 1e-6;
-    for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins) {
+    for (unsigned spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins) {
       POLYMATH_PAUSE();
       if ((spins & 63) != 63 || steady_seconds() < deadline) continue;
       std::unique_lock lock(mutex_);
