@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Asks several completions at once and prints each answer with its time to first token and its speed.
+
+    tools/demo.py http://127.0.0.1:8000 <model>        Standard library only: any OpenAI-compatible server will do.
+"""
+
+import http.client
+import json
+import sys
+import threading
+import time
+import urllib.parse
+
+PROMPTS = [
+    "Once upon a time",
+    "The little dog ran",
+    "In the morning, Lily",
+    "Tom had a red ball",
+    "There was a big tree",
+    "The sun was warm and",
+    "One day, a small bird",
+    "Mom said that",
+]
+TOKENS_MAX = 64  # of one answer; it ends there with finish_reason "length"
+TIMEOUT_SECONDS = 120
+
+
+class Answer:
+    def __init__(self, prompt):
+        self.prompt = prompt
+        self.text = ""
+        self.error = None
+        self.finish_reason = None
+        self.n_tokens = 0
+        self.ttft = 0.0  # seconds from request to the first text
+        self.seconds = 0.0  # from request to the end
+
+
+def events(response):
+    """The JSON of each server-sent event, up to [DONE]."""
+    for line in response:
+        if line.startswith(b"data:"):
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                return
+            yield json.loads(data)
+    raise RuntimeError("the stream ended without [DONE]")
+
+
+def complete(url, model, answer):
+    request = {
+        "model": model,
+        "prompt": answer.prompt,
+        "max_tokens": TOKENS_MAX,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=TIMEOUT_SECONDS)
+    start = time.monotonic()
+    try:
+        connection.request("POST", "/v1/completions", json.dumps(request), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise RuntimeError(f"HTTP {response.status}: {response.read().decode(errors='replace')}")
+        for event in events(response):
+            if "error" in event:
+                raise RuntimeError(json.dumps(event["error"]))
+            for choice in event["choices"]:
+                if choice["text"] and not answer.text:
+                    answer.ttft = time.monotonic() - start
+                answer.text += choice["text"]
+                answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
+            if event.get("usage"):
+                answer.n_tokens = event["usage"]["completion_tokens"]
+        answer.seconds = time.monotonic() - start
+        if answer.finish_reason is None:
+            raise RuntimeError("no finish_reason")
+    except (OSError, http.client.HTTPException, RuntimeError, ValueError, KeyError) as error:
+        answer.error = f"{type(error).__name__}: {error}"
+    finally:
+        connection.close()
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    url = urllib.parse.urlsplit(sys.argv[1])
+    answers = [Answer(prompt) for prompt in PROMPTS]
+    threads = [threading.Thread(target=complete, args=(url, sys.argv[2], answer)) for answer in answers]
+    start = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    elapsed = time.monotonic() - start
+
+    for answer in answers:
+        if answer.error:
+            print(f"{answer.prompt!r}: FAILED: {answer.error}")
+            continue
+        after_first = max(answer.seconds - answer.ttft, 1e-9)
+        speed = (answer.n_tokens - 1) / after_first if answer.n_tokens > 1 else 0.0
+        print(f"{answer.prompt}{answer.text}")
+        print(
+            f"    [{answer.n_tokens} tokens, {answer.finish_reason}; first after {answer.ttft * 1e3:.0f} ms, "
+            f"then {speed:.0f} tok/s]"
+        )
+    total = sum(answer.n_tokens for answer in answers)
+    print(f"together: {total} tokens in {elapsed:.2f} s, {total / elapsed:.0f} tok/s")
+    return 1 if any(answer.error for answer in answers) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
