@@ -15,7 +15,8 @@ struct DTypeRow {
   std::string_view name;
   size_t bytes;
 };
-constexpr DTypeRow kDTypes[] = {{"float32", 4}, {"float16", 2}, {"bfloat16", 2}, {"int32", 4}, {"int64", 8}, {"uint8", 1}};
+constexpr DTypeRow kDTypes[] = {{"float32", 4}, {"float16", 2}, {"bfloat16", 2},
+                                {"int32", 4},   {"int64", 8},   {"uint8", 1}};
 static_assert(std::size(kDTypes) == static_cast<size_t>(DType::kCount));
 
 constexpr size_t kHugePage = 2u << 20;
@@ -23,7 +24,9 @@ constexpr size_t kHugePage = 2u << 20;
 }  // namespace
 
 size_t dtype_bytes(DType dtype) { return kDTypes[static_cast<size_t>(dtype)].bytes; }
-std::string_view dtype_name(DType dtype) { return kDTypes[static_cast<size_t>(dtype)].name; }
+std::string_view dtype_name(DType dtype) {
+  return dtype == DType::kCount ? "other" : kDTypes[static_cast<size_t>(dtype)].name;
+}
 
 std::optional<DType> dtype_from_name(std::string_view name) {
   if (name.starts_with("torch.")) name.remove_prefix(6);
@@ -79,15 +82,20 @@ Tensor Tensor::reshape(const Shape& s) const {
 }
 
 absl::StatusOr<Buffer> Buffer::host(size_t bytes) {
-  const size_t rounded = (bytes + 63) / 64 * 64 + 64;  // a vector load at the end may look past it
+  const auto refused = [bytes] {
+    return absl::ResourceExhaustedError(absl::StrCat("no memory for ", bytes, " bytes"));
+  };
+  if (bytes > SIZE_MAX - 4 * kHugePage) return refused();  // the sums below would wrap around
+  const size_t rounded = (bytes + 63) / 64 * 64 + 64;      // a vector load at the end may look past it
   const bool huge = rounded >= kHugePage;
   const size_t mapped = huge ? (rounded + 2 * kHugePage - 1) / kHugePage * kHugePage : rounded;
   void* raw = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (raw == MAP_FAILED) return absl::ResourceExhaustedError(absl::StrCat("no memory for ", bytes, " bytes"));
+  if (raw == MAP_FAILED) return refused();
   if (!huge) return Buffer(raw, rounded, [](void* data, size_t n) { munmap(data, n); });
   // Keep the aligned part only, so that every page of it can be a huge one.
   auto* begin = static_cast<std::byte*>(raw);
-  auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(begin) + kHugePage - 1) / kHugePage * kHugePage);
+  auto* aligned =
+      reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(begin) + kHugePage - 1) / kHugePage * kHugePage);
   const size_t head = static_cast<size_t>(aligned - begin);
   const size_t kept = (mapped - head) / kHugePage * kHugePage;
   if (head > 0) munmap(begin, head);

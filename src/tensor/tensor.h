@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/check.h"
 #include "base/status.h"
@@ -18,7 +19,8 @@ namespace polymath::tensor {
 enum class DType : uint8_t { kF32, kF16, kBf16, kI32, kI64, kU8, kCount };
 
 size_t dtype_bytes(DType dtype);
-std::string_view dtype_name(DType dtype);  // "float32", "float16", "bfloat16", "int32", "int64", "uint8"
+std::string_view dtype_name(
+    DType dtype);  // "float32", "float16", "bfloat16", "int32", "int64", "uint8"; kCount: "other"
 std::optional<DType> dtype_from_name(std::string_view name);  // the names above, and "half", "float", "torch.bfloat16"
 
 // Up to four dimensions, outermost first. Rank 0 is a scalar.
@@ -58,9 +60,13 @@ struct Tensor {
   void* data = nullptr;
   int64_t row_gap = 0;  // elements between the end of a row and the next; matrices only
 
-  int64_t rows() const { return shape[0]; }                          // of a matrix
-  int64_t cols() const { return shape.rank() < 2 ? 1 : shape[1]; }   // of a matrix
-  int64_t stride() const { return cols() + row_gap; }                // elements from one row to the next
+  int64_t rows() const { return shape[0]; }  // of a matrix
+  int64_t cols() const {                     // all dimensions but the first; 1 of a vector
+    int64_t n = 1;
+    for (int i = 1; i < shape.rank(); ++i) n *= shape[i];
+    return n;
+  }
+  int64_t stride() const { return cols() + row_gap; }  // elements from one row to the next
   bool empty() const { return data == nullptr; }
   size_t bytes() const { return static_cast<size_t>(shape.elements()) * dtype_bytes(dtype); }
 
@@ -84,17 +90,19 @@ struct Tensor {
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(void* data, size_t bytes, void (*deleter)(void* data, size_t bytes)) : data_(data), bytes_(bytes), deleter_(deleter) {}
+  Buffer(void* data, size_t bytes, void (*deleter)(void* data, size_t bytes))
+      : data_(data), bytes_(bytes), deleter_(deleter) {}
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
-    swap(other);
+    Buffer taken(std::move(other));  // what was here is freed now, not when `other` ends
+    swap(taken);
     return *this;
   }
   ~Buffer() {
     if (data_ != nullptr) deleter_(data_, bytes_);
   }
   void* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const { return bytes_; }  // at least what was asked for
 
   // Zeroed, aligned to 64 bytes; to 2 MiB, with huge pages asked for, from 2 MiB on.
   // kResourceExhausted: the system has no more.

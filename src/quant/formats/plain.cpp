@@ -29,9 +29,9 @@ float same(float v) { return v; }
 }  // namespace
 
 const QuantFormat kF32{"float32", 1, 4, tensor::DType::kF32, load<float, same>, store<float, same>};
-const QuantFormat kF16{"float16", 1, 2, tensor::DType::kF16, load<uint16_t, tensor::f16_to_f32>,
-                       store<uint16_t, tensor::f32_to_f16>};
-const QuantFormat kBf16{"bfloat16", 1, 2, tensor::DType::kBf16, load<uint16_t, tensor::bf16_to_f32>,
-                        store<uint16_t, tensor::f32_to_bf16>};
+const QuantFormat kF16{
+    "float16", 1, 2, tensor::DType::kF16, load<uint16_t, tensor::f16_to_f32>, store<uint16_t, tensor::f32_to_f16>};
+const QuantFormat kBf16{
+    "bfloat16", 1, 2, tensor::DType::kBf16, load<uint16_t, tensor::bf16_to_f32>, store<uint16_t, tensor::f32_to_bf16>};
 
 }  // namespace polymath::quant

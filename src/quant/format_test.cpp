@@ -1,0 +1,134 @@
+#include "quant/format.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace polymath::quant {
+namespace {
+
+TEST(Formats, AreListedOnceAndFound) {
+  std::set<std::string_view> names;
+  for (const QuantFormat* format : quant_formats()) {
+    EXPECT_TRUE(names.insert(format->name).second) << format->name;
+    EXPECT_EQ(find_format(format->name), format);
+    EXPECT_GT(format->block_cols, 0);
+    EXPECT_GT(format->block_bytes, 0);
+    EXPECT_NE(format->dequantize, nullptr);
+  }
+  EXPECT_EQ(find_format("float8"), nullptr);
+  EXPECT_EQ(find_format(""), nullptr);
+}
+
+TEST(Formats, PlainOnes) {
+  for (const QuantFormat* format : {&kF32, &kF16, &kBf16}) {
+    EXPECT_EQ(&plain_format(format->dtype), format);
+    EXPECT_EQ(format->name, tensor::dtype_name(format->dtype));
+    EXPECT_EQ(static_cast<size_t>(format->block_bytes), tensor::dtype_bytes(format->dtype));
+    EXPECT_EQ(format->block_cols, 1);
+  }
+  EXPECT_DEATH(plain_format(tensor::DType::kI32), "plain");
+}
+
+// What a format produces, it reads back: packing an unpacked block again gives the same block.
+TEST(Formats, PackingIsStable) {
+  for (const QuantFormat* format : quant_formats()) {
+    if (format->quantize == nullptr) continue;
+    const int64_t n = int64_t{format->block_cols} * 64;
+    std::vector<float> values(static_cast<size_t>(n)), back(values.size());
+    for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i)) * 3;
+    const size_t bytes = static_cast<size_t>(64 * format->block_bytes);
+    std::vector<std::byte> packed(bytes + 1), again(bytes);
+    std::byte* odd = packed.data() + 1;  // a file aligns nothing
+    format->quantize(values.data(), odd, n);
+    format->dequantize(odd, back.data(), n);
+    format->quantize(back.data(), again.data(), n);
+    EXPECT_EQ(std::memcmp(odd, again.data(), bytes), 0) << format->name;
+  }
+}
+
+// Exhaustive: every 16-bit pattern but NaN, unpacked and packed again, is itself.
+TEST(Formats, EverySixteenBitPatternRoundTrips) {
+  std::vector<uint16_t> all(0x10000), back(all.size());
+  std::vector<float> values(all.size());
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<uint16_t>(i);
+  for (const QuantFormat* format : {&kF16, &kBf16}) {
+    format->dequantize(reinterpret_cast<const std::byte*>(all.data()), values.data(), 0x10000);
+    format->quantize(values.data(), reinterpret_cast<std::byte*>(back.data()), 0x10000);
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (std::isnan(values[i])) continue;
+      ASSERT_EQ(back[i], all[i]) << format->name;
+    }
+  }
+}
+
+TEST(Formats, Float32IsCopiedBitByBit) {
+  const std::vector<uint32_t> in = {0, 0x80000000u, 1, 0x7f800000u, 0xff800000u, 0x7fc00001u, 0x3f800000u};
+  std::vector<float> values(in.size());
+  std::vector<uint32_t> out(in.size());
+  kF32.dequantize(reinterpret_cast<const std::byte*>(in.data()), values.data(), static_cast<int64_t>(in.size()));
+  kF32.quantize(values.data(), reinterpret_cast<std::byte*>(out.data()), static_cast<int64_t>(in.size()));
+  EXPECT_EQ(in, out);
+}
+
+// The same 3 x 4 matrix stored in four ways.
+TEST(MatrixView, SeesThroughStrides) {
+  const auto at = [](int64_t r, int64_t c) { return static_cast<float>(10 * r + c); };
+  struct Storage {
+    const char* what;
+    int64_t row_stride, col_stride, offset;
+  };
+  const Storage storages[] = {
+      {"rows", 4, 1, 0}, {"transposed", 1, 3, 0}, {"one of two stacked", 4, 1, 12}, {"interleaved", 8, 2, 1}};
+  for (const QuantFormat* format : {&kF32, &kF16, &kBf16}) {
+    for (const Storage& s : storages) {
+      std::vector<std::byte> memory(24 * static_cast<size_t>(format->block_bytes));
+      for (int64_t r = 0; r < 3; ++r) {
+        for (int64_t c = 0; c < 4; ++c) {
+          const float v = at(r, c);
+          format->quantize(&v, memory.data() + (s.offset + r * s.row_stride + c * s.col_stride) * format->block_bytes,
+                           1);
+        }
+      }
+      const MatrixView view{format, memory.data() + s.offset * format->block_bytes, 3, 4, s.row_stride, s.col_stride};
+      for (int64_t r = 0; r < 3; ++r) {
+        float out[3] = {};
+        view.read_row(r, 1, 3, out);
+        for (int64_t c = 0; c < 3; ++c) EXPECT_EQ(out[c], at(r, c + 1)) << format->name << ", " << s.what;
+      }
+      view.read_row(2, 4, 0, nullptr);
+    }
+  }
+}
+
+// A packed format: two values a byte, each a signed half-byte; eight to a block.
+const QuantFormat kHalfBytes{"test_half_bytes",
+                             8,
+                             4,
+                             tensor::DType::kU8,
+                             [](const std::byte* src, float* dst, int64_t n) {
+                               for (int64_t i = 0; i < n; ++i) {
+                                 const int nibble = (static_cast<int>(src[i / 2]) >> (i % 2 * 4)) & 15;
+                                 dst[i] = static_cast<float>(nibble - 8);
+                               }
+                             },
+                             nullptr};
+
+TEST(MatrixView, ReadsWholeBlocksOfAPackedFormat) {
+  std::vector<std::byte> memory(2 * 16 / 2);
+  for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<std::byte>(i * 0x11);
+  const MatrixView view{&kHalfBytes, memory.data(), 2, 16, 16, 1};
+  float out[8];
+  view.read_row(1, 8, 8, out);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(out[i], static_cast<float>(12 + i / 2 - 8));
+  EXPECT_DEATH((MatrixView{&kHalfBytes, memory.data(), 16, 2, 1, 16}.read_row(0, 0, 2, out)), "block_cols");
+}
+
+}  // namespace
+}  // namespace polymath::quant
