@@ -1,0 +1,49 @@
+#pragma once
+
+// Counts who holds which KV block. A block is held (count > 0) or free (count 0).
+//
+//   int32_t block = pool.allocate();   // count 1, or -1: none is free
+//   pool.hold(block);                  // one holder more; a free block leaves the free list
+//   pool.release(block, keep);         // one holder less; the last one frees it
+//
+// Free blocks stand in a list from which allocate() takes the first. A block released with `keep` goes to the end of
+// it, so that what it remembers (see prefix_cache.h) lives as long as possible: least recently used goes first. One
+// released without goes to the front. Everything is O(1); nothing is allocated after construction.
+//
+// Thread safety: none. The engine thread owns it.
+
+#include <cstdint>
+#include <vector>
+
+namespace polymath::kvcache {
+
+class BlockPool {
+ public:
+  static constexpr int64_t kBlocksMax = int64_t{1}
+                                        << 30;  // beyond it the constructor dies: plan/ has to settle for less
+
+  explicit BlockPool(int64_t n_blocks);  // REQUIRES: 1 <= n_blocks <= kBlocksMax
+
+  int32_t allocate();
+  void hold(int32_t block);
+  void release(int32_t block, bool keep);
+
+  int64_t n_blocks() const { return static_cast<int64_t>(holders_.size()); }
+  int64_t n_free() const { return n_free_; }
+  int holders(int32_t block) const { return holders_[block]; }
+
+  // Dies unless the list holds exactly the blocks that nobody holds. O(n_blocks); for tests.
+  void check_invariants() const;
+
+ private:
+  // The list is a ring through an extra entry at n_blocks: its next is the first free block, its previous the last.
+  void link_after(int32_t at, int32_t block);
+  void unlink(int32_t block);
+  int32_t ring() const { return static_cast<int32_t>(holders_.size()); }
+
+  std::vector<int32_t> holders_;
+  std::vector<int32_t> next_, previous_;  // [n_blocks + 1]; -1: not in the list
+  int64_t n_free_ = 0;
+};
+
+}  // namespace polymath::kvcache
