@@ -10,9 +10,10 @@
 namespace polymath::routing {
 namespace {
 
-// ceil(n * factor / n_experts) in float32, where 10 * 1.1f is 11 and not a little more; at most `most`.
+// ceil(n * factor / n_experts) in float32, where 10 * 1.1f is 11 and not a little more; 0 to `most`, 0 for a NaN.
 int capacity_of(const RouterConfig& config, float factor, int64_t n, int64_t most) {
   const float capacity = std::ceil(static_cast<float>(n) * factor / static_cast<float>(config.n_experts));
+  if (!(capacity > 0)) return 0;
   return static_cast<int>(capacity < static_cast<float>(most) ? static_cast<int64_t>(capacity) : most);
 }
 

@@ -29,8 +29,9 @@ TEST(ExpertChoice, Capacity) {
     int n_experts, n_tokens;
     float factor;
     int capacity;
-  } rows[] = {{2, 3, 1, 2},  {8, 3, 1, 1},     {8, 3, 0, 1},  {8, 0, 1, 0},  {1, 10, 1.1f, 10},
-              {4, 10, 2, 5}, {2, 10, 1.1f, 6}, {4, 8, 99, 8}, {4, 8, -1, 1}, {4, 8, INFINITY, 8}};
+  } rows[] = {{2, 3, 1, 2},      {8, 3, 1, 1},        {8, 3, 0, 1},         {8, 0, 1, 0},
+              {1, 10, 1.1f, 10}, {4, 10, 2, 5},       {2, 10, 1.1f, 6},     {4, 8, 99, 8},
+              {4, 8, -1, 1},     {4, 8, INFINITY, 8}, {4, 8, -INFINITY, 1}, {4, 8, NAN, 1}};
   for (const auto& row : rows) {
     const std::vector<float> logits(row.n_experts * row.n_tokens);
     const ExpertChoice got = expert_choice({.n_experts = row.n_experts}, logits.data(), row.n_tokens, row.factor);
