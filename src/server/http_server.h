@@ -32,22 +32,22 @@
 namespace polymath::server {
 
 struct HttpLimits {
-  size_t header_bytes_max = 16u << 10;       // beyond: 431
-  size_t body_bytes_max = 32u << 20;         // beyond: 413, before it is read
-  size_t target_bytes_max = 4u << 10;        // beyond: 414
-  int connections_max = 4096;                // beyond: 503 and close
-  int requests_in_flight_max = 2048;         // handlers running or replies open; beyond: 503 with Retry-After
-  int header_timeout_s = 10;                 // from the first byte of a request (or the connect) to its header's end
-  int body_timeout_s = 60;                   // beyond: 408
-  int idle_timeout_s = 75;                   // keep-alive without a request: closed
-  int write_timeout_s = 30;                  // a peer that does not read: closed, on_gone is called
-  size_t stream_buffer_bytes_max = 8u << 20; // unread output of one stream; beyond: closed, on_gone is called
+  size_t header_bytes_max = 16u << 10;        // beyond: 431
+  size_t body_bytes_max = 32u << 20;          // beyond: 413, before it is read
+  size_t target_bytes_max = 4u << 10;         // beyond: 414
+  int connections_max = 4096;                 // beyond: 503 and close
+  int requests_in_flight_max = 2048;          // handlers running or replies open; beyond: 503 with Retry-After
+  int header_timeout_s = 10;                  // from the first byte of a request (or the connect) to its header's end
+  int body_timeout_s = 60;                    // beyond: 408
+  int idle_timeout_s = 75;                    // keep-alive without a request: closed
+  int write_timeout_s = 30;                   // a peer that does not read: closed, on_gone is called
+  size_t stream_buffer_bytes_max = 8u << 20;  // unread output of one stream; beyond: closed, on_gone is called
 };
 
 struct HttpServerOptions {
-  std::string host = "0.0.0.0";   // or an IPv6 address
-  uint16_t port = 8000;           // 0: any free one; see HttpServer::port()
-  std::string unix_socket;        // if not empty: listen here instead
+  std::string host = "0.0.0.0";  // or an IPv6 address
+  uint16_t port = 8000;          // 0: any free one; see HttpServer::port()
+  std::string unix_socket;       // if not empty: listen here instead
   int io_threads = 1;
   int worker_threads = 2;
   HttpLimits limits;
@@ -63,7 +63,7 @@ struct HttpRequest {
   std::string query;    // after '?', undecoded
   HttpHeaders headers;  // names in lower case
   std::string body;
-  std::string peer;     // address, for the log
+  std::string peer;  // address, for the log
 
   // The first header of that (lower-case) name; empty: none.
   std::string_view header(std::string_view name) const;

@@ -1,0 +1,85 @@
+#pragma once
+
+// What all connections of one server share. It outlives the last connection and the last reply.
+//
+// Thread safety: the configuration is constant once the server has started; the rest locks for itself.
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "server/exchange.h"
+#include "server/http_server.h"
+#include "server/request_metrics.h"
+#include "server/router.h"
+
+namespace polymath::server {
+
+class Session;
+
+// Requests between their dispatch and their reply's last byte. The limit, and what a drain waits for.
+class InFlight {
+ public:
+  // A token that counts while any copy of it lives; null: `max` of them live.
+  // REQUIRES: this outlives the tokens.
+  std::shared_ptr<void> try_enter(int max);
+  bool full(int max) const;
+  // False: some were still there after `seconds`.
+  bool wait_until_empty(double seconds);
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable empty_;
+  int count_ = 0;
+};
+
+// The open connections. Each is kept alive here until it closes.
+class Sessions {
+ public:
+  bool add(const std::shared_ptr<Session>& session);  // false: close_all() came first
+  void remove(const Session* session);
+  size_t size() const;
+  void close_all();  // for good
+
+ private:
+  mutable std::mutex mutex_;
+  bool closed_ = false;
+  std::unordered_map<const Session*, std::shared_ptr<Session>> open_;
+};
+
+// A warning that a client can cause: at most one line a second, which says how many were left out.
+class ThrottledWarning {
+ public:
+  void warn(std::string_view message);
+
+ private:
+  std::mutex mutex_;
+  double next_at_ = 0;
+  int left_out_ = 0;
+};
+
+struct Core {
+  explicit Core(HttpServerOptions o);
+
+  const HttpServerOptions options;
+  Router router;
+  Exchange::ErrorBody error_body;
+  std::function<std::unique_ptr<HttpServer::Refusal>(const HttpRequest&)> gate;
+  std::unique_ptr<RequestMetrics> metrics;  // null: none are kept
+
+  boost::asio::io_context io;
+  boost::asio::thread_pool workers;
+  InFlight in_flight;
+  Sessions sessions;
+  ThrottledWarning limits_hit;
+  std::atomic<bool> draining{false};
+
+  // Access-Control-* for an answer to this request; empty without an Origin that is allowed.
+  HttpHeaders cors_headers(const HttpRequest& request) const;
+};
+
+}  // namespace polymath::server

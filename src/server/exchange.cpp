@@ -1,0 +1,186 @@
+#include "server/exchange.h"
+
+#include "base/log.h"
+#include "server/response_head.h"
+
+namespace polymath::server {
+
+void Exchange::wake_locked() {
+  if (wake_posted_) return;
+  wake_posted_ = true;
+  if (const auto sink = sink_.lock()) sink->wake();
+}
+
+void Exchange::send(int status, std::string_view content_type, std::string body, const HttpHeaders& extra) {
+  Callbacks released;  // destroyed after the lock: a callback may own what calls us
+  const std::lock_guard lock(mutex_);
+  if (phase_ != Phase::kOpen) return;
+  pending_ = make_response_head({.status = status,
+                                 .content_type = content_type,
+                                 .extra = &extra,
+                                 .door = &traits_.door_headers,
+                                 .content_length = body.size(),
+                                 .close = traits_.close});
+  if (!traits_.head_only && status_has_body(status)) pending_ += body;
+  phase_ = Phase::kEnded;
+  status_ = status;
+  released.swap(gone_callbacks_);
+  wake_locked();
+}
+
+void Exchange::start_stream(int status, std::string_view content_type, HttpHeaders extra) {
+  if (content_type.starts_with("text/event-stream")) {
+    extra.emplace_back("Cache-Control", "no-cache");
+    extra.emplace_back("X-Accel-Buffering", "no");
+  }
+  const std::lock_guard lock(mutex_);
+  if (phase_ != Phase::kOpen) return;
+  body_allowed_ = !traits_.head_only && status_has_body(status);
+  // Without chunks only the connection's end can tell where the body ends.
+  if (!traits_.http11 && body_allowed_) traits_.close = true;
+  pending_ = make_response_head({.status = status,
+                                 .content_type = content_type,
+                                 .extra = &extra,
+                                 .door = &traits_.door_headers,
+                                 .chunked = traits_.http11,
+                                 .close = traits_.close});
+  phase_ = Phase::kStreaming;
+  status_ = status;
+  wake_locked();
+}
+
+void Exchange::write(std::string_view chunk) {
+  const std::lock_guard lock(mutex_);
+  if (phase_ != Phase::kStreaming || trouble_ != Trouble::kNone || chunk.empty() || !body_allowed_) return;
+  if (pending_.size() + taken_bytes_ + chunk.size() > traits_.stream_buffer_bytes_max) {
+    trouble_ = Trouble::kOverrun;
+  } else if (traits_.http11) {
+    append_chunk(pending_, chunk);
+  } else {
+    pending_ += chunk;
+  }
+  wake_locked();
+}
+
+void Exchange::end() {
+  Callbacks released;
+  const std::lock_guard lock(mutex_);
+  if (phase_ != Phase::kStreaming || trouble_ != Trouble::kNone) return;
+  if (traits_.http11 && body_allowed_) pending_ += kLastChunk;
+  phase_ = Phase::kEnded;
+  released.swap(gone_callbacks_);
+  wake_locked();
+}
+
+void Exchange::on_gone(std::function<void()> callback) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ == Phase::kEnded) return;
+    if (phase_ != Phase::kGone) {
+      gone_callbacks_.push_back(std::move(callback));
+      return;
+    }
+  }
+  callback();
+}
+
+void Exchange::abandon(const ErrorBody& error_body) {
+  bool unanswered = false;
+  {
+    const std::lock_guard lock(mutex_);
+    unanswered = phase_ == Phase::kOpen;
+    if (phase_ == Phase::kStreaming && trouble_ == Trouble::kNone) {
+      trouble_ = Trouble::kAbandoned;
+      wake_locked();
+    }
+  }
+  if (!unanswered) return;
+  base::log_error("server", "a handler dropped its reply; answered 500");
+  send(500, "application/json", error_body(500, "the server lost this request"), {});
+}
+
+void Exchange::close_connection() {
+  const std::lock_guard lock(mutex_);
+  traits_.close = true;
+}
+
+bool Exchange::take(std::string& out) {
+  const std::lock_guard lock(mutex_);
+  wake_posted_ = false;
+  out.swap(pending_);
+  taken_bytes_ = out.size();
+  return phase_ == Phase::kEnded;
+}
+
+void Exchange::written(size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  taken_bytes_ -= bytes;
+}
+
+void Exchange::set_gone() {
+  Callbacks callbacks;
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ == Phase::kEnded || phase_ == Phase::kGone) return;
+    phase_ = Phase::kGone;
+    pending_ = std::string();
+    callbacks.swap(gone_callbacks_);
+  }
+  for (const auto& callback : callbacks) callback();
+}
+
+bool Exchange::gone() const {
+  const std::lock_guard lock(mutex_);
+  return phase_ == Phase::kGone;
+}
+
+bool Exchange::begun() const {
+  const std::lock_guard lock(mutex_);
+  return phase_ == Phase::kStreaming || phase_ == Phase::kEnded;
+}
+
+int Exchange::status() const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+bool Exchange::closes() const {
+  const std::lock_guard lock(mutex_);
+  return traits_.close;
+}
+
+Exchange::Trouble Exchange::trouble() const {
+  const std::lock_guard lock(mutex_);
+  return trouble_;
+}
+
+namespace {
+
+class Reply final : public HttpReply {
+ public:
+  Reply(std::shared_ptr<Exchange> exchange, Exchange::ErrorBody error_body)
+      : exchange_(std::move(exchange)), error_body_(std::move(error_body)) {}
+  ~Reply() override { exchange_->abandon(error_body_); }
+
+  void send(int status, std::string_view content_type, std::string body, HttpHeaders extra) override {
+    exchange_->send(status, content_type, std::move(body), extra);
+  }
+  void start_stream(int status, std::string_view content_type, HttpHeaders extra) override {
+    exchange_->start_stream(status, content_type, std::move(extra));
+  }
+  void write(std::string chunk) override { exchange_->write(chunk); }
+  void end() override { exchange_->end(); }
+  void on_gone(std::function<void()> callback) override { exchange_->on_gone(std::move(callback)); }
+
+ private:
+  const std::shared_ptr<Exchange> exchange_;
+  const Exchange::ErrorBody error_body_;
+};
+
+}  // namespace
+
+std::shared_ptr<HttpReply> make_reply(std::shared_ptr<Exchange> exchange, Exchange::ErrorBody error_body) {
+  return std::make_shared<Reply>(std::move(exchange), std::move(error_body));
+}
+
+}  // namespace polymath::server

@@ -1,0 +1,92 @@
+#pragma once
+
+// One request's reply, between the handler's threads and the connection's.
+//
+// The handler's side (HttpReply) appends bytes and never waits; the connection's side takes them when its socket can
+// write. What was appended while a write was under way goes out as one.
+//
+// Phases: open -> streaming -> ended, or open -> ended (send), or any of the first two -> gone.
+// Thread safety: all of it; one mutex, never held while a callback runs.
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/http_server.h"
+
+namespace polymath::server {
+
+// The connection, as a reply sees it.
+class ReplySink {
+ public:
+  virtual ~ReplySink() = default;
+  virtual void wake() = 0;  // any thread, never blocks: look at the exchange soon
+};
+
+struct ReplyTraits {
+  bool http11 = true;
+  bool head_only = false;  // HEAD: a head as GET's, no body
+  bool close = false;      // the connection does not live on
+  size_t stream_buffer_bytes_max = 0;
+  HttpHeaders door_headers;
+};
+
+class Exchange {
+ public:
+  using ErrorBody = std::function<std::string(int status, std::string_view message)>;
+
+  Exchange(std::weak_ptr<ReplySink> sink, ReplyTraits traits) : sink_(std::move(sink)), traits_(std::move(traits)) {}
+
+  // The handler's side. In a phase where a call makes no sense it does nothing.
+  void send(int status, std::string_view content_type, std::string body, const HttpHeaders& extra);
+  void start_stream(int status, std::string_view content_type, HttpHeaders extra);
+  void write(std::string_view chunk);
+  void end();
+  void on_gone(std::function<void()> callback);
+  void abandon(const ErrorBody& error_body);  // the handler dropped the reply; after end() nothing
+  void close_connection();                    // after this reply; REQUIRES: nothing was sent yet
+
+  // The connection's side.
+  enum class Trouble {
+    kNone,
+    kAbandoned,  // the handler dropped the stream before its end
+    kOverrun,    // stream_buffer_bytes_max was passed
+  };
+  Trouble trouble() const;  // if any, the stream can't be ended properly: cut the connection
+  bool take(
+      std::string& out);  // moves what is pending into `out`, which must be empty; true: with it the reply is whole
+  void written(size_t bytes);  // of those taken
+  void set_gone();             // the peer has left, or is made to
+
+  bool gone() const;
+  bool begun() const;    // a status is decided
+  int status() const;    // 499: the peer went before there was one
+  bool closes() const;   // the connection ends with this response
+  bool overrun() const;  // stream_buffer_bytes_max was passed
+
+ private:
+  enum class Phase { kOpen, kStreaming, kEnded, kGone };
+  using Callbacks = std::vector<std::function<void()>>;
+
+  void wake_locked();
+
+  const std::weak_ptr<ReplySink> sink_;
+  mutable std::mutex mutex_;
+  ReplyTraits traits_;
+  Phase phase_ = Phase::kOpen;
+  int status_ = 499;
+  bool body_allowed_ = true;
+  Trouble trouble_ = Trouble::kNone;
+  bool wake_posted_ = false;
+  std::string pending_;
+  size_t taken_bytes_ = 0;  // by the connection, not yet written
+  Callbacks gone_callbacks_;
+};
+
+// What a handler holds. Dropped unfinished: a 500, or a cut stream.
+std::shared_ptr<HttpReply> make_reply(std::shared_ptr<Exchange> exchange, Exchange::ErrorBody error_body);
+
+}  // namespace polymath::server

@@ -1,0 +1,28 @@
+#pragma once
+
+// Listens on one address and makes a Session of every connection.
+// Thread safety: listen() and close() from one thread, the server's owner.
+
+#include <memory>
+
+#include "base/status.h"
+#include "server/core.h"
+
+namespace polymath::server {
+
+class Listener {
+ public:
+  explicit Listener(std::shared_ptr<Core> core);
+  ~Listener();
+
+  absl::Status listen();
+  uint16_t port() const;        // 0 for a Unix socket
+  std::string address() const;  // for the log
+  void close();                 // takes no further connection; a Unix socket's file goes
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace polymath::server

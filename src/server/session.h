@@ -1,0 +1,105 @@
+#pragma once
+
+// One connection: reads a request, hands it to a worker, writes the reply, and again.
+//
+// Everything but the public functions runs on the connection's strand. One request at a time: a pipelined one waits,
+// unparsed, in a read-ahead buffer of bounded size. A read is outstanding while a handler runs too, so that a peer that
+// leaves is noticed; docs/internals/server.md says how "gone" is told from "finished sending".
+
+#include <array>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "server/core.h"
+#include "server/exchange.h"
+#include "server/request_parser.h"
+#include "server/transport.h"
+
+namespace polymath::server {
+
+class Session final : public ReplySink, public std::enable_shared_from_this<Session> {
+ public:
+  Session(std::shared_ptr<Core> core, std::unique_ptr<Transport> transport, std::string peer);
+
+  // Any thread.
+  void start();   // serve until it closes
+  void refuse();  // answer 503 to nothing in particular, and close
+  void close();   // now
+  void wake() override;
+
+ private:
+  enum class Phase { kHandshake, kIdle, kHead, kBody, kReply, kLinger, kClosed };
+  enum Due { kReadBy, kWriteBy, kProbeAt, kDueCount };  // one timer serves them all
+  using Clock = std::chrono::steady_clock;
+
+  // session.cpp: the life of the connection, and reading.
+  void begin();
+  void arm_read();
+  void on_read(const Transport::Error& error, size_t bytes);
+  void on_end_of_input();
+  void advance();
+  void on_head();
+  void watch_for_errors();
+  void linger();
+  void drop(std::string_view why);
+  void shut(bool reset);
+
+  // session_reply.cpp: dispatch and writing.
+  void dispatch();
+  void open_exchange();
+  void answer_preflight();
+  bool answer_options(const Router::Match& match);
+  void run_handler(const HttpHandler& handler);
+  void answer(int status, std::string_view message, HttpHeaders extra = {});
+  void answer_and_close(int status, std::string_view message, HttpHeaders extra = {});
+  void pump();
+  bool cut_if_troubled();
+  void on_written(const Transport::Error& error, size_t bytes);
+  void finish_exchange();
+  void record_exchange();
+  void probe();
+
+  // session_timer.cpp
+  void set_due(Due which, double seconds);
+  void clear_due(Due which) { due_[which] = Clock::time_point::max(); }
+  void arm_timer();
+  void on_timer();
+  void on_read_due();
+
+  const std::shared_ptr<Core> core_;
+  const std::unique_ptr<Transport> transport_;
+  const std::string peer_;
+  Phase phase_ = Phase::kHandshake;
+
+  std::array<char, 16 << 10> buffer_;
+  std::string in_;  // read, not yet parsed
+  bool reading_ = false;
+  bool end_of_input_ = false;
+  std::unique_ptr<RequestParser> parser_;
+
+  HttpRequest request_;  // until the worker takes it
+  std::string method_, path_;
+  std::string_view handler_label_;  // the route's path, owned by the router
+  std::shared_ptr<Exchange> exchange_;
+  std::shared_ptr<void> in_flight_;
+  Clock::time_point dispatched_at_;
+  bool input_unread_ = false;  // the request was refused before its end
+
+  std::string interim_;  // 100 Continue, before the exchange's bytes
+  std::string writing_;
+  size_t written_ = 0;
+  bool writing_interim_ = false;
+  bool write_active_ = false;
+  bool response_ended_ = false;
+  bool head_taken_ = false;
+  double probe_interval_s_ = 0;
+
+  boost::asio::steady_timer timer_;
+  Clock::time_point timer_at_ = Clock::time_point::max();  // when the armed timer fires
+  std::array<Clock::time_point, kDueCount> due_;
+};
+
+}  // namespace polymath::server

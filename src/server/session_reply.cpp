@@ -1,0 +1,218 @@
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+#include "base/log.h"
+#include "server/response_head.h"
+#include "server/session.h"
+
+namespace polymath::server {
+namespace {
+
+constexpr double kProbeIntervalMax = 16;  // seconds; the interval doubles up to it
+
+bool is_preflight(const HttpRequest& request) {
+  return request.method == "OPTIONS" && !request.header("access-control-request-method").empty() &&
+         !request.header("origin").empty();
+}
+
+// On a worker thread. Whatever the handler throws stays here: the dropped reply becomes a 500.
+void run_job(const Core& core, const std::shared_ptr<Exchange>& exchange, const HttpHandler& handler,
+             const HttpRequest& request) {
+  if (exchange->gone()) return;
+  const auto reply = make_reply(exchange, core.error_body);
+  try {
+    if (core.gate) {
+      if (const auto refusal = core.gate(request)) {
+        return reply->send(refusal->status, "application/json", refusal->body, refusal->headers);
+      }
+    }
+    handler(request, reply);
+  } catch (const std::exception& e) {
+    base::log_error("server", "a handler threw: ", e.what());
+  } catch (...) {
+    base::log_error("server", "a handler threw something unknown");
+  }
+}
+
+}  // namespace
+
+void Session::dispatch() {
+  request_ = std::move(parser_->request());
+  request_.peer = peer_;
+  open_exchange();
+  const auto match = core_->router.find(request_.method, request_.path);
+  handler_label_ = match.path;
+  if (request_.method == "OPTIONS" && answer_options(match)) return;
+  if (match.path.empty()) return answer(404, "no such path");
+  if (match.handler == nullptr) return answer(405, "this path does not know this method", {{"Allow", match.allow}});
+  // First the token, then the question: so a drain either waits for this request or is seen by it.
+  in_flight_ = core_->in_flight.try_enter(core_->options.limits.requests_in_flight_max);
+  if (core_->draining) {
+    in_flight_.reset();
+    exchange_->close_connection();
+    return answer(503, "the server is shutting down", {{"Retry-After", "1"}});
+  }
+  if (in_flight_ == nullptr) {
+    core_->limits_hit.warn("requests_in_flight_max reached: answering 503");
+    return answer(503, "the server is overloaded", {{"Retry-After", "1"}});
+  }
+  run_handler(*match.handler);
+}
+
+void Session::open_exchange() {
+  phase_ = Phase::kReply;
+  clear_due(kReadBy);
+  method_ = request_.method;
+  path_ = request_.path;
+  handler_label_ = {};
+  dispatched_at_ = Clock::now();
+  response_ended_ = head_taken_ = false;
+  const bool parsed = parser_->has_head();
+  ReplyTraits traits{.http11 = !parsed || parser_->http11(),
+                     .head_only = method_ == "HEAD",
+                     .close = !parsed || !parser_->keep_alive(),
+                     .stream_buffer_bytes_max = core_->options.limits.stream_buffer_bytes_max,
+                     .door_headers = core_->cors_headers(request_)};
+  exchange_ = std::make_shared<Exchange>(weak_from_this(), std::move(traits));
+  if (end_of_input_) {
+    probe_interval_s_ = 1;
+    set_due(kProbeAt, probe_interval_s_);
+  }
+}
+
+// REQUIRES: a known path.
+void Session::answer_preflight() {
+  const std::string_view method = request_.header("access-control-request-method");
+  const auto wanted = core_->router.find(method, request_.path);
+  if (wanted.handler == nullptr) {
+    return answer(405, "this path does not know this method", {{"Allow", wanted.allow}});
+  }
+  HttpHeaders extra = {{"Access-Control-Allow-Methods", std::string(method)}, {"Access-Control-Max-Age", "600"}};
+  const std::string_view headers = request_.header("access-control-request-headers");
+  if (!headers.empty()) extra.emplace_back("Access-Control-Allow-Headers", std::string(headers));
+  exchange_->send(204, "", "", extra);
+}
+
+// A CORS preflight, or a plain question for what is allowed. False: the route has its own handler, or is unknown.
+bool Session::answer_options(const Router::Match& match) {
+  if (is_preflight(request_) && !core_->options.cors_origins.empty() && !match.path.empty()) {
+    answer_preflight();
+    return true;
+  }
+  if (match.handler != nullptr) return false;
+  if (match.path.empty() && request_.path != "*") return false;
+  HttpHeaders extra;
+  if (!match.allow.empty()) extra.emplace_back("Allow", match.allow);
+  exchange_->send(204, "", "", extra);
+  return true;
+}
+
+void Session::run_handler(const HttpHandler& handler) {
+  // The worker gets its own hold on everything: the connection may close while the handler runs.
+  boost::asio::post(core_->workers, [core = core_, exchange = exchange_, token = in_flight_, &handler,
+                                     request = std::move(request_)]() { run_job(*core, exchange, handler, request); });
+  request_ = {};
+}
+
+void Session::answer(int status, std::string_view message, HttpHeaders extra) {
+  exchange_->send(status, "application/json", core_->error_body(status, message), extra);
+}
+
+// For what is wrong before there is a whole request.
+void Session::answer_and_close(int status, std::string_view message, HttpHeaders extra) {
+  request_ = {};
+  if (parser_->has_head()) request_ = std::move(parser_->request());
+  open_exchange();
+  exchange_->close_connection();
+  answer(status, message, std::move(extra));
+}
+
+void Session::wake() {
+  boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] { self->pump(); });
+}
+
+bool Session::cut_if_troubled() {
+  const auto trouble = exchange_->trouble();
+  if (trouble == Exchange::Trouble::kNone) return false;
+  if (trouble == Exchange::Trouble::kOverrun) {
+    core_->limits_hit.warn("stream_buffer_bytes_max reached: a peer reads too slowly; closed");
+  }
+  drop("stream cut");
+  return true;
+}
+
+// Starts the next write, if none is under way and there is something to write.
+void Session::pump() {
+  if (phase_ == Phase::kClosed || phase_ == Phase::kLinger) return;
+  if (exchange_ != nullptr && cut_if_troubled()) return;
+  if (write_active_) return;
+  if (writing_.empty()) {
+    written_ = 0;
+    writing_interim_ = !interim_.empty();
+    if (writing_interim_) {
+      writing_.swap(interim_);
+    } else if (exchange_ != nullptr) {
+      response_ended_ = exchange_->take(writing_);
+      head_taken_ |= !writing_.empty();
+    }
+    if (writing_.empty()) {
+      if (response_ended_ && exchange_ != nullptr) finish_exchange();
+      return;
+    }
+  }
+  write_active_ = true;
+  set_due(kWriteBy, core_->options.limits.write_timeout_s);
+  transport_->write_some(
+      boost::asio::buffer(writing_.data() + written_, writing_.size() - written_),
+      [self = shared_from_this()](const Transport::Error& error, size_t bytes) { self->on_written(error, bytes); });
+}
+
+void Session::on_written(const Transport::Error& error, size_t bytes) {
+  write_active_ = false;
+  if (phase_ == Phase::kClosed) return;
+  clear_due(kWriteBy);
+  if (error) return drop("connection lost in a write");
+  written_ += bytes;
+  if (!writing_interim_ && exchange_ != nullptr) exchange_->written(bytes);
+  if (written_ == writing_.size()) writing_.clear();
+  pump();
+}
+
+void Session::record_exchange() {
+  const int status = exchange_->status();
+  const double seconds = std::chrono::duration<double>(Clock::now() - dispatched_at_).count();
+  if (core_->metrics) core_->metrics->record(handler_label_, method_, status, seconds);
+  base::log_debug("server", peer_, " ", method_, " ", path_, " ", status, " ", seconds, " s");
+}
+
+void Session::finish_exchange() {
+  record_exchange();
+  const bool closes = exchange_->closes();
+  exchange_.reset();
+  in_flight_.reset();
+  clear_due(kProbeAt);
+  interim_.clear();
+  if (closes) return linger();
+  parser_ = std::make_unique<RequestParser>(core_->options.limits);
+  phase_ = Phase::kIdle;
+  set_due(kReadBy, core_->options.limits.idle_timeout_s);
+  advance();
+  arm_read();
+}
+
+// The peer has ended its sending side while we work for it: a half-close, or a process that is no more. Only a write
+// can tell: the kernel of a closed peer answers it with a reset. Before a response has begun, 100 Continue is what may
+// be written; a client that is still there must skip it (RFC 9110 section 15.2).
+void Session::probe() {
+  if (phase_ != Phase::kReply) return;
+  if (transport_->broken()) return drop("connection reset");
+  if (!parser_->http11() || !parser_->has_head() || exchange_->begun()) return;
+  if (!head_taken_ && interim_.empty()) {
+    interim_ += kContinue;
+    pump();
+  }
+  set_due(kProbeAt, probe_interval_s_);
+  probe_interval_s_ = std::min(probe_interval_s_ * 2, kProbeIntervalMax);
+}
+
+}  // namespace polymath::server

@@ -1,0 +1,63 @@
+#include <algorithm>
+
+#include "server/session.h"
+
+namespace polymath::server {
+
+void Session::set_due(Due which, double seconds) {
+  due_[which] = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  arm_timer();
+}
+
+// Moving a deadline further away leaves the timer as it is: it fires early, finds nothing due, and is armed anew. So a
+// stream of many small writes does not touch the timer queue each time.
+void Session::arm_timer() {
+  const auto next = *std::min_element(due_.begin(), due_.end());
+  if (next >= timer_at_ || phase_ == Phase::kClosed) return;
+  timer_at_ = next;
+  timer_.expires_at(next);
+  timer_.async_wait([self = shared_from_this(), at = next](const boost::system::error_code&) {
+    if (self->timer_at_ != at || self->phase_ == Phase::kClosed) return;  // replaced by an earlier one
+    self->timer_at_ = Clock::time_point::max();
+    self->on_timer();
+  });
+}
+
+void Session::on_timer() {
+  const auto now = Clock::now();
+  if (due_[kWriteBy] <= now) {
+    core_->limits_hit.warn("write_timeout_s reached: a peer does not read; closed");
+    return drop("does not read");
+  }
+  if (due_[kProbeAt] <= now) {
+    clear_due(kProbeAt);
+    probe();
+  }
+  if (due_[kReadBy] <= now) {
+    clear_due(kReadBy);
+    on_read_due();
+  }
+  arm_timer();
+}
+
+void Session::on_read_due() {
+  switch (phase_) {
+    case Phase::kHandshake:
+      return drop("no handshake in time");
+    case Phase::kIdle:
+    case Phase::kLinger:
+      return shut(false);
+    case Phase::kHead:
+      if (!parser_->started()) return shut(false);
+      [[fallthrough]];
+    case Phase::kBody:
+      core_->limits_hit.warn("a request did not arrive in time: answering 408");
+      input_unread_ = true;
+      return answer_and_close(408, "the request did not arrive in time");
+    case Phase::kReply:
+    case Phase::kClosed:
+      return;
+  }
+}
+
+}  // namespace polymath::server

@@ -1,0 +1,20 @@
+#pragma once
+
+// A request target, taken apart: "/v1/models?limit=3" -> path "/v1/models", query "limit=3".
+// Source: RFC 9112 section 3.2, RFC 3986 section 2.1.
+
+#include <string>
+#include <string_view>
+
+namespace polymath::server {
+
+struct Target {
+  std::string path;   // percent-decoded; "*" for the asterisk form
+  std::string query;  // as it stands
+};
+
+// Knows the origin form ("/a?b"), the absolute form ("http://host/a?b") and "*".
+// False: another form, a fragment, a bad escape, or a NUL in the path.
+bool split_target(std::string_view text, Target& out);
+
+}  // namespace polymath::server

@@ -1,0 +1,57 @@
+#pragma once
+
+// A connected byte stream for a Session: TCP or a Unix socket, plain or under TLS.
+//
+// Callbacks run on the socket's executor, a strand of the io_context. At most one read and one write at a time.
+// Thread safety: none; on the strand only.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+
+namespace boost::asio::ssl {
+class context;
+}
+
+namespace polymath::server {
+
+using Socket = boost::asio::generic::stream_protocol::socket;
+
+class Transport {
+ public:
+  using Error = boost::system::error_code;
+  using Done = std::function<void(const Error&, size_t)>;
+
+  virtual ~Transport() = default;
+
+  virtual void handshake(std::function<void(const Error&)> done) = 0;  // plain: done at once
+  virtual void read_some(boost::asio::mutable_buffer buffer, Done done) = 0;
+  virtual void write_some(boost::asio::const_buffer buffer, Done done) = 0;
+  // The peer will read an end of stream; reading goes on. `unread`: it may still be sending, and should be able to.
+  virtual void finish_writing(bool unread) = 0;
+  virtual Socket& socket() = 0;
+
+  // Calls back when the kernel reports an error or a hang-up, or now and then for nothing: ask broken().
+  void wait_for_error(std::function<void()> done);
+  // Nothing that we write can arrive any more: reset, or (a Unix socket) closed both ways. A TCP peer that closed
+  // looks like one that ended its sending side, until a write of ours has been answered with a reset.
+  bool broken();
+  void close(bool reset);
+};
+
+std::unique_ptr<Transport> make_plain_transport(Socket socket);
+std::unique_ptr<Transport> make_tls_transport(Socket socket, boost::asio::ssl::context& context);
+
+// True: the peer ended its sending side properly and may still read. Otherwise it is gone.
+bool is_half_close(const Transport::Error& error);
+
+// TLS 1.2 and later, HTTP/1.1 by ALPN. kInvalidArgument names the file that is not as it should be.
+absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> make_tls_context(const std::string& certificate_file,
+                                                                            const std::string& key_file);
+
+}  // namespace polymath::server

@@ -1,0 +1,77 @@
+#include <openssl/ssl.h>
+
+#include <boost/asio/ssl.hpp>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "server/transport.h"
+
+namespace polymath::server {
+namespace {
+
+namespace ssl = boost::asio::ssl;
+
+class Tls final : public Transport {
+ public:
+  Tls(Socket socket, ssl::context& context) : stream_(std::move(socket), context) {}
+
+  void handshake(std::function<void(const Error&)> done) override {
+    stream_.async_handshake(ssl::stream_base::server, std::move(done));
+  }
+  void read_some(boost::asio::mutable_buffer buffer, Done done) override {
+    stream_.async_read_some(buffer, std::move(done));
+  }
+  void write_some(boost::asio::const_buffer buffer, Done done) override {
+    stream_.async_write_some(buffer, std::move(done));
+  }
+  // What arrives after our close_notify is an error to OpenSSL. So where more may come none is sent: the response's
+  // length says where it ends, and the session closes after its linger.
+  void finish_writing(bool unread) override {
+    if (!unread) stream_.async_shutdown([](const Error&) {});
+  }
+  Socket& socket() override { return stream_.next_layer(); }
+
+ private:
+  ssl::stream<Socket> stream_;
+};
+
+int choose_http11(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
+                  unsigned offered_size, void*) {
+  static constexpr std::string_view kHttp11 = "http/1.1";
+  for (unsigned at = 0; at < offered_size; at += 1u + offered[at]) {
+    const std::string_view name(reinterpret_cast<const char*>(offered + at + 1), offered[at]);
+    if (at + 1 + offered[at] > offered_size || name != kHttp11) continue;
+    *out = offered + at + 1;
+    *out_size = offered[at];
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
+}  // namespace
+
+std::unique_ptr<Transport> make_tls_transport(Socket socket, ssl::context& context) {
+  return std::make_unique<Tls>(std::move(socket), context);
+}
+
+absl::StatusOr<std::shared_ptr<ssl::context>> make_tls_context(const std::string& certificate_file,
+                                                               const std::string& key_file) {
+  auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
+  SSL_CTX* const native = context->native_handle();
+  SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
+  SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_set_alpn_select_cb(native, choose_http11, nullptr);
+  Transport::Error error;
+  context->use_certificate_chain_file(certificate_file, error);
+  if (error) {
+    return absl::InvalidArgumentError(absl::StrCat("TLS certificate ", certificate_file, ": ", error.message()));
+  }
+  context->use_private_key_file(key_file, ssl::context::pem, error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat("TLS key ", key_file, ": ", error.message()));
+  if (SSL_CTX_check_private_key(native) != 1) {
+    return absl::InvalidArgumentError(absl::StrCat("TLS key ", key_file, " does not belong to ", certificate_file));
+  }
+  return context;
+}
+
+}  // namespace polymath::server
