@@ -40,7 +40,8 @@ struct BadFile {
   const char* message;
 };
 
-std::vector<BadFile> bad_files() {
+// The frame: length, JSON, data.
+std::vector<BadFile> bad_frames() {
   constexpr auto kInvalid = StatusCode::kInvalidArgument;
   constexpr auto kLost = StatusCode::kDataLoss;
   constexpr auto kRefused = StatusCode::kFailedPrecondition;
@@ -62,6 +63,14 @@ std::vector<BadFile> bad_files() {
       {"pickle", "\x80\x02}q" + std::string(100, '.'), kRefused, "a pickle"},
       {"lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", kRefused, "git lfs pull"},
       {"gguf", "GGUF" + std::string(100, 0), kRefused, "GGUF"},
+  };
+}
+
+// What stands in the JSON.
+std::vector<BadFile> bad_entries() {
+  constexpr auto kInvalid = StatusCode::kInvalidArgument;
+  constexpr auto kLost = StatusCode::kDataLoss;
+  return {
       {"twice", with("\"b\"", "\"a\""), kInvalid, "tensor \"a\" stands twice"},
       {"twice, escaped", with("\"b\"", "\"\\u0061\""), kInvalid, "tensor \"a\" stands twice"},
       {"metadata twice", with("{\"__", "{\"__metadata__\": {}, \"__"), kInvalid, "__metadata__\": stands twice"},
@@ -113,11 +122,13 @@ std::vector<BadFile> bad_files() {
 }
 
 TEST(Safetensors, RefusesEveryBadFile) {
-  for (const BadFile& bad : bad_files()) {
-    SCOPED_TRACE(bad.what);
-    const auto checkpoint = parse_safetensors(bytes_of(bad.file), {});
-    EXPECT_EQ(checkpoint.status().code(), bad.code) << checkpoint.status();
-    EXPECT_THAT(std::string(checkpoint.status().message()), HasSubstr(bad.message));
+  for (const auto& files : {bad_frames(), bad_entries()}) {
+    for (const BadFile& bad : files) {
+      SCOPED_TRACE(bad.what);
+      const auto checkpoint = parse_safetensors(bytes_of(bad.file), {});
+      EXPECT_EQ(checkpoint.status().code(), bad.code) << checkpoint.status();
+      EXPECT_THAT(std::string(checkpoint.status().message()), HasSubstr(bad.message));
+    }
   }
 }
 
