@@ -100,13 +100,13 @@ struct AttentionParams {
 };
 
 struct Routing {
-  Tensor ids;      // [n_tokens, top_k] i32
+  Tensor ids;      // [n_tokens, top_k] i32; -1: a dropped choice, in no group and without output
   Tensor weights;  // [n_tokens, top_k] f32
 };
 
 // Pairs (token, choice) sorted by expert; within an expert by token, then choice.
 struct ExpertGroups {
-  Tensor offsets;  // [n_experts + 1] i32, into `pairs`
+  Tensor offsets;  // [n_experts + 1] i32, into `pairs`; the last is the number of pairs (dropped ones left out)
   Tensor pairs;    // [n_tokens * top_k] i32: token * top_k + choice
   Tensor load;     // [n_experts] i64: pairs of each expert are added here; may be empty
 };
@@ -120,16 +120,16 @@ enum class GluKind {
 
 struct GluParams {
   GluKind kind = GluKind::kSilu;
-  float limit = 7.0f;   // kSwigluClamp: gate <= limit, |up| <= limit
-  float alpha = 1.702f; // kSwigluClamp
+  float limit = 7.0f;    // kSwigluClamp: gate <= limit, |up| <= limit
+  float alpha = 1.702f;  // kSwigluClamp
 };
 
 // A group of gated feed-forward networks. A dense one is a group of one.
 struct ExpertMlp {
-  const Weight* gate_up = nullptr;        // [E, 2 * inner, hidden], glu
-  const Weight* down = nullptr;           // [E, hidden, inner]
-  const float* gate_up_bias = nullptr;    // [E, 2 * inner]: gate first, then up; or null
-  const float* down_bias = nullptr;       // [E, hidden] or null
+  const Weight* gate_up = nullptr;      // [E, 2 * inner, hidden], glu
+  const Weight* down = nullptr;         // [E, hidden, inner]
+  const float* gate_up_bias = nullptr;  // [E, 2 * inner]: gate first, then up; or null
+  const float* down_bias = nullptr;     // [E, hidden] or null
   GluParams glu;
   bool weight_on_input = false;  // Llama 4: the routing weight multiplies the expert's input, not its output
   float scale = 1;               // of what is added to `out`
@@ -137,14 +137,14 @@ struct ExpertMlp {
 
 // The largest step, so that every byte of scratch can be set aside before the first.
 struct StepLimits {
-  int tokens_max = 0;        // rows of a step; more are never given
-  int seqs_max = 0;          // sequences of a step; more are never given
-  int blocks_max = 0;        // blocks of one sequence; more are never given
-  int64_t hidden_max = 0;    // widest input or output of a linear
-  int64_t pairs_max = 0;     // tokens_max * largest top_k
-  int64_t inner_max = 0;     // widest expert (half of gate_up's rows)
-  int64_t attention_max = 0; // largest n_heads * max(key_dim, value_dim)
-  int key_dim_max = 0;       // widest key
+  int tokens_max = 0;         // rows of a step; more are never given
+  int seqs_max = 0;           // sequences of a step; more are never given
+  int blocks_max = 0;         // blocks of one sequence; more are never given
+  int64_t hidden_max = 0;     // widest input or output of a linear
+  int64_t pairs_max = 0;      // tokens_max * largest top_k
+  int64_t inner_max = 0;      // widest expert (half of gate_up's rows)
+  int64_t attention_max = 0;  // largest n_heads * max(key_dim, value_dim)
+  int key_dim_max = 0;        // widest key
 };
 
 class Backend {
@@ -181,12 +181,15 @@ class Backend {
   virtual void norm(const NormParams& params, const Tensor& x, const Tensor& y) = 0;
   // x [n, w.cols] act -> y [n, w.rows] act. A weight with glu gives the gate's outputs, then up's.
   virtual void linear(const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y) = 0;
-  // Group g: y[:, g * y_stride + 0 .. w.rows) = x[:, g * x_stride + 0 .. w.cols) w[g]^T. For MLA's absorbed projections.
-  virtual void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) = 0;
+  // Group g: y[:, g * y_stride + 0 .. w.rows) = x[:, g * x_stride + 0 .. w.cols) w[g]^T. For MLA's absorbed
+  // projections.
+  virtual void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride,
+                              const Tensor& y) = 0;
   // In place; positions [n] i32.
   virtual void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) = 0;
   // For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` numbers. Both f32.
-  virtual void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to, int64_t to_stride) = 0;
+  virtual void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
+                          int64_t to_stride) = 0;
   // x[i, :] *= factors[i]; factors [n].
   virtual void scale_rows(const Tensor& factors, const Tensor& x) = 0;
   // y[i] = x[rows[i]]; rows [m] i32.
@@ -199,12 +202,13 @@ class Backend {
                      const Tensor& tokens, const Routing& out) = 0;
   virtual void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) = 0;
   // y[j] = x[pairs[j] / top_k] w[expert of j]^T + bias, for each sorted pair j. gather false: y[j] = x[j] ...
-  virtual void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
-                              bool gather, const Tensor& y) = 0;
+  virtual void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
+                              int top_k, bool gather, const Tensor& y) = 0;
   // x [m, 2 * inner] (gate, then up) -> y [m, inner] act.
   virtual void glu(const GluParams& params, const Tensor& x, const Tensor& y) = 0;
   // out[t] += scale * sum over t's choices of weight * y[row of the pair]; in order of choice.
-  virtual void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale, const Tensor& out) = 0;
+  virtual void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
+                       const Tensor& out) = 0;
 
   // --- fused ---
   // out[t] += scale * sum over t's choices of weight * mlp_expert(x[t]);  x [n, hidden] act, out [n, hidden] f32.
@@ -219,15 +223,17 @@ class Backend {
   absl::Status reserve_defaults(const StepLimits& limits);
 
  private:
-  Buffer gate_up_buffer_, inner_buffer_, down_buffer_, input_buffer_;
+  Buffer gate_up_buffer_, inner_buffer_, down_buffer_;
+  Buffer input_buffer_;  // pairs_max_ ones, then the sorted weights
+  int64_t pairs_max_ = 0;
 };
 
 // Scalar mathematics that every backend shares.
 HOST_DEVICE float glu_value(const GluParams& params, float gate, float up);
 
 struct BackendOptions {
-  int threads = 0;          // 0: one a core
-  std::string_view isa;     // CPU: "" (best), "portable", "avx2", "avx512"
+  int threads = 0;       // 0: one a core
+  std::string_view isa;  // CPU: "" (best), "portable", "avx2", "avx512"
 };
 
 // "reference", "cpu" (and "cuda" when it was built). kNotFound lists what there is; kFailedPrecondition: the device

@@ -16,7 +16,7 @@ struct Batch {
   std::span<const int32_t> kv_len;       // [n_seqs]
   std::span<const int32_t> block_table;  // [n_seqs * block_table_width]; unused entries are any valid block
   int block_table_width = 0;
-  std::span<const int32_t> logit_rows;   // rows whose logits are wanted, ascending; may be empty
+  std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending; may be empty
 
   int n_tokens() const { return static_cast<int>(tokens.size()); }
   int n_seqs() const { return static_cast<int>(kv_len.size()); }

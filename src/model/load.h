@@ -33,7 +33,7 @@ std::vector<std::string> architecture_names();
 struct LoadOptions {
   tensor::DType dtype = tensor::DType::kBf16;  // weights are kept in this (f32, f16, bf16)
   int model_len = 0;                           // positions to make rotary tables for; 0: the model's positions_max
-  // Called after each weight with the bytes done and in all. May be empty.
+  // Called after each tensor with the values (numbers) done and in all. May be empty.
   std::function<void(size_t done, size_t total)> progress;
 };
 
@@ -45,14 +45,14 @@ class Transformer : public Model {
   virtual absl::Status attach(const kvcache::KvCache& cache, const backend::StepLimits& limits) = 0;
   virtual const ModelConfig& config() const = 0;
   virtual size_t weight_bytes() const = 0;  // in memory, padding counted in
-  // Bytes of weights that a step with this many pairs per expert has to read, and its multiply-adds times two; for
-  // rooflines. Counted for the last forward().
+  // What the last forward() had to do at least; for rooflines. Experts are counted as they were touched since the last
+  // call of this, so that it wants to be called after each step.
   struct StepCost {
-    double weight_bytes = 0;
-    double kv_bytes = 0;
-    double flops = 0;
+    double weight_bytes = 0;  // read once each
+    double kv_bytes = 0;      // keys and values in the context, read once each
+    double flops = 0;         // multiply-adds times two
   };
-  virtual StepCost last_step_cost() const = 0;
+  virtual StepCost last_step_cost() = 0;
 };
 
 // kInvalidArgument: names missing or unused, or a wrong shape. kResourceExhausted: no memory.

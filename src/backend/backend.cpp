@@ -1,0 +1,66 @@
+// The default compositions of the fused ops: right on every backend, and the oracle of every override.
+
+#include "backend/backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace polymath::backend {
+
+float glu_value(const GluParams& params, float gate, float up) {
+  switch (params.kind) {
+    case GluKind::kSilu:
+      return gate / (1.0f + std::exp(-gate)) * up;
+    case GluKind::kSwigluClamp: {
+      const float g = std::min(gate, params.limit);
+      const float u = std::clamp(up, -params.limit, params.limit);
+      return g / (1.0f + std::exp(-params.alpha * g)) * (u + 1.0f);
+    }
+    case GluKind::kGelu:
+      return 0.5f * gate * (1.0f + std::tanh(0.7978845608028654f * (gate + 0.044715f * gate * gate * gate))) * up;
+    case GluKind::kCount:
+      break;
+  }
+  CHECK(false && "no such GLU");
+  return 0;
+}
+
+absl::Status Backend::reserve_defaults(const StepLimits& limits) {
+  const size_t pairs = static_cast<size_t>(limits.pairs_max);
+  const size_t inner = static_cast<size_t>(limits.inner_max), hidden = static_cast<size_t>(limits.hidden_max);
+  ASSIGN_OR_RETURN(gate_up_buffer_, allocate(pairs * 2 * inner * sizeof(float)));
+  ASSIGN_OR_RETURN(inner_buffer_, allocate(pairs * inner * sizeof(float)));
+  ASSIGN_OR_RETURN(down_buffer_, allocate(pairs * hidden * sizeof(float)));
+  ASSIGN_OR_RETURN(input_buffer_, allocate(pairs * 2 * sizeof(float)));
+  pairs_max_ = limits.pairs_max;
+  const std::vector<float> ones(pairs, 1.0f);
+  copy_in({DType::kF32, {limits.pairs_max}, input_buffer_.data()}, ones.data());
+  return absl::OkStatus();
+}
+
+void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
+                         const Tensor& out) {
+  const int64_t pairs = routing.ids.shape.elements();
+  const int top_k = static_cast<int>(routing.ids.cols());
+  const int64_t inner = mlp.down->shape.cols, hidden = mlp.down->shape.rows;
+  const Tensor gate_up{DType::kF32, {pairs, 2 * inner}, gate_up_buffer_.data()};
+  const Tensor activated{activation_dtype(mlp.down->format->dtype), {pairs, inner}, inner_buffer_.data()};
+  const Tensor down{DType::kF32, {pairs, hidden}, down_buffer_.data()};
+  Routing combined = routing;
+  // On the input, a weight commutes with the (bias-free) projection: w * (x W^T) = (w * x) W^T.
+  CHECK(!mlp.weight_on_input || mlp.gate_up_bias == nullptr);
+  grouped_linear(x, *mlp.gate_up, mlp.gate_up_bias, groups, top_k, /*gather=*/true, gate_up);
+  if (mlp.weight_on_input) {
+    const Tensor ones{DType::kF32, {pairs}, input_buffer_.data()};
+    const Tensor sorted{DType::kF32, {pairs, 1}, static_cast<float*>(input_buffer_.data()) + pairs_max_};
+    gather_rows(routing.weights.reshape({pairs, 1}), groups.pairs, sorted);
+    scale_rows(sorted.reshape({pairs}), gate_up);
+    combined.weights = ones.reshape({routing.ids.rows(), routing.ids.cols()});
+  }
+  glu(mlp.glu, gate_up, activated);
+  grouped_linear(activated, *mlp.down, mlp.down_bias, groups, top_k, /*gather=*/false, down);
+  combine(down, groups, combined, mlp.scale, out);
+}
+
+}  // namespace polymath::backend

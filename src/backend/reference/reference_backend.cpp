@@ -1,0 +1,269 @@
+#include "backend/reference/reference_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "backend/reference/values.h"
+
+namespace polymath::backend {
+namespace {
+
+class ReferenceBackend : public Backend {
+ public:
+  std::string_view name() const override { return "reference"; }
+
+  absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
+  void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
+  void copy_out(void* host, const Tensor& from) override { std::memcpy(host, from.data, from.bytes()); }
+  absl::Status reserve(const StepLimits& limits) override { return reserve_defaults(limits); }
+  DType activation_dtype(DType weight_dtype) const override {
+    return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
+  }
+
+  absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) override {
+    Weight w{&quant::plain_format(dtype), shape, {}};
+    const auto bytes = static_cast<size_t>(w.value_bytes());
+    ASSIGN_OR_RETURN(w.data, allocate(bytes));
+    return w;
+  }
+  void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override;
+
+  size_t kv_block_bytes(const KvShape& s) const override {
+    const int per_token = s.n_kv_heads * (s.key_dim + (s.latent ? 0 : s.value_dim));
+    return static_cast<size_t>(s.block_size) * per_token * tensor::dtype_bytes(s.dtype);
+  }
+  absl::Status check_kv(const KvShape& s) const override {
+    if (s.block_size >= 1 && (s.dtype == DType::kF32 || s.dtype == DType::kBf16)) return absl::OkStatus();
+    return absl::InvalidArgumentError("the KV cache is float32 or bfloat16, in blocks of at least one token");
+  }
+  void kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) override;
+
+  void embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) override;
+  void norm(const NormParams& params, const Tensor& x, const Tensor& y) override;
+  void linear(const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y) override;
+  void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) override;
+  void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
+  void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
+                  int64_t to_stride) override;
+  void scale_rows(const Tensor& factors, const Tensor& x) override;
+  void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
+  void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
+                 const Tensor& out) override;
+  void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
+             const Tensor& tokens, const Routing& out) override;
+  void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) override;
+  void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
+                      bool gather, const Tensor& y) override;
+  void glu(const GluParams& params, const Tensor& x, const Tensor& y) override;
+  void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
+               const Tensor& out) override;
+};
+
+void ReferenceBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
+  CHECK(view.cols == w.shape.cols && row_begin + view.rows <= w.shape.rows && group < w.shape.groups);
+  std::vector<float> row(view.cols);
+  for (int64_t r = 0; r < view.rows; ++r) {
+    view.read_row(r, 0, view.cols, row.data());
+    w.format->quantize(row.data(), const_cast<std::byte*>(weight_row(w, group, row_begin + r)), view.cols);
+  }
+}
+
+void ReferenceBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) {
+  for (int64_t i = 0; i < k.rows(); ++i) {
+    const int64_t slot = slots.i32()[i];
+    for (int64_t c = 0; c < k.cols(); ++c) kv_store(kv, slot, false, c, load(k, i, c));
+    if (kv.shape.latent) continue;
+    for (int64_t c = 0; c < v.cols(); ++c) kv_store(kv, slot, true, c, load(v, i, c));
+  }
+}
+
+void ReferenceBackend::embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) {
+  for (int64_t i = 0; i < y.rows(); ++i) {
+    const int32_t id = ids.i32()[i];
+    CHECK(id >= 0 && id < table.shape.rows);
+    for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, scale * weight_value(table, 0, id, c));
+  }
+}
+
+void ReferenceBackend::norm(const NormParams& p, const Tensor& x, const Tensor& y) {
+  const int64_t width = x.cols() / p.segments;
+  for (int64_t i = 0; i < x.rows(); ++i) {
+    for (int64_t begin = 0; begin < x.cols(); begin += width) {
+      double sum = 0, squares = 0;
+      for (int64_t c = 0; c < width; ++c) sum += load(x, i, begin + c);
+      const double mean = p.kind == NormKind::kLayer ? sum / static_cast<double>(width) : 0;
+      for (int64_t c = 0; c < width; ++c) squares += std::pow(load(x, i, begin + c) - mean, 2);
+      const double inverse = 1.0 / std::sqrt(squares / static_cast<double>(width) + p.eps);
+      for (int64_t c = 0; c < width; ++c) {
+        const float v = static_cast<float>((load(x, i, begin + c) - mean) * inverse);
+        store(y, i, begin + c, v * (p.weight ? p.weight[c] : 1.0f) + (p.bias ? p.bias[c] : 0.0f));
+      }
+    }
+  }
+}
+
+void ReferenceBackend::linear(const Tensor& x, const Weight& w, const LinearEpilogue& e, const Tensor& y) {
+  CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows && w.shape.groups == 1);
+  for (int64_t i = 0; i < x.rows(); ++i) {
+    for (int64_t r = 0; r < w.shape.rows; ++r) {
+      float v = dot(x, i, 0, w, 0, r) + (e.bias ? e.bias[r] : 0.0f);
+      if (e.clamp > 0) v = std::clamp(v, -e.clamp, e.clamp);
+      store(y, i, r, e.scale * v + (e.accumulate ? load(y, i, r) : 0.0f));
+    }
+  }
+}
+
+void ReferenceBackend::batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride,
+                                      const Tensor& y) {
+  for (int64_t i = 0; i < x.rows(); ++i) {
+    for (int64_t g = 0; g < w.shape.groups; ++g) {
+      for (int64_t r = 0; r < w.shape.rows; ++r) store(y, i, g * y_stride + r, dot(x, i, g * x_stride, w, g, r));
+    }
+  }
+}
+
+void ReferenceBackend::rope(const RopeParams& p, const Tensor& positions, const Tensor& x) {
+  const int half = p.dims / 2;
+  for (int64_t i = 0; i < x.rows(); ++i) {
+    const float* table = p.cos_sin + static_cast<int64_t>(positions.i32()[i]) * p.dims;
+    for (int h = 0; h < p.heads; ++h) {
+      const int64_t base = static_cast<int64_t>(h) * p.head_stride + p.offset;
+      for (int j = 0; j < half; ++j) {
+        const int64_t a = base + (p.interleaved ? 2 * j : j), b = base + (p.interleaved ? 2 * j + 1 : j + half);
+        const float va = load(x, i, a), vb = load(x, i, b), cosine = table[2 * j], sine = table[2 * j + 1];
+        store(x, i, a, va * cosine - vb * sine);
+        store(x, i, b, vb * cosine + va * sine);
+      }
+    }
+  }
+}
+
+void ReferenceBackend::copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
+                                  int64_t to_stride) {
+  for (int64_t i = 0; i < from.rows(); ++i) {
+    for (int64_t h = 0; h < heads; ++h) {
+      for (int c = 0; c < width; ++c)
+        to.f32()[i * to.stride() + h * to_stride + c] = from.f32()[i * from.stride() + h * from_stride + c];
+    }
+  }
+}
+
+void ReferenceBackend::scale_rows(const Tensor& factors, const Tensor& x) {
+  for (int64_t i = 0; i < x.rows(); ++i) {
+    for (int64_t c = 0; c < x.cols(); ++c) store(x, i, c, load(x, i, c) * factors.f32()[i]);
+  }
+}
+
+void ReferenceBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) {
+  for (int64_t i = 0; i < y.rows(); ++i) {
+    for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, load(x, rows.i32()[i], c));
+  }
+}
+
+// One query against every key it may see: scores, a softmax that may start from a sink, the weighted values.
+void ReferenceBackend::attention(const AttentionParams& p, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
+                                 const Tensor& out) {
+  const KvShape& s = kv.shape;
+  const int queries_per_kv = p.n_heads / s.n_kv_heads;
+  std::vector<float> scores;
+  for (int seq = 0; seq < layout.n_seqs; ++seq) {
+    const int32_t* table = layout.block_table.i32() + seq * layout.block_table.cols();
+    const auto slot_of = [&](int64_t t) {
+      return static_cast<int64_t>(table[t / s.block_size]) * s.block_size + t % s.block_size;
+    };
+    for (int64_t i = layout.query_start.i32()[seq]; i < layout.query_start.i32()[seq + 1]; ++i) {
+      const int64_t position = layout.positions.i32()[i];
+      int64_t first = 0;
+      if (p.window > 0) first = std::max<int64_t>(first, position - p.window + 1);
+      if (p.chunk > 0) first = std::max<int64_t>(first, position - position % p.chunk);
+      for (int h = 0; h < p.n_heads; ++h) {
+        const int64_t kv_head = h / queries_per_kv;
+        scores.assign(position - first + 1, 0);
+        float top = p.sinks ? p.sinks[h] : -std::numeric_limits<float>::infinity();
+        for (int64_t t = first; t <= position; ++t) {
+          float sum = 0;
+          for (int c = 0; c < s.key_dim; ++c) {
+            sum += load(q, i, static_cast<int64_t>(h) * s.key_dim + c) *
+                   kv_load(kv, slot_of(t), false, kv_head * s.key_dim + c);
+          }
+          scores[t - first] = sum * p.scale;
+          top = std::max(top, scores[t - first]);
+        }
+        float total = p.sinks ? std::exp(p.sinks[h] - top) : 0;
+        for (float& v : scores) total += v = std::exp(v - top);
+        for (int c = 0; c < s.value_dim; ++c) {
+          float sum = 0;
+          for (int64_t t = first; t <= position; ++t) {
+            sum += scores[t - first] * kv_load(kv, slot_of(t), !s.latent, s.latent ? c : kv_head * s.value_dim + c);
+          }
+          store(out, i, static_cast<int64_t>(h) * s.value_dim + c, sum / total);
+        }
+      }
+    }
+  }
+}
+
+void ReferenceBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
+                             const float* bias, const Tensor& tokens, const Routing& out) {
+  for (int64_t i = 0; i < logits.rows(); ++i) {
+    fn(config, logits.f32() + i * logits.stride(), bias, tokens.i32()[i], out.ids.i32() + i * config.top_k,
+       out.weights.f32() + i * config.top_k);
+  }
+}
+
+void ReferenceBackend::group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) {
+  const int64_t n = routing.ids.shape.elements();
+  int32_t next = 0;
+  for (int e = 0; e < n_experts; ++e) {
+    out.offsets.i32()[e] = next;
+    for (int64_t pair = 0; pair < n; ++pair) {
+      if (routing.ids.i32()[pair] == e) out.pairs.i32()[next++] = static_cast<int32_t>(pair);
+    }
+    if (!out.load.empty()) out.load.as<int64_t>()[e] += next - out.offsets.i32()[e];
+  }
+  out.offsets.i32()[n_experts] = next;
+}
+
+void ReferenceBackend::grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
+                                      int top_k, bool gather, const Tensor& y) {
+  for (int64_t e = 0; e < w.shape.groups; ++e) {
+    for (int64_t j = groups.offsets.i32()[e]; j < groups.offsets.i32()[e + 1]; ++j) {
+      const int64_t from = gather ? groups.pairs.i32()[j] / top_k : j;
+      for (int64_t r = 0; r < w.shape.rows; ++r) {
+        store(y, j, r, dot(x, from, 0, w, e, r) + (bias ? bias[e * w.shape.rows + r] : 0.0f));
+      }
+    }
+  }
+}
+
+void ReferenceBackend::glu(const GluParams& params, const Tensor& x, const Tensor& y) {
+  for (int64_t i = 0; i < y.rows(); ++i) {
+    for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, glu_value(params, load(x, i, c), load(x, i, y.cols() + c)));
+  }
+}
+
+void ReferenceBackend::combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
+                               const Tensor& out) {
+  const int64_t top_k = routing.ids.cols();
+  std::vector<int64_t> row_of(routing.ids.shape.elements(), -1);
+  const int64_t n_pairs = groups.offsets.i32()[groups.offsets.shape[0] - 1];
+  for (int64_t j = 0; j < n_pairs; ++j) row_of[groups.pairs.i32()[j]] = j;
+  for (int64_t pair = 0; pair < static_cast<int64_t>(row_of.size()); ++pair) {
+    if (row_of[pair] < 0) continue;
+    const float weight = scale * routing.weights.f32()[pair];
+    for (int64_t c = 0; c < out.cols(); ++c) {
+      store(out, pair / top_k, c, load(out, pair / top_k, c) + weight * load(y, row_of[pair], c));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> make_reference_backend(const BackendOptions&) {
+  return std::make_unique<ReferenceBackend>();
+}
+
+}  // namespace polymath::backend

@@ -1,0 +1,3 @@
+// Flags -> config -> build the house -> run. The commands stand in commands/.
+
+int main() { return 1; }

@@ -1,0 +1,52 @@
+// ERNIE-4.5-MoE: softmax routing chosen with a bias, rotation of neighbouring pairs.
+// Source: config.json of baidu/ERNIE-4.5-21B-A3B-PT; transformers models/ernie4_5_moe.
+
+#include <algorithm>
+
+#include "model/arch/shared.h"
+
+namespace polymath::model {
+namespace {
+
+ModelConfig parse(base::JsonReader& j) {
+  ModelConfig c = base_config(j);
+  AttentionConfig a = grouped_query_attention(j, c, 500000);
+  a.rope.interleaved = true;
+  a.qkv_bias = a.out_bias = j.b("use_bias", false);
+  if (j.b("use_bias", false)) j.complain("use_bias", "biases in ERNIE's feed-forward are not built yet");
+  set_attention(j, c, a);
+  const int n_layers = static_cast<int>(c.layers.size());
+  FfnConfig moe = routed_ffn("softmax_bias_topk", j.i("moe_num_experts"), j.i("moe_k"), j.i("moe_intermediate_size"));
+  moe.selection_bias = true;
+  moe.router.normalize = true;
+  moe.router.normalize_min = static_cast<float>(j.f("moe_norm_min", 1e-12));
+  const int first = j.i("moe_layer_start_index", 0), interval = std::max(1, j.i("moe_layer_interval", 1));
+  const int end = j.i("moe_layer_end_index", -1), last = end < 0 ? n_layers - 1 : end;
+  const int shared = j.i("moe_num_shared_experts", 0) * moe.inner;
+  for (int l = 0; l < n_layers; ++l) {
+    if (l < first || l > last || (l + 1) % interval != 0) {
+      c.layers[l].ffns = {dense_ffn(j.i("intermediate_size"))};
+      continue;
+    }
+    c.layers[l].ffns = {moe};
+    if (shared > 0) c.layers[l].ffns.push_back(shared_ffn(shared));
+  }
+  return c;
+}
+
+std::vector<WeightRow> weights(const ModelConfig&) {
+  auto rows = llama_rows();
+  const std::string m = "model.layers.{l}.mlp.";
+  rows.push_back({"layer.{l}.experts.router", {m + "gate.weight"}});
+  rows.push_back({"layer.{l}.experts.selection_bias", {m + "moe_statics.e_score_correction_bias"}, Layout::kOneRow});
+  add_ffn_rows(rows, "dense", "mlp");
+  add_ffn_rows(rows, "experts", "mlp.experts.{e}");
+  add_ffn_rows(rows, "shared", "mlp.shared_experts");
+  return rows;
+}
+
+}  // namespace
+
+extern const Architecture kErnie45Moe{{"Ernie4_5_MoeForCausalLM"}, parse, weights, {"model.mtp_"}};
+
+}  // namespace polymath::model

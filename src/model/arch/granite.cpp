@@ -1,0 +1,44 @@
+// Granite-MoE, and with a shared expert: four multipliers, stacked experts, tied embeddings.
+// Source: config.json of ibm-granite/granite-3.1-1b-a400m-base; transformers models/granitemoe(shared).
+
+#include "model/arch/shared.h"
+
+namespace polymath::model {
+namespace {
+
+ModelConfig parse(base::JsonReader& j) {
+  ModelConfig c = base_config(j);
+  c.embedding_scale = static_cast<float>(j.f("embedding_multiplier", 1));
+  c.residual_scale = static_cast<float>(j.f("residual_multiplier", 1));
+  const double logits_scaling = j.f("logits_scaling", 1);
+  if (!(logits_scaling > 0)) j.complain("logits_scaling", "must be positive");
+  c.logit_scale = static_cast<float>(1 / logits_scaling);
+  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  a.scale = static_cast<float>(j.f("attention_multiplier", 1));
+  set_attention(j, c, a);
+  const FfnConfig moe =
+      routed_ffn("topk_softmax", j.i("num_local_experts"), j.i("num_experts_per_tok"), j.i("intermediate_size"));
+  for (auto& layer : c.layers) {
+    layer.ffns = {moe};
+    if (const int shared = j.i("shared_intermediate_size", 0); shared > 0) layer.ffns.push_back(shared_ffn(shared));
+  }
+  return c;
+}
+
+std::vector<WeightRow> weights(const ModelConfig&) {
+  using parallel::Shard;
+  auto rows = llama_rows();
+  const std::string n = "model.layers.{l}.", m = n + "block_sparse_moe.", s = n + "shared_mlp.";
+  rows.push_back({"layer.{l}.experts.router", {m + "router.layer.weight"}});
+  rows.push_back({"layer.{l}.experts.gate_up", {m + "input_linear.weight"}, Layout::kStacked, Shard::kExpert});
+  rows.push_back({"layer.{l}.experts.down", {m + "output_linear.weight"}, Layout::kStacked, Shard::kExpert});
+  rows.push_back({"layer.{l}.shared.gate_up", {s + "input_linear.weight"}, Layout::kRows, Shard::kOutput});
+  rows.push_back({"layer.{l}.shared.down", {s + "output_linear.weight"}, Layout::kRows, Shard::kInput});
+  return rows;
+}
+
+}  // namespace
+
+extern const Architecture kGraniteMoe{{"GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM"}, parse, weights};
+
+}  // namespace polymath::model

@@ -1,0 +1,27 @@
+// Every architecture. Adding one: its file here beside, and its two lines below.
+
+#include "model/architecture.h"
+
+namespace polymath::model {
+
+extern const Architecture kMixtral, kQwen2Moe, kQwen3Moe, kDeepseek, kDeepseekV2, kDeepseekV3, kDbrx, kOlmoe, kPhiMoe,
+    kGraniteMoe, kGptOss, kGlm4Moe, kLlama4, kErnie45Moe, kHunyuanMoe, kLlama, kQwen2, kQwen3;
+
+std::span<const Architecture* const> architectures() {
+  static constexpr const Architecture* kArchitectures[] = {
+      &kMixtral,    &kQwen2Moe, &kQwen3Moe, &kDeepseek, &kDeepseekV2, &kDeepseekV3, &kDbrx,  &kOlmoe, &kPhiMoe,
+      &kGraniteMoe, &kGptOss,   &kGlm4Moe,  &kLlama4,   &kErnie45Moe, &kHunyuanMoe, &kLlama, &kQwen2, &kQwen3,
+  };
+  return kArchitectures;
+}
+
+const Architecture* find_architecture(std::string_view name) {
+  for (const Architecture* a : architectures()) {
+    for (const std::string_view known : a->names) {
+      if (known == name) return a;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace polymath::model

@@ -1,0 +1,221 @@
+#include "model/arch/shared.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "model/rope.h"
+
+namespace polymath::model {
+namespace {
+
+constexpr int kLayersMax = 2048;  // more: the config is refused
+
+struct ScalingName {
+  std::string_view name;
+  RopeScaling scaling;
+};
+constexpr ScalingName kScalings[] = {
+    {"default", RopeScaling::kNone},  {"linear", RopeScaling::kLinear}, {"dynamic", RopeScaling::kDynamic},
+    {"llama3", RopeScaling::kLlama3}, {"yarn", RopeScaling::kYarn},     {"longrope", RopeScaling::kLongRope},
+    {"su", RopeScaling::kLongRope},
+};
+
+void parse_scaling(base::JsonReader& j, base::JsonReader s, RopeConfig& r) {
+  const std::string name = s.s("rope_type", s.s("type", "default"));
+  const ScalingName* found = nullptr;
+  for (const auto& row : kScalings) {
+    if (row.name == name) found = &row;
+  }
+  if (found == nullptr) return s.complain("rope_type", absl::StrCat("\"", name, "\" is not a scaling that is known"));
+  r.scaling = found->scaling;
+  r.factor = s.f("factor", 1);
+  r.original_len = s.i("original_max_position_embeddings",
+                       j.i("original_max_position_embeddings", j.i("max_position_embeddings", 0)));
+  r.low_freq_factor = s.f("low_freq_factor", 1);
+  r.high_freq_factor = s.f("high_freq_factor", 4);
+  r.beta_fast = s.f("beta_fast", 32);
+  r.beta_slow = s.f("beta_slow", 1);
+  r.mscale = s.f("mscale", 0);
+  r.mscale_all_dim = s.f("mscale_all_dim", 0);
+  r.attention_factor = s.f("attention_factor", 0);
+  r.truncate = s.b("truncate", true);
+  r.short_mscale = s.f("short_mscale", 0);
+  r.long_mscale = s.f("long_mscale", 0);
+  r.short_factor = s.numbers("short_factor");
+  r.long_factor = s.numbers("long_factor");
+  if (r.scaling == RopeScaling::kDynamic && s.has("alpha")) {  // Hunyuan: a fixed base, no switch by length
+    r.theta *= std::pow(s.f("alpha"), r.dims / (r.dims - 2.0));
+    r.scaling = RopeScaling::kNone;
+  }
+  if (r.scaling == RopeScaling::kLongRope &&
+      (static_cast<int>(r.short_factor.size()) != r.dims / 2 || static_cast<int>(r.long_factor.size()) != r.dims / 2)) {
+    s.complain("short_factor", absl::StrCat("longrope needs ", r.dims / 2, " short and long factors"));
+  }
+  if (r.scaling != RopeScaling::kNone && r.scaling != RopeScaling::kLongRope && !(r.factor > 0)) {
+    s.complain("factor", "must be positive");
+  }
+}
+
+}  // namespace
+
+ModelConfig base_config(base::JsonReader& j) {
+  ModelConfig c;
+  c.hidden = j.i("hidden_size");
+  c.vocab = j.i("vocab_size");
+  c.norm_eps = static_cast<float>(j.f("rms_norm_eps", 1e-6));
+  c.tied_embeddings = j.b("tie_word_embeddings", false);
+  c.positions_max = j.i("max_position_embeddings", 2048);
+  const int layers = j.i("num_hidden_layers");
+  if (layers < 1 || layers > kLayersMax) {
+    j.complain("num_hidden_layers", absl::StrCat("must be in [1, ", kLayersMax, "]"));
+    return c;
+  }
+  c.layers.resize(layers);
+  return c;
+}
+
+RopeConfig parse_rope(base::JsonReader& j, int dims, double theta_default) {
+  RopeConfig r;
+  r.dims = dims;
+  r.theta = j.f("rope_theta", theta_default);
+  if (j.has("rope_parameters")) {
+    auto p = j.object("rope_parameters");
+    r.theta = p.f("rope_theta", r.theta);
+    parse_scaling(j, p, r);
+  } else if (j.has("rope_scaling")) {
+    parse_scaling(j, j.object("rope_scaling"), r);
+  }
+  if (!(r.theta > 1) || r.theta > 1e12) j.complain("rope_theta", "must be above 1");
+  return r;
+}
+
+AttentionConfig grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default) {
+  AttentionConfig a;
+  a.n_heads = j.i("num_attention_heads");
+  if (a.n_heads < 1 || a.n_heads > 65536) return j.complain("num_attention_heads", "must be in [1, 65536]"), a;
+  a.n_kv_heads = j.i("num_key_value_heads", a.n_heads);
+  a.head_dim = j.i("head_dim", c.hidden / a.n_heads);
+  a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim));
+  a.qkv_bias = a.out_bias = j.b("attention_bias", false);
+  a.rope = parse_rope(j, a.head_dim, theta_default);
+  return a;
+}
+
+void set_attention(base::JsonReader& j, ModelConfig& c, const AttentionConfig& attention) {
+  const int window = j.b("use_sliding_window", true) ? j.i("sliding_window", 0) : 0;
+  const auto types = j.strings("layer_types");
+  const int full_from_start = j.has("use_sliding_window") ? j.i("max_window_layers", 0) : 0;
+  for (size_t l = 0; l < c.layers.size(); ++l) {
+    c.layers[l].attention = attention;
+    bool sliding = static_cast<int>(l) >= full_from_start;
+    if (types.size() == c.layers.size()) sliding = types[l] == "sliding_attention";
+    c.layers[l].attention.window = sliding ? window : 0;
+  }
+}
+
+FfnConfig dense_ffn(int inner) {
+  FfnConfig f;
+  f.role = "dense";
+  f.inner = inner;
+  return f;
+}
+
+FfnConfig shared_ffn(int inner) {
+  FfnConfig f = dense_ffn(inner);
+  f.role = "shared";
+  return f;
+}
+
+FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int inner) {
+  FfnConfig f;
+  f.role = "experts";
+  f.routing = std::move(routing);
+  f.router.n_experts = n_experts;
+  f.router.top_k = top_k;
+  f.inner = inner;
+  return f;
+}
+
+std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback) {
+  const auto* value = j.find(key);
+  if (value == nullptr || !value->is_array()) return std::vector<int>(n_layers, j.i(key, fallback));
+  auto list = j.ints(key);
+  if (static_cast<int>(list.size()) != n_layers) {
+    j.complain(key, absl::StrCat("must have one entry a layer (", n_layers, ")"));
+    list.resize(n_layers, fallback);
+  }
+  return list;
+}
+
+std::vector<WeightRow> llama_rows() {
+  using parallel::Shard;
+  const std::string n = "model.layers.{l}.", a = n + "self_attn.";
+  return {
+      {"embed", {"model.embed_tokens.weight"}, Layout::kRows, Shard::kVocab},
+      {"layer.{l}.attn_norm", {n + "input_layernorm.weight"}},
+      {"layer.{l}.attn_norm_bias", {n + "input_layernorm.bias"}},
+      {"layer.{l}.qkv", {a + "q_proj.weight", a + "k_proj.weight", a + "v_proj.weight"}, Layout::kRows, Shard::kOutput},
+      {"layer.{l}.qkv_bias", {a + "q_proj.bias", a + "k_proj.bias", a + "v_proj.bias"}, Layout::kRows, Shard::kOutput},
+      {"layer.{l}.q_norm", {a + "q_norm.weight"}},
+      {"layer.{l}.k_norm", {a + "k_norm.weight"}},
+      {"layer.{l}.attn_out", {a + "o_proj.weight"}, Layout::kRows, Shard::kInput},
+      {"layer.{l}.attn_out_bias", {a + "o_proj.bias"}},
+      {"layer.{l}.ffn_norm", {n + "post_attention_layernorm.weight"}},
+      {"layer.{l}.ffn_norm_bias", {n + "post_attention_layernorm.bias"}},
+      {"final_norm", {"model.norm.weight"}},
+      {"final_norm_bias", {"model.norm.bias"}},
+      {"lm_head", {"lm_head.weight"}, Layout::kRows, Shard::kVocab},
+      {"lm_head_bias", {"lm_head.bias"}, Layout::kRows, Shard::kVocab},
+  };
+}
+
+void add_ffn_rows(std::vector<WeightRow>& rows, const std::string& role, const std::string& path) {
+  // The slots' names are compared, not kept: rows of one table live no longer than the load.
+  static const std::string* const kSlots = new std::string[]{
+      "layer.{l}.experts.gate_up", "layer.{l}.experts.down",  "layer.{l}.shared.gate_up",
+      "layer.{l}.shared.down",     "layer.{l}.dense.gate_up", "layer.{l}.dense.down",
+  };
+  const size_t at = role == "experts" ? 0 : role == "shared" ? 2 : 4;
+  const auto shard = role == "experts" ? parallel::Shard::kExpert : parallel::Shard::kOutput;
+  const std::string p = "model.layers.{l}." + path + ".";
+  rows.push_back({kSlots[at], {p + "gate_proj.weight", p + "up_proj.weight"}, Layout::kRows, shard});
+  rows.push_back(
+      {kSlots[at + 1], {p + "down_proj.weight"}, Layout::kRows, role == "experts" ? shard : parallel::Shard::kInput});
+}
+
+AttentionConfig latent_attention(base::JsonReader& j, const ModelConfig&) {
+  AttentionConfig a;
+  a.n_heads = j.i("num_attention_heads");
+  a.n_kv_heads = 1;
+  a.q_lora = j.i("q_lora_rank", 0);
+  a.kv_lora = j.i("kv_lora_rank");
+  a.nope_dim = j.i("qk_nope_head_dim");
+  a.value_dim = j.i("v_head_dim");
+  a.rope = parse_rope(j, j.i("qk_rope_head_dim"), 10000);
+  a.rope.interleaved = j.b("rope_interleave", true);
+  a.head_dim = a.nope_dim + a.rope.dims;
+  a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim));
+  if (a.rope.scaling == RopeScaling::kYarn && a.rope.mscale_all_dim > 0) {
+    const double m = yarn_mscale(a.rope.factor, a.rope.mscale_all_dim);
+    a.scale *= static_cast<float>(m * m);
+  }
+  if (j.b("attention_bias", false)) j.complain("attention_bias", "biases in latent attention are not built yet");
+  return a;
+}
+
+void add_latent_rows(std::vector<WeightRow>& rows) {
+  const std::string a = "model.layers.{l}.self_attn.";
+  const auto add = [&](std::string_view slot, const std::string& name, Layout layout = Layout::kRows) {
+    rows.push_back({slot, {a + name + ".weight"}, layout, parallel::Shard::kOutput});
+  };
+  add("layer.{l}.q", "q_proj");
+  add("layer.{l}.q_a", "q_a_proj");
+  add("layer.{l}.q_a_norm", "q_a_layernorm");
+  add("layer.{l}.q_b", "q_b_proj");
+  add("layer.{l}.kv_a", "kv_a_proj_with_mqa");
+  add("layer.{l}.kv_a_norm", "kv_a_layernorm");
+  add("layer.{l}.key_up", "kv_b_proj", Layout::kMlaKeyUp);
+  add("layer.{l}.value_up", "kv_b_proj", Layout::kMlaValueUp);
+}
+
+}  // namespace polymath::model

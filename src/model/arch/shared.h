@@ -1,0 +1,41 @@
+#pragma once
+
+// What most architectures' tables share. Old and new config keys are read alike: rope_theta + rope_scaling
+// ({"type"} or {"rope_type"}) and rope_parameters; torch_dtype and dtype.
+
+#include <string>
+#include <vector>
+
+#include "model/architecture.h"
+
+namespace polymath::model {
+
+// hidden_size, vocab_size, num_hidden_layers, rms_norm_eps, tie_word_embeddings, max_position_embeddings; layers are
+// made, empty.
+ModelConfig base_config(base::JsonReader& j);
+
+// Rotary embedding of `dims` numbers of a head.
+RopeConfig parse_rope(base::JsonReader& j, int dims, double theta_default);
+
+// num_attention_heads, num_key_value_heads, head_dim, attention_bias, rope.
+AttentionConfig grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default);
+
+// Gives every layer this attention; sliding windows by sliding_window, layer_types, use_sliding_window.
+void set_attention(base::JsonReader& j, ModelConfig& c, const AttentionConfig& attention);
+
+FfnConfig dense_ffn(int inner);
+FfnConfig shared_ffn(int inner);
+FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int inner);
+
+// An integer, or one a layer.
+std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback);
+
+// model.embed_tokens, model.norm, lm_head, and each layer's norms and attention in Llama's names.
+std::vector<WeightRow> llama_rows();
+// gate_up and down of layer.{l}.<role> at model.layers.{l}.<path>.{gate,up,down}_proj.weight.
+void add_ffn_rows(std::vector<WeightRow>& rows, const std::string& role, const std::string& path);
+// DeepSeek's multi-head latent attention.
+void add_latent_rows(std::vector<WeightRow>& rows);
+AttentionConfig latent_attention(base::JsonReader& j, const ModelConfig& c);
+
+}  // namespace polymath::model

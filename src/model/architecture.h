@@ -1,0 +1,56 @@
+#pragma once
+
+// An architecture is two tables: how its config.json reads, and where its weights stand.
+//
+//   extern const Architecture kQwen3Moe{{"Qwen3MoeForCausalLM"}, parse, weights, ignored};
+//
+// The weight table says, slot by slot, which tensors of the checkpoint fill it and how they lie; what a slot's
+// shape is, and whether a layer has it at all, follows from the ModelConfig (model/slots.h). A row for a slot that
+// a layer does not have is passed over, so that one table serves dense and MoE layers.
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "model/config.h"
+#include "parallel/parallel.h"
+
+namespace polymath::model {
+
+// How the named tensors hold a slot's matrix [groups][rows][cols].
+enum class Layout {
+  kRows,           // one tensor a piece and a group: [rows, cols]; or all pieces in one: [sum of rows, cols]
+  kStacked,        // [groups, rows, cols]
+  kStackedT,       // [groups, cols, rows]
+  kStackedTPairs,  // [groups, cols, rows], gate and up alternate (gpt-oss)
+  kStackedPairs,   // [groups, rows], a bias whose gate and up alternate (gpt-oss)
+  kFlat,           // [groups * rows, cols], a tensor a piece (DBRX)
+  kFlatT,          // [groups * cols, rows] (DBRX)
+  kMlaKeyUp,       // kv_b_proj's key half, transposed, head by head (DeepSeek)
+  kMlaValueUp,     // kv_b_proj's value half, head by head (DeepSeek)
+  kOneRow,         // a vector kept as [1, rows] (ERNIE)
+  kCount,
+};
+
+struct WeightRow {
+  std::string_view slot;           // "layer.{l}.qkv"; see model/slots.h
+  std::vector<std::string> names;  // of the tensors; {l}: the layer, {e}: the expert
+  Layout layout = Layout::kRows;
+  parallel::Shard shard = parallel::Shard::kNone;
+};
+
+struct Architecture {
+  std::vector<std::string_view> names;  // as `architectures` in config.json spells it
+  // Reads config.json; complaints go to the reader.
+  ModelConfig (*parse)(base::JsonReader& j);
+  std::vector<WeightRow> (*weights)(const ModelConfig& config);
+  // Substrings of tensors that a checkpoint may hold and serving does not need ({L}: the number of layers).
+  std::vector<std::string_view> ignored = {};
+};
+
+std::span<const Architecture* const> architectures();
+const Architecture* find_architecture(std::string_view name);  // null: not known
+
+}  // namespace polymath::model

@@ -1,0 +1,205 @@
+// How a TransformerModel is put together: weights into layers, scratch for the largest step.
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "model/rope.h"
+#include "model/transformer.h"
+#include "routing/router.h"
+
+namespace polymath::model {
+
+using tensor::DType;
+
+TransformerModel::TransformerModel(const ModelConfig& config, backend::Backend& backend, const LoadOptions& options,
+                                   WeightStore store)
+    : config_(config),
+      backend_(backend),
+      options_(options),
+      store_(std::move(store)),
+      act_(backend.activation_dtype(options.dtype)) {}
+
+absl::StatusOr<const float*> TransformerModel::rope_of(const RopeConfig& rope) {
+  if (rope.dims == 0) return nullptr;
+  for (const auto& [known, buffer] : rope_tables_) {
+    if (known == rope) return static_cast<const float*>(buffer.data());
+  }
+  const int len = options_.model_len > 0 ? options_.model_len : config_.positions_max;
+  const auto table = rope_table(rope, len, config_.positions_max);
+  ASSIGN_OR_RETURN(auto buffer, backend_.allocate(table.size() * sizeof(float)));
+  backend_.copy_in({DType::kF32, {static_cast<int64_t>(table.size())}, buffer.data()}, table.data());
+  rope_tables_.emplace_back(rope, std::move(buffer));
+  return static_cast<const float*>(rope_tables_.back().second.data());
+}
+
+absl::Status TransformerModel::build() {
+  embed_ = store_.take("embed");
+  if (!config_.tied_embeddings) lm_head_ = store_.take("lm_head");
+  layers_.resize(config_.layers.size());
+  for (size_t l = 0; l < layers_.size(); ++l) RETURN_IF_ERROR(build_layer(static_cast<int>(l)));
+  return absl::OkStatus();
+}
+
+absl::Status TransformerModel::build_layer(int index) {
+  Layer& layer = layers_[index];
+  const std::string p = absl::StrCat("layer.", index, ".");
+  const auto vector = [&](const char* name) { return store_.vector(p + name); };
+  layer.attn_norm = vector("attn_norm");
+  layer.attn_norm_bias = vector("attn_norm_bias");
+  layer.ffn_norm = vector("ffn_norm");
+  layer.ffn_norm_bias = vector("ffn_norm_bias");
+  layer.qkv_bias = vector("qkv_bias");
+  layer.attn_out_bias = vector("attn_out_bias");
+  layer.q_norm = vector("q_norm");
+  layer.k_norm = vector("k_norm");
+  layer.sinks = vector("sinks");
+  layer.q_a_norm = vector("q_a_norm");
+  layer.kv_a_norm = vector("kv_a_norm");
+  const std::pair<const char*, quant::Weight*> matrices[] = {
+      {"qkv", &layer.qkv}, {"attn_out", &layer.attn_out}, {"q", &layer.q},           {"q_a", &layer.q_a},
+      {"q_b", &layer.q_b}, {"kv_a", &layer.kv_a},         {"key_up", &layer.key_up}, {"value_up", &layer.value_up},
+  };
+  for (const auto& [name, weight] : matrices) {
+    if (store_.has(p + name)) *weight = store_.take(p + name);
+  }
+  ASSIGN_OR_RETURN(layer.cos_sin, rope_of(config_.layers[index].attention.rope));
+  for (const FfnConfig& ffn : config_.layers[index].ffns) RETURN_IF_ERROR(build_ffn(p + ffn.role + ".", ffn, layer));
+  return absl::OkStatus();
+}
+
+absl::Status TransformerModel::build_ffn(const std::string& p, const FfnConfig& ffn, Layer& layer) {
+  auto m = std::make_unique<moe::MoeLayer>();
+  m->config = ffn.router;
+  if (!ffn.routing.empty()) {
+    const routing::Router* router = routing::find_router(ffn.routing);
+    if (router == nullptr) return absl::UnimplementedError(absl::StrCat("routing \"", ffn.routing, "\" is not known"));
+    m->route = router->route;
+    if (store_.has(p + "router")) m->router = store_.take(p + "router");
+    m->router_bias = store_.vector(p + "router_bias");
+    m->selection_bias = store_.vector(p + "selection_bias");
+  }
+  m->gate_up = store_.take(p + "gate_up");
+  m->down = store_.take(p + "down");
+  m->mlp = {&m->gate_up,
+            &m->down,
+            store_.vector(p + "gate_up_bias"),
+            store_.vector(p + "down_bias"),
+            ffn.glu,
+            ffn.weight_on_input,
+            config_.residual_scale};
+  if (ffn.router.n_experts > 1) {
+    ASSIGN_OR_RETURN(auto load, backend_.allocate(static_cast<size_t>(ffn.router.n_experts) * sizeof(int64_t)));
+    m->load = {DType::kI64, {ffn.router.n_experts}, load.data()};
+    load_buffers_.push_back(std::move(load));
+  }
+  layer.ffns.push_back(std::move(m));
+  return absl::OkStatus();
+}
+
+std::vector<backend::KvShape> TransformerModel::kv_shapes(int block_size, DType dtype) const {
+  std::vector<backend::KvShape> shapes;
+  for (const auto& layer : config_.layers) {
+    const auto& a = layer.attention;
+    if (a.kv_lora > 0) {
+      shapes.push_back({1, a.kv_lora + a.rope.dims, a.kv_lora, true, block_size, 0, dtype});
+    } else {
+      shapes.push_back({a.n_kv_heads, a.head_dim, a.head_dim, false, block_size, 0, dtype});
+    }
+  }
+  return shapes;
+}
+
+namespace {
+
+// Widths of the widest layer.
+struct Widths {
+  int64_t qkv = 0, q_low = 1, q_full = 1, attention = 0, latent_out = 1, inner = 0, top_k = 1, experts = 1;
+};
+
+Widths widths(const ModelConfig& config, backend::StepLimits& limits) {
+  Widths w;
+  for (const auto& layer : config.layers) {
+    const auto& a = layer.attention;
+    const int64_t heads = a.n_heads, key_dim = a.kv_lora > 0 ? a.kv_lora + a.rope.dims : a.head_dim;
+    const int64_t value_dim = a.kv_lora > 0 ? a.kv_lora : a.head_dim;
+    w.qkv = std::max({w.qkv, (heads + 2 * static_cast<int64_t>(a.n_kv_heads)) * a.head_dim, key_dim});
+    w.q_low = std::max<int64_t>(w.q_low, a.q_lora);
+    w.attention = std::max(w.attention, heads * (a.kv_lora > 0 ? a.value_dim : a.head_dim));
+    if (a.kv_lora > 0) {
+      w.q_full = std::max(w.q_full, heads * key_dim);
+      w.latent_out = std::max(w.latent_out, heads * value_dim);
+    }
+    limits.attention_max = std::max(limits.attention_max, heads * std::max(key_dim, value_dim));
+    limits.key_dim_max = std::max(limits.key_dim_max, static_cast<int>(key_dim));
+    for (const auto& f : layer.ffns) {
+      w.inner = std::max<int64_t>(w.inner, f.inner);
+      w.top_k = std::max<int64_t>(w.top_k, f.router.top_k);
+      w.experts = std::max<int64_t>(w.experts, f.router.n_experts);
+    }
+  }
+  limits.inner_max = w.inner;
+  limits.pairs_max = limits.tokens_max * w.top_k;
+  limits.hidden_max =
+      std::max({static_cast<int64_t>(config.hidden), w.qkv, w.attention, w.q_low, w.q_full, w.latent_out});
+  return w;
+}
+
+}  // namespace
+
+absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backend::StepLimits& given) {
+  CHECK(cache_ == nullptr && given.tokens_max >= 1 && given.seqs_max >= 1 && given.blocks_max >= 1);
+  cache_ = &cache;
+  limits_ = given;
+  const Widths w = widths(config_, limits_);
+  const auto make = [&](tensor::Buffer& buffer, int64_t elements) -> absl::Status {
+    ASSIGN_OR_RETURN(buffer, backend_.allocate(static_cast<size_t>(elements) * 4));
+    return absl::OkStatus();
+  };
+  const int64_t n = limits_.tokens_max, seqs = limits_.seqs_max;
+  auto& b = act_buffers_;
+  const std::pair<tensor::Buffer*, int64_t> sizes[] = {
+      {&b.h, n * config_.hidden},
+      {&b.gathered, n * config_.hidden},
+      {&b.x, n * config_.hidden},
+      {&b.qkv, n * w.qkv},
+      {&b.q_low, n * w.q_low},
+      {&b.q_full, n * w.q_full},
+      {&b.attention, n * w.attention},
+      {&b.latent_out, n * w.latent_out},
+      {&b.logits, n * config_.vocab},
+      {&b.temperature, n},
+      {&b.tokens, n},
+      {&b.positions, n},
+      {&b.slots, n},
+      {&b.query_start, seqs + 1},
+      {&b.kv_len, seqs},
+      {&b.block_table, seqs * limits_.blocks_max},
+      {&b.logit_rows, n},
+      {&b.gathered_tokens, n},
+  };
+  for (const auto& [buffer, elements] : sizes) RETURN_IF_ERROR(make(*buffer, elements));
+  temperature_host_.resize(n);
+  ASSIGN_OR_RETURN(moe_scratch_, moe::MoeScratch::create(backend_, n, w.top_k, w.experts));
+  return backend_.reserve(limits_);
+}
+
+std::vector<Model::ExpertLoad> TransformerModel::expert_load() const {
+  std::vector<ExpertLoad> out;
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    for (const auto& f : layers_[l].ffns) {
+      if (f->load.empty()) continue;
+      out.push_back({static_cast<int>(l), {f->load.as<int64_t>(), static_cast<size_t>(f->config.n_experts)}});
+    }
+  }
+  return out;
+}
+
+absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& config, weights::Checkpoint& checkpoint,
+                                                        backend::Backend& backend, const LoadOptions& options) {
+  ASSIGN_OR_RETURN(WeightStore store, load_weights(config, checkpoint, backend, options));
+  auto model = std::make_unique<TransformerModel>(config, backend, options, std::move(store));
+  RETURN_IF_ERROR(model->build());
+  return model;
+}
+
+}  // namespace polymath::model

@@ -1,0 +1,176 @@
+#include "model/load.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "model/architecture.h"
+#include "model/weight_source.h"
+#include "model/weight_store.h"
+
+namespace polymath::model {
+namespace {
+
+// Names listed in one message; the others are counted.
+constexpr size_t kListedMax = 12;
+
+std::string list_some(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  const size_t n = names.size();
+  if (n > kListedMax) names.resize(kListedMax);
+  return absl::StrCat(absl::StrJoin(names, ", "), n > kListedMax ? absl::StrCat(" and ", n - kListedMax, " more") : "");
+}
+
+}  // namespace
+
+quant::Weight WeightStore::take(const std::string& slot) {
+  const auto it = matrices_.find(slot);
+  CHECK(it != matrices_.end());
+  return std::move(it->second);
+}
+
+const float* WeightStore::vector(const std::string& slot) const {
+  const auto it = vectors_.find(slot);
+  return it == vectors_.end() ? nullptr : static_cast<const float*>(it->second.data());
+}
+
+class WeightLoader {
+ public:
+  WeightLoader(const ModelConfig& config, weights::Checkpoint& checkpoint, backend::Backend& backend,
+               const LoadOptions& options)
+      : config_(config), checkpoint_(checkpoint), backend_(backend), options_(options) {}
+
+  absl::StatusOr<WeightStore> load() {
+    const Architecture* architecture = find_architecture(config_.architecture);
+    CHECK(architecture != nullptr);
+    rows_ = architecture->weights(config_);
+    const std::vector<Slot> all = slots(config_);
+    plan(all);
+    RETURN_IF_ERROR(check_names(*architecture));
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (i + 1 < all.size()) prefetch(i + 1);
+      RETURN_IF_ERROR(all[i].vector ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
+    }
+    return std::move(store_);
+  }
+
+ private:
+  void plan(const std::vector<Slot>& all) {
+    for (const Slot& slot : all) {
+      const std::string pattern =
+          slot.layer < 0 ? slot.name
+                         : absl::StrReplaceAll(slot.name, {{absl::StrCat("layer.", slot.layer, "."), "layer.{l}."}});
+      const auto row = std::find_if(rows_.begin(), rows_.end(), [&](const WeightRow& r) { return r.slot == pattern; });
+      CHECK(row != rows_.end());  // an architecture whose table lacks a slot of its own config
+      sources_.push_back(piece_sources(config_, slot, *row));
+      total_ += static_cast<size_t>(slot.shape.groups * slot.shape.rows * slot.shape.cols);
+    }
+  }
+
+  absl::Status check_names(const Architecture& architecture) const {
+    if (checkpoint_.tensors().empty()) return absl::OkStatus();  // makes what it is asked for
+    absl::flat_hash_set<std::string> wanted;
+    std::vector<std::string> missing, unused;
+    for (const auto& pieces : sources_) {
+      for (const auto& p : pieces) {
+        if (wanted.insert(p.tensor).second && !checkpoint_.has(p.tensor)) missing.push_back(p.tensor);
+      }
+    }
+    for (const auto& t : checkpoint_.tensors()) {
+      if (!wanted.contains(t.name) && !is_ignored(architecture, t.name)) unused.push_back(t.name);
+    }
+    if (missing.empty() && unused.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("the checkpoint does not fit ", config_.architecture, ":",
+                                                   missing.empty() ? "" : " missing: " + list_some(missing) + ";",
+                                                   unused.empty() ? "" : " not used: " + list_some(unused) + ";"));
+  }
+
+  bool is_ignored(const Architecture& architecture, const std::string& name) const {
+    if (absl::EndsWith(name, ".rotary_emb.inv_freq")) return true;
+    if (config_.tied_embeddings && name == "lm_head.weight") return true;
+    for (const std::string_view part : architecture.ignored) {
+      const std::string text = absl::StrReplaceAll(std::string(part), {{"{L}", absl::StrCat(config_.layers.size())}});
+      if (absl::StrContains(name, text)) return true;
+    }
+    return false;
+  }
+
+  void prefetch(size_t slot) {
+    const std::string* last = nullptr;
+    for (const auto& p : sources_[slot]) {
+      if (last == nullptr || *last != p.tensor) checkpoint_.prefetch(p.tensor);
+      last = &p.tensor;
+    }
+  }
+
+  absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
+    const auto dtype = slot.keep_f32 ? tensor::DType::kF32 : options_.dtype;
+    auto weight = backend_.make_weight(slot.shape, dtype);
+    if (!weight.ok())
+      return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
+    RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
+      backend_.fill_weight(*weight, p.group, p.row_begin, view);
+    }));
+    store_.bytes_ += weight->data.bytes();
+    store_.matrices_.emplace(slot.name, *std::move(weight));
+    return absl::OkStatus();
+  }
+
+  absl::Status load_vector(const Slot& slot, const std::vector<PieceSource>& pieces) {
+    const int64_t n = slot.shape.groups * slot.shape.rows;
+    std::vector<float> values(static_cast<size_t>(n));
+    RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
+      for (int64_t r = 0; r < view.rows; ++r)
+        view.read_row(r, 0, 1, &values[p.group * slot.shape.rows + p.row_begin + r]);
+    }));
+    ASSIGN_OR_RETURN(auto buffer, backend_.allocate(values.size() * sizeof(float)));
+    backend_.copy_in({tensor::DType::kF32, {n}, buffer.data()}, values.data());
+    store_.bytes_ += buffer.bytes();
+    store_.vectors_.emplace(slot.name, std::move(buffer));
+    return absl::OkStatus();
+  }
+
+  // Reads each tensor once for the run of pieces that it holds.
+  template <typename Use>
+  absl::Status for_each_piece(const std::vector<PieceSource>& pieces, Use use) {
+    size_t i = 0;
+    while (i < pieces.size()) {
+      const std::string& name = pieces[i].tensor;
+      ASSIGN_OR_RETURN(const weights::RawTensor raw, checkpoint_.read(name, pieces[i].expected));
+      if (raw.dtype != tensor::DType::kF32 && raw.dtype != tensor::DType::kF16 && raw.dtype != tensor::DType::kBf16) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(name, ": weights of type ", std::string(tensor::dtype_name(raw.dtype)), " are not known"));
+      }
+      const size_t bytes = tensor::dtype_bytes(raw.dtype);
+      for (; i < pieces.size() && pieces[i].tensor == name; ++i) {
+        quant::MatrixView view = pieces[i].view;
+        view.format = &quant::plain_format(raw.dtype);
+        view.data = raw.data + static_cast<size_t>(pieces[i].offset) * bytes;
+        use(pieces[i], view);
+        done_ += static_cast<size_t>(view.rows * view.cols);
+      }
+      checkpoint_.release(name);
+      if (options_.progress) options_.progress(done_, total_);
+    }
+    return absl::OkStatus();
+  }
+
+  const ModelConfig& config_;
+  weights::Checkpoint& checkpoint_;
+  backend::Backend& backend_;
+  const LoadOptions& options_;
+  std::vector<WeightRow> rows_;
+  std::vector<std::vector<PieceSource>> sources_;
+  WeightStore store_;
+  size_t done_ = 0, total_ = 0;
+};
+
+absl::StatusOr<WeightStore> load_weights(const ModelConfig& config, weights::Checkpoint& checkpoint,
+                                         backend::Backend& backend, const LoadOptions& options) {
+  return WeightLoader(config, checkpoint, backend, options).load();
+}
+
+}  // namespace polymath::model

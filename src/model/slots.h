@@ -1,0 +1,32 @@
+#pragma once
+
+// The places that weights go to, and their shapes, as the ModelConfig has them.
+//
+//   embed, final_norm, final_norm_bias, lm_head, lm_head_bias
+//   layer.{l}.attn_norm, attn_norm_bias, ffn_norm, ffn_norm_bias
+//   layer.{l}.qkv, qkv_bias, q_norm, k_norm, sinks, attn_out, attn_out_bias
+//   layer.{l}.q, q_a, q_a_norm, q_b, kv_a, kv_a_norm, key_up, value_up        (MLA)
+//   layer.{l}.<role>.router, router_bias, selection_bias, gate_up, gate_up_bias, down, down_bias
+//                                                                            (<role>: experts, shared, dense)
+
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "quant/weight.h"
+
+namespace polymath::model {
+
+struct Slot {
+  std::string name;             // "layer.3.qkv"
+  int layer = -1;               // -1: of the whole model
+  quant::WeightShape shape;     // cols 1: a vector
+  std::vector<int64_t> pieces;  // rows of each piece; their sum is shape.rows
+  bool vector = false;          // kept as f32, unpacked
+  bool keep_f32 = false;        // a matrix that is always f32: routers
+};
+
+// Every slot of the model, in loading order.
+std::vector<Slot> slots(const ModelConfig& config);
+
+}  // namespace polymath::model

@@ -1,0 +1,83 @@
+#pragma once
+
+// The one forward pass: what every architecture's tables come to.
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "model/load.h"
+#include "model/weight_store.h"
+#include "moe/moe_layer.h"
+
+namespace polymath::model {
+
+// One layer's weights, and how its operations are to be called.
+struct Layer {
+  const float *attn_norm = nullptr, *attn_norm_bias = nullptr, *ffn_norm = nullptr, *ffn_norm_bias = nullptr;
+  quant::Weight qkv, attn_out;
+  const float *qkv_bias = nullptr, *attn_out_bias = nullptr, *q_norm = nullptr, *k_norm = nullptr, *sinks = nullptr;
+  quant::Weight q, q_a, q_b, kv_a, key_up, value_up;  // MLA
+  const float *q_a_norm = nullptr, *kv_a_norm = nullptr;
+  const float* cos_sin = nullptr;  // null: no rotation
+  std::vector<std::unique_ptr<moe::MoeLayer>> ffns;
+};
+
+// Tensors of one step, for the largest step.
+struct Activations {
+  tensor::Buffer h, gathered, x, qkv, q_low, q_full, attention, latent_out, logits, temperature;
+  tensor::Buffer tokens, positions, slots, query_start, kv_len, block_table, logit_rows, gathered_tokens;
+};
+
+class TransformerModel : public Transformer {
+ public:
+  TransformerModel(const ModelConfig& config, backend::Backend& backend, const LoadOptions& options, WeightStore store);
+  absl::Status build();
+
+  absl::StatusOr<tensor::Tensor> forward(const Batch& batch) override;
+  int vocab() const override { return config_.vocab; }
+  std::vector<ExpertLoad> expert_load() const override;
+  std::vector<backend::KvShape> kv_shapes(int block_size, tensor::DType dtype) const override;
+  absl::Status attach(const kvcache::KvCache& cache, const backend::StepLimits& limits) override;
+  const ModelConfig& config() const override { return config_; }
+  size_t weight_bytes() const override { return store_.bytes(); }
+  StepCost last_step_cost() override;
+
+ private:
+  struct Step;  // one step's views, transformer.cpp
+  absl::Status build_layer(int index);
+  absl::Status build_ffn(const std::string& prefix, const FfnConfig& ffn, Layer& layer);
+  absl::StatusOr<const float*> rope_of(const RopeConfig& rope);
+  backend::NormParams norm_params(const float* weight, const float* bias) const;
+  Step begin(const Batch& batch);
+  void attend(int index, Step& step);
+  void attend_latent(int index, Step& step);
+  // Norm and rotation of the heads of q, or of k, in place.
+  void rotate(const Layer& layer, const AttentionConfig& a, const Step& step, const float* norm,
+              const tensor::Tensor& x);
+  void run_layer(int index, Step& step);
+  void add_attention_cost(int index, StepCost& cost) const;
+  void add_ffn_cost(const moe::MoeLayer& ffn, std::vector<int64_t>& seen, double rows, StepCost& cost) const;
+
+  const ModelConfig config_;
+  backend::Backend& backend_;
+  const LoadOptions options_;
+  WeightStore store_;
+  tensor::DType act_;
+  quant::Weight embed_, lm_head_;
+  std::vector<Layer> layers_;
+  std::vector<std::pair<RopeConfig, tensor::Buffer>> rope_tables_;
+  std::vector<tensor::Buffer> load_buffers_;
+  const kvcache::KvCache* cache_ = nullptr;
+  backend::StepLimits limits_;
+  Activations act_buffers_;
+  moe::MoeScratch moe_scratch_;
+  std::vector<float> temperature_host_;
+  // For last_step_cost.
+  int last_tokens_ = 0, last_logit_rows_ = 0;
+  double last_context_ = 0;  // tokens with KV, over all sequences
+  double last_pairs_ = 0;    // (query, key) pairs of causal attention
+  std::vector<std::vector<int64_t>> seen_load_;
+};
+
+}  // namespace polymath::model

@@ -1,0 +1,104 @@
+#include "model/weight_source.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+namespace polymath::model {
+namespace {
+
+using tensor::Shape;
+
+// Where piece `p` of group `g` lies within its tensor.
+struct Place {
+  size_t name = 0;  // index into WeightRow::names
+  Shape expected;
+  int64_t offset = 0, row_stride = 0, col_stride = 1;
+};
+
+Place place_stacked(const Slot& slot, int64_t row_begin, int64_t g) {
+  const auto& s = slot.shape;
+  const Shape shape = slot.vector ? Shape{s.groups, s.rows} : Shape{s.groups, s.rows, s.cols};
+  return {0, shape, (g * s.rows + row_begin) * s.cols, s.cols, 1};
+}
+
+Place place_transposed(const Slot& slot, int64_t row_begin, int64_t g, bool pairs) {
+  const auto& s = slot.shape;
+  const int64_t first = pairs ? (row_begin > 0 ? 1 : 0) : row_begin;
+  return {0, Shape{s.groups, s.cols, s.rows}, g * s.rows * s.cols + first, pairs ? 2 : 1, s.rows};
+}
+
+Place place_rows(const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin) {
+  const auto& s = slot.shape;
+  const bool joined = row.names.size() == 1;
+  const int64_t rows = joined ? s.rows : slot.pieces[piece];
+  const Shape shape = slot.vector ? Shape{rows} : Shape{rows, s.cols};
+  return {joined ? 0 : piece, shape, joined ? row_begin * s.cols : 0, s.cols, 1};
+}
+
+Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin,
+            int64_t g) {
+  const auto& s = slot.shape;
+  switch (row.layout) {
+    case Layout::kRows:
+      return place_rows(slot, row, piece, row_begin);
+    case Layout::kStacked:
+      return place_stacked(slot, row_begin, g);
+    case Layout::kStackedT:
+      return place_transposed(slot, row_begin, g, false);
+    case Layout::kStackedTPairs:
+      return place_transposed(slot, row_begin, g, true);
+    case Layout::kStackedPairs:
+      return {0, Shape{s.groups, s.rows}, g * s.rows + (row_begin > 0 ? 1 : 0), 2, 1};
+    case Layout::kFlat: {
+      const int64_t rows = slot.pieces[piece];
+      return {piece, Shape{s.groups * rows, s.cols}, g * rows * s.cols, s.cols, 1};
+    }
+    case Layout::kFlatT:
+      return {0, Shape{s.groups * s.cols, s.rows}, g * s.rows * s.cols, 1, s.rows};
+    case Layout::kMlaKeyUp:
+    case Layout::kMlaValueUp: {
+      const AttentionConfig& a = config.layers[slot.layer].attention;
+      const int64_t head = a.nope_dim + a.value_dim;
+      const Shape shape{a.n_heads * head, a.kv_lora};
+      if (row.layout == Layout::kMlaKeyUp) return {0, shape, g * head * a.kv_lora, 1, a.kv_lora};
+      return {0, shape, (g * head + a.nope_dim) * a.kv_lora, a.kv_lora, 1};
+    }
+    case Layout::kOneRow:
+      return {0, Shape{1, s.rows}, 0, 1, 1};
+    case Layout::kCount:
+      break;
+  }
+  CHECK(false && "no such layout");
+  return {};
+}
+
+}  // namespace
+
+std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const WeightRow& row) {
+  std::vector<PieceSource> out;
+  for (int64_t g = 0; g < slot.shape.groups; ++g) {
+    int64_t row_begin = 0;
+    for (size_t p = 0; p < slot.pieces.size(); ++p) {
+      const Place at = place(config, slot, row, p, row_begin, g);
+      PieceSource source;
+      source.tensor =
+          absl::StrReplaceAll(row.names.at(at.name), {{"{l}", absl::StrCat(slot.layer)}, {"{e}", absl::StrCat(g)}});
+      source.expected = at.expected;
+      source.group = g;
+      source.row_begin = row_begin;
+      source.offset = at.offset;
+      source.view.rows = slot.pieces[p];
+      source.view.cols = slot.shape.cols;
+      source.view.row_stride = at.row_stride;
+      source.view.col_stride = at.col_stride;
+      out.push_back(std::move(source));
+      row_begin += slot.pieces[p];
+    }
+  }
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.tensor < b.tensor; });
+  return out;
+}
+
+}  // namespace polymath::model

@@ -1,0 +1,48 @@
+#pragma once
+
+// Route, group, run the experts, combine: one gated feed-forward block of a layer.
+//
+//   moe.run(backend, x, tokens, scratch, h);    // h += scale * block(x)
+//
+// A dense block is one expert that every token visits with weight 1; a gated shared expert is one whose weight is
+// the sigmoid of its gate. Experts are all on this device; carrying tokens to other devices comes with expert
+// parallelism.
+
+#include "backend/backend.h"
+
+namespace polymath::moe {
+
+// Tensors that one step's routing needs, for the largest step and the largest block; made once.
+class MoeScratch {
+ public:
+  static absl::StatusOr<MoeScratch> create(backend::Backend& backend, int64_t tokens_max, int64_t top_k_max,
+                                           int64_t experts_max);
+
+  tensor::Tensor logits(int64_t tokens, int64_t experts) const {
+    return {tensor::DType::kF32, {tokens, experts}, logits_.data()};
+  }
+  backend::Routing routing(int64_t tokens, int64_t top_k) const;
+  // Every token to expert 0 with weight 1.
+  backend::Routing to_one_expert(int64_t tokens) const;
+  backend::ExpertGroups groups(int64_t pairs, int64_t experts, const tensor::Tensor& load) const;
+
+ private:
+  tensor::Buffer logits_, ids_, weights_, zeros_, ones_, offsets_, pairs_;
+};
+
+struct MoeLayer {
+  routing::RouterConfig config;
+  routing::RouteFn route = nullptr;    // null: every token to expert 0 with weight 1
+  quant::Weight router;                // [n_experts, hidden] f32; empty for routing without logits (hash)
+  const float* router_bias = nullptr;  // [n_experts], added to the logits
+  const float* selection_bias = nullptr;
+  quant::Weight gate_up, down;
+  backend::ExpertMlp mlp;  // points at the two above
+  tensor::Tensor load;     // [n_experts] i64; empty: not counted
+
+  // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
+  void run(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens, const MoeScratch& scratch,
+           const tensor::Tensor& out) const;
+};
+
+}  // namespace polymath::moe

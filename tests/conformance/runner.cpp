@@ -1,0 +1,101 @@
+#include "runner.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+
+namespace polymath::conformance {
+namespace {
+
+constexpr int kModelLen = 256;
+
+const std::string kModels = std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/models/";
+
+template <typename T>
+absl::Status read_all(weights::Checkpoint& file, const std::string& name, std::vector<T>& out) {
+  for (const auto& info : file.tensors()) {
+    if (info.name != name) continue;
+    ASSIGN_OR_RETURN(const auto raw, file.read(name, info.shape));
+    out.resize(static_cast<size_t>(info.shape.elements()));
+    std::memcpy(out.data(), raw.data, info.bytes);
+    return absl::OkStatus();
+  }
+  return absl::NotFoundError(name);
+}
+
+}  // namespace
+
+std::vector<std::string> model_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(kModels)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string model_directory(const std::string& name) { return kModels + name; }
+
+absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, int vocab) {
+  std::ifstream in(kModels + name + "/reference.safetensors", std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  ASSIGN_OR_RETURN(auto file, weights::parse_safetensors(std::as_bytes(std::span(bytes)), {}));
+  std::vector<Reference> out(3);
+  for (int i = 0; i < 3; ++i) {
+    const std::string p = absl::StrCat("prompt", i, ".");
+    Reference& r = out[i];
+    RETURN_IF_ERROR(read_all(*file, p + "ids", r.ids));
+    RETURN_IF_ERROR(read_all(*file, p + "argmax", r.argmax));
+    RETURN_IF_ERROR(read_all(*file, p + "greedy", r.greedy));
+    RETURN_IF_ERROR(read_all(*file, p + "logits", r.logits));
+    RETURN_IF_ERROR(read_all(*file, p + "margin", r.margin));
+    r.logit_rows = static_cast<int>(r.logits.size()) / vocab;
+  }
+  return out;
+}
+
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& directory, const RunnerOptions& options) {
+  std::unique_ptr<Runner> r(new Runner);
+  r->options_ = options;
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
+  ASSIGN_OR_RETURN(auto checkpoint, weights::open_checkpoint(directory, {}));
+  ASSIGN_OR_RETURN(r->backend_, backend::make_backend(options.backend, {options.threads, options.isa}));
+  ASSIGN_OR_RETURN(r->model_, model::load_model(config, *checkpoint, *r->backend_,
+                                                {.dtype = options.dtype, .model_len = kModelLen}));
+  r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
+  const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
+  ASSIGN_OR_RETURN(r->cache_, kvcache::KvCache::create(*r->backend_, r->model_->kv_shapes(options.block_size, kv_dtype),
+                                                       kSequencesMax * r->blocks_per_sequence_));
+  RETURN_IF_ERROR(r->model_->attach(
+      *r->cache_,
+      {.tokens_max = kModelLen * kSequencesMax, .seqs_max = kSequencesMax, .blocks_max = r->blocks_per_sequence_}));
+  return r;
+}
+
+absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences, int chunk) {
+  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    Sequence& s = *sequences[i];
+    const int left = static_cast<int>(s.tokens.size()) - s.computed, n = chunk > 0 ? std::min(chunk, left) : left;
+    // Block b of sequence i: scattered, so that nothing works by lying in order.
+    const auto block = [&](int b) {
+      return (b * kSequencesMax + static_cast<int>(i)) * 7 % (kSequencesMax * blocks_per_sequence_);
+    };
+    for (int t = s.computed; t < s.computed + n; ++t) {
+      tokens.push_back(s.tokens[t]);
+      positions.push_back(t);
+      slots.push_back(block(t / options_.block_size) * options_.block_size + t % options_.block_size);
+      rows.push_back(static_cast<int32_t>(rows.size()));
+    }
+    s.computed += n;
+    starts.push_back(static_cast<int32_t>(tokens.size()));
+    lens.push_back(s.computed);
+    for (int b = 0; b < blocks_per_sequence_; ++b) table.push_back(block(b));
+  }
+  ASSIGN_OR_RETURN(const tensor::Tensor logits,
+                   model_->forward({tokens, positions, slots, starts, lens, table, blocks_per_sequence_, rows}));
+  return std::vector<float>(logits.f32(), logits.f32() + logits.shape.elements());
+}
+
+}  // namespace polymath::conformance

@@ -1,0 +1,57 @@
+#pragma once
+
+// Runs a model on token ids without an engine: one or several sequences, in chunks of any size, over a paged cache
+// whose blocks lie in scattered order.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kvcache/kv_cache.h"
+#include "model/load.h"
+
+namespace polymath::conformance {
+
+struct RunnerOptions {
+  std::string backend = "reference";
+  std::string isa;
+  tensor::DType dtype = tensor::DType::kF32;
+  int block_size = 16;
+  int threads = 2;
+};
+
+// What stands in reference.safetensors for one prompt.
+struct Reference {
+  std::vector<int32_t> ids, argmax, greedy;
+  std::vector<float> logits, margin;  // logits of the last `logit_rows` positions
+  int logit_rows = 0;
+};
+
+std::vector<std::string> model_names();
+std::string model_directory(const std::string& name);
+absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, int vocab);
+
+class Runner {
+ public:
+  static absl::StatusOr<std::unique_ptr<Runner>> create(const std::string& directory, const RunnerOptions& options);
+
+  struct Sequence {
+    std::vector<int32_t> tokens;  // all of them
+    int computed = 0;
+  };
+  // Computes up to `chunk` more tokens of each sequence (0: all) in one step; returns the logits of every row computed,
+  // [rows, vocab], sequence by sequence.
+  absl::StatusOr<std::vector<float>> step(std::vector<Sequence*> sequences, int chunk);
+  int vocab() const { return model_->vocab(); }
+  model::Transformer& model() { return *model_; }
+
+ private:
+  static constexpr int kSequencesMax = 8;
+  int blocks_per_sequence_ = 0;
+  RunnerOptions options_;
+  std::unique_ptr<backend::Backend> backend_;
+  std::unique_ptr<model::Transformer> model_;
+  std::unique_ptr<kvcache::KvCache> cache_;
+};
+
+}  // namespace polymath::conformance
