@@ -25,22 +25,23 @@ namespace polymath::engine {
 using RequestId = uint64_t;
 
 struct EngineOptions {
-  std::string model_name;          // label model_name of the metrics
-  int block_size = 16;             // tokens in a KV block
-  int64_t n_blocks = 0;            // KV blocks; REQUIRES: >= 2
-  int model_len_max = 0;           // prompt + output tokens; a longer prompt: kInvalidArgument
-  int step_tokens_max = 2048;      // tokens in one forward: prefill chunks and decodes together
-  int mixed_prefill_tokens_max = 0;// prefill tokens in a step that also decodes; 0: no limit of its own. Beyond: next step
-  int sequences_max = 256;         // running at once; the others wait
-  int waiting_max = 1024;          // queue bound; beyond it submit() says kResourceExhausted
+  std::string model_name;      // label model_name of the metrics
+  int block_size = 16;         // tokens in a KV block
+  int64_t n_blocks = 0;        // KV blocks; REQUIRES: >= 2
+  int model_len_max = 0;       // prompt + output tokens; a longer prompt: kInvalidArgument
+  int step_tokens_max = 2048;  // tokens in one forward: prefill chunks and decodes together
+  int mixed_prefill_tokens_max =
+      0;                    // prefill tokens in a step that also decodes; 0: no limit of its own. Beyond: next step
+  int sequences_max = 256;  // running at once; the others wait
+  int waiting_max = 1024;   // queue bound; beyond it submit() says kResourceExhausted
   bool prefix_caching = true;
-  bool priority_policy = false;    // lowest priority number first, then arrival; else arrival alone
+  bool priority_policy = false;  // lowest priority number first, then arrival; else arrival alone
 };
 
 struct EngineStats {
   int running = 0;
   int waiting = 0;
-  double kv_usage = 0;      // of all blocks: held by running sequences
+  double kv_usage = 0;  // of all blocks: held by running sequences
   uint64_t steps = 0;
   uint64_t prompt_tokens_computed = 0;
   uint64_t prompt_tokens_cached = 0;

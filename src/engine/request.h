@@ -14,23 +14,23 @@ namespace polymath::engine {
 
 // How to choose tokens. Every field is checked by check_sampling (engine/sampling/params.h) before it is used.
 struct SamplingParams {
-  float temperature = 1;         // 0: greedy
-  int top_k = 0;                 // 0 or -1: off
-  float top_p = 1;               // in (0, 1]
-  float min_p = 0;               // in [0, 1]
-  float presence_penalty = 0;    // in [-2, 2]; over generated tokens
-  float frequency_penalty = 0;   // in [-2, 2]; over generated tokens
-  float repetition_penalty = 1;  // > 0; over prompt and generated tokens
+  float temperature = 1;                              // 0: greedy
+  int top_k = 0;                                      // 0 or -1: off
+  float top_p = 1;                                    // in (0, 1]
+  float min_p = 0;                                    // in [0, 1]
+  float presence_penalty = 0;                         // in [-2, 2]; over generated tokens
+  float frequency_penalty = 0;                        // in [-2, 2]; over generated tokens
+  float repetition_penalty = 1;                       // > 0; over prompt and generated tokens
   std::vector<std::pair<int32_t, float>> logit_bias;  // added to the logits; [-100, 100]
   std::vector<int32_t> allowed_ids;                   // empty: all
-  uint64_t seed = 0;             // together with the position it alone decides the samples
-  std::vector<int32_t> stop_ids; // generation ends after one of these; counted as output, its text dropped by api/
-  std::vector<int32_t> eos_ids;  // the model's own; not looked at under ignore_eos
+  uint64_t seed = 0;                                  // together with the position it alone decides the samples
+  std::vector<int32_t> stop_ids;  // generation ends after one of these; counted as output, its text dropped by api/
+  std::vector<int32_t> eos_ids;   // the model's own; not looked at under ignore_eos
   bool ignore_eos = false;
-  int min_tokens = 0;            // before these, stop and eos ids are not chosen
+  int min_tokens = 0;  // before these, stop and eos ids are not chosen
   int max_tokens = 16;
-  int logprobs = -1;             // -1: none; 0: of the chosen token; n: and of the n best
-  int prompt_logprobs = -1;      // the same for the prompt's tokens
+  int logprobs = -1;         // -1: none; 0: of the chosen token; n: and of the n best
+  int prompt_logprobs = -1;  // the same for the prompt's tokens
 };
 
 // Which ids may come next, given what was generated; a grammar, seen from below. Called on the engine thread.
@@ -53,11 +53,11 @@ struct TokenLogprob {
 
 struct TokenOutput {
   int32_t id = 0;
-  TokenLogprob chosen;                  // set if logprobs were asked for
-  std::span<const TokenLogprob> top;    // the best ones, by falling logprob; valid during the call
+  TokenLogprob chosen;                // set if logprobs were asked for
+  std::span<const TokenLogprob> top;  // the best ones, by falling logprob; valid during the call
 };
 
-struct PromptLogprobs {                 // of prompt token `position` (>= 1), given those before
+struct PromptLogprobs {  // of prompt token `position` (>= 1), given those before
   int position = 0;
   TokenLogprob chosen;
   std::span<const TokenLogprob> top;
@@ -68,7 +68,7 @@ struct Finish {
   std::optional<int32_t> stop_id;  // the stop or eos id that ended it
   std::string error;               // kError: a sentence
   int prompt_tokens = 0;
-  int cached_tokens = 0;           // of the prompt: found in the prefix cache
+  int cached_tokens = 0;  // of the prompt: found in the prefix cache
   int output_tokens = 0;
 };
 

@@ -1,0 +1,204 @@
+#include "engine/engine.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/loop.h"
+
+namespace polymath::engine {
+
+// The wall between the threads: everything under `mutex` is shared, the loop is the engine thread's alone.
+struct Engine::State {
+  State(model::Model& model, const EngineOptions& o, base::MetricsRegistry& registry)
+      : options(o), loop(model, o, registry) {
+    inbox.reserve(o.waiting_max);
+    arrived.reserve(o.waiting_max);
+  }
+
+  absl::Status may_submit() const;  // REQUIRES: mutex
+  bool work() const { return stopping || cancels || !inbox.empty() || loop.busy(); }
+  bool take();
+  void run();
+  void let_go();
+  void end_everything(FinishReason reason, const std::string& error);
+
+  const EngineOptions options;
+  Loop loop;
+  std::vector<std::unique_ptr<Answer>> arrived;  // of the engine thread: taken from the inbox
+
+  std::mutex mutex;
+  std::condition_variable wake;     // there is work
+  std::condition_variable at_rest;  // `live` became empty
+  std::vector<std::unique_ptr<Answer>> inbox;
+  absl::flat_hash_map<RequestId, Answer*> live;  // submitted, and not ended
+  RequestId next_id = 1;
+  int new_in_loop = 0;  // taken from the inbox, and not started
+  bool started = false, stopping = false, draining = false, failed = false;
+  bool cancels = false;  // some answer is marked
+  EngineStats stats;
+  std::thread thread;
+};
+
+absl::Status Engine::State::may_submit() const {
+  if (failed) return absl::UnavailableError("the model failed; no more requests are taken");
+  if (draining || stopping) return absl::UnavailableError("the server is shutting down");
+  const int waiting = new_in_loop + static_cast<int>(inbox.size());
+  if (waiting < options.waiting_max) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", waiting, " requests are waiting"));
+}
+
+// Waits for work and takes it in. False: the engine is to stop. While nothing happens the rates still have to fall to
+// zero; after that the thread sleeps until it is called.
+bool Engine::State::take() {
+  std::unique_lock lock(mutex);
+  while (!work()) {
+    lock.unlock();
+    const bool resting = !loop.tick();
+    lock.lock();
+    if (resting) {
+      wake.wait(lock, [this] { return work(); });
+    } else {
+      wake.wait_for(lock, std::chrono::seconds(1), [this] { return work(); });
+    }
+  }
+  if (stopping) return false;
+  std::swap(inbox, arrived);
+  new_in_loop += static_cast<int>(arrived.size());
+  const bool marked = std::exchange(cancels, false);
+  lock.unlock();
+  for (auto& answer : arrived) loop.admit(std::move(answer));
+  arrived.clear();
+  if (marked) loop.end_marked();
+  return true;
+}
+
+void Engine::State::run() {
+  while (take()) {
+    absl::Status status = loop.busy() ? loop.step() : absl::OkStatus();
+    if (!status.ok()) {
+      base::log_error("engine", "the model failed, every request in flight ends: ", std::string(status.message()));
+      {
+        const std::lock_guard lock(mutex);
+        failed = true;
+      }
+      end_everything(FinishReason::kError, absl::StrCat("the model failed: ", status.message()));
+    }
+    let_go();
+  }
+  end_everything(FinishReason::kCancelled, "");
+}
+
+// Ended answers are forgotten under the lock and destroyed outside of it.
+void Engine::State::let_go() {
+  auto& ended = loop.ended();
+  {
+    const std::lock_guard lock(mutex);
+    for (const auto& answer : ended) live.erase(answer->arrival);
+    new_in_loop = loop.n_new();
+    stats = loop.stats();
+    if (live.empty()) at_rest.notify_all();
+  }
+  ended.clear();
+}
+
+// Also what still stands in the inbox; nothing can come after it. REQUIRES: failed, stopping, or not started.
+void Engine::State::end_everything(FinishReason reason, const std::string& error) {
+  {
+    const std::lock_guard lock(mutex);
+    std::swap(inbox, arrived);
+  }
+  loop.end_all(reason, error);
+  for (auto& answer : arrived) loop.admit(std::move(answer));
+  arrived.clear();
+  loop.end_all(reason, error);
+  let_go();
+}
+
+Engine::Engine(model::Model& model, EngineOptions options, base::MetricsRegistry& metrics)
+    : state_(std::make_unique<State>(model, options, metrics)) {}
+
+Engine::~Engine() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+    state_->wake.notify_all();
+  }
+  if (state_->thread.joinable()) {
+    state_->thread.join();
+  } else {
+    state_->end_everything(FinishReason::kCancelled, "");
+  }
+}
+
+void Engine::start() {
+  const std::lock_guard lock(state_->mutex);
+  CHECK(!state_->started);
+  state_->started = true;
+  state_->thread = std::thread([state = state_.get()] { state->run(); });
+}
+
+absl::StatusOr<RequestId> Engine::submit(Request request) {
+  State& s = *state_;
+  RETURN_IF_ERROR(s.loop.check(request));
+  RequestId id;
+  {
+    const std::lock_guard lock(s.mutex);
+    RETURN_IF_ERROR(s.may_submit());  // before the work of making an answer
+    id = s.next_id++;
+  }
+  auto answer = s.loop.make_answer(std::move(request), id);
+  const std::lock_guard lock(s.mutex);
+  RETURN_IF_ERROR(s.may_submit());
+  s.live.emplace(id, answer.get());
+  s.inbox.push_back(std::move(answer));
+  s.wake.notify_one();
+  return id;
+}
+
+void Engine::cancel(RequestId id, bool as_stop) {
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  const auto at = s.live.find(id);
+  if (at == s.live.end()) return;
+  at->second->mark.store(as_stop ? CancelMark::kStop : CancelMark::kCancel, std::memory_order_relaxed);
+  s.cancels = true;
+  s.wake.notify_one();
+}
+
+void Engine::drain(double seconds) {
+  State& s = *state_;
+  std::unique_lock lock(s.mutex);
+  s.draining = true;
+  if (!s.started) {
+    lock.unlock();
+    return s.end_everything(FinishReason::kCancelled, "");
+  }
+  const auto empty = [&s] { return s.live.empty(); };
+  if (s.at_rest.wait_for(lock, std::chrono::duration<double>(seconds), empty)) return;
+  base::log_warning("engine", s.live.size(), " requests were still running after ", seconds, " s, and are cancelled");
+  for (auto& [id, answer] : s.live) answer->mark.store(CancelMark::kCancel, std::memory_order_relaxed);
+  s.cancels = true;
+  s.wake.notify_one();
+  s.at_rest.wait(lock, empty);
+}
+
+bool Engine::healthy() const {
+  const std::lock_guard lock(state_->mutex);
+  return !state_->failed;
+}
+
+EngineStats Engine::stats() const {
+  const std::lock_guard lock(state_->mutex);
+  EngineStats stats = state_->stats;
+  stats.waiting += static_cast<int>(state_->inbox.size());
+  return stats;
+}
+
+}  // namespace polymath::engine

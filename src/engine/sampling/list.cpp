@@ -1,0 +1,13 @@
+#include "engine/sampling/row.h"
+
+namespace polymath::engine {
+
+// The order in which a row passes them; vLLM's.
+std::span<const SamplingStep> sampling_steps() {
+  static const SamplingStep steps[] = {
+      kLogitBias, kAllowedIds, kMask, kMinTokens, kPenalties, kTemperature, kMinP, kTopK, kTopP,
+  };
+  return steps;
+}
+
+}  // namespace polymath::engine

@@ -1,0 +1,20 @@
+// Before min_tokens, nothing that would end the answer is chosen.
+
+#include "engine/sampling/row.h"
+
+namespace polymath::engine {
+namespace {
+
+bool applies(const Row& row) { return static_cast<int>(row.output.size()) < row.params.min_tokens; }
+
+void apply(Row& row) {
+  for (const int32_t id : row.params.stop_ids) row.logits[id] = kNever;
+  if (row.params.ignore_eos) return;  // then they end nothing
+  for (const int32_t id : row.params.eos_ids) row.logits[id] = kNever;
+}
+
+}  // namespace
+
+extern const SamplingStep kMinTokens{"min_tokens", applies, apply, false};
+
+}  // namespace polymath::engine

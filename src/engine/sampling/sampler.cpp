@@ -1,0 +1,110 @@
+#include "engine/sampling/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "engine/sampling/params.h"
+#include "engine/sampling/rng.h"
+
+namespace polymath::engine {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+bool steps_apply(const Row& row) {
+  return std::ranges::any_of(sampling_steps(), [&](const SamplingStep& s) { return !s.cuts && s.applies(row); });
+}
+
+}  // namespace
+
+// In eight lanes, which compilers turn into vectors; the scan for the id then meets only the best value.
+int32_t best_id(std::span<const float> logits) {
+  constexpr size_t kLanes = 8;
+  float lanes[kLanes];
+  std::fill(lanes, lanes + kLanes, kNever);
+  const size_t whole = logits.size() / kLanes * kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] = logits[i + lane] > lanes[lane] ? logits[i + lane] : lanes[lane];
+    }
+  }
+  float best = *std::max_element(lanes, lanes + kLanes);
+  for (size_t i = whole; i < logits.size(); ++i) best = std::max(best, logits[i]);
+  const auto at = std::find(logits.begin(), logits.end(), best);
+  return at == logits.end() ? 0 : static_cast<int32_t>(at - logits.begin());
+}
+
+bool is_sane(std::span<const float> logits) {
+  int wrong = 0;
+  for (const float logit : logits) wrong += !(logit < kInfinity);
+  return wrong == 0;
+}
+
+Sampler::Sampler(int vocab) : scratch_(vocab), best_(kLogprobsMax) { CHECK(vocab >= 1); }
+
+absl::StatusOr<int32_t> Sampler::sample(const SampleInput& input) {
+  CHECK(input.logits.size() == scratch_.logits.size());
+  if (!is_sane(input.logits)) {
+    return absl::InternalError("the model's logits are not numbers (NaN or infinity)");
+  }
+  Row row{input.params, input.prompt, input.output, input.mask, scratch_.logits, scratch_};
+  const bool greedy = is_greedy(input.params);
+  if (greedy && !steps_apply(row)) return best_id(input.logits);
+  std::copy(input.logits.begin(), input.logits.end(), row.logits.begin());
+  for (const SamplingStep& step : sampling_steps()) {
+    if (!(greedy && step.cuts) && step.applies(row)) step.apply(row);
+  }
+  const int32_t best = best_id(row.logits);
+  if (row.logits[best] == kNever) {
+    return absl::FailedPreconditionError(
+        "no token may come next: the grammar, the allowed ids and min_tokens exclude each other");
+  }
+  return greedy ? best : draw(row);
+}
+
+// By the inverse of the cumulative distribution, in order of the ids.
+int32_t Sampler::draw(Row& row) {
+  const float best = row.logits[best_id(row.logits)];
+  double sum = 0;
+  for (int32_t id = 0; id < static_cast<int32_t>(row.logits.size()); ++id) {
+    scratch_.weights[id] = row.stays(id) ? std::exp(row.logits[id] - best) : 0;
+    sum += scratch_.weights[id];
+  }
+  const double target = uniform(row.params.seed, row.output.size()) * sum;
+  double below = 0;
+  int32_t last = 0;
+  for (int32_t id = 0; id < static_cast<int32_t>(row.logits.size()); ++id) {
+    if (scratch_.weights[id] <= 0) continue;
+    below += scratch_.weights[id];
+    last = id;
+    if (below > target) break;
+  }
+  return last;
+}
+
+Logprobs Sampler::logprobs(std::span<const float> logits, int32_t chosen, int n_best) {
+  CHECK(n_best >= 0 && n_best <= kLogprobsMax);
+  const float best = logits[best_id(logits)];
+  double sum = 0;
+  int rank = 1;
+  for (int32_t id = 0; id < static_cast<int32_t>(logits.size()); ++id) {
+    sum += std::exp(logits[id] - best);
+    rank += better({logits[id], id}, {logits[chosen], chosen});
+  }
+  const float log_sum = best + static_cast<float>(std::log(sum));
+  const int n = std::min<int>(n_best, logits.size());
+  auto& heap = scratch_.scored;
+  for (int32_t id = 0; id < static_cast<int32_t>(logits.size()) && n > 0; ++id) {
+    const auto end = heap.begin() + std::min(id, n);
+    if (id >= n && logits[id] <= heap.front().score) continue;
+    if (id >= n) std::pop_heap(heap.begin(), end, better);
+    heap[std::min(id, n - 1)] = {logits[id], id};
+    std::push_heap(heap.begin(), heap.begin() + std::min(id + 1, n), better);
+  }
+  std::sort(heap.begin(), heap.begin() + n, better);
+  for (int i = 0; i < n; ++i) best_[i] = {heap[i].id, heap[i].score - log_sum, i + 1};
+  return {{chosen, logits[chosen] - log_sum, rank}, std::span(best_).first(n)};
+}
+
+}  // namespace polymath::engine
