@@ -11,6 +11,13 @@ void Exchange::wake_locked() {
   if (const auto sink = sink_.lock()) sink->wake();
 }
 
+// Wakes anew: an earlier wake may be waiting for a write that never ends.
+void Exchange::trouble_locked(Trouble trouble) {
+  trouble_ = trouble;
+  wake_posted_ = false;
+  wake_locked();
+}
+
 void Exchange::send(int status, std::string_view content_type, std::string body, const HttpHeaders& extra) {
   Callbacks released;  // destroyed after the lock: a callback may own what calls us
   const std::lock_guard lock(mutex_);
@@ -53,8 +60,9 @@ void Exchange::write(std::string_view chunk) {
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::kStreaming || trouble_ != Trouble::kNone || chunk.empty() || !body_allowed_) return;
   if (pending_.size() + taken_bytes_ + chunk.size() > traits_.stream_buffer_bytes_max) {
-    trouble_ = Trouble::kOverrun;
-  } else if (traits_.http11) {
+    return trouble_locked(Trouble::kOverrun);
+  }
+  if (traits_.http11) {
     append_chunk(pending_, chunk);
   } else {
     pending_ += chunk;
@@ -90,8 +98,7 @@ void Exchange::abandon(const ErrorBody& error_body) {
     const std::lock_guard lock(mutex_);
     unanswered = phase_ == Phase::kOpen;
     if (phase_ == Phase::kStreaming && trouble_ == Trouble::kNone) {
-      trouble_ = Trouble::kAbandoned;
-      wake_locked();
+      trouble_locked(Trouble::kAbandoned);
     }
   }
   if (!unanswered) return;

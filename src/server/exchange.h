@@ -72,6 +72,7 @@ class Exchange {
   using Callbacks = std::vector<std::function<void()>>;
 
   void wake_locked();
+  void trouble_locked(Trouble trouble);
 
   const std::weak_ptr<ReplySink> sink_;
   mutable std::mutex mutex_;
