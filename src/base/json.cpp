@@ -150,7 +150,7 @@ std::string JsonReader::s(std::string_view key, std::string_view fallback) {
 std::vector<int> JsonReader::ints(std::string_view key) {
   std::vector<int> out;
   for (const double d : numbers(key)) {
-    if (std::floor(d) != d || std::abs(d) > std::numeric_limits<int>::max()) {
+    if (std::floor(d) != d || d < std::numeric_limits<int>::min() || d > std::numeric_limits<int>::max()) {
       return complain(key, "must be an array of integers"), std::vector<int>{};
     }
     out.push_back(static_cast<int>(d));

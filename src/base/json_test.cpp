@@ -1,0 +1,128 @@
+#include "base/json.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+
+namespace polymath::base {
+namespace {
+
+TEST(Json, ParsesOrSaysWhere) {
+  struct Row {
+    const char* text;
+    const char* complaint;  // a part of it; null: fine
+  };
+  for (const auto& [text, complaint] : {
+           Row{"{}", nullptr},
+           Row{" [1, 2.5, \"\\u00e9\"] \r\n\t", nullptr},
+           Row{"null", nullptr},
+           Row{"\"\xc3\xa9\"", nullptr},
+           Row{"", "byte 0"},
+           Row{"{\"a\":1", "byte 6"},
+           Row{"{\"a\":}", "byte 5"},
+           Row{"{} x", "byte 3"},
+           Row{"{}\v", "byte 2"},
+           Row{"NaN", "byte 0"},
+           Row{"[1,]", "byte 3"},
+           Row{"'a'", "byte 0"},
+           Row{"\"\xff\"", "byte"},
+           Row{"[[[[1]]]]", "byte"},
+           Row{"\"0123456789012345678901234567890123456789\"", "at most 40"},
+       }) {
+    const auto parsed = parse_json(text, {.depth_max = 3, .bytes_max = 40});
+    EXPECT_EQ(complaint == nullptr, parsed.ok()) << text << " " << parsed.status();
+    if (complaint == nullptr || parsed.ok()) continue;
+    EXPECT_EQ(absl::StatusCode::kInvalidArgument, parsed.status().code());
+    EXPECT_NE(std::string::npos, std::string(parsed.status().message()).find(complaint)) << parsed.status();
+  }
+}
+
+TEST(Json, KeepsTextAndTheLastOfEqualKeys) {
+  const auto parsed = parse_json(R"({"a":1,"a":"é\n"})", {});
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ("{\"a\":\"é\\n\"}", to_text(*parsed));
+}
+
+TEST(Json, ReadsFiles) {
+  const std::string path = testing::TempDir() + "polymath_json_test.json";
+  std::ofstream(path) << R"({"a": 3})";
+  const auto parsed = read_json_file(path, {});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(3, JsonReader(*parsed).i("a"));
+  EXPECT_EQ(absl::StatusCode::kInvalidArgument, read_json_file(path, {.bytes_max = 4}).status().code());
+  std::ofstream(path) << "{";
+  const auto bad = read_json_file(path, {}).status();
+  EXPECT_EQ(absl::StatusCode::kInvalidArgument, bad.code());
+  EXPECT_NE(std::string::npos, std::string(bad.message()).find(path));
+  std::remove(path.c_str());
+  EXPECT_EQ(absl::StatusCode::kNotFound, read_json_file(path, {}).status().code());
+  EXPECT_FALSE(read_json_file(testing::TempDir(), {}).ok()) << "a directory";
+}
+
+constexpr const char* kDocument =
+    R"({"n": 7, "whole": 8.0, "half": 1.5, "big": 4294967296, "huge": 18446744073709551615,
+    "t": true, "s": "x", "null": null, "ints": [1, 2.0, -2147483648], "strings": ["a"], "mixed": [1, "a"],
+    "inner": {"k": 1, "bad": "x"}, "floats": [0.5, 1], "vast": [1e300]})";
+
+TEST(JsonReader, ReadsWhatIsThere) {
+  const auto root = parse_json(kDocument, {});
+  ASSERT_TRUE(root.ok()) << root.status();
+  JsonReader j(*root);
+  EXPECT_EQ(7, j.i("n"));
+  EXPECT_EQ(8, j.i("whole"));
+  EXPECT_EQ(4294967296, j.i64("big"));
+  EXPECT_EQ(1.5, j.f("half"));
+  EXPECT_EQ(7.0, j.f("n"));
+  EXPECT_TRUE(j.b("t"));
+  EXPECT_EQ("x", j.s("s"));
+  EXPECT_EQ((std::vector<int>{1, 2, -2147483648}), j.ints("ints"));
+  EXPECT_EQ((std::vector<double>{0.5, 1}), j.numbers("floats"));
+  EXPECT_EQ((std::vector<std::string>{"a"}), j.strings("strings"));
+  EXPECT_EQ(1, j.object("inner").i("k"));
+  EXPECT_FALSE(j.has("null"));
+  EXPECT_EQ(5, j.i("null", 5));
+  EXPECT_EQ(-1, j.i("absent", -1));
+  EXPECT_EQ("d", j.s("absent", "d"));
+  EXPECT_TRUE(j.ints("absent").empty());
+  EXPECT_FALSE(j.object("absent").has("k"));
+  EXPECT_TRUE(j.status().ok()) << j.status();
+}
+
+TEST(JsonReader, ComplainsWithAPath) {
+  const auto root = parse_json(kDocument, {});
+  ASSERT_TRUE(root.ok());
+  struct Row {
+    void (*read)(JsonReader&);
+    const char* complaint;
+  };
+  for (const auto& [read, complaint] : {
+           Row{[](JsonReader& j) { j.i("absent"); }, "absent: missing"},
+           Row{[](JsonReader& j) { j.i("null"); }, "null: missing"},
+           Row{[](JsonReader& j) { j.i("half"); }, "half: must be an integer"},
+           Row{[](JsonReader& j) { j.i("big"); }, "big: out of range"},
+           Row{[](JsonReader& j) { j.i64("huge"); }, "huge: must be an integer"},
+           Row{[](JsonReader& j) { j.i("s", 3); }, "s: must be an integer"},
+           Row{[](JsonReader& j) { j.f("t"); }, "t: must be a number"},
+           Row{[](JsonReader& j) { j.b("n"); }, "n: must be true or false"},
+           Row{[](JsonReader& j) { j.s("n"); }, "n: must be a string"},
+           Row{[](JsonReader& j) { j.ints("floats"); }, "floats: must be an array of integers"},
+           Row{[](JsonReader& j) { j.ints("vast"); }, "vast: must be an array of integers"},
+           Row{[](JsonReader& j) { j.numbers("mixed"); }, "mixed: must be an array of numbers"},
+           Row{[](JsonReader& j) { j.strings("mixed"); }, "mixed: must be an array of strings"},
+           Row{[](JsonReader& j) { j.strings("n"); }, "n: must be an array of strings"},
+           Row{[](JsonReader& j) { j.object("n"); }, "n: must be an object"},
+           Row{[](JsonReader& j) { j.object("inner").i("bad"); }, "inner.bad: must be an integer"},
+           Row{[](JsonReader& j) { j.complain("n", "must be even"), j.i("absent"); }, "n: must be even"},
+       }) {
+    JsonReader j(*root);
+    read(j);
+    EXPECT_EQ(absl::InvalidArgumentError(complaint), j.status());
+  }
+  JsonReader list(JsonValue(JsonArray{}), "config.json");
+  EXPECT_EQ(absl::InvalidArgumentError("config.json: must be an object"), list.status());
+  EXPECT_EQ(0, list.i("n"));
+}
+
+}  // namespace
+}  // namespace polymath::base
