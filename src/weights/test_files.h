@@ -25,8 +25,9 @@ inline std::string u8_file(std::initializer_list<std::string> names) {
   std::string header = "{";
   int at = 0;
   for (const std::string& name : names) {
-    header += (at == 0 ? "\"" : ", \"") + name + R"(": {"dtype": "U8", "shape": [1], "data_offsets": [)" +
-              std::to_string(at) + ", " + std::to_string(at + 1) + "]}";
+    header.append(at == 0 ? "\"" : ", \"").append(name);
+    header.append(R"(": {"dtype": "U8", "shape": [1], "data_offsets": [)").append(std::to_string(at));
+    header.append(", ").append(std::to_string(at + 1)).append("]}");
     ++at;
   }
   return safetensors(header + "}", std::string(static_cast<size_t>(at), 'x'));
