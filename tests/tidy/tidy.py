@@ -238,7 +238,8 @@ def check_limits(tree):
         lines = text.splitlines()
         for match in declared.finditer(outside):
             line = line_of(outside, match.start(1))
-            here, above = lines[line - 1], lines[line - 2] if line > 1 else ""
+            last = line_of(outside, outside.find(";", match.start(1)))
+            here, above = "".join(lines[line - 1 : last]), lines[line - 2] if line > 1 else ""
             if "//" not in here and not above.strip().startswith("//"):
                 tree.fail(name, line, f"{match.group(1)}: say what happens at this limit")
 

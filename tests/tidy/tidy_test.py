@@ -63,6 +63,7 @@ ROWS = [
     (tidy.check_words, "a.md", tidy.FORBIDDEN[0], "somebody's machine"),
     (tidy.check_limits, "src/base/a.h", "struct A {\n  int queue_max = 4;  // full: 429\n};\n", None),
     (tidy.check_limits, "src/base/a.h", "// More are refused.\nconstexpr int kDepthMax = 4;\n", None),
+    (tidy.check_limits, "src/base/a.h", "\nint queue_max =\n    4;  // full: 429\n", None),
     (tidy.check_limits, "src/base/a.h", "struct A {\n\n  int queue_max = 4;\n};\n", "queue_max"),
     (tidy.check_limits, "src/base/a.h", "\nconstexpr int kDepthMax = 4;\n", "kDepthMax"),
     (tidy.check_limits, "src/base/a.cpp", "void f() {\n  float row_max = 0;\n}\n", None),
