@@ -8,7 +8,8 @@
 //   auto rest = d.finish();       // what was held back
 //
 // Text is held back while it could still be part of a stop string, or while a character is incomplete.
-// The concatenation of all deltas equals Tokenizer::decode of all ids (cut at the stop string).
+// The concatenation of all deltas equals Tokenizer::decode of all ids (cut at the stop string); behind a prompt, what
+// they add to the prompt's decode. Of several stop strings the one that ends first is met, of those the longest.
 // Cost is constant a token: a short window of ids is decoded again, never the whole answer.
 // Thread safety: none; one answer owns one.
 
@@ -17,13 +18,14 @@
 #include <string_view>
 #include <vector>
 
+#include "text/stop_matcher.h"
 #include "text/tokenizer.h"
 
 namespace polymath::text {
 
 struct DetokenizerOptions {
-  std::vector<std::string> stop;      // empty strings are ignored
-  bool include_stop = false;          // the delta keeps the stop string
+  std::vector<std::string> stop;  // empty strings are ignored
+  bool include_stop = false;      // the delta keeps the stop string
   bool skip_special = true;
 };
 
@@ -37,13 +39,15 @@ class Detokenizer {
   const std::string& stop_met() const { return stop_met_; }  // which stop string; empty: none
 
  private:
-  std::string release(std::string fresh);
+  std::string release(std::string_view fresh);
+  void shorten_window(size_t held);
 
   const Tokenizer& tokenizer_;
   DetokenizerOptions options_;
-  std::vector<TokenId> window_;   // ids whose text depends on one another
-  size_t emitted_ids_ = 0;        // of the window: those already given out, kept as context
-  std::string pending_;           // decoded, but could be the beginning of a stop string
+  std::vector<StopMatcher> stops_;
+  std::vector<TokenId> window_;  // the last ids, those of the prompt at first
+  size_t emitted_bytes_ = 0;     // of decode(window_): given to release() already
+  std::string pending_;          // decoded, but could be the beginning of a stop string
   std::string stop_met_;
 };
 

@@ -26,9 +26,9 @@ namespace polymath::text {
 using TokenId = int32_t;
 
 struct TokenizerLimits {
-  size_t file_bytes_max = 256u << 20;   // a larger file: kInvalidArgument
-  size_t vocab_max = 4u << 20;          // more entries: kInvalidArgument
-  size_t token_bytes_max = 64u << 10;   // a longer token: kInvalidArgument
+  size_t file_bytes_max = 256u << 20;  // a larger file: kInvalidArgument
+  size_t vocab_max = 4u << 20;         // more entries: kInvalidArgument
+  size_t token_bytes_max = 64u << 10;  // a longer token: kInvalidArgument
 };
 
 class Tokenizer {

@@ -1,0 +1,109 @@
+#include "text/detokenizer.h"
+
+#include <algorithm>
+
+#include "text/utf8.h"
+
+namespace polymath::text {
+namespace {
+
+constexpr size_t kWindowIdsMax = 32;      // beyond: the front of the window is dropped
+constexpr size_t kContextIds = 8;         // of it stay at least
+constexpr size_t kHeldCharactersMax = 3;  // a character lacks at most its last byte, so three bytes of it are here
+
+// Bytes of U+FFFD at the end that could be a character still without its end.
+size_t held_bytes(std::string_view text) {
+  size_t held = 0;
+  while (held < kHeldCharactersMax * kReplacementUtf8.size() &&
+         text.substr(0, text.size() - held).ends_with(kReplacementUtf8)) {
+    held += kReplacementUtf8.size();
+  }
+  return held;
+}
+
+}  // namespace
+
+Detokenizer::Detokenizer(const Tokenizer& tokenizer, std::span<const TokenId> prompt, DetokenizerOptions options)
+    : tokenizer_(tokenizer), options_(std::move(options)) {
+  for (const auto& stop : options_.stop) {
+    if (!stop.empty()) stops_.emplace_back(stop);
+  }
+  // Of the prompt as much as has a text: what stands behind it is then no beginning, whose blank a decoder drops.
+  for (size_t n = kContextIds;; n *= 2) {
+    n = std::min(n, prompt.size());
+    window_.assign(prompt.end() - static_cast<ptrdiff_t>(n), prompt.end());
+    const std::string text = tokenizer_.decode(window_, options_.skip_special);
+    const size_t held = held_bytes(text);
+    emitted_bytes_ = text.size() - held;
+    if (emitted_bytes_ > 0 || n == prompt.size()) return;
+  }
+}
+
+std::string Detokenizer::push(TokenId id) {
+  if (stopped()) return "";
+  if (options_.skip_special && tokenizer_.is_special(id)) return "";
+  window_.push_back(id);
+  const std::string text = tokenizer_.decode(window_, options_.skip_special);
+  const size_t held = held_bytes(text);
+  const size_t ready = text.size() - held;
+  std::string delta;
+  if (ready > emitted_bytes_) {
+    delta = release(std::string_view(text).substr(emitted_bytes_, ready - emitted_bytes_));
+    emitted_bytes_ = ready;
+  }
+  if (window_.size() > kWindowIdsMax) {
+    if (text.empty()) {
+      window_.pop_back();  // as yet another blank of an answer that begins with nothing else
+    } else {
+      shorten_window(held);
+    }
+  }
+  return delta;
+}
+
+// Keeps the last ids, as many as have a text of their own before what is held back: then the decoder does with what
+// comes behind them as it would behind all of them.
+void Detokenizer::shorten_window(size_t held) {
+  for (size_t n = kContextIds; n < window_.size(); n *= 2) {
+    const std::span<const TokenId> tail(window_.data() + window_.size() - n, n);
+    const std::string text = tokenizer_.decode(tail, options_.skip_special);
+    if (held_bytes(text) != held || text.size() <= held) continue;
+    window_.erase(window_.begin(), window_.end() - static_cast<ptrdiff_t>(n));
+    emitted_bytes_ = text.size() - held;
+    return;
+  }
+}
+
+std::string Detokenizer::finish() {
+  if (stopped()) return "";
+  const std::string text = tokenizer_.decode(window_, options_.skip_special);
+  std::string rest;
+  if (text.size() > emitted_bytes_) rest = release(std::string_view(text).substr(emitted_bytes_));
+  emitted_bytes_ = text.size();
+  if (!stopped()) rest += pending_;
+  pending_.clear();
+  return rest;
+}
+
+std::string Detokenizer::release(std::string_view fresh) {
+  for (const char byte : fresh) {
+    pending_.push_back(byte);
+    const StopMatcher* met = nullptr;
+    for (auto& stop : stops_) {
+      if (stop.push(byte) && (met == nullptr || stop.text().size() > met->text().size())) met = &stop;
+    }
+    if (met == nullptr) continue;
+    stop_met_ = met->text();
+    std::string out = std::move(pending_);
+    pending_.clear();
+    if (!options_.include_stop) out.resize(out.size() - stop_met_.size());
+    return out;
+  }
+  size_t hold = 0;
+  for (const auto& stop : stops_) hold = std::max(hold, stop.matched());
+  std::string out = pending_.substr(0, pending_.size() - hold);
+  pending_.erase(0, out.size());
+  return out;
+}
+
+}  // namespace polymath::text

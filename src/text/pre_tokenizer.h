@@ -1,0 +1,41 @@
+#pragma once
+
+// tokenizer.json's pre-tokenizers: a text -> its words, between which no token reaches.
+//
+// Types: Sequence, Split, ByteLevel, Metaspace, Digits, Whitespace, WhitespaceSplit, Punctuation,
+// CharDelimiterSplit, BertPreTokenizer. Any other is kInvalidArgument by name.
+// Thread safety: apply() may run at once on many threads.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace polymath::text {
+
+// Words as ranges of one text: cutting moves no byte.
+struct Words {
+  struct Range {
+    size_t begin, end;
+  };
+  std::string text;
+  std::vector<Range> ranges;  // ascending, none empty; bytes between them were removed
+  bool at_start = true;       // the first range begins the whole input
+
+  std::string_view at(const Range& r) const { return std::string_view(text).substr(r.begin, r.end - r.begin); }
+};
+
+class PreTokenizer {
+ public:
+  virtual ~PreTokenizer() = default;
+  virtual void apply(Words& words) const = 0;
+};
+
+// `node` null or JSON null: a null pointer.
+absl::StatusOr<std::unique_ptr<PreTokenizer>> read_pre_tokenizer(const base::JsonValue* node, std::string_view path);
+
+}  // namespace polymath::text

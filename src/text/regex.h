@@ -1,0 +1,43 @@
+#pragma once
+
+// The regular expressions of tokenizer.json: Oniguruma's Ruby dialect, run on PCRE2 (UTF, UCP, JIT).
+//
+//   ASSIGN_OR_RETURN(Regex re, Regex::compile("\\p{N}{1,3}"));
+//   re.split(text, [](size_t begin, size_t end, bool is_match) {...});   // every byte exactly once, in order
+//
+// A search that meets a match limit ends there, and the rest is one piece that did not match: no text hangs.
+// Thread safety: all const methods may run at once on many threads.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace polymath::text {
+
+using SplitVisitor = std::function<void(size_t begin, size_t end, bool is_match)>;
+
+class Regex {
+ public:
+  // kInvalidArgument with PCRE2's message and the place.
+  static absl::StatusOr<Regex> compile(std::string_view oniguruma_pattern);
+
+  // REQUIRES: valid UTF-8. Empty matches are visited, empty gaps are not.
+  void split(std::string_view text, const SplitVisitor& visit) const;
+
+  // Each match becomes `content`, taken literally.
+  std::string replace(std::string_view text, std::string_view content) const;
+
+ private:
+  struct Code;
+  explicit Regex(std::shared_ptr<const Code> code);
+  std::shared_ptr<const Code> code_;
+};
+
+// The same pattern in PCRE2's dialect: \s, \w, \h and \u as Ruby has them, nested and intersected character
+// classes, (?m) for "dot matches newline", {n,m}+ as a repeated repeat.
+absl::StatusOr<std::string> oniguruma_to_pcre2(std::string_view pattern);
+
+}  // namespace polymath::text
