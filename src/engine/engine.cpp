@@ -39,7 +39,7 @@ struct Engine::State {
   std::vector<std::unique_ptr<Answer>> inbox;
   absl::flat_hash_map<RequestId, Answer*> live;  // submitted, and not ended
   RequestId next_id = 1;
-  int new_in_loop = 0;  // taken from the inbox, and not started
+  int waiting_in_loop = 0;  // as last seen
   bool started = false, stopping = false, draining = false, failed = false;
   bool cancels = false;  // some answer is marked
   EngineStats stats;
@@ -49,8 +49,9 @@ struct Engine::State {
 absl::Status Engine::State::may_submit() const {
   if (failed) return absl::UnavailableError("the model failed; no more requests are taken");
   if (draining || stopping) return absl::UnavailableError("the server is shutting down");
-  const int waiting = new_in_loop + static_cast<int>(inbox.size());
-  if (waiting < options.waiting_max) return absl::OkStatus();
+  const int waiting = waiting_in_loop + static_cast<int>(inbox.size());
+  const bool room = static_cast<int>(live.size()) < options.waiting_max + options.sequences_max;
+  if (waiting < options.waiting_max && room) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", waiting, " requests are waiting"));
 }
 
@@ -70,7 +71,7 @@ bool Engine::State::take() {
   }
   if (stopping) return false;
   std::swap(inbox, arrived);
-  new_in_loop += static_cast<int>(arrived.size());
+  waiting_in_loop += static_cast<int>(arrived.size());
   const bool marked = std::exchange(cancels, false);
   lock.unlock();
   for (auto& answer : arrived) loop.admit(std::move(answer));
@@ -101,7 +102,7 @@ void Engine::State::let_go() {
   {
     const std::lock_guard lock(mutex);
     for (const auto& answer : ended) live.erase(answer->arrival);
-    new_in_loop = loop.n_new();
+    waiting_in_loop = loop.n_waiting();
     stats = loop.stats();
     if (live.empty()) at_rest.notify_all();
   }

@@ -19,7 +19,7 @@ SchedulerLimits scheduler_limits(const EngineOptions& options) {
           .sequences_max = options.sequences_max,
           .step_tokens_max = options.step_tokens_max,
           .mixed_prefill_tokens_max = options.mixed_prefill_tokens_max,
-          .waiting_max = options.waiting_max,
+          .waiting_max = options.waiting_max + options.sequences_max,  // Engine::submit holds the narrower bound
           .prefix_caching = options.prefix_caching,
           .policy = find_policy(options.priority_policy ? "priority" : "fcfs")};
 }

@@ -41,7 +41,7 @@ class Loop {
   absl::Status check(const Request& request) const;
   std::unique_ptr<Answer> make_answer(Request request, RequestId id) const;  // REQUIRES: checked. Any thread.
 
-  void admit(std::unique_ptr<Answer> answer);  // REQUIRES: fewer than waiting_max that never ran
+  void admit(std::unique_ptr<Answer> answer);  // REQUIRES: fewer than waiting_max + sequences_max are in
   void end_marked();                           // those that were cancelled
   void end_all(FinishReason reason, const std::string& error);
   // One forward pass and what follows from it. An error: the model failed, and every answer ended with it.
@@ -51,7 +51,7 @@ class Loop {
   bool tick();
 
   bool busy() const { return !answers_.empty(); }
-  int n_new() const { return scheduler_.n_new(); }
+  int n_waiting() const { return scheduler_.n_waiting(); }
   EngineStats stats() const;
   // Answers that ended, to be let go by the caller.
   std::vector<std::unique_ptr<Answer>>& ended() { return ended_; }

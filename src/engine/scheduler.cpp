@@ -16,7 +16,7 @@ Scheduler::Scheduler(const SchedulerLimits& limits)
   CHECK(limits.block_size >= 1 && limits.sequences_max >= 1 && limits.step_tokens_max >= 1);
   CHECK(limits.mixed_prefill_tokens_max >= 0 && limits.waiting_max >= 1);
   running_.reserve(limits.sequences_max);
-  waiting_.reserve(limits.waiting_max + limits.sequences_max);
+  waiting_.reserve(limits.waiting_max + limits.sequences_max);  // all that run may come back
   items_.reserve(limits.sequences_max);
   preempted_.reserve(limits.sequences_max);
 }
@@ -32,11 +32,10 @@ absl::Status Scheduler::check_fits(int token_len_max) const {
 
 absl::Status Scheduler::admit(Sequence& sequence) {
   RETURN_IF_ERROR(check_fits(sequence.token_len_max));
-  if (n_new_ >= limits_.waiting_max) {
-    return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", n_new_, " requests are waiting"));
+  if (n_waiting() >= limits_.waiting_max) {
+    return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", n_waiting(), " requests are waiting"));
   }
   CHECK(sequence.computed_len == 0 && sequence.cached_len == -1 && sequence.token_len() < sequence.token_len_max);
-  ++n_new_;
   insert(waiting_, sequence);
   return absl::OkStatus();
 }
@@ -166,7 +165,6 @@ void Scheduler::start(Sequence& sequence, const Match& match) {
   }
   sequence.computed_len = match.n_blocks * limits_.block_size;
   if (sequence.cached_len < 0) {
-    --n_new_;
     sequence.cached_len = sequence.computed_len;
     if (limits_.prefix_caching) counts_.cache_queries += sequence.prompt_len;
     counts_.cache_hits += sequence.cached_len;
@@ -230,7 +228,6 @@ void Scheduler::finish(Sequence& sequence) {
     const auto at = std::find(queue->begin(), queue->end(), &sequence);
     if (at == queue->end()) continue;
     queue->erase(at);
-    if (queue == &waiting_ && sequence.cached_len < 0) --n_new_;
     release_blocks(sequence);
     return;
   }
@@ -256,12 +253,9 @@ void Scheduler::check_invariants() const {
   cache_.check_invariants();
   std::vector<int> holders(pool_.n_blocks(), 0);
   for (const Sequence* sequence : running_) check_sequence(*sequence, holders);
-  int n_new = 0;
   for (const Sequence* sequence : waiting_) {
     CHECK(sequence->blocks.empty() && sequence->computed_len == 0);
-    n_new += sequence->cached_len < 0;
   }
-  CHECK(n_new == n_new_);
   CHECK(n_running() <= limits_.sequences_max);
   for (int32_t block = 0; block < pool_.n_blocks(); ++block) {
     CHECK(pool_.holders(block) == holders[block]);

@@ -40,7 +40,7 @@ struct SchedulerLimits {
   int sequences_max = 0;             // running at once, and rows of logits in a step; the others wait
   int step_tokens_max = 0;           // tokens in one forward; what does not fit comes in the next
   int mixed_prefill_tokens_max = 0;  // prefill tokens in a step that also decodes; 0: no limit of its own
-  int waiting_max = 0;               // new sequences in the queue; beyond it admit() says kResourceExhausted
+  int waiting_max = 0;               // sequences in the queue; beyond it admit() says kResourceExhausted
   bool prefix_caching = true;
   const Policy* policy = nullptr;  // null: the first of policies()
 };
@@ -78,7 +78,6 @@ class Scheduler {
 
   int n_running() const { return static_cast<int>(running_.size()); }
   int n_waiting() const { return static_cast<int>(waiting_.size()); }
-  int n_new() const { return n_new_; }  // of the waiting: never ran
   int64_t n_blocks_held() const { return pool_.n_blocks() - pool_.n_free(); }
   const SchedulerCounts& counts() const { return counts_; }
 
@@ -115,7 +114,6 @@ class Scheduler {
   kvcache::BlockHasher hasher_;
   std::vector<Sequence*> running_;  // both in the policy's order
   std::vector<Sequence*> waiting_;
-  int n_new_ = 0;
   SchedulerCounts counts_;
 
   // Of the plan being made.
