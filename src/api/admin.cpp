@@ -1,0 +1,54 @@
+// What operators, probes and scrapers ask. None of it waits for the engine thread.
+
+#include "api/dialects.h"
+#include "api/status.h"
+#include "base/json.h"
+
+namespace polymath::api {
+namespace {
+
+using server::HttpReply;
+using server::HttpRequest;
+using ReplyPtr = std::shared_ptr<HttpReply>;
+
+void answer_state(HttpReply& reply, bool good, std::string_view yes, std::string_view no) {
+  const std::string_view word = good ? yes : no;
+  const base::JsonObject body{{"status", boost::json::string(word.data(), word.size())}};
+  reply.send(good ? 200 : 503, "application/json", base::to_text(body));
+}
+
+// vLLM's clients look at the number alone.
+void health(Service& service, const HttpRequest&, ReplyPtr reply) {
+  answer_state(*reply, service.engine().healthy(), "healthy", "the engine failed");
+}
+
+void live(Service&, const HttpRequest&, ReplyPtr reply) { answer_state(*reply, true, "alive", ""); }
+
+void ready(Service& service, const HttpRequest&, ReplyPtr reply) {
+  answer_state(*reply, service.ready(), "ready", "not ready");
+}
+
+void version(Service& service, const HttpRequest&, ReplyPtr reply) {
+  const base::JsonObject body{{"version", boost::json::string(service.options().version)}};
+  reply->send(200, "application/json", base::to_text(body));
+}
+
+void load(Service& service, const HttpRequest&, ReplyPtr reply) {
+  const engine::EngineStats stats = service.engine().stats();
+  reply->send(200, "application/json", base::to_text(base::JsonObject{{"server_load", stats.running + stats.waiting}}));
+}
+
+void metrics(Service& service, const HttpRequest&, ReplyPtr reply) {
+  reply->send(200, "text/plain; version=0.0.4; charset=utf-8", service.metrics().render());
+}
+
+constexpr Route kRoutes[] = {
+    {"GET", "/health", health}, {"GET", "/live", live},       {"GET", "/ready", ready}, {"GET", "/ping", health},
+    {"POST", "/ping", health},  {"GET", "/version", version}, {"GET", "/load", load},   {"GET", "/metrics", metrics},
+};
+
+}  // namespace
+
+std::span<const Route> admin_routes() { return kRoutes; }
+
+}  // namespace polymath::api

@@ -1,0 +1,35 @@
+#pragma once
+
+// A chat's messages -> the prompt's text, through the model's template.
+//
+// What the template sees: messages, tools, documents, add_generation_prompt, the tokenizer's special tokens, and
+// chat_template_kwargs, which may add variables but never replace one of those.
+
+#include <optional>
+#include <string>
+
+#include "api/limits.h"
+#include "api/served_model.h"
+#include "base/json.h"
+#include "base/status.h"
+
+namespace polymath::api {
+
+struct ChatPrompt {
+  base::JsonArray messages;  // as parse_messages made them
+  base::JsonValue tools;     // null: none
+  base::JsonValue documents;
+  base::JsonObject kwargs;
+  bool add_generation_prompt = true;
+  bool continue_final_message = false;
+  std::optional<std::string> chat_template;  // the request's own, already permitted
+};
+
+// The fields of a chat that make its prompt. `trust_template`: the request may bring a template.
+absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, const ApiLimits& limits,
+                                             bool trust_template);
+
+// kInvalidArgument: no template, or the template's own complaint.
+absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatPrompt& chat);
+
+}  // namespace polymath::api

@@ -1,0 +1,226 @@
+#include "api/generation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace polymath::api {
+
+class Generation::Sink : public engine::TokenSink {
+ public:
+  Sink(std::shared_ptr<Generation> generation, int choice) : generation_(std::move(generation)), choice_(choice) {}
+
+  void on_token(const engine::TokenOutput& token) override {
+    push({.kind = EventKind::kToken,
+          .choice = choice_,
+          .token = {token.id, token.chosen, {token.top.begin(), token.top.end()}}});
+  }
+  void on_prompt_logprobs(const engine::PromptLogprobs& p) override {
+    push({.kind = EventKind::kPromptToken,
+          .choice = choice_,
+          .position = p.position,
+          .token = {p.chosen.id, p.chosen, {p.top.begin(), p.top.end()}}});
+  }
+  void on_finish(const engine::Finish& finish) override {
+    push({.kind = EventKind::kFinish, .choice = choice_, .finish = finish});
+    generation_.reset();
+  }
+
+ private:
+  void push(Event event) {
+    if (generation_ != nullptr) generation_->push(std::move(event));
+  }
+  std::shared_ptr<Generation> generation_;
+  const int choice_;
+};
+
+Generation::Generation(const Context& context, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer)
+    : context_(context), plan_(std::move(plan)), writer_(std::move(writer)) {
+  for (size_t prompt = 0; prompt < plan_.prompts.size(); ++prompt) {
+    usage_.prompt_tokens += static_cast<int>(plan_.prompts[prompt].size());  // once, however many choices it has
+    for (int i = 0; i < plan_.n; ++i) {
+      Choice choice;
+      choice.prompt = static_cast<int>(prompt);
+      choice.stop_strings_count = plan_.sampling.min_tokens == 0 || plan_.stop.empty();
+      if (context_.model.tokenizer != nullptr) choice.text = make_detokenizer(choice, choice.stop_strings_count);
+      choices_.push_back(std::move(choice));
+    }
+  }
+  open_ = static_cast<int>(choices_.size());
+}
+
+absl::StatusOr<std::shared_ptr<Generation>> Generation::submit(const Context& context, GenerationPlan plan,
+                                                               std::unique_ptr<AnswerWriter> writer) {
+  std::shared_ptr<Generation> generation(new Generation(context, std::move(plan), std::move(writer)));
+  RETURN_IF_ERROR(generation->submit_all());
+  return generation;
+}
+
+absl::Status Generation::submit_all() {
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    const int prompt = choices_[i].prompt;
+    engine::Request request;
+    request.prompt = plan_.prompts[prompt];
+    request.sampling = plan_.sampling;
+    request.sampling.max_tokens = plan_.max_tokens[prompt];
+    request.sampling.seed += i % static_cast<size_t>(plan_.n);
+    request.cache_salt = plan_.cache_salt;
+    request.priority = plan_.priority;
+    request.sink = std::make_shared<Sink>(shared_from_this(), static_cast<int>(i));
+    auto id = context_.engine.submit(std::move(request));
+    if (!id.ok()) {
+      cancel();  // those before it; their events are never handled, for armed_ stays false
+      return id.status();
+    }
+    choices_[i].id = *id;
+    const std::lock_guard lock(mutex_);
+    ids_.push_back(*id);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    armed_ = true;
+    if (events_.empty()) return absl::OkStatus();
+  }
+  context_.pool.schedule(shared_from_this());
+  return absl::OkStatus();
+}
+
+void Generation::cancel() {
+  std::vector<engine::RequestId> ids;
+  {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    ids = ids_;
+  }
+  for (const engine::RequestId id : ids) context_.engine.cancel(id);
+}
+
+void Generation::push(Event event) {
+  bool armed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(std::move(event));
+    armed = armed_;
+  }
+  if (armed) context_.pool.schedule(shared_from_this());
+}
+
+void Generation::run() {
+  std::vector<Event> events;
+  {
+    const std::lock_guard lock(mutex_);
+    events.swap(events_);
+  }
+  for (Event& event : events) {
+    if (!failed_) handle(event);
+  }
+  if (!failed_) writer_->flush();
+}
+
+void Generation::handle(Event& event) {
+  switch (event.kind) {
+    case EventKind::kToken:
+      return take_token(event.choice, std::move(event.token));
+    case EventKind::kPromptToken:
+      return writer_->on_prompt_token(event.choice, event.position, event.token);
+    case EventKind::kFinish:
+      return finish_choice(event.choice, event.finish);
+    case EventKind::kCount:
+      break;
+  }
+  CHECK(false);
+}
+
+bool Generation::may_stop_at(int32_t id) const {
+  const engine::SamplingParams& s = plan_.sampling;
+  if (std::find(s.stop_ids.begin(), s.stop_ids.end(), id) != s.stop_ids.end()) return true;
+  return !s.ignore_eos && std::find(s.eos_ids.begin(), s.eos_ids.end(), id) != s.eos_ids.end();
+}
+
+void Generation::take_token(int index, TokenInfo token) {
+  Choice& choice = choices_[index];
+  if (choice.stopped || choice.finished || plan_.drop_output) return;
+  if (choice.held.has_value()) {
+    emit_token(choice, index, *std::exchange(choice.held, std::nullopt), true);
+    if (choice.stopped) return;
+  }
+  if (may_stop_at(token.id)) {
+    choice.held = std::move(token);
+    return;
+  }
+  emit_token(choice, index, std::move(token), true);
+}
+
+void Generation::emit_token(Choice& choice, int index, TokenInfo token, bool with_text) {
+  ++choice.n_tokens;
+  ++usage_.completion_tokens;
+  Delta delta{.choice = index};
+  if (with_text) delta.text = detokenize(choice, token.id);
+  delta.tokens.push_back(std::move(token));
+  writer_->on_delta(delta, usage_);
+  if (choice.text == nullptr || !choice.text->stopped()) return;
+  choice.stopped = true;
+  choice.stop_string = choice.text->stop_met();
+  context_.engine.cancel(choice.id, /*as_stop=*/true);
+}
+
+std::string Generation::detokenize(Choice& choice, int32_t id) {
+  if (choice.text == nullptr) return "";
+  std::string text = choice.text->push(id);
+  if (choice.stop_strings_count) return text;
+  // Stop strings count from min_tokens on. The detokenizer is exchanged where text came out: nothing is held back then.
+  choice.early.push_back(id);
+  if (choice.n_tokens >= plan_.sampling.min_tokens && !text.empty()) {
+    choice.text = make_detokenizer(choice, true);
+    choice.stop_strings_count = true;
+  }
+  return text;
+}
+
+std::unique_ptr<text::Detokenizer> Generation::make_detokenizer(const Choice& choice, bool with_stop) const {
+  text::DetokenizerOptions options{.include_stop = plan_.include_stop, .skip_special = plan_.skip_special};
+  if (with_stop) options.stop = plan_.stop;
+  if (choice.early.empty()) {
+    return std::make_unique<text::Detokenizer>(*context_.model.tokenizer, plan_.prompts[choice.prompt], options);
+  }
+  std::vector<int32_t> before = plan_.prompts[choice.prompt];
+  before.insert(before.end(), choice.early.begin(), choice.early.end());
+  return std::make_unique<text::Detokenizer>(*context_.model.tokenizer, before, options);
+}
+
+void Generation::finish_choice(int index, const engine::Finish& finish) {
+  Choice& choice = choices_[index];
+  if (choice.finished) return;
+  choice.finished = true;
+  if (finish.reason == engine::FinishReason::kError) {
+    failed_ = true;
+    cancel();
+    base::log_error("api", "a generation failed: ", finish.error);
+    return writer_->on_error(absl::InternalError(finish.error));
+  }
+  const bool at_stop_id = finish.stop_id.has_value() && !choice.stopped;
+  if (choice.held.has_value()) {
+    const bool with_text = !at_stop_id || plan_.include_stop;
+    emit_token(choice, index, *std::exchange(choice.held, std::nullopt), with_text);
+  }
+  if (choice.text != nullptr && !choice.stopped) {
+    Delta rest{.choice = index, .text = choice.text->finish()};
+    if (!rest.text.empty()) writer_->on_delta(rest, usage_);
+  }
+  ChoiceEnd end{.choice = index, .reason = engine::finish_reason_name(finish.reason)};
+  if (choice.stopped) {
+    end.reason = engine::finish_reason_name(engine::FinishReason::kStop);
+    end.stop_string = choice.stop_string;
+  } else if (at_stop_id) {
+    const auto& ids = plan_.sampling.stop_ids;
+    if (std::find(ids.begin(), ids.end(), *finish.stop_id) != ids.end()) end.stop_id = finish.stop_id;
+  }
+  if (plan_.drop_output) end.reason = engine::finish_reason_name(engine::FinishReason::kLength);
+  if (index % plan_.n == 0) usage_.cached_tokens += finish.cached_tokens;
+  writer_->on_end(end, usage_);
+  if (--open_ == 0) writer_->on_done(usage_);
+}
+
+}  // namespace polymath::api

@@ -1,0 +1,140 @@
+#pragma once
+
+// One client's request on its way through the engine: its choices are submitted together, their tokens become text,
+// stop strings end them, and a gone client cancels them. Knows no dialect: an AnswerWriter does.
+//
+//   auto generation = Generation::submit(context, std::move(plan), std::move(writer));   // a Status: nothing was
+//   started reply->on_gone([weak] { if (auto g = weak.lock()) g->cancel(); });
+//
+// The engine thread only appends to a queue; everything else happens on the OutputPool, one thread at a time.
+// What waits in the queue is bounded by the choices' max_tokens.
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/output_pool.h"
+#include "api/served_model.h"
+#include "base/status.h"
+#include "engine/engine.h"
+#include "text/detokenizer.h"
+
+namespace polymath::api {
+
+struct GenerationPlan {
+  std::vector<std::vector<int32_t>> prompts;
+  int n = 1;                        // choices of each prompt; choice = prompt * n + i
+  engine::SamplingParams sampling;  // choice i of a prompt samples with seed + i
+  std::vector<int> max_tokens;      // of each prompt
+  std::vector<std::string> stop;
+  bool include_stop = false;  // stop strings and stop ids stay in the text
+  bool skip_special = true;
+  bool drop_output = false;  // only the prompt is wanted (echo with max_tokens 0)
+  std::string cache_salt;
+  int priority = 0;
+};
+
+struct TokenInfo {
+  int32_t id = 0;
+  engine::TokenLogprob chosen;  // if logprobs were asked for
+  std::vector<engine::TokenLogprob> top;
+};
+
+struct Delta {
+  int choice = 0;
+  std::string text;               // may be empty: held back, or no text of its own
+  std::vector<TokenInfo> tokens;  // one, or none when the text was held back before
+};
+
+struct ChoiceEnd {
+  int choice = 0;
+  std::string_view reason;         // "stop", "length" or "abort"
+  std::optional<int32_t> stop_id;  // stop_reason: a stop id of the request's, or
+  std::string stop_string;         // a stop string
+};
+
+struct Usage {
+  int prompt_tokens = 0;
+  int completion_tokens = 0;
+  int cached_tokens = 0;
+};
+
+// What a dialect makes of it. Called by one thread at a time; deltas and ends of different choices interleave.
+// After on_done or on_error comes nothing.
+class AnswerWriter {
+ public:
+  virtual ~AnswerWriter() = default;
+  virtual void on_prompt_token(int choice, int position, const TokenInfo& token) = 0;
+  virtual void on_delta(const Delta& delta, const Usage& so_far) = 0;
+  virtual void on_end(const ChoiceEnd& end, const Usage& so_far) = 0;
+  virtual void on_done(const Usage& usage) = 0;
+  virtual void on_error(const absl::Status& error) = 0;
+  // After a round of the calls above: what was gathered may be written out.
+  virtual void flush() {}
+};
+
+class Generation : public OutputJob, public std::enable_shared_from_this<Generation> {
+ public:
+  struct Context {
+    engine::Engine& engine;
+    OutputPool& pool;
+    const ServedModel& model;
+  };
+  static absl::StatusOr<std::shared_ptr<Generation>> submit(const Context& context, GenerationPlan plan,
+                                                            std::unique_ptr<AnswerWriter> writer);
+  void cancel();  // any thread
+  void run() override;
+
+ private:
+  class Sink;
+  enum class EventKind { kToken, kPromptToken, kFinish, kCount };
+  struct Event {
+    EventKind kind = EventKind::kToken;
+    int choice = 0;
+    int position = 0;
+    TokenInfo token;
+    engine::Finish finish;
+  };
+  struct Choice {
+    engine::RequestId id = 0;
+    int prompt = 0;
+    int n_tokens = 0;
+    bool stopped = false;  // by a stop string; tokens that still come are dropped
+    bool finished = false;
+    std::unique_ptr<text::Detokenizer> text;
+    std::optional<TokenInfo> held;   // may be the stop id, whose text is dropped
+    bool stop_strings_count = true;  // false: min_tokens are not reached
+    std::vector<int32_t> early;      // ids generated before they counted
+    std::string stop_string;
+  };
+
+  Generation(const Context& context, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer);
+  absl::Status submit_all();
+  void push(Event event);
+  void handle(Event& event);
+  void take_token(int index, TokenInfo token);
+  void emit_token(Choice& choice, int index, TokenInfo token, bool with_text);
+  std::string detokenize(Choice& choice, int32_t id);
+  void finish_choice(int index, const engine::Finish& finish);
+  bool may_stop_at(int32_t id) const;
+  std::unique_ptr<text::Detokenizer> make_detokenizer(const Choice& choice, bool with_stop) const;
+
+  const Context context_;
+  const GenerationPlan plan_;
+  std::unique_ptr<AnswerWriter> writer_;
+  std::vector<Choice> choices_;
+  Usage usage_;
+  int open_ = 0;
+  bool failed_ = false;
+
+  std::mutex mutex_;
+  std::vector<Event> events_;           // under mutex_
+  std::vector<engine::RequestId> ids_;  // under mutex_
+  bool armed_ = false;                  // under mutex_: all are submitted, events may be handled
+  bool cancelled_ = false;              // under mutex_
+};
+
+}  // namespace polymath::api

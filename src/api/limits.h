@@ -1,0 +1,25 @@
+#pragma once
+
+// What one request may ask for. Beyond a limit: 400 that names the field and the limit, before anything is allocated.
+
+#include <cstddef>
+
+namespace polymath::api {
+
+struct ApiLimits {
+  size_t json_depth_max = 64;         // nesting of a request's JSON; deeper: 400
+  int prompts_max = 1024;             // prompts in one completion request; more: 400
+  int n_max = 128;                    // choices of one prompt; more: 400
+  int choices_max = 1024;             // prompts times n; more: 400
+  int messages_max = 4096;            // messages of a chat; more: 400
+  int tools_max = 1024;               // tools of a chat; more: 400
+  int stop_max = 4;                   // stop strings; more: 400 (VLLM_MAX_STOP_STRINGS changes it)
+  size_t stop_bytes_max = 1024;       // of one stop string; longer: 400
+  int stop_ids_max = 1024;            // stop_token_ids; more: 400
+  int logit_bias_max = 1024;          // entries of logit_bias; more: 400
+  int logprobs_max = 20;              // logprobs, top_logprobs, prompt_logprobs; more: 400 (--max-logprobs changes it)
+  size_t cache_salt_bytes_max = 256;  // longer: 400
+  size_t request_id_bytes_max = 128;  // a longer X-Request-Id or request_id: not taken over; one of ours stands in
+};
+
+}  // namespace polymath::api

@@ -1,0 +1,123 @@
+#include "api/openai_logprobs.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace polymath::api {
+namespace {
+
+// JSON knows no infinity; vLLM's clients know this number.
+constexpr float kLogprobMin = -9999.0f;
+
+// The shortest decimal that reads back as this float.
+double json_number(float logprob) {
+  logprob = std::max(logprob, kLogprobMin);
+  char text[32];
+  const auto written = std::to_chars(text, text + sizeof(text), logprob);
+  double value = logprob;
+  std::from_chars(text, written.ptr, value);
+  return value;
+}
+
+base::JsonArray bytes_of(std::string_view text) {
+  base::JsonArray bytes;
+  for (const char c : text) bytes.emplace_back(static_cast<int>(static_cast<unsigned char>(c)));
+  return bytes;
+}
+
+base::JsonObject chat_entry(const LogprobNames& names, const engine::TokenLogprob& token) {
+  const std::string name = names.of(token.id);
+  base::JsonObject entry;
+  entry["token"] = boost::json::string(name);
+  entry["logprob"] = json_number(token.logprob);
+  entry["bytes"] = bytes_of(name);
+  return entry;
+}
+
+base::JsonObject prompt_entry(const LogprobNames& names, const engine::TokenLogprob& token) {
+  base::JsonObject entry;
+  entry["logprob"] = json_number(token.logprob);
+  entry["rank"] = token.rank;
+  entry["decoded_token"] = boost::json::string(names.of(token.id));
+  return entry;
+}
+
+size_t wanted(const TokenInfo& token, int top_n) { return std::min(token.top.size(), static_cast<size_t>(top_n)); }
+
+}  // namespace
+
+int64_t count_characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
+
+base::JsonArray to_json(const std::vector<int32_t>& ids) {
+  base::JsonArray out;
+  out.reserve(ids.size());
+  for (const int32_t id : ids) out.emplace_back(id);
+  return out;
+}
+
+std::string LogprobNames::of(int32_t id) const {
+  return as_ids ? absl::StrCat("token_id:", id) : token_piece(*model, id);
+}
+
+void CompletionLogprobs::name(const std::string& text) {
+  tokens_.emplace_back(boost::json::string(text));
+  offsets_.emplace_back(offset_);
+  offset_ += count_characters(text);
+}
+
+void CompletionLogprobs::add_first(int32_t id) {
+  name(names_.of(id));
+  logprobs_.emplace_back(nullptr);
+  tops_.emplace_back(nullptr);
+}
+
+void CompletionLogprobs::add(const TokenInfo& token) {
+  const std::string text = names_.of(token.id);
+  name(text);
+  logprobs_.emplace_back(json_number(token.chosen.logprob));
+  base::JsonObject top;
+  for (size_t i = 0; i < wanted(token, top_n_); ++i)
+    top[names_.of(token.top[i].id)] = json_number(token.top[i].logprob);
+  top[text] = json_number(token.chosen.logprob);
+  tops_.emplace_back(std::move(top));
+}
+
+base::JsonValue CompletionLogprobs::take() {
+  base::JsonObject out;
+  out["text_offset"] = std::move(offsets_);
+  out["token_logprobs"] = std::move(logprobs_);
+  out["tokens"] = std::move(tokens_);
+  out["top_logprobs"] = std::move(tops_);
+  return out;
+}
+
+base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::vector<TokenInfo>& tokens) {
+  base::JsonArray content;
+  for (const TokenInfo& token : tokens) {
+    base::JsonObject entry = chat_entry(names, token.chosen);
+    base::JsonArray top;
+    for (size_t i = 0; i < wanted(token, top_n); ++i) top.emplace_back(chat_entry(names, token.top[i]));
+    entry["top_logprobs"] = std::move(top);
+    content.emplace_back(std::move(entry));
+  }
+  return base::JsonObject{{"content", std::move(content)}};
+}
+
+base::JsonValue prompt_logprobs(const LogprobNames& names, const std::vector<TokenInfo>& tokens) {
+  base::JsonArray out;
+  out.emplace_back(nullptr);
+  for (const TokenInfo& token : tokens) {
+    base::JsonObject entry;
+    entry[absl::StrCat(token.chosen.id)] = prompt_entry(names, token.chosen);
+    for (const engine::TokenLogprob& top : token.top) entry[absl::StrCat(top.id)] = prompt_entry(names, top);
+    out.emplace_back(std::move(entry));
+  }
+  return out;
+}
+
+}  // namespace polymath::api

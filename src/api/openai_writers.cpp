@@ -1,0 +1,111 @@
+#include "api/openai_writers.h"
+
+#include <utility>
+#include <vector>
+
+#include "api/openai_logprobs.h"
+#include "api/service.h"
+#include "api/status.h"
+
+namespace polymath::api {
+namespace {
+
+class WholeWriter : public AnswerWriter {
+ public:
+  WholeWriter(WriterContext context, int n_choices) : context_(std::move(context)), choices_(n_choices) {}
+
+  void on_prompt_token(int choice, int, const TokenInfo& token) override {
+    choices_[choice].prompt_tokens.push_back(token);
+  }
+  void on_delta(const Delta& delta, const Usage&) override {
+    CollectedChoice& choice = choices_[delta.choice];
+    choice.text += delta.text;
+    choice.tokens.insert(choice.tokens.end(), delta.tokens.begin(), delta.tokens.end());
+  }
+  void on_end(const ChoiceEnd& end, const Usage&) override { choices_[end.choice].end = end; }
+  void on_done(const Usage& usage) override {
+    send_json(*context_.reply, full_answer(context_.head, context_.prompts, choices_, usage), context_.request_id);
+  }
+  void on_error(const absl::Status& error) override { send_error(*context_.reply, error, context_.request_id); }
+
+ private:
+  const WriterContext context_;
+  std::vector<CollectedChoice> choices_;
+};
+
+// Chunks in the order of events. The status line waits for the first of them, so that an earlier failure is an error
+// status and not a broken stream.
+class StreamWriter : public AnswerWriter {
+ public:
+  StreamWriter(WriterContext context, int n_choices) : context_(std::move(context)), offsets_(n_choices) {}
+
+  void on_prompt_token(int, int, const TokenInfo&) override {}  // not asked for: see parse_logprobs
+  void on_delta(const Delta& delta, const Usage& so_far) override {
+    begin(so_far);
+    const AnswerOptions& options = context_.head.options;
+    const bool tokens_matter = (options.logprobs || options.return_token_ids) && !delta.tokens.empty();
+    if (delta.text.empty() && !tokens_matter) return;
+    event(delta_chunk(context_.head, delta, offsets_[delta.choice], &so_far));
+    if (options.logprobs) offsets_[delta.choice] += count_characters(delta.text);
+  }
+  void on_end(const ChoiceEnd& end, const Usage& so_far) override {
+    begin(so_far);
+    event(end_chunk(context_.head, end, &so_far));
+  }
+  void on_done(const Usage& usage) override {
+    if (context_.head.options.include_usage) event(usage_chunk(context_.head, usage));
+    event("[DONE]");
+    close();
+  }
+  void on_error(const absl::Status& error) override {
+    if (!begun_) return send_error(*context_.reply, error, context_.request_id);
+    event(error_body(error));
+    event("[DONE]");
+    close();
+  }
+  void flush() override {
+    if (!pending_.empty()) context_.reply->write(std::exchange(pending_, {}));
+  }
+
+ private:
+  void begin(const Usage& so_far) {
+    if (begun_) return;
+    begun_ = true;
+    context_.reply->start_stream(200, "text/event-stream; charset=utf-8", {{"X-Request-Id", context_.request_id}});
+    const AnswerHead& head = context_.head;
+    for (size_t i = 0; i < offsets_.size(); ++i) {
+      const int index = static_cast<int>(i);
+      const std::vector<int32_t>& ids = context_.prompts.ids[i / static_cast<size_t>(head.n)];
+      if (head.is_chat()) {
+        event(role_chunk(head, index, ids, &so_far));
+      } else if (head.options.echo || head.options.return_token_ids) {
+        const std::string text = head.options.echo ? context_.prompts.texts[i / static_cast<size_t>(head.n)] : "";
+        event(prompt_chunk(head, index, text, ids, &so_far));
+        offsets_[i] = count_characters(text);
+      }
+    }
+  }
+  void event(std::string_view data) {
+    pending_ += "data: ";
+    pending_ += data;
+    pending_ += "\n\n";
+  }
+  void close() {
+    flush();
+    context_.reply->end();
+  }
+
+  const WriterContext context_;
+  std::vector<int64_t> offsets_;  // characters of each choice that were sent
+  std::string pending_;
+  bool begun_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<AnswerWriter> make_writer(WriterContext context, int n_choices) {
+  if (context.head.options.stream) return std::make_unique<StreamWriter>(std::move(context), n_choices);
+  return std::make_unique<WholeWriter>(std::move(context), n_choices);
+}
+
+}  // namespace polymath::api

@@ -1,0 +1,22 @@
+#pragma once
+
+// The two ways an OpenAI answer reaches its client: whole, or as a stream of chunks.
+
+#include <memory>
+
+#include "api/generation.h"
+#include "api/openai_answer.h"
+#include "server/http_server.h"
+
+namespace polymath::api {
+
+struct WriterContext {
+  AnswerHead head;
+  AnswerPrompts prompts;
+  std::string request_id;
+  std::shared_ptr<server::HttpReply> reply;
+};
+
+std::unique_ptr<AnswerWriter> make_writer(WriterContext context, int n_choices);
+
+}  // namespace polymath::api

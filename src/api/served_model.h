@@ -1,0 +1,64 @@
+#pragma once
+
+// The model as the APIs see it: names, lengths, the way between text and ids, and its own defaults.
+//
+// Thread safety: everything is const after it was made.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace polymath::api {
+
+// What stands in for a sampling field that a request leaves out.
+struct SamplingDefaults {
+  float temperature = 1;
+  float top_p = 1;
+  int top_k = 0;
+  float min_p = 0;
+  float repetition_penalty = 1;
+  std::optional<int> max_tokens;  // an upper bound for requests without one
+};
+
+// generation_config.json's part of it: temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens.
+absl::StatusOr<SamplingDefaults> parse_sampling_defaults(const base::JsonValue& generation_config);
+
+struct ServedModel {
+  std::vector<std::string> names;  // at least one; the first is what /v1/models lists first and answers carry
+  std::string root;                // what --model said
+  int model_len_max = 0;           // prompt and output tokens together
+  int vocab = 0;                   // ids are below it
+  std::vector<int32_t> eos_ids;
+  SamplingDefaults defaults;
+
+  std::shared_ptr<const text::Tokenizer> tokenizer;         // null: --skip-tokenizer-init; ids alone
+  std::shared_ptr<const text::ChatTemplate> chat_template;  // null: the model has none; chat refuses
+  bool content_as_parts = false;                            // the template loops over a message's content
+  base::JsonObject template_variables;                      // bos_token, eos_token, ...: what every rendering sees
+  size_t token_bytes_max = 0;                               // longest entry of the vocabulary, in bytes
+  std::vector<text::TokenId> anchor;                        // ids of a plain letter; see token_piece
+};
+
+// Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, the anchor.
+void complete_tokenizer_facts(ServedModel& model);
+
+// True if `source` has a loop over a message's content, so that it wants a list of parts.
+bool template_wants_parts(std::string_view source);
+
+bool serves(const ServedModel& model, std::string_view name);
+
+// The text of one token as it stands within a text (" hello", where decoding it alone would drop the blank).
+// Empty without a tokenizer. Bytes that are no whole character are U+FFFD.
+std::string token_piece(const ServedModel& model, int32_t id);
+
+// kInvalidArgument, naming `what` and the flag: there is no tokenizer.
+absl::Status need_tokenizer(const ServedModel& model, std::string_view what);
+
+}  // namespace polymath::api

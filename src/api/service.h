@@ -1,0 +1,71 @@
+#pragma once
+
+// Everything that a handler needs, and the doors that lead to it: every dialect's routes, the key, the error bodies.
+//
+//   Service service(engine, std::move(model), options, registry);
+//   service.install(http);            // before http.start()
+//   service.set_ready(true);          // loaded and warm
+//
+// The service must outlive the server's handlers; the engine must outlive the service.
+// Thread safety: everything may be called from any thread after install().
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/limits.h"
+#include "api/output_pool.h"
+#include "api/served_model.h"
+#include "base/metrics.h"
+#include "engine/engine.h"
+#include "server/http_server.h"
+
+namespace polymath::api {
+
+struct ServiceOptions {
+  ApiLimits limits;
+  std::vector<std::string> api_keys;  // empty: no key is asked for
+  bool trust_request_chat_template = false;
+  int waiting_max = 1024;  // the engine's; a full queue is told before a prompt is tokenized
+  int output_threads = 2;  // detokenize and format
+  std::string version;     // of /version
+};
+
+class Service {
+ public:
+  Service(engine::Engine& engine, ServedModel model, ServiceOptions options, base::MetricsRegistry& metrics);
+
+  void install(server::HttpServer& http);
+  void set_ready(bool ready) { ready_ = ready; }
+
+  engine::Engine& engine() { return engine_; }
+  const engine::Engine& engine() const { return engine_; }
+  const ServedModel& model() const { return model_; }
+  const ServiceOptions& options() const { return options_; }
+  OutputPool& pool() { return pool_; }
+  base::MetricsRegistry& metrics() { return metrics_; }
+  base::Histogram& choices_histogram() { return choices_; }
+  bool ready() const { return ready_ && engine_.healthy(); }
+  int64_t created() const { return created_; }
+
+ private:
+  engine::Engine& engine_;
+  const ServedModel model_;
+  const ServiceOptions options_;
+  base::MetricsRegistry& metrics_;
+  base::Histogram& choices_;
+  const int64_t created_;  // when the model was loaded, in seconds since 1970
+  std::atomic<bool> ready_{false};
+  OutputPool pool_;
+};
+
+// --- what handlers share ---
+
+// The client's X-Request-Id or `from_body` if they are short and harmless, else a random one.
+std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body);
+void send_json(server::HttpReply& reply, std::string body, std::string_view request_id);
+// The one error shape; with Retry-After where trying again helps.
+void send_error(server::HttpReply& reply, const absl::Status& status, std::string_view request_id);
+
+}  // namespace polymath::api
