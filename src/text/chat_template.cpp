@@ -1,0 +1,96 @@
+#include "text/chat_template.h"
+
+#include "absl/strings/str_cat.h"
+#include "text/jinja_interpreter.h"
+#include "text/jinja_parser.h"
+
+namespace polymath::text {
+namespace {
+
+constexpr int kJsonDepthMax = 200;  // of the variables; deeper: kInvalidArgument
+
+std::string_view to_view(const boost::json::string& s) { return {s.data(), s.size()}; }
+
+jinja::Value to_value(jinja::Budget& budget, const base::JsonValue& json, int depth) {
+  budget.step();
+  if (depth > kJsonDepthMax) jinja::fail("the variables are nested too deeply");
+  switch (json.kind()) {
+    case boost::json::kind::null:
+      return jinja::none();
+    case boost::json::kind::bool_:
+      return jinja::boolean(json.get_bool());
+    case boost::json::kind::int64:
+      return jinja::integer(json.get_int64());
+    case boost::json::kind::uint64:
+      return jinja::number(static_cast<double>(json.get_uint64()));  // beyond int64
+    case boost::json::kind::double_:
+      return jinja::number(json.get_double());
+    case boost::json::kind::string:
+      return jinja::string(to_view(json.get_string()));
+    case boost::json::kind::array:
+      break;
+    case boost::json::kind::object: {
+      jinja::Dict* dict = jinja::new_dict(budget);
+      dict->entries.reserve(json.get_object().size());
+      for (const auto& member : json.get_object()) {
+        const std::string_view key(member.key().data(), member.key().size());
+        dict->entries.emplace_back(jinja::string(key), to_value(budget, member.value(), depth + 1));
+      }
+      return jinja::dict_value(dict);
+    }
+  }
+  jinja::List* list = jinja::new_list(budget);
+  list->items.reserve(json.get_array().size());
+  for (const auto& item : json.get_array()) list->items.push_back(to_value(budget, item, depth + 1));
+  return jinja::list_value(list);
+}
+
+absl::Status to_status(const jinja::TemplateError& error, int line) {
+  if (error.from_template) return absl::InvalidArgumentError(error.message);
+  return absl::InvalidArgumentError(absl::StrCat("chat template, line ", line, ": ", error.message));
+}
+
+}  // namespace
+
+struct ChatTemplate::Program {
+  explicit Program(const ChatTemplateLimits& l) : limits(l), parsed(l.memory_bytes_max) {}
+  ChatTemplateLimits limits;
+  jinja::Template parsed;
+};
+
+absl::StatusOr<ChatTemplate> ChatTemplate::parse(std::string_view source, const ChatTemplateLimits& limits) {
+  if (source.size() > limits.source_bytes_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a chat template of ", source.size(), " bytes; at most ", limits.source_bytes_max));
+  }
+  auto program = std::make_unique<Program>(limits);
+  try {
+    jinja::parse_template(source, limits.depth_max, program->parsed);
+  } catch (const jinja::TemplateError& error) {
+    return to_status(error, program->parsed.budget.line);
+  }
+  return ChatTemplate(std::move(program));
+}
+
+absl::StatusOr<std::string> ChatTemplate::render(const base::JsonValue& variables, int64_t now_unix) const {
+  if (!variables.is_object()) return absl::InvalidArgumentError("a chat template's variables are not an object");
+  const ChatTemplateLimits& limits = program_->limits;
+  jinja::Budget budget(limits.memory_bytes_max, limits.steps_max);
+  try {
+    jinja::Interpreter interpreter(budget, {limits.output_bytes_max, limits.depth_max, now_unix});
+    for (const auto& member : variables.get_object()) {
+      const std::string_view key(member.key().data(), member.key().size());
+      interpreter.define(key, to_value(budget, member.value(), 0));
+    }
+    return interpreter.render(program_->parsed.body);
+  } catch (const jinja::TemplateError& error) {
+    return to_status(error, budget.line);
+  }
+}
+
+ChatTemplate::ChatTemplate(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
+ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
+ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
+ChatTemplate::~ChatTemplate() = default;
+
+}  // namespace polymath::text

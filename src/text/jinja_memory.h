@@ -1,0 +1,107 @@
+#pragma once
+
+// What one rendering may use: memory, steps, and the line that it stands at.
+//
+// Every string, list and scope of a rendering lives in its arenas and dies with them, all at once. So values
+// are plain words without counts, cycles through a namespace are harmless, and what is charged is what is used.
+
+#include <cstddef>
+#include <memory>
+#include <memory_resource>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace polymath::text::jinja {
+
+// Thrown and caught inside the template code only: ChatTemplate::parse() and render() turn it into a Status.
+struct TemplateError {
+  std::string message;
+  bool from_template = false;  // raise_exception's own words: shown as they are, without a line
+};
+
+[[noreturn]] void fail(std::string message);
+
+struct MemoryBound {
+  size_t used = 0;
+  size_t bytes_max = 0;  // beyond: TemplateError
+};
+
+class Arena : public std::pmr::memory_resource {
+ public:
+  explicit Arena(MemoryBound* bound) : bound_(bound) {}
+
+  // Makes the newest allocation, which ends at `end`, `bytes` longer where it stands. False: it is not the newest,
+  // or there is no room. This is what keeps `text = text + more` in a loop linear.
+  bool extend(const char* end, size_t bytes);
+
+ private:
+  void* do_allocate(size_t bytes, size_t alignment) override;
+  void do_deallocate(void*, size_t, size_t) override {}
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  MemoryBound* bound_;
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  char* tip_ = nullptr;
+  char* end_ = nullptr;
+};
+
+class Budget {
+ public:
+  Budget(size_t memory_bytes_max, size_t steps_max) : steps_left_(steps_max), memory_{0, memory_bytes_max} {}
+  Budget(const Budget&) = delete;
+  Budget& operator=(const Budget&) = delete;
+
+  void step(size_t count = 1) {
+    if (count > steps_left_) fail("the template takes too many steps");
+    steps_left_ -= count;
+  }
+  // Reading or copying bytes costs time as well, though less than evaluating does.
+  void scan(size_t bytes) { step(1 + bytes / 64); }
+
+  // Fails if `bytes` more would not fit; for buffers that are about to be filled.
+  void expect_room(size_t bytes) const;
+
+  // The object is never destroyed: its memory is the arena's.
+  template <typename T, typename... Arguments>
+  T* make(Arguments&&... arguments) {
+    return new (objects_.allocate(sizeof(T), alignof(T))) T(std::forward<Arguments>(arguments)...);
+  }
+  char* text_buffer(size_t bytes) { return static_cast<char*>(texts_.allocate(bytes, 1)); }
+  std::string_view copy(std::string_view text);
+  std::string_view concat(std::string_view left, std::string_view right);
+  std::pmr::memory_resource* objects() { return &objects_; }
+
+  int line = 0;  // of the node that is being evaluated; what an error names
+
+ private:
+  size_t steps_left_;
+  MemoryBound memory_;
+  Arena objects_{&memory_};
+  Arena texts_{&memory_};
+};
+
+// Text that grows before its length is known. It never holds more than the budget has room for.
+class Builder {
+ public:
+  explicit Builder(Budget& budget) : budget_(budget) {}
+  void append(std::string_view text) {
+    budget_.expect_room(text_.size() + text.size());
+    budget_.step(text.size() / 64);
+    text_.append(text);
+  }
+  void fill(size_t count, std::string_view unit);
+  std::string_view finish() { return budget_.copy(text_); }
+  std::string_view view() const { return text_; }
+  Budget& budget() { return budget_; }
+
+  int depth = 0;  // of the value that is being written out
+
+ private:
+  Budget& budget_;
+  std::string text_;
+};
+
+}  // namespace polymath::text::jinja
