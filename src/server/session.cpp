@@ -145,7 +145,7 @@ void Session::watch_for_errors() {
 // response before it has read it.
 void Session::linger() {
   phase_ = Phase::kLinger;
-  transport_->finish_writing(input_unread_);
+  transport_->finish_writing(input_unread_, shared_from_this());
   if (end_of_input_) return shut(false);
   in_ = std::string();
   clear_due(kWriteBy);

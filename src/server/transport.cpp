@@ -38,7 +38,7 @@ class Plain final : public Transport {
   void write_some(boost::asio::const_buffer buffer, Done done) override {
     socket_.async_write_some(buffer, std::move(done));
   }
-  void finish_writing(bool) override {
+  void finish_writing(bool, std::shared_ptr<void>) override {
     Error ignored;  // the peer may be gone already
     socket_.shutdown(Socket::shutdown_send, ignored);
   }

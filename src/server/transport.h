@@ -33,7 +33,8 @@ class Transport {
   virtual void read_some(boost::asio::mutable_buffer buffer, Done done) = 0;
   virtual void write_some(boost::asio::const_buffer buffer, Done done) = 0;
   // The peer will read an end of stream; reading goes on. `unread`: it may still be sending, and should be able to.
-  virtual void finish_writing(bool unread) = 0;
+  // `owner` is held until it is done: this must live as long.
+  virtual void finish_writing(bool unread, std::shared_ptr<void> owner) = 0;
   virtual Socket& socket() = 0;
 
   // Calls back when the kernel reports an error or a hang-up, or now and then for nothing: ask broken().

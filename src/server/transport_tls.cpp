@@ -26,8 +26,8 @@ class Tls final : public Transport {
   }
   // What arrives after our close_notify is an error to OpenSSL. So where more may come none is sent: the response's
   // length says where it ends, and the session closes after its linger.
-  void finish_writing(bool unread) override {
-    if (!unread) stream_.async_shutdown([](const Error&) {});
+  void finish_writing(bool unread, std::shared_ptr<void> owner) override {
+    if (!unread) stream_.async_shutdown([owner = std::move(owner)](const Error&) {});
   }
   Socket& socket() override { return stream_.next_layer(); }
 
