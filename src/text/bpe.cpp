@@ -65,7 +65,7 @@ void Bpe::merge(std::string_view word, Scratch& scratch, std::vector<TokenId>& i
   scratch.list.run([this](TokenId left, TokenId right) -> std::optional<MergeList::Candidate> {
     const auto found = merges_.find(pair_key(left, right));
     if (found == merges_.end()) return std::nullopt;
-    return MergeList::Candidate{static_cast<double>(found->second.rank), found->second.id};
+    return found->second;
   });
   scratch.list.append_to(ids);
 }

@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/json.h"
+#include "text/merge_list.h"
 #include "text/token_model.h"
 #include "text/vocabulary.h"
 
@@ -31,11 +32,7 @@ struct BpeOptions {
 
 class Bpe final : public TokenModel {
  public:
-  struct Merge {
-    uint32_t rank;
-    TokenId id;
-  };
-  using Merges = absl::flat_hash_map<uint64_t, Merge>;
+  using Merges = absl::flat_hash_map<uint64_t, MergeList::Candidate>;
   static uint64_t pair_key(TokenId left, TokenId right) {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }

@@ -3,13 +3,15 @@
 // The engine of BPE: symbols in a row, of which the best neighbouring pair joins until none is left.
 //
 //   MergeList list(ids);
-//   list.run([&](TokenId l, TokenId r) -> std::optional<MergeList::Candidate> {...});   // lower cost first
+//   list.run([&](TokenId l, TokenId r) -> std::optional<MergeList::Candidate> {...});   // lower rank first
 //   for (auto id : list) ...
 //
-// Time: n log n. Of equal costs the leftmost pair joins first.
+// Time: n log n. Of equal ranks the leftmost pair joins first.
+// A heap entry is a rank and a place in one number; whether it is still true is looked up when its turn comes.
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -20,7 +22,7 @@ namespace polymath::text {
 class MergeList {
  public:
   struct Candidate {
-    double cost;
+    uint32_t rank;
     TokenId id;
   };
 
@@ -35,21 +37,23 @@ class MergeList {
     }
   }
 
-  // `pair_of(left, right)`: what they join to, nullopt if they do not.
+  // `pair_of(left, right)`: what they join to, nullopt if they do not; always the same answer.
   template <typename PairOf>
   void run(const PairOf& pair_of) {
     for (int32_t i = 0; i + 1 < static_cast<int32_t>(symbols_.size()); ++i) collect(i, pair_of);
-    std::make_heap(heap_.begin(), heap_.end());
+    std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
     while (!heap_.empty()) {
-      std::pop_heap(heap_.begin(), heap_.end());
-      const Entry entry = heap_.back();
+      std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+      const uint64_t entry = heap_.back();
       heap_.pop_back();
-      Symbol& left = symbols_[entry.left];
-      // Out of date: one of the two has joined another since.
-      if (left.id != entry.left_id || left.next < 0 || symbols_[left.next].id != entry.right_id) continue;
-      join(entry);
+      const auto at = static_cast<int32_t>(entry & 0xFFFFFFFFu);
+      const Symbol& left = symbols_[at];
+      if (left.id == kGone || left.next < 0) continue;
+      const std::optional<Candidate> candidate = pair_of(left.id, symbols_[left.next].id);
+      if (!candidate || candidate->rank != entry >> 32) continue;  // one of the two has joined another since
+      join(at, candidate->id);
       if (left.previous >= 0) push(left.previous, pair_of);
-      if (left.next >= 0) push(entry.left, pair_of);
+      if (left.next >= 0) push(at, pair_of);
     }
   }
 
@@ -63,37 +67,30 @@ class MergeList {
     TokenId id;
     int32_t previous, next;  // -1: none
   };
-  struct Entry {
-    double cost;
-    int32_t left;
-    TokenId left_id, right_id, id;
-    bool operator<(const Entry& o) const { return cost != o.cost ? cost > o.cost : left > o.left; }
-  };
 
   template <typename PairOf>
   bool collect(int32_t left, const PairOf& pair_of) {
-    const TokenId a = symbols_[left].id, b = symbols_[symbols_[left].next].id;
-    const std::optional<Candidate> candidate = pair_of(a, b);
+    const std::optional<Candidate> candidate = pair_of(symbols_[left].id, symbols_[symbols_[left].next].id);
     if (!candidate) return false;
-    heap_.push_back({candidate->cost, left, a, b, candidate->id});
+    heap_.push_back(static_cast<uint64_t>(candidate->rank) << 32 | static_cast<uint32_t>(left));
     return true;
   }
   template <typename PairOf>
   void push(int32_t left, const PairOf& pair_of) {
-    if (collect(left, pair_of)) std::push_heap(heap_.begin(), heap_.end());
+    if (collect(left, pair_of)) std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
   }
 
-  void join(const Entry& entry) {
-    Symbol& left = symbols_[entry.left];
+  void join(int32_t at, TokenId id) {
+    Symbol& left = symbols_[at];
     Symbol& right = symbols_[left.next];
-    left.id = entry.id;
+    left.id = id;
     left.next = right.next;
     right.id = kGone;
-    if (left.next >= 0) symbols_[left.next].previous = entry.left;
+    if (left.next >= 0) symbols_[left.next].previous = at;
   }
 
   std::vector<Symbol> symbols_;
-  std::vector<Entry> heap_;
+  std::vector<uint64_t> heap_;  // rank << 32 | place of the left symbol
 };
 
 }  // namespace polymath::text

@@ -27,8 +27,9 @@ class SentencePieceBpe final : public TokenModel {
       unused_.push_back(type == PieceType::kUnused);
     }
     user_defined_ = ByteTrie(std::move(user_defined));
+    const std::vector<uint32_t> ranks = ranks_of(proto);
     for (TokenId id = 0; id < n_; ++id) {
-      if (joins(proto.pieces[id].type)) add_joins(id, proto.pieces[id]);
+      if (joins(proto.pieces[id].type)) add_joins(id, proto.pieces[id].text, ranks[id]);
     }
     stranger_ = 2 * n_ + n_extra_;
   }
@@ -65,12 +66,24 @@ class SentencePieceBpe final : public TokenModel {
     return type == PieceType::kNormal || type == PieceType::kUserDefined || type == PieceType::kUnused;
   }
 
+  // By id: how many scores are better. Equal scores have equal ranks.
+  static std::vector<uint32_t> ranks_of(const SentencePieceProto& proto) {
+    std::vector<float> scores;
+    for (const auto& piece : proto.pieces) scores.push_back(piece.score);
+    std::sort(scores.begin(), scores.end(), std::greater<>());
+    std::vector<uint32_t> ranks;
+    for (const auto& piece : proto.pieces) {
+      const auto at = std::lower_bound(scores.begin(), scores.end(), piece.score, std::greater<>());
+      ranks.push_back(static_cast<uint32_t>(at - scores.begin()));
+    }
+    return ranks;
+  }
+
   // Every way to cut the piece in two symbols.
-  void add_joins(TokenId id, const SentencePieceEntry& piece) {
-    const std::string_view text = piece.text;
+  void add_joins(TokenId id, std::string_view text, uint32_t rank) {
     for (size_t cut = utf8_length(text[0]); cut < text.size(); cut += utf8_length(text[cut])) {
       const TokenId left = symbol_of(text.substr(0, cut)), right = symbol_of(text.substr(cut));
-      if (left >= 0 && right >= 0) joins_[Bpe::pair_key(left, right)] = {-static_cast<double>(piece.score), id};
+      if (left >= 0 && right >= 0) joins_[Bpe::pair_key(left, right)] = {rank, id};
     }
   }
 

@@ -1,6 +1,6 @@
 #include "text/tokenizer.h"
 
-#include <chrono>
+#include <ctime>
 #include <random>
 #include <thread>
 
@@ -37,6 +37,12 @@ std::string repeat(std::string_view unit, size_t bytes) {
   return text;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double kSecondsMax = 20;
+#else
+constexpr double kSecondsMax = 1;
+#endif
+
 TEST(Tokenizer, NoMegabyteTakesLong) {
   constexpr size_t kBytes = 1u << 20;
   const std::pair<const char*, std::string> texts[] = {
@@ -56,14 +62,12 @@ TEST(Tokenizer, NoMegabyteTakesLong) {
   for (const std::string kind : kTokenizerKinds) {
     const auto tokenizer = load_kind(kind);
     for (const auto& [name, text] : texts) {
-      const auto start = std::chrono::steady_clock::now();
+      const std::clock_t start = std::clock();  // of the processor: other programs do not count
       const Ids ids = tokenizer->encode(text, false);
-      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+      const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
       EXPECT_FALSE(ids.empty() && kind != "unigram") << kind << ", " << name;
-      // Under a sanitizer, too; without one it is a tenth.
-      EXPECT_LT(seconds.count(), 10) << kind << ", " << name;
-      if (std::getenv("POLYMATH_SHOW_TIMES") != nullptr)
-        printf("%-12s %-24s %.3f s\n", kind.c_str(), name, seconds.count());
+      EXPECT_LT(seconds, kSecondsMax) << kind << ", " << name;
+      if (std::getenv("POLYMATH_SHOW_TIMES") != nullptr) printf("%-12s %-24s %.3f s\n", kind.c_str(), name, seconds);
     }
   }
 }

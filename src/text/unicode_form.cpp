@@ -87,7 +87,7 @@ std::string without_accents(std::string_view text) {
   out.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
     const CodePoint c = decode_utf8(text.substr(i));
-    if (!is_nonspacing_mark(c.value)) out.append(text.substr(i, c.bytes));
+    if (!is_mark(c.value)) out.append(text.substr(i, c.bytes));
     i += c.bytes;
   }
   return out;

@@ -13,6 +13,6 @@ enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 // REQUIRES of all: valid UTF-8.
 std::string to_unicode_form(std::string_view text, UnicodeForm form);
 std::string to_lowercase(std::string_view text);
-std::string without_accents(std::string_view text);  // nonspacing marks are dropped
+std::string without_accents(std::string_view text);  // marks (M) are dropped
 
 }  // namespace polymath::text

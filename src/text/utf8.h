@@ -40,6 +40,6 @@ bool is_space(char32_t c);        // White_Space
 bool is_numeric(char32_t c);      // Nd, Nl, No
 bool is_punctuation(char32_t c);  // P*, and ASCII's own
 bool is_word(char32_t c);         // Alphabetic, M, Nd, Pc, joiners
-bool is_nonspacing_mark(char32_t c);
+bool is_mark(char32_t c);         // Mn, Mc, Me
 
 }  // namespace polymath::text
