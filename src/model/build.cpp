@@ -6,6 +6,7 @@
 #include "model/rope.h"
 #include "model/transformer.h"
 #include "routing/router.h"
+#include "routing/validate.h"
 
 namespace polymath::model {
 
@@ -70,10 +71,24 @@ absl::Status TransformerModel::build_layer(int index) {
 absl::Status TransformerModel::build_ffn(const std::string& p, const FfnConfig& ffn, Layer& layer) {
   auto m = std::make_unique<moe::MoeLayer>();
   m->config = ffn.router;
+  m->capacity_factor = ffn.capacity_factor;
+  m->slots = ffn.slots;
   if (!ffn.routing.empty()) {
     const routing::Router* router = routing::find_router(ffn.routing);
-    if (router == nullptr) return absl::UnimplementedError(absl::StrCat("routing \"", ffn.routing, "\" is not known"));
-    m->route = router->route;
+    m->routed = ffn.routing == "expert_choice" ? moe::Routed::kExpertChoice
+                : ffn.routing == "soft_moe"    ? moe::Routed::kSoft
+                                               : moe::Routed::kTokenWise;
+    if (m->routed == moe::Routed::kTokenWise) {
+      if (router == nullptr)
+        return absl::UnimplementedError(absl::StrCat("routing \"", ffn.routing, "\" is not known"));
+      RETURN_IF_ERROR(routing::validate(*router, ffn.router));
+      m->route = router->route;
+    }
+    if (m->routed == moe::Routed::kSoft) {
+      const size_t bytes = static_cast<size_t>(ffn.router.n_experts) * ffn.slots * config_.hidden * sizeof(float);
+      ASSIGN_OR_RETURN(m->slot_inputs, backend_.allocate(bytes));
+      ASSIGN_OR_RETURN(m->slot_outputs, backend_.allocate(bytes));
+    }
     if (store_.has(p + "router")) m->router = store_.take(p + "router");
     m->router_bias = store_.vector(p + "router_bias");
     m->selection_bias = store_.vector(p + "selection_bias");
@@ -113,7 +128,8 @@ namespace {
 
 // Widths of the widest layer.
 struct Widths {
-  int64_t qkv = 0, q_low = 1, q_full = 1, attention = 0, latent_out = 1, inner = 0, top_k = 1, experts = 1;
+  int64_t qkv = 0, q_low = 1, q_full = 1, attention = 0, latent_out = 1, inner = 0, top_k = 1;
+  int64_t logits = 1;  // of a router: its experts, or all their slots
 };
 
 Widths widths(const ModelConfig& config, backend::StepLimits& limits) {
@@ -134,11 +150,11 @@ Widths widths(const ModelConfig& config, backend::StepLimits& limits) {
     for (const auto& f : layer.ffns) {
       w.inner = std::max<int64_t>(w.inner, f.inner);
       w.top_k = std::max<int64_t>(w.top_k, f.router.top_k);
-      w.experts = std::max<int64_t>(w.experts, f.router.n_experts);
+      w.logits = std::max<int64_t>(w.logits, static_cast<int64_t>(f.router.n_experts) * std::max(1, f.slots));
     }
   }
   limits.inner_max = w.inner;
-  limits.pairs_max = limits.tokens_max * w.top_k;
+  limits.pairs_max = std::max(limits.tokens_max * w.top_k, w.logits);
   limits.hidden_max =
       std::max({static_cast<int64_t>(config.hidden), w.qkv, w.attention, w.q_low, w.q_full, w.latent_out});
   return w;
@@ -179,7 +195,7 @@ absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backe
   };
   for (const auto& [buffer, elements] : sizes) RETURN_IF_ERROR(make(*buffer, elements));
   temperature_host_.resize(n);
-  ASSIGN_OR_RETURN(moe_scratch_, moe::MoeScratch::create(backend_, n, w.top_k, w.experts));
+  ASSIGN_OR_RETURN(moe_scratch_, moe::MoeScratch::create(backend_, n, limits_.pairs_max, w.logits));
   return backend_.reserve(limits_);
 }
 

@@ -71,6 +71,8 @@ struct FfnConfig {
   backend::GluParams glu;
   bool expert_bias = false;
   bool weight_on_input = false;
+  float capacity_factor = 0;  // > 0: an expert's tokens of a step are bounded (routing/batch.h); expert_choice needs it
+  int slots = 0;              // of an expert, under soft_moe
 };
 
 struct LayerConfig {

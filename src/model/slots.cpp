@@ -1,5 +1,7 @@
 #include "model/slots.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace polymath::model {
@@ -63,7 +65,7 @@ void ffn(SlotList& s, const ModelConfig& c, const FfnConfig& f) {
   s.prefix += f.role + ".";
   const int64_t experts = f.router.n_experts;
   if (!f.routing.empty() && f.routing != "hash") {
-    s.matrix("router", {experts}, c.hidden);
+    s.matrix("router", {experts * std::max(1, f.slots)}, c.hidden);
     s.list.back().keep_f32 = true;
     if (f.router_linear_bias) s.vector("router_bias", experts);
     if (f.selection_bias) s.vector("selection_bias", experts);

@@ -3,22 +3,24 @@
 #include <algorithm>
 #include <vector>
 
+#include "moe/batch_routing.h"
+
 namespace polymath::moe {
 
 using tensor::DType;
 using tensor::Tensor;
 
-absl::StatusOr<MoeScratch> MoeScratch::create(backend::Backend& backend, int64_t tokens_max, int64_t top_k_max,
-                                              int64_t experts_max) {
+absl::StatusOr<MoeScratch> MoeScratch::create(backend::Backend& backend, int64_t tokens_max, int64_t pairs_max,
+                                              int64_t logits_max) {
   MoeScratch s;
-  const size_t pairs = static_cast<size_t>(tokens_max * top_k_max), tokens = static_cast<size_t>(tokens_max);
-  ASSIGN_OR_RETURN(s.logits_, backend.allocate(tokens * static_cast<size_t>(experts_max) * sizeof(float)));
+  const size_t pairs = static_cast<size_t>(pairs_max), tokens = static_cast<size_t>(tokens_max);
+  ASSIGN_OR_RETURN(s.logits_, backend.allocate(tokens * static_cast<size_t>(logits_max) * sizeof(float)));
   ASSIGN_OR_RETURN(s.ids_, backend.allocate(pairs * sizeof(int32_t)));
   ASSIGN_OR_RETURN(s.weights_, backend.allocate(pairs * sizeof(float)));
   ASSIGN_OR_RETURN(s.pairs_, backend.allocate(pairs * sizeof(int32_t)));
   ASSIGN_OR_RETURN(s.zeros_, backend.allocate(tokens * sizeof(int32_t)));
   ASSIGN_OR_RETURN(s.ones_, backend.allocate(tokens * sizeof(float)));
-  ASSIGN_OR_RETURN(s.offsets_, backend.allocate(static_cast<size_t>(experts_max + 1) * sizeof(int32_t)));
+  ASSIGN_OR_RETURN(s.offsets_, backend.allocate(static_cast<size_t>(logits_max + 1) * sizeof(int32_t)));
   const std::vector<float> ones(tokens, 1.0f);
   backend.copy_in({DType::kF32, {tokens_max}, s.ones_.data()}, ones.data());
   return s;
@@ -36,18 +38,55 @@ backend::ExpertGroups MoeScratch::groups(int64_t pairs, int64_t experts, const T
   return {{DType::kI32, {experts + 1}, offsets_.data()}, {DType::kI32, {pairs}, pairs_.data()}, load};
 }
 
+backend::Routing MoeLayer::decide(backend::Backend& backend, const Tensor& x, const Tensor& tokens,
+                                  const MoeScratch& scratch) const {
+  const int64_t n = x.rows();
+  if (routed == Routed::kOneExpert) return scratch.to_one_expert(n);
+  const Tensor logits = scratch.logits(n, config.n_experts);
+  if (!router.empty()) backend.linear(x, router, {.bias = router_bias}, logits);
+  const backend::Routing routing = scratch.routing(n, config.top_k);
+  if (routed == Routed::kExpertChoice) {
+    choose_by_experts(backend, config, capacity_factor, logits, routing);
+  } else {
+    backend.route(config, route, logits, selection_bias, tokens, routing);
+    if (capacity_factor > 0) drop_over_capacity(backend, config, capacity_factor, routing);
+  }
+  return routing;
+}
+
 void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const MoeScratch& scratch,
                    const Tensor& out) const {
-  const int64_t n = x.rows();
-  const backend::Routing routing = route == nullptr ? scratch.to_one_expert(n) : scratch.routing(n, config.top_k);
-  if (route != nullptr) {
-    const Tensor logits = scratch.logits(n, config.n_experts);
-    if (!router.empty()) backend.linear(x, router, {.bias = router_bias}, logits);
-    backend.route(config, route, logits, selection_bias, tokens, routing);
-  }
+  if (routed == Routed::kSoft) return run_soft(backend, x, scratch, out);
+  const backend::Routing routing = decide(backend, x, tokens, scratch);
   const auto groups = scratch.groups(routing.ids.shape.elements(), config.n_experts, load);
   backend.group_by_expert(routing, config.n_experts, groups);
   backend.expert_mlp(mlp, x, routing, groups, out);
+}
+
+// Each slot's input is a mixture of the tokens, each token's output a mixture of the slots'.
+void MoeLayer::run_soft(backend::Backend& backend, const Tensor& x, const MoeScratch& scratch,
+                        const Tensor& out) const {
+  const int64_t n_slots = static_cast<int64_t>(config.n_experts) * slots, hidden = out.cols();
+  const Tensor logits = scratch.logits(x.rows(), n_slots);
+  backend.linear(x, router, {}, logits);
+  const SoftMixture mixture = mix_slots(backend, logits, x);
+  const Tensor inputs{DType::kF32, {n_slots, hidden}, slot_inputs.data()},
+      outputs{DType::kF32, {n_slots, hidden}, slot_outputs.data()};
+  backend.copy_in(inputs, mixture.slot_inputs.data());
+  const std::vector<float> zeros(static_cast<size_t>(n_slots * hidden));
+  backend.copy_in(outputs, zeros.data());
+  const backend::Routing routing = scratch.routing(n_slots, 1);
+  std::vector<int32_t> ids(static_cast<size_t>(n_slots));
+  for (int64_t i = 0; i < n_slots; ++i) ids[i] = static_cast<int32_t>(i / slots);
+  const std::vector<float> ones(static_cast<size_t>(n_slots), 1.0f);
+  backend.copy_in(routing.ids, ids.data());
+  backend.copy_in(routing.weights, ones.data());
+  const auto groups = scratch.groups(n_slots, config.n_experts, load);
+  backend.group_by_expert(routing, config.n_experts, groups);
+  backend::ExpertMlp unscaled = mlp;
+  unscaled.scale = 1;
+  backend.expert_mlp(unscaled, inputs, routing, groups, outputs);
+  combine_slots(backend, mixture, outputs, mlp.scale, out);
 }
 
 }  // namespace polymath::moe

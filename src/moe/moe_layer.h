@@ -30,7 +30,21 @@ class MoeScratch {
   tensor::Buffer logits_, ids_, weights_, zeros_, ones_, offsets_, pairs_;
 };
 
+// How a layer routes: token by token, or looking at the whole step.
+enum class Routed {
+  kOneExpert,     // every token to expert 0 with weight 1
+  kTokenWise,     // MoeLayer::route
+  kExpertChoice,  // routing::expert_choice over the step's tokens; ids are [n, n_experts], -1 where not chosen
+  kSoft,          // routing::soft_moe over the step's tokens
+};
+
+// kExpertChoice, kSoft and a capacity make a token's output depend on the step's other tokens: so these algorithms are
+// defined. They run on the host, between copies: right on every backend, and slow.
 struct MoeLayer {
+  Routed routed = Routed::kOneExpert;
+  float capacity_factor = 0;  // > 0: bounds an expert's tokens of a step (kTokenWise), or sets them (kExpertChoice)
+  int slots = 0;              // of an expert (kSoft)
+  tensor::Buffer slot_inputs, slot_outputs;  // [n_experts * slots, hidden] f32 (kSoft)
   routing::RouterConfig config;
   routing::RouteFn route = nullptr;    // null: every token to expert 0 with weight 1
   quant::Weight router;                // [n_experts, hidden] f32; empty for routing without logits (hash)
@@ -43,6 +57,12 @@ struct MoeLayer {
   // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
   void run(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens, const MoeScratch& scratch,
            const tensor::Tensor& out) const;
+
+ private:
+  backend::Routing decide(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
+                          const MoeScratch& scratch) const;
+  void run_soft(backend::Backend& backend, const tensor::Tensor& x, const MoeScratch& scratch,
+                const tensor::Tensor& out) const;
 };
 
 }  // namespace polymath::moe

@@ -13,8 +13,10 @@ FfnConfig routed(base::JsonReader& j, std::string routing) {
       routed_ffn(std::move(routing), j.i("n_routed_experts"), j.i("num_experts_per_tok"), j.i("moe_intermediate_size"));
   f.router.normalize = j.b("norm_topk_prob", false);
   f.router.weight_scale = static_cast<float>(j.f("routed_scaling_factor", 1));
-  f.router.n_groups = std::max(1, j.i("n_group", 1));
-  f.router.top_groups = std::max(1, j.i("topk_group", 1));
+  if (f.routing != "softmax_topk") {  // which has no groups, whatever the config says
+    f.router.n_groups = std::max(1, j.i("n_group", 1));
+    f.router.top_groups = std::max(1, j.i("topk_group", 1));
+  }
   return f;
 }
 

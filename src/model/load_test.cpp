@@ -1,0 +1,131 @@
+#include "model/load.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "backend/reference/reference_backend.h"
+
+namespace polymath::model {
+namespace {
+
+const std::string kModels = std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/models/";
+
+// A checkpoint with one tensor renamed.
+class Renamed : public weights::Checkpoint {
+ public:
+  Renamed(std::unique_ptr<weights::Checkpoint> inner, std::string from, std::string to) : inner_(std::move(inner)) {
+    for (auto info : inner_->tensors()) {
+      if (info.name == from) info.name = to;
+      infos_.push_back(info);
+    }
+  }
+  std::span<const weights::TensorInfo> tensors() const override { return infos_; }
+  bool has(std::string_view name) const override {
+    return std::any_of(infos_.begin(), infos_.end(), [&](const auto& i) { return i.name == name; });
+  }
+  absl::StatusOr<weights::RawTensor> read(std::string_view name, const tensor::Shape& expected) override {
+    return inner_->read(name, expected);
+  }
+  void prefetch(std::string_view) override {}
+  void release(std::string_view) override {}
+  size_t bytes_total() const override { return inner_->bytes_total(); }
+
+ private:
+  std::unique_ptr<weights::Checkpoint> inner_;
+  std::vector<weights::TensorInfo> infos_;
+};
+
+struct Loaded {
+  std::unique_ptr<backend::Backend> backend = *backend::make_reference_backend({});
+  absl::StatusOr<std::unique_ptr<Transformer>> model = absl::UnknownError("");
+};
+
+Loaded load(const std::string& name, const std::string& from, const std::string& to) {
+  Loaded l;
+  auto checkpoint = weights::open_checkpoint(kModels + name, {});
+  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+  Renamed renamed(*std::move(checkpoint), from, to);
+  l.model = load_model(*read_config(kModels + name), renamed, *l.backend, {.dtype = tensor::DType::kF32});
+  return l;
+}
+
+TEST(Load, MissingAndUnusedNamesAreBothListed) {
+  const auto l = load("mixtral", "model.layers.1.block_sparse_moe.gate.weight", "model.layers.1.mystery");
+  ASSERT_EQ(l.model.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(l.model.status().message(), "missing: model.layers.1.block_sparse_moe.gate.weight"));
+  EXPECT_TRUE(absl::StrContains(l.model.status().message(), "not used: model.layers.1.mystery"));
+}
+
+TEST(Load, WhatServingDoesNotNeedIsPassedOver) {
+  auto checkpoint = weights::open_checkpoint(kModels + "deepseek-v3", {});
+  ASSERT_TRUE(checkpoint.ok());
+  // The layer past the last is multi-token prediction's.
+  const auto l = load("deepseek-v3", "no such tensor", "model.layers.3.embed_tokens.weight");
+  EXPECT_TRUE(l.model.ok()) << l.model.status();
+}
+
+TEST(Load, AConfigThatDisagreesWithTheFileIsRefusedWithBothShapes) {
+  Loaded l;
+  auto checkpoint = *weights::open_checkpoint(kModels + "mixtral", {});
+  ModelConfig config = *read_config(kModels + "mixtral");
+  config.vocab = 321;
+  l.model = load_model(config, *checkpoint, *l.backend, {.dtype = tensor::DType::kF32});
+  ASSERT_EQ(l.model.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(l.model.status().message(), "321")) << l.model.status();
+  EXPECT_TRUE(absl::StrContains(l.model.status().message(), "320")) << l.model.status();
+}
+
+// Every routing that is known runs in a model of our own config kind, on seeded random weights.
+TEST(Load, EveryRoutingRunsInAPolymathMoe) {
+  const char* const kRoutings[] = {
+      R"("name": "softmax_topk", "top_k": 2, "normalize": true)",
+      R"("name": "softmax_topk", "top_k": 2, "capacity_factor": 1.0)",
+      R"("name": "topk_softmax", "top_k": 2)",
+      R"("name": "softmax_group_topk", "top_k": 2, "n_groups": 4, "top_groups": 2)",
+      R"("name": "sigmoid_group_topk", "top_k": 2, "n_groups": 4, "top_groups": 2, "selection_bias": true)",
+      R"("name": "softmax_bias_topk", "top_k": 2, "selection_bias": true)",
+      R"("name": "sigmoid_topk", "top_k": 1)",
+      R"("name": "sparsemixer", "top_k": 2)",
+      R"("name": "switch_top1", "top_k": 1, "capacity_factor": 1.25)",
+      R"("name": "hash", "top_k": 2, "hash_seed": 7)",
+      R"("name": "expert_choice", "capacity_factor": 2.0)",
+      R"("name": "soft_moe", "slots": 2)",
+  };
+  for (const char* routing : kRoutings) {
+    const auto json = base::parse_json(
+        absl::StrCat(R"({"architectures": ["PolymathMoeForCausalLM"], "hidden_size": 32, "vocab_size": 64,
+          "num_hidden_layers": 2, "num_attention_heads": 2, "moe_intermediate_size": 24, "shared_intermediate_size": 16,
+          "routing": {"n_experts": 8, )",
+                     routing, "}}"),
+        {});
+    const auto config = parse_config(*json);
+    ASSERT_TRUE(config.ok()) << routing << ": " << config.status();
+    auto backend = *backend::make_reference_backend({});
+    auto checkpoint = weights::dummy_checkpoint(1, tensor::DType::kF32, 0.5f);
+    auto model = load_model(*config, *checkpoint, *backend, {.dtype = tensor::DType::kF32, .model_len = 64});
+    ASSERT_TRUE(model.ok()) << routing << ": " << model.status();
+    auto cache = kvcache::KvCache::create(*backend, (*model)->kv_shapes(16, tensor::DType::kF32), 2);
+    ASSERT_TRUE(cache.ok());
+    ASSERT_TRUE((*model)->attach(**cache, {.tokens_max = 16, .seqs_max = 1, .blocks_max = 2}).ok());
+    const std::vector<int32_t> ids = {3, 1, 4, 1, 5}, positions = {0, 1, 2, 3, 4}, start = {0, 5}, len = {5}, table = {1, 0};
+    const std::vector<int32_t> slots = {16, 17, 18, 19, 20}, rows = {4};
+    const auto logits = (*model)->forward({ids, positions, slots, start, len, table, 2, rows});
+    ASSERT_TRUE(logits.ok());
+    ASSERT_EQ(logits->rows(), 1);
+    float sum = 0;
+    for (int i = 0; i < 64; ++i) sum += std::abs(logits->f32()[i]);
+    EXPECT_TRUE(std::isfinite(sum) && sum > 0) << routing;
+    int64_t pairs = 0;
+    for (const auto& load : (*model)->expert_load()) {
+      for (const int64_t n : load.pairs) pairs += n;
+    }
+    EXPECT_GT(pairs, 0) << routing;
+  }
+}
+
+}  // namespace
+}  // namespace polymath::model
