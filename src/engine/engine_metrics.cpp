@@ -119,6 +119,7 @@ void EngineMetrics::make_experts(const model::Model& model, base::MetricsRegistr
 }
 
 void EngineMetrics::step(double now, int n_tokens, int n_prompt_tokens) {
+  if (settled(now)) logged_at_ = now;  // nothing to tell yet
   iteration_tokens_->observe(n_tokens);
   prompt_rate_.add(now, n_prompt_tokens);
 }

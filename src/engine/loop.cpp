@@ -107,10 +107,7 @@ absl::Status Loop::step() {
   note_started(plan);
   const model::Batch& batch = builder_.build(plan);
   const auto logits = model_.forward(batch);
-  if (!logits.ok()) {
-    end_all(FinishReason::kError, absl::StrCat("the model failed: ", logits.status().message()));
-    return logits.status();
-  }
+  if (!logits.ok()) return logits.status();
   ++stats_.steps;
   int n_prompt = 0;
   for (const auto& [sequence, n_tokens] : plan.items) {

@@ -44,8 +44,7 @@ class Loop {
   void admit(std::unique_ptr<Answer> answer);  // REQUIRES: fewer than waiting_max + sequences_max are in
   void end_marked();                           // those that were cancelled
   void end_all(FinishReason reason, const std::string& error);
-  // One forward pass and what follows from it. An error: the model failed, and every answer ended with it.
-  // REQUIRES: busy().
+  // One forward pass and what follows from it. An error: the model failed, and end_all() is due. REQUIRES: busy().
   absl::Status step();
   // The rates, for somebody who watches while nothing happens. False: they have come to rest.
   bool tick();

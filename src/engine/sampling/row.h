@@ -29,12 +29,23 @@ struct Scored {
 // The order of preference: higher score, then lower id.
 inline bool better(const Scored& a, const Scored& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
 
+inline constexpr size_t kStretch = 1024;
+
 // Set aside once for a vocabulary; a step may use what it likes and leaves `seen` and `counts` all zero.
 struct Scratch {
   explicit Scratch(int vocab)
-      : logits(vocab), weights(vocab), scored(vocab), counts(vocab), seen(vocab), words((vocab + 63) / 64) {}
+      : logits(vocab),
+        weights(vocab),
+        stretches(vocab / kStretch + 1),
+        bins(1 << 14),
+        scored(vocab),
+        counts(vocab),
+        seen(vocab),
+        words((vocab + 63) / 64) {}
   std::vector<float> logits;
-  std::vector<float> weights;
+  std::vector<float> weights;     // see weigh
+  std::vector<double> stretches;  // sums of kStretch weights each
+  std::vector<double> bins;       // of top_p
   std::vector<Scored> scored;
   std::vector<int32_t> counts;
   std::vector<uint8_t> seen;
@@ -66,6 +77,12 @@ std::span<const SamplingStep> sampling_steps();
 
 // The highest logit's id, the lowest id among equals.
 int32_t best_id(std::span<const float> logits);
+
+// Fills scratch.weights[id] with exp(logits[id] - best), and scratch.stretches with the sums of each kStretch of them;
+// returns the sum of all. `best` is the highest logit.
+double weigh(std::span<const float> logits, float best, Scratch& scratch);
+// The same of row.logits, with weight 0 for what does not stay in.
+double weigh_staying(const Row& row);
 
 // One file each.
 extern const SamplingStep kLogitBias, kAllowedIds, kMask, kMinTokens, kPenalties, kTemperature, kMinP, kTopK, kTopP;

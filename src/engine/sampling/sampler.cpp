@@ -63,35 +63,38 @@ absl::StatusOr<int32_t> Sampler::sample(const SampleInput& input) {
   return greedy ? best : draw(row);
 }
 
-// By the inverse of the cumulative distribution, in order of the ids.
+// By the inverse of the cumulative distribution, in order of the ids: first the stretch, then the id in it. Should
+// rounding carry the search past the last weight, the last id that stays is taken.
 int32_t Sampler::draw(Row& row) {
-  const float best = row.logits[best_id(row.logits)];
-  double sum = 0;
-  for (int32_t id = 0; id < static_cast<int32_t>(row.logits.size()); ++id) {
-    scratch_.weights[id] = row.stays(id) ? std::exp(row.logits[id] - best) : 0;
-    sum += scratch_.weights[id];
-  }
+  const double sum = weigh_staying(row);
   const double target = uniform(row.params.seed, row.output.size()) * sum;
+  const size_t n_stretches = (row.logits.size() + kStretch - 1) / kStretch;
   double below = 0;
-  int32_t last = 0;
-  for (int32_t id = 0; id < static_cast<int32_t>(row.logits.size()); ++id) {
+  size_t stretch = 0, last_stretch = 0;
+  for (; stretch < n_stretches && below + scratch_.stretches[stretch] <= target; ++stretch) {
+    below += scratch_.stretches[stretch];
+    if (scratch_.stretches[stretch] > 0) last_stretch = stretch;
+  }
+  if (stretch == n_stretches) stretch = last_stretch;
+  const size_t end = std::min((stretch + 1) * kStretch, row.logits.size());
+  size_t last = 0;
+  for (size_t id = stretch * kStretch; id < end; ++id) {
     if (scratch_.weights[id] <= 0) continue;
     below += scratch_.weights[id];
     last = id;
     if (below > target) break;
   }
-  return last;
+  return static_cast<int32_t>(last);
 }
 
 Logprobs Sampler::logprobs(std::span<const float> logits, int32_t chosen, int n_best) {
   CHECK(n_best >= 0 && n_best <= kLogprobsMax);
   const float best = logits[best_id(logits)];
-  double sum = 0;
+  const double sum = weigh(logits, best, scratch_);
+  const float own = logits[chosen];
   int rank = 1;
-  for (int32_t id = 0; id < static_cast<int32_t>(logits.size()); ++id) {
-    sum += std::exp(logits[id] - best);
-    rank += better({logits[id], id}, {logits[chosen], chosen});
-  }
+  for (int32_t id = 0; id < chosen; ++id) rank += logits[id] >= own;
+  for (size_t id = chosen + 1; id < logits.size(); ++id) rank += logits[id] > own;
   const float log_sum = best + static_cast<float>(std::log(sum));
   const int n = std::min<int>(n_best, logits.size());
   auto& heap = scratch_.scored;

@@ -7,7 +7,7 @@
 namespace polymath::engine {
 namespace {
 
-constexpr int kHeapMax = 256;  // a larger top_k is selected from a copy of the row instead
+constexpr int kHeapMax = 4096;  // a larger top_k is selected from a copy of the row instead
 
 bool applies(const Row& row) { return row.params.top_k > 0 && row.params.top_k < static_cast<int>(row.logits.size()); }
 

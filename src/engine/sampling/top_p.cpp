@@ -1,11 +1,11 @@
 // Cuts all but the smallest set of most likely ids whose probability, of what is still in, reaches top_p.
 // Source: Holtzman et al., arXiv:1904.09751 section 3.1.
 //
-// The row is never sorted. Ids less likely than (1 - top_p) / n cannot matter: all of them together weigh less than
-// what may be cut. Of the rest the border is found by selection, halving each time: O(n) in all.
+// The row is never sorted. The weights are summed in bins by their upper bits, which rise with the weight; the bin in
+// which top_p is reached holds few ids, and among those the border is found by selection. O(n) in all.
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 
 #include "engine/sampling/row.h"
 
@@ -14,27 +14,12 @@ namespace {
 
 bool applies(const Row& row) { return row.params.top_p < 1; }
 
-// Fills weights[id] with exp(logit - best) of what stays in, 0 elsewhere; returns their sum and how many there are.
-struct Mass {
-  double sum = 0;
-  int64_t n = 0;
-};
-Mass weigh(Row& row) {
-  Mass mass;
-  const float best = row.logits[best_id(row.logits)];
-  for (int32_t id = 0; id < static_cast<int32_t>(row.logits.size()); ++id) {
-    float& weight = row.scratch.weights[id];
-    weight = row.stays(id) ? std::exp(row.logits[id] - best) : 0;
-    mass.sum += weight;
-    mass.n += weight > 0;
-  }
-  return mass;
-}
+// Of a weight in [0, 1]: sign, exponent and seven bits of mantissa. 1 is in bin 0x3F80.
+uint32_t bin_of(float weight) { return std::bit_cast<uint32_t>(weight) >> 16; }
 
-// [begin, end) holds the border; what lies before begin weighs `before`. Returns the last id that stays.
-Scored border(std::span<Scored> candidates, double target) {
+// The last of the candidates that stays, when the ids before all of them weigh `before`.
+Scored border(std::span<Scored> candidates, double before, double target) {
   size_t begin = 0, end = candidates.size();
-  double before = 0;
   while (end - begin > 1) {
     const size_t middle = begin + (end - begin) / 2;
     std::nth_element(candidates.begin() + begin, candidates.begin() + middle, candidates.begin() + end, better);
@@ -50,16 +35,31 @@ Scored border(std::span<Scored> candidates, double target) {
   return candidates[begin];
 }
 
-void apply(Row& row) {
-  const Mass mass = weigh(row);
-  if (mass.n <= 1) return;
-  const double negligible = (1 - static_cast<double>(row.params.top_p)) * mass.sum / static_cast<double>(mass.n);
-  size_t n = 0;
-  for (int32_t id = 0; id < static_cast<int32_t>(row.logits.size()); ++id) {
-    const float weight = row.scratch.weights[id];
-    if (weight > 0 && weight >= negligible) row.scratch.scored[n++] = {weight, id};
+// Calls f(id, weight) for all that weigh anything; after another cut most stretches are empty.
+template <typename F>
+void for_each_weight(const Row& row, F f) {
+  for (size_t begin = 0; begin < row.logits.size(); begin += kStretch) {
+    if (row.scratch.stretches[begin / kStretch] == 0) continue;
+    const size_t end = std::min(begin + kStretch, row.logits.size());
+    for (size_t id = begin; id < end; ++id) f(static_cast<int32_t>(id), row.scratch.weights[id]);
   }
-  const Scored last = border(std::span(row.scratch.scored).first(n), row.params.top_p * mass.sum);
+}
+
+void apply(Row& row) {
+  Scratch& scratch = row.scratch;
+  const double target = row.params.top_p * weigh_staying(row);
+  std::ranges::fill(scratch.bins, 0);
+  for_each_weight(row, [&](int32_t, float weight) { scratch.bins[bin_of(weight)] += weight; });
+  uint32_t bin = bin_of(1);
+  double before = 0;
+  for (; bin > 0 && before + scratch.bins[bin] < target; --bin) before += scratch.bins[bin];
+  while (bin < bin_of(1) && scratch.bins[bin] == 0) before -= scratch.bins[++bin];  // the sums were rounded
+  size_t n = 0;
+  for_each_weight(row, [&](int32_t id, float weight) {
+    if (bin_of(weight) == bin && weight > 0) scratch.scored[n++] = {weight, id};
+  });
+  if (n == 0) return;  // nothing can come at all
+  const Scored last = border(std::span(scratch.scored).first(n), before, target);
   row.raise_floor({row.logits[last.id], last.id});
 }
 

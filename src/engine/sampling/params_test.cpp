@@ -1,0 +1,89 @@
+#include "engine/sampling/params.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+namespace polymath::engine {
+namespace {
+
+constexpr int kVocab = 100;
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+struct Case {
+  const char* field;  // null: accepted
+  std::function<void(SamplingParams&)> set;
+};
+
+TEST(CheckSampling, NamesTheFieldThatIsOutOfRange) {
+  const Case cases[] = {
+      {nullptr, [](auto&) {}},
+      {nullptr, [](auto& p) { p.temperature = 0; }},
+      {"temperature", [](auto& p) { p.temperature = -0.1f; }},
+      {"temperature", [](auto& p) { p.temperature = kNan; }},
+      {"temperature", [](auto& p) { p.temperature = kInf; }},
+      {nullptr, [](auto& p) { p.top_k = -1; }},
+      {"top_k", [](auto& p) { p.top_k = -2; }},
+      {nullptr, [](auto& p) { p.top_p = 1e-6f; }},
+      {"top_p", [](auto& p) { p.top_p = 0; }},
+      {"top_p", [](auto& p) { p.top_p = 1.01f; }},
+      {"top_p", [](auto& p) { p.top_p = kNan; }},
+      {"min_p", [](auto& p) { p.min_p = -0.5f; }},
+      {"min_p", [](auto& p) { p.min_p = kNan; }},
+      {"presence_penalty", [](auto& p) { p.presence_penalty = 2.5f; }},
+      {"frequency_penalty", [](auto& p) { p.frequency_penalty = -2.5f; }},
+      {"frequency_penalty", [](auto& p) { p.frequency_penalty = kNan; }},
+      {"repetition_penalty", [](auto& p) { p.repetition_penalty = 0; }},
+      {"repetition_penalty", [](auto& p) { p.repetition_penalty = kInf; }},
+      {"max_tokens", [](auto& p) { p.max_tokens = 0; }},
+      {"min_tokens", [](auto& p) { p.min_tokens = -1; }},
+      {"min_tokens", [](auto& p) { p.min_tokens = 17; }},
+      {"logprobs", [](auto& p) { p.logprobs = 21; }},
+      {"logprobs", [](auto& p) { p.logprobs = -2; }},
+      {"prompt_logprobs", [](auto& p) { p.prompt_logprobs = 21; }},
+      {"logit_bias",
+       [](auto& p) {
+         p.logit_bias = {{kVocab, 1.f}};
+       }},
+      {"logit_bias",
+       [](auto& p) {
+         p.logit_bias = {{-1, 1.f}};
+       }},
+      {"logit_bias",
+       [](auto& p) {
+         p.logit_bias = {{1, 101.f}};
+       }},
+      {"logit_bias",
+       [](auto& p) {
+         p.logit_bias = {{1, kNan}};
+       }},
+      {"logit_bias",
+       [](auto& p) {
+         p.logit_bias.assign(kLogitBiasMax + 1, {1, 1.f});
+       }},
+      {"allowed_token_ids",
+       [](auto& p) {
+         p.allowed_ids = {0, kVocab};
+       }},
+      {"stop_token_ids", [](auto& p) { p.stop_ids = {-5}; }},
+      {"stop_token_ids", [](auto& p) { p.stop_ids.assign(kStopIdsMax + 1, 1); }},
+      {"eos_token_id", [](auto& p) { p.eos_ids = {kVocab}; }},
+  };
+  for (const Case& c : cases) {
+    SamplingParams params;
+    c.set(params);
+    const absl::Status status = check_sampling(params, kVocab);
+    if (c.field == nullptr) {
+      EXPECT_TRUE(status.ok()) << status;
+    } else {
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(status.message()), ::testing::StartsWith(c.field));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polymath::engine
