@@ -28,9 +28,9 @@ class ReplySink {
 
 struct ReplyTraits {
   bool http11 = true;
-  bool head_only = false;  // HEAD: a head as GET's, no body
-  bool close = false;      // the connection does not live on
-  size_t stream_buffer_bytes_max = 0;
+  bool head_only = false;              // HEAD: a head as GET's, no body
+  bool close = false;                  // the connection does not live on
+  size_t stream_buffer_bytes_max = 0;  // as in HttpLimits: beyond, Trouble::kOverrun
   HttpHeaders door_headers;
 };
 
