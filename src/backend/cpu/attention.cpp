@@ -1,0 +1,238 @@
+#include "backend/cpu/attention.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "backend/cpu/kv.h"
+#include "backend/cpu/matmul.h"
+
+namespace polymath::backend::cpu {
+namespace {
+
+// Rows of one sequence and kv head. Row r is query r / group of the sequence, head r % group of the kv head's.
+struct Task {
+  int seq = 0;
+  int64_t kv_head = 0;
+  int64_t first_row = 0;
+  int rows = 0;
+};
+
+class AttentionRun {
+ public:
+  AttentionRun(Context& context, const AttentionStep& step)
+      : c_(context), step_(step), p_(*step.params), layout_(*step.layout), kv_(step.kv->shape) {
+    const KvShape& s = kv_.shape;
+    CHECK(p_.n_heads % s.n_kv_heads == 0 && s.key_dim <= c_.scratch.key_dim_max &&
+          s.value_dim <= c_.scratch.value_dim_max && layout_.n_seqs <= c_.scratch.seqs_max);
+    CHECK(step.q->cols() == static_cast<int64_t>(p_.n_heads) * s.key_dim &&
+          step.out->cols() == static_cast<int64_t>(p_.n_heads) * s.value_dim);
+    group_ = p_.n_heads / s.n_kv_heads;
+    run_tokens_ = kRunTokens / s.block_size * s.block_size;
+    out_stride_ = round_up(s.value_dim, kTile);
+    type_ = static_cast<int>(s.dtype);
+  }
+
+  void run() {
+    double flops = 0;
+    for (int seq = 0; seq < layout_.n_seqs; ++seq) {
+      flops += 2.0 * static_cast<double>(rows_of(seq)) * kv_.shape.n_kv_heads * layout_.kv_len.i32()[seq] *
+               (kv_.shape.key_dim + kv_.shape.value_dim);
+    }
+    const bool parallel = Context::worth_sharing(flops, flops);
+    task_rows_ = kTaskRows;
+    int64_t n = make_tasks();
+    while (parallel && n < 4 * c_.team.size() && task_rows_ > kRowsMax) {
+      task_rows_ = std::max<int>(kRowsMax, task_rows_ / 2 / kRowsMax * kRowsMax);
+      n = make_tasks();
+    }
+    TaskRuns& tasks = c_.team.tasks(parallel, n);
+    c_.team.run(parallel, [&](int rank, int) { tasks.work(rank, [&](int64_t i, int64_t) { attend(rank, task(i)); }); });
+  }
+
+ private:
+  int64_t rows_of(int seq) const {
+    const int32_t* start = layout_.query_start.i32();
+    return static_cast<int64_t>(start[seq + 1] - start[seq]) * group_;
+  }
+  int64_t pieces(int seq) const { return (rows_of(seq) + task_rows_ - 1) / task_rows_; }
+
+  int64_t make_tasks() {
+    int64_t n = 0;
+    for (int seq = 0; seq < layout_.n_seqs; ++seq) {
+      c_.scratch.seq_tasks[seq] = n;
+      n += pieces(seq) * kv_.shape.n_kv_heads;
+    }
+    c_.scratch.seq_tasks[layout_.n_seqs] = n;
+    return n;
+  }
+
+  Task task(int64_t i) const {
+    const int64_t* first = c_.scratch.seq_tasks;
+    const int seq = static_cast<int>(std::upper_bound(first, first + layout_.n_seqs + 1, i) - first) - 1;
+    const int64_t n = pieces(seq), rows = rows_of(seq), piece = n - 1 - (i - first[seq]) % n;  // the longest first
+    const int64_t begin = rows * piece / n, end = rows * (piece + 1) / n;
+    return {seq, (i - first[seq]) / n, begin, static_cast<int>(end - begin)};
+  }
+
+  // What a row may see, and its running softmax.
+  struct RowState {
+    int64_t begin = 0, end = 0;
+    float max = 0, sum = 0;
+  };
+
+  void attend(int rank, const Task& t) {
+    const AttentionScratch& scratch = c_.scratch.attention[rank];
+    RowState rows[kTaskRows];
+    int64_t begin = std::numeric_limits<int64_t>::max(), end = 0;
+    for (int r = 0; r < t.rows; ++r) {
+      rows[r] = start_row(t, r);
+      begin = std::min(begin, rows[r].begin);
+      end = std::max(end, rows[r].end);
+    }
+    pack_queries(t, scratch);
+    std::fill_n(scratch.out, t.rows * out_stride_, 0.0f);
+    // Blocks before the first key are not touched; a run's end is the same for every row.
+    for (int64_t at = begin / kv_.shape.block_size * kv_.shape.block_size; at < end;) {
+      const int64_t stop = std::min(end, (at / run_tokens_ + 1) * run_tokens_);
+      attend_run(t, scratch, rows, at, static_cast<int>(stop - at));
+      at = stop;
+    }
+    for (int r = 0; r < t.rows; ++r) {
+      const Row from{scratch.out + r * out_stride_, DType::kF32};
+      c_.kernels.scale(from, out_row(t, r), kv_.shape.value_dim, 1.0f / rows[r].sum);
+    }
+  }
+
+  int64_t query(const Task& t, int r) const { return layout_.query_start.i32()[t.seq] + (t.first_row + r) / group_; }
+  int64_t head(const Task& t, int r) const { return t.kv_head * group_ + (t.first_row + r) % group_; }
+
+  RowState start_row(const Task& t, int r) const {
+    const int64_t position = layout_.positions.i32()[query(t, r)];
+    RowState row{0, position + 1, -std::numeric_limits<float>::infinity(), 0};
+    if (p_.window > 0) row.begin = std::max<int64_t>(row.begin, position - p_.window + 1);
+    if (p_.chunk > 0) row.begin = std::max<int64_t>(row.begin, position - position % p_.chunk);
+    if (p_.sinks != nullptr) {
+      row.max = p_.sinks[head(t, r)];
+      row.sum = 1;
+    }
+    return row;
+  }
+
+  Row out_row(const Task& t, int r) const {
+    const Tensor& out = *step_.out;
+    const int64_t at = query(t, r) * out.stride() + head(t, r) * kv_.shape.value_dim;
+    return {out.as<std::byte>() + at * static_cast<int64_t>(tensor::dtype_bytes(out.dtype)), out.dtype};
+  }
+
+  void pack_queries(const Task& t, const AttentionScratch& scratch) {
+    const Tensor& q = *step_.q;
+    const RowBlocks blocks(t.rows, c_.kernels.rows_max);
+    for (int i = 0; i < blocks.n; ++i) {
+      const void* from[kRowsMax];
+      for (int r = 0; r < blocks.size(i); ++r) {
+        const int row = blocks.begin(i) + r;
+        from[r] = q.as<std::byte>() + (query(t, row) * q.stride() + head(t, row) * kv_.shape.key_dim) *
+                                          static_cast<int64_t>(tensor::dtype_bytes(q.dtype));
+      }
+      c_.kernels.pack({from, blocks.size(i), kv_.shape.key_dim, q.dtype, kv_.pairs,
+                       scratch.queries + blocks.begin(i) * kv_.key_steps});
+    }
+  }
+
+  // Keys [at, at + n) of the sequence.
+  void attend_run(const Task& t, const AttentionScratch& scratch, RowState* rows, int64_t at, int n) {
+    const int32_t* table = layout_.block_table.i32() + t.seq * layout_.block_table.cols();
+    const std::byte* data = static_cast<const std::byte*>(step_.kv->data);
+    const int panels = (n + kPanel - 1) / kPanel;
+    const std::byte* keys[kRunTokens / kPanel];
+    const std::byte* values[kRunTokens / kPanel];
+    const int64_t block_size = kv_.shape.block_size;
+    for (int i = 0; i < panels; ++i) {
+      const int64_t token = at + i * kPanel;
+      const std::byte* block = data + table[token / block_size] * kv_.block_bytes;
+      keys[i] = block + kv_.key_offset(t.kv_head, token % block_size);
+      if (token % block_size == 0) values[(token - at) / block_size] = block + kv_.value_offset(t.kv_head);
+    }
+    score(t, scratch, {keys, static_cast<size_t>(panels)});
+    weigh(t, scratch, rows, at, n);
+    if (kv_.shape.latent) {
+      transpose_latent(kv_, {keys, static_cast<size_t>(panels)}, n, scratch.values);
+      values[0] = scratch.values;
+    }
+    sum_values(t, scratch, values, n);
+  }
+
+  void score(const Task& t, const AttentionScratch& scratch, std::span<const std::byte* const> keys) {
+    const RowBlocks blocks(t.rows, c_.kernels.rows_max);
+    for (size_t panel = 0; panel < keys.size(); panel += 2) {
+      const std::byte* w = keys[panel];
+      TileArgs a;
+      a.w = &w;
+      a.second = panel + 1 < keys.size() ? keys[panel + 1] - w : 0;  // 0: the first once more, and nobody looks
+      a.step_bytes = kPanelStep;
+      a.steps = a.segment_steps = kv_.key_steps;
+      a.acc_stride = kProbStride;
+      for (int i = 0; i < blocks.n; ++i) {
+        a.a = scratch.queries + blocks.begin(i) * kv_.key_steps;
+        a.acc = scratch.scores + blocks.begin(i) * kProbStride + panel * kPanel;
+        c_.kernels.tiles[type_][blocks.size(i)](a);
+      }
+    }
+  }
+
+  // Scores to probabilities; sums so far are scaled to the new maximum.
+  void weigh(const Task& t, const AttentionScratch& scratch, RowState* rows, int64_t at, int n) {
+    SoftmaxArgs s;
+    s.n = static_cast<int>(round_up(n, kTile));
+    s.scale = p_.scale;
+    s.pairs = kv_.pairs;
+    for (int r = 0; r < t.rows; ++r) {
+      s.scores = scratch.scores + r * kProbStride;
+      s.begin = static_cast<int>(std::clamp<int64_t>(rows[r].begin - at, 0, s.n));
+      s.end = static_cast<int>(std::clamp<int64_t>(rows[r].end - at, 0, n));
+      s.max = rows[r].max;
+      s.sum = rows[r].sum;
+      const float factor = c_.kernels.softmax(s);
+      rows[r].max = s.max;
+      rows[r].sum = s.sum;
+      const Row out{scratch.out + r * out_stride_, DType::kF32};
+      if (factor != 1) c_.kernels.scale(out, out, out_stride_, factor);
+    }
+  }
+
+  void sum_values(const Task& t, const AttentionScratch& scratch, const std::byte* const* values, int n) {
+    const RowBlocks blocks(t.rows, c_.kernels.rows_max);
+    const int per_step = kv_.pairs ? 2 : 1;
+    TileArgs a;
+    a.w = values;
+    a.step_bytes = kPanelStep;
+    a.steps = (n + per_step - 1) / per_step;
+    a.segment_steps = kv_.shape.latent ? kRunTokens / per_step : kv_.block_steps;
+    a.acc_stride = out_stride_;
+    a.accumulate = true;
+    const int64_t panel_bytes = a.segment_steps * kPanelStep;
+    for (int64_t panel = 0; panel < kv_.value_panels; panel += 2) {
+      a.offset = panel * panel_bytes;
+      a.second = panel + 1 < kv_.value_panels ? panel_bytes : 0;
+      for (int i = 0; i < blocks.n; ++i) {
+        a.a = reinterpret_cast<const uint32_t*>(scratch.scores) + blocks.begin(i) * kProbStride;
+        a.acc = scratch.out + blocks.begin(i) * out_stride_ + panel * kPanel;
+        c_.kernels.prob_tiles[type_][blocks.size(i)](a);
+      }
+    }
+  }
+
+  Context& c_;
+  const AttentionStep& step_;
+  const AttentionParams& p_;
+  const StepLayout& layout_;
+  const KvPanels kv_;
+  int64_t group_ = 1, run_tokens_ = kRunTokens, out_stride_ = 0;
+  int task_rows_ = kTaskRows, type_ = 0;
+};
+
+}  // namespace
+
+void attention(Context& context, const AttentionStep& step) { AttentionRun(context, step).run(); }
+
+}  // namespace polymath::backend::cpu

@@ -1,0 +1,274 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "backend/cpu/attention.h"
+#include "backend/cpu/context.h"
+#include "backend/cpu/expert_mlp.h"
+#include "backend/cpu/kv.h"
+#include "backend/cpu/matmul.h"
+#include "backend/cpu/panels.h"
+
+namespace polymath::backend {
+namespace {
+
+using cpu::Context;
+using cpu::Panels;
+
+std::byte* number_pointer(const Tensor& t, int64_t row, int64_t col = 0) {
+  return t.as<std::byte>() + (row * t.stride() + col) * static_cast<int64_t>(tensor::dtype_bytes(t.dtype));
+}
+cpu::Row row_of(const Tensor& t, int64_t row) { return {number_pointer(t, row), t.dtype}; }
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(const cpu::Kernels& kernels, int threads) : c_{kernels, cpu::Team(threads), {}} {}
+
+  std::string_view name() const override { return "cpu"; }
+
+  absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
+  void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
+  void copy_out(void* host, const Tensor& from) override { std::memcpy(host, from.data, from.bytes()); }
+  absl::Status reserve(const StepLimits& limits) override;
+  DType activation_dtype(DType weight_dtype) const override {
+    return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
+  }
+
+  absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) override {
+    Weight w{&quant::plain_format(dtype), shape, {}};
+    ASSIGN_OR_RETURN(w.data, allocate(Panels(shape, dtype).bytes()));
+    return w;
+  }
+  void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override;
+
+  size_t kv_block_bytes(const KvShape& shape) const override {
+    return static_cast<size_t>(cpu::KvPanels(shape).block_bytes);
+  }
+  absl::Status check_kv(const KvShape& shape) const override { return cpu::check_kv(shape); }
+  void kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) override {
+    cpu::kv_write(c_, kv, k, v, slots);
+  }
+
+  void embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) override;
+  void norm(const NormParams& params, const Tensor& x, const Tensor& y) override;
+  void linear(const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y) override {
+    cpu::linear(c_, x, w, epilogue, y);
+  }
+  void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) override {
+    cpu::batched_linear(c_, x, x_stride, w, y_stride, y);
+  }
+  void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
+  void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
+                  int64_t to_stride) override;
+  void scale_rows(const Tensor& factors, const Tensor& x) override;
+  void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
+  void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
+                 const Tensor& out) override {
+    cpu::attention(c_, {&params, &q, &kv, &layout, &out});
+  }
+  void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
+             const Tensor& tokens, const Routing& out) override;
+  void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) override;
+  void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
+                      bool gather, const Tensor& y) override {
+    cpu::grouped_linear(c_, x, w, bias, {&groups, top_k, gather}, y);
+  }
+  void glu(const GluParams& params, const Tensor& x, const Tensor& y) override;
+  void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
+               const Tensor& out) override;
+  void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
+                  const Tensor& out) override {
+    cpu::expert_mlp(c_, {&mlp, &x, &routing, &groups, &out});
+  }
+  bool expert_mlp_is_default() const override { return false; }
+
+ private:
+  // f(i) for each of n rows of `cols` numbers that move about `bytes` each.
+  template <typename F>
+  void for_rows(int64_t n, int64_t cols, double bytes, F&& f) {
+    c_.team.for_each(Context::worth_sharing(static_cast<double>(n * cols) * bytes, 0), n, f);
+  }
+  template <typename T>
+  absl::Status set_aside(T*& pointer, size_t bytes) {
+    ASSIGN_OR_RETURN(Buffer buffer, allocate(bytes));
+    pointer = static_cast<T*>(buffer.data());
+    buffers_.push_back(std::move(buffer));
+    return absl::OkStatus();
+  }
+  absl::Status reserve_thread(const StepLimits& limits);
+
+  Context c_;
+  std::vector<Buffer> buffers_;
+  std::vector<float*> sums_;
+  std::vector<cpu::AttentionScratch> attention_;
+};
+
+absl::Status CpuBackend::reserve(const StepLimits& limits) {
+  cpu::Scratch& s = c_.scratch;
+  const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
+  // Memory that a step does not touch costs nothing, so the widest case of each op may be counted in f32.
+  const int64_t wide = std::max(limits.hidden_max, limits.attention_max) + 2;
+  const int64_t input = std::max(tokens * wide, pairs * (std::max(limits.hidden_max, limits.inner_max) + 2));
+  s.input_bytes = static_cast<size_t>(input) * 4;
+  s.inner_bytes = static_cast<size_t>(pairs * (limits.inner_max + 2)) * 4;
+  s.pairs_max = pairs;
+  s.segments_max = 2 * routing::kExpertsMax * (pairs / cpu::kSegmentRows + 1);
+  s.seqs_max = limits.seqs_max;
+  s.key_dim_max = limits.key_dim_max;
+  s.value_dim_max = std::max<int64_t>(limits.attention_max, limits.key_dim_max);
+  RETURN_IF_ERROR(set_aside(s.input, s.input_bytes));
+  RETURN_IF_ERROR(set_aside(s.inner, s.inner_bytes));
+  RETURN_IF_ERROR(set_aside(s.row_weights, static_cast<size_t>(pairs) * sizeof(float)));
+  RETURN_IF_ERROR(set_aside(s.row_tokens, static_cast<size_t>(pairs) * sizeof(int32_t)));
+  RETURN_IF_ERROR(set_aside(s.segments, static_cast<size_t>(s.segments_max) * sizeof(cpu::Segment)));
+  RETURN_IF_ERROR(set_aside(s.seq_tasks, static_cast<size_t>(limits.seqs_max + 1) * sizeof(int64_t)));
+  for (int rank = 0; rank < c_.team.size(); ++rank) RETURN_IF_ERROR(reserve_thread(limits));
+  s.sums = sums_;
+  s.attention = attention_;
+  return absl::OkStatus();
+}
+
+absl::Status CpuBackend::reserve_thread(const StepLimits& limits) {
+  const auto value_dim = static_cast<size_t>(cpu::round_up(c_.scratch.value_dim_max, cpu::kTile));
+  RETURN_IF_ERROR(set_aside(sums_.emplace_back(), cpu::kSegmentRows * cpu::kTile * sizeof(float)));
+  cpu::AttentionScratch& a = attention_.emplace_back();
+  RETURN_IF_ERROR(
+      set_aside(a.queries, cpu::kTaskRows * static_cast<size_t>(limits.key_dim_max + 1) * sizeof(uint32_t)));
+  RETURN_IF_ERROR(set_aside(a.scores, cpu::kTaskRows * cpu::kProbStride * sizeof(float)));
+  RETURN_IF_ERROR(set_aside(a.out, cpu::kTaskRows * value_dim * sizeof(float)));
+  return set_aside(a.values, cpu::kRunTokens * value_dim * sizeof(float));
+}
+
+void CpuBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
+  CHECK(view.cols == w.shape.cols && group >= 0 && group < w.shape.groups && row_begin >= 0 &&
+        row_begin + view.rows <= w.shape.rows);
+  const Panels panels(w);
+  // A piece is a panel of the weight, so that no two threads write one line of memory.
+  const int64_t first = row_begin / cpu::kPanel, last = (row_begin + view.rows + cpu::kPanel - 1) / cpu::kPanel;
+  c_.team.for_each(Context::worth_sharing(static_cast<double>(view.rows * view.cols) * 16, 0), last - first,
+                   [&](int64_t i) {
+                     const int64_t begin = std::max<int64_t>(0, (first + i) * cpu::kPanel - row_begin);
+                     const int64_t end = std::min(view.rows, (first + i + 1) * cpu::kPanel - row_begin);
+                     cpu::fill_panels(panels, {&view, group, row_begin, begin, end - begin});
+                   });
+}
+
+void CpuBackend::embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) {
+  const Panels panels(table);
+  CHECK(y.cols() == table.shape.cols && !table.shape.glu && table.shape.groups == 1);
+  for_rows(y.rows(), y.cols(), 64, [&](int64_t i) {
+    const int32_t id = ids.i32()[i];
+    CHECK(id >= 0 && id < table.shape.rows);
+    cpu::read_panel_row(panels, id, scale, y, i);
+  });
+}
+
+void CpuBackend::norm(const NormParams& params, const Tensor& x, const Tensor& y) {
+  CHECK(x.cols() == y.cols() && x.rows() == y.rows() && x.cols() % params.segments == 0);
+  for_rows(x.rows(), x.cols(), 8, [&](int64_t i) {
+    c_.kernels.norm({&params, number_pointer(x, i), number_pointer(y, i), x.dtype, y.dtype, x.cols()});
+  });
+}
+
+void CpuBackend::rope(const RopeParams& params, const Tensor& positions, const Tensor& x) {
+  CHECK(positions.shape[0] == x.rows());
+  for_rows(x.rows(), x.cols(), 8, [&](int64_t i) {
+    const float* table = params.cos_sin + static_cast<int64_t>(positions.i32()[i]) * params.dims;
+    c_.kernels.rope(params, table, row_of(x, i));
+  });
+}
+
+void CpuBackend::copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
+                            int64_t to_stride) {
+  CHECK(from.dtype == DType::kF32 && to.dtype == DType::kF32);
+  for_rows(from.rows(), int64_t{heads} * width, 8, [&](int64_t i) {
+    for (int64_t h = 0; h < heads; ++h) {
+      std::memcpy(number_pointer(to, i, h * to_stride), number_pointer(from, i, h * from_stride),
+                  static_cast<size_t>(width) * sizeof(float));
+    }
+  });
+}
+
+void CpuBackend::scale_rows(const Tensor& factors, const Tensor& x) {
+  for_rows(x.rows(), x.cols(), 8,
+           [&](int64_t i) { c_.kernels.scale(row_of(x, i), row_of(x, i), x.cols(), factors.f32()[i]); });
+}
+
+void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) {
+  CHECK(x.cols() == y.cols());
+  for_rows(y.rows(), y.cols(), 8, [&](int64_t i) {
+    const int32_t from = rows.i32()[i];
+    CHECK(from >= 0 && from < x.rows());
+    if (x.dtype == y.dtype) {  // bit by bit: callers may gather numbers that are no floats
+      std::memcpy(number_pointer(y, i), number_pointer(x, from),
+                  static_cast<size_t>(x.cols()) * tensor::dtype_bytes(x.dtype));
+    } else {
+      c_.kernels.scale(row_of(x, from), row_of(y, i), x.cols(), 1);
+    }
+  });
+}
+
+void CpuBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
+                       const float* bias, const Tensor& tokens, const Routing& out) {
+  for_rows(logits.rows(), logits.cols(), 200, [&](int64_t i) {
+    fn(config, logits.f32() + i * logits.stride(), bias, tokens.i32()[i], out.ids.i32() + i * config.top_k,
+       out.weights.f32() + i * config.top_k);
+  });
+}
+
+void CpuBackend::group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) {
+  const int64_t n = routing.ids.shape.elements();
+  const int32_t* ids = routing.ids.i32();
+  int32_t* offsets = out.offsets.i32();
+  CHECK(n_experts <= routing::kExpertsMax);
+  int32_t next[routing::kExpertsMax] = {};
+  for (int64_t i = 0; i < n; ++i) {
+    CHECK(ids[i] < n_experts);
+    if (ids[i] >= 0) ++next[ids[i]];
+  }
+  int32_t total = 0;
+  for (int e = 0; e < n_experts; ++e) {
+    const int32_t count = next[e];
+    if (!out.load.empty()) out.load.as<int64_t>()[e] += count;
+    offsets[e] = next[e] = total;
+    total += count;
+  }
+  offsets[n_experts] = total;
+  for (int64_t i = 0; i < n; ++i) {
+    if (ids[i] >= 0) out.pairs.i32()[next[ids[i]]++] = static_cast<int32_t>(i);
+  }
+}
+
+void CpuBackend::glu(const GluParams& params, const Tensor& x, const Tensor& y) {
+  CHECK(x.cols() == 2 * y.cols() && x.rows() == y.rows());
+  for_rows(y.rows(), y.cols(), 24, [&](int64_t i) { c_.kernels.glu(params, row_of(x, i), row_of(y, i), y.cols()); });
+}
+
+void CpuBackend::combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
+                         const Tensor& out) {
+  const int64_t top_k = routing.ids.cols(), n = routing.ids.shape.elements();
+  const int64_t sorted = groups.offsets.i32()[groups.offsets.shape[0] - 1];
+  CHECK(n <= c_.scratch.pairs_max && y.rows() >= sorted);
+  int32_t* row_of_pair = c_.scratch.row_tokens;
+  std::fill_n(row_of_pair, n, -1);
+  for (int64_t j = 0; j < sorted; ++j) row_of_pair[groups.pairs.i32()[j]] = static_cast<int32_t>(j);
+  for_rows(out.rows(), out.cols() * top_k, 8, [&](int64_t token) {
+    for (int64_t pair = token * top_k; pair < (token + 1) * top_k; ++pair) {
+      if (row_of_pair[pair] < 0) continue;
+      c_.kernels.add_scaled(row_of(y, row_of_pair[pair]), scale * routing.weights.f32()[pair], row_of(out, token),
+                            out.cols());
+    }
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& options) {
+  ASSIGN_OR_RETURN(const cpu::Kernels* kernels, cpu::choose_kernels(options.isa));
+  const int threads = options.threads > 0 ? options.threads : base::available_cores();
+  return std::make_unique<CpuBackend>(*kernels, threads);
+}
+
+}  // namespace polymath::backend

@@ -1,0 +1,130 @@
+#include "backend/cpu/expert_mlp.h"
+
+#include <algorithm>
+
+#include "backend/cpu/matmul.h"
+#include "backend/cpu/panels.h"
+
+namespace polymath::backend::cpu {
+namespace {
+
+class ExpertRun : public RowSource {
+ public:
+  ExpertRun(Context& context, const ExpertStep& step)
+      : c_(context), step_(step), mlp_(*step.mlp), up_(*mlp_.gate_up), down_(*mlp_.down) {
+    const int32_t* offsets = step.groups->offsets.i32();
+    int64_t n = 0;
+    for (int64_t e = 0; e < up_.shape.groups; ++e) {
+      n = add_segments(c_.scratch, n, {e, offsets[e], offsets[e + 1] - offsets[e]});
+      if (offsets[e] < offsets[e + 1]) ++experts_;
+    }
+    segments_ = {c_.scratch.segments, static_cast<size_t>(n)};
+    rows_ = offsets[up_.shape.groups];
+    CHECK(up_.shape.glu && up_.shape.rows == 2 * down_.shape.cols && up_.shape.groups == down_.shape.groups);
+    CHECK(rows_ <= c_.scratch.pairs_max && static_cast<size_t>(rows_ * up_.steps) * 4 <= c_.scratch.input_bytes &&
+          static_cast<size_t>(rows_ * down_.steps) * 4 <= c_.scratch.inner_bytes);
+    CHECK(!mlp_.weight_on_input || mlp_.gate_up_bias == nullptr);
+  }
+
+  void run() {
+    if (rows_ == 0) return;
+    const double weights = static_cast<double>(up_.group_bytes + down_.group_bytes) * experts_;
+    const double flops = 6.0 * static_cast<double>(rows_ * up_.shape.cols * down_.shape.cols);
+    const bool parallel = Context::worth_sharing(weights, flops);
+    TaskRuns& gate_up_tasks = c_.team.tasks(parallel, static_cast<int64_t>(segments_.size()) * up_.tiles);
+    TaskRuns& down_tasks = c_.team.more_tasks(parallel, down_.tiles);
+    const PackJob pack{segments_, this, step_.x->dtype, up_.shape.cols, up_.steps, up_.pairs, c_.scratch.input};
+    c_.team.run(parallel, [&](int rank, int threads) {
+      if (rank == 0) weigh_rows();
+      pack_rows(c_.kernels, pack, rank, threads);
+      c_.team.barrier(threads);
+      gate_up_tasks.work(rank, [&](int64_t task, int64_t next) { gate_up(rank, task, next); });
+      c_.team.barrier(threads);
+      down_tasks.work(rank, [&](int64_t task, int64_t next) { down(rank, task, next); });
+    });
+  }
+
+  const void* row(const Segment& s, int i) const override {
+    const Tensor& x = *step_.x;
+    const int64_t token = step_.groups->pairs.i32()[s.first_row + i] / top_k();
+    return x.as<std::byte>() + token * x.stride() * static_cast<int64_t>(tensor::dtype_bytes(x.dtype));
+  }
+
+ private:
+  int64_t top_k() const { return step_.routing->ids.cols(); }
+
+  void weigh_rows() {
+    for (int64_t j = 0; j < rows_; ++j) {
+      const int32_t pair = step_.groups->pairs.i32()[j];
+      c_.scratch.row_tokens[j] = static_cast<int32_t>(pair / top_k());
+      c_.scratch.row_weights[j] = step_.routing->weights.f32()[pair];
+    }
+  }
+
+  const std::byte* gate_up_weights(int64_t task) const {
+    return up_.tile(segments_[task / up_.tiles].group, task % up_.tiles);
+  }
+
+  void gate_up(int rank, int64_t task, int64_t next) {
+    const Segment& s = segments_[task / up_.tiles];
+    const int64_t tile = task % up_.tiles, first = tile * kPanel, inner = down_.shape.cols;
+    float* sums = c_.scratch.sums[rank];
+    multiply_tile(c_.kernels, {&up_, gate_up_weights(task), c_.scratch.input + s.first_row * up_.steps, s.rows,
+                               next < 0 ? nullptr : gate_up_weights(next), sums});
+    GluTileArgs t;
+    t.n = static_cast<int>(std::min<int64_t>(kPanel, inner - first));
+    t.glu = mlp_.glu;
+    t.pairs = down_.pairs;
+    if (mlp_.gate_up_bias != nullptr) {
+      t.gate_bias = mlp_.gate_up_bias + s.group * 2 * inner + first;
+      t.up_bias = t.gate_bias + inner;
+    }
+    const RowBlocks blocks(s.rows, c_.kernels.rows_max);
+    for (int i = 0; i < blocks.n; ++i) {
+      const int64_t row = s.first_row + blocks.begin(i);
+      t.acc = sums + blocks.begin(i) * kTile;
+      t.m = blocks.size(i);
+      t.row_scale = mlp_.weight_on_input ? c_.scratch.row_weights + row : nullptr;
+      t.out = c_.scratch.inner + row * down_.steps + (down_.pairs ? first / 2 : first) * t.m;
+      c_.kernels.glu_tile(t);
+    }
+  }
+
+  void down(int rank, int64_t tile, int64_t next_tile) {
+    float* sums = c_.scratch.sums[rank];
+    const int64_t col = tile * kTile;
+    const Tensor& out = *step_.out;
+    AddArgs t;
+    t.n = static_cast<int>(std::min<int64_t>(kTile, down_.shape.rows - col));
+    for (size_t i = 0; i < segments_.size(); ++i) {
+      const Segment& s = segments_[i];
+      const std::byte* next = i + 1 < segments_.size() ? down_.tile(segments_[i + 1].group, tile)
+                              : next_tile >= 0         ? down_.tile(segments_[0].group, next_tile)
+                                                       : nullptr;
+      multiply_tile(c_.kernels, {&down_, down_.tile(s.group, tile), c_.scratch.inner + s.first_row * down_.steps,
+                                 s.rows, next, sums});
+      t.bias = mlp_.down_bias == nullptr ? nullptr : mlp_.down_bias + s.group * down_.shape.rows + col;
+      for (int r = 0; r < s.rows; ++r) {
+        const int64_t j = s.first_row + r;
+        t.acc = sums + r * kTile;
+        t.weight = mlp_.scale * (mlp_.weight_on_input ? 1.0f : c_.scratch.row_weights[j]);
+        t.out = out.f32() + c_.scratch.row_tokens[j] * out.stride() + col;
+        c_.kernels.add(t);
+      }
+    }
+  }
+
+  Context& c_;
+  const ExpertStep& step_;
+  const ExpertMlp& mlp_;
+  const Panels up_, down_;
+  std::span<const Segment> segments_;
+  int64_t rows_ = 0;
+  int experts_ = 0;
+};
+
+}  // namespace
+
+void expert_mlp(Context& context, const ExpertStep& step) { ExpertRun(context, step).run(); }
+
+}  // namespace polymath::backend::cpu

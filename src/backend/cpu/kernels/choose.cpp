@@ -1,0 +1,42 @@
+#include "absl/strings/str_cat.h"
+#include "backend/cpu/kernels/kernels.h"
+
+namespace polymath::backend::cpu {
+namespace {
+
+struct Choice {
+  std::string_view isa;
+  bool (*runs)();
+  const Kernels& (*kernels)();
+};
+
+// Best first; the first that runs is taken.
+constexpr Choice kChoices[] = {
+    {"avx512",
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+     },
+     avx512_kernels},
+    {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, avx2_kernels},
+    {"portable", [] { return true; }, portable_kernels},
+};
+
+}  // namespace
+
+absl::StatusOr<const Kernels*> choose_kernels(std::string_view isa) {
+  __builtin_cpu_init();
+  std::string known;
+  for (const Choice& choice : kChoices) {
+    if (isa.empty() ? choice.runs() : choice.isa == isa) {
+      if (choice.runs()) return &choice.kernels();
+      return absl::FailedPreconditionError(absl::StrCat("this CPU lacks the instructions of --isa ", std::string(isa)));
+    }
+    absl::StrAppend(&known, known.empty() ? "" : ", ", std::string(choice.isa));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("no instruction set called ", std::string(isa), "; there are: ", known));
+}
+
+}  // namespace polymath::backend::cpu

@@ -1,0 +1,146 @@
+#pragma once
+
+// The table of inner loops, one for each instruction set. Everything above it is the same code on every CPU.
+//
+// A matrix product is cut into tiles: up to rows_max rows of activations times 32 outputs, over a run of inputs.
+// A step is what one 4-byte word of an activation row holds: two inputs in bf16, one in f32. Weights of a step stand
+// in two panels of 16 outputs: 64 bytes each (bf16 pairs, f32) or 32 (f16). Activations of a tile's m rows are packed
+// as [steps][m] words, so that a tile reads one stream of each.
+//
+// Each output is one chain of sums in the order of the inputs, whatever m is: a row never depends on its neighbours.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "backend/backend.h"
+
+namespace polymath::backend::cpu {
+
+constexpr int kPanel = 16;        // outputs of a panel
+constexpr int kTile = 32;         // outputs of a tile: two panels
+constexpr int kRowsMax = 12;      // the largest rows_max of any instruction set
+constexpr int kProbStride = 144;  // words from one row of attention probabilities to the next
+constexpr int kWeightTypes = 3;   // f32, f16, bf16: DType's first three
+static_assert(static_cast<int>(DType::kF32) == 0 && static_cast<int>(DType::kF16) == 1 &&
+              static_cast<int>(DType::kBf16) == 2);
+
+// acc[r][0..32) = [acc +] sum over steps of a[r][step] * w[step][0..32)
+struct TileArgs {
+  const uint32_t* a = nullptr;          // [steps][m], or rows kProbStride words apart
+  const std::byte* const* w = nullptr;  // first panel of each segment: weights may stand in pieces (KV blocks)
+  int64_t offset = 0;                   // bytes added to each of w
+  int64_t second = 0;                   // bytes from the first panel to the second
+  int64_t step_bytes = 0;               // bytes from one step of a panel to the next
+  int64_t steps = 0;                    // in all
+  int64_t segment_steps = 0;            // of each segment; the last may have fewer
+  const std::byte* next = nullptr;      // what the thread reads after this tile, in the same layout; null: nothing
+  int64_t next_second = 0;              // `second` of next
+  int64_t ahead = 0;                    // steps to prefetch ahead; the last `ahead` steps prefetch from `next`
+  float* acc = nullptr;
+  int64_t acc_stride = kTile;
+  bool accumulate = false;
+};
+using TileFn = void (*)(const TileArgs& args);
+
+// Where the results of a tile go: columns [col[h], col[h] + n[h]) of a row for its halves h.
+struct TileColumns {
+  int64_t col[2] = {0, 0};
+  int n[2] = {kPanel, kPanel};
+};
+
+struct StoreArgs {
+  const float* acc = nullptr;  // [rows][32]
+  int rows = 0;
+  TileColumns columns;
+  const float* bias = nullptr;  // of column 0
+  float clamp = 0;
+  float scale = 1;
+  bool accumulate = false;
+  DType dtype = DType::kF32;
+  void* y = nullptr;  // column 0 of row 0
+  int64_t y_stride = 0;
+};
+
+// Gated: the first half of a tile is gate, the second up. The result is packed for the next product.
+struct GluTileArgs {
+  const float* acc = nullptr;  // [m][32]
+  int m = 0;
+  const float* row_scale = nullptr;  // [m]; null: 1
+  const float* gate_bias = nullptr;  // [n]; null: 0
+  const float* up_bias = nullptr;
+  int n = kPanel;  // outputs that exist; the rest become 0
+  GluParams glu;
+  bool pairs = false;       // bf16 pairs; else f32
+  uint32_t* out = nullptr;  // the word of row 0 and the panel's first output
+};
+
+// out[row] += weight * (acc + bias), 32 columns or fewer.
+struct AddArgs {
+  const float* acc = nullptr;  // [32]
+  const float* bias = nullptr;
+  float weight = 1;
+  int n = kTile;
+  float* out = nullptr;
+};
+
+// m rows of `cols` numbers, to [steps][m] words.
+struct PackArgs {
+  const void* const* rows = nullptr;
+  int m = 0;
+  int64_t cols = 0;
+  DType from = DType::kF32;  // f32 or bf16
+  bool pairs = false;        // to bf16 pairs; else to f32
+  uint32_t* out = nullptr;
+};
+
+// One row of scores against one chunk of keys.
+struct SoftmaxArgs {
+  float* scores = nullptr;  // [n]; the probabilities take their place
+  int n = 0;                // a multiple of 32; at most kProbStride
+  int begin = 0, end = 0;   // keys [begin, end) may be seen
+  float scale = 1;
+  bool pairs = false;      // probabilities as bf16 pairs
+  float max = 0, sum = 0;  // running; updated
+};
+
+struct NormArgs {
+  const NormParams* params = nullptr;
+  const void* x = nullptr;
+  void* y = nullptr;
+  DType x_dtype = DType::kF32, y_dtype = DType::kF32;
+  int64_t cols = 0;  // of the whole row
+};
+
+struct Row {
+  void* data = nullptr;
+  DType dtype = DType::kF32;
+};
+
+struct Kernels {
+  std::string_view isa;
+  int rows_max = 1;  // rows of a tile; more are cut into blocks
+  TileFn tiles[kWeightTypes][kRowsMax + 1];       // by weight type and m; activations packed
+  TileFn prob_tiles[kWeightTypes][kRowsMax + 1];  // activations in rows kProbStride apart; f32 and bf16 only
+  void (*pack)(const PackArgs& args);
+  void (*store)(const StoreArgs& args);
+  void (*glu_tile)(const GluTileArgs& args);
+  void (*add)(const AddArgs& args);
+  float (*softmax)(SoftmaxArgs& args);  // returns what earlier sums are multiplied by
+  void (*norm)(const NormArgs& args);   // a row
+  void (*rope)(const RopeParams& params, const float* table, const Row& x);
+  void (*glu)(const GluParams& params, const Row& x, const Row& y, int64_t n);
+  void (*scale)(const Row& x, const Row& y, int64_t n, float factor);       // y = factor * x; y may be x
+  void (*add_scaled)(const Row& x, float factor, const Row& y, int64_t n);  // y += factor * x
+  double (*read)(const std::byte* data, size_t bytes);                      // loads all of it; bytes % 512 == 0
+  double (*multiply)(DType dtype, int64_t rounds);  // the arithmetic of a full tile, no memory: FLOP done
+};
+
+const Kernels& portable_kernels();
+const Kernels& avx2_kernels();
+const Kernels& avx512_kernels();
+
+// "" is the best this CPU runs. kInvalidArgument: no such set; kFailedPrecondition: the CPU lacks it.
+absl::StatusOr<const Kernels*> choose_kernels(std::string_view isa);
+
+}  // namespace polymath::backend::cpu

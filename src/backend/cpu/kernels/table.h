@@ -1,0 +1,78 @@
+#pragma once
+
+// Fills a Kernels table with what the including file's instruction set makes of the loops.
+
+#include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/rows.h"
+#include "backend/cpu/kernels/tile.h"
+#include "backend/cpu/kernels/vec.h"
+
+namespace polymath::backend::cpu {
+namespace {
+
+// For the machine's limits: eight streams of whole vectors, nothing but loads and adds.
+double read(const std::byte* data, size_t bytes) {
+  constexpr int kStreams = 512 / (kLanes * 4);
+  U32 sums[kStreams] = {};
+  for (size_t at = 0; at < bytes; at += 512) {
+    __builtin_prefetch(data + at + 4096, 0, 2);
+    __builtin_prefetch(data + at + 4096 + 64, 0, 2);
+#pragma GCC unroll 32
+    for (int i = 0; i < kStreams; ++i) sums[i] ^= load_as<U32>(data + at + i * kLanes * 4);
+  }
+  for (int i = 1; i < kStreams; ++i) sums[0] ^= sums[i];
+  return sums[0][0];
+}
+
+template <typename W>
+double multiply_tile(int64_t rounds) {
+  constexpr int kRows = kTileRowsMax, kVectors = 2;
+  alignas(64) std::byte weights[kVectors * 64] = {};
+  F32 acc[kRows][kVectors] = {};
+  auto w0 = W::load(weights), w1 = W::load(weights + 64);
+  const auto x = W::broadcast(0);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      acc[r][0] = W::add(acc[r][0], w0, x);
+      acc[r][1] = W::add(acc[r][1], w1, x);
+    }
+  }
+  F32 total = {};
+  for (auto& row : acc) total += row[0] + row[1];
+  const float value = sum_lanes(total);
+  __asm__ volatile("" : : "r"(&value) : "memory");
+  const int inputs = sizeof(typename W::Activation) > 0 && __is_same(W, Bf16Weights) ? 2 : 1;
+  return static_cast<double>(rounds) * kRows * kVectors * kLanes * 2 * inputs;
+}
+
+double multiply(DType dtype, int64_t rounds) {
+  return dtype == DType::kBf16 ? multiply_tile<Bf16Weights>(rounds) : multiply_tile<F32Weights>(rounds);
+}
+
+Kernels make_table(std::string_view isa) {
+  Kernels k{};
+  k.isa = isa;
+  k.rows_max = kTileRowsMax;
+  fill_tiles<F32Weights, PackedRows<>>(k.tiles[0]);
+  fill_tiles<F16Weights, PackedRows<>>(k.tiles[1]);
+  fill_tiles<Bf16Weights, PackedRows<>>(k.tiles[2]);
+  fill_tiles<F32Weights, ProbRows>(k.prob_tiles[0]);
+  fill_tiles<Bf16Weights, ProbRows>(k.prob_tiles[2]);
+  k.pack = pack;
+  k.store = store;
+  k.glu_tile = glu_tile;
+  k.add = add;
+  k.softmax = softmax;
+  k.norm = norm;
+  k.rope = rope;
+  k.glu = glu;
+  k.scale = scale;
+  k.add_scaled = add_scaled;
+  k.read = read;
+  k.multiply = multiply;
+  return k;
+}
+
+}  // namespace
+}  // namespace polymath::backend::cpu

@@ -1,0 +1,64 @@
+#pragma once
+
+// Products of packed rows and panels, and the three ops that are nothing but that.
+
+#include "backend/cpu/context.h"
+#include "backend/cpu/panels.h"
+
+namespace polymath::backend::cpu {
+
+// Rows of a segment are packed and multiplied in equal blocks of at most rows_max.
+struct RowBlocks {
+  RowBlocks(int rows, int rows_max) : n((rows + rows_max - 1) / rows_max), base(rows / n), longer(rows % n) {}
+  int begin(int i) const { return i * base + (i < longer ? i : longer); }
+  int size(int i) const { return base + (i < longer ? 1 : 0); }
+
+  int n, base, longer;
+};
+
+// One tile of weights for all rows of a segment: sums [rows][32].
+struct TileJob {
+  const Panels* panels = nullptr;
+  const std::byte* w = nullptr;
+  const uint32_t* a = nullptr;  // the segment's first packed row
+  int rows = 0;
+  const std::byte* next = nullptr;  // the tile that this thread will want after it, or null
+  float* sums = nullptr;
+};
+void multiply_tile(const Kernels& kernels, const TileJob& job);
+
+// Where the rows to pack come from: row i of segment s.
+class RowSource {
+ public:
+  virtual ~RowSource() = default;
+  virtual const void* row(const Segment& s, int i) const = 0;
+};
+
+struct PackJob {
+  std::span<const Segment> segments;
+  const RowSource* source = nullptr;
+  DType from = DType::kF32;
+  int64_t cols = 0;
+  int64_t steps = 0;
+  bool pairs = false;
+  uint32_t* out = nullptr;
+};
+// This rank's share of the blocks.
+void pack_rows(const Kernels& kernels, const PackJob& job, int rank, int threads);
+
+// Cuts rows [first_row, first_row + rows) of a group into segments, appended to scratch.segments[n].
+int64_t add_segments(Scratch& scratch, int64_t n, const Segment& whole);
+
+void linear(Context& context, const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y);
+void batched_linear(Context& context, const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride,
+                    const Tensor& y);
+
+struct GroupedInput {
+  const ExpertGroups* groups = nullptr;
+  int top_k = 1;
+  bool gather = true;
+};
+void grouped_linear(Context& context, const Tensor& x, const Weight& w, const float* bias, const GroupedInput& input,
+                    const Tensor& y);
+
+}  // namespace polymath::backend::cpu
