@@ -1,3 +1,56 @@
-// Flags -> config -> build the house -> run. The commands stand in commands/.
+// polymath <verb> ...: the list of verbs.
 
-int main() { return 1; }
+#include <cstdio>
+#include <string_view>
+
+#include "commands/flags.h"
+#include "commands/verbs.h"
+
+namespace {
+
+using polymath::commands::Arguments;
+
+int version(const Arguments&) {
+  std::printf("polymath %s\n", polymath::commands::kVersion);
+  return 0;
+}
+
+int flags(const Arguments&) {
+  std::fputs(polymath::commands::flags_markdown().c_str(), stdout);
+  return 0;
+}
+
+struct VerbRow {
+  std::string_view name;
+  const char* help;
+  int (*run)(const Arguments&);
+};
+constexpr VerbRow kVerbs[] = {
+    {"serve", "serve MODEL [flags]     serve a model over HTTP, as OpenAI and vLLM do", polymath::commands::serve},
+    {"run", "run MODEL [flags]       answer a prompt, or chat, on the terminal", polymath::commands::run},
+    {"inspect", "inspect MODEL [--json]  what a model is and what it needs", polymath::commands::inspect},
+    {"bench", "bench offline MODEL     prefill and decode speed, beside the machine's limits", polymath::commands::bench},
+    {"flags", "flags                   every flag, as a page of Markdown", flags},
+    {"version", "version                 this build", version},
+};
+
+int usage(std::FILE* to, int code) {
+  std::fputs("polymath: serves Mixture-of-Experts language models\n\n", to);
+  for (const VerbRow& row : kVerbs) std::fprintf(to, "  polymath %s\n", row.help);
+  std::fputs("\npolymath <verb> --help says more.\n", to);
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) return usage(stderr, 2);
+  std::string_view verb = argv[1];
+  if (verb == "--help" || verb == "-h" || verb == "help") return usage(stdout, 0);
+  if (verb == "--version") verb = "version";
+  for (const VerbRow& row : kVerbs) {
+    if (row.name == verb) return row.run(Arguments(argv + 2, argv + argc));
+  }
+  std::fprintf(stderr, "polymath: there is no verb %s\n\n", std::string(verb).c_str());
+  return usage(stderr, 2);
+}

@@ -35,7 +35,7 @@ Service::Service(engine::Engine& engine, ServedModel model, ServiceOptions optio
       options_(std::move(options)),
       metrics_(metrics),
       choices_(metrics.histogram("vllm:request_params_n", "Choices (n) that requests ask for.",
-                                 {{"model_name", model_.names.front()}}, {1, 2, 5, 10, 20})),
+                                 {{"engine", "0"}, {"model_name", model_.names.front()}}, {1, 2, 5, 10, 20})),
       created_(static_cast<int64_t>(std::time(nullptr))),
       pool_(options_.output_threads) {}
 

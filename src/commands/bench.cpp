@@ -1,0 +1,169 @@
+// polymath bench offline MODEL: prefill and decode speed of a model, beside the limits of the machine measured in the
+// same run. Drives the model itself, without the engine, so that a step is all that is timed.
+
+#include <algorithm>
+#include <cstdio>
+#include <random>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "backend/cpu/machine_limits.h"
+#include "base/clock.h"
+#include "commands/flags.h"
+#include "commands/house.h"
+#include "commands/verbs.h"
+
+namespace polymath::commands {
+namespace {
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// Sequences of random tokens over the house's KV cache, each with blocks of its own, one after the other.
+class Sequences {
+ public:
+  Sequences(House& house, const Settings& settings, int n)
+      : model_(house.transformer()),
+        block_size_(settings.block_size),
+        n_(n),
+        width_((settings.bench_input + settings.bench_output + settings.block_size - 1) / settings.block_size) {}
+
+  // One step of `count` more tokens for each sequence; seconds.
+  absl::StatusOr<double> step(int count) {
+    std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, rows, table;
+    std::uniform_int_distribution<int32_t> token(0, model_.vocab() - 1);
+    for (int s = 0; s < n_; ++s) {
+      for (int t = computed_; t < computed_ + count; ++t) {
+        tokens.push_back(token(random_));
+        positions.push_back(t);
+        slots.push_back((s * width_ + t / block_size_) * block_size_ + t % block_size_);
+      }
+      starts.push_back(static_cast<int32_t>(tokens.size()));
+      rows.push_back(static_cast<int32_t>(tokens.size()) - 1);
+      lens.push_back(computed_ + count);
+      for (int b = 0; b < width_; ++b) table.push_back(s * width_ + b);
+    }
+    computed_ += count;
+    const double begin = base::steady_seconds();
+    ASSIGN_OR_RETURN(const auto logits, model_.forward({tokens, positions, slots, starts, lens, table, width_, rows}));
+    const double seconds = base::steady_seconds() - begin;
+    if (logits.rows() != n_) return absl::InternalError("the model gave another number of logits");
+    cost_ = model_.last_step_cost();
+    return seconds;
+  }
+  void restart() { computed_ = 0; }
+  const model::Transformer::StepCost& cost() const { return cost_; }
+  int width() const { return width_; }
+
+ private:
+  model::Transformer& model_;
+  const int block_size_, n_, width_;
+  int computed_ = 0;
+  std::mt19937 random_{1};
+  model::Transformer::StepCost cost_;
+};
+
+struct Figure {
+  double tokens_per_s = 0;
+  double bytes = 0, flops = 0;  // of a step
+  double seconds = 0;           // of a step
+};
+
+// Best and median of `repeats` prefills of one prompt.
+absl::StatusOr<Figure> prefill(House& house, const Settings& settings) {
+  Sequences one(house, settings, 1);
+  std::vector<double> seconds;
+  for (int r = 0; r <= settings.bench_repeats; ++r) {
+    one.restart();
+    ASSIGN_OR_RETURN(const double s, one.step(settings.bench_input));
+    if (r > 0) seconds.push_back(s);  // the first warms up
+  }
+  const double s = median(seconds);
+  return Figure{settings.bench_input / s, one.cost().weight_bytes + one.cost().kv_bytes, one.cost().flops, s};
+}
+
+// `n` sequences at once: each with its prompt, then one token a step.
+absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n) {
+  Sequences all(house, settings, n);
+  const int chunk = std::max(1, house.step_tokens_max() / n);
+  for (int done = 0; done < settings.bench_input;) {
+    const int count = std::min(chunk, settings.bench_input - done);
+    RETURN_IF_ERROR(all.step(count).status());
+    done += count;
+  }
+  double seconds = 0, bytes = 0, flops = 0;
+  for (int t = 0; t < settings.bench_output; ++t) {
+    ASSIGN_OR_RETURN(const double s, all.step(1));
+    seconds += s;
+    bytes += all.cost().weight_bytes + all.cost().kv_bytes;
+    flops += all.cost().flops;
+  }
+  const double steps = settings.bench_output;
+  return Figure{n * steps / seconds, bytes / steps, flops / steps, seconds / steps};
+}
+
+// The bound of a step: its bytes over the bandwidth, or its operations over the rate, whichever takes longer.
+void print(const std::string& name, const Figure& f, const backend::MachineLimits& limits, double peak_gflops) {
+  const double memory_s = f.bytes / (limits.read_gbs * 1e9), compute_s = f.flops / (peak_gflops * 1e9);
+  const bool memory = memory_s > compute_s;
+  std::printf("%-22s %9.1f tok/s  %8.2f ms/step  %6.1f GB/s  %7.1f GFLOP/s  %5.1f %% of the %s bound (%.1f %s)\n",
+              name.c_str(), f.tokens_per_s, f.seconds * 1e3, f.bytes / f.seconds / 1e9, f.flops / f.seconds / 1e9,
+              100 * std::max(memory_s, compute_s) / f.seconds, memory ? "memory" : "compute",
+              memory ? limits.read_gbs : peak_gflops, memory ? "GB/s" : "GFLOP/s");
+  std::fflush(stdout);
+}
+
+absl::Status offline(const Settings& settings) {
+  base::MetricsRegistry metrics;
+  ASSIGN_OR_RETURN(auto house, House::build(settings, metrics));
+  const int most = *std::max_element(settings.bench_batch.begin(), settings.bench_batch.end());
+  const int64_t wanted = static_cast<int64_t>(most) * Sequences(*house, settings, 1).width();
+  if (house->kv_blocks() < wanted) {
+    return absl::ResourceExhaustedError(absl::StrCat("the KV cache has ", house->kv_blocks(), " blocks and ", most,
+                                                     " sequences need ", wanted, "; raise --kv-cache-memory-bytes"));
+  }
+  base::ThreadPool pool(settings.threads > 0 ? settings.threads : base::available_cores());
+  const bool bf16 = house->weight_dtype() == tensor::DType::kBf16;
+  const auto measure = [&] { return backend::measure_machine_limits(pool); };
+  const auto peak = [&](const backend::MachineLimits& l) {
+    return bf16 && l.bf16_gflops > 0 ? l.bf16_gflops : l.f32_gflops;
+  };
+
+  ASSIGN_OR_RETURN(backend::MachineLimits limits, measure());
+  std::printf("machine: read %.1f GB/s, bf16 %.0f GFLOP/s, f32 %.0f GFLOP/s, %d threads\n", limits.read_gbs,
+              limits.bf16_gflops, limits.f32_gflops, pool.size());
+  if (settings.bench_input <= house->step_tokens_max()) {
+    ASSIGN_OR_RETURN(const Figure f, prefill(*house, settings));
+    print(absl::StrCat("prefill of ", settings.bench_input), f, limits, peak(limits));
+  }
+  for (const int n : settings.bench_batch) {
+    ASSIGN_OR_RETURN(limits, measure());  // a shared machine drifts: the limit is taken beside each figure
+    ASSIGN_OR_RETURN(const Figure f, decode(*house, settings, n));
+    ASSIGN_OR_RETURN(const backend::MachineLimits after, measure());
+    limits.read_gbs = (limits.read_gbs + after.read_gbs) / 2;
+    print(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), f, limits, peak(limits));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int bench(const Arguments& arguments) {
+  if (arguments.empty() || arguments[0] != "offline") {
+    std::fputs("polymath bench offline MODEL [flags]: prefill and decode speed, beside the machine's limits\n", stderr);
+    return arguments.empty() ? 2 : arguments[0] == "--help" ? 0 : 2;
+  }
+  auto settings = parse_flags(kBench, Arguments(arguments.begin() + 1, arguments.end()));
+  if (!settings.ok()) return fail_flags(settings.status());
+  if (settings->bench_batch.empty()) settings->bench_batch = {1, 16, 32};
+  // Every sequence of the largest batch needs its blocks.
+  const int most = *std::max_element(settings->bench_batch.begin(), settings->bench_batch.end());
+  settings->sequences = std::max(settings->sequences, most);
+  settings->max_model_len = std::max(settings->max_model_len, settings->bench_input + settings->bench_output);
+  const absl::Status status = offline(*settings);
+  return status.ok() ? 0 : fail(status);
+}
+
+}  // namespace polymath::commands

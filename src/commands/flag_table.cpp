@@ -1,0 +1,382 @@
+// Every flag: name, kind, verbs, default, help, and what it does. The order is the help's.
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "commands/flag_values.h"
+#include "commands/flags.h"
+
+namespace polymath::commands {
+namespace {
+
+constexpr FlagKind kSwitch = FlagKind::kSwitch;
+constexpr FlagKind kList = FlagKind::kList;
+constexpr uint8_t kLoads = kServe | kRun | kBench;  // verbs that load a model
+constexpr uint8_t kAll = kLoads | kInspect;
+
+constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model has: refused
+constexpr int64_t kSequencesMax = 1 << 16;   // more at once than memory holds: refused
+constexpr int64_t kStepTokensMax = 1 << 20;  // a larger forward pass than scratch memory holds: refused
+constexpr int64_t kWaitingMax = 1 << 20;     // a longer queue than anybody waits in: refused
+
+template <auto Settings::*field>
+absl::Status set_text(Settings& s, std::string_view value) {
+  s.*field = std::string(value);
+  return absl::OkStatus();
+}
+
+template <auto Settings::*field, int64_t min, int64_t max>
+absl::Status set_int(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t number, parse_int(value, {min, max}));
+  s.*field = static_cast<int>(number);
+  return absl::OkStatus();
+}
+
+template <bool Settings::*field, bool inverted = false>
+absl::Status set_bool(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const bool flag, parse_bool(value));
+  s.*field = flag != inverted;
+  return absl::OkStatus();
+}
+
+absl::Status add_batch(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, kSequencesMax}));
+  s.bench_batch.push_back(static_cast<int>(n));
+  return absl::OkStatus();
+}
+
+// Says what is so anyway.
+absl::Status accept(Settings&, std::string_view) { return absl::OkStatus(); }
+
+absl::Status set_served_names(Settings& s, std::string_view value) {
+  if (value.empty() || value.size() > 256) return absl::InvalidArgumentError("a name of 1 to 256 bytes");
+  s.served_names.emplace_back(value);
+  return absl::OkStatus();
+}
+
+absl::Status set_dtype(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(s.dtype, parse_choice(value, {"auto", "float32", "float16", "bfloat16", "half", "float"}));
+  return absl::OkStatus();
+}
+
+absl::Status set_load_format(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(s.load_format, parse_choice(value, {"auto", "safetensors", "dummy"}));
+  return absl::OkStatus();
+}
+
+absl::Status set_model_len(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t length, parse_length(value, {2, kModelLenMax}));
+  s.max_model_len = static_cast<int>(length);
+  return absl::OkStatus();
+}
+
+absl::Status set_seed(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t seed, parse_int(value, {INT64_MIN, INT64_MAX}));
+  s.seed = static_cast<uint64_t>(seed);
+  return absl::OkStatus();
+}
+
+absl::Status set_generation_config(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(s.generation_config, parse_choice(value, {"auto", "vllm"}));
+  return absl::OkStatus();
+}
+
+absl::Status set_content_format(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(s.content_format, parse_choice(value, {"auto", "string", "openai"}));
+  return absl::OkStatus();
+}
+
+absl::Status set_kv_bytes(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(s.kv_bytes, parse_bytes(value));
+  if (s.kv_bytes == 0) return absl::InvalidArgumentError("must be above 0");
+  return absl::OkStatus();
+}
+
+absl::Status set_kv_dtype(Settings& s, std::string_view value) {
+  auto choice = parse_choice(value, {"auto", "bfloat16", "float32"});
+  if (!choice.ok())
+    return absl::UnimplementedError(
+        absl::StrCat("KV of type ", std::string(value), " is not built yet; auto, bfloat16 and float32 are"));
+  s.kv_dtype = *choice;
+  return absl::OkStatus();
+}
+
+absl::Status set_policy(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const std::string policy, parse_choice(value, {"fcfs", "priority"}));
+  s.priority_policy = policy == "priority";
+  return absl::OkStatus();
+}
+
+absl::Status set_chunked_prefill(Settings&, std::string_view value) {
+  ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
+  return wanted ? absl::OkStatus() : absl::UnimplementedError("prefill is always chunked; it cannot be switched off");
+}
+
+absl::Status set_device(Settings& s, std::string_view value) {
+  if (value == "cuda" || value == "gpu") {
+    return absl::UnimplementedError("this build has no CUDA backend; --device cpu");
+  }
+  ASSIGN_OR_RETURN(const std::string device, parse_choice(value, {"auto", "cpu", "reference"}));
+  s.backend = device == "auto" ? "cpu" : device;
+  return absl::OkStatus();
+}
+
+absl::Status set_isa(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const std::string isa, parse_choice(value, {"auto", "portable", "avx2", "avx512"}));
+  s.isa = isa == "auto" ? "" : isa;
+  return absl::OkStatus();
+}
+
+absl::Status set_memory_share(Settings& s, std::string_view value) {
+  RETURN_IF_ERROR(parse_number(value, 0, 1).status());
+  s.warnings.emplace_back("--gpu-memory-utilization has no effect on the CPU; --kv-cache-memory-bytes does");
+  return absl::OkStatus();
+}
+
+absl::Status warn_remote_code(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
+  if (wanted) s.warnings.emplace_back("--trust-remote-code changes nothing: code from a model directory is never run");
+  return absl::OkStatus();
+}
+
+absl::Status set_api_key(Settings& s, std::string_view value) {
+  if (value.empty()) return absl::InvalidArgumentError("must not be empty");
+  s.api_keys.emplace_back(value);
+  return absl::OkStatus();
+}
+
+absl::Status set_origins(Settings& s, std::string_view value) {
+  // vLLM takes a JSON list here; plain words are taken, too.
+  std::vector<std::string>& origins = s.origins.has_value() ? *s.origins : s.origins.emplace();
+  std::string word;
+  for (const char c : absl::StrCat(std::string(value), ",")) {
+    if (c == ',') {
+      if (!word.empty()) origins.push_back(word);
+      word.clear();
+    } else if (std::string_view("[]\"' ").find(c) == std::string_view::npos) {
+      word += c;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status set_shutdown_timeout(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(s.shutdown_timeout_s, parse_number(value, 0, 86400));
+  return absl::OkStatus();
+}
+
+absl::Status set_log_level(Settings&, std::string_view value) {
+  if (base::set_log_level(value)) return absl::OkStatus();
+  return absl::InvalidArgumentError("must be debug, info, warning or error");
+}
+
+template <auto Settings::*field>
+absl::Status set_fraction(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(s.*field, parse_number(value, 0, 100));
+  return absl::OkStatus();
+}
+
+constexpr Flag kFlags[] = {
+    {"model", "", FlagKind::kValue, kAll, "MODEL", "",
+     "A model directory, or org/name from the local Hugging Face cache; the same as the argument without a flag.",
+     set_text<&Settings::model>},
+    {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
+     set_text<&Settings::revision>},
+    {"tokenizer", "", FlagKind::kValue, kAll, "MODEL", "the model's own", "Where the tokenizer is read from.",
+     set_text<&Settings::tokenizer>},
+    {"skip-tokenizer-init", "", kSwitch, kServe | kBench, "", "off",
+     "No tokenizer: prompts are token ids and answers carry token_ids and empty text.",
+     set_bool<&Settings::skip_tokenizer>},
+    {"served-model-name", "", kList, kServe, "NAME", "what --model says",
+     "Names that requests may use; the first is the one that metrics and answers carry.", set_served_names},
+    {"dtype", "", FlagKind::kValue, kLoads, "TYPE", "auto",
+     "Type that weights are kept in: auto (the checkpoint's), float32, float16, bfloat16, half, float.", set_dtype},
+    {"max-model-len", "", FlagKind::kValue, kLoads, "TOKENS", "auto",
+     "Tokens of a prompt and its answer together, at most the model's own maximum; auto: that, or what the KV cache "
+     "holds if it is less. 32k and 32K are understood.",
+     set_model_len},
+    {"load-format", "", FlagKind::kValue, kLoads, "FORMAT", "auto",
+     "auto or safetensors: the checkpoint; dummy: random weights, for measuring.", set_load_format},
+    {"seed", "", FlagKind::kValue, kLoads, "N", "0 for dummy weights, random for answers",
+     "Seed of dummy weights; under run also of the answer. A request without a seed of its own gets a random one.",
+     set_seed},
+    {"generation-config", "", FlagKind::kValue, kServe | kRun, "WHERE", "auto",
+     "auto: sampling defaults of the model's generation_config.json; vllm: neutral ones.", set_generation_config},
+    {"chat-template", "", FlagKind::kValue, kServe | kRun, "FILE|TEXT", "the model's own",
+     "A Jinja template, as a file or written out.", set_text<&Settings::chat_template>},
+    {"chat-template-content-format", "", FlagKind::kValue, kServe | kRun, "FORMAT", "auto",
+     "string: a message's content is one text; openai: a list of parts; auto: what the template loops over.",
+     set_content_format},
+    {"trust-request-chat-template", "", kSwitch, kServe, "", "off",
+     "Requests may bring a template of their own (bounded in steps, memory and output).",
+     set_bool<&Settings::trust_request_chat_template>},
+    {"max-logprobs", "", FlagKind::kValue, kServe, "N", "20",
+     "Most likely tokens that a request may ask for beside each token; 0 to 20.", set_int<&Settings::logprobs, 0, 20>},
+    {"trust-remote-code", "", kSwitch, kAll, "", "off",
+     "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
+    {"device", "", FlagKind::kValue, kLoads, "DEVICE", "auto",
+     "auto or cpu; reference: the slow one that others are compared with.", set_device},
+    {"threads", "", FlagKind::kValue, kLoads, "N", "one a core", "Threads that compute.",
+     set_int<&Settings::threads, 1, 1024>},
+    {"isa", "", FlagKind::kValue, kLoads, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
+    {"enforce-eager", "", kSwitch, kLoads, "", "on",
+     "Accepted: nothing is ever compiled or captured on the CPU, so this is always so.", accept},
+    {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "",
+     "Accepted with a warning: no effect on the CPU.", set_memory_share},
+    {"kv-cache-memory-bytes", "", FlagKind::kValue, kLoads, "BYTES",
+     "the less of 4 GiB and 40 % of what weights leave free",
+     "Memory of the KV cache; K, M, G are thousands, Ki, Mi, Gi powers of two. VLLM_CPU_KVCACHE_SPACE says the same in "
+     "GiB.",
+     set_kv_bytes},
+    {"kv-cache-dtype", "", FlagKind::kValue, kLoads, "TYPE", "auto",
+     "auto (bfloat16, or float32 for float32 weights), bfloat16 or float32.", set_kv_dtype},
+    {"block-size", "", FlagKind::kValue, kLoads, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
+     set_int<&Settings::block_size, 1, 1024>},
+    {"enable-prefix-caching", "", kSwitch, kLoads, "", "on", "Prompts that begin alike share KV blocks.",
+     set_bool<&Settings::prefix_caching>},
+    {"enable-chunked-prefill", "", kSwitch, kLoads, "", "on",
+     "Prefill is always chunked; --no-enable-chunked-prefill refuses.", set_chunked_prefill},
+    {"max-num-batched-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "2048",
+     "Tokens in one forward pass, prefill chunks and decodes together.",
+     set_int<&Settings::step_tokens, 1, kStepTokensMax>},
+    {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "0",
+     "Prefill tokens in a pass that also decodes, so that running answers keep their pace; 0: no limit of its own.",
+     set_int<&Settings::mixed_prefill_tokens, 0, kStepTokensMax>},
+    {"max-num-seqs", "", FlagKind::kValue, kLoads, "N", "256", "Answers generated at once; the others wait.",
+     set_int<&Settings::sequences, 1, kSequencesMax>},
+    {"max-num-queued-reqs", "", FlagKind::kValue, kServe, "N", "1024",
+     "Choices that may wait; beyond it requests get 429 with Retry-After.",
+     set_int<&Settings::waiting, 1, kWaitingMax>},
+    {"scheduling-policy", "", FlagKind::kValue, kServe, "POLICY", "fcfs",
+     "fcfs: in order of arrival; priority: the lowest priority number of the request first.", set_policy},
+    {"host", "", FlagKind::kValue, kServe, "ADDRESS", "0.0.0.0", "Address to listen on.", set_text<&Settings::host>},
+    {"port", "", FlagKind::kValue, kServe, "PORT", "8000", "Port to listen on; 0: any free one, which the log names.",
+     set_int<&Settings::port, 0, 65535>},
+    {"uds", "", FlagKind::kValue, kServe, "PATH", "", "Listen on this Unix socket instead.",
+     set_text<&Settings::unix_socket>},
+    {"api-key", "", kList, kServe, "KEY", "none",
+     "Keys, of which every request but those of probes and metrics needs one as a bearer token. Also VLLM_API_KEY, "
+     "which a process list does not show.",
+     set_api_key},
+    {"ssl-certfile", "", FlagKind::kValue, kServe, "FILE", "",
+     "Certificate chain (PEM); with --ssl-keyfile: serve HTTPS.", set_text<&Settings::tls_certificate>},
+    {"ssl-keyfile", "", FlagKind::kValue, kServe, "FILE", "", "Private key (PEM).", set_text<&Settings::tls_key>},
+    {"allowed-origins", "", kList, kServe, "LIST", "*",
+     "Origins for CORS, as a JSON list or separated by commas; empty: none.", set_origins},
+    {"shutdown-timeout", "", FlagKind::kValue, kServe, "SECONDS", "30",
+     "After SIGTERM or SIGINT, running answers have this long to end; then they end with finish_reason abort. A second "
+     "signal ends at once. vLLM's default is 0. Leave it below the grace period of whatever sends the signal.",
+     set_shutdown_timeout},
+    {"disable-log-stats", "", kSwitch, kServe, "", "off", "No line with throughput every ten seconds.",
+     set_bool<&Settings::log_stats, true>},
+    {"log-level", "", FlagKind::kValue, kAll, "LEVEL", "info",
+     "debug, info, warning or error. Also VLLM_LOGGING_LEVEL.", set_log_level},
+    {"uvicorn-log-level", "", FlagKind::kValue, kServe, "LEVEL", "info", "The same as --log-level.", set_log_level},
+    {"disable-uvicorn-access-log", "", kSwitch, kServe, "", "on",
+     "Accepted: no access log is written; /metrics counts requests.", accept},
+    {"disable-access-log-for-endpoints", "", FlagKind::kValue, kServe, "LIST", "all",
+     "Accepted: no access log is written.", accept},
+    {"enable-request-id-headers", "", kSwitch, kServe, "", "on", "Accepted: X-Request-Id is always answered.", accept},
+    {"enable-prompt-tokens-details", "", kSwitch, kServe, "", "on", "Accepted: usage always counts cached tokens.",
+     accept},
+    {"enable-server-load-tracking", "", kSwitch, kServe, "", "on", "Accepted: /load is always there.", accept},
+    {"disable-fastapi-docs", "", kSwitch, kServe, "", "on", "Accepted: there is no /docs page.", accept},
+    {"disable-custom-all-reduce", "", kSwitch, kLoads, "", "on", "Accepted: there is one device.", accept},
+
+    {"prompt", "", FlagKind::kValue, kRun, "TEXT", "a chat on the terminal", "Answer this once and end.",
+     [](Settings& s, std::string_view v) {
+       s.prompt = std::string(v);
+       return absl::OkStatus();
+     }},
+    {"system", "", FlagKind::kValue, kRun, "TEXT", "", "A system message before the chat.",
+     set_text<&Settings::system>},
+    {"max-tokens", "", FlagKind::kValue, kRun, "N", "what fits", "Tokens of an answer.",
+     set_int<&Settings::max_tokens, 1, kModelLenMax>},
+    {"temperature", "", FlagKind::kValue, kRun, "T", "the model's", "0: greedy.", set_fraction<&Settings::temperature>},
+    {"top-p", "", FlagKind::kValue, kRun, "P", "the model's", "Above 0, at most 1.", set_fraction<&Settings::top_p>},
+    {"top-k", "", FlagKind::kValue, kRun, "K", "the model's", "0: off.", set_int<&Settings::top_k, 0, 1 << 30>},
+    {"input-len", "", FlagKind::kValue, kBench, "TOKENS", "512", "Prompt tokens of a sequence.",
+     set_int<&Settings::bench_input, 1, kModelLenMax>},
+    {"output-len", "", FlagKind::kValue, kBench, "TOKENS", "64", "Decoded tokens of a sequence.",
+     set_int<&Settings::bench_output, 1, kModelLenMax>},
+    {"repeats", "", FlagKind::kValue, kBench, "N", "3", "Prefills that the median is taken of.",
+     set_int<&Settings::bench_repeats, 1, 1000>},
+    {"batch", "", kList, kBench, "N", "1 16 32", "Sequences decoded at once; one figure each.", add_batch},
+    {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&Settings::json>},
+
+    {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "",
+     "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
+    {"pipeline-parallel-size", "-pp", FlagKind::kValue, kLoads, "N", "",
+     "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
+    {"data-parallel-size", "-dp", FlagKind::kValue, kLoads, "N", "", "replicas in one process are not built yet; 1 is",
+     nullptr, "1"},
+    {"decode-context-parallel-size", "-dcp", FlagKind::kValue, kLoads, "N", "",
+     "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
+    {"prefill-context-parallel-size", "-pcp", FlagKind::kValue, kLoads, "N", "",
+     "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
+    {"nnodes", "", FlagKind::kValue, kLoads, "N", "", "several hosts are not built yet; 1 is", nullptr, "1"},
+    {"enable-expert-parallel", "-ep", kSwitch, kLoads, "", "", "splitting experts over devices is not built yet",
+     nullptr, ""},
+    {"enable-eplb", "", kSwitch, kLoads, "", "", "moving experts between devices is not built yet", nullptr, ""},
+    {"distributed-executor-backend", "", FlagKind::kValue, kLoads, "NAME", "", "there is one process", nullptr,
+     "uni mp"},
+    {"quantization", "-q", FlagKind::kValue, kLoads, "METHOD", "",
+     "quantised weights are not built yet; a checkpoint in float32, float16 or bfloat16 is", nullptr, "none None"},
+    {"cpu-offload-gb", "", FlagKind::kValue, kLoads, "GIB", "", "offloading is not built yet", nullptr, "0"},
+    {"swap-space", "", FlagKind::kValue, kLoads, "GIB", "", "KV is recomputed, never swapped", nullptr, "0 4"},
+    {"num-gpu-blocks-override", "", FlagKind::kValue, kLoads, "N", "",
+     "not built yet; --kv-cache-memory-bytes sizes the KV cache", nullptr, ""},
+    {"long-prefill-token-threshold", "", FlagKind::kValue, kLoads, "N", "",
+     "not built yet; --mixed-prefill-tokens keeps long prompts from slowing answers", nullptr, "0"},
+    {"stream-interval", "", FlagKind::kValue, kServe, "N", "", "not built yet; every token is sent when it is there",
+     nullptr, "1"},
+    {"tokenizer-mode", "", FlagKind::kValue, kAll, "MODE", "", "there is one kind of tokenizer", nullptr, "auto hf"},
+    {"hf-overrides", "", FlagKind::kValue, kAll, "JSON", "", "not built yet; change config.json", nullptr, "{}"},
+    {"override-generation-config", "", FlagKind::kValue, kServe, "JSON", "",
+     "not built yet; change generation_config.json", nullptr, "{}"},
+    {"download-dir", "", FlagKind::kValue, kAll, "DIR", "", "nothing is downloaded; HF_HUB_CACHE names the cache",
+     nullptr, ""},
+    {"speculative-config", "", FlagKind::kValue, kLoads, "JSON", "", "speculative decoding is not built yet", nullptr,
+     ""},
+    {"speculative-model", "", FlagKind::kValue, kLoads, "MODEL", "", "speculative decoding is not built yet", nullptr,
+     ""},
+    {"num-speculative-tokens", "", FlagKind::kValue, kLoads, "N", "", "speculative decoding is not built yet", nullptr,
+     "0"},
+    {"enable-lora", "", kSwitch, kLoads, "", "", "LoRA is not built yet", nullptr, ""},
+    {"lora-modules", "", kList, kServe, "NAME=PATH", "", "LoRA is not built yet", nullptr, ""},
+    {"enable-auto-tool-choice", "", kSwitch, kServe, "", "",
+     "tool calls are not parsed yet; they stay text in the answer", nullptr, ""},
+    {"tool-call-parser", "", FlagKind::kValue, kServe, "NAME", "",
+     "tool calls are not parsed yet; they stay text in the answer", nullptr, ""},
+    {"reasoning-parser", "", FlagKind::kValue, kServe, "NAME", "",
+     "reasoning is not parsed yet; it stays text in the answer", nullptr, ""},
+    {"structured-outputs-config", "", FlagKind::kValue, kServe, "JSON", "", "structured outputs are not built yet",
+     nullptr, "{}"},
+    {"guided-decoding-backend", "", FlagKind::kValue, kServe, "NAME", "", "structured outputs are not built yet",
+     nullptr, "auto"},
+    {"default-chat-template-kwargs", "", FlagKind::kValue, kServe, "JSON", "",
+     "not built yet; requests may send chat_template_kwargs", nullptr, "{}"},
+    {"response-role", "", FlagKind::kValue, kServe, "NAME", "", "not built yet", nullptr, "assistant"},
+    {"kv-transfer-config", "", FlagKind::kValue, kLoads, "JSON", "", "moving KV between processes is not built yet",
+     nullptr, "{}"},
+    {"kv-events-config", "", FlagKind::kValue, kLoads, "JSON", "", "KV events are not built yet", nullptr, "{}"},
+    {"compilation-config", "-cc", FlagKind::kValue, kLoads, "JSON", "", "there is nothing to compile", nullptr, "0 {}"},
+    {"attention-backend", "", FlagKind::kValue, kLoads, "NAME", "", "the device chooses; --isa narrows it", nullptr,
+     "auto"},
+    {"moe-backend", "", FlagKind::kValue, kLoads, "NAME", "", "the device chooses; --isa narrows it", nullptr, "auto"},
+    {"async-scheduling", "", kSwitch, kLoads, "", "", "not built yet", nullptr, ""},
+    {"enable-log-requests", "", kSwitch, kServe, "", "", "requests are never written to the log", nullptr, ""},
+    {"enable-log-outputs", "", kSwitch, kServe, "", "", "answers are never written to the log", nullptr, ""},
+    {"enable-sleep-mode", "", kSwitch, kServe, "", "", "sleep mode is not built yet", nullptr, ""},
+    {"root-path", "", FlagKind::kValue, kServe, "PATH", "", "not built yet; let the proxy strip it", nullptr, "/"},
+    {"middleware", "", FlagKind::kValue, kServe, "NAME", "", "there is no Python in this server", nullptr, ""},
+    {"otlp-traces-endpoint", "", FlagKind::kValue, kServe, "URL", "", "traces are not built yet", nullptr, ""},
+    {"ssl-ca-certs", "", FlagKind::kValue, kServe, "FILE", "", "client certificates are not built yet", nullptr, ""},
+    {"config", "", FlagKind::kValue, kServe, "FILE", "", "files of flags are not built yet", nullptr, ""},
+    {"grpc", "", kSwitch, kServe, "", "", "gRPC is not built yet", nullptr, ""},
+};
+
+}  // namespace
+
+std::span<const Flag> flag_table() { return kFlags; }
+
+}  // namespace polymath::commands

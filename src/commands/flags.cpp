@@ -1,0 +1,231 @@
+#include "commands/flags.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/log.h"
+#include "commands/flag_values.h"
+
+namespace polymath::commands {
+namespace {
+
+constexpr const char* kGroups[] = {"Flags", "Known to vLLM, not built yet (asking for them refuses)"};
+
+// --max_model_len=8 -> --max-model-len=8; -tp -> --tensor-parallel-size. Values stay as they are.
+std::string normalise(const std::string& argument) {
+  if (argument.size() < 2 || argument[0] != '-') return argument;
+  const size_t equals = std::min(argument.find('='), argument.size());
+  std::string name = argument.substr(0, equals);
+  const std::string rest = argument.substr(equals);
+  for (const Flag& flag : flag_table()) {
+    if (!flag.shorthand.empty() && flag.shorthand == name) return absl::StrCat("--", std::string(flag.name), rest);
+  }
+  if (name.starts_with("--")) std::replace(name.begin(), name.end(), '_', '-');
+  return name + rest;
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j < row.size(); ++j) row[j] = j;
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row.back();
+}
+
+absl::Status unknown_flag(std::string_view argument, Verb verb) {
+  std::string_view name = argument.substr(0, argument.find('='));
+  while (name.starts_with('-')) name.remove_prefix(1);
+  const Flag* nearest = nullptr;
+  size_t least = SIZE_MAX;
+  for (const Flag& flag : flag_table()) {
+    if ((flag.verbs & verb) == 0) continue;
+    const size_t distance = edit_distance(name, flag.name);
+    if (distance < least) {
+      least = distance;
+      nearest = &flag;
+    }
+  }
+  const std::string hint = nearest == nullptr ? "" : absl::StrCat("; the nearest is --", std::string(nearest->name));
+  return absl::InvalidArgumentError(absl::StrCat("there is no flag --", std::string(name), hint));
+}
+
+absl::Status apply(Settings& settings, const Flag& flag, const std::string& value) {
+  absl::Status status;
+  if (flag.apply != nullptr) {
+    status = flag.apply(settings, value);
+  } else {
+    const std::vector<std::string> neutral = absl::StrSplit(std::string(flag.neutral), ' ', absl::SkipEmpty());
+    if (std::find(neutral.begin(), neutral.end(), value) != neutral.end()) return absl::OkStatus();
+    if (flag.kind == FlagKind::kSwitch && value == "false") return absl::OkStatus();
+    status = absl::UnimplementedError(std::string(flag.help));
+  }
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("--", std::string(flag.name), ": ", status.message()));
+}
+
+std::string help_text(const Flag& flag) {
+  const std::string fallback =
+      flag.fallback.empty() ? "" : absl::StrCat(" [default: ", std::string(flag.fallback), "]");
+  return absl::StrCat(std::string(flag.help), fallback);
+}
+
+// One option of CLI11's, and where it puts what it found.
+struct Binding {
+  const Flag* flag = nullptr;
+  CLI::Option* option = nullptr;
+  std::vector<std::string> values;
+};
+
+void bind(CLI::App& app, const Flag& flag, std::deque<Binding>& bindings) {
+  Binding& binding = bindings.emplace_back();
+  binding.flag = &flag;
+  const std::string name = absl::StrCat("--", std::string(flag.name));
+  if (flag.kind == FlagKind::kSwitch) {
+    const std::string both = absl::StrCat(name, ",!--no-", std::string(flag.name));
+    binding.option = app.add_flag(both, binding.values, help_text(flag));
+  } else {
+    binding.option = app.add_option(name, binding.values, help_text(flag));
+    binding.option->type_name(std::string(flag.value));
+    binding.option->expected(1, flag.kind == FlagKind::kList ? 1 << 10 : 1);
+  }
+  binding.option->multi_option_policy(flag.kind == FlagKind::kList ? CLI::MultiOptionPolicy::TakeAll
+                                                                   : CLI::MultiOptionPolicy::TakeLast);
+  binding.option->group(kGroups[flag.apply == nullptr ? 1 : 0]);
+}
+
+const char* verb_name(Verb verb) {
+  switch (verb) {
+    case kServe:
+      return "serve";
+    case kRun:
+      return "run";
+    case kInspect:
+      return "inspect";
+    case kBench:
+      return "bench";
+  }
+  return "";
+}
+
+absl::Status parse_with(CLI::App& app, Verb verb, const std::vector<std::string>& arguments) {
+  std::vector<std::string> reversed;  // CLI11 takes them from the back
+  for (auto it = arguments.rbegin(); it != arguments.rend(); ++it) reversed.push_back(normalise(*it));
+  try {
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return absl::OutOfRangeError("help");
+  } catch (const CLI::ParseError& error) {
+    return absl::InvalidArgumentError(error.what());
+  }
+  for (const std::string& rest : app.remaining()) {
+    if (rest.starts_with('-')) return unknown_flag(rest, verb);
+    return absl::InvalidArgumentError(absl::StrCat("`", rest, "` is one argument too many"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Settings> parse_flags(Verb verb, const std::vector<std::string>& arguments) {
+  CLI::App app{"", absl::StrCat("polymath ", verb_name(verb))};
+  app.allow_extras();
+  app.set_help_flag("-h,--help", "This page");
+  std::string positional;
+  app.add_option("model", positional, "A model directory, or org/name from the local Hugging Face cache");
+  std::deque<Binding> bindings;
+  for (const Flag& flag : flag_table()) {
+    if ((flag.verbs & verb) != 0) bind(app, flag, bindings);
+  }
+  RETURN_IF_ERROR(parse_with(app, verb, arguments));
+  Settings settings;
+  RETURN_IF_ERROR(apply_environment(settings));
+  for (const Binding& binding : bindings) {
+    if (binding.option->count() == 0) continue;
+    const std::vector<std::string> values = binding.option->results();
+    const size_t first = binding.flag->kind == FlagKind::kList ? 0 : values.size() - 1;
+    for (size_t i = first; i < values.size(); ++i) RETURN_IF_ERROR(apply(settings, *binding.flag, values[i]));
+  }
+  if (!positional.empty()) {
+    if (!settings.model.empty() && settings.model != positional) {
+      return absl::InvalidArgumentError("two models: one as --model, another without a flag");
+    }
+    settings.model = positional;
+  }
+  if (settings.model.empty()) return absl::InvalidArgumentError("no model; name a directory, or org/name");
+  return settings;
+}
+
+absl::Status apply_environment(Settings& settings) {
+  struct Variable {
+    const char* name;
+    absl::Status (*apply)(Settings&, const std::string& value);
+  };
+  static constexpr Variable kVariables[] = {
+      {"VLLM_API_KEY",
+       [](Settings& s, const std::string& value) {
+         s.environment_api_key = value;
+         return absl::OkStatus();
+       }},
+      {"VLLM_CPU_KVCACHE_SPACE",
+       [](Settings& s, const std::string& value) -> absl::Status {
+         ASSIGN_OR_RETURN(const int64_t gib, parse_int(value, {0, 1 << 20}));
+         s.kv_bytes = gib << 30;
+         return absl::OkStatus();
+       }},
+      {"VLLM_LOGGING_LEVEL",
+       [](Settings&, const std::string& value) {
+         return base::set_log_level(value) ? absl::OkStatus() : absl::InvalidArgumentError("not a level");
+       }},
+      {"VLLM_MAX_STOP_STRINGS",
+       [](Settings& s, const std::string& value) -> absl::Status {
+         ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, 1024}));
+         s.stop_strings = static_cast<int>(n);
+         return absl::OkStatus();
+       }},
+  };
+  for (const Variable& variable : kVariables) {
+    const char* value = std::getenv(variable.name);
+    if (value == nullptr || *value == '\0') continue;
+    const absl::Status status = variable.apply(settings, value);
+    if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(variable.name, ": ", status.message()));
+  }
+  return absl::OkStatus();
+}
+
+std::string flags_markdown() {
+  std::string out;
+  const auto rows = [&](bool refused) {
+    for (const Flag& flag : flag_table()) {
+      if ((flag.apply == nullptr) != refused) continue;
+      const std::string verbs =
+          absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
+                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench" : "");
+      const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
+      const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
+      absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",
+                      std::string(refused ? flag.neutral : flag.fallback), " | ", std::string(flag.help), " |\n");
+    }
+  };
+  absl::StrAppend(&out, "| flag | verbs | default | meaning |\n|---|---|---|---|\n");
+  rows(false);
+  absl::StrAppend(&out, "\n## Known to vLLM, not built\n\nThey refuse, unless the value asks for nothing.\n\n",
+                  "| flag | verbs | accepted values | the refusal |\n|---|---|---|---|\n");
+  rows(true);
+  return out;
+}
+
+}  // namespace polymath::commands

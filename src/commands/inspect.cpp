@@ -1,0 +1,162 @@
+// polymath inspect MODEL: what a model is and what it needs, from headers alone.
+
+#include <cstdio>
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/json.h"
+#include "commands/flag_values.h"
+#include "commands/flags.h"
+#include "commands/model_facts.h"
+#include "commands/verbs.h"
+#include "model/load.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+#include "weights/checkpoint.h"
+
+namespace polymath::commands {
+namespace {
+
+boost::json::string json_text(std::string_view text) { return boost::json::string(text.data(), text.size()); }
+
+std::string attention_text(const model::AttentionConfig& a) {
+  std::string kind = a.kv_lora > 0 ? absl::StrCat("MLA, ", a.n_heads, " heads, latent ", a.kv_lora, " + ", a.rope.dims)
+                     : a.n_kv_heads == a.n_heads
+                         ? absl::StrCat("MHA, ", a.n_heads, " heads of ", a.head_dim)
+                         : absl::StrCat("GQA, ", a.n_heads, " heads over ", a.n_kv_heads, " of ", a.head_dim);
+  if (a.window > 0) absl::StrAppend(&kind, ", window ", a.window);
+  if (a.chunk > 0) absl::StrAppend(&kind, ", chunk ", a.chunk);
+  if (a.sinks) absl::StrAppend(&kind, ", sinks");
+  return kind;
+}
+
+std::string ffn_text(const model::LayerConfig& layer) {
+  std::string out;
+  for (const model::FfnConfig& f : layer.ffns) {
+    absl::StrAppend(&out, out.empty() ? "" : " + ");
+    if (f.routing.empty()) {
+      absl::StrAppend(&out, f.role, " of ", f.inner);
+    } else {
+      absl::StrAppend(&out, f.router.n_experts, " experts of ", f.inner, ", top ", f.router.top_k, " (", f.routing,
+                      ")");
+    }
+  }
+  return out;
+}
+
+// Runs of equal layers, each said once.
+base::JsonArray layer_rows(const model::ModelConfig& config) {
+  base::JsonArray rows;
+  size_t begin = 0;
+  const auto describe = [](const model::LayerConfig& l) { return std::pair(attention_text(l.attention), ffn_text(l)); };
+  for (size_t i = 1; i <= config.layers.size(); ++i) {
+    if (i < config.layers.size() && describe(config.layers[i]) == describe(config.layers[begin])) continue;
+    const auto [attention, ffn] = describe(config.layers[begin]);
+    rows.push_back(base::JsonObject{
+        {"first", begin}, {"last", i - 1}, {"attention", json_text(attention)}, {"feed_forward", json_text(ffn)}});
+    begin = i;
+  }
+  return rows;
+}
+
+base::JsonObject tensors_of(const weights::Checkpoint& checkpoint) {
+  std::map<std::string, int64_t> bytes;
+  std::set<std::string> files;
+  for (const weights::TensorInfo& t : checkpoint.tensors()) {
+    bytes[std::string(tensor::dtype_name(t.dtype))] += static_cast<int64_t>(t.bytes);
+    files.insert(t.file);
+  }
+  base::JsonObject by_type;
+  for (const auto& [name, n] : bytes) by_type[name] = n;
+  return {{"tensors", checkpoint.tensors().size()}, {"files", files.size()}, {"bytes_by_type", std::move(by_type)}};
+}
+
+std::string tokenizer_text(const std::string& directory) {
+  auto tokenizer = text::load_tokenizer(directory, {});
+  if (absl::IsNotFound(tokenizer.status())) return "none";
+  if (!tokenizer.ok()) return absl::StrCat("not readable: ", tokenizer.status().message());
+  return absl::StrCat((*tokenizer)->vocab_size(), " entries");
+}
+
+std::string template_text(const std::string& directory) {
+  auto source = text::find_chat_template(directory, "");
+  if (absl::IsNotFound(source.status())) return "none";
+  if (!source.ok()) return absl::StrCat("not readable: ", source.status().message());
+  auto parsed = text::ChatTemplate::parse(*source, {});
+  return parsed.ok() ? "yes" : absl::StrCat("not understood: ", parsed.status().message());
+}
+
+absl::StatusOr<base::JsonObject> inspect_model(const Settings& settings) {
+  ASSIGN_OR_RETURN(const std::string directory, weights::resolve_model(settings.model, settings.revision));
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
+  const ModelFacts facts = model_facts(config);
+  base::JsonObject out;
+  out["directory"] = json_text(directory);
+  out["architecture"] = json_text(config.architecture);
+  out["type"] = json_text(tensor::dtype_name(config.dtype));
+  out["hidden"] = config.hidden;
+  out["vocabulary"] = config.vocab;
+  out["context"] = config.positions_max;
+  out["layers"] = config.layers.size();
+  out["moe_layers"] = facts.moe_layers;
+  out["layer_kinds"] = layer_rows(config);
+  out["parameters"] = facts.parameters;
+  out["active_parameters"] = facts.active_parameters;
+  out["weight_bytes_in_memory"] = weight_bytes(facts, config.dtype);
+  out["kv_bytes_per_token"] = facts.kv_elements_per_token * (config.dtype == tensor::DType::kBf16 ? 2 : 4);
+  auto checkpoint = weights::open_checkpoint(directory, {});
+  out["checkpoint"] = nullptr;
+  if (checkpoint.ok()) {
+    out["checkpoint"] = tensors_of(**checkpoint);
+  } else if (absl::IsNotFound(checkpoint.status())) {
+    out["checkpoint"] = base::JsonObject{{"tensors", 0}};
+  } else {
+    return checkpoint.status();
+  }
+  out["tokenizer"] = json_text(tokenizer_text(directory));
+  out["chat_template"] = json_text(template_text(directory));
+  return out;
+}
+
+std::string value_text(const std::string& key, const base::JsonValue& value) {
+  if (value.is_string()) return std::string(value.get_string());
+  if (key.find("bytes") != std::string::npos && value.is_int64()) {
+    return bytes_text(static_cast<double>(value.get_int64()));
+  }
+  return base::to_text(value);
+}
+
+void print_text(const base::JsonObject& facts) {
+  for (const auto& member : facts) {
+    const std::string key(member.key());
+    if (key == "layer_kinds") {
+      for (const base::JsonValue& row : member.value().get_array()) {
+        const base::JsonObject& r = row.get_object();
+        std::printf("  layers %s-%s: %s; %s\n", base::to_text(r.at("first")).c_str(),
+                    base::to_text(r.at("last")).c_str(), r.at("attention").get_string().c_str(),
+                    r.at("feed_forward").get_string().c_str());
+      }
+      continue;
+    }
+    std::printf("%-24s %s\n", key.c_str(), value_text(key, member.value()).c_str());
+  }
+}
+
+}  // namespace
+
+int inspect(const Arguments& arguments) {
+  const auto settings = parse_flags(kInspect, arguments);
+  if (!settings.ok()) return fail_flags(settings.status());
+  const auto facts = inspect_model(*settings);
+  if (!facts.ok()) return fail(facts.status());
+  if (settings->json) {
+    std::printf("%s\n", base::to_text(*facts).c_str());
+  } else {
+    print_text(*facts);
+  }
+  return 0;
+}
+
+}  // namespace polymath::commands

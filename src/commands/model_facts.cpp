@@ -1,0 +1,63 @@
+#include "commands/model_facts.h"
+
+#include <algorithm>
+
+#include "model/slots.h"
+
+namespace polymath::commands {
+namespace {
+
+// The share of a slot's weights that one token visits.
+double active_share(const model::ModelConfig& config, const model::Slot& slot) {
+  if (slot.layer < 0 || slot.shape.groups == 1) return 1;
+  for (const model::FfnConfig& ffn : config.layers[static_cast<size_t>(slot.layer)].ffns) {
+    const bool is_experts = slot.name.find("." + ffn.role + ".") != std::string::npos;
+    if (is_experts && ffn.router.n_experts > 1) return static_cast<double>(ffn.router.top_k) / ffn.router.n_experts;
+  }
+  return 1;
+}
+
+int64_t widest_step(const model::ModelConfig& config) {
+  int64_t widest = 0;
+  for (const model::LayerConfig& layer : config.layers) {
+    const auto& a = layer.attention;
+    const int64_t attention = static_cast<int64_t>(a.n_heads + 2 * a.n_kv_heads) * a.head_dim + a.kv_lora * a.n_heads;
+    int64_t ffn = 0;
+    for (const model::FfnConfig& f : layer.ffns) {
+      ffn = std::max(ffn, static_cast<int64_t>(f.router.top_k) * (3 * f.inner + config.hidden) + f.router.n_experts);
+    }
+    widest = std::max(widest, attention + ffn);
+  }
+  return widest + 4 * static_cast<int64_t>(config.hidden) + config.vocab;
+}
+
+}  // namespace
+
+ModelFacts model_facts(const model::ModelConfig& config) {
+  ModelFacts facts;
+  for (const model::Slot& slot : model::slots(config)) {
+    const int64_t elements = slot.shape.groups * slot.shape.rows * slot.shape.cols;
+    facts.parameters += elements;
+    // The embedding is looked up, not multiplied with, but where it is the output matrix as well.
+    const bool is_lookup = slot.name == "embed" && !config.tied_embeddings;
+    if (!is_lookup)
+      facts.active_parameters += static_cast<int64_t>(active_share(config, slot) * static_cast<double>(elements));
+    if (slot.vector || slot.keep_f32) facts.vector_parameters += elements;
+  }
+  for (const model::LayerConfig& layer : config.layers) {
+    const auto& a = layer.attention;
+    facts.kv_elements_per_token += a.kv_lora > 0 ? a.kv_lora + a.rope.dims : 2 * a.n_kv_heads * a.head_dim;
+    const bool routed =
+        std::any_of(layer.ffns.begin(), layer.ffns.end(), [](const auto& f) { return !f.routing.empty(); });
+    facts.moe_layers += routed ? 1 : 0;
+  }
+  facts.step_floats_per_token = widest_step(config);
+  return facts;
+}
+
+int64_t weight_bytes(const ModelFacts& facts, tensor::DType dtype) {
+  return (facts.parameters - facts.vector_parameters) * static_cast<int64_t>(tensor::dtype_bytes(dtype)) +
+         facts.vector_parameters * 4;
+}
+
+}  // namespace polymath::commands

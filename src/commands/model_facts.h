@@ -1,0 +1,25 @@
+#pragma once
+
+// What a model's config says about its size, before a weight is read.
+
+#include <cstdint>
+
+#include "model/config.h"
+
+namespace polymath::commands {
+
+struct ModelFacts {
+  int64_t parameters = 0;
+  int64_t active_parameters = 0;  // that one token's pass multiplies with: of the experts, the chosen ones
+  int64_t vector_parameters = 0;  // norms and biases, and routers: kept as float32
+  int64_t kv_elements_per_token = 0;
+  int64_t step_floats_per_token = 0;  // of scratch: activations, router and vocabulary logits; an estimate
+  int moe_layers = 0;
+};
+
+ModelFacts model_facts(const model::ModelConfig& config);
+
+// Of weights in memory, without padding.
+int64_t weight_bytes(const ModelFacts& facts, tensor::DType dtype);
+
+}  // namespace polymath::commands

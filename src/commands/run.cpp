@@ -1,0 +1,206 @@
+// polymath run MODEL [--prompt TEXT]: one answer, or a chat, on the terminal.
+
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <deque>
+#include <iostream>
+#include <mutex>
+
+#include "absl/strings/str_format.h"
+#include "api/chat_prompt.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "commands/flags.h"
+#include "commands/house.h"
+#include "commands/served.h"
+#include "commands/verbs.h"
+#include "text/detokenizer.h"
+
+namespace polymath::commands {
+namespace {
+
+std::atomic<bool> g_interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void on_interrupt(int) { g_interrupted = true; }
+
+// Tokens on their way from the engine thread to the terminal. Bounded by the answer's max_tokens.
+class TerminalSink : public engine::TokenSink {
+ public:
+  void on_token(const engine::TokenOutput& token) override {
+    const std::lock_guard lock(mutex_);
+    ids_.push_back(token.id);
+    wake_.notify_one();
+  }
+  void on_finish(const engine::Finish& finish) override {
+    const std::lock_guard lock(mutex_);
+    finish_ = finish;
+    wake_.notify_one();
+  }
+
+  // False: it has ended and all ids were taken. An empty optional in `id`: nothing came for a while.
+  bool next(std::optional<int32_t>* id) {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, std::chrono::milliseconds(50), [this] { return !ids_.empty() || finish_.has_value(); });
+    id->reset();
+    if (ids_.empty()) return !finish_.has_value();
+    *id = ids_.front();
+    ids_.pop_front();
+    return true;
+  }
+  const engine::Finish& finish() const { return *finish_; }  // REQUIRES: next() was false
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<int32_t> ids_;
+  std::optional<engine::Finish> finish_;
+};
+
+struct Session {
+  const Settings& settings;
+  House& house;
+  const api::ServedModel& model;
+};
+
+engine::SamplingParams sampling_of(const Session& session, int room) {
+  const Settings& s = session.settings;
+  const api::SamplingDefaults& d = session.model.defaults;
+  engine::SamplingParams sampling;
+  sampling.temperature = s.temperature.has_value() ? static_cast<float>(*s.temperature) : d.temperature;
+  sampling.top_p = s.top_p.has_value() ? static_cast<float>(*s.top_p) : d.top_p;
+  sampling.top_k = s.top_k.value_or(d.top_k);
+  sampling.min_p = d.min_p;
+  sampling.repetition_penalty = d.repetition_penalty;
+  sampling.eos_ids = session.model.eos_ids;
+  sampling.max_tokens = std::min(s.max_tokens.value_or(room), room);
+  if (s.seed.has_value()) {
+    sampling.seed = *s.seed;
+  } else {
+    base::random_bytes(&sampling.seed, sizeof(sampling.seed));
+  }
+  return sampling;
+}
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void print_speed(const engine::Finish& finish, double begin, double first) {
+  const double end = base::steady_seconds();
+  const double decode = end - first;
+  const int n = finish.output_tokens;
+  std::fprintf(stderr, "\n[%d prompt tokens (%d cached), first token after %.3f s, %d tokens at %.1f tok/s, %s]\n",
+               finish.prompt_tokens, finish.cached_tokens, first - begin, n,
+               n > 1 && decode > 0 ? static_cast<double>(n - 1) / decode : 0.0,
+               engine::finish_reason_name(finish.reason));
+}
+
+// Streams the answer; Ctrl-C ends it. Returns its text.
+absl::StatusOr<std::string> answer(const Session& session, const std::string& prompt_text, bool add_special) {
+  const std::vector<int32_t> prompt = session.model.tokenizer->encode(prompt_text, add_special);
+  const int room = session.house.model_len_max() - static_cast<int>(prompt.size());
+  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty");
+  if (room < 1) return absl::InvalidArgumentError(absl::StrCat("the prompt of ", prompt.size(), " tokens is too long"));
+  auto sink = std::make_shared<TerminalSink>();
+  engine::Request request{.prompt = prompt, .sampling = sampling_of(session, room), .sink = sink};
+  text::Detokenizer text(*session.model.tokenizer, prompt, {});
+  g_interrupted = false;
+  const double begin = base::steady_seconds();
+  double first = 0;
+  ASSIGN_OR_RETURN(const engine::RequestId id, session.house.engine().submit(std::move(request)));
+  std::string whole;
+  std::optional<int32_t> next;
+  while (sink->next(&next)) {
+    if (g_interrupted.exchange(false)) session.house.engine().cancel(id);
+    if (!next.has_value()) continue;
+    if (first == 0) first = base::steady_seconds();
+    const auto& eos = session.model.eos_ids;
+    if (std::find(eos.begin(), eos.end(), *next) != eos.end()) continue;
+    const std::string delta = text.push(*next);
+    print(delta);
+    whole += delta;
+  }
+  const std::string rest = text.finish();
+  print(rest);
+  print_speed(sink->finish(), begin, first == 0 ? base::steady_seconds() : first);
+  if (sink->finish().reason == engine::FinishReason::kError) return absl::InternalError(sink->finish().error);
+  return whole + rest;
+}
+
+base::JsonObject message(const char* role, const std::string& content) {
+  return {{"role", role}, {"content", boost::json::string(content)}};
+}
+
+absl::StatusOr<std::string> answer_chat(const Session& session, const api::ChatPrompt& chat) {
+  ASSIGN_OR_RETURN(const std::string text, api::render_chat(session.model, chat));
+  return answer(session, text, false);
+}
+
+absl::Status answer_once(const Session& session) {
+  if (session.model.chat_template == nullptr) return answer(session, *session.settings.prompt, true).status();
+  api::ChatPrompt chat;
+  if (!session.settings.system.empty()) chat.messages.push_back(message("system", session.settings.system));
+  chat.messages.push_back(message("user", *session.settings.prompt));
+  return answer_chat(session, chat).status();
+}
+
+// Lines from stdin until its end, or Ctrl-C at the prompt. The history grows until the context is full.
+absl::Status chat_on_terminal(const Session& session) {
+  if (session.model.chat_template == nullptr) {
+    return absl::FailedPreconditionError(
+        "the model has no chat template; --prompt completes a text, --chat-template gives it one");
+  }
+  const bool terminal = isatty(STDIN_FILENO) == 1;
+  api::ChatPrompt chat;
+  if (!session.settings.system.empty()) chat.messages.push_back(message("system", session.settings.system));
+  std::string line;
+  while (true) {
+    if (terminal) std::fputs("> ", stderr);
+    if (!std::getline(std::cin, line)) break;
+    if (line.empty()) continue;
+    chat.messages.push_back(message("user", line));
+    auto text = answer_chat(session, chat);
+    if (!text.ok()) {
+      std::fprintf(stderr, "%s\n", std::string(text.status().message()).c_str());
+      chat.messages.pop_back();
+      continue;
+    }
+    chat.messages.push_back(message("assistant", *text));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status run_house(const Settings& settings) {
+  base::MetricsRegistry metrics;
+  ASSIGN_OR_RETURN(const std::unique_ptr<House> house, House::build(settings, metrics));
+  ASSIGN_OR_RETURN(const api::ServedModel model, make_served_model(settings, *house));
+  house->engine().start();
+  // Without SA_RESTART, so that Ctrl-C also ends the wait for a line.
+  struct sigaction action = {};
+  action.sa_handler = on_interrupt;
+  sigaction(SIGINT, &action, nullptr);
+  const Session session{settings, *house, model};
+  return settings.prompt.has_value() ? answer_once(session) : chat_on_terminal(session);
+}
+
+}  // namespace
+
+int run(const Arguments& arguments) {
+  auto settings = parse_flags(kRun, arguments);
+  if (!settings.ok()) return fail_flags(settings.status());
+  // One conversation: the log would stand between its lines, and one sequence is all that runs.
+  base::set_log_level("warning");
+  settings->sequences = 1;
+  for (const std::string& warning : settings->warnings) base::log_warning("run", warning);
+  const absl::Status status = run_house(*settings);
+  return status.ok() ? 0 : fail(status);
+}
+
+}  // namespace polymath::commands

@@ -1,0 +1,26 @@
+#pragma once
+
+// The verbs of the command line. Each takes the arguments behind it and returns the process's exit code:
+// 0, or 1 after a sentence on stderr, or 2 when the command line itself is wrong.
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace polymath::commands {
+
+inline constexpr const char* kVersion = "0.1.0";
+
+using Arguments = std::vector<std::string>;
+
+int serve(const Arguments& arguments);
+int run(const Arguments& arguments);
+int inspect(const Arguments& arguments);
+int bench(const Arguments& arguments);
+
+// Prints why and returns the exit code.
+int fail(const absl::Status& status);
+int fail_flags(const absl::Status& status);
+
+}  // namespace polymath::commands
