@@ -29,7 +29,7 @@ class PipelineTokenizer final : public Tokenizer {
     tokens.reserve(ids.size());
     for (const TokenId id : ids) {
       if (!parts_.vocabulary->has(id) || (skip_special && parts_.vocabulary->is_special(id))) continue;
-      const bool is_unknown = parts_.unknown && id == *parts_.unknown;
+      const bool is_unknown = parts_.unknown && id == *parts_.unknown && !parts_.vocabulary->is_special(id);
       tokens.emplace_back(is_unknown ? std::string_view(parts_.unknown_surface) : parts_.vocabulary->text(id));
     }
     if (parts_.decoder != nullptr) parts_.decoder->apply(tokens);

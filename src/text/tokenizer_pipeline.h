@@ -29,7 +29,7 @@ struct TokenizerParts {
   std::unique_ptr<Decoder> decoder;  // null: spellings with a blank between them
   SpecialAround around;
   std::optional<TokenId> bos, eos;
-  std::optional<TokenId> unknown;  // SentencePiece only: decoded as unknown_surface, not as it is spelled
+  std::optional<TokenId> unknown;  // SentencePiece only: decoded as unknown_surface, unless it is special
   std::string unknown_surface;
 };
 
