@@ -138,6 +138,7 @@ TEST(Engine, RefusesWithASentence) {
 
 TEST(Engine, ManyThreadsGetTheAnswersTheyWouldGetAlone) {
   House house({.n_blocks = 32, .model_len_max = 200, .sequences_max = 16});  // too few blocks for all
+  house.model.step_us = 50;                                                  // so that they meet
   std::vector<std::thread> threads;
   std::atomic<int> wrong{0};
   for (int t = 0; t < 8; ++t) {
@@ -344,8 +345,8 @@ TEST(Engine, CountsUnderTheNamesThatDashboardsKnow) {
   house.engine.reset();
   house.model.pairs = {0, 0};
   Engine engine(house.model, House::fill({.model_len_max = 300}), house.registry);
-  engine.start();
   house.model.pairs = {30, 10};
+  engine.start();
   Asked a = ask(prompt(40, 2), 5);
   ASSERT_TRUE(engine.submit(a.request).ok());
   a.sink->wait();

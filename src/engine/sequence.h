@@ -52,7 +52,7 @@ struct Sequence {
   std::vector<int32_t> tokens;  // the prompt, then the output
   int prompt_len;
   int computed_len = 0;
-  int token_len_max;
+  int token_len_max;     // the engine ends the sequence there
   int logits_from;       // see wants_logits; 0: of the whole prompt. Raised as they are told, lest they be told twice
   uint64_t arrival = 0;  // distinct; set by the engine in order of arrival
   int priority = 0;      // lower goes first, under the priority policy

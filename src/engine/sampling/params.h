@@ -7,11 +7,11 @@
 
 namespace polymath::engine {
 
-inline constexpr int kLogprobsMax = 20;         // best ids beside a token; more: kInvalidArgument
-inline constexpr int kLogitBiasMax = 1024;      // entries; more: kInvalidArgument
-inline constexpr int kAllowedIdsMax = 1 << 20;  // entries; more: kInvalidArgument
-inline constexpr int kStopIdsMax = 1024;        // entries of stop_ids and of eos_ids; more: kInvalidArgument
-inline constexpr float kLogitBiasValueMax = 100;
+inline constexpr int kLogprobsMax = 20;              // best ids beside a token; more: kInvalidArgument
+inline constexpr int kLogitBiasMax = 1024;           // entries; more: kInvalidArgument
+inline constexpr int kAllowedIdsMax = 1 << 20;       // entries; more: kInvalidArgument
+inline constexpr int kStopIdsMax = 1024;             // entries of stop_ids and of eos_ids; more: kInvalidArgument
+inline constexpr float kLogitBiasValueMax = 100;     // of either sign; beyond it: kInvalidArgument
 inline constexpr float kTemperatureMax = 100;        // higher: kInvalidArgument; it would be uniform long before
 inline constexpr float kRepetitionPenaltyMax = 100;  // higher: kInvalidArgument
 inline constexpr float kGreedyBelow = 1e-5f;         // a lower temperature is greedy: dividing by it would overflow
