@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backend/backend.h"
+#include "backend/cpu/cpu_backend.h"
 #include "backend/reference/reference_backend.h"
 
 namespace polymath::backend {
@@ -13,6 +14,7 @@ struct Row {
 };
 
 constexpr Row kBackends[] = {
+    {"cpu", make_cpu_backend},
     {"reference", make_reference_backend},
 };
 
