@@ -61,24 +61,25 @@ base::JsonArray to_json(const std::vector<int32_t>& ids) {
 }
 
 std::string LogprobNames::of(int32_t id) const {
-  return as_ids ? absl::StrCat("token_id:", id) : token_piece(*model, id);
+  return as_ids || model->tokenizer == nullptr ? absl::StrCat("token_id:", id) : token_piece(*model, id);
 }
 
-void CompletionLogprobs::name(const std::string& text) {
+std::string CompletionLogprobs::name(int32_t id) {
+  std::string text = names_.of(id);
   tokens_.emplace_back(boost::json::string(text));
   offsets_.emplace_back(offset_);
-  offset_ += count_characters(text);
+  offset_ += count_characters(names_.as_ids ? token_piece(*names_.model, id) : text);
+  return text;
 }
 
 void CompletionLogprobs::add_first(int32_t id) {
-  name(names_.of(id));
+  name(id);
   logprobs_.emplace_back(nullptr);
   tops_.emplace_back(nullptr);
 }
 
 void CompletionLogprobs::add(const TokenInfo& token) {
-  const std::string text = names_.of(token.id);
-  name(text);
+  const std::string text = name(token.id);
   logprobs_.emplace_back(json_number(token.chosen.logprob));
   base::JsonObject top;
   for (size_t i = 0; i < wanted(token, top_n_); ++i)

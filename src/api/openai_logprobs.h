@@ -15,13 +15,12 @@ namespace polymath::api {
 
 struct LogprobNames {
   const ServedModel* model = nullptr;
-  bool as_ids = false;  // "token_id:123" instead of the token's text
+  bool as_ids = false;  // "token_id:123" instead of the token's text; always so without a tokenizer
 
   std::string of(int32_t id) const;
 };
 
 // {tokens, token_logprobs, top_logprobs, text_offset}; the offsets count characters from `offset` on.
-// A token with id -1 and no rank stands for "no logprob": the first of a prompt.
 class CompletionLogprobs {
  public:
   CompletionLogprobs(const LogprobNames& names, int top_n, int64_t offset)
@@ -31,7 +30,7 @@ class CompletionLogprobs {
   base::JsonValue take();
 
  private:
-  void name(const std::string& text);
+  std::string name(int32_t id);
 
   const LogprobNames names_;
   const int top_n_;

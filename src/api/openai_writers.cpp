@@ -68,9 +68,10 @@ class StreamWriter : public AnswerWriter {
   }
 
  private:
-  void begin(const Usage& so_far) {
+  void begin(Usage so_far) {
     if (begun_) return;
     begun_ = true;
+    so_far.completion_tokens = 0;  // these chunks stand before the first token
     context_.reply->start_stream(200, "text/event-stream; charset=utf-8", {{"X-Request-Id", context_.request_id}});
     const AnswerHead& head = context_.head;
     for (size_t i = 0; i < offsets_.size(); ++i) {

@@ -1,0 +1,105 @@
+// The command line: both spellings, ranges, refusals, and the nearest name of an unknown flag.
+
+#include "commands/flags.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "commands/flag_values.h"
+
+namespace polymath::commands {
+namespace {
+
+TEST(Flags, BothSpellingsAndBothForms) {
+  const auto s = parse_flags(kServe, {"m", "--max_model_len", "32K", "--max-num-seqs=7", "--served-model-name", "a",
+                                      "b", "--no-enable-prefix-caching", "--kv-cache-memory-bytes=2Gi", "-tp", "1"});
+  ASSERT_TRUE(s.ok()) << s.status();
+  EXPECT_EQ(s->model, "m");
+  EXPECT_EQ(s->max_model_len, 32768);
+  EXPECT_EQ(s->sequences, 7);
+  EXPECT_EQ(s->served_names, (std::vector<std::string>{"a", "b"}));
+  EXPECT_FALSE(s->prefix_caching);
+  EXPECT_EQ(s->kv_bytes, int64_t{2} << 30);
+}
+
+TEST(Flags, AutoAndMinusOneMeanWhatFits) {
+  for (const char* value : {"auto", "-1"}) {
+    const auto s = parse_flags(kServe, {"m", "--max-model-len", value});
+    ASSERT_TRUE(s.ok()) << s.status();
+    EXPECT_EQ(s->max_model_len, 0);
+  }
+}
+
+struct Refusal {
+  std::vector<std::string> arguments;
+  absl::StatusCode code;
+  const char* says;
+};
+
+TEST(Flags, Refusals) {
+  using enum absl::StatusCode;
+  const Refusal rows[] = {
+      {{}, kInvalidArgument, "no model"},
+      {{"m", "n"}, kInvalidArgument, "one argument too many"},
+      {{"m", "--model", "n"}, kInvalidArgument, "two models"},
+      {{"m", "--max-model-length", "9"}, kInvalidArgument, "nearest is --max-model-len"},
+      {{"m", "--prot", "9"}, kInvalidArgument, "nearest is --port"},
+      {{"m", "--port", "70000"}, kInvalidArgument, "--port: must be between 0 and 65535"},
+      {{"m", "--port", "x"}, kInvalidArgument, "not a whole number"},
+      {{"m", "--max-num-seqs", "0"}, kInvalidArgument, "must be between 1"},
+      {{"m", "--dtype", "int8"}, kInvalidArgument, "is not one of"},
+      {{"m", "--kv-cache-dtype", "fp8"}, kUnimplemented, "not built yet"},
+      {{"m", "-tp", "2"}, kUnimplemented, "--tensor-parallel-size"},
+      {{"m", "--enable-expert-parallel"}, kUnimplemented, "not built yet"},
+      {{"m", "--quantization=awq"}, kUnimplemented, "not built yet"},
+      {{"m", "--enable-lora"}, kUnimplemented, "LoRA"},
+      {{"m", "--no-enable-chunked-prefill"}, kUnimplemented, "always chunked"},
+      {{"m", "--device", "cuda"}, kUnimplemented, "CUDA"},
+      {{"m", "--gpu-memory-utilization", "2"}, kInvalidArgument, "between 0 and 1"},
+      {{"m", "--kv-cache-memory-bytes", "12Q"}, kInvalidArgument, "unknown unit"},
+  };
+  for (const Refusal& row : rows) {
+    const auto s = parse_flags(kServe, row.arguments);
+    ASSERT_FALSE(s.ok()) << row.says;
+    EXPECT_EQ(s.status().code(), row.code) << s.status();
+    EXPECT_NE(std::string(s.status().message()).find(row.says), std::string::npos) << s.status();
+  }
+}
+
+TEST(Flags, WhatChangesNothingIsAcceptedAloud) {
+  const auto s = parse_flags(kServe, {"m", "--enforce-eager", "--trust-remote-code", "--gpu-memory-utilization", "0.9",
+                                      "--quantization", "none", "--no-enable-lora", "--pipeline-parallel-size=1"});
+  ASSERT_TRUE(s.ok()) << s.status();
+  EXPECT_EQ(s->warnings.size(), 2u);
+}
+
+TEST(Flags, OriginsAsJsonOrWords) {
+  for (const std::vector<std::string>& form :
+       {std::vector<std::string>{"--allowed-origins", R"(["http://a","http://b"])"},
+        {"--allowed-origins", "http://a,http://b"}}) {
+    std::vector<std::string> arguments = {"m"};
+    arguments.insert(arguments.end(), form.begin(), form.end());
+    const auto s = parse_flags(kServe, arguments);
+    ASSERT_TRUE(s.ok()) << s.status();
+    EXPECT_EQ(*s->origins, (std::vector<std::string>{"http://a", "http://b"}));
+  }
+}
+
+TEST(Flags, EachNameStandsOnceAndIsDocumented) {
+  std::set<std::string_view> names;
+  for (const Flag& flag : flag_table()) {
+    EXPECT_TRUE(names.insert(flag.name).second) << flag.name;
+    EXPECT_FALSE(flag.help.empty()) << flag.name;
+    EXPECT_EQ(flag.name.find('_'), std::string_view::npos) << flag.name;
+  }
+  std::ifstream in(std::string(POLYMATH_SOURCE_DIR) + "/docs/operate/flags.md");
+  const std::string page((std::istreambuf_iterator<char>(in)), {});
+  EXPECT_NE(page.find(flags_markdown()), std::string::npos)
+      << "docs/operate/flags.md is older than the table: replace its tables by what `polymath flags` prints";
+}
+
+}  // namespace
+}  // namespace polymath::commands

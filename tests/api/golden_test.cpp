@@ -1,0 +1,227 @@
+// goldens/<model>/<case>.txt: a request, a line "---", and the exact answer with what changes from run to run masked.
+//
+//   POST /v1/completions
+//   {"prompt": [1, 2]}
+//   ---
+//   200
+//   {"id":"ID",...}
+//
+// POLYMATH_UPDATE_GOLDENS=1 writes the answers anew; read the diff before committing it.
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <string>
+#include <thread>
+
+#include "api/service.h"
+#include "commands/house.h"
+#include "commands/served.h"
+#include "http_client.h"
+#include "server/http_server.h"
+
+namespace polymath::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kSource = POLYMATH_SOURCE_DIR;
+
+// Everything of `polymath serve` but its signals, on a free port.
+class Running {
+ public:
+  Running(commands::Settings settings, api::ServiceOptions options) {
+    settings.backend = "reference";
+    settings.kv_bytes = 4 << 20;
+    settings.step_tokens = 128;
+    settings.sequences = 16;
+    settings.waiting = options.waiting_max;
+    auto house = commands::House::build(settings, metrics_);
+    if (!house.ok()) throw std::runtime_error(std::string(house.status().message()));
+    house_ = *std::move(house);
+    auto model = commands::make_served_model(settings, *house_);
+    if (!model.ok()) throw std::runtime_error(std::string(model.status().message()));
+    options.version = "test";
+    service_ = std::make_unique<api::Service>(house_->engine(), *std::move(model), options, metrics_);
+    http_ = std::make_unique<server::HttpServer>(server::HttpServerOptions{.host = "127.0.0.1", .port = 0});
+    service_->install(*http_);
+    house_->engine().start();
+    if (!http_->start().ok()) throw std::runtime_error("no port");
+    service_->set_ready(true);
+  }
+  ~Running() {
+    house_->engine().drain(0);
+    http_->stop(1);
+  }
+  uint16_t port() const { return http_->port(); }
+  engine::Engine& engine() { return house_->engine(); }
+  api::Service& service() { return *service_; }
+  HttpAnswer post(const std::string& path, const std::string& body, const std::string& extra = "") const {
+    return http_request(port(), "POST", path, body, extra);
+  }
+
+ private:
+  base::MetricsRegistry metrics_;
+  std::unique_ptr<commands::House> house_;
+  std::unique_ptr<api::Service> service_;
+  std::unique_ptr<server::HttpServer> http_;
+};
+
+// "stand-in" has words; "ids" is a conformance model without a tokenizer.
+Running& server_of(const std::string& name) {
+  static Running words(
+      {.model = kSource + "/models/stand-in", .served_names = {"stand-in", "alias"}, .max_model_len = 512}, {});
+  static Running ids({.model = kSource + "/tests/conformance/data/models/mixtral",
+                      .served_names = {"ids"},
+                      .skip_tokenizer = true,
+                      .max_model_len = 64},
+                     {});
+  return name == "ids" ? ids : words;
+}
+
+std::string read(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Ids and times are masked, logarithms keep two digits, so that another CPU's rounding is no difference.
+std::string mask(std::string text) {
+  text = std::regex_replace(text, std::regex("\"(chatcmpl|cmpl)-[0-9a-f]{32}\""), "\"$1-ID\"");
+  text = std::regex_replace(text, std::regex("\"created\":[0-9]+"), "\"created\":0");
+  for (size_t at = text.find(kSource); at != std::string::npos; at = text.find(kSource))
+    text.erase(at, kSource.size() + 1);
+  std::string out;
+  const std::regex number("-?[0-9]\\.?[0-9]*E-?[0-9]+");
+  auto at = text.cbegin();
+  for (std::sregex_iterator it(text.begin(), text.end(), number), end; it != end; ++it) {
+    out.append(at, (*it)[0].first);
+    char rounded[32];
+    std::snprintf(rounded, sizeof(rounded), "%.2f", std::atof(it->str().c_str()));
+    out += rounded;
+    at = (*it)[0].second;
+  }
+  return out.append(at, text.cend());
+}
+
+class Golden : public testing::TestWithParam<std::string> {};
+
+TEST_P(Golden, Answer) {
+  const fs::path path = fs::path(kSource) / "tests/api/goldens" / GetParam();
+  const std::string text = read(path);
+  const size_t line = text.find('\n'), bar = text.find("\n---\n");
+  ASSERT_NE(line, std::string::npos);
+  ASSERT_NE(bar, std::string::npos);
+  const std::string first = text.substr(0, line);
+  const size_t blank = first.find(' ');
+  const std::string body = bar > line ? text.substr(line + 1, bar - line - 1) : "";
+  const Running& server = server_of(path.parent_path().filename().string());
+  const HttpAnswer answer = http_request(server.port(), first.substr(0, blank), first.substr(blank + 1), body);
+  const std::string got = std::to_string(answer.status) + "\n" + mask(answer.body) + "\n";
+  if (std::getenv("POLYMATH_UPDATE_GOLDENS") != nullptr) {
+    std::ofstream(path, std::ios::binary) << text.substr(0, bar + 5) << got;
+    return;
+  }
+  EXPECT_EQ(got, text.substr(bar + 5));
+}
+
+std::vector<std::string> golden_files() {
+  const fs::path root = fs::path(kSource) / "tests/api/goldens";
+  std::vector<std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) {
+    if (entry.path().extension() == ".txt") files.push_back(fs::relative(entry.path(), root).string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(golden_files()), [](const auto& info) {
+  std::string name = info.param.substr(0, info.param.size() - 4);
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+  return name;
+});
+
+constexpr char kLong[] = R"({"prompt":"x","max_tokens":400,"ignore_eos":true,"stream":true,"n":4})";
+
+bool idle_within(engine::Engine& engine, double seconds) {
+  for (int i = 0; i < seconds * 100; ++i) {
+    const engine::EngineStats stats = engine.stats();
+    if (stats.running + stats.waiting == 0) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+TEST(Api, AClientThatLeavesStopsItsAnswer) {
+  Running& server = server_of("stand-in");
+  const uint64_t before = server.engine().stats().generated_tokens;
+  http_request_and_leave(server.port(), "/v1/completions", kLong);
+  EXPECT_TRUE(idle_within(server.engine(), 5));
+  EXPECT_LT(server.engine().stats().generated_tokens - before, 1600u);
+}
+
+TEST(Api, AFullQueueIs429WithRetryAfter) {
+  Running server({.model = kSource + "/models/stand-in", .max_model_len = 512}, {.waiting_max = 2});
+  const HttpAnswer answer =
+      server.post("/v1/completions", R"({"prompt":"x","n":64,"max_tokens":300,"ignore_eos":true})");
+  EXPECT_EQ(answer.status, 429) << answer.body;
+  EXPECT_NE(answer.head.find("Retry-After: 1"), std::string::npos);
+  EXPECT_TRUE(idle_within(server.engine(), 5));  // those taken before the refusal were given back
+}
+
+TEST(Api, KeysAreAskedForEverywhereButAtProbes) {
+  Running server({.model = kSource + "/models/stand-in", .max_model_len = 64}, {.api_keys = {"first", "second"}});
+  const auto status = [&](const char* method, const char* path, const char* extra) {
+    return http_request(server.port(), method, path, "", extra).status;
+  };
+  for (const char* path : {"/health", "/live", "/ready", "/ping", "/metrics"})
+    EXPECT_EQ(status("GET", path, ""), 200) << path;
+  EXPECT_EQ(status("GET", "/v1/models", ""), 401);
+  EXPECT_EQ(status("POST", "/tokenize", ""), 401);
+  EXPECT_EQ(status("GET", "/v1/models", "Authorization: Bearer third\r\n"), 401);
+  EXPECT_EQ(status("GET", "/v1/models", "Authorization: Bearer \r\n"), 401);
+  EXPECT_EQ(status("GET", "/v1/models", "Authorization: Bearer second\r\n"), 200);
+  EXPECT_EQ(status("GET", "/v1/models", "Authorization: bearer first\r\n"), 200);
+}
+
+TEST(Api, ReadyFollowsTheDrain) {
+  Running server({.model = kSource + "/models/stand-in", .max_model_len = 64}, {});
+  server.service().set_ready(false);
+  server.engine().drain(0);
+  EXPECT_EQ(http_request(server.port(), "GET", "/ready", "").status, 503);
+  EXPECT_EQ(http_request(server.port(), "GET", "/live", "").status, 200);
+  EXPECT_EQ(server.post("/v1/completions", R"({"prompt":"x"})").status, 503);
+}
+
+TEST(Api, RequestIdsAreEchoedUnlessTheyAreHarmful) {
+  Running& server = server_of("stand-in");
+  const auto head = [&](const std::string& id) {
+    return server.post("/v1/completions", R"({"prompt":"x","max_tokens":1})", "X-Request-Id: " + id + "\r\n").head +
+           "\r\n";
+  };
+  EXPECT_NE(head("abc-1").find("X-Request-Id: abc-1\r\n"), std::string::npos);
+  EXPECT_EQ(head("a b<script>").find("script"), std::string::npos);
+  EXPECT_EQ(head(std::string(200, 'x')).find("xxx"), std::string::npos);
+}
+
+TEST(Api, StreamAndWholeAnswerAgree) {
+  Running& server = server_of("stand-in");
+  const std::string fields = R"("prompt":"the","max_tokens":40,"temperature":0.9,"seed":7)";
+  const auto whole = base::parse_json(server.post("/v1/completions", "{" + fields + "}").body, {});
+  ASSERT_TRUE(whole.ok());
+  std::string streamed;
+  const std::string body = server.post("/v1/completions", "{" + fields + R"(,"stream":true})").body;
+  for (size_t at = body.find("data: {"); at != std::string::npos; at = body.find("data: {", at + 1)) {
+    const auto chunk = base::parse_json(body.substr(at + 6, body.find("\n\n", at) - at - 6), {});
+    ASSERT_TRUE(chunk.ok());
+    streamed += std::string(chunk->at("choices").at(0).at("text").as_string());
+  }
+  EXPECT_EQ(streamed, std::string(whole->at("choices").at(0).at("text").as_string()));
+}
+
+}  // namespace
+}  // namespace polymath::test
