@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Renders the snippets below with Jinja2, in the environment that transformers gives chat templates, into
-tests/conformance/data/chat_templates/snippets.json. The C++ test renders the same and compares.
+tests/conformance/data/chat_templates/snippets.json, and the templates of styles/ there into styles.json.
+The C++ test renders the same and compares.
 
     pip install jinja2==3.1.6 && tools/make_template_cases.py
 """
@@ -161,7 +162,7 @@ SNIPPETS = r'''
 {{ 42 | string }}|{{ 2.0 | string + 'x' }}|{{ none | string }}|{{ [1] | string | length }}
 {{ '42' | int }}|{{ '42.7' | int }}|{{ 'x' | int }}|{{ 'x' | int(9) }}|{{ 3.9 | int }}|{{ -3.9 | int }}|{{ '0x1f' | int(0, 16) }}|{{ 'ff' | int(base=16) }}|{{ ' 12 ' | int }}|{{ true | int }}|{{ none | int }}|{{ '1_000' | int }}|{{ '-5' | int }}|{{ '1e3' | int }}|{{ '' | int }}
 {{ '2.5' | float }}|{{ 'x' | float }}|{{ 'x' | float(1.5) }}|{{ 3 | float }}|{{ '1e3' | float }}|{{ 'inf' | float }}|{{ 'nan' | float }}|{{ none | float }}
-{{ 2.5 | round }}|{{ 3.5 | round }}|{{ 42.55 | round(1) }}|{{ 42.55 | round(1, 'floor') }}|{{ 42.1 | round(0, 'ceil') }}|{{ 42 | round }}|{{ 1234 | round(-2) }}|{{ 2.675 | round(2) }}|{{ 2.5 | round | int }}|{{ 1.005 | round(2) }}|{{ 1234.5 | round(-2) }}
+{{ 25 | round(-1) }}|{{ 35 | round(-1) }}|{{ -26 | round(-1) }}|{{ -9223372036854775807 % 3 }}|{{ range(-5, 5, 3) | list }}|{{ 2.5 | round }}|{{ 3.5 | round }}|{{ 42.55 | round(1) }}|{{ 42.55 | round(1, 'floor') }}|{{ 42.1 | round(0, 'ceil') }}|{{ 42 | round }}|{{ 1234 | round(-2) }}|{{ 2.675 | round(2) }}|{{ 2.5 | round | int }}|{{ 1.005 | round(2) }}|{{ 1234.5 | round(-2) }}
 {{ -3 | abs }}|{{ -3.5 | abs }}|{{ neg | abs }}|{{ (-3) | abs }}|{{ +3 }}|{{ -neg }}
 {{ s | replace('l', 'L') }}|{{ s | replace('l', 'L', 1) }}|{{ 55 | replace(5, 6) }}|{{ s | replace('Hello', '') | trim }}
 {{ lines | indent }}|{{ lines | indent(2, true) }}|{{ lines | indent(width='> ', blank=true) }}|{{ '' | indent }}|{{ 'x\n' | indent }}
@@ -286,6 +287,78 @@ def environment():
     return env
 
 
+CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "find", "arguments": {"q": "x \"y\"", "n": 3}}}
+TOOLS = [
+    {"type": "function", "function": {"name": "find", "description": "Finds \"things\".", "parameters": {
+        "type": "object", "required": ["q"], "properties": {
+            "q": {"type": "string", "description": "what to find"},
+            "n": {"type": "integer", "default": 5},
+            "kind": {"type": "string", "enum": ["a", "b"], "default": "a"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "grid": {"type": "array", "items": {"type": "array", "items": {"type": "object", "properties": {
+                "x": {"type": "number"}, "y": {"type": ["number", "null"]}}, "required": ["x"]}}},
+            "map": {"type": "object", "additionalProperties": {"type": "boolean"}},
+            "any": {"oneOf": [{"type": "string", "description": "words"}, {"type": "number", "default": 1}]},
+            "or": {"type": ["string", "integer"]},
+        }}}},
+    {"type": "function", "function": {"name": "now", "description": "Zeit – jetzt.", "parameters": {
+        "type": "object", "properties": {}}}},
+]
+CONVERSATIONS = {
+    "one": [{"role": "user", "content": "Hi there"}],
+    "system": [{"role": "system", "content": "Be brief.\n"}, {"role": "user", "content": " Grüße 😀 "}],
+    "turns": [{"role": "user", "content": "a"},
+              {"role": "assistant", "content": "<think>\nhm\n</think>\n\nb", "reasoning_content": None},
+              {"role": "user", "content": "c /nothink"}, {"role": "assistant", "content": "d", "thinking": "t"}],
+    "tools": [{"role": "system", "content": "Use tools."}, {"role": "user", "content": "go"},
+              {"role": "assistant", "content": None, "thinking": "need it", "reasoning_content": "need it",
+               "tool_calls": [CALL, CALL]},
+              {"role": "tool", "content": "{\"r\": 1}", "tool_call_id": "abcdefghi"},
+              {"role": "tool", "content": "two", "tool_call_id": "abcdefghi"}],
+    "tools_done": [{"role": "user", "content": "go"}, {"role": "assistant", "content": "ok", "tool_calls": [CALL]},
+                   {"role": "tool", "content": "r", "tool_call_id": "abcdefghi"},
+                   {"role": "assistant", "content": "done</think>x"}],
+    "bad_id": [{"role": "user", "content": "go"},
+               {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "function": CALL["function"]}]}],
+    "tool_first": [{"role": "tool", "content": "r"}, {"role": "user", "content": "x"}],
+    "parts": [{"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image_url"}, {"type": "x"}]}],
+    "parts_ok": [{"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image"}]},
+                 {"role": "assistant", "content": [{"type": "text", "text": "seen"}]}],
+    "role": [{"role": "clown", "content": "x"}],
+}
+OPTIONS = {
+    "gen": {"add_generation_prompt": True},
+    "plain": {"add_generation_prompt": False},
+    "tools": {"add_generation_prompt": True, "tools": TOOLS},
+    "quiet": {"add_generation_prompt": True, "enable_thinking": False, "thinking": True, "effort": "high",
+              "documents": [{"title": "a", "text": "b\nc"}, {"title": "d"}]},
+}
+
+
+def render_styles(env, folder):
+    cases, failed = [], 0
+    for path in sorted((folder / "styles").glob("*.jinja")):
+        template = env.from_string(path.read_text())
+        for name, messages in CONVERSATIONS.items():
+            for option, variables in OPTIONS.items():
+                case = {"template": path.name, "conversation": name, "options": option}
+                try:
+                    case["rendered"] = template.render(
+                        messages=messages, bos_token="<s>", eos_token="</s>", **variables)
+                except jinja2.exceptions.TemplateError as error:
+                    if type(error) is jinja2.exceptions.TemplateError:
+                        case["raised"] = str(error)
+                    else:
+                        case["fails"] = str(error)
+                except TypeError as error:
+                    case["fails"] = str(error)
+                failed += "fails" in case
+                cases.append(case)
+    out = {"conversations": CONVERSATIONS, "options": OPTIONS, "cases": cases}
+    (folder / "styles.json").write_text(json.dumps(out, ensure_ascii=False, indent=1) + "\n")
+    print(len(cases), "cases of styles,", failed, "of them Python's own errors")
+
+
 def main():
     env = environment()
     cases, skipped = [], []
@@ -307,8 +380,9 @@ def main():
             skipped.append((source, "renders"))
         except Exception:
             cases.append({"template": source, "error": words})
-    out = pathlib.Path(__file__).parent.parent / "tests/conformance/data/chat_templates/snippets.json"
-    out.write_text(json.dumps({"variables": VARIABLES, "snippets": cases}, ensure_ascii=False, indent=1) + "\n")
+    folder = pathlib.Path(__file__).parent.parent / "tests/conformance/data/chat_templates"
+    render_styles(env, folder)
+    (folder / "snippets.json").write_text(json.dumps({"variables": VARIABLES, "snippets": cases}, ensure_ascii=False, indent=1) + "\n")
     print(len(cases), "snippets")
     for source, error in skipped:
         print("not in the table:", source, error)

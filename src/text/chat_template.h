@@ -24,7 +24,7 @@ struct ChatTemplateLimits {
   size_t source_bytes_max = 1u << 20;   // a longer template: kInvalidArgument
   size_t steps_max = 2'000'000;         // evaluated nodes; beyond: kInvalidArgument
   size_t output_bytes_max = 64u << 20;  // beyond: kInvalidArgument
-  size_t memory_bytes_max = 96u << 20;  // of values, text and tree; beyond: kInvalidArgument
+  size_t memory_bytes_max = 64u << 20;  // of values, text and tree; beyond: kInvalidArgument
   int depth_max = 200;                  // nested expressions, blocks or macro calls; beyond: kInvalidArgument
 };
 

@@ -76,7 +76,7 @@ bool is_subscriptable(const Value& v) {
 
 Value element_at(Budget& budget, const Value& object, size_t i) {
   if (object.is(Kind::kList)) return object.list->items[i];
-  if (object.is(Kind::kRange)) return integer(object.range->start + static_cast<int64_t>(i) * object.range->step);
+  if (object.is(Kind::kRange)) return integer(object.range->at(i));
   budget.scan(object.size);
   const size_t begin = byte_offset(object.text(), i);
   return string(object.text().substr(begin, decode_utf8(object.text().substr(begin)).bytes));

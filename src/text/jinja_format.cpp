@@ -45,6 +45,7 @@ std::string escape_repr(char32_t c) {
 }
 
 void append_quoted(Builder& out, std::string_view text) {
+  out.budget().walk(text.size());
   const bool has_single = text.find('\'') != text.npos, has_double = text.find('"') != text.npos;
   const char quote = has_single && !has_double ? '"' : '\'';
   const std::string_view edge(&quote, 1);

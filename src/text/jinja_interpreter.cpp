@@ -18,9 +18,7 @@ class Interpreter::PlainSource : public LoopSource {
   }
   bool has(size_t i) override { return i < count(); }
   size_t count() override { return range_ != nullptr ? range_->length : list_->items.size(); }
-  Value at(size_t i) override {
-    return range_ != nullptr ? integer(range_->start + static_cast<int64_t>(i) * range_->step) : list_->items[i];
-  }
+  Value at(size_t i) override { return range_ != nullptr ? integer(range_->at(i)) : list_->items[i]; }
 
  private:
   const Range* range_ = nullptr;

@@ -44,6 +44,7 @@ std::string escape(char32_t c, bool ensure_ascii) {
 }
 
 void append_string(Builder& out, std::string_view text, bool ensure_ascii) {
+  out.budget().step(text.size() / 16);
   out.append("\"");
   size_t plain = 0, i = 0;  // text[plain, i) waits to be written as it is
   while (i < text.size()) {

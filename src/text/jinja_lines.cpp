@@ -15,7 +15,7 @@ bool ends_line(char32_t c) {
 }  // namespace
 
 List* split_lines(Budget& budget, std::string_view text, bool keep_ends) {
-  budget.scan(text.size() * 2);
+  budget.walk(text.size());
   List* lines = new_list(budget);
   size_t begin = 0, i = 0;
   while (i < text.size()) {
@@ -31,8 +31,16 @@ List* split_lines(Budget& budget, std::string_view text, bool keep_ends) {
   return lines;
 }
 
+std::string_view strip(Budget& budget, std::string_view text, const Stripping& stripping) {
+  std::string_view kept = text;
+  if (stripping.left) kept = lstrip(kept, stripping.set);
+  if (stripping.right) kept = rstrip(kept, stripping.set);
+  budget.step((text.size() - kept.size()) / 8 * (1 + stripping.set.size() / 16));
+  return kept;
+}
+
 size_t find_in(std::string_view text, std::string_view wanted, size_t from) {
-  if (from > text.size()) return text.npos;
+  if (from > text.size() || wanted.size() > text.size() - from) return text.npos;
   if (wanted.empty()) return from;
   const void* found = memmem(text.data() + from, text.size() - from, wanted.data(), wanted.size());
   return found == nullptr ? text.npos : static_cast<size_t>(static_cast<const char*>(found) - text.data());

@@ -14,6 +14,13 @@ size_t find_in(std::string_view text, std::string_view wanted, size_t from = 0);
 // The last one; charged for its worst case.
 size_t find_last_in(Budget& budget, std::string_view text, std::string_view wanted);
 
+struct Stripping {
+  std::string_view set;  // of characters; null data: white space
+  bool left, right;
+};
+// Charged for what goes, and the size of the set.
+std::string_view strip(Budget& budget, std::string_view text, const Stripping& stripping);
+
 struct Replacement {
   std::string_view old_text, new_text;
   int64_t count;  // negative: all

@@ -8,16 +8,11 @@ namespace polymath::text::jinja {
 namespace {
 
 constexpr size_t kChunkBytes = 64u << 10;
+constexpr size_t kGrowingMin = 1024;  // bytes of a text that is given room to grow
 
 }  // namespace
 
 void fail(std::string message) { throw TemplateError{std::move(message)}; }
-
-bool Arena::extend(const char* end, size_t bytes) {
-  if (end == nullptr || end != tip_ || bytes > static_cast<size_t>(end_ - tip_)) return false;
-  tip_ += bytes;
-  return true;
-}
 
 void* Arena::do_allocate(size_t bytes, size_t alignment) {
   if (bytes > bound_->bytes_max) fail("the template uses too much memory");
@@ -25,8 +20,7 @@ void* Arena::do_allocate(size_t bytes, size_t alignment) {
   if (tip_ == nullptr || bytes + padding > static_cast<size_t>(end_ - tip_)) {
     const size_t left = bound_->bytes_max - bound_->used;
     if (bytes > left || left < kChunkBytes) fail("the template uses too much memory");
-    // Half as much again, so that a text that keeps growing is moved rarely.
-    const size_t size = std::min(left, std::max(kChunkBytes, bytes + bytes / 2 + alignment));
+    const size_t size = std::min(left, std::max(kChunkBytes, bytes + bytes / 4));
     chunks_.push_back(std::unique_ptr<char[]>(new char[size]));
     bound_->used += size;
     tip_ = chunks_.back().get();
@@ -53,22 +47,34 @@ std::string_view Budget::copy(std::string_view text) {
 std::string_view Budget::concat(std::string_view left, std::string_view right) {
   if (left.empty()) return right;
   if (right.empty()) return left;
-  if (texts_.extend(left.data() + left.size(), right.size())) {
+  const size_t size = left.size() + right.size();
+  for (Growing& text : growing_) {
+    if (text.end != left.data() + left.size() || text.room < right.size()) continue;
     scan(right.size());
-    std::memcpy(const_cast<char*>(left.data()) + left.size(), right.data(), right.size());
-    return {left.data(), left.size() + right.size()};
+    std::memcpy(text.end, right.data(), right.size());
+    text = {text.end + right.size(), text.room - right.size(), size};
+    return {left.data(), size};
   }
-  expect_room(left.size() + right.size());
-  scan(left.size() + right.size());
-  char* buffer = text_buffer(left.size() + right.size());
+  expect_room(size);
+  scan(size);
+  const size_t room = left.size() < kGrowingMin ? 0 : size;
+  char* buffer = text_buffer(size + room);
   std::memcpy(buffer, left.data(), left.size());
   std::memcpy(buffer + left.size(), right.data(), right.size());
-  return {buffer, left.size() + right.size()};
+  if (room > 0) {
+    auto* smallest = std::min_element(std::begin(growing_), std::end(growing_),
+                                      [](const Growing& a, const Growing& b) { return a.size < b.size; });
+    *smallest = {buffer + size, room, size};
+  }
+  return {buffer, size};
 }
 
 void Builder::fill(size_t count, std::string_view unit) {
   if (unit.empty()) return;
-  for (size_t i = 0; i < count; ++i) append(unit);
+  budget_.expect_room(count);  // before the product can overflow
+  budget_.expect_room(text_.size() + count * unit.size());
+  budget_.step(count * unit.size() / 64);
+  for (size_t i = 0; i < count; ++i) text_.append(unit);
 }
 
 }  // namespace polymath::text::jinja

@@ -33,10 +33,6 @@ class Arena : public std::pmr::memory_resource {
  public:
   explicit Arena(MemoryBound* bound) : bound_(bound) {}
 
-  // Makes the newest allocation, which ends at `end`, `bytes` longer where it stands. False: it is not the newest,
-  // or there is no room. This is what keeps `text = text + more` in a loop linear.
-  bool extend(const char* end, size_t bytes);
-
  private:
   void* do_allocate(size_t bytes, size_t alignment) override;
   void do_deallocate(void*, size_t, size_t) override {}
@@ -60,6 +56,8 @@ class Budget {
   }
   // Reading or copying bytes costs time as well, though less than evaluating does.
   void scan(size_t bytes) { step(1 + bytes / 64); }
+  // The same where every character is decoded or changed.
+  void walk(size_t bytes) { step(1 + bytes / 8); }
 
   // Fails if `bytes` more would not fit; for buffers that are about to be filled.
   void expect_room(size_t bytes) const;
@@ -67,20 +65,28 @@ class Budget {
   // The object is never destroyed: its memory is the arena's.
   template <typename T, typename... Arguments>
   T* make(Arguments&&... arguments) {
-    return new (objects_.allocate(sizeof(T), alignof(T))) T(std::forward<Arguments>(arguments)...);
+    return new (arena_.allocate(sizeof(T), alignof(T))) T(std::forward<Arguments>(arguments)...);
   }
-  char* text_buffer(size_t bytes) { return static_cast<char*>(texts_.allocate(bytes, 1)); }
+  char* text_buffer(size_t bytes) { return static_cast<char*>(arena_.allocate(bytes, 1)); }
   std::string_view copy(std::string_view text);
+  // `left` may be made longer where it stands; views of it stay what they are.
   std::string_view concat(std::string_view left, std::string_view right);
-  std::pmr::memory_resource* objects() { return &objects_; }
+  std::pmr::memory_resource* objects() { return &arena_; }
 
   int line = 0;  // of the node that is being evaluated; what an error names
 
  private:
   size_t steps_left_;
   MemoryBound memory_;
-  Arena objects_{&memory_};
-  Arena texts_{&memory_};
+  Arena arena_{&memory_};
+
+  // Long texts that came of adding, with room behind them: what keeps `text = text + more` in a loop linear.
+  struct Growing {
+    char* end = nullptr;
+    size_t room = 0;
+    size_t size = 0;
+  };
+  Growing growing_[4];
 };
 
 // Text that grows before its length is known. It never holds more than the budget has room for.

@@ -111,7 +111,16 @@ Value round_integer(const Value& v, int64_t digits) {
   const int64_t value = expect_integer(v, "");
   if (digits >= 0) return integer(value);
   if (digits < -18) return integer(0);
-  return integer(static_cast<int64_t>(round_decimal(static_cast<double>(value), digits)));
+  int64_t unit = 1;
+  for (int64_t i = digits; i < 0; ++i) unit *= 10;
+  const int64_t rest = value % unit, down = value / unit;  // towards zero
+  const int64_t half = unit / 2, size = rest < 0 ? -rest : rest;
+  const bool away = size > half || (size == half && down % 2 != 0);
+  int64_t result = 0;
+  if (__builtin_mul_overflow(down + (away ? (value < 0 ? -1 : 1) : 0), unit, &result)) {
+    fail("an integer does not fit in 64 bits");
+  }
+  return integer(result);
 }
 
 Value round(Context& context, const Value& v, const Arguments& arguments) {
@@ -140,7 +149,7 @@ Value word_count(Context& context, const Value& v, const Arguments& arguments) {
   Budget& budget = context.budget();
   const Parameters p(budget, arguments, "wordcount", {});
   std::string_view text = to_str(budget, v);
-  budget.scan(text.size() * 4);
+  budget.walk(text.size());
   int64_t words = 0;
   for (bool inside = false; !text.empty();) {
     const CodePoint c = decode_utf8(text);

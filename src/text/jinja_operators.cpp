@@ -28,6 +28,12 @@ int64_t floor_divide(int64_t a, int64_t b) {
   return (a % b != 0 && (a < 0) != (b < 0)) ? quotient - 1 : quotient;
 }
 
+int64_t floor_modulo(int64_t a, int64_t b) {
+  if (b == 0) fail("integer division or modulo by zero");
+  const int64_t rest = a % b;
+  return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
 Value power(int64_t base, int64_t exponent) {
   if (exponent < 0) {
     if (base == 0) fail("0.0 cannot be raised to a negative power");
@@ -61,7 +67,7 @@ Value integers(char op, int64_t a, int64_t b) {
       return integer(floor_divide(a, b));
     case kModulo:
       if (b == -1) return integer(0);
-      return integer(a - floor_divide(a, b) * b);
+      return integer(floor_modulo(a, b));
     default:
       return power(a, b);
   }

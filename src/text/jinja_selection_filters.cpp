@@ -75,7 +75,7 @@ Value select(Context& context, const Value& v, const Arguments& arguments) {
 // Text in small letters, unless case counts: what sort, unique, min, max and groupby compare.
 Value folded(Budget& budget, const Value& v, bool case_sensitive) {
   if (case_sensitive || !v.is(Kind::kString)) return v;
-  budget.scan(v.size * 8);
+  budget.walk(v.size);
   return string(budget.copy(to_lower(v.text())));
 }
 

@@ -88,7 +88,7 @@ bool has_only_case(Context& context, const Value& v, const Arguments& arguments)
   expect_none(arguments);
   bool any = false;
   std::string_view text = to_str(context.budget(), v);
-  context.budget().scan(text.size() * 4);
+  context.budget().walk(text.size());
   while (!text.empty()) {
     const CodePoint c = decode_utf8(text);
     if (upper ? is_lower(c.value) : is_upper(c.value)) return false;

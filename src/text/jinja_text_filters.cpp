@@ -17,7 +17,7 @@ Value changed(Context& context, const Value& v, const Arguments& arguments) {
   Budget& budget = context.budget();
   const Parameters p(budget, arguments, "this filter", {});
   const std::string_view text = to_str(budget, v);
-  budget.scan(text.size() * 8);
+  budget.walk(text.size());
   budget.expect_room(text.size() * 2);
   return string(budget.copy(change(text)));
 }
@@ -40,11 +40,9 @@ std::string title_words(std::string_view text) {
 Value trim(Context& context, const Value& v, const Arguments& arguments) {
   const Parameters p(context.budget(), arguments, "trim", {"chars"});
   const std::string_view text = to_str(context.budget(), v);
-  context.budget().scan(text.size());
-  if (p.is_none(0)) return string(rstrip(lstrip(text)));
-  const std::string_view set = p.text(0, "");
-  context.budget().step(text.size() / 64 * set.size());
-  return set.empty() ? string(text) : string(rstrip(lstrip(text, set), set));
+  const std::string_view set = p.is_none(0) ? std::string_view() : p.text(0, "");
+  if (!p.is_none(0) && set.empty()) return string(text);
+  return string(strip(context.budget(), text, {set, true, true}));
 }
 
 Value to_string(Context& context, const Value& v, const Arguments& arguments) {
@@ -56,7 +54,7 @@ Value escape(Context& context, const Value& v, const Arguments& arguments) {
   const Parameters p(context.budget(), arguments, "escape", {});
   Builder out(context.budget());
   const std::string_view text = to_str(context.budget(), v);
-  context.budget().scan(text.size() * 4);
+  context.budget().walk(text.size());
   for (const char& c : text) {
     switch (c) {
       case '&':
@@ -146,7 +144,7 @@ Value percent_format(Context& context, const Value& v, const Arguments& argument
 // In a query a space is a plus and a slash is escaped.
 void append_url(Builder& out, std::string_view text, bool in_query) {
   static constexpr char kDigits[] = "0123456789ABCDEF";
-  out.budget().scan(text.size() * 4);
+  out.budget().walk(text.size());
   for (const char& c : text) {
     const auto b = static_cast<unsigned char>(c);
     if (b < 0x80 && (std::isalnum(b) || c == '_' || c == '.' || c == '-' || c == '~' || (c == '/' && !in_query))) {

@@ -17,26 +17,18 @@ template <std::string (*change)(std::string_view)>
 Value changed(Context& context, const Value& self, const Arguments& arguments) {
   Budget& budget = context.budget();
   const Parameters p(budget, arguments, "this method", {});
-  budget.scan(self.size * 8);
+  budget.walk(self.size);
   budget.expect_room(self.size * 2);
   return string(budget.copy(change(self.text())));
 }
 
 template <bool left, bool right>
-Value strip(Context& context, const Value& self, const Arguments& arguments) {
+Value stripped(Context& context, const Value& self, const Arguments& arguments) {
   Budget& budget = context.budget();
   const Parameters p(budget, arguments, "strip", {"chars"});
-  std::string_view text = self.text();
-  budget.scan(text.size());
-  std::string_view set;
-  if (!p.is_none(0)) {
-    set = p.text(0, "");
-    if (set.empty()) return self;
-    budget.step(text.size() / 64 * set.size());
-  }
-  if (left) text = lstrip(text, set);
-  if (right) text = rstrip(text, set);
-  return string(text);
+  const std::string_view set = p.is_none(0) ? std::string_view() : p.text(0, "");
+  if (!p.is_none(0) && set.empty()) return self;
+  return string(strip(budget, self.text(), {set, left, right}));
 }
 
 int64_t limit_of(const Parameters& p, size_t i) {
@@ -90,7 +82,7 @@ Value split(Context& context, const Value& self, const Arguments& arguments) {
   int64_t limit = limit_of(p, 1);
   List* parts = new_list(budget);
   std::string_view text = self.text();
-  budget.scan(text.size() * 2);
+  budget.walk(text.size());
   if (p.is_none(0)) {
     from_right ? split_words_from_right(budget, text, limit, *parts) : split_words(budget, text, limit, *parts);
     return list_value(parts);
@@ -188,9 +180,9 @@ Value format(Context& context, const Value& self, const Arguments& arguments) {
 }
 
 constexpr std::pair<std::string_view, MethodFunction> kMethods[] = {
-    {"strip", strip<true, true>},
-    {"lstrip", strip<true, false>},
-    {"rstrip", strip<false, true>},
+    {"strip", stripped<true, true>},
+    {"lstrip", stripped<true, false>},
+    {"rstrip", stripped<false, true>},
     {"split", split<false>},
     {"rsplit", split<true>},
     {"splitlines", split_lines_method},

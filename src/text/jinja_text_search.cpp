@@ -83,7 +83,7 @@ bool is_alphanumeric(char32_t c) { return is_alphabetic(c) || is_numeric(c); }
 template <bool (*predicate)(char32_t)>
 Value all_are(Context& context, const Value& self, const Arguments& arguments) {
   const Parameters p(context.budget(), arguments, "this method", {});
-  context.budget().scan(self.size * 4);
+  context.budget().walk(self.size);
   std::string_view text = self.text();
   if (text.empty()) return boolean(false);
   while (!text.empty()) {
@@ -98,7 +98,7 @@ Value all_are(Context& context, const Value& self, const Arguments& arguments) {
 template <bool (*wanted)(char32_t), bool (*unwanted)(char32_t)>
 Value cased(Context& context, const Value& self, const Arguments& arguments) {
   const Parameters p(context.budget(), arguments, "this method", {});
-  context.budget().scan(self.size * 4);
+  context.budget().walk(self.size);
   bool any = false;
   for (std::string_view text = self.text(); !text.empty();) {
     const CodePoint c = decode_utf8(text);

@@ -322,7 +322,7 @@ const List* elements(Budget& budget, const Value& v) {
       budget.step(v.range->length);
       list->items.reserve(v.range->length);
       for (size_t i = 0; i < v.range->length; ++i) {
-        list->items.push_back(integer(v.range->start + static_cast<int64_t>(i) * v.range->step));
+        list->items.push_back(integer(v.range->at(i)));
       }
       break;
     case Kind::kString:

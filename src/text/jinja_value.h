@@ -89,6 +89,10 @@ struct Dict {
 struct Range {
   int64_t start, stop, step;
   size_t length;
+  // REQUIRES: i < length. Unsigned, because i * step alone need not fit.
+  int64_t at(size_t i) const {
+    return static_cast<int64_t>(static_cast<uint64_t>(start) + i * static_cast<uint64_t>(step));
+  }
 };
 
 // Why a value is undefined: what an error about it says.
