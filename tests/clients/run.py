@@ -1,0 +1,19 @@
+#!/usr/bin/env python3
+"""Runs the client tests with the interpreter of .venv; exits with 77 (skipped) where there is none.
+
+python3 tests/clients/run.py path/to/polymath [repository]
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+root = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).resolve().parents[2]
+python = root / ".venv" / "bin" / "python"
+if not python.exists():
+    print("skipped: no .venv; tools/setup.sh venv makes it")
+    sys.exit(77)
+environment = dict(os.environ, POLYMATH=str(Path(sys.argv[1]).resolve()), POLYMATH_ROOT=str(root))
+command = [str(python), "-m", "unittest", "discover", "-v", "-s", str(Path(__file__).resolve().parent), "-p", "*_test.py"]
+sys.exit(subprocess.run(command, env=environment, check=False).returncode)

@@ -1,0 +1,60 @@
+"""A `polymath serve` process on a free port, for tests."""
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(os.environ["POLYMATH_ROOT"])
+POLYMATH = os.environ["POLYMATH"]
+READY_SECONDS = 60
+
+
+class Server:
+    def __init__(self, *flags, model=ROOT / "models" / "stand-in"):
+        self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
+        command = [POLYMATH, "serve", str(model), "--host", "127.0.0.1", "--port", "0", "--kv-cache-memory-bytes", "8M"]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("VLLM_")}
+        self.process = subprocess.Popen([*command, *flags], stderr=self.log, stdout=self.log, env=environment)
+        self.port = self._wait_for_port()
+
+    def _wait_for_port(self):
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end and self.process.poll() is None:
+            match = re.search(r"ready: https?://127\.0\.0\.1:(\d+)", self.text())
+            if match:
+                return int(match.group(1))
+            time.sleep(0.02)
+        raise RuntimeError("the server did not start:\n" + self.text())
+
+    def text(self):
+        return Path(self.log.name).read_text(encoding="utf-8")
+
+    def request(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request(method, path, body=body, headers=headers or {})
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        return response.status, data, response.headers
+
+    def metric(self, name):
+        """The sum over labels of a metric."""
+        text = self.request("GET", "/metrics")[1].decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(rf"{name}[{{ ]", line))
+
+    def signal(self, which=signal.SIGTERM):
+        self.process.send_signal(which)
+
+    def wait(self, seconds=20):
+        return self.process.wait(seconds)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
