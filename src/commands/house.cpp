@@ -107,6 +107,7 @@ absl::Status House::make_cache(const Settings& settings) {
   // Without a wish of the user's: no more than every sequence at full length could use.
   const int64_t useful = settings.sequences * ceil_div(model_len_, settings.block_size) + 1;
   if (settings.kv_bytes == 0) n_blocks = std::min(n_blocks, std::max<int64_t>(2, useful));
+  if (settings.kv_blocks > 0) n_blocks = settings.kv_blocks;
   const int64_t tokens = n_blocks * settings.block_size;
   if (n_blocks < 2 || (settings.max_model_len > 0 && tokens < model_len_)) {
     return absl::ResourceExhaustedError(

@@ -28,6 +28,7 @@ struct Settings {
   // Memory and scheduling.
   int block_size = 16;
   int64_t kv_bytes = 0;  // 0: a share of what is free
+  int kv_blocks = 0;     // 0: as many as kv_bytes hold
   std::string kv_dtype = "auto";
   bool prefix_caching = true;
   int step_tokens = 2048;
