@@ -1,0 +1,58 @@
+#include "api/served_model.h"
+
+#include <gtest/gtest.h>
+
+#include "api/auth.h"
+#include "api/test_model.h"
+
+namespace polymath::api {
+namespace {
+
+TEST(ServedModel, PiecesKeepTheirBlanks) {
+  const ServedModel model = stand_in_model();
+  const std::string text = "hello world, the cat";
+  std::string joined;
+  for (const int32_t id : model.tokenizer->encode(text, false)) joined += token_piece(model, id);
+  EXPECT_EQ(joined, text);
+  EXPECT_GT(model.token_bytes_max, 1u);
+  EXPECT_EQ(model.template_variables.at("eos_token"), "<|im_end|>");
+}
+
+TEST(ServedModel, TemplatesSayHowTheyReadContent) {
+  const struct {
+    const char* source;
+    bool parts;
+  } rows[] = {
+      {"{% for m in messages %}{{ m['content'] }}{% endfor %}", false},
+      {"{% for m in messages %}{%- for c in m['content'] -%}{{ c.text }}{% endfor %}{% endfor %}", true},
+      {"{%- for part in message.content | selectattr('type') %}{% endfor %}", true},
+      {"{%+ for part in content +%}{% endfor %}", true},
+      {"{% if 'x' in message.content %}{% endif %}", false},
+      {"{% for", false},
+      {"", false},
+  };
+  for (const auto& row : rows) EXPECT_EQ(template_wants_parts(row.source), row.parts) << row.source;
+}
+
+TEST(ServedModel, DefaultsOfGenerationConfig) {
+  const auto read = [](const char* text) { return parse_sampling_defaults(*base::parse_json(text, {})); };
+  const auto full = read(R"({"temperature":0.6,"top_p":0.9,"top_k":20,"repetition_penalty":1.1,"max_new_tokens":7})");
+  ASSERT_TRUE(full.ok());
+  EXPECT_FLOAT_EQ(full->temperature, 0.6f);
+  EXPECT_EQ(full->top_k, 20);
+  EXPECT_EQ(full->max_tokens, 7);
+  EXPECT_TRUE(read(R"({"temperature":null,"do_sample":true})").ok());
+  EXPECT_FALSE(read(R"({"temperature":"hot"})").ok());
+  EXPECT_FALSE(read(R"({"max_new_tokens":0})").ok());
+}
+
+TEST(ApiKeys, BearerOfAnyListedKey) {
+  const ApiKeys keys({"alpha", "beta"});
+  for (const char* good : {"Bearer alpha", "bearer beta", "BEARER alpha"}) EXPECT_TRUE(keys.allows(good)) << good;
+  for (const char* bad : {"", "alpha", "Bearer", "Bearer ", "Bearer alph", "Bearer alpha ", "Basic alpha"}) {
+    EXPECT_FALSE(keys.allows(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace polymath::api

@@ -1,0 +1,32 @@
+#pragma once
+
+// The stand-in model's tokenizer and template as a ServedModel, for this room's tests.
+
+#include <string>
+
+#include "api/served_model.h"
+#include "base/check.h"
+
+namespace polymath::api {
+
+inline ServedModel stand_in_model() {
+  const std::string directory = std::string(POLYMATH_SOURCE_DIR) + "/models/stand-in";
+  ServedModel model;
+  model.names = {"stand-in", "alias"};
+  model.root = "stand-in";
+  model.model_len_max = 100;
+  model.vocab = 512;
+  model.eos_ids = {2, 0};
+  auto tokenizer = text::load_tokenizer(directory, {});
+  CHECK(tokenizer.ok());
+  model.tokenizer = *std::move(tokenizer);
+  complete_tokenizer_facts(model);
+  auto source = text::find_chat_template(directory, "");
+  CHECK(source.ok());
+  auto parsed = text::ChatTemplate::parse(*source, {});
+  CHECK(parsed.ok());
+  model.chat_template = std::make_shared<const text::ChatTemplate>(*std::move(parsed));
+  return model;
+}
+
+}  // namespace polymath::api
