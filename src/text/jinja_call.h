@@ -35,7 +35,7 @@ class Parameters {
   std::string_view text(size_t i, std::string_view fallback) const;
 
  private:
-  static constexpr size_t kParametersMax = 6;
+  static constexpr size_t kParametersMax = 6;  // names of one callee; more is our own fault: CHECK
   std::string_view function_;
   bool given_[kParametersMax] = {};
   Value values_[kParametersMax];
