@@ -154,6 +154,7 @@ TEST(Engine, ManyThreadsGetTheAnswersTheyWouldGetAlone) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
+  house.engine->drain(10);  // the last answer ends within a step, the figures are those of whole steps
   const EngineStats stats = house.engine->stats();
   EXPECT_EQ(stats.generated_tokens, 8u * 12 * 70);
   EXPECT_GT(stats.prompt_tokens_cached, 0u);

@@ -128,7 +128,7 @@ TEST_P(Models, LogitsInBfloat16) {
     const auto errors = row_errors(logits, r.logits, runner->vocab());
     EXPECT_LT(errors.front(), 4e-2) << r.ids.size() << " tokens";
     const double whole = row_errors(logits, r.logits, static_cast<int>(logits.size())).back();
-    EXPECT_TRUE(!dense || whole < 2e-2) << r.ids.size() << " tokens: " << whole;
+    EXPECT_TRUE(!dense || whole < 2.2e-2) << r.ids.size() << " tokens: " << whole;
   }
 }
 
