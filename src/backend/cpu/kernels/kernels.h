@@ -119,7 +119,7 @@ struct Row {
 
 struct Kernels {
   std::string_view isa;
-  int rows_max = 1;  // rows of a tile; more are cut into blocks
+  int rows_max = 1;                               // rows of a tile; more are cut into blocks
   TileFn tiles[kWeightTypes][kRowsMax + 1];       // by weight type and m; activations packed
   TileFn prob_tiles[kWeightTypes][kRowsMax + 1];  // activations in rows kProbStride apart; f32 and bf16 only
   void (*pack)(const PackArgs& args);

@@ -15,8 +15,7 @@ double read(const std::byte* data, size_t bytes) {
   constexpr int kStreams = 512 / (kLanes * 4);
   U32 sums[kStreams] = {};
   for (size_t at = 0; at < bytes; at += 512) {
-    __builtin_prefetch(data + at + 4096, 0, 2);
-    __builtin_prefetch(data + at + 4096 + 64, 0, 2);
+    for (size_t line = 0; line < 512; line += 64) __builtin_prefetch(data + at + 1024 + line, 0, 2);
 #pragma GCC unroll 32
     for (int i = 0; i < kStreams; ++i) sums[i] ^= load_as<U32>(data + at + i * kLanes * 4);
   }
@@ -27,11 +26,16 @@ double read(const std::byte* data, size_t bytes) {
 template <typename W>
 double multiply_tile(int64_t rounds) {
   constexpr int kRows = kTileRowsMax, kVectors = 2;
-  alignas(64) std::byte weights[kVectors * 64] = {};
-  F32 acc[kRows][kVectors] = {};
-  auto w0 = W::load(weights), w1 = W::load(weights + 64);
-  const auto x = W::broadcast(0);
+  std::byte weights[kVectors * 64] = {};
+  uint32_t word = 0;
+  F32 acc[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = splat(static_cast<float>(r * kVectors + v));  // no two alike
+  }
+  const auto w0 = W::load(weights), w1 = W::load(weights + 64);
   for (int64_t i = 0; i < rounds; ++i) {
+    __asm__ volatile("" : "+r"(word));  // may have changed: no round can be left out
+    const auto x = W::broadcast(word);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       acc[r][0] = W::add(acc[r][0], w0, x);
@@ -40,9 +44,9 @@ double multiply_tile(int64_t rounds) {
   }
   F32 total = {};
   for (auto& row : acc) total += row[0] + row[1];
-  const float value = sum_lanes(total);
-  __asm__ volatile("" : : "r"(&value) : "memory");
-  const int inputs = sizeof(typename W::Activation) > 0 && __is_same(W, Bf16Weights) ? 2 : 1;
+  volatile float sink = sum_lanes(total);
+  static_cast<void>(sink);
+  const int inputs = __is_same(W, Bf16Weights) ? 2 : 1;
   return static_cast<double>(rounds) * kRows * kVectors * kLanes * 2 * inputs;
 }
 

@@ -1,0 +1,65 @@
+#include "backend/cpu/machine_limits.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cpu/kernels/kernels.h"
+#include "base/clock.h"
+
+namespace polymath::backend {
+namespace {
+
+constexpr size_t kBytes = size_t{256} << 20;  // many times any last cache of a few cores
+constexpr size_t kWindow = size_t{16} << 20;  // of them, read at a time: short enough to fall between disturbances
+constexpr int64_t kRounds = 50'000;           // of arithmetic: about a millisecond
+
+const cpu::Kernels& best_kernels() { return **cpu::choose_kernels(""); }
+
+// A place for results, so that no measured loop is dropped.
+volatile double result_sink = 0;
+
+}  // namespace
+
+absl::StatusOr<LimitMeter> LimitMeter::make() {
+  LimitMeter meter;
+  ASSIGN_OR_RETURN(meter.memory_, Buffer::host(kBytes));
+  std::memset(meter.memory_.data(), 1, kBytes);  // pages that nobody wrote are all one page
+  return meter;
+}
+
+double LimitMeter::read_gbs(base::ThreadPool& pool, int runs) {
+  const cpu::Kernels& kernels = best_kernels();
+  const size_t share = kWindow / static_cast<size_t>(pool.size()) / 512 * 512;
+  double best = 0;
+  for (int i = 0; i < runs; ++i) {
+    at_ = (at_ + kWindow) % kBytes;
+    const auto* window = static_cast<const std::byte*>(memory_.data()) + at_;
+    const double start = base::steady_seconds();
+    pool.run([&](int rank) { result_sink = kernels.read(window + static_cast<size_t>(rank) * share, share); });
+    best = std::max(best, static_cast<double>(share) * pool.size() / (base::steady_seconds() - start));
+  }
+  return best * 1e-9;
+}
+
+double LimitMeter::gflops(base::ThreadPool& pool, DType dtype, int runs) {
+  const cpu::Kernels& kernels = best_kernels();
+  double best = 0;
+  for (int i = 0; i < runs; ++i) {
+    double flop = 0;
+    const double start = base::steady_seconds();
+    pool.run([&](int rank) {
+      const double done = kernels.multiply(dtype, kRounds);
+      if (rank == 0) flop = done;
+    });
+    best = std::max(best, flop * pool.size() / (base::steady_seconds() - start));
+  }
+  return best * 1e-9;
+}
+
+absl::StatusOr<MachineLimits> measure_machine_limits(base::ThreadPool& pool) {
+  ASSIGN_OR_RETURN(LimitMeter meter, LimitMeter::make());
+  return MachineLimits{meter.read_gbs(pool, 400), meter.gflops(pool, DType::kBf16, 100),
+                       meter.gflops(pool, DType::kF32, 100)};
+}
+
+}  // namespace polymath::backend
