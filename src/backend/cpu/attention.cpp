@@ -46,7 +46,9 @@ class AttentionRun {
       n = make_tasks();
     }
     TaskRuns& tasks = c_.team.tasks(parallel, n);
-    c_.team.run(parallel, [&](int rank, int) { tasks.work(rank, [&](int64_t i, int64_t) { attend(rank, task(i)); }); });
+    c_.team.run(parallel, [&](int rank, int) {
+      tasks.work(rank, [&](int64_t i, int64_t next) { attend(rank, task(i), next); });
+    });
   }
 
  private:
@@ -80,22 +82,67 @@ class AttentionRun {
     float max = 0, sum = 0;
   };
 
-  void attend(int rank, const Task& t) {
-    const AttentionScratch& scratch = c_.scratch.attention[rank];
-    RowState rows[kTaskRows];
+  // Keys [at, stop) of a sequence and kv head, looked at together.
+  struct KeyRun {
+    int64_t at = 0, stop = 0;
+    int panels = 0;
+    const std::byte* keys[kRunTokens / kPanel];    // each panel
+    const std::byte* values[kRunTokens / kPanel];  // each block
+  };
+
+  // The run that starts at `at`, a multiple of the block size. Its end is the same for every row.
+  KeyRun key_run(const Task& t, int64_t at, int64_t end) const {
+    const int32_t* table = layout_.block_table.i32() + t.seq * layout_.block_table.cols();
+    const std::byte* data = static_cast<const std::byte*>(step_.kv->data);
+    const int64_t block_size = kv_.shape.block_size;
+    KeyRun run;
+    run.at = at;
+    run.stop = std::min(end, (at / run_tokens_ + 1) * run_tokens_);
+    for (int64_t token = at; token < run.stop; token += kPanel) {
+      const std::byte* block = data + table[token / block_size] * kv_.block_bytes;
+      run.keys[run.panels++] = block + kv_.key_offset(t.kv_head, token % block_size);
+      if (token % block_size == 0) run.values[(token - at) / block_size] = block + kv_.value_offset(t.kv_head);
+    }
+    return run;
+  }
+  KeyRun first_run(const Task& t) const {  // blocks before the first key that a row sees are not touched
     int64_t begin = std::numeric_limits<int64_t>::max(), end = 0;
     for (int r = 0; r < t.rows; ++r) {
+      const RowState row = start_row(t, r);
+      begin = std::min(begin, row.begin);
+      end = std::max(end, row.end);
+    }
+    return key_run(t, begin / kv_.shape.block_size * kv_.shape.block_size, end);
+  }
+
+  void attend(int rank, const Task& t, int64_t next_task) {
+    const AttentionScratch& scratch = c_.scratch.attention[rank];
+    RowState rows[kTaskRows];
+    int64_t end = 0;
+    for (int r = 0; r < t.rows; ++r) {
       rows[r] = start_row(t, r);
-      begin = std::min(begin, rows[r].begin);
       end = std::max(end, rows[r].end);
     }
     pack_queries(t, scratch);
     std::fill_n(scratch.out, t.rows * out_stride_, 0.0f);
-    // Blocks before the first key are not touched; a run's end is the same for every row.
-    for (int64_t at = begin / kv_.shape.block_size * kv_.shape.block_size; at < end;) {
-      const int64_t stop = std::min(end, (at / run_tokens_ + 1) * run_tokens_);
-      attend_run(t, scratch, rows, at, static_cast<int>(stop - at));
-      at = stop;
+    KeyRun run = first_run(t);
+    while (run.at < end) {
+      KeyRun next;
+      if (run.stop < end) {
+        next = key_run(t, run.stop, end);
+      } else {
+        if (next_task >= 0) next = first_run(task(next_task));
+        next.at = end;
+      }
+      score(t, scratch, run);
+      weigh(t, scratch, rows, run);
+      if (kv_.shape.latent) {
+        const auto n = static_cast<int>(run.stop - run.at);
+        transpose_latent(kv_, {run.keys, static_cast<size_t>(run.panels)}, n, scratch.values);
+        run.values[0] = scratch.values;
+      }
+      sum_values(t, scratch, run, next);
+      run = next;
     }
     for (int r = 0; r < t.rows; ++r) {
       const Row from{scratch.out + r * out_stride_, DType::kF32};
@@ -139,49 +186,33 @@ class AttentionRun {
     }
   }
 
-  // Keys [at, at + n) of the sequence.
-  void attend_run(const Task& t, const AttentionScratch& scratch, RowState* rows, int64_t at, int n) {
-    const int32_t* table = layout_.block_table.i32() + t.seq * layout_.block_table.cols();
-    const std::byte* data = static_cast<const std::byte*>(step_.kv->data);
-    const int panels = (n + kPanel - 1) / kPanel;
-    const std::byte* keys[kRunTokens / kPanel];
-    const std::byte* values[kRunTokens / kPanel];
-    const int64_t block_size = kv_.shape.block_size;
-    for (int i = 0; i < panels; ++i) {
-      const int64_t token = at + i * kPanel;
-      const std::byte* block = data + table[token / block_size] * kv_.block_bytes;
-      keys[i] = block + kv_.key_offset(t.kv_head, token % block_size);
-      if (token % block_size == 0) values[(token - at) / block_size] = block + kv_.value_offset(t.kv_head);
-    }
-    score(t, scratch, {keys, static_cast<size_t>(panels)});
-    weigh(t, scratch, rows, at, n);
-    if (kv_.shape.latent) {
-      transpose_latent(kv_, {keys, static_cast<size_t>(panels)}, n, scratch.values);
-      values[0] = scratch.values;
-    }
-    sum_values(t, scratch, values, n);
-  }
-
-  void score(const Task& t, const AttentionScratch& scratch, std::span<const std::byte* const> keys) {
+  // Beside the last block of rows, the tiles prefetch the values of the keys they multiply.
+  void score(const Task& t, const AttentionScratch& scratch, const KeyRun& run) {
     const RowBlocks blocks(t.rows, c_.kernels.rows_max);
-    for (size_t panel = 0; panel < keys.size(); panel += 2) {
-      const std::byte* w = keys[panel];
+    for (int panel = 0; panel < run.panels; panel += 2) {
+      const std::byte* w = run.keys[panel];
       TileArgs a;
       a.w = &w;
-      a.second = panel + 1 < keys.size() ? keys[panel + 1] - w : 0;  // 0: the first once more, and nobody looks
+      a.second = panel + 1 < run.panels ? run.keys[panel + 1] - w : 0;  // 0: the first once more, and nobody looks
       a.step_bytes = kPanelStep;
       a.steps = a.segment_steps = kv_.key_steps;
       a.acc_stride = kProbStride;
       for (int i = 0; i < blocks.n; ++i) {
         a.a = scratch.queries + blocks.begin(i) * kv_.key_steps;
         a.acc = scratch.scores + blocks.begin(i) * kProbStride + panel * kPanel;
+        if (i + 1 == blocks.n && !kv_.shape.latent && kv_.shape.block_size == kPanel) {
+          a.ahead = a.steps;
+          a.next = run.values[panel];
+          a.next_second = panel + 1 < run.panels ? run.values[panel + 1] - a.next : 0;
+        }
         c_.kernels.tiles[type_][blocks.size(i)](a);
       }
     }
   }
 
   // Scores to probabilities; sums so far are scaled to the new maximum.
-  void weigh(const Task& t, const AttentionScratch& scratch, RowState* rows, int64_t at, int n) {
+  void weigh(const Task& t, const AttentionScratch& scratch, RowState* rows, const KeyRun& run) {
+    const int64_t at = run.at, n = run.stop - run.at;
     SoftmaxArgs s;
     s.n = static_cast<int>(round_up(n, kTile));
     s.scale = p_.scale;
@@ -200,18 +231,27 @@ class AttentionRun {
     }
   }
 
-  void sum_values(const Task& t, const AttentionScratch& scratch, const std::byte* const* values, int n) {
+  // A share of a run's keys, on their way to the second cache.
+  void prefetch_keys(const KeyRun& run, int64_t share, int64_t shares) const {
+    const int64_t begin = kv_.key_panel_bytes * share / shares, end = kv_.key_panel_bytes * (share + 1) / shares;
+    for (int i = 0; i < run.panels; ++i) {
+      for (int64_t line = begin; line < end; line += 64) __builtin_prefetch(run.keys[i] + line, 0, 2);
+    }
+  }
+
+  void sum_values(const Task& t, const AttentionScratch& scratch, const KeyRun& run, const KeyRun& next) {
     const RowBlocks blocks(t.rows, c_.kernels.rows_max);
     const int per_step = kv_.pairs ? 2 : 1;
     TileArgs a;
-    a.w = values;
+    a.w = run.values;
     a.step_bytes = kPanelStep;
-    a.steps = (n + per_step - 1) / per_step;
+    a.steps = (run.stop - run.at + per_step - 1) / per_step;
     a.segment_steps = kv_.shape.latent ? kRunTokens / per_step : kv_.block_steps;
     a.acc_stride = out_stride_;
     a.accumulate = true;
     const int64_t panel_bytes = a.segment_steps * kPanelStep;
     for (int64_t panel = 0; panel < kv_.value_panels; panel += 2) {
+      prefetch_keys(next, panel / 2, (kv_.value_panels + 1) / 2);
       a.offset = panel * panel_bytes;
       a.second = panel + 1 < kv_.value_panels ? panel_bytes : 0;
       for (int i = 0; i < blocks.n; ++i) {
