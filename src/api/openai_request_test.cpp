@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <set>
+
+#include "absl/strings/str_cat.h"
 
 #include "api/status.h"
 #include "api/test_model.h"
@@ -142,6 +146,23 @@ TEST(OpenAiFields, EachNameStandsOncePerEndpoint) {
     for (const int bit : {1, 2}) {
       if ((field.endpoints & bit) != 0) EXPECT_TRUE(seen.insert({field.name, bit}).second) << field.name;
     }
+  }
+}
+
+// One row of docs/reference/api.md.
+std::string markdown_row(const Field& field) {
+  constexpr const char* kTreatments[] = {"used", "no effect", "refused (501)"};
+  constexpr const char* kEndpoints[] = {"", "completions", "chat", "both"};
+  const std::string neutral = field.neutral.empty() ? "" : absl::StrCat(" but for `", std::string(field.neutral), "`");
+  return absl::StrCat("| `", std::string(field.name), "` | ", kEndpoints[field.endpoints], " | ",
+                      kTreatments[static_cast<int>(field.treatment)], neutral, " | ", std::string(field.note), " |\n");
+}
+
+TEST(OpenAiFields, ThePageHasEachOfThem) {
+  std::ifstream in(std::string(POLYMATH_SOURCE_DIR) + "/docs/reference/api.md");
+  const std::string page((std::istreambuf_iterator<char>(in)), {});
+  for (const Field& field : openai_fields()) {
+    EXPECT_NE(page.find(markdown_row(field)), std::string::npos) << "missing row: " << markdown_row(field);
   }
 }
 

@@ -63,6 +63,10 @@ absl::Status House::settle_types(const Settings& settings) {
   }
   model_len_ = settings.max_model_len > 0 ? settings.max_model_len : config_.positions_max;
   step_tokens_ = std::max(settings.step_tokens, 1);
+  sequences_ = std::min(settings.sequences, step_tokens_);  // each of them needs a token in a step
+  if (sequences_ < settings.sequences) {
+    base::log_warning("serve", "--max-num-seqs is lowered to the ", step_tokens_, " of --max-num-batched-tokens");
+  }
   return absl::OkStatus();
 }
 
@@ -105,7 +109,7 @@ absl::Status House::make_cache(const Settings& settings) {
   const auto block_bytes = static_cast<int64_t>(kvcache::KvCache::block_bytes(*backend_, shapes));
   int64_t n_blocks = kv_bytes_ / std::max<int64_t>(1, block_bytes);
   // Without a wish of the user's: no more than every sequence at full length could use.
-  const int64_t useful = settings.sequences * ceil_div(model_len_, settings.block_size) + 1;
+  const int64_t useful = sequences_ * ceil_div(model_len_, settings.block_size) + 1;
   if (settings.kv_bytes == 0) n_blocks = std::min(n_blocks, std::max<int64_t>(2, useful));
   if (settings.kv_blocks > 0) n_blocks = settings.kv_blocks;
   const int64_t tokens = n_blocks * settings.block_size;
@@ -120,7 +124,7 @@ absl::Status House::make_cache(const Settings& settings) {
   ASSIGN_OR_RETURN(cache_, kvcache::KvCache::create(*backend_, shapes, n_blocks));
   backend::StepLimits limits;
   limits.tokens_max = step_tokens_;
-  limits.seqs_max = std::min(settings.sequences, step_tokens_);
+  limits.seqs_max = sequences_;
   limits.blocks_max = static_cast<int>(ceil_div(model_len_, settings.block_size));
   RETURN_IF_ERROR(transformer_->attach(*cache_, limits));
   base::log_info("serve", "KV cache: ", bytes_text(static_cast<double>(cache_->bytes())), ", ", n_blocks, " blocks of ",
@@ -160,7 +164,7 @@ void House::make_engine(const Settings& settings, base::MetricsRegistry& metrics
   options.model_len_max = model_len_;
   options.step_tokens_max = step_tokens_;
   options.mixed_prefill_tokens_max = settings.mixed_prefill_tokens;
-  options.sequences_max = std::min(settings.sequences, step_tokens_);
+  options.sequences_max = sequences_;
   options.waiting_max = settings.waiting;
   options.prefix_caching = settings.prefix_caching;
   options.priority_policy = settings.priority_policy;

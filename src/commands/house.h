@@ -50,6 +50,7 @@ class House {
   int64_t kv_bytes_ = 0;
   int model_len_ = 0;
   int step_tokens_ = 0;
+  int sequences_ = 0;
   std::unique_ptr<backend::Backend> backend_;
   std::unique_ptr<model::Transformer> transformer_;
   std::unique_ptr<kvcache::KvCache> cache_;

@@ -193,11 +193,10 @@ absl::Status run_house(const Settings& settings) {
 }  // namespace
 
 int run(const Arguments& arguments) {
+  base::set_log_level("warning");  // the log would stand between the lines of the answer; --log-level brings it back
   auto settings = parse_flags(kRun, arguments);
   if (!settings.ok()) return fail_flags(settings.status());
-  // One conversation: the log would stand between its lines, and one sequence is all that runs.
-  base::set_log_level("warning");
-  settings->sequences = 1;
+  settings->sequences = 1;  // one conversation
   for (const std::string& warning : settings->warnings) base::log_warning("run", warning);
   const absl::Status status = run_house(*settings);
   return status.ok() ? 0 : fail(status);
