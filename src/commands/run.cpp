@@ -35,6 +35,8 @@ class TerminalSink : public engine::TokenSink {
   void on_token(const engine::TokenOutput& token) override {
     const std::lock_guard lock(mutex_);
     ids_.push_back(token.id);
+    last_ = base::steady_seconds();
+    if (first_ == 0) first_ = last_;
     wake_.notify_one();
   }
   void on_finish(const engine::Finish& finish) override {
@@ -53,13 +55,17 @@ class TerminalSink : public engine::TokenSink {
     ids_.pop_front();
     return true;
   }
-  const engine::Finish& finish() const { return *finish_; }  // REQUIRES: next() was false
+  // REQUIRES: next() was false.
+  const engine::Finish& finish() const { return *finish_; }
+  double first() const { return first_; }  // when the first token came; 0: none
+  double last() const { return last_; }
 
  private:
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<int32_t> ids_;
   std::optional<engine::Finish> finish_;
+  double first_ = 0, last_ = 0;
 };
 
 struct Session {
@@ -92,12 +98,12 @@ void print(const std::string& text) {
   std::fflush(stdout);
 }
 
-void print_speed(const engine::Finish& finish, double begin, double first) {
-  const double end = base::steady_seconds();
-  const double decode = end - first;
+void print_speed(const TerminalSink& sink, double begin) {
+  const engine::Finish& finish = sink.finish();
+  const double decode = sink.last() - sink.first();
   const int n = finish.output_tokens;
   std::fprintf(stderr, "\n[%d prompt tokens (%d cached), first token after %.3f s, %d tokens at %.1f tok/s, %s]\n",
-               finish.prompt_tokens, finish.cached_tokens, first - begin, n,
+               finish.prompt_tokens, finish.cached_tokens, std::max(0.0, sink.first() - begin), n,
                n > 1 && decode > 0 ? static_cast<double>(n - 1) / decode : 0.0,
                engine::finish_reason_name(finish.reason));
 }
@@ -113,14 +119,12 @@ absl::StatusOr<std::string> answer(const Session& session, const std::string& pr
   text::Detokenizer text(*session.model.tokenizer, prompt, {});
   g_interrupted = false;
   const double begin = base::steady_seconds();
-  double first = 0;
   ASSIGN_OR_RETURN(const engine::RequestId id, session.house.engine().submit(std::move(request)));
   std::string whole;
   std::optional<int32_t> next;
   while (sink->next(&next)) {
     if (g_interrupted.exchange(false)) session.house.engine().cancel(id);
     if (!next.has_value()) continue;
-    if (first == 0) first = base::steady_seconds();
     const auto& eos = session.model.eos_ids;
     if (std::find(eos.begin(), eos.end(), *next) != eos.end()) continue;
     const std::string delta = text.push(*next);
@@ -129,7 +133,7 @@ absl::StatusOr<std::string> answer(const Session& session, const std::string& pr
   }
   const std::string rest = text.finish();
   print(rest);
-  print_speed(sink->finish(), begin, first == 0 ? base::steady_seconds() : first);
+  print_speed(*sink, begin);
   if (sink->finish().reason == engine::FinishReason::kError) return absl::InternalError(sink->finish().error);
   return whole + rest;
 }
