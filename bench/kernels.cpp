@@ -189,6 +189,31 @@ void attention(Bench& b, const AttentionShape& s) {
   });
 }
 
+// The ops between the products, for a step of n tokens of 16 heads x 128; bytes are those of the f32 rows.
+void small(Bench& b, int64_t n) {
+  const int64_t width = 2048;
+  const KvShape kv{16, 128, 128, false, 16, n / 16 + 1, kType};
+  const Buffer x = memory(n * width * 4, 12), y = memory(n * width * 4, 13), table = memory(n * 128 * 4, 14);
+  const Buffer cache = memory(b.backend.kv_block_bytes(kv) * kv.n_blocks, 15);
+  const Weight words = weight(b.backend, {.rows = 32000, .cols = width});
+  std::vector<int32_t> places(n), ids(n);
+  for (int64_t i = 0; i < n; ++i) places[i] = static_cast<int32_t>(i), ids[i] = static_cast<int32_t>(i * 7919 % 32000);
+  std::fill_n(static_cast<float*>(x.data()), n * width, 0.5f);
+  const Tensor rows{DType::kF32, {n, width}, x.data()}, out{kType, {n, width}, y.data()},
+      i32{DType::kI32, {n}, places.data()};
+  const Cost cost{static_cast<double>(n * width) * 4};
+  const std::string tokens = ", " + std::to_string(n) + " x " + std::to_string(width);
+  report(b, "small: norm" + tokens, cost, [&](int) { b.backend.norm({}, rows, out); });
+  report(b, "small: rope" + tokens, cost, [&](int) {
+    b.backend.rope({static_cast<float*>(table.data()), 128, false, 16, 128, 0}, i32, rows);
+  });
+  std::fill_n(static_cast<float*>(x.data()), n * width, 0.5f);
+  report(b, "small: kv_write" + tokens, cost, [&](int) { b.backend.kv_write({kv, cache.data()}, rows, rows, i32); });
+  report(b, "small: embed" + tokens, cost, [&](int) {
+    b.backend.embed(words, {DType::kI32, {n}, ids.data()}, 1, {DType::kF32, {n, width}, y.data()});
+  });
+}
+
 int run(int threads, const std::string& isa, const std::string& only) {
   auto backend = make_cpu_backend({.threads = threads, .isa = isa});
   if (!backend.ok()) {
@@ -215,6 +240,10 @@ int run(int threads, const std::string& isa, const std::string& only) {
   if (wanted("dense")) dense(b, 2048, 2048);
   if (wanted("qwen")) moe(b, {"qwen", 2048, 1408, 60, 4, {1, 4, 16, 32, 512}});
   if (wanted("mixtral")) moe(b, {"mixtral", 4096, 14336, 8, 2, {1, 16, 512}});
+  if (wanted("small")) {
+    small(b, 1);
+    small(b, 512);
+  }
   if (!wanted("attention")) return 0;
   attention(b, {16, 16, 128, 1, 1, 512});
   attention(b, {16, 16, 128, 16, 1, 512});

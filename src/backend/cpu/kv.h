@@ -35,7 +35,7 @@ void kv_write(Context& context, const KvLayer& kv, const Tensor& k, const Tensor
 
 // Values of a latent cache: numbers [0, value_dim) of the keys of a run of n tokens, whose key panels are given, as
 // value panels [value_dim/16][kRunTokens / tokens of a step][16]. Steps past n are left as they are.
-constexpr int kRunTokens = 128;  // keys whose scores are kept at once; runs start at multiples of it (see attention.h)
+constexpr int kRunTokens = 128;  // keys whose scores are kept at once (see attention.h)
 void transpose_latent(const KvPanels& panels, std::span<const std::byte* const> key_panels, int n, std::byte* values);
 
 }  // namespace polymath::backend::cpu
