@@ -71,11 +71,35 @@ struct Figure {
   double seconds = 0;           // of a step
 };
 
-// Best and median of `repeats` prefills of one prompt.
-absl::StatusOr<Figure> prefill(House& house, const Settings& settings) {
+// What the machine reads and multiplies, sampled between the steps that are timed: a shared machine drifts. The median
+// is what a step can hope for; the best is what the machine can do for a moment.
+class Limits {
+ public:
+  Limits(backend::LimitMeter meter, base::ThreadPool& pool, tensor::DType dtype)
+      : meter_(std::move(meter)), pool_(pool), dtype_(dtype) {}
+
+  void restart() { reads_.clear(), gflops_.clear(); }
+  void sample_read() {
+    for (int i = 0; i < 4; ++i) reads_.push_back(meter_.read_gbs(pool_, 1));
+  }
+  void sample_gflops() { gflops_.push_back(meter_.gflops(pool_, dtype_, 1)); }
+  double read_gbs() const { return median(reads_); }
+  double gflops() const { return median(gflops_); }
+
+ private:
+  backend::LimitMeter meter_;
+  base::ThreadPool& pool_;
+  tensor::DType dtype_;
+  std::vector<double> reads_, gflops_;
+};
+
+// The median of `repeats` prefills of one prompt.
+absl::StatusOr<Figure> prefill(House& house, const Settings& settings, Limits& limits) {
   Sequences one(house, settings, 1);
   std::vector<double> seconds;
   for (int r = 0; r <= settings.bench_repeats; ++r) {
+    limits.sample_read();
+    limits.sample_gflops();
     one.restart();
     ASSIGN_OR_RETURN(const double s, one.step(settings.bench_input));
     if (r > 0) seconds.push_back(s);  // the first warms up
@@ -85,7 +109,8 @@ absl::StatusOr<Figure> prefill(House& house, const Settings& settings) {
 }
 
 // `n` sequences at once: each with its prompt, then one token a step.
-absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n) {
+absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n, Limits& limits) {
+  constexpr int kStepsBetweenSamples = 8;
   Sequences all(house, settings, n);
   const int chunk = std::max(1, house.step_tokens_max() / n);
   for (int done = 0; done < settings.bench_input;) {
@@ -95,6 +120,10 @@ absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n) {
   }
   double seconds = 0, bytes = 0, flops = 0;
   for (int t = 0; t < settings.bench_output; ++t) {
+    if (t % kStepsBetweenSamples == 0) {
+      limits.sample_read();
+      limits.sample_gflops();
+    }
     ASSIGN_OR_RETURN(const double s, all.step(1));
     seconds += s;
     bytes += all.cost().weight_bytes + all.cost().kv_bytes;
@@ -105,13 +134,13 @@ absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n) {
 }
 
 // The bound of a step: its bytes over the bandwidth, or its operations over the rate, whichever takes longer.
-void print(const std::string& name, const Figure& f, const backend::MachineLimits& limits, double peak_gflops) {
-  const double memory_s = f.bytes / (limits.read_gbs * 1e9), compute_s = f.flops / (peak_gflops * 1e9);
+void print(const std::string& name, const Figure& f, const Limits& limits) {
+  const double memory_s = f.bytes / (limits.read_gbs() * 1e9), compute_s = f.flops / (limits.gflops() * 1e9);
   const bool memory = memory_s > compute_s;
   std::printf("%-22s %9.1f tok/s  %8.2f ms/step  %6.1f GB/s  %7.1f GFLOP/s  %5.1f %% of the %s bound (%.1f %s)\n",
               name.c_str(), f.tokens_per_s, f.seconds * 1e3, f.bytes / f.seconds / 1e9, f.flops / f.seconds / 1e9,
               100 * std::max(memory_s, compute_s) / f.seconds, memory ? "memory" : "compute",
-              memory ? limits.read_gbs : peak_gflops, memory ? "GB/s" : "GFLOP/s");
+              memory ? limits.read_gbs() : limits.gflops(), memory ? "GB/s" : "GFLOP/s");
   std::fflush(stdout);
 }
 
@@ -125,25 +154,17 @@ absl::Status offline(const Settings& settings) {
                                                      " sequences need ", wanted, "; raise --kv-cache-memory-bytes"));
   }
   base::ThreadPool pool(settings.threads > 0 ? settings.threads : base::available_cores());
+  ASSIGN_OR_RETURN(auto meter, backend::LimitMeter::make());
   const bool bf16 = house->weight_dtype() == tensor::DType::kBf16;
-  const auto measure = [&] { return backend::measure_machine_limits(pool); };
-  const auto peak = [&](const backend::MachineLimits& l) {
-    return bf16 && l.bf16_gflops > 0 ? l.bf16_gflops : l.f32_gflops;
-  };
-
-  ASSIGN_OR_RETURN(backend::MachineLimits limits, measure());
-  std::printf("machine: read %.1f GB/s, bf16 %.0f GFLOP/s, f32 %.0f GFLOP/s, %d threads\n", limits.read_gbs,
-              limits.bf16_gflops, limits.f32_gflops, pool.size());
+  Limits limits(std::move(meter), pool, bf16 ? tensor::DType::kBf16 : tensor::DType::kF32);
   if (settings.bench_input <= house->step_tokens_max()) {
-    ASSIGN_OR_RETURN(const Figure f, prefill(*house, settings));
-    print(absl::StrCat("prefill of ", settings.bench_input), f, limits, peak(limits));
+    ASSIGN_OR_RETURN(const Figure f, prefill(*house, settings, limits));
+    print(absl::StrCat("prefill of ", settings.bench_input), f, limits);
   }
   for (const int n : settings.bench_batch) {
-    ASSIGN_OR_RETURN(limits, measure());  // a shared machine drifts: the limit is taken beside each figure
-    ASSIGN_OR_RETURN(const Figure f, decode(*house, settings, n));
-    ASSIGN_OR_RETURN(const backend::MachineLimits after, measure());
-    limits.read_gbs = (limits.read_gbs + after.read_gbs) / 2;
-    print(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), f, limits, peak(limits));
+    limits.restart();
+    ASSIGN_OR_RETURN(const Figure f, decode(*house, settings, n, limits));
+    print(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), f, limits);
   }
   return absl::OkStatus();
 }
