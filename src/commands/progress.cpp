@@ -5,19 +5,23 @@
 #include <cstdio>
 #include <string>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 namespace polymath::commands {
 
 std::function<void(size_t, size_t)> loading_progress() {
   const bool bar = isatty(STDERR_FILENO) == 1;
-  return [bar, shown = -1](size_t done, size_t total) mutable {
+  constexpr double kSilenceSeconds = 1;  // a load this short needs no lines
+  return [bar, shown = -1, said = base::steady_seconds()](size_t done, size_t total) mutable {
     const int percent =
         total == 0 ? 100 : static_cast<int>(100.0 * static_cast<double>(done) / static_cast<double>(total));
     const int step = bar ? percent : percent / 10;
     if (step == shown) return;
     shown = step;
     if (!bar) {
+      if (base::steady_seconds() - said < kSilenceSeconds) return;
+      said = base::steady_seconds();
       base::log_info("serve", "loading: ", percent, " %");
       return;
     }

@@ -32,7 +32,7 @@ struct Settings {
   std::string kv_dtype = "auto";
   bool prefix_caching = true;
   int step_tokens = 2048;
-  int mixed_prefill_tokens = 0;
+  int mixed_prefill_tokens = -1;  // -1: a share for each thread (house.cpp); 0: no limit
   int sequences = 256;
   int waiting = 1024;
   bool priority_policy = false;
