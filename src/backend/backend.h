@@ -139,6 +139,7 @@ struct ExpertMlp {
 struct StepLimits {
   int tokens_max = 0;         // rows of a step; more are never given
   int seqs_max = 0;           // sequences of a step; more are never given
+  int logit_rows_max = 0;     // rows of a step whose logits are wanted; more are never given; 0: tokens_max
   int blocks_max = 0;         // blocks of one sequence; more are never given
   int64_t hidden_max = 0;     // widest input or output of a linear
   int64_t pairs_max = 0;      // tokens_max * largest top_k

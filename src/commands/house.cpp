@@ -79,7 +79,8 @@ absl::Status House::settle_types(const Settings& settings) {
 absl::Status House::settle_memory(const Settings& settings) {
   const int64_t available = available_memory();
   const int64_t weights = weight_bytes(facts_, dtype_);
-  const int64_t scratch = facts_.step_floats_per_token * 4 * step_tokens_;
+  const int64_t logits = static_cast<int64_t>(std::min(settings.sequences, step_tokens_)) * config_.vocab;
+  const int64_t scratch = (facts_.step_floats_per_token * step_tokens_ + logits) * 4;
   const int64_t beside = available - weights - scratch;
   kv_bytes_ = settings.kv_bytes;
   if (kv_bytes_ == 0) {
@@ -130,6 +131,7 @@ absl::Status House::make_cache(const Settings& settings) {
   backend::StepLimits limits;
   limits.tokens_max = step_tokens_;
   limits.seqs_max = sequences_;
+  limits.logit_rows_max = limits.seqs_max;
   limits.blocks_max = static_cast<int>(ceil_div(model_len_, settings.block_size));
   RETURN_IF_ERROR(transformer_->attach(*cache_, limits));
   base::log_info("serve", "KV cache: ", bytes_text(static_cast<double>(cache_->bytes())), ", ", n_blocks, " blocks of ",

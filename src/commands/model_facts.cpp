@@ -28,7 +28,7 @@ int64_t widest_step(const model::ModelConfig& config) {
     }
     widest = std::max(widest, attention + ffn);
   }
-  return widest + 4 * static_cast<int64_t>(config.hidden) + config.vocab;
+  return widest + 4 * static_cast<int64_t>(config.hidden);
 }
 
 }  // namespace

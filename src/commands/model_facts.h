@@ -13,7 +13,7 @@ struct ModelFacts {
   int64_t active_parameters = 0;  // that one token's pass multiplies with: of the experts, the chosen ones
   int64_t vector_parameters = 0;  // norms and biases, and routers: kept as float32
   int64_t kv_elements_per_token = 0;
-  int64_t step_floats_per_token = 0;  // of scratch: activations, router and vocabulary logits; an estimate
+  int64_t step_floats_per_token = 0;  // of scratch: activations and router logits; an estimate
   int moe_layers = 0;
 };
 

@@ -166,6 +166,7 @@ absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backe
   CHECK(cache_ == nullptr && given.tokens_max >= 1 && given.seqs_max >= 1 && given.blocks_max >= 1);
   cache_ = &cache;
   limits_ = given;
+  if (limits_.logit_rows_max == 0) limits_.logit_rows_max = limits_.tokens_max;
   const Widths w = widths(config_, limits_);
   const auto make = [&](tensor::Buffer& buffer, int64_t elements) -> absl::Status {
     ASSIGN_OR_RETURN(buffer, backend_.allocate(static_cast<size_t>(elements) * 4));
@@ -182,7 +183,7 @@ absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backe
       {&b.q_full, n * w.q_full},
       {&b.attention, n * w.attention},
       {&b.latent_out, n * w.latent_out},
-      {&b.logits, n * config_.vocab},
+      {&b.logits, limits_.logit_rows_max * config_.vocab},
       {&b.temperature, n},
       {&b.tokens, n},
       {&b.positions, n},

@@ -23,6 +23,7 @@ struct TransformerModel::Step {
 TransformerModel::Step TransformerModel::begin(const Batch& batch) {
   const int64_t n = batch.n_tokens(), seqs = batch.n_seqs(), rows = static_cast<int64_t>(batch.logit_rows.size());
   CHECK(cache_ != nullptr && n >= 1 && n <= limits_.tokens_max && seqs >= 1 && seqs <= limits_.seqs_max);
+  CHECK(rows <= limits_.logit_rows_max);
   CHECK(batch.block_table_width >= 1 && batch.block_table_width <= limits_.blocks_max);
   auto& b = act_buffers_;
   const auto put = [&](std::span<const int32_t> from, const tensor::Buffer& to, tensor::Shape shape) {
