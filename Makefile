@@ -1,6 +1,6 @@
 # The few commands that a newcomer needs. Everything else is a CMake preset: cmake --list-presets.
 PRESET ?= cpu-release
-MODEL ?= $(firstword $(wildcard models/polymath-demo models/stand-in))
+MODEL ?= $(firstword $(wildcard models/polymath-demo) build/$(PRESET)/models/stand-in)
 PORT ?= 8000
 
 .PHONY: demo test serve build setup venv fuzz

@@ -11,7 +11,7 @@ stop_seconds_max=30    # a server that has not drained by then is killed, and th
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 fail() { echo "demo: $*" >&2; exit 1; }
 
-[ -n "$model" ] && [ -d "$model" ] || fail "no model: neither models/polymath-demo nor models/stand-in is there"
+[ -n "$model" ] && [ -d "$model" ] || fail "no such model folder: \"$model\""
 [ -x "$binary" ] || fail "$binary is not built: make build"
 
 log=$(mktemp)

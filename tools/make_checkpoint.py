@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a small, complete Mixtral-style checkpoint with random weights into a directory.
 
-    tools/make_checkpoint.py models/stand-in
+    tools/make_checkpoint.py build/my-model
 
 It has everything that a published model has (config, generation config, bf16 weights, tokenizer, chat template), so
 the whole server can be started, tested and measured with it; what it answers is nonsense. The same options give the

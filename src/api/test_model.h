@@ -10,7 +10,7 @@
 namespace polymath::api {
 
 inline ServedModel stand_in_model() {
-  const std::string directory = std::string(POLYMATH_SOURCE_DIR) + "/models/stand-in";
+  const std::string directory = POLYMATH_STAND_IN;
   ServedModel model;
   model.names = {"stand-in", "alias"};
   model.root = "stand-in";

@@ -156,7 +156,7 @@ unsigned sum_of(Checkpoint& checkpoint, const TensorInfo& info) {
 }
 
 std::vector<std::string> shipped_models() {
-  std::vector<std::string> out = {std::string(POLYMATH_SOURCE_DIR) + "/models/stand-in"};
+  std::vector<std::string> out = {POLYMATH_STAND_IN};
   const std::string root = std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/models";
   for (const auto& entry : std::filesystem::directory_iterator(root)) out.push_back(entry.path().string());
   return out;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the client tests with the interpreter of .venv; exits with 77 (skipped) where there is none.
 
-python3 tests/clients/run.py path/to/polymath [repository]
+python3 tests/clients/run.py path/to/polymath path/to/stand-in [repository]
 """
 
 import os
@@ -9,11 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-root = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).resolve().parents[2]
+root = Path(sys.argv[3]) if len(sys.argv) > 3 else Path(__file__).resolve().parents[2]
 python = root / ".venv" / "bin" / "python"
 if not python.exists():
     print("skipped: no .venv; tools/setup.sh venv makes it")
     sys.exit(77)
-environment = dict(os.environ, POLYMATH=str(Path(sys.argv[1]).resolve()), POLYMATH_ROOT=str(root))
+polymath, stand_in = (str(Path(argument).resolve()) for argument in sys.argv[1:3])
+environment = dict(os.environ, POLYMATH=polymath, POLYMATH_STAND_IN=stand_in, POLYMATH_ROOT=str(root))
 command = [str(python), "-m", "unittest", "discover", "-v", "-s", str(Path(__file__).resolve().parent), "-p", "*_test.py"]
 sys.exit(subprocess.run(command, env=environment, check=False).returncode)

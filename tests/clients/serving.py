@@ -11,11 +11,12 @@ from pathlib import Path
 
 ROOT = Path(os.environ["POLYMATH_ROOT"])
 POLYMATH = os.environ["POLYMATH"]
+STAND_IN = os.environ["POLYMATH_STAND_IN"]
 READY_SECONDS = 60
 
 
 class Server:
-    def __init__(self, *flags, model=ROOT / "models" / "stand-in"):
+    def __init__(self, *flags, model=STAND_IN):
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         command = [POLYMATH, "serve", str(model), "--host", "127.0.0.1", "--port", "0", "--kv-cache-memory-bytes", "8M"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VLLM_")}
@@ -57,4 +58,7 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        text = self.text()
         self.log.close()
+        if "Sanitizer" in text:  # its process was killed: nobody else would say it
+            raise AssertionError("a sanitizer reported:\n" + text)
