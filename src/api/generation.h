@@ -72,7 +72,7 @@ class AnswerWriter {
   virtual void on_end(const ChoiceEnd& end, const Usage& so_far) = 0;
   virtual void on_done(const Usage& usage) = 0;
   virtual void on_error(const absl::Status& error) = 0;
-  // After a round of the calls above: what was gathered may be written out.
+  // After a round of the calls above: what was gathered may be written out. A round may be empty (api/ticker.h).
   virtual void flush() {}
 };
 

@@ -28,6 +28,7 @@ WriterContext make_context(const Service& service, Endpoint endpoint, OpenAiRequ
   context.head.n = request.plan.n;
   context.prompts = {request.plan.prompts, std::move(request.echo_texts)};
   context.request_id = std::move(id);
+  context.silence_s_max = service.options().limits.stream_silence_s_max;
   return context;
 }
 
@@ -52,11 +53,13 @@ absl::Status start(Service& service, Endpoint endpoint, const HttpRequest& http,
   ASSIGN_OR_RETURN(OpenAiRequest request, read_request(service, endpoint, http, id));
   WriterContext context = make_context(service, endpoint, request, id);
   context.reply = reply;
+  const bool stream = request.answer.stream;
   const int n_choices = static_cast<int>(request.plan.prompts.size()) * request.plan.n;
   service.choices_histogram().observe(request.plan.n);
   ASSIGN_OR_RETURN(auto generation,
                    Generation::submit({service.engine(), service.pool(), service.model()}, std::move(request.plan),
                                       make_writer(std::move(context), n_choices)));
+  if (stream) service.ticker().add(generation);
   reply->on_gone([weak = std::weak_ptr<Generation>(generation)] {
     if (const auto running = weak.lock()) running->cancel();
   });

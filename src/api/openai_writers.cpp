@@ -6,6 +6,7 @@
 #include "api/openai_logprobs.h"
 #include "api/service.h"
 #include "api/status.h"
+#include "base/clock.h"
 
 namespace polymath::api {
 namespace {
@@ -34,7 +35,7 @@ class WholeWriter : public AnswerWriter {
 };
 
 // Chunks in the order of events. The status line waits for the first of them, so that an earlier failure is an error
-// status and not a broken stream.
+// status and not a broken stream; but no longer than a silence may last.
 class StreamWriter : public AnswerWriter {
  public:
   StreamWriter(WriterContext context, int n_choices) : context_(std::move(context)), offsets_(n_choices) {}
@@ -58,21 +59,33 @@ class StreamWriter : public AnswerWriter {
     close();
   }
   void on_error(const absl::Status& error) override {
-    if (!begun_) return send_error(*context_.reply, error, context_.request_id);
+    if (!open_) return send_error(*context_.reply, error, context_.request_id);
     event(error_body(error));
     event("[DONE]");
     close();
   }
   void flush() override {
-    if (!pending_.empty()) context_.reply->write(std::exchange(pending_, {}));
+    const double now = base::steady_seconds();
+    if (pending_.empty()) {
+      if (closed_ || now - written_at_ < context_.silence_s_max) return;
+      open();
+      pending_ = ": keep-alive\n\n";
+    }
+    written_at_ = now;
+    context_.reply->write(std::exchange(pending_, {}));
   }
 
  private:
+  void open() {
+    if (open_) return;
+    open_ = true;
+    context_.reply->start_stream(200, "text/event-stream; charset=utf-8", {{"X-Request-Id", context_.request_id}});
+  }
   void begin(Usage so_far) {
     if (begun_) return;
     begun_ = true;
     so_far.completion_tokens = 0;  // these chunks stand before the first token
-    context_.reply->start_stream(200, "text/event-stream; charset=utf-8", {{"X-Request-Id", context_.request_id}});
+    open();
     const AnswerHead& head = context_.head;
     for (size_t i = 0; i < offsets_.size(); ++i) {
       const int index = static_cast<int>(i);
@@ -93,13 +106,17 @@ class StreamWriter : public AnswerWriter {
   }
   void close() {
     flush();
+    closed_ = true;
     context_.reply->end();
   }
 
   const WriterContext context_;
   std::vector<int64_t> offsets_;  // characters of each choice that were sent
   std::string pending_;
-  bool begun_ = false;
+  double written_at_ = base::steady_seconds();
+  bool open_ = false;   // the status line was sent
+  bool begun_ = false;  // and so were the chunks before the first token
+  bool closed_ = false;
 };
 
 }  // namespace

@@ -27,7 +27,7 @@ struct Fixture {
   ServedModel model = stand_in_model();
   std::shared_ptr<FakeReply> reply = std::make_shared<FakeReply>();
 
-  std::unique_ptr<AnswerWriter> writer(bool stream) {
+  std::unique_ptr<AnswerWriter> writer(bool stream, double silence_s_max = 15) {
     WriterContext context;
     context.head.endpoint = Endpoint::kCompletions;
     context.head.id = "cmpl-1";
@@ -37,6 +37,7 @@ struct Fixture {
     context.prompts.ids = {{1, 2}};
     context.request_id = "1";
     context.reply = reply;
+    context.silence_s_max = silence_s_max;
     return make_writer(std::move(context), 1);
   }
 };
@@ -61,6 +62,42 @@ TEST(Writers, AFailureWithinAStreamIsAnEventAndThenDone) {
   EXPECT_EQ(log.find("start 200 text/event-stream"), 0u);
   EXPECT_NE(log.find(R"("text":"a")"), std::string::npos);
   EXPECT_TRUE(log.ends_with("\"code\":500}}\n\ndata: [DONE]\n\nend")) << log;
+}
+
+constexpr char kAlive[] = "start 200 text/event-stream; charset=utf-8\n: keep-alive\n\n";
+
+TEST(Writers, ASilentStreamSaysThatItLives) {
+  Fixture f;
+  const auto writer = f.writer(true, 0);
+  writer->flush();
+  EXPECT_EQ(f.reply->log, kAlive);
+  writer->on_delta({.choice = 0, .text = "a", .tokens = {{.id = 5}}}, {});
+  writer->flush();
+  writer->flush();
+  writer->on_end({.choice = 0, .reason = "length"}, {});
+  writer->on_done({});
+  writer->flush();
+  const std::string& log = f.reply->log;
+  EXPECT_EQ(log.find("data: {"), std::string(kAlive).size());
+  EXPECT_NE(log.find("\n\n: keep-alive\n\ndata: {"), std::string::npos) << log;
+  EXPECT_TRUE(log.ends_with("data: [DONE]\n\nend")) << log;
+}
+
+TEST(Writers, AFailureBehindASignOfLifeIsAnEvent) {
+  Fixture f;
+  const auto writer = f.writer(true, 0);
+  writer->flush();
+  writer->on_error(absl::InternalError("broken"));
+  const std::string& log = f.reply->log;
+  EXPECT_EQ(log.find(std::string(kAlive) + "data: {\"error\""), 0u) << log;
+  EXPECT_TRUE(log.ends_with("data: [DONE]\n\nend")) << log;
+}
+
+TEST(Writers, OnlyStreamsSayThatTheyLive) {
+  Fixture f;
+  f.writer(false, 0)->flush();
+  f.writer(true, 3600)->flush();
+  EXPECT_EQ(f.reply->log, "");
 }
 
 TEST(Writers, AnEmptyDeltaMakesNoChunk) {

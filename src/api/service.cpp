@@ -14,6 +14,8 @@
 namespace polymath::api {
 namespace {
 
+constexpr double kTicksPerSilence = 4;  // so a silence lasts at most a quarter longer than the limit says
+
 bool is_harmless(std::string_view id, size_t bytes_max) {
   if (id.empty() || id.size() > bytes_max) return false;
   return std::all_of(id.begin(), id.end(), [](char c) {
@@ -37,7 +39,8 @@ Service::Service(engine::Engine& engine, ServedModel model, ServiceOptions optio
       choices_(metrics.histogram("vllm:request_params_n", "Choices (n) that requests ask for.",
                                  {{"engine", "0"}, {"model_name", model_.names.front()}}, {1, 2, 5, 10, 20})),
       created_(static_cast<int64_t>(std::time(nullptr))),
-      pool_(options_.output_threads) {}
+      pool_(options_.output_threads),
+      ticker_(pool_, options_.limits.stream_silence_s_max / kTicksPerSilence) {}
 
 void Service::install(server::HttpServer& http) {
   for (const Dialect& dialect : dialects()) {

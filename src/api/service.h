@@ -17,6 +17,7 @@
 #include "api/limits.h"
 #include "api/output_pool.h"
 #include "api/served_model.h"
+#include "api/ticker.h"
 #include "base/metrics.h"
 #include "engine/engine.h"
 #include "server/http_server.h"
@@ -44,6 +45,7 @@ class Service {
   const ServedModel& model() const { return model_; }
   const ServiceOptions& options() const { return options_; }
   OutputPool& pool() { return pool_; }
+  Ticker& ticker() { return ticker_; }  // for streams: a few ticks in stream_silence_s_max
   base::MetricsRegistry& metrics() { return metrics_; }
   base::Histogram& choices_histogram() { return choices_; }
   bool ready() const { return ready_ && engine_.healthy(); }
@@ -58,6 +60,7 @@ class Service {
   const int64_t created_;  // when the model was loaded, in seconds since 1970
   std::atomic<bool> ready_{false};
   OutputPool pool_;
+  Ticker ticker_;
 };
 
 // --- what handlers share ---
