@@ -60,12 +60,7 @@ class WeightLoader {
  private:
   void plan(const std::vector<Slot>& all) {
     for (const Slot& slot : all) {
-      const std::string pattern =
-          slot.layer < 0 ? slot.name
-                         : absl::StrReplaceAll(slot.name, {{absl::StrCat("layer.", slot.layer, "."), "layer.{l}."}});
-      const auto row = std::find_if(rows_.begin(), rows_.end(), [&](const WeightRow& r) { return r.slot == pattern; });
-      CHECK(row != rows_.end());  // an architecture whose table lacks a slot of its own config
-      sources_.push_back(piece_sources(config_, slot, *row));
+      sources_.push_back(piece_sources(config_, slot, rows_));
       total_ += static_cast<size_t>(slot.shape.groups * slot.shape.rows * slot.shape.cols);
     }
   }
@@ -141,8 +136,8 @@ class WeightLoader {
       const std::string& name = pieces[i].tensor;
       ASSIGN_OR_RETURN(const weights::RawTensor raw, checkpoint_.read(name, pieces[i].expected));
       if (raw.dtype != tensor::DType::kF32 && raw.dtype != tensor::DType::kF16 && raw.dtype != tensor::DType::kBf16) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(name, ": weights of type ", std::string(tensor::dtype_name(raw.dtype)), " are not known"));
+        return absl::InvalidArgumentError(absl::StrCat(weights::place_of(checkpoint_, name), ": weights of type ",
+                                                       std::string(tensor::dtype_name(raw.dtype)), " are not known"));
       }
       const size_t bytes = tensor::dtype_bytes(raw.dtype);
       for (; i < pieces.size() && pieces[i].tensor == name; ++i) {

@@ -74,9 +74,20 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, s
   return {};
 }
 
+const WeightRow& row_of(const Slot& slot, const std::vector<WeightRow>& rows) {
+  const std::string pattern =
+      slot.layer < 0 ? slot.name
+                     : absl::StrReplaceAll(slot.name, {{absl::StrCat("layer.", slot.layer, "."), "layer.{l}."}});
+  const auto row = std::find_if(rows.begin(), rows.end(), [&](const WeightRow& r) { return r.slot == pattern; });
+  CHECK(row != rows.end());  // an architecture whose table lacks a slot of its own config
+  return *row;
+}
+
 }  // namespace
 
-std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const WeightRow& row) {
+std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot,
+                                       const std::vector<WeightRow>& rows) {
+  const WeightRow& row = row_of(slot, rows);
   std::vector<PieceSource> out;
   for (int64_t g = 0; g < slot.shape.groups; ++g) {
     int64_t row_begin = 0;

@@ -22,7 +22,7 @@ struct PieceSource {
   quant::MatrixView view;  // rows, cols and strides; format and data are set when the tensor is read
 };
 
-// Every piece of `slot`, grouped so that pieces of one tensor follow each other.
-std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const WeightRow& row);
+// Every piece of `slot`, grouped so that pieces of one tensor follow each other. `rows`: the architecture's table.
+std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const std::vector<WeightRow>& rows);
 
 }  // namespace polymath::model

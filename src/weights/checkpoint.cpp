@@ -26,6 +26,12 @@ absl::Status check_index(const Checkpoint& checkpoint, const WeightFiles& files)
 
 }  // namespace
 
+std::string place_of(const Checkpoint& checkpoint, std::string_view tensor) {
+  const auto infos = checkpoint.tensors();
+  const auto at = std::find_if(infos.begin(), infos.end(), [&](const TensorInfo& info) { return info.name == tensor; });
+  return absl::StrCat(at == infos.end() ? "" : at->file + ": ", "tensor ", shown_name(tensor));
+}
+
 absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory,
                                                             const CheckpointLimits& limits) {
   ASSIGN_OR_RETURN(const WeightFiles files, find_weight_files(directory, limits));

@@ -64,6 +64,9 @@ class Checkpoint {
   virtual size_t bytes_total() const = 0;  // of all tensors; 0: not known (dummy)
 };
 
+// How a message about a tensor begins: FILE: tensor "NAME"; without a file where the checkpoint has none (dummy).
+std::string place_of(const Checkpoint& checkpoint, std::string_view tensor);
+
 // model.safetensors, or the shards that model.safetensors.index.json names (an index and no shard of it missing),
 // or any *.safetensors of the directory (consolidated* is left out beside model*). kNotFound: no weights, or a shard is
 // missing. kUnimplemented: only GGUF. kFailedPrecondition: only pickle files (*.bin, *.pt,

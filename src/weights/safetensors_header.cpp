@@ -309,7 +309,8 @@ absl::Status check_layout(std::span<const StoredTensor> tensors, uint64_t data_b
   }
   const uint64_t covered = last == nullptr ? 0 : last->end;
   if (covered < data_bytes) {
-    return invalid(file, absl::StrCat(data_bytes - covered, " bytes after the last tensor belong to no tensor"));
+    const std::string name = last == nullptr ? "" : absl::StrCat(", ", shown_name(last->name), ",");
+    return invalid(file, absl::StrCat(data_bytes - covered, " bytes after the last tensor", name, " belong to none"));
   }
   return absl::OkStatus();
 }

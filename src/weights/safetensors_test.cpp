@@ -114,7 +114,7 @@ std::vector<BadFile> bad_entries() {
        kInvalid, "overlap"},
       {"hole", safetensors(R"({"a": {"dtype": "U8", "shape": [2], "data_offsets": [3, 5]}})", "01234"), kInvalid,
        "3 bytes before tensor \"a\" belong to no tensor"},
-      {"tail", safetensors(kGood, kData + "??"), kInvalid, "2 bytes after the last tensor"},
+      {"tail", safetensors(kGood, kData + "??"), kInvalid, "2 bytes after the last tensor, \"c\", belong to none"},
       {"data without tensors", safetensors("{}", "?"), kInvalid, "1 bytes after the last tensor"},
       {"half a byte", safetensors(R"({"a": {"dtype": "F4", "shape": [1], "data_offsets": [0, 1]}})", "0"), kInvalid,
        "no number of bytes"},

@@ -1,0 +1,61 @@
+#include "model/finite.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "model/architecture.h"
+#include "model/slots.h"
+#include "model/weight_source.h"
+#include "quant/format.h"
+
+namespace polymath::model {
+namespace {
+
+// "element 17 is nan"; empty: all are finite in `dtype`.
+std::string complaint(const weights::RawTensor& raw, tensor::DType dtype) {
+  constexpr int64_t kAtOnce = 4096;
+  const quant::QuantFormat& stored = quant::plain_format(raw.dtype);
+  const quant::QuantFormat& kept = quant::plain_format(dtype);
+  std::vector<float> values(kAtOnce), rounded(kAtOnce);
+  std::vector<std::byte> packed(static_cast<size_t>(kAtOnce * kept.block_bytes));
+  for (int64_t begin = 0; begin < raw.shape.elements(); begin += kAtOnce) {
+    const int64_t n = std::min(kAtOnce, raw.shape.elements() - begin);
+    stored.dequantize(raw.data + begin * stored.block_bytes, values.data(), n);
+    kept.quantize(values.data(), packed.data(), n);
+    kept.dequantize(packed.data(), rounded.data(), n);
+    const auto bad = std::find_if_not(rounded.begin(), rounded.begin() + n, [](float v) { return std::isfinite(v); });
+    const int64_t i = bad - rounded.begin();
+    if (i == n) continue;
+    const float value = values[static_cast<size_t>(i)];
+    return absl::StrCat("element ", begin + i, " is ", value,
+                        std::isfinite(value) ? ", too large for " + std::string(tensor::dtype_name(dtype)) : "");
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> first_non_finite(const ModelConfig& config, weights::Checkpoint& checkpoint,
+                                             tensor::DType dtype) {
+  const std::vector<WeightRow> rows = find_architecture(config.architecture)->weights(config);
+  for (const Slot& slot : slots(config)) {
+    const tensor::DType kept = slot.vector || slot.keep_f32 ? tensor::DType::kF32 : dtype;
+    const std::string* last = nullptr;
+    const std::vector<PieceSource> pieces = piece_sources(config, slot, rows);
+    for (const PieceSource& piece : pieces) {
+      if (last != nullptr && *last == piece.tensor) continue;
+      last = &piece.tensor;
+      ASSIGN_OR_RETURN(const weights::RawTensor raw, checkpoint.read(piece.tensor, piece.expected));
+      const std::string what = complaint(raw, kept);
+      checkpoint.release(piece.tensor);
+      if (what.empty()) continue;
+      return absl::StrCat(weights::place_of(checkpoint, piece.tensor),
+                          slot.layer < 0 ? "" : absl::StrCat(" (layer ", slot.layer, ")"), ": ", what);
+    }
+  }
+  return "";
+}
+
+}  // namespace polymath::model
