@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <random>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "backend/cpu/machine_limits.h"
-#include "base/clock.h"
+#include "commands/bench_sequences.h"
 #include "commands/flags.h"
 #include "commands/house.h"
 #include "commands/verbs.h"
@@ -20,50 +19,6 @@ double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
 }
-
-// Sequences of random tokens over the house's KV cache, each with blocks of its own, one after the other.
-class Sequences {
- public:
-  Sequences(House& house, const Settings& settings, int n)
-      : model_(house.transformer()),
-        block_size_(settings.block_size),
-        n_(n),
-        width_((settings.bench_input + settings.bench_output + settings.block_size - 1) / settings.block_size) {}
-
-  // One step of `count` more tokens for each sequence; seconds.
-  absl::StatusOr<double> step(int count) {
-    std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, rows, table;
-    std::uniform_int_distribution<int32_t> token(0, model_.vocab() - 1);
-    for (int s = 0; s < n_; ++s) {
-      for (int t = computed_; t < computed_ + count; ++t) {
-        tokens.push_back(token(random_));
-        positions.push_back(t);
-        slots.push_back((s * width_ + t / block_size_) * block_size_ + t % block_size_);
-      }
-      starts.push_back(static_cast<int32_t>(tokens.size()));
-      rows.push_back(static_cast<int32_t>(tokens.size()) - 1);
-      lens.push_back(computed_ + count);
-      for (int b = 0; b < width_; ++b) table.push_back(s * width_ + b);
-    }
-    computed_ += count;
-    const double begin = base::steady_seconds();
-    ASSIGN_OR_RETURN(const auto logits, model_.forward({tokens, positions, slots, starts, lens, table, width_, rows}));
-    const double seconds = base::steady_seconds() - begin;
-    if (logits.rows() != n_) return absl::InternalError("the model gave another number of logits");
-    cost_ = model_.last_step_cost();
-    return seconds;
-  }
-  void restart() { computed_ = 0; }
-  const model::Transformer::StepCost& cost() const { return cost_; }
-  int width() const { return width_; }
-
- private:
-  model::Transformer& model_;
-  const int block_size_, n_, width_;
-  int computed_ = 0;
-  std::mt19937 random_{1};
-  model::Transformer::StepCost cost_;
-};
 
 struct Figure {
   double tokens_per_s = 0;
@@ -133,11 +88,15 @@ absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n, Lim
   return Figure{n * steps / seconds, bytes / steps, flops / steps, seconds / steps};
 }
 
+std::string named(const std::string& name, const Settings& settings) {
+  return settings.bench_same_tokens ? name + ", same" : name;
+}
+
 // The bound of a step: its bytes over the bandwidth, or its operations over the rate, whichever takes longer.
 void print(const std::string& name, const Figure& f, const Limits& limits) {
   const double memory_s = f.bytes / (limits.read_gbs() * 1e9), compute_s = f.flops / (limits.gflops() * 1e9);
   const bool memory = memory_s > compute_s;
-  std::printf("%-22s %9.1f tok/s  %8.2f ms/step  %6.1f GB/s  %7.1f GFLOP/s  %5.1f %% of the %s bound (%.1f %s)\n",
+  std::printf("%-28s %9.1f tok/s  %8.2f ms/step  %6.1f GB/s  %7.1f GFLOP/s  %5.1f %% of the %s bound (%.1f %s)\n",
               name.c_str(), f.tokens_per_s, f.seconds * 1e3, f.bytes / f.seconds / 1e9, f.flops / f.seconds / 1e9,
               100 * std::max(memory_s, compute_s) / f.seconds, memory ? "memory" : "compute",
               memory ? limits.read_gbs() : limits.gflops(), memory ? "GB/s" : "GFLOP/s");
@@ -146,7 +105,8 @@ void print(const std::string& name, const Figure& f, const Limits& limits) {
 
 absl::Status offline(const Settings& settings) {
   base::MetricsRegistry metrics;
-  ASSIGN_OR_RETURN(auto house, House::build(settings, metrics));
+  ASSIGN_OR_RETURN(auto house, House::open(settings));
+  RETURN_IF_ERROR(house->load(settings, metrics));
   const int most = *std::max_element(settings.bench_batch.begin(), settings.bench_batch.end());
   const int64_t wanted = static_cast<int64_t>(most) * Sequences(*house, settings, 1).width();
   if (house->kv_blocks() < wanted) {
@@ -159,12 +119,12 @@ absl::Status offline(const Settings& settings) {
   Limits limits(std::move(meter), pool, bf16 ? tensor::DType::kBf16 : tensor::DType::kF32);
   if (settings.bench_input <= house->step_tokens_max()) {
     ASSIGN_OR_RETURN(const Figure f, prefill(*house, settings, limits));
-    print(absl::StrCat("prefill of ", settings.bench_input), f, limits);
+    print(named(absl::StrCat("prefill of ", settings.bench_input), settings), f, limits);
   }
   for (const int n : settings.bench_batch) {
     limits.restart();
     ASSIGN_OR_RETURN(const Figure f, decode(*house, settings, n, limits));
-    print(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), f, limits);
+    print(named(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), settings), f, limits);
   }
   return absl::OkStatus();
 }

@@ -44,6 +44,12 @@ absl::Status add_batch(Settings& s, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_prompts(Settings& s, std::string_view value) {
+  ASSIGN_OR_RETURN(const std::string prompts, parse_choice(value, {"random", "same"}));
+  s.bench_same_tokens = prompts == "same";
+  return absl::OkStatus();
+}
+
 // Says what is so anyway.
 absl::Status accept(Settings&, std::string_view) { return absl::OkStatus(); }
 
@@ -308,6 +314,10 @@ constexpr Flag kFlags[] = {
     {"repeats", "", FlagKind::kValue, kBench, "N", "3", "Prefills that the median is taken of.",
      set_int<&Settings::bench_repeats, 1, 1000>},
     {"batch", "", kList, kBench, "N", "1 16 32", "Sequences decoded at once; one figure each.", add_batch},
+    {"prompts", "", FlagKind::kValue, kBench, "KIND", "random",
+     "random: every sequence has tokens of its own. same: token 0 everywhere, as llama.cpp's llama-batched-bench has "
+     "it, so that all sequences visit the same experts; for comparisons with it.",
+     set_prompts},
     {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&Settings::json>},
 
     {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "",

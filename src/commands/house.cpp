@@ -13,6 +13,7 @@
 #include "commands/flag_values.h"
 #include "commands/memory.h"
 #include "commands/progress.h"
+#include "model/finite.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::commands {
@@ -27,8 +28,8 @@ constexpr double kDefaultKvShare = 0.4;                   // of what the weights
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open(const Settings& settings, const std::string& directory,
-                                                          tensor::DType dtype) {
+absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const Settings& settings,
+                                                                  const std::string& directory, tensor::DType dtype) {
   if (settings.load_format == "dummy") return weights::dummy_checkpoint(settings.seed.value_or(0), dtype);
   return weights::open_checkpoint(directory, {});
 }
@@ -39,18 +40,22 @@ std::string served_name(const Settings& settings) {
   return settings.served_names.empty() ? settings.model : settings.served_names.front();
 }
 
-absl::StatusOr<std::unique_ptr<House>> House::build(const Settings& settings, base::MetricsRegistry& metrics) {
+absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
   std::unique_ptr<House> house(new House);
   ASSIGN_OR_RETURN(house->directory_, weights::resolve_model(settings.model, settings.revision));
   ASSIGN_OR_RETURN(house->config_, model::read_config(house->directory_));
   house->facts_ = model_facts(house->config_);
   RETURN_IF_ERROR(house->settle_types(settings));
   RETURN_IF_ERROR(house->settle_memory(settings));
-  RETURN_IF_ERROR(house->load(settings));
-  RETURN_IF_ERROR(house->make_cache(settings));
-  RETURN_IF_ERROR(house->warm_up(settings));
-  house->make_engine(settings, metrics);
   return house;
+}
+
+absl::Status House::load(const Settings& settings, base::MetricsRegistry& metrics) {
+  RETURN_IF_ERROR(load_weights(settings));
+  RETURN_IF_ERROR(make_cache(settings));
+  RETURN_IF_ERROR(warm_up(settings));
+  make_engine(settings, metrics);
+  return absl::OkStatus();
 }
 
 absl::Status House::settle_types(const Settings& settings) {
@@ -98,9 +103,9 @@ absl::Status House::settle_memory(const Settings& settings) {
       " are available. --kv-cache-memory-bytes, --max-num-batched-tokens and --dtype bfloat16 make it less"));
 }
 
-absl::Status House::load(const Settings& settings) {
+absl::Status House::load_weights(const Settings& settings) {
   const double begin = base::steady_seconds();
-  ASSIGN_OR_RETURN(auto checkpoint, open(settings, directory_, dtype_));
+  ASSIGN_OR_RETURN(auto checkpoint, open_weights(settings, directory_, dtype_));
   ASSIGN_OR_RETURN(backend_,
                    backend::make_backend(settings.backend, {.threads = settings.threads, .isa = settings.isa}));
   model::LoadOptions options{.dtype = dtype_, .model_len = model_len_, .progress = loading_progress()};
@@ -159,8 +164,15 @@ absl::Status House::warm_up(const Settings& settings) {
   ASSIGN_OR_RETURN(const tensor::Tensor logits, transformer_->forward(batch));
   const float* row = logits.f32();
   const bool finite = std::all_of(row, row + logits.shape.elements(), [](float v) { return std::isfinite(v); });
-  return finite ? absl::OkStatus()
-                : absl::DataLossError("the model's first forward pass gave numbers that are not finite");
+  return finite ? absl::OkStatus() : not_finite(settings);
+}
+
+// The weight at fault is looked for only now, so that a good model does not pay for it.
+absl::Status House::not_finite(const Settings& settings) const {
+  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(settings, directory_, dtype_));
+  ASSIGN_OR_RETURN(const std::string weight, model::first_non_finite(config_, *checkpoint, dtype_));
+  return absl::DataLossError(absl::StrCat("the model's first forward pass gave numbers that are not finite: ",
+                                          weight.empty() ? "every weight is, a sum of them is not" : weight));
 }
 
 void House::make_engine(const Settings& settings, base::MetricsRegistry& metrics) {

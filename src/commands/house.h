@@ -3,7 +3,8 @@
 // The rooms below the API, put together from the settings: checkpoint, backend, weights, KV cache, engine. No server
 // and no tokenizer: `serve`, `run` and `bench` add what they need.
 //
-//   ASSIGN_OR_RETURN(auto house, House::build(settings, registry));   // memory is settled, weights loaded, warm
+//   ASSIGN_OR_RETURN(auto house, House::open(settings));   // config.json is read, memory is settled: a moment
+//   RETURN_IF_ERROR(house->load(settings, registry));      // weights, KV cache, the first forward pass
 //   house->engine().start();
 
 #include <memory>
@@ -23,13 +24,15 @@ namespace polymath::commands {
 class House {
  public:
   // kResourceExhausted: more memory than there is, with the sum and the flags that would make it fit.
-  static absl::StatusOr<std::unique_ptr<House>> build(const Settings& settings, base::MetricsRegistry& metrics);
+  static absl::StatusOr<std::unique_ptr<House>> open(const Settings& settings);
+  // REQUIRES: once, with the settings of open(). What is absent before: engine, transformer, KV blocks.
+  absl::Status load(const Settings& settings, base::MetricsRegistry& metrics);
 
   engine::Engine& engine() { return *engine_; }
   model::Transformer& transformer() { return *transformer_; }
   const model::ModelConfig& config() const { return config_; }
   const std::string& directory() const { return directory_; }
-  int model_len_max() const { return model_len_; }
+  int model_len_max() const { return model_len_; }  // load() may lower it to what the KV cache holds
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
   int64_t kv_blocks() const { return cache_->n_blocks(); }
@@ -38,9 +41,10 @@ class House {
   House() = default;
   absl::Status settle_types(const Settings& settings);
   absl::Status settle_memory(const Settings& settings);
-  absl::Status load(const Settings& settings);
+  absl::Status load_weights(const Settings& settings);
   absl::Status make_cache(const Settings& settings);
   absl::Status warm_up(const Settings& settings);
+  absl::Status not_finite(const Settings& settings) const;
   void make_engine(const Settings& settings, base::MetricsRegistry& metrics);
 
   std::string directory_;

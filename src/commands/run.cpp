@@ -183,14 +183,13 @@ absl::Status chat_on_terminal(const Session& session) {
 
 absl::Status run_house(const Settings& settings) {
   base::MetricsRegistry metrics;
-  ASSIGN_OR_RETURN(const std::unique_ptr<House> house, House::build(settings, metrics));
-  ASSIGN_OR_RETURN(const api::ServedModel model, make_served_model(settings, *house));
-  house->engine().start();
+  ASSIGN_OR_RETURN(const Served served, build_served(settings, metrics));
+  served.house->engine().start();
   // Without SA_RESTART, so that Ctrl-C also ends the wait for a line.
   struct sigaction action = {};
   action.sa_handler = on_interrupt;
   sigaction(SIGINT, &action, nullptr);
-  const Session session{settings, *house, model};
+  const Session session{settings, *served.house, served.model};
   return settings.prompt.has_value() ? answer_once(session) : chat_on_terminal(session);
 }
 

@@ -140,21 +140,21 @@ int wait_for_end(const Settings& settings, const engine::Engine& engine) {
 
 absl::StatusOr<int> serve_until_signal(const Settings& settings) {
   base::MetricsRegistry metrics;
-  ASSIGN_OR_RETURN(const std::unique_ptr<House> house, House::build(settings, metrics));
-  log_house(settings, *house);
-  ASSIGN_OR_RETURN(api::ServedModel model, make_served_model(settings, *house));
-  api::Service service(house->engine(), std::move(model), service_options(settings), metrics);
+  ASSIGN_OR_RETURN(Served served, build_served(settings, metrics));
+  engine::Engine& engine = served.house->engine();
+  log_house(settings, *served.house);
+  api::Service service(engine, std::move(served.model), service_options(settings), metrics);
   server::HttpServer http(http_options(settings));
   service.install(http);
-  house->engine().start();
+  engine.start();
   RETURN_IF_ERROR(http.start());
   service.set_ready(true);
   base::log_info("serve", "ready: ", address(settings, http), "/v1 serves ", served_name(settings));
-  const int code = wait_for_end(settings, house->engine());
+  const int code = wait_for_end(settings, engine);
   service.set_ready(false);
   if (code == 0) {
     base::log_info("serve", "stopping: running answers have ", settings.shutdown_timeout_s, " s to end");
-    drain(house->engine(), settings.shutdown_timeout_s);
+    drain(engine, settings.shutdown_timeout_s);
   } else {
     base::log_error("serve", "the engine failed; ending");
   }

@@ -91,19 +91,27 @@ absl::Status read_tokenizer(const Settings& settings, const House& house, api::S
   return read_template(settings, directory, model);
 }
 
-}  // namespace
-
 absl::StatusOr<api::ServedModel> make_served_model(const Settings& settings, const House& house) {
   api::ServedModel model;
   model.names = settings.served_names;
   if (model.names.empty()) model.names.push_back(served_name(settings));
   model.root = settings.model;
-  model.model_len_max = house.model_len_max();
   model.vocab = house.config().vocab;
   model.eos_ids.assign(house.config().eos_ids.begin(), house.config().eos_ids.end());
   RETURN_IF_ERROR(read_defaults(settings, house, model));
   if (!settings.skip_tokenizer) RETURN_IF_ERROR(read_tokenizer(settings, house, model));
   return model;
+}
+
+}  // namespace
+
+absl::StatusOr<Served> build_served(const Settings& settings, base::MetricsRegistry& metrics) {
+  Served served;
+  ASSIGN_OR_RETURN(served.house, House::open(settings));
+  ASSIGN_OR_RETURN(served.model, make_served_model(settings, *served.house));
+  RETURN_IF_ERROR(served.house->load(settings, metrics));
+  served.model.model_len_max = served.house->model_len_max();
+  return served;
 }
 
 }  // namespace polymath::commands

@@ -1,15 +1,24 @@
 #pragma once
 
-// Tokenizer, chat template and sampling defaults of a house's model: what the APIs need beside the engine.
+// A house with tokenizer, chat template and sampling defaults of its model: what the APIs need beside the engine.
+
+#include <memory>
 
 #include "api/served_model.h"
+#include "base/metrics.h"
 #include "base/status.h"
 #include "commands/house.h"
 #include "commands/settings.h"
 
 namespace polymath::commands {
 
+struct Served {
+  std::unique_ptr<House> house;
+  api::ServedModel model;
+};
+
+// Tokenizer and template come before the weights, so that what is wrong with them is said at once.
 // kFailedPrecondition: the model has no tokenizer and nobody said --skip-tokenizer-init.
-absl::StatusOr<api::ServedModel> make_served_model(const Settings& settings, const House& house);
+absl::StatusOr<Served> build_served(const Settings& settings, base::MetricsRegistry& metrics);
 
 }  // namespace polymath::commands

@@ -67,7 +67,8 @@ struct Settings {
   int bench_input = 512;
   int bench_output = 64;
   int bench_repeats = 3;
-  std::vector<int> bench_batch;  // empty: 1, 16, 32
+  std::vector<int> bench_batch;    // empty: 1, 16, 32
+  bool bench_same_tokens = false;  // token 0 everywhere, so that all sequences visit the same experts
 
   // `inspect`.
   bool json = false;

@@ -25,6 +25,14 @@ TEST(Flags, BothSpellingsAndBothForms) {
   EXPECT_EQ(s->kv_bytes, int64_t{2} << 30);
 }
 
+TEST(Flags, PromptsOfTheBench) {
+  EXPECT_FALSE(parse_flags(kBench, {"m"})->bench_same_tokens);
+  EXPECT_TRUE(parse_flags(kBench, {"m", "--prompts", "same"})->bench_same_tokens);
+  EXPECT_FALSE(parse_flags(kBench, {"m", "--prompts=random"})->bench_same_tokens);
+  EXPECT_EQ(parse_flags(kBench, {"m", "--prompts", "equal"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(parse_flags(kServe, {"m", "--prompts", "same"}).ok());
+}
+
 TEST(Flags, AutoAndMinusOneMeanWhatFits) {
   for (const char* value : {"auto", "-1"}) {
     const auto s = parse_flags(kServe, {"m", "--max-model-len", value});

@@ -19,6 +19,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_replace.h"
 #include "api/service.h"
 #include "commands/house.h"
 #include "commands/served.h"
@@ -30,7 +31,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kSource = POLYMATH_SOURCE_DIR;
+const std::string kSource = POLYMATH_SOURCE_DIR, kStandIn = POLYMATH_STAND_IN;
 
 // Everything of `polymath serve` but its signals, on a free port.
 class Running {
@@ -41,13 +42,11 @@ class Running {
     settings.step_tokens = 128;
     settings.sequences = 16;
     settings.waiting = options.waiting_max;
-    auto house = commands::House::build(settings, metrics_);
-    if (!house.ok()) throw std::runtime_error(std::string(house.status().message()));
-    house_ = *std::move(house);
-    auto model = commands::make_served_model(settings, *house_);
-    if (!model.ok()) throw std::runtime_error(std::string(model.status().message()));
+    auto served = commands::build_served(settings, metrics_);
+    if (!served.ok()) throw std::runtime_error(std::string(served.status().message()));
+    house_ = std::move(served->house);
     options.version = "test";
-    service_ = std::make_unique<api::Service>(house_->engine(), *std::move(model), options, metrics_);
+    service_ = std::make_unique<api::Service>(house_->engine(), std::move(served->model), options, metrics_);
     http_ = std::make_unique<server::HttpServer>(server::HttpServerOptions{.host = "127.0.0.1", .port = 0});
     service_->install(*http_);
     house_->engine().start();
@@ -74,8 +73,7 @@ class Running {
 
 // "stand-in" has words; "ids" is a conformance model without a tokenizer.
 Running& server_of(const std::string& name) {
-  static Running words(
-      {.model = kSource + "/models/stand-in", .served_names = {"stand-in", "alias"}, .max_model_len = 512}, {});
+  static Running words({.model = kStandIn, .served_names = {"stand-in", "alias"}, .max_model_len = 512}, {});
   static Running ids({.model = kSource + "/tests/conformance/data/models/mixtral",
                       .served_names = {"ids"},
                       .skip_tokenizer = true,
@@ -93,8 +91,7 @@ std::string read(const fs::path& path) {
 std::string mask(std::string text) {
   text = std::regex_replace(text, std::regex("\"(chatcmpl|cmpl)-[0-9a-f]{32}\""), "\"$1-ID\"");
   text = std::regex_replace(text, std::regex("\"created\":[0-9]+"), "\"created\":0");
-  for (size_t at = text.find(kSource); at != std::string::npos; at = text.find(kSource))
-    text.erase(at, kSource.size() + 1);
+  text = absl::StrReplaceAll(text, {{kStandIn, "models/stand-in"}, {kSource + "/", ""}});
   std::string out;
   const std::regex number("-?[0-9]\\.?[0-9]*E-?[0-9]+");
   auto at = text.cbegin();
@@ -165,7 +162,7 @@ TEST(Api, AClientThatLeavesStopsItsAnswer) {
 }
 
 TEST(Api, AFullQueueIs429WithRetryAfter) {
-  Running server({.model = kSource + "/models/stand-in", .max_model_len = 512}, {.waiting_max = 2});
+  Running server({.model = kStandIn, .max_model_len = 512}, {.waiting_max = 2});
   const HttpAnswer answer =
       server.post("/v1/completions", R"({"prompt":"x","n":64,"max_tokens":300,"ignore_eos":true})");
   EXPECT_EQ(answer.status, 429) << answer.body;
@@ -174,7 +171,7 @@ TEST(Api, AFullQueueIs429WithRetryAfter) {
 }
 
 TEST(Api, KeysAreAskedForEverywhereButAtProbes) {
-  Running server({.model = kSource + "/models/stand-in", .max_model_len = 64}, {.api_keys = {"first", "second"}});
+  Running server({.model = kStandIn, .max_model_len = 64}, {.api_keys = {"first", "second"}});
   const auto status = [&](const char* method, const char* path, const char* extra) {
     return http_request(server.port(), method, path, "", extra).status;
   };
@@ -189,7 +186,7 @@ TEST(Api, KeysAreAskedForEverywhereButAtProbes) {
 }
 
 TEST(Api, ReadyFollowsTheDrain) {
-  Running server({.model = kSource + "/models/stand-in", .max_model_len = 64}, {});
+  Running server({.model = kStandIn, .max_model_len = 64}, {});
   server.service().set_ready(false);
   server.engine().drain(0);
   EXPECT_EQ(http_request(server.port(), "GET", "/ready", "").status, 503);
@@ -206,6 +203,22 @@ TEST(Api, RequestIdsAreEchoedUnlessTheyAreHarmful) {
   EXPECT_NE(head("abc-1").find("X-Request-Id: abc-1\r\n"), std::string::npos);
   EXPECT_EQ(head("a b<script>").find("script"), std::string::npos);
   EXPECT_EQ(head(std::string(200, 'x')).find("xxx"), std::string::npos);
+}
+
+// The second stream waits for the first: gateways must not take its silence for death.
+TEST(Api, AStreamThatWaitsInTheQueueSaysThatItLives) {
+  api::ServiceOptions options;
+  options.limits.stream_silence_s_max = 0.02;
+  Running server({.model = kStandIn, .max_model_len = 512}, options);
+  std::thread busy(
+      [&] { server.post("/v1/completions", R"({"prompt":"x","n":16,"max_tokens":40,"ignore_eos":true})"); });
+  while (server.engine().stats().running < 16) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const HttpAnswer answer = server.post("/v1/completions", R"({"prompt":"x","max_tokens":2,"stream":true})");
+  busy.join();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_TRUE(answer.body.starts_with(": keep-alive\n\n: keep-alive\n\n")) << answer.body;
+  EXPECT_NE(answer.body.find("\n\ndata: {"), std::string::npos);
+  EXPECT_TRUE(answer.body.ends_with("data: [DONE]\n\n"));
 }
 
 TEST(Api, StreamAndWholeAnswerAgree) {

@@ -1,0 +1,33 @@
+// What `polymath bench offline` times.
+
+#include <gtest/gtest.h>
+
+#include "commands/bench_sequences.h"
+
+namespace polymath::test {
+namespace {
+
+// Bytes of weights that a decode of 16 sequences has to read.
+double weight_bytes_read(bool same_tokens) {
+  commands::Settings settings{.model = POLYMATH_STAND_IN, .kv_bytes = 4 << 20, .step_tokens = 128, .sequences = 16};
+  settings.bench_input = 8;
+  settings.bench_output = 8;
+  settings.bench_same_tokens = same_tokens;
+  base::MetricsRegistry metrics;
+  auto house = commands::House::open(settings);
+  EXPECT_TRUE(house.ok() && (*house)->load(settings, metrics).ok());
+  commands::Sequences sequences(**house, settings, 16);
+  EXPECT_TRUE(sequences.step(settings.bench_input).ok());
+  EXPECT_TRUE(sequences.step(1).ok());
+  return sequences.cost().weight_bytes;
+}
+
+// 16 times one token visit top_k = 2 of the 8 experts in each layer; 16 random ones, nearly all.
+TEST(BenchOffline, TheSamePromptsVisitTheSameExperts) {
+  const double same = weight_bytes_read(true), random = weight_bytes_read(false);
+  const double expert = 3 * 128 * 192 * 2, layers = 4;
+  EXPECT_LE(same, random - 4 * layers * expert);
+}
+
+}  // namespace
+}  // namespace polymath::test
