@@ -81,7 +81,7 @@ def draw_experts(report, path):
         axis.set_xticks(range(len(rows[0])))
         axis.tick_params(labelsize=7)
     axes[0][0].set_yticks(range(len(domains)), domains)
-    figure.supxlabel("expert", fontsize=9)
+    figure.supxlabel("expert", fontsize=9, y=-0.1)
     figure.colorbar(image, ax=axes[0].tolist(), label="share of the choices", fraction=0.03, pad=0.01)
     figure.savefig(path, dpi=110, bbox_inches="tight")
 

@@ -14,14 +14,15 @@ work=$1 out=$2
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
 
-data_tokens=${DATA_TOKENS:-150000000}
-adapter_tokens=${ADAPTER_TOKENS:-12000000}
-held_out_tokens=${HELD_OUT_TOKENS:-500000}
+data_tokens=${DATA_TOKENS:-200000000}
+adapter_tokens=${ADAPTER_TOKENS:-10000000}
+held_out_tokens=${HELD_OUT_TOKENS:-400000}
 row_tokens=${ROW_TOKENS:-2048}
-demo_minutes=${DEMO_MINUTES:-5}
-deepseek_minutes=${DEEPSEEK_MINUTES:-3}
-draft_minutes=${DRAFT_MINUTES:-1.5}
-adapter_minutes=${ADAPTER_MINUTES:-1.2}
+demo_minutes=${DEMO_MINUTES:-7.2}
+refine_minutes=${REFINE_MINUTES:-4.7}  # the demo alone on the GPU, from what it is then, at half the rates; 0: not at all
+deepseek_minutes=${DEEPSEEK_MINUTES:-7.2}
+draft_minutes=${DRAFT_MINUTES:-2.5}
+adapter_minutes=${ADAPTER_MINUTES:-1.7}
 cases=${CASES:-50}
 stages=${STAGES:-"demo deepseek draft lora-capitals lora-korean"}
 read -r -a train_options <<< "${TRAIN_OPTIONS:-}"  # of every stage
@@ -65,6 +66,16 @@ train() {  # STAGE MINUTES OPTION...
     --log "$out/logs/$stage.jsonl" "${train_options[@]}" "$@"
 }
 
+refine() {
+  rm -rf "$out/demo-1"
+  mv "$out/demo" "$out/demo-1"
+  mkdir -p "$work/refine"
+  for source in train held-out; do ln -sfn "$(realpath "$work/$source")" "$work/refine/$source"; done
+  run demo-2 "$python" "$here/train.py" demo "$work/refine" "$out/demo" --minutes "$refine_minutes" \
+    --log "$out/logs/demo-2.jsonl" --init "$out/demo-1" --matrix-lr 0.01 --adam-lr 0.0015 --balance 0.02 \
+    --specialisation 0.01 --seed 2 "${train_options[@]}"
+}
+
 tokenizer_to() {
   cp "$tokenizer"/{tokenizer.json,tokenizer_config.json,chat_template.jinja} "$out/$1/"
 }
@@ -92,6 +103,7 @@ pids=()
 if wanted demo; then train demo "$demo_minutes" "${routed_options[@]}" & pids+=($!); fi
 if wanted deepseek; then train deepseek "$deepseek_minutes" "${routed_options[@]}" & pids+=($!); fi
 together "${pids[@]}"
+if wanted demo && [[ $refine_minutes != 0 ]]; then refine; fi
 
 pids=()
 if wanted draft; then train draft "$draft_minutes" --demo "$out/demo" & pids+=($!); fi
