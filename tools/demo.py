@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Asks several completions at once and prints each answer with its time to first token and its speed.
+"""Asks several questions at once and prints each answer with its time to first token and its speed.
 
     tools/demo.py http://127.0.0.1:8000 <model>        Standard library only: any OpenAI-compatible server will do.
 """
@@ -11,23 +11,23 @@ import threading
 import time
 import urllib.parse
 
-PROMPTS = [
-    "Once upon a time",
-    "The little dog ran",
-    "In the morning, Lily",
-    "Tom had a red ball",
-    "There was a big tree",
-    "The sun was warm and",
-    "One day, a small bird",
-    "Mom said that",
+QUESTIONS = [
+    "What is 47 + 35?",
+    "What is sixty-two minus nineteen?",
+    "Sort 31, 7, 90, 12 from small to large.",
+    "Translate into Korean: Mina found a red ball in the forest.",
+    "하루는 공원에서 큰 개를 보았습니다. 하루는 어디에 있습니까?",
+    "Sora bought a green hat at the market. She gave the hat to Ian. Who has the hat now?",
+    "Reply in JSON with the keys name (string), age (integer) and city (string). Taeho is 9 years old and lives in Jeju.",
+    "What does f(4) return?\n```python\ndef f(x):\n    return 3 * x + 2\n```",
 ]
 TOKENS_MAX = 64  # of one answer; it ends there with finish_reason "length"
 TIMEOUT_SECONDS = 120
 
 
 class Answer:
-    def __init__(self, prompt):
-        self.prompt = prompt
+    def __init__(self, question):
+        self.question = question
         self.text = ""
         self.error = None
         self.finish_reason = None
@@ -50,7 +50,7 @@ def events(response):
 def complete(url, model, answer):
     request = {
         "model": model,
-        "prompt": answer.prompt,
+        "messages": [{"role": "user", "content": answer.question}],
         "max_tokens": TOKENS_MAX,
         "temperature": 0,
         "stream": True,
@@ -59,7 +59,7 @@ def complete(url, model, answer):
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=TIMEOUT_SECONDS)
     start = time.monotonic()
     try:
-        connection.request("POST", "/v1/completions", json.dumps(request), {"Content-Type": "application/json"})
+        connection.request("POST", "/v1/chat/completions", json.dumps(request), {"Content-Type": "application/json"})
         response = connection.getresponse()
         if response.status != 200:
             raise RuntimeError(f"HTTP {response.status}: {response.read().decode(errors='replace')}")
@@ -67,9 +67,10 @@ def complete(url, model, answer):
             if "error" in event:
                 raise RuntimeError(json.dumps(event["error"]))
             for choice in event["choices"]:
-                if choice["text"] and not answer.text:
+                text = choice["delta"].get("content") or ""
+                if text and not answer.text:
                     answer.ttft = time.monotonic() - start
-                answer.text += choice["text"]
+                answer.text += text
                 answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
             if event.get("usage"):
                 answer.n_tokens = event["usage"]["completion_tokens"]
@@ -86,7 +87,7 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     url = urllib.parse.urlsplit(sys.argv[1])
-    answers = [Answer(prompt) for prompt in PROMPTS]
+    answers = [Answer(question) for question in QUESTIONS]
     threads = [threading.Thread(target=complete, args=(url, sys.argv[2], answer)) for answer in answers]
     start = time.monotonic()
     for thread in threads:
@@ -97,11 +98,11 @@ def main():
 
     for answer in answers:
         if answer.error:
-            print(f"{answer.prompt!r}: FAILED: {answer.error}")
+            print(f"{answer.question!r}: FAILED: {answer.error}")
             continue
         after_first = max(answer.seconds - answer.ttft, 1e-9)
         speed = (answer.n_tokens - 1) / after_first if answer.n_tokens > 1 else 0.0
-        print(f"{answer.prompt}{answer.text}")
+        print(f"{answer.question}\n -> {answer.text}")
         print(
             f"    [{answer.n_tokens} tokens, {answer.finish_reason}; first after {answer.ttft * 1e3:.0f} ms, "
             f"then {speed:.0f} tok/s]"

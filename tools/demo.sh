@@ -44,10 +44,10 @@ name=$(curl -sS --fail "$url/v1/models" | python3 -c 'import json, sys; print(js
 
 say "curl -N $url/v1/chat/completions"
 curl -N -sS --fail-with-body --max-time 120 "$url/v1/chat/completions" -H 'Content-Type: application/json' -d "{
-  \"model\": \"$name\", \"stream\": true, \"max_tokens\": 32, \"temperature\": 0,
-  \"messages\": [{\"role\": \"user\", \"content\": \"Tell me a short story.\"}]}"
+  \"model\": \"$name\", \"stream\": true, \"max_tokens\": 96, \"temperature\": 0,
+  \"messages\": [{\"role\": \"user\", \"content\": \"Tell me a short story about Mina and a fox.\"}]}"
 
-say "eight completions at once"
+say "eight questions at once"
 python3 tools/demo.py "$url" "$name"
 
 say "SIGTERM: the server drains and ends"
