@@ -3,12 +3,14 @@ PRESET ?= cpu-release
 MODEL ?= $(firstword $(wildcard models/polymath-demo) build/$(PRESET)/models/stand-in)
 PORT ?= 8000
 
-.PHONY: demo test serve build setup venv fuzz
+NVCC ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) nvcc)
+
+.PHONY: demo test serve build cuda setup venv fuzz
 
 demo: build  ## start the server on the demo model, talk to it, stop it
 	POLYMATH=build/$(PRESET)/polymath tools/demo.sh $(MODEL)
 
-test: venv build  ## every test
+test: venv build cuda  ## every test
 	ctest --preset $(PRESET) -j$$(nproc)
 
 serve: build  ## serve MODEL on PORT until Ctrl-C
@@ -17,6 +19,12 @@ serve: build  ## serve MODEL on PORT until Ctrl-C
 build: setup
 	cmake --preset $(PRESET)
 	cmake --build --preset $(PRESET)
+
+cuda: setup  ## the CUDA backend and its tests, where CUDA 13 is installed; they skip themselves where there is no GPU
+	@if $(NVCC) --version 2>/dev/null | grep -q 'release 13'; then \
+	  cmake --preset cuda-release && cmake --build --preset cuda-release --target backend_cuda_test && \
+	  build/cuda-release/src/backend_cuda_test --gtest_brief=1; \
+	else echo "cuda: no nvcc of CUDA 13 here; the CUDA backend is not built"; fi
 
 setup:
 	tools/setup.sh packages

@@ -2,29 +2,9 @@
 
 #include "backend/backend.h"
 
-#include <algorithm>
-#include <cmath>
 #include <vector>
 
 namespace polymath::backend {
-
-float glu_value(const GluParams& params, float gate, float up) {
-  switch (params.kind) {
-    case GluKind::kSilu:
-      return gate / (1.0f + std::exp(-gate)) * up;
-    case GluKind::kSwigluClamp: {
-      const float g = std::min(gate, params.limit);
-      const float u = std::clamp(up, -params.limit, params.limit);
-      return g / (1.0f + std::exp(-params.alpha * g)) * (u + 1.0f);
-    }
-    case GluKind::kGelu:
-      return 0.5f * gate * (1.0f + std::tanh(0.7978845608028654f * (gate + 0.044715f * gate * gate * gate))) * up;
-    case GluKind::kCount:
-      break;
-  }
-  CHECK(false && "no such GLU");
-  return 0;
-}
 
 absl::Status Backend::reserve_defaults(const StepLimits& limits) {
   const size_t pairs = static_cast<size_t>(limits.pairs_max);

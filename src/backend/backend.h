@@ -10,7 +10,9 @@
 // No op allocates: what it needs was set aside by reserve(). A wrong shape is our own fault: CHECK.
 //
 // Determinism: an output element is a function of its own row alone (and of its sequence's KV), never of the
-// other rows in the batch; every sum runs in a fixed order.
+// other rows in the batch; every sum runs in a fixed order. "cuda" keeps less: the same step gives the same bits, but
+// cuBLAS and the attention choose how to cut sums by the shape of the step, so that rows may differ in rounding between
+// steps of other shapes.
 //
 // Thread safety: none; one thread drives a backend.
 
@@ -19,7 +21,9 @@
 #include <span>
 #include <string_view>
 
+#include "backend/params.h"
 #include "base/status.h"
+#include "quant/generated.h"
 #include "quant/weight.h"
 #include "routing/router.h"
 #include "tensor/tensor.h"
@@ -31,38 +35,6 @@ using quant::WeightShape;
 using tensor::Buffer;
 using tensor::DType;
 using tensor::Tensor;
-
-// y = [y +] scale * clamp(x W^T + bias)
-struct LinearEpilogue {
-  const float* bias = nullptr;  // [groups * rows of w]; device memory
-  bool accumulate = false;      // add to what y holds (f32 y only)
-  float scale = 1;
-  float clamp = 0;  // > 0: x W^T + bias is clamped to [-clamp, clamp] (DBRX's clip_qkv)
-};
-
-enum class NormKind {
-  kRms,    // x / sqrt(mean(x^2) + eps) * weight
-  kLayer,  // (x - mean) / sqrt(var + eps) * weight + bias
-  kCount,
-};
-
-struct NormParams {
-  NormKind kind = NormKind::kRms;
-  float eps = 1e-6f;
-  int segments = 1;               // a row is this many equal segments, each normalised by itself (per-head norms)
-  const float* weight = nullptr;  // [cols / segments], or null: 1
-  const float* bias = nullptr;    // [cols / segments], or null: 0
-};
-
-// Rotary embedding of `dims` numbers of each head, from a table made at load.
-struct RopeParams {
-  const float* cos_sin = nullptr;  // [positions_max, dims / 2, 2]: cosine and sine of each pair
-  int dims = 0;                    // rotated numbers of a head; even
-  bool interleaved = false;        // pairs (2i, 2i+1) (DeepSeek, Llama 4); else (i, i + dims/2)
-  int heads = 1;
-  int head_stride = 0;  // numbers from one head to the next within a row
-  int offset = 0;       // of the rotated part within a head
-};
 
 // One layer's part of the KV cache.
 struct KvShape {
@@ -91,14 +63,6 @@ struct StepLayout {
   Tensor block_table;  // [n_seqs, blocks_max]
 };
 
-struct AttentionParams {
-  int n_heads = 0;               // query heads; n_heads % n_kv_heads == 0
-  float scale = 1;               // of the scores
-  int window = 0;                // > 0: a query at p sees keys in (p - window, p]
-  int chunk = 0;                 // > 0: a query at p sees keys of its own chunk: [p - p % chunk, p]
-  const float* sinks = nullptr;  // [n_heads]: one more logit in the softmax, without a value (gpt-oss)
-};
-
 struct Routing {
   Tensor ids;      // [n_tokens, top_k] i32; -1: a dropped choice, in no group and without output
   Tensor weights;  // [n_tokens, top_k] f32
@@ -109,19 +73,6 @@ struct ExpertGroups {
   Tensor offsets;  // [n_experts + 1] i32, into `pairs`; the last is the number of pairs (dropped ones left out)
   Tensor pairs;    // [n_tokens * top_k] i32: token * top_k + choice
   Tensor load;     // [n_experts] i64: pairs of each expert are added here; may be empty
-};
-
-enum class GluKind {
-  kSilu,         // silu(gate) * up
-  kSwigluClamp,  // gpt-oss: gate and up clamped, gate * sigmoid(alpha * gate) * (up + 1)
-  kGelu,         // gelu(gate) * up (tanh approximation)
-  kCount,
-};
-
-struct GluParams {
-  GluKind kind = GluKind::kSilu;
-  float limit = 7.0f;    // kSwigluClamp: gate <= limit, |up| <= limit
-  float alpha = 1.702f;  // kSwigluClamp
 };
 
 // A group of gated feed-forward networks. A dense one is a group of one.
@@ -142,10 +93,17 @@ struct StepLimits {
   int logit_rows_max = 0;     // rows of a step whose logits are wanted; more are never given; 0: tokens_max
   int blocks_max = 0;         // blocks of one sequence; more are never given
   int64_t hidden_max = 0;     // widest input or output of a linear
+  int64_t logits_max = 0;     // numbers that read() gives at once; more are never asked for
   int64_t pairs_max = 0;      // tokens_max * largest top_k
   int64_t inner_max = 0;      // widest expert (half of gate_up's rows)
+  int64_t expert_io_max = 0;  // widest input and output of an expert; 0: hidden_max
   int64_t attention_max = 0;  // largest n_heads * max(key_dim, value_dim)
   int key_dim_max = 0;        // widest key
+};
+
+struct DeviceLimits {
+  double read_gbs = 0;  // 10^9 bytes a second
+  double gflops = 0;    // products of weights of a type, 10^9 operations a second
 };
 
 class Backend {
@@ -157,6 +115,13 @@ class Backend {
   virtual absl::StatusOr<Buffer> allocate(size_t bytes) = 0;  // zeroed device memory
   virtual void copy_in(const Tensor& to, const void* host) = 0;
   virtual void copy_out(void* host, const Tensor& from) = 0;  // waits until `from` is computed
+  // `from` (f32, no gaps) where the host can read it: itself, where device memory is host memory; else a copy that is
+  // valid until the next read(). Waits until it is computed.
+  virtual Tensor read(const Tensor& from) { return from; }
+  // kInternal: the device failed, and nothing that it gave since is to be trusted.
+  virtual absl::Status health() const { return absl::OkStatus(); }
+  // Bytes that allocate() could still give; negative: it takes the host's memory, and the host knows.
+  virtual int64_t memory_available() const { return -1; }
   // kResourceExhausted with a sum. Once, before the first op.
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
@@ -167,6 +132,12 @@ class Backend {
   virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) = 0;
   // Puts `view` at rows [row_begin, row_begin + view.rows) of a group; converts and packs; uses all threads.
   virtual void fill_weight(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view) = 0;
+  // The same, of values that are computed and stored nowhere. False (the default): the backend does not; the caller
+  // computes them and fills.
+  virtual bool generate_weight(Weight& /*weight*/, int64_t /*group*/, int64_t /*row_begin*/,
+                               const quant::GeneratedMatrix& /*matrix*/) {
+    return false;
+  }
 
   // --- KV ---
   virtual size_t kv_block_bytes(const KvShape& shape) const = 0;  // of one block of one layer
@@ -216,6 +187,9 @@ class Backend {
   // The default composes grouped_linear, glu and combine.
   virtual void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                           const Tensor& out);
+  // What the device reads and multiplies at best, measured in a moment with memory that is given back; 0: not known, it
+  // is the host's own (LimitMeter).
+  virtual DeviceLimits measure_limits(DType /*weight_dtype*/) { return {}; }
   // True: expert_mlp runs on the default composition. Logged once, and refused under --require-fused.
   virtual bool expert_mlp_is_default() const { return true; }
 
@@ -229,16 +203,13 @@ class Backend {
   int64_t pairs_max_ = 0;
 };
 
-// Scalar mathematics that every backend shares.
-HOST_DEVICE float glu_value(const GluParams& params, float gate, float up);
-
 struct BackendOptions {
   int threads = 0;       // 0: one a core
   std::string_view isa;  // CPU: "" (best), "portable", "avx2", "avx512"
 };
 
-// "reference", "cpu" (and "cuda" when it was built). kNotFound lists what there is; kFailedPrecondition: the device
-// or instruction set is missing on this machine.
+// "reference", "cpu" (and "cuda" when it was built), or "auto": the first of registry.cpp's that this machine can run.
+// kNotFound lists what there is; kFailedPrecondition: the device or instruction set is missing on this machine.
 absl::StatusOr<std::unique_ptr<Backend>> make_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace polymath::backend

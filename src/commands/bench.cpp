@@ -30,21 +30,26 @@ struct Figure {
 // is what a step can hope for; the best is what the machine can do for a moment.
 class Limits {
  public:
-  Limits(backend::LimitMeter meter, base::ThreadPool& pool, tensor::DType dtype)
-      : meter_(std::move(meter)), pool_(pool), dtype_(dtype) {}
+  // `device`: of a device that is nobody else's, measured once; zeros: the host's are sampled.
+  Limits(backend::LimitMeter meter, base::ThreadPool& pool, tensor::DType dtype, const backend::DeviceLimits& device)
+      : meter_(std::move(meter)), pool_(pool), dtype_(dtype), device_(device) {}
 
   void restart() { reads_.clear(), gflops_.clear(); }
   void sample_read() {
+    if (device_.read_gbs > 0) return;
     for (int i = 0; i < 4; ++i) reads_.push_back(meter_.read_gbs(pool_, 1));
   }
-  void sample_gflops() { gflops_.push_back(meter_.gflops(pool_, dtype_, 1)); }
-  double read_gbs() const { return median(reads_); }
-  double gflops() const { return median(gflops_); }
+  void sample_gflops() {
+    if (device_.gflops <= 0) gflops_.push_back(meter_.gflops(pool_, dtype_, 1));
+  }
+  double read_gbs() const { return device_.read_gbs > 0 ? device_.read_gbs : median(reads_); }
+  double gflops() const { return device_.gflops > 0 ? device_.gflops : median(gflops_); }
 
  private:
   backend::LimitMeter meter_;
   base::ThreadPool& pool_;
   tensor::DType dtype_;
+  const backend::DeviceLimits device_;
   std::vector<double> reads_, gflops_;
 };
 
@@ -106,6 +111,9 @@ void print(const std::string& name, const Figure& f, const Limits& limits) {
 absl::Status offline(const Settings& settings) {
   base::MetricsRegistry metrics;
   ASSIGN_OR_RETURN(auto house, House::open(settings));
+  const bool bf16 = house->weight_dtype() == tensor::DType::kBf16;
+  const auto dtype = bf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
+  const backend::DeviceLimits device = house->backend().measure_limits(dtype);  // while its memory is free
   RETURN_IF_ERROR(house->load(settings, metrics));
   const int most = *std::max_element(settings.bench_batch.begin(), settings.bench_batch.end());
   const int64_t wanted = static_cast<int64_t>(most) * Sequences(*house, settings, 1).width();
@@ -115,8 +123,7 @@ absl::Status offline(const Settings& settings) {
   }
   base::ThreadPool pool(settings.threads > 0 ? settings.threads : base::available_cores());
   ASSIGN_OR_RETURN(auto meter, backend::LimitMeter::make());
-  const bool bf16 = house->weight_dtype() == tensor::DType::kBf16;
-  Limits limits(std::move(meter), pool, bf16 ? tensor::DType::kBf16 : tensor::DType::kF32);
+  Limits limits(std::move(meter), pool, dtype, device);
   if (settings.bench_input <= house->step_tokens_max()) {
     ASSIGN_OR_RETURN(const Figure f, prefill(*house, settings, limits));
     print(named(absl::StrCat("prefill of ", settings.bench_input), settings), f, limits);

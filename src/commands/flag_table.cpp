@@ -118,11 +118,8 @@ absl::Status set_chunked_prefill(Settings&, std::string_view value) {
 }
 
 absl::Status set_device(Settings& s, std::string_view value) {
-  if (value == "cuda" || value == "gpu") {
-    return absl::UnimplementedError("this build has no CUDA backend; --device cpu");
-  }
-  ASSIGN_OR_RETURN(const std::string device, parse_choice(value, {"auto", "cpu", "reference"}));
-  s.backend = device == "auto" ? "cpu" : device;
+  if (value == "gpu") value = "cuda";
+  ASSIGN_OR_RETURN(s.backend, parse_choice(value, {"auto", "cpu", "cuda", "reference"}));
   return absl::OkStatus();
 }
 
@@ -134,7 +131,7 @@ absl::Status set_isa(Settings& s, std::string_view value) {
 
 absl::Status set_memory_share(Settings& s, std::string_view value) {
   RETURN_IF_ERROR(parse_number(value, 0, 1).status());
-  s.warnings.emplace_back("--gpu-memory-utilization has no effect on the CPU; --kv-cache-memory-bytes does");
+  s.warnings.emplace_back("--gpu-memory-utilization has no effect; --kv-cache-memory-bytes does");
   return absl::OkStatus();
 }
 
@@ -220,16 +217,17 @@ constexpr Flag kFlags[] = {
     {"trust-remote-code", "", kSwitch, kAll, "", "off",
      "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
     {"device", "", FlagKind::kValue, kLoads, "DEVICE", "auto",
-     "auto or cpu; reference: the slow one that others are compared with.", set_device},
+     "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
+     set_device},
     {"threads", "", FlagKind::kValue, kLoads, "N", "one a core", "Threads that compute.",
      set_int<&Settings::threads, 1, 1024>},
     {"isa", "", FlagKind::kValue, kLoads, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
     {"enforce-eager", "", kSwitch, kLoads, "", "on",
-     "Accepted: nothing is ever compiled or captured on the CPU, so this is always so.", accept},
-    {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "",
-     "Accepted with a warning: no effect on the CPU.", set_memory_share},
+     "Accepted: nothing is ever compiled or captured, so this is always so.", accept},
+    {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "", "Accepted with a warning: no effect.",
+     set_memory_share},
     {"kv-cache-memory-bytes", "", FlagKind::kValue, kLoads, "BYTES",
-     "the less of 4 GiB and 40 % of what weights leave free",
+     "the less of 4 GiB and 40 % of what weights leave free; on a GPU 80 % of that",
      "Memory of the KV cache; K, M, G are thousands, Ki, Mi, Gi powers of two. VLLM_CPU_KVCACHE_SPACE says the same in "
      "GiB.",
      set_kv_bytes},

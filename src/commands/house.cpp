@@ -22,9 +22,12 @@ namespace {
 // Prefill tokens in a pass that also decodes, a thread: measured on 2 cores of Zen 4 (bench/results), a pass then takes
 // less than twice a pass that only decodes, whatever else arrives.
 constexpr int kMixedPrefillTokensPerThread = 32;
+// The same of a device, whose passes of few tokens are bound by reading the weights. Not measured yet.
+constexpr int kMixedPrefillTokensOnDevice = 512;
 
 constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;  // a larger KV cache is made only when it is asked for
 constexpr double kDefaultKvShare = 0.4;                   // of what the weights leave free
+constexpr double kDefaultDeviceKvShare = 0.8;             // the same, of a device's own memory
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -46,6 +49,8 @@ absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
   ASSIGN_OR_RETURN(house->config_, model::read_config(house->directory_));
   house->facts_ = model_facts(house->config_);
   RETURN_IF_ERROR(house->settle_types(settings));
+  ASSIGN_OR_RETURN(house->backend_,
+                   backend::make_backend(settings.backend, {.threads = settings.threads, .isa = settings.isa}));
   RETURN_IF_ERROR(house->settle_memory(settings));
   return house;
 }
@@ -82,15 +87,19 @@ absl::Status House::settle_types(const Settings& settings) {
 
 // Everything that will be taken is summed up before the first byte of it.
 absl::Status House::settle_memory(const Settings& settings) {
-  const int64_t available = available_memory();
+  const int64_t of_device = backend_->memory_available();
+  const int64_t available = of_device >= 0 ? of_device : available_memory();
   const int64_t weights = weight_bytes(facts_, dtype_);
   const int64_t logits = static_cast<int64_t>(std::min(settings.sequences, step_tokens_)) * config_.vocab;
   const int64_t scratch = (facts_.step_floats_per_token * step_tokens_ + logits) * 4;
   const int64_t beside = available - weights - scratch;
   kv_bytes_ = settings.kv_bytes;
   if (kv_bytes_ == 0) {
-    kv_bytes_ = std::min(kDefaultKvBytesMax,
-                         static_cast<int64_t>(kDefaultKvShare * static_cast<double>(std::max<int64_t>(0, beside))));
+    // A host has others to serve; a device's memory is for this.
+    const auto share = [&](double of) {
+      return static_cast<int64_t>(of * static_cast<double>(std::max<int64_t>(0, beside)));
+    };
+    kv_bytes_ = of_device >= 0 ? share(kDefaultDeviceKvShare) : std::min(kDefaultKvBytesMax, share(kDefaultKvShare));
   }
   const std::string sum =
       absl::StrCat(bytes_text(static_cast<double>(weights)), " of weights (", std::string(tensor::dtype_name(dtype_)),
@@ -106,8 +115,6 @@ absl::Status House::settle_memory(const Settings& settings) {
 absl::Status House::load_weights(const Settings& settings) {
   const double begin = base::steady_seconds();
   ASSIGN_OR_RETURN(auto checkpoint, open_weights(settings, directory_, dtype_));
-  ASSIGN_OR_RETURN(backend_,
-                   backend::make_backend(settings.backend, {.threads = settings.threads, .isa = settings.isa}));
   model::LoadOptions options{.dtype = dtype_, .model_len = model_len_, .progress = loading_progress()};
   ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint, *backend_, options));
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
@@ -183,8 +190,9 @@ void House::make_engine(const Settings& settings, base::MetricsRegistry& metrics
   options.model_len_max = model_len_;
   options.step_tokens_max = step_tokens_;
   const int threads = settings.threads > 0 ? settings.threads : base::available_cores();
-  options.mixed_prefill_tokens_max =
-      settings.mixed_prefill_tokens < 0 ? kMixedPrefillTokensPerThread * threads : settings.mixed_prefill_tokens;
+  const int mixed =
+      backend_->memory_available() >= 0 ? kMixedPrefillTokensOnDevice : kMixedPrefillTokensPerThread * threads;
+  options.mixed_prefill_tokens_max = settings.mixed_prefill_tokens < 0 ? mixed : settings.mixed_prefill_tokens;
   options.sequences_max = sequences_;
   options.waiting_max = settings.waiting;
   options.prefix_caching = settings.prefix_caching;

@@ -30,6 +30,7 @@ class House {
 
   engine::Engine& engine() { return *engine_; }
   model::Transformer& transformer() { return *transformer_; }
+  backend::Backend& backend() const { return *backend_; }
   const model::ModelConfig& config() const { return config_; }
   const std::string& directory() const { return directory_; }
   int model_len_max() const { return model_len_; }  // load() may lower it to what the KV cache holds

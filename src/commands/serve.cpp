@@ -70,9 +70,9 @@ void log_house(const Settings& settings, const House& house) {
   const ModelFacts facts = model_facts(house.config());
   base::log_info("serve", house.config().architecture, " from ", house.directory(), ": ",
                  count_text(static_cast<double>(facts.parameters)), " parameters, ",
-                 count_text(static_cast<double>(facts.active_parameters)), " active a token; device ", settings.backend,
-                 ", ", settings.threads > 0 ? settings.threads : base::available_cores(), " threads, instruction set ",
-                 settings.isa.empty() ? "auto" : settings.isa);
+                 count_text(static_cast<double>(facts.active_parameters)), " active a token; device ",
+                 house.backend().name(), ", ", settings.threads > 0 ? settings.threads : base::available_cores(),
+                 " threads, instruction set ", settings.isa.empty() ? "auto" : settings.isa);
 }
 
 std::string address(const Settings& settings, const server::HttpServer& http) {

@@ -38,9 +38,9 @@ struct Settings {
   bool priority_policy = false;
 
   // The device.
-  std::string backend = "cpu";
-  int threads = 0;  // 0: one a core
-  std::string isa;  // empty: the best the CPU has
+  std::string backend = "auto";  // cuda where it can be used, else cpu
+  int threads = 0;               // 0: one a core
+  std::string isa;               // empty: the best the CPU has
 
   // The server.
   std::string host = "0.0.0.0";

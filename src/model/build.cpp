@@ -11,6 +11,7 @@
 namespace polymath::model {
 
 using tensor::DType;
+using tensor::Tensor;
 
 TransformerModel::TransformerModel(const ModelConfig& config, backend::Backend& backend, const LoadOptions& options,
                                    WeightStore store)
@@ -37,6 +38,7 @@ absl::Status TransformerModel::build() {
   embed_ = store_.take("embed");
   if (!config_.tied_embeddings) lm_head_ = store_.take("lm_head");
   layers_.resize(config_.layers.size());
+  RETURN_IF_ERROR(allocate_load());
   for (size_t l = 0; l < layers_.size(); ++l) RETURN_IF_ERROR(build_layer(static_cast<int>(l)));
   return absl::OkStatus();
 }
@@ -103,12 +105,27 @@ absl::Status TransformerModel::build_ffn(const std::string& p, const FfnConfig& 
             ffn.weight_on_input,
             config_.residual_scale};
   if (ffn.router.n_experts > 1) {
-    ASSIGN_OR_RETURN(auto load, backend_.allocate(static_cast<size_t>(ffn.router.n_experts) * sizeof(int64_t)));
-    m->load = {DType::kI64, {ffn.router.n_experts}, load.data()};
-    load_buffers_.push_back(std::move(load));
+    m->load = {DType::kI64, {ffn.router.n_experts}, static_cast<int64_t*>(load_.data()) + load_host_.size()};
+    load_host_.resize(load_host_.size() + static_cast<size_t>(ffn.router.n_experts));
   }
   layer.ffns.push_back(std::move(m));
   return absl::OkStatus();
+}
+
+absl::Status TransformerModel::allocate_load() {
+  int64_t experts = 0;
+  for (const auto& layer : config_.layers) {
+    for (const FfnConfig& ffn : layer.ffns) experts += ffn.router.n_experts > 1 ? ffn.router.n_experts : 0;
+  }
+  if (experts == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(load_, backend_.allocate(static_cast<size_t>(experts) * sizeof(int64_t)));
+  return absl::OkStatus();
+}
+
+void TransformerModel::read_load() const {
+  if (load_host_.empty()) return;
+  const Tensor all{DType::kI64, {static_cast<int64_t>(load_host_.size())}, load_.data()};
+  backend_.copy_out(load_host_.data(), all);
 }
 
 std::vector<backend::KvShape> TransformerModel::kv_shapes(int block_size, DType dtype) const {
@@ -167,6 +184,8 @@ absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backe
   cache_ = &cache;
   limits_ = given;
   if (limits_.logit_rows_max == 0) limits_.logit_rows_max = limits_.tokens_max;
+  limits_.logits_max = static_cast<int64_t>(limits_.logit_rows_max) * config_.vocab;
+  limits_.expert_io_max = config_.hidden;
   const Widths w = widths(config_, limits_);
   const auto make = [&](tensor::Buffer& buffer, int64_t elements) -> absl::Status {
     ASSIGN_OR_RETURN(buffer, backend_.allocate(static_cast<size_t>(elements) * 4));
@@ -202,10 +221,12 @@ absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backe
 
 std::vector<Model::ExpertLoad> TransformerModel::expert_load() const {
   std::vector<ExpertLoad> out;
+  read_load();
   for (size_t l = 0; l < layers_.size(); ++l) {
     for (const auto& f : layers_[l].ffns) {
       if (f->load.empty()) continue;
-      out.push_back({static_cast<int>(l), {f->load.as<int64_t>(), static_cast<size_t>(f->config.n_experts)}});
+      const int64_t first = f->load.as<int64_t>() - static_cast<int64_t*>(load_.data());
+      out.push_back({static_cast<int>(l), {load_host_.data() + first, static_cast<size_t>(f->config.n_experts)}});
     }
   }
   return out;

@@ -106,12 +106,28 @@ class WeightLoader {
     auto weight = backend_.make_weight(slot.shape, dtype);
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
-    RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
-      backend_.fill_weight(*weight, p.group, p.row_begin, view);
-    }));
+    if (!generate(pieces, *weight)) {
+      RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
+        backend_.fill_weight(*weight, p.group, p.row_begin, view);
+      }));
+    }
     store_.bytes_ += weight->data.bytes();
     store_.matrices_.emplace(slot.name, *std::move(weight));
     return absl::OkStatus();
+  }
+
+  // False: the checkpoint's values are stored, or the backend does not compute them itself.
+  bool generate(const std::vector<PieceSource>& pieces, quant::Weight& weight) {
+    for (const PieceSource& p : pieces) {
+      const auto generator = checkpoint_.generator(p.tensor);
+      if (!generator.has_value()) return false;
+      const quant::GeneratedMatrix matrix{*generator,  p.offset,          p.view.rows,
+                                          p.view.cols, p.view.row_stride, p.view.col_stride};
+      if (!backend_.generate_weight(weight, p.group, p.row_begin, matrix)) return false;
+    }
+    for (const PieceSource& p : pieces) done_ += static_cast<size_t>(p.view.rows * p.view.cols);
+    if (options_.progress) options_.progress(done_, total_);
+    return true;
   }
 
   absl::Status load_vector(const Slot& slot, const std::vector<PieceSource>& pieces) {

@@ -26,15 +26,15 @@ void TransformerModel::add_attention_cost(int index, StepCost& cost) const {
   cost.flops += 2.0 * config_.layers[index].attention.n_heads * (kv.key_dim + kv.value_dim) * last_pairs_;
 }
 
-void TransformerModel::add_ffn_cost(const moe::MoeLayer& ffn, std::vector<int64_t>& seen, double rows,
-                                    StepCost& cost) const {
+void TransformerModel::add_ffn_cost(const moe::MoeLayer& ffn, double rows, StepCost& cost) {
   add(cost, ffn.router, rows, 1);
   double touched = rows > 0 ? 1 : 0, pairs = rows;
   if (!ffn.load.empty()) {
     touched = pairs = 0;
-    for (int e = 0; e < ffn.config.n_experts; ++e) {
-      const int64_t now = ffn.load.as<int64_t>()[e], added = now - seen[e];
-      seen[e] = now;
+    const int64_t first = ffn.load.as<int64_t>() - static_cast<int64_t*>(load_.data());
+    for (int64_t e = first; e < first + ffn.config.n_experts; ++e) {
+      const int64_t added = load_host_[e] - seen_load_[e];
+      seen_load_[e] = load_host_[e];
       pairs += static_cast<double>(added);
       touched += added > 0;
     }
@@ -44,14 +44,12 @@ void TransformerModel::add_ffn_cost(const moe::MoeLayer& ffn, std::vector<int64_
 
 Transformer::StepCost TransformerModel::last_step_cost() {
   StepCost cost;
-  size_t counted = 0;
+  read_load();
+  seen_load_.resize(load_host_.size());
   for (size_t l = 0; l < layers_.size(); ++l) {
     add_attention_cost(static_cast<int>(l), cost);
     const double rows = l + 1 == layers_.size() ? last_logit_rows_ : last_tokens_;
-    for (const auto& f : layers_[l].ffns) {
-      if (seen_load_.size() <= counted) seen_load_.emplace_back(static_cast<size_t>(f->config.n_experts));
-      add_ffn_cost(*f, seen_load_[counted++], rows, cost);
-    }
+    for (const auto& f : layers_[l].ffns) add_ffn_cost(*f, rows, cost);
   }
   add(cost, config_.tied_embeddings ? embed_ : lm_head_, last_logit_rows_, 1);
   return cost;

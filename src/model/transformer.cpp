@@ -185,7 +185,9 @@ absl::StatusOr<Tensor> TransformerModel::forward(const Batch& batch) {
   backend_.norm(norm_params(store_.vector("final_norm"), store_.vector("final_norm_bias")), step.h, step.x);
   const quant::Weight& head = config_.tied_embeddings ? embed_ : lm_head_;
   backend_.linear(step.x, head, {.bias = store_.vector("lm_head_bias"), .scale = config_.logit_scale}, logits);
-  return logits;
+  const Tensor read = backend_.read(logits);
+  RETURN_IF_ERROR(backend_.health());
+  return read;
 }
 
 }  // namespace polymath::model

@@ -47,6 +47,8 @@ class TransformerModel : public Transformer {
   struct Step;  // one step's views, transformer.cpp
   absl::Status build_layer(int index);
   absl::Status build_ffn(const std::string& prefix, const FfnConfig& ffn, Layer& layer);
+  absl::Status allocate_load();
+  void read_load() const;
   absl::StatusOr<const float*> rope_of(const RopeConfig& rope);
   backend::NormParams norm_params(const float* weight, const float* bias) const;
   Step begin(const Batch& batch);
@@ -57,7 +59,7 @@ class TransformerModel : public Transformer {
               const tensor::Tensor& x);
   void run_layer(int index, Step& step);
   void add_attention_cost(int index, StepCost& cost) const;
-  void add_ffn_cost(const moe::MoeLayer& ffn, std::vector<int64_t>& seen, double rows, StepCost& cost) const;
+  void add_ffn_cost(const moe::MoeLayer& ffn, double rows, StepCost& cost);
 
   const ModelConfig config_;
   backend::Backend& backend_;
@@ -67,7 +69,9 @@ class TransformerModel : public Transformer {
   quant::Weight embed_, lm_head_;
   std::vector<Layer> layers_;
   std::vector<std::pair<RopeConfig, tensor::Buffer>> rope_tables_;
-  std::vector<tensor::Buffer> load_buffers_;
+  // Pairs that each expert was given, of all routed blocks one after the other: on the device, and as last read.
+  tensor::Buffer load_;
+  mutable std::vector<int64_t> load_host_;
   const kvcache::KvCache* cache_ = nullptr;
   backend::StepLimits limits_;
   Activations act_buffers_;
@@ -77,7 +81,7 @@ class TransformerModel : public Transformer {
   int last_tokens_ = 0, last_logit_rows_ = 0;
   double last_context_ = 0;  // tokens with KV, over all sequences
   double last_pairs_ = 0;    // (query, key) pairs of causal attention
-  std::vector<std::vector<int64_t>> seen_load_;
+  std::vector<int64_t> seen_load_;
 };
 
 }  // namespace polymath::model

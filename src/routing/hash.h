@@ -18,7 +18,7 @@ HOST_DEVICE inline uint32_t mix_bits(uint32_t x) {
 
 HOST_DEVICE inline void hash(const RouterConfig& config, const float* /*logits*/, const float* /*bias*/, int32_t token,
                              int32_t* expert_ids, float* expert_weights) {
-  int32_t taken[kTopKMax];  // the experts so far, rising
+  ROW_SCRATCH int32_t taken[kTopKMax];  // the experts so far, rising
   uint32_t state = mix_bits(config.hash_seed ^ 0x9e3779b9u) ^ static_cast<uint32_t>(token);
   for (int j = 0; j < config.top_k; ++j) {
     state = mix_bits(state + static_cast<uint32_t>(j) + 1);

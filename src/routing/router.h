@@ -22,6 +22,14 @@
 #define HOST_DEVICE
 #endif
 
+// An array of a routing function's own: on the stack of a CPU thread; in the shared memory of a CUDA block, which
+// routes one row with one thread (an array on a GPU thread's stack would be set aside for every thread of the card).
+#if defined(__CUDA_ARCH__)
+#define ROW_SCRATCH __shared__
+#else
+#define ROW_SCRATCH
+#endif
+
 namespace polymath::routing {
 
 constexpr int kExpertsMax = 1024;  // more: refused when the config is read

@@ -15,7 +15,7 @@ namespace polymath::routing {
 
 // The k highest of scores[0..n), by falling score; among equals the lower id first. REQUIRES: k <= n, k <= kTopKMax.
 HOST_DEVICE inline void choose_top_k(const float* scores, int n, int k, int32_t* ids) {
-  float best[kTopKMax];
+  ROW_SCRATCH float best[kTopKMax];
   int count = 0;
   for (int i = 0; i < n; ++i) {
     const float score = scores[i];

@@ -25,14 +25,14 @@ HOST_DEVICE inline float two_best_sum(const float* choice, int n) {
 HOST_DEVICE inline void sigmoid_group_topk(const RouterConfig& config, const float* logits, const float* bias,
                                            int32_t /*token*/, int32_t* expert_ids, float* expert_weights) {
   const int n = config.n_experts;
-  float choice[kExpertsMax];
+  ROW_SCRATCH float choice[kExpertsMax];
   for (int i = 0; i < n; ++i) choice[i] = sigmoid(logits[i]) + (bias != nullptr ? bias[i] : 0.0f);
   if (row_is_broken(logits, n) || row_is_broken(choice, n)) {
     return route_broken_row(config.top_k, expert_ids, expert_weights);
   }
   if (config.n_groups > 1) {
     const int group_size = n / config.n_groups;
-    float group_scores[kExpertsMax];
+    ROW_SCRATCH float group_scores[kExpertsMax];
     for (int g = 0; g < config.n_groups; ++g) group_scores[g] = two_best_sum(choice + g * group_size, group_size);
     mask_groups(config, group_scores, choice);
   }

@@ -12,7 +12,7 @@ HOST_DEVICE inline void softmax_bias_topk(const RouterConfig& config, const floa
   const int n = config.n_experts;
   Softmax softmax;
   if (!softmax_of(logits, n, &softmax)) return route_broken_row(config.top_k, expert_ids, expert_weights);
-  float choice[kExpertsMax];
+  ROW_SCRATCH float choice[kExpertsMax];
   for (int i = 0; i < n; ++i) choice[i] = softmax(logits[i]) + (bias != nullptr ? bias[i] : 0.0f);
   if (row_is_broken(choice, n)) return route_broken_row(config.top_k, expert_ids, expert_weights);
   choose_top_k(choice, n, config.top_k, expert_ids);

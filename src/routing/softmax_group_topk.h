@@ -14,8 +14,8 @@ HOST_DEVICE inline void softmax_group_topk(const RouterConfig& config, const flo
     return route_broken_row(config.top_k, expert_ids, expert_weights);
   }
   const int group_size = config.n_experts / config.n_groups;
-  float choice[kExpertsMax];
-  float group_scores[kExpertsMax];
+  ROW_SCRATCH float choice[kExpertsMax];
+  ROW_SCRATCH float group_scores[kExpertsMax];
   for (int g = 0; g < config.n_groups; ++g) {
     group_scores[g] = -INFINITY;
     for (int i = g * group_size; i < (g + 1) * group_size; ++i) {

@@ -15,12 +15,14 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "quant/generated.h"
 #include "tensor/tensor.h"
 
 namespace polymath::weights {
@@ -62,6 +64,10 @@ class Checkpoint {
   virtual void release(std::string_view name) = 0;
 
   virtual size_t bytes_total() const = 0;  // of all tensors; 0: not known (dummy)
+
+  // How a matrix (not a vector) of that name is made, where it is computed and not stored (dummy): read() gives the
+  // same values.
+  virtual std::optional<quant::Generator> generator(std::string_view /*name*/) const { return std::nullopt; }
 };
 
 // How a message about a tensor begins: FILE: tensor "NAME"; without a file where the checkpoint has none (dummy).

@@ -1,11 +1,9 @@
 // Weights that are made when they are asked for, so that any size of model runs without a file.
 //
-// Element i of a tensor is a function of (seed, name, i): word i / 4 of a counter-based generator (splitmix64's mixer
-// over key + counter) gives four elements, 12 bits each, and each is looked up in a table of the normal
-// distribution's quantiles. So a value needs no neighbour, and a table of a few kilobytes stands for logarithm,
-// root and cosine. What it costs: 4096 distinct values a tensor, none beyond 3.7 standard deviations.
-//
-// Source: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014 (the mixer).
+// Element i of a tensor is a function of (seed, name, i), as quant/generated.h has it: word i / 4 of a counter-based
+// generator gives four elements, 12 bits each, and each is looked up in a table of the normal distribution's
+// quantiles. So a value needs no neighbour, and a table of a few kilobytes stands for logarithm, root and cosine.
+// What it costs: 4096 distinct values a tensor, none beyond 3.7 standard deviations.
 
 #include <algorithm>
 #include <array>
@@ -15,28 +13,25 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "quant/format.h"
 #include "weights/checkpoint.h"
 #include "weights/safetensors_header.h"
 
 namespace polymath::weights {
 namespace {
 
-constexpr int kQuantileBits = 12;
-constexpr size_t kQuantiles = size_t{1} << kQuantileBits;
-constexpr int kElementsPerWord = 4;
-constexpr int kLaneBits = 16;
-constexpr float kBiasScale = 0.1f;  // of `scale`: biases are small beside weights
+using quant::kElementsPerWord;
+using quant::kLaneBits;
+using quant::kQuantileBits;
+using quant::kQuantiles;
+using quant::mix_word;
 
-uint64_t mix(uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
+constexpr float kBiasScale = 0.1f;  // of `scale`: biases are small beside weights
 
 uint64_t key_of(uint64_t seed, std::string_view name) {
   uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return mix(hash + mix(seed + 0x9e3779b97f4a7c15u));
+  return mix_word(hash + mix_word(seed + quant::kWeyl));
 }
 
 // The normal distribution's quantiles at the middles of 4096 equal parts: symmetric, of variance 1. Kept as
@@ -74,13 +69,13 @@ void fill_normal(uint64_t key, const std::array<Stored, kQuantiles>& table, Stor
   uint64_t counter = key;
   const int64_t whole = n / kElementsPerWord * kElementsPerWord;
   for (int64_t i = 0; i < whole; i += kElementsPerWord) {
-    const uint64_t word = mix(counter += 0x9e3779b97f4a7c15u);
+    const uint64_t word = mix_word(counter += quant::kWeyl);
     out[i] = table[(word >> kDrop) & kMask];
     out[i + 1] = table[(word >> (kDrop + kLaneBits)) & kMask];
     out[i + 2] = table[(word >> (kDrop + 2 * kLaneBits)) & kMask];
     out[i + 3] = table[(word >> (kDrop + 3 * kLaneBits)) & kMask];
   }
-  const uint64_t word = mix(counter + 0x9e3779b97f4a7c15u);
+  const uint64_t word = mix_word(counter + quant::kWeyl);
   for (int64_t i = whole; i < n; ++i) out[i] = table[(word >> (kDrop + (i - whole) * kLaneBits)) & kMask];
 }
 
@@ -113,6 +108,9 @@ class DummyCheckpoint final : public Checkpoint {
   void prefetch(std::string_view) override {}
   void release(std::string_view name) override;
   size_t bytes_total() const override { return 0; }
+  std::optional<quant::Generator> generator(std::string_view name) const override {
+    return quant::Generator{key_of(seed_, name), quantiles().data(), scale_, &quant::plain_format(dtype_)};
+  }
 
  private:
   struct Made {

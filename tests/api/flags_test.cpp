@@ -65,7 +65,7 @@ TEST(Flags, Refusals) {
       {{"m", "--quantization=awq"}, kUnimplemented, "not built yet"},
       {{"m", "--enable-lora"}, kUnimplemented, "LoRA"},
       {{"m", "--no-enable-chunked-prefill"}, kUnimplemented, "always chunked"},
-      {{"m", "--device", "cuda"}, kUnimplemented, "CUDA"},
+      {{"m", "--device", "tpu"}, kInvalidArgument, "is not one of"},
       {{"m", "--gpu-memory-utilization", "2"}, kInvalidArgument, "between 0 and 1"},
       {{"m", "--kv-cache-memory-bytes", "12Q"}, kInvalidArgument, "unknown unit"},
   };

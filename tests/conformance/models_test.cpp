@@ -19,11 +19,13 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.model << " on " << c.
 
 std::vector<Case> cases() {
   std::vector<Case> out;
+  const bool cuda = backend::make_backend("cuda", {.threads = 1}).ok();  // built, and there is a card
   for (const auto& model : model_names()) {
     out.push_back({model, "reference", ""});
     for (const char* isa : {"portable", "avx2", "avx512"}) {
       if (backend::make_backend("cpu", {.threads = 1, .isa = isa}).ok()) out.push_back({model, "cpu", isa});
     }
+    if (cuda) out.push_back({model, "cuda", ""});
   }
   return out;
 }

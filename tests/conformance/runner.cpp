@@ -1,6 +1,7 @@
 #include "runner.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -12,7 +13,13 @@ namespace {
 
 constexpr int kModelLen = 256;
 
-const std::string kModels = std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/models/";
+// A binary that was built elsewhere (for a machine with a GPU) is told where the repository lies now.
+std::string source_directory() {
+  const char* given = std::getenv("POLYMATH_SOURCE_DIR");
+  return given != nullptr ? given : POLYMATH_SOURCE_DIR;
+}
+
+const std::string kModels = source_directory() + "/tests/conformance/data/models/";
 
 template <typename T>
 absl::Status read_all(weights::Checkpoint& file, const std::string& name, std::vector<T>& out) {

@@ -1,0 +1,138 @@
+// Attention on CUDA beside the reference's: every kind of layer, prompts, single tokens, and keys that are cut in
+// splits.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/cuda_side_test.h"
+#include "backend/reference/reference_backend.h"
+
+namespace polymath::backend {
+namespace {
+
+struct AttentionCase {
+  const char* what;
+  int n_heads, n_kv_heads, key_dim, value_dim, block_size;
+  bool latent;
+  int window, chunk;
+  bool sinks;
+};
+constexpr AttentionCase kCases[] = {
+    {"plain", 2, 2, 16, 16, 16, false, 0, 0, false},
+    {"odd dims", 2, 1, 23, 17, 16, false, 0, 0, false},
+    {"grouped", 8, 2, 24, 24, 32, false, 0, 0, false},
+    {"seven heads a kv head", 14, 2, 64, 64, 16, false, 0, 0, false},
+    {"many heads", 26, 1, 32, 40, 48, false, 0, 0, false},
+    {"wide", 4, 4, 128, 128, 16, false, 0, 0, false},
+    {"256", 4, 2, 256, 256, 16, false, 0, 0, false},
+    {"window", 4, 2, 32, 32, 16, false, 21, 0, false},
+    {"window, large blocks", 4, 2, 32, 32, 128, false, 150, 0, false},
+    {"chunk", 4, 2, 32, 32, 16, false, 0, 40, false},
+    {"sinks", 4, 2, 32, 32, 16, false, 17, 0, true},
+    {"latent", 4, 1, 40, 32, 16, true, 0, 0, false},
+    {"latent, odd", 3, 1, 41, 19, 5, true, 0, 0, false},
+    {"latent of DeepSeek", 16, 1, 576, 512, 16, true, 0, 0, false},
+};
+constexpr int kTokens = 400, kSeqs = 3;
+constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
+                             .seqs_max = kSeqs,
+                             .blocks_max = 100,
+                             .hidden_max = 128,
+                             .pairs_max = 8,
+                             .inner_max = 8,
+                             .attention_max = 16 * 576,
+                             .key_dim_max = 640};
+
+// Sequences whose keys arrive in steps, through a scattered block table, over memory that others used before.
+class Conversation {
+ public:
+  Conversation(Side& side, const AttentionCase& c, DType dtype) : s_(side), c_(c) {
+    blocks_ = (kTokens + c.block_size - 1) / c.block_size;
+    shape_ = {c.n_kv_heads, c.key_dim, c.value_dim, c.latent, c.block_size, int64_t{blocks_} * kSeqs, dtype};
+    const auto floats = static_cast<int64_t>(s_.b.kv_block_bytes(shape_) / 4 + 1) * shape_.n_blocks;
+    cache_ = s_.floats(std::vector<float>(floats, std::numeric_limits<float>::quiet_NaN()));
+  }
+
+  // lengths[s] more tokens of each sequence; what attention gives for them.
+  std::vector<double> step(const std::vector<int>& lengths) {
+    std::vector<int32_t> positions, slots, query_start = {0}, kv_len, table;
+    for (int seq = 0; seq < kSeqs; ++seq) {
+      if (lengths[seq] == 0) continue;
+      for (int i = 0; i < lengths[seq]; ++i) {
+        const int position = done_[seq]++;
+        positions.push_back(position);
+        slots.push_back(block(seq, position / c_.block_size) * c_.block_size + position % c_.block_size);
+      }
+      query_start.push_back(static_cast<int32_t>(positions.size()));
+      kv_len.push_back(done_[seq]);
+      for (int b = 0; b < blocks_; ++b) table.push_back(b * c_.block_size < done_[seq] ? block(seq, b) : -1);
+    }
+    const auto n = static_cast<int64_t>(positions.size()), n_seqs = static_cast<int64_t>(kv_len.size());
+    const KvLayer kv{shape_, cache_.data};
+    const uint32_t seed = 100 * ++steps_;
+    const Tensor k = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.key_dim, seed, 1, 3);
+    const Tensor v = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.value_dim, seed + 1, 1, 2);
+    const Tensor q = s_.matrix(DType::kF32, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, 1, 1);
+    const Tensor out = s_.zeros(DType::kF32, n, int64_t{c_.n_heads} * c_.value_dim);
+    const Tensor where = s_.ints(slots);
+    s_.b.kv_write(kv, k, c_.latent ? Tensor{} : v, where);
+    const StepLayout layout{static_cast<int>(n),
+                            static_cast<int>(n_seqs),
+                            s_.ints(positions),
+                            where,
+                            s_.ints(query_start),
+                            s_.ints(kv_len),
+                            s_.ints(table).reshape({n_seqs, blocks_})};
+    const float* sinks = c_.sinks ? s_.matrix(DType::kF32, 1, c_.n_heads, 7).f32() : nullptr;
+    s_.b.attention({c_.n_heads, 0.3f, c_.window, c_.chunk, sinks}, q, kv, layout, out);
+    return s_.get(out);
+  }
+
+ private:
+  int block(int seq, int index) const { return (index * kSeqs + seq) * 7 % (blocks_ * kSeqs); }
+
+  Side& s_;
+  const AttentionCase& c_;
+  KvShape shape_;
+  Tensor cache_;
+  int blocks_ = 0, done_[kSeqs] = {};
+  uint32_t steps_ = 0;
+};
+
+TEST(CudaAttention, IsTheReferences) {
+  auto made = make_cuda_backend({.threads = 2});
+  if (!made.ok()) GTEST_SKIP() << made.status().message();
+  const auto cuda = *std::move(made);
+  const auto reference = make_reference_backend({}).value();
+  for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
+  for (const DType dtype : {DType::kF32, DType::kBf16}) {
+    for (const AttentionCase& c : kCases) {
+      Side here(*cuda), there(*reference);
+      Conversation got(here, c, dtype), expected(there, c, dtype);
+      for (const std::vector<int>& lengths :
+           {std::vector<int>{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}}) {
+        SCOPED_TRACE(testing::Message() << c.what << " " << tensor::dtype_name(dtype) << " " << lengths[0] << ", "
+                                        << lengths[1] << ", " << lengths[2]);
+        const auto a = got.step(lengths), b = expected.step(lengths);
+        ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+        for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 5e-5) << "number " << i;
+      }
+    }
+  }
+}
+
+TEST(CudaAttention, RefusesWhatItHasNoRoomFor) {
+  auto made = make_cuda_backend({.threads = 1});
+  if (!made.ok()) GTEST_SKIP() << made.status().message();
+  Backend& cuda = **made;
+  EXPECT_FALSE(cuda.check_kv({1, 16, 16, false, 0, 1, DType::kF32}).ok());
+  EXPECT_FALSE(cuda.check_kv({1, 16, 16, false, 16, 1, DType::kF16}).ok());
+  EXPECT_FALSE(cuda.check_kv({1, 1000, 16, false, 16, 1, DType::kBf16}).ok());
+  EXPECT_TRUE(cuda.check_kv({1, 16, 16, false, 5, 1, DType::kBf16}).ok());
+}
+
+}  // namespace
+}  // namespace polymath::backend

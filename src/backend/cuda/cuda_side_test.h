@@ -1,0 +1,76 @@
+#pragma once
+
+// A test's inputs on one backend: the same seeds give the same numbers on each, so that a test is a function of a Side
+// and its results on CUDA are compared with those on the reference.
+
+#include <functional>
+#include <vector>
+
+#include "backend/cpu/test_values.h"
+
+namespace polymath::backend {
+
+class Side {
+ public:
+  explicit Side(Backend& backend) : b(backend) {}
+
+  // Random numbers up to `scale`; `gap` numbers between the rows.
+  Tensor matrix(DType dtype, int64_t rows, int64_t cols, uint32_t seed, float scale = 1, int64_t gap = 0) {
+    TestMatrix m(dtype, rows, cols, gap);
+    m.randomize(seed, scale);
+    return keep({dtype, {rows, cols + gap}, nullptr}, m.bytes.data()).slice_cols(0, cols);
+  }
+  Tensor zeros(DType dtype, int64_t rows, int64_t cols) {
+    const std::vector<std::byte> none(static_cast<size_t>(rows * cols) * 8);
+    return keep({dtype, {rows, cols}, nullptr}, none.data());
+  }
+  Tensor ints(const std::vector<int32_t>& v) {
+    return keep({DType::kI32, {static_cast<int64_t>(v.size())}, nullptr}, v.data());
+  }
+  Tensor floats(const std::vector<float>& v) {
+    return keep({DType::kF32, {static_cast<int64_t>(v.size())}, nullptr}, v.data());
+  }
+  const Weight& weight(const WeightShape& shape, DType dtype, uint32_t seed, float scale = 1) {
+    weights_.push_back(std::make_unique<TestWeight>(b, shape, dtype, seed, scale));
+    return weights_.back()->weight;
+  }
+
+  // What stands in a tensor of this side, rows one behind the other.
+  std::vector<double> get(const Tensor& t) {
+    const int64_t rows = t.shape.rank() == 1 ? 1 : t.rows(), cols = t.shape.elements() / std::max<int64_t>(1, rows);
+    std::vector<double> out;
+    for (int64_t r = 0; r < rows; ++r) {
+      Tensor row{t.dtype, {cols}, nullptr};
+      row.data = t.as<std::byte>() + r * (cols + t.row_gap) * static_cast<int64_t>(tensor::dtype_bytes(t.dtype));
+      std::vector<std::byte> raw(row.bytes());
+      b.copy_out(raw.data(), row);
+      for (int64_t c = 0; c < cols; ++c) out.push_back(number(raw.data(), t.dtype, c));
+    }
+    return out;
+  }
+
+  Backend& b;
+
+ private:
+  Tensor keep(Tensor t, const void* host) {
+    buffers_.push_back(b.allocate(t.bytes()).value());
+    t.data = buffers_.back().data();
+    if (t.bytes() > 0) b.copy_in(t, host);
+    return t;
+  }
+  static double number(const std::byte* raw, DType dtype, int64_t i) {
+    if (dtype == DType::kI32) return reinterpret_cast<const int32_t*>(raw)[i];
+    if (dtype == DType::kI64) return static_cast<double>(reinterpret_cast<const int64_t*>(raw)[i]);
+    float v = 0;
+    quant::plain_format(dtype).dequantize(raw + i * static_cast<int64_t>(tensor::dtype_bytes(dtype)), &v, 1);
+    return v;
+  }
+
+  std::vector<Buffer> buffers_;
+  std::vector<std::unique_ptr<TestWeight>> weights_;
+};
+
+using Results = std::vector<std::vector<double>>;
+using TestRun = std::function<Results(Side&)>;
+
+}  // namespace polymath::backend

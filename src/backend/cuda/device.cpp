@@ -1,0 +1,148 @@
+#include "backend/cuda/device.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+
+namespace polymath::backend::cuda {
+namespace {
+
+constexpr int kMajor = 9, kMinor = 0;  // compute capability that the kernels are built for
+constexpr size_t kAlignment = 256;     // of pieces within the staging memory
+
+std::string version_text(int version) { return absl::StrCat(version / 1000, ".", version % 1000 / 10); }
+std::string gib_text(size_t bytes) { return absl::StrCat(static_cast<double>(bytes >> 20) / 1024.0, " GiB"); }
+
+absl::Status check_driver() {
+  int driver = 0, n = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    return absl::FailedPreconditionError("no NVIDIA driver is installed here (libcuda.so.1 was not found)");
+  }
+  if (driver < CUDART_VERSION / 1000 * 1000) {
+    return absl::FailedPreconditionError(absl::StrCat("the NVIDIA driver knows CUDA ", version_text(driver),
+                                                      "; this build needs ", version_text(CUDART_VERSION),
+                                                      " or newer: update the driver"));
+  }
+  const cudaError_t error = cudaGetDeviceCount(&n);
+  if (error != cudaSuccess || n == 0) {
+    return absl::FailedPreconditionError(absl::StrCat("no NVIDIA GPU can be used here",
+                                                      error == cudaSuccess ? "" : ": ",
+                                                      error == cudaSuccess ? "" : cudaGetErrorString(error)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Device>> Device::open() {
+  RETURN_IF_ERROR(check_driver());
+  std::unique_ptr<Device> device(new Device);
+  RETURN_IF_ERROR(device->prepare());
+  return device;
+}
+
+absl::Status Device::prepare() {
+  cudaDeviceProp card;
+  cudaError_t error = cudaGetDeviceProperties(&card, 0);
+  if (error == cudaSuccess && (card.major != kMajor || card.minor != kMinor)) {
+    return absl::FailedPreconditionError(absl::StrCat("the GPU is a ", card.name, " of compute capability ", card.major,
+                                                      ".", card.minor, "; this build has kernels for ", kMajor, ".",
+                                                      kMinor, " (H100, H200) alone"));
+  }
+  if (error == cudaSuccess) error = cudaSetDevice(0);
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking);
+  for (cudaEvent_t& event : sent_) {
+    if (error == cudaSuccess) error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+  }
+  if (error != cudaSuccess) {
+    return absl::FailedPreconditionError(absl::StrCat("the GPU cannot be used: ", cudaGetErrorString(error)));
+  }
+  n_multiprocessors_ = card.multiProcessorCount;
+  text_ = absl::StrCat(card.name, ", ", gib_text(card.totalGlobalMem));
+  ASSIGN_OR_RETURN(staging_, allocate_pinned(kPieces * kPieceBytes));
+  return absl::OkStatus();
+}
+
+Device::~Device() {
+  if (stream_ != nullptr) cudaStreamSynchronize(stream_);
+  for (const cudaEvent_t event : sent_) {
+    if (event != nullptr) cudaEventDestroy(event);
+  }
+  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+}
+
+absl::StatusOr<tensor::Buffer> Device::allocate(size_t bytes) {
+  void* data = nullptr;
+  const size_t size = std::max(bytes, kAlignment);
+  const cudaError_t error = cudaMalloc(&data, size);
+  if (error != cudaSuccess) {
+    cudaGetLastError();  // it is told here, and is not the next launch's
+    if (error != cudaErrorMemoryAllocation) keep(error, "cudaMalloc");
+    return absl::ResourceExhaustedError(
+        absl::StrCat(gib_text(size), " of device memory cannot be had; ", gib_text(free_bytes()), " are free"));
+  }
+  keep(cudaMemsetAsync(data, 0, size, stream_), "cudaMemsetAsync");
+  return tensor::Buffer(data, size, [](void* p, size_t) { cudaFree(p); });
+}
+
+absl::StatusOr<tensor::Buffer> Device::allocate_pinned(size_t bytes) {
+  void* data = nullptr;
+  if (cudaMallocHost(&data, bytes) != cudaSuccess) {
+    cudaGetLastError();
+    return absl::ResourceExhaustedError(absl::StrCat(gib_text(bytes), " of pinned host memory cannot be had"));
+  }
+  std::memset(data, 0, bytes);
+  return tensor::Buffer(data, bytes, [](void* p, size_t) { cudaFreeHost(p); });
+}
+
+size_t Device::free_bytes() const {
+  size_t free = 0, total = 0;
+  return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
+}
+
+std::byte* Device::piece(size_t bytes) {
+  CHECK(bytes <= kPieceBytes);
+  if (piece_used_ + bytes > kPieceBytes) {
+    keep(cudaEventRecord(sent_[piece_], stream_), "cudaEventRecord");
+    piece_ = (piece_ + 1) % kPieces;
+    piece_used_ = 0;
+    keep(cudaEventSynchronize(sent_[piece_]), "cudaEventSynchronize");  // what it held before is on the device
+  }
+  piece_begin_ = piece_used_;
+  piece_used_ = std::min(kPieceBytes, piece_used_ + (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  return static_cast<std::byte*>(staging_.data()) + static_cast<size_t>(piece_) * kPieceBytes + piece_begin_;
+}
+
+void Device::send_piece(void* to, size_t bytes) {
+  const auto* from =
+      static_cast<std::byte*>(staging_.data()) + static_cast<size_t>(piece_) * kPieceBytes + piece_begin_;
+  keep(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copy to the device");
+}
+
+void Device::copy_in(void* to, const void* host, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    const size_t part = std::min(bytes - done, kPieceBytes);
+    std::memcpy(piece(part), static_cast<const std::byte*>(host) + done, part);
+    send_piece(static_cast<std::byte*>(to) + done, part);
+    done += part;
+  }
+}
+
+void Device::copy_out(void* host, const void* from, size_t bytes) {
+  keep(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "copy to the host");
+  wait();
+}
+
+void Device::launched(const char* op) { keep(cudaGetLastError(), op); }
+
+void Device::wait() { keep(cudaStreamSynchronize(stream_), "a kernel of this step"); }
+
+void Device::keep(cudaError_t error, const char* what) {
+  if (error == cudaSuccess || !failure_.ok()) return;
+  failure_ = absl::InternalError(absl::StrCat("CUDA: ", what, ": ", cudaGetErrorString(error)));
+  base::log_error("backend", std::string(failure_.message()));
+}
+
+}  // namespace polymath::backend::cuda

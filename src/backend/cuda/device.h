@@ -1,0 +1,70 @@
+#pragma once
+
+// The card: whether it can be used, its memory, its one stream, copies through pinned memory, and its first failure.
+//
+// Everything runs on one stream, in the order it was asked for. A failure is kept and told by health(): ops return
+// nothing, and a device that failed once is not used again (ARCHITECTURE.md, section 8).
+//
+// Thread safety: none; one thread at a time.
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "tensor/tensor.h"
+
+namespace polymath::backend::cuda {
+
+class Device {
+ public:
+  // kFailedPrecondition, with a sentence: no driver, a driver that is too old, no card, or a card of another kind.
+  static absl::StatusOr<std::unique_ptr<Device>> open();
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  // Zeroed, aligned to 256 bytes. kResourceExhausted with what was asked for and what is free.
+  absl::StatusOr<tensor::Buffer> allocate(size_t bytes);
+  // Memory of the host that copies go to and come from at full speed.
+  absl::StatusOr<tensor::Buffer> allocate_pinned(size_t bytes);
+  size_t free_bytes() const;
+
+  // `host` may be changed as soon as this returns.
+  void copy_in(void* to, const void* host, size_t bytes);
+  // Waits for it.
+  void copy_out(void* host, const void* from, size_t bytes);
+
+  // A piece of pinned memory to be filled, then sent: at most kPieceBytes. One at a time.
+  static constexpr size_t kPieceBytes = size_t{8} << 20;
+  std::byte* piece(size_t bytes);
+  void send_piece(void* to, size_t bytes);
+
+  // After the launches of an op: keeps the first failure and the op's name.
+  void launched(const char* op);
+  void wait();
+  absl::Status health() const { return failure_; }
+
+  cudaStream_t stream() const { return stream_; }
+  int n_multiprocessors() const { return n_multiprocessors_; }
+  const std::string& text() const { return text_; }  // for the log
+
+ private:
+  static constexpr int kPieces = 4;
+
+  Device() = default;
+  absl::Status prepare();
+  void keep(cudaError_t error, const char* what);
+
+  cudaStream_t stream_ = nullptr;
+  int n_multiprocessors_ = 0;
+  std::string text_;
+  tensor::Buffer staging_;  // kPieces * kPieceBytes, filled one after the other
+  cudaEvent_t sent_[kPieces] = {};
+  int piece_ = 0;
+  size_t piece_used_ = 0, piece_begin_ = 0;
+  absl::Status failure_;
+};
+
+}  // namespace polymath::backend::cuda

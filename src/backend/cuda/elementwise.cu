@@ -1,0 +1,161 @@
+// The ops that touch each number once: a thread a number, or a block a row.
+
+#include "backend/cuda/device_math.cuh"
+
+namespace polymath::backend::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+__global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale, Matrix y) {
+  const int64_t row = blockIdx.x;
+  const int32_t id = ids[row];
+  const bool known = id >= 0 && id < table.rows;
+  for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
+    put(y, row, c, known ? scale * value_at(table.data, table.type, id * table.stride + c) : NAN);
+  }
+}
+
+// A block a segment of a row. Each thread reads and writes the same numbers, so that y may be x.
+template <int kBlock>
+__global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
+  const int64_t width = x.cols / p.segments;
+  const int64_t row = blockIdx.x / p.segments, begin = blockIdx.x % p.segments * width;
+  float mean = 0;
+  if (p.kind == NormKind::kLayer) {
+    float sum = 0;
+    for (int64_t c = threadIdx.x; c < width; c += kBlock) sum += at(x, row, begin + c);
+    mean = block_sum<kBlock>(sum) / static_cast<float>(width);
+  }
+  float squares = 0;
+  for (int64_t c = threadIdx.x; c < width; c += kBlock) {
+    const float v = at(x, row, begin + c) - mean;
+    squares += v * v;
+  }
+  const float inverse = 1.0f / sqrtf(block_sum<kBlock>(squares) / static_cast<float>(width) + p.eps);
+  for (int64_t c = threadIdx.x; c < width; c += kBlock) {
+    const float v = (at(x, row, begin + c) - mean) * inverse;
+    put(y, row, begin + c, v * (p.weight ? p.weight[c] : 1.0f) + (p.bias ? p.bias[c] : 0.0f));
+  }
+}
+
+__global__ void rope_kernel(RopeParams p, const int32_t* positions, Matrix x) {
+  const int half = p.dims / 2;
+  const int64_t row = blockIdx.x;
+  const float* table = p.cos_sin + static_cast<int64_t>(positions[row]) * p.dims;
+  for (int i = threadIdx.x; i < p.heads * half; i += kThreads) {
+    const int j = i % half;
+    const int64_t base = static_cast<int64_t>(i / half) * p.head_stride + p.offset;
+    const int64_t a = base + (p.interleaved ? 2 * j : j), b = base + (p.interleaved ? 2 * j + 1 : j + half);
+    const float va = at(x, row, a), vb = at(x, row, b), cosine = table[2 * j], sine = table[2 * j + 1];
+    put(x, row, a, va * cosine - vb * sine);
+    put(x, row, b, vb * cosine + va * sine);
+  }
+}
+
+__global__ void copy_heads_kernel(int heads, int width, Matrix from, int64_t from_stride, Matrix to,
+                                  int64_t to_stride) {
+  const int64_t row = blockIdx.x;
+  for (int i = threadIdx.x; i < heads * width; i += kThreads) {
+    const int64_t head = i / width, c = i % width;
+    put(to, row, head * to_stride + c, at(from, row, head * from_stride + c));
+  }
+}
+
+__global__ void scale_rows_kernel(const float* factors, Matrix x) {
+  const int64_t row = blockIdx.x;
+  const float factor = factors[row];
+  for (int64_t c = threadIdx.x; c < x.cols; c += kThreads) put(x, row, c, at(x, row, c) * factor);
+}
+
+__global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
+  const int64_t row = blockIdx.x, from = rows[row];
+  const bool there = from >= 0 && from < x.rows;
+  for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
+    if (x.type == Type::kF32 && y.type == Type::kF32) {  // bit by bit: callers may gather numbers that are no floats
+      static_cast<uint32_t*>(y.data)[row * y.stride + c] =
+          there ? static_cast<const uint32_t*>(x.data)[from * x.stride + c] : 0;
+    } else {
+      put(y, row, c, there ? at(x, from, c) : 0.0f);
+    }
+  }
+}
+
+__global__ void glu_kernel(GluParams params, Matrix x, Matrix y) {
+  const int64_t row = blockIdx.x;
+  for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
+    put(y, row, c, glu_value(params, at(x, row, c), at(x, row, y.cols + c)));
+  }
+}
+
+__global__ void finish_linear_kernel(LinearEpilogue e, Matrix y) {
+  const int64_t row = blockIdx.x;
+  for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
+    float v = at(y, row, c) + (e.bias ? e.bias[c] : 0.0f);
+    if (e.clamp > 0) v = v < -e.clamp ? -e.clamp : v > e.clamp ? e.clamp : v;
+    put(y, row, c, e.scale * v);
+  }
+}
+
+__global__ void add_bias_kernel(const float* bias, float scale, Matrix y) {
+  const int64_t row = blockIdx.x;
+  for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) put(y, row, c, at(y, row, c) + scale * bias[c]);
+}
+
+__global__ void convert_kernel(Matrix x, Matrix y) {
+  const int64_t row = blockIdx.x;
+  for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) put(y, row, c, c < x.cols ? at(x, row, c) : 0.0f);
+}
+
+unsigned blocks(int64_t rows) { return static_cast<unsigned>(rows); }
+
+}  // namespace
+
+void embed(const WeightMatrix& table, const int32_t* ids, float scale, const Matrix& y, cudaStream_t stream) {
+  if (y.rows > 0) embed_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(table, ids, scale, y);
+}
+
+void norm(const NormParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream) {
+  if (x.rows == 0) return;
+  if (x.cols / params.segments <= kThreads) {
+    norm_kernel<kWarp><<<blocks(x.rows * params.segments), kWarp, 0, stream>>>(params, x, y);
+  } else {
+    norm_kernel<kThreads><<<blocks(x.rows * params.segments), kThreads, 0, stream>>>(params, x, y);
+  }
+}
+
+void rope(const RopeParams& params, const int32_t* positions, const Matrix& x, cudaStream_t stream) {
+  if (x.rows > 0) rope_kernel<<<blocks(x.rows), kThreads, 0, stream>>>(params, positions, x);
+}
+
+void copy_heads(int heads, int width, const Matrix& from, int64_t from_stride, const Matrix& to, int64_t to_stride,
+                cudaStream_t stream) {
+  if (from.rows == 0) return;
+  copy_heads_kernel<<<blocks(from.rows), kThreads, 0, stream>>>(heads, width, from, from_stride, to, to_stride);
+}
+
+void scale_rows(const float* factors, const Matrix& x, cudaStream_t stream) {
+  if (x.rows > 0) scale_rows_kernel<<<blocks(x.rows), kThreads, 0, stream>>>(factors, x);
+}
+
+void gather_rows(const Matrix& x, const int32_t* rows, const Matrix& y, cudaStream_t stream) {
+  if (y.rows > 0) gather_rows_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(x, rows, y);
+}
+
+void glu(const GluParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream) {
+  if (y.rows > 0) glu_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(params, x, y);
+}
+
+void finish_linear(const LinearEpilogue& epilogue, const Matrix& y, cudaStream_t stream) {
+  if (y.rows > 0) finish_linear_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(epilogue, y);
+}
+
+void add_bias(const float* bias, float scale, const Matrix& y, cudaStream_t stream) {
+  if (y.rows > 0) add_bias_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(bias, scale, y);
+}
+
+void convert(const Matrix& x, const Matrix& y, cudaStream_t stream) {
+  if (y.rows > 0) convert_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(x, y);
+}
+
+}  // namespace polymath::backend::cuda

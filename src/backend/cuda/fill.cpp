@@ -1,0 +1,91 @@
+#include "backend/cuda/fill.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace polymath::backend::cuda {
+namespace {
+
+std::byte* row_place(const Weight& w, int64_t group, int64_t row) {
+  const WeightMatrix m = weight_matrix(w);
+  return static_cast<std::byte*>(w.data.data()) + (group * m.rows + row) * m.stride * type_bytes(m.type);
+}
+
+// Row r of `view` as the weight stores it, padded with zeros to `bytes`.
+void put_row(const quant::MatrixView& view, int64_t r, const quant::QuantFormat& format, std::byte* to, size_t bytes) {
+  const auto used = static_cast<size_t>(view.cols) * static_cast<size_t>(format.block_bytes);
+  if (view.format == &format && view.col_stride == 1) {
+    std::memcpy(to, view.data + r * view.row_stride * format.block_bytes, used);
+  } else {
+    std::vector<float> row(static_cast<size_t>(view.cols));
+    view.read_row(r, 0, view.cols, row.data());
+    format.quantize(row.data(), to, view.cols);
+  }
+  std::memset(to + used, 0, bytes - used);
+}
+
+}  // namespace
+
+WeightMatrix weight_matrix(const Weight& w) {
+  const Type type = type_of(w.format->dtype);
+  return {w.data.data(), w.shape.groups, w.shape.rows, w.shape.cols, weight_stride(w.shape.cols, type), type};
+}
+
+void Filler::fill(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
+  CHECK(view.cols == w.shape.cols && group >= 0 && group < w.shape.groups && row_begin >= 0 &&
+        row_begin + view.rows <= w.shape.rows);
+  const WeightMatrix m = weight_matrix(w);
+  const auto row_bytes = static_cast<size_t>(m.stride * type_bytes(m.type));
+  CHECK(row_bytes <= Device::kPieceBytes);
+  const auto rows_of_piece = static_cast<int64_t>(Device::kPieceBytes / row_bytes);
+  for (int64_t done = 0; done < view.rows;) {
+    const int64_t rows = std::min(rows_of_piece, view.rows - done);
+    const size_t bytes = static_cast<size_t>(rows) * row_bytes;
+    std::byte* piece = device_.piece(bytes);
+    const int64_t share = (rows + pool_.size() - 1) / pool_.size();
+    pool_.parallel_for(pool_.size(), [&](int64_t i) {
+      for (int64_t r = i * share; r < std::min(rows, (i + 1) * share); ++r) {
+        put_row(view, done + r, *w.format, piece + static_cast<size_t>(r) * row_bytes, row_bytes);
+      }
+    });
+    device_.send_piece(row_place(w, group, row_begin + done), bytes);
+    done += rows;
+  }
+}
+
+bool Filler::generate(Weight& w, int64_t group, int64_t row_begin, const quant::GeneratedMatrix& matrix) {
+  const quant::Generator& g = matrix.generator;
+  CHECK(matrix.cols == w.shape.cols && group < w.shape.groups && row_begin + matrix.rows <= w.shape.rows);
+  if (table_.data() == nullptr) {
+    auto table = device_.allocate(quant::kQuantiles * sizeof(float));
+    if (!table.ok()) return false;
+    table_ = *std::move(table);
+  }
+  if (table_quantiles_ != g.quantiles || table_format_ != g.stored || table_scale_ != g.scale) {
+    std::vector<float> values(g.quantiles, g.quantiles + quant::kQuantiles);
+    for (float& v : values) v *= g.scale;
+    std::vector<std::byte> stored(values.size() * static_cast<size_t>(g.stored->block_bytes));
+    const auto n = static_cast<int64_t>(values.size());
+    g.stored->quantize(values.data(), stored.data(), n);
+    g.stored->dequantize(stored.data(), values.data(), n);
+    device_.copy_in(table_.data(), values.data(), values.size() * sizeof(float));
+    table_quantiles_ = g.quantiles, table_format_ = g.stored, table_scale_ = g.scale;
+  }
+  const WeightMatrix m = weight_matrix(w);
+  cuda::generate({.key = g.key,
+                  .quantiles = static_cast<const float*>(table_.data()),
+                  .offset = matrix.offset,
+                  .rows = matrix.rows,
+                  .cols = matrix.cols,
+                  .row_stride = matrix.row_stride,
+                  .col_stride = matrix.col_stride,
+                  .to = row_place(w, group, row_begin),
+                  .stride = m.stride,
+                  .type = m.type},
+                 device_.stream());
+  device_.launched("generate_weight");
+  return true;
+}
+
+}  // namespace polymath::backend::cuda

@@ -1,0 +1,36 @@
+#pragma once
+
+// Weights into device memory: copied and converted through pinned memory by all threads, or generated on the device.
+
+#include "backend/backend.h"
+#include "backend/cuda/device.h"
+#include "backend/cuda/kernels.h"
+#include "base/threads.h"
+
+namespace polymath::backend::cuda {
+
+inline Type type_of(DType dtype) {
+  CHECK(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16);
+  return dtype == DType::kF32 ? Type::kF32 : dtype == DType::kBf16 ? Type::kBf16 : Type::kF16;
+}
+
+WeightMatrix weight_matrix(const Weight& weight);
+
+class Filler {
+ public:
+  Filler(Device& device, int threads) : device_(device), pool_(threads) {}
+
+  void fill(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view);
+  bool generate(Weight& weight, int64_t group, int64_t row_begin, const quant::GeneratedMatrix& matrix);
+
+ private:
+  Device& device_;
+  base::ThreadPool pool_;
+  // The quantiles as the last generator stores them.
+  tensor::Buffer table_;
+  const float* table_quantiles_ = nullptr;
+  const quant::QuantFormat* table_format_ = nullptr;
+  float table_scale_ = 0;
+};
+
+}  // namespace polymath::backend::cuda

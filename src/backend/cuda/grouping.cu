@@ -1,0 +1,87 @@
+// Pairs by expert and back. A block an expert: it reads all ids, so that no block waits for another and the order is
+// that of the pairs, always.
+
+#include "backend/cuda/device_math.cuh"
+
+namespace polymath::backend::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarp;
+
+__global__ void group_kernel(const int32_t* ids, int n, int n_experts, int32_t* offsets, int32_t* pairs,
+                             int64_t* load) {
+  const int expert = blockIdx.x, lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  int lower = 0, mine = 0;  // pairs of the experts below this one, and of this one
+  for (int i = threadIdx.x; i < n; i += kThreads) {
+    const int id = ids[i];
+    lower += id >= 0 && id < expert;
+    mine += id == expert;
+  }
+  lower = block_sum<kThreads>(lower);
+  mine = block_sum<kThreads>(mine);
+  if (threadIdx.x == 0) {
+    offsets[expert] = lower;
+    if (expert == n_experts - 1) offsets[n_experts] = lower + mine;
+    if (load != nullptr) load[expert] += mine;
+  }
+  if (mine == 0) return;
+  __shared__ int counts[kWarps];
+  int next = lower;
+  for (int first = 0; first < n; first += kThreads) {
+    const int i = first + threadIdx.x;
+    const bool hit = i < n && ids[i] == expert;
+    const unsigned hits = __ballot_sync(kAllLanes, hit);
+    __syncthreads();  // the last round's counts are read
+    if (lane == 0) counts[warp] = __popc(hits);
+    __syncthreads();
+    int before = 0, all = 0;
+    for (int w = 0; w < kWarps; ++w) {
+      before += w < warp ? counts[w] : 0;
+      all += counts[w];
+    }
+    if (hit) pairs[next + before + __popc(hits & ((1u << lane) - 1))] = i;
+    next += all;
+  }
+}
+
+__global__ void invert_kernel(Groups groups, int32_t* row_of) {
+  const int64_t j = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (j < groups.offsets[groups.n_experts]) row_of[groups.pairs[j]] = static_cast<int32_t>(j);
+}
+
+__global__ void combine_kernel(Combine c) {
+  const int64_t token = blockIdx.x;
+  for (int64_t col = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; col < c.out.cols;
+       col += static_cast<int64_t>(gridDim.y) * kThreads) {
+    float sum = at(c.out, token, col);
+    for (int64_t pair = token * c.top_k; pair < (token + 1) * c.top_k; ++pair) {
+      if (c.ids[pair] < 0) continue;
+      const float weight = c.scale * (c.weights != nullptr ? c.weights[pair] : 1.0f);
+      sum += weight * at(c.y, c.row_of != nullptr ? c.row_of[pair] : pair, col);
+    }
+    put(c.out, token, col, sum);
+  }
+}
+
+}  // namespace
+
+void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t* offsets, int32_t* pairs,
+                     int64_t* load, cudaStream_t stream) {
+  group_kernel<<<static_cast<unsigned>(n_experts), kThreads, 0, stream>>>(ids, static_cast<int>(n_pairs), n_experts,
+                                                                          offsets, pairs, load);
+}
+
+void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(ceil_div(groups.n_pairs, kThreads));
+  if (blocks > 0) invert_kernel<<<blocks, kThreads, 0, stream>>>(groups, row_of);
+}
+
+void combine(const Combine& c, cudaStream_t stream) {
+  if (c.out.rows == 0) return;
+  // Few rows: their columns are spread over blocks.
+  const auto across = static_cast<unsigned>(c.out.rows >= 256 ? 1 : ceil_div(c.out.cols, kThreads));
+  combine_kernel<<<dim3(static_cast<unsigned>(c.out.rows), across), kThreads, 0, stream>>>(c);
+}
+
+}  // namespace polymath::backend::cuda

@@ -1,0 +1,175 @@
+#pragma once
+
+// Every kernel's entry: plain numbers and device pointers, so that a .cu file includes nothing of absl's (which costs
+// nvcc four seconds a file). A launch goes on `stream`; whether it failed is asked by Device::launched().
+//
+// Nothing here waits for the device. What only the device knows (tokens of an expert, queries of a sequence) is looked
+// up by the blocks: a grid is as large as it may have to be, and blocks without work end at once.
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <string_view>
+
+#include "backend/params.h"
+#include "routing/router.h"
+
+namespace polymath::backend::cuda {
+
+enum class Type : int { kF32, kF16, kBf16 };
+constexpr int64_t type_bytes(Type type) { return type == Type::kF32 ? 4 : 2; }
+
+// A matrix in device memory, [rows, cols]; `stride` numbers from one row to the next.
+struct Matrix {
+  void* data = nullptr;
+  int64_t rows = 0, cols = 0, stride = 0;
+  Type type = Type::kF32;
+};
+
+// A weight in device memory, [groups][rows][stride]: rows of whole 16-byte words, zeros behind `cols`.
+struct WeightMatrix {
+  const void* data = nullptr;
+  int64_t groups = 1, rows = 0, cols = 0, stride = 0;
+  Type type = Type::kF32;
+};
+constexpr int64_t weight_stride(int64_t cols, Type type) {
+  const int64_t word = 16 / type_bytes(type);
+  return (cols + word - 1) / word * word;
+}
+
+// Pairs sorted by expert, as ExpertGroups.
+struct Groups {
+  const int32_t* offsets = nullptr;  // [n_experts + 1]
+  const int32_t* pairs = nullptr;
+  int n_experts = 0;
+  int64_t n_pairs = 0;  // at most; offsets[n_experts] are
+};
+
+// --- elementwise.cu ---
+// An id outside the table gives NaNs.
+void embed(const WeightMatrix& table, const int32_t* ids, float scale, const Matrix& y, cudaStream_t stream);
+void norm(const NormParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream);
+void rope(const RopeParams& params, const int32_t* positions, const Matrix& x, cudaStream_t stream);
+void copy_heads(int heads, int width, const Matrix& from, int64_t from_stride, const Matrix& to, int64_t to_stride,
+                cudaStream_t stream);
+void scale_rows(const float* factors, const Matrix& x, cudaStream_t stream);
+// A row outside x gives zeros: behind the pairs of a routing that dropped some, row numbers are stale.
+void gather_rows(const Matrix& x, const int32_t* rows, const Matrix& y, cudaStream_t stream);
+void glu(const GluParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream);
+// y = scale * clamp(y + bias), in place.
+void finish_linear(const LinearEpilogue& epilogue, const Matrix& y, cudaStream_t stream);
+// y += scale * bias.
+void add_bias(const float* bias, float scale, const Matrix& y, cudaStream_t stream);
+// y = x in y's type; columns of y behind x's are zeros.
+void convert(const Matrix& x, const Matrix& y, cudaStream_t stream);
+
+// --- kv.cu ---
+// A block of the cache holds, for each kv head, its keys [block_size][key_dim]; then, for each head, its values.
+struct Kv {
+  void* data = nullptr;
+  int n_kv_heads = 0, key_dim = 0, value_dim = 0, block_size = 0;
+  bool latent = false;
+  Type type = Type::kF32;
+};
+void kv_write(const Kv& kv, const Matrix& k, const Matrix& v, const int32_t* slots, cudaStream_t stream);
+
+// --- attention.cu ---
+constexpr int kKeyDimMax = 640;    // more: refused by check_kv (the keys of a run stand in shared memory)
+constexpr int kValueDimMax = 512;  // more: refused by check_kv (the sums stand in registers)
+struct AttentionProblem {
+  AttentionParams params;
+  Matrix q, out;
+  Kv kv;
+  int n_tokens = 0, n_seqs = 0;
+  const int32_t *positions = nullptr, *query_start = nullptr, *block_table = nullptr;
+  int64_t table_cols = 0;
+  float* partial = nullptr;  // scratch for keys that are cut in splits
+  int64_t partial_floats = 0;
+  int n_multiprocessors = 0;
+};
+void attention(const AttentionProblem& problem, cudaStream_t stream);
+
+// --- routing.cu ---
+struct RouteProblem {
+  routing::RouterConfig config;
+  const float* logits = nullptr;
+  int64_t n = 0, stride = 0;
+  const float* bias = nullptr;
+  const int32_t* tokens = nullptr;
+  int32_t* ids = nullptr;
+  float* weights = nullptr;
+};
+using RouteLaunch = void (*)(const RouteProblem& problem, cudaStream_t stream);
+RouteLaunch find_route(std::string_view name);  // null: no kernel of that name
+
+// --- grouping.cu ---
+void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t* offsets, int32_t* pairs,
+                     int64_t* load, cudaStream_t stream);
+// row_of[pairs[j]] = j.
+void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream);
+// out[t] += scale * sum over t's choices, in order, of weight * y[row]; the row is row_of[pair], or the pair itself
+// where row_of is null. Null weights: 1.
+struct Combine {
+  Matrix y;
+  const int32_t *ids = nullptr, *row_of = nullptr;
+  const float* weights = nullptr;
+  int64_t top_k = 1;
+  float scale = 1;
+  Matrix out;
+};
+void combine(const Combine& combine, cudaStream_t stream);
+
+// --- plain.cu ---
+// Products in f32 of any types: right everywhere, and not fast.
+//   groups.offsets null: every group g of w: y[:, g * y_group_stride ..] = x[:, g * x_group_stride ..] w[g]^T
+//   else: y[j] = x[gather ? pairs[j] / top_k : j] w[expert of j]^T
+struct PlainProduct {
+  Matrix x, y;  // rows of x: of the whole step
+  WeightMatrix w;
+  LinearEpilogue epilogue;
+  bool round_input = false;  // x is rounded to bf16 first
+  Groups groups;
+  int64_t top_k = 1;
+  bool gather = false;
+  int64_t x_group_stride = 0, y_group_stride = 0;
+};
+void plain_product(const PlainProduct& product, cudaStream_t stream);
+
+// --- experts_narrow.cu, experts_wide.cu ---
+// One of the two products of a group of gated networks with bf16 weights, on tensor cores.
+//   first:  inner[j] = glu(f * (x[pairs[j] / top_k] w[e]^T) + bias), bf16; f: the pair's weight where weight_on_input
+//   second: y[pairs[j]] = inner[j] w[e]^T + bias, f32
+struct ExpertProduct {
+  Matrix x;  // bf16, 16-byte words, cols a multiple of 8; second: inner
+  WeightMatrix w;
+  const float* bias = nullptr;
+  Groups groups;
+  int64_t top_k = 1;
+  bool first = true;
+  GluParams glu;
+  const float* input_weights = nullptr;  // [n_pairs] by pair, or null
+  Matrix y;                              // first: inner (cols: of the stride, padded with zeros)
+};
+constexpr int64_t kNarrowTokensMax = 32;  // more in a step: the wide kernel
+// For few tokens: every weight is read once, by one block; bound by memory.
+void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t stream);
+// For many: tiles in shared memory.
+void experts_wide(const ExpertProduct& product, cudaStream_t stream);
+
+// --- generate.cu ---
+// Rows [0, rows) of a weight from `to` on, as quant/generated.h has them. quantiles: [4096] scaled and rounded, device.
+struct Generate {
+  uint64_t key = 0;
+  const float* quantiles = nullptr;
+  int64_t offset = 0, rows = 0, cols = 0, row_stride = 0, col_stride = 1;
+  void* to = nullptr;
+  int64_t stride = 0;
+  Type type = Type::kF32;
+};
+void generate(const Generate& generate, cudaStream_t stream);
+
+// --- limits.cu ---
+// Reads every byte; `sink` gets a number that depends on them.
+void read_all(const void* data, int64_t bytes, float* sink, int n_multiprocessors, cudaStream_t stream);
+
+}  // namespace polymath::backend::cuda

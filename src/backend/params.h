@@ -1,0 +1,79 @@
+#pragma once
+
+// What the ops are told beside tensors: plain numbers and device pointers, and the scalar mathematics that every
+// backend shares. Includes nothing heavy, so that a CUDA kernel can include it.
+
+#include <math.h>
+
+#include "routing/router.h"
+
+namespace polymath::backend {
+
+// y = [y +] scale * clamp(x W^T + bias)
+struct LinearEpilogue {
+  const float* bias = nullptr;  // [groups * rows of w]; device memory
+  bool accumulate = false;      // add to what y holds (f32 y only)
+  float scale = 1;
+  float clamp = 0;  // > 0: x W^T + bias is clamped to [-clamp, clamp] (DBRX's clip_qkv)
+};
+
+enum class NormKind {
+  kRms,    // x / sqrt(mean(x^2) + eps) * weight
+  kLayer,  // (x - mean) / sqrt(var + eps) * weight + bias
+  kCount,
+};
+
+struct NormParams {
+  NormKind kind = NormKind::kRms;
+  float eps = 1e-6f;
+  int segments = 1;               // a row is this many equal segments, each normalised by itself (per-head norms)
+  const float* weight = nullptr;  // [cols / segments], or null: 1
+  const float* bias = nullptr;    // [cols / segments], or null: 0
+};
+
+// Rotary embedding of `dims` numbers of each head, from a table made at load.
+struct RopeParams {
+  const float* cos_sin = nullptr;  // [positions_max, dims / 2, 2]: cosine and sine of each pair
+  int dims = 0;                    // rotated numbers of a head; even
+  bool interleaved = false;        // pairs (2i, 2i+1) (DeepSeek, Llama 4); else (i, i + dims/2)
+  int heads = 1;
+  int head_stride = 0;  // numbers from one head to the next within a row
+  int offset = 0;       // of the rotated part within a head
+};
+
+struct AttentionParams {
+  int n_heads = 0;               // query heads; n_heads % n_kv_heads == 0
+  float scale = 1;               // of the scores
+  int window = 0;                // > 0: a query at p sees keys in (p - window, p]
+  int chunk = 0;                 // > 0: a query at p sees keys of its own chunk: [p - p % chunk, p]
+  const float* sinks = nullptr;  // [n_heads]: one more logit in the softmax, without a value (gpt-oss)
+};
+
+enum class GluKind {
+  kSilu,         // silu(gate) * up
+  kSwigluClamp,  // gpt-oss: gate and up clamped, gate * sigmoid(alpha * gate) * (up + 1)
+  kGelu,         // gelu(gate) * up (tanh approximation)
+  kCount,
+};
+
+struct GluParams {
+  GluKind kind = GluKind::kSilu;
+  float limit = 7.0f;    // kSwigluClamp: gate <= limit, |up| <= limit
+  float alpha = 1.702f;  // kSwigluClamp
+};
+
+HOST_DEVICE inline float glu_value(const GluParams& params, float gate, float up) {
+  switch (params.kind) {
+    case GluKind::kSilu:
+      return gate / (1.0f + expf(-gate)) * up;
+    case GluKind::kSwigluClamp: {
+      const float g = gate > params.limit ? params.limit : gate;
+      const float above = up < -params.limit ? -params.limit : up, u = above > params.limit ? params.limit : above;
+      return g / (1.0f + expf(-params.alpha * g)) * (u + 1.0f);
+    }
+    default:
+      return 0.5f * gate * (1.0f + tanhf(0.7978845608028654f * (gate + 0.044715f * gate * gate * gate))) * up;
+  }
+}
+
+}  // namespace polymath::backend

@@ -1,0 +1,70 @@
+#!/bin/bash
+# What can only be seen on a machine with a GPU: the CUDA backend's tests, then the speed of a few shapes.
+#   tools/gpu_check.sh BINARIES RESULTS [sanitize]
+# BINARIES: a build folder, or any folder with polymath, backend_cuda_test and conformance_models in it (built elsewhere
+# with the preset cuda-release; no toolkit is needed here, only the driver and libcublasLt.so.13).
+# RESULTS: a text file for each part and summary.txt. sanitize: also compute-sanitizer's memcheck over the tests (slow).
+# Exit status: 0 if every test passed. A part that takes longer than its limit is ended and counts as failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+[ $# -ge 2 ] || { echo "usage: tools/gpu_check.sh BINARIES RESULTS [sanitize]" >&2; exit 2; }
+binaries=$(realpath "$1")
+mkdir -p "$2"
+results=$(realpath "$2")
+sanitize=${3:-}
+export POLYMATH_SOURCE_DIR=$PWD
+failed=0
+
+find_binary() { find "$binaries" -name "$1" -type f -perm -u+x | head -1; }
+polymath=$(find_binary polymath)
+ops=$(find_binary backend_cuda_test)
+models=$(find_binary conformance_models)
+for binary in "$polymath" "$ops" "$models"; do
+  [ -n "$binary" ] || { echo "gpu_check: polymath, backend_cuda_test or conformance_models is missing in $1" >&2; exit 2; }
+done
+
+# cuBLASLt may lie where the loader does not look: in a Python package, say.
+if ! ldconfig -p | grep -q 'libcublasLt\.so\.13'; then
+  lt=$(find /usr/local/cuda*/ /usr/lib /opt -name libcublasLt.so.13 2>/dev/null | head -1)
+  [ -z "$lt" ] || export LD_LIBRARY_PATH=$(dirname "$lt")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+fi
+
+say() { echo "$*" | tee -a "$results/summary.txt"; }
+
+# part NAME SECONDS_MAX COMMAND...: its output in NAME.txt, its verdict in the summary.
+part() {
+  local name=$1 limit=$2 begin=$SECONDS status=0
+  shift 2
+  timeout "$limit" "$@" >"$results/$name.txt" 2>&1 || status=$?
+  say "$name: exit status $status, $((SECONDS - begin)) s"
+  return $status
+}
+
+: >"$results/summary.txt"
+nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv 2>&1 | tee -a "$results/summary.txt"
+
+part ops 120 "$ops" --gtest_brief=1 || failed=1
+tail -n 30 "$results/ops.txt"
+grep -q 'SKIPPED' "$results/ops.txt" && { say "the op tests were skipped: no usable GPU"; exit 1; }
+part models 180 "$models" --gtest_filter='*_cuda' --gtest_brief=1 || failed=1
+tail -n 40 "$results/models.txt"
+
+# bench NAME SHAPE SECONDS_MAX: speeds are figures, not tests; a shape that does not fit says so.
+bench() {
+  part "bench_$1" "$3" "$polymath" bench offline "bench/shapes/$2" --load-format dummy --device cuda --input-len 512 \
+    --output-len 64 --batch 1 --batch 8 --batch 32 || true
+  grep -E 'tok/s|memory|loaded' "$results/bench_$1.txt" || tail -n 5 "$results/bench_$1.txt"
+}
+bench mixtral_3_layers mixtral-8x7b-3l 60
+bench qwen qwen1.5-moe-a2.7b 90
+bench mixtral mixtral-8x7b 90
+
+if [ "$sanitize" = sanitize ]; then
+  part sanitize_ops 150 compute-sanitizer --tool memcheck --error-exitcode 9 "$ops" --gtest_brief=1 || failed=1
+  tail -n 30 "$results/sanitize_ops.txt"
+  part sanitize_models 100 compute-sanitizer --tool memcheck --error-exitcode 9 "$models" \
+    --gtest_filter='*/mixtral_cuda:*/deepseek_v3_cuda:*/gpt_oss_cuda' --gtest_brief=1 || failed=1
+  tail -n 30 "$results/sanitize_models.txt"
+fi
+say "$([ $failed -eq 0 ] && echo 'all tests passed' || echo 'SOME TESTS FAILED')"
+exit $failed
