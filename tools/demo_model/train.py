@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import time
+import zlib
 
 STARTED = time.monotonic()  # before PyTorch is imported: --minutes counts that too
 
@@ -140,7 +141,7 @@ class Budget:
             return self.resumed_at
         since, done = self.anchor
         left = max(self.args.minutes * 60 - since, 1e-3)
-        return done + (1 - done) * (self.seconds() - since) / left
+        return min(1.0, done + (1 - done) * (self.seconds() - since) / left)  # of a finished stage it stays 1
 
 
 class Training:
@@ -162,6 +163,7 @@ class Training:
             raise ValueError(f"{self.stage.source} has {self.packed.rows} rows, fewer than a step's {args.rows}")
         self.adapter = checkpoint.Adapter(args.rank, 2 * args.rank, "polymath-demo") if self.stage.is_adapter else None
         self.state_file = args.work / f"state-{args.stage}.pt"
+        self.made_with = self._made_with()
         self.step = self.tokens = 0
         self.budget = Budget(args, 0.0, 0.0)
 
@@ -185,10 +187,13 @@ class Training:
     def _made_with(self):
         """What a state must agree in to be gone on from."""
         free = ("device", "log", "log_every", "validate_every", "state_seconds")
-        return {k: str(v) for k, v in vars(self.args).items() if k not in free}
+        made_with = {k: str(v) for k, v in vars(self.args).items() if k not in free}
+        for start in filter(None, (self.args.demo, self.args.init)):  # trained anew, it keeps its path
+            made_with[f"weights of {start}"] = str(zlib.crc32((start / checkpoint.WEIGHTS_FILE).read_bytes()))
+        return made_with
 
     def save_state(self):
-        state = {"made_with": self._made_with(), "model": self.model.state_dict(),
+        state = {"made_with": self.made_with, "model": self.model.state_dict(),
                  "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "tokens": self.tokens,
                  "seconds": self.budget.seconds(), "progress": self.budget.progress(self.tokens)}
         part = self.state_file.with_suffix(".part")
@@ -199,7 +204,7 @@ class Training:
         if not self.state_file.exists():
             return
         state = torch.load(self.state_file, map_location=self.args.device, weights_only=True)
-        if state["made_with"] != self._made_with():
+        if state["made_with"] != self.made_with:
             print(f"{self.state_file} was made with other options: beginning anew", flush=True)
             return
         self.model.load_state_dict(state["model"])
