@@ -126,7 +126,7 @@ class Budget:
     def __init__(self, args, seconds, progress):
         self.args, self.before = args, seconds
         self.anchor = None  # (seconds, progress) from which time counts: compiling is no training
-        self.resumed_at = progress
+        self.resumed_at = min(1.0, progress)  # a stage ends just after its time; more than 1 would run backwards
 
     def seconds(self):
         return self.before + time.monotonic() - STARTED
@@ -141,7 +141,7 @@ class Budget:
             return self.resumed_at
         since, done = self.anchor
         left = max(self.args.minutes * 60 - since, 1e-3)
-        return min(1.0, done + (1 - done) * (self.seconds() - since) / left)  # of a finished stage it stays 1
+        return done + (1 - done) * (self.seconds() - since) / left
 
 
 class Training:
