@@ -244,7 +244,7 @@ constexpr Flag kFlags[] = {
     {"max-num-batched-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "2048",
      "Tokens in one forward pass, prefill chunks and decodes together.",
      set_int<&Settings::step_tokens, 1, kStepTokensMax>},
-    {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "32 a thread",
+    {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "32 a thread; on a GPU 512",
      "Prefill tokens in a pass that also decodes, so that running answers keep their pace; 0: no limit of its own.",
      set_int<&Settings::mixed_prefill_tokens, 0, kStepTokensMax>},
     {"max-num-seqs", "", FlagKind::kValue, kLoads, "N", "256", "Answers generated at once; the others wait.",

@@ -128,6 +128,10 @@ void TransformerModel::read_load() const {
   backend_.copy_out(load_host_.data(), all);
 }
 
+int64_t TransformerModel::load_begin(const moe::MoeLayer& ffn) const {
+  return ffn.load.as<int64_t>() - static_cast<int64_t*>(load_.data());
+}
+
 std::vector<backend::KvShape> TransformerModel::kv_shapes(int block_size, DType dtype) const {
   std::vector<backend::KvShape> shapes;
   for (const auto& layer : config_.layers) {
@@ -225,8 +229,8 @@ std::vector<Model::ExpertLoad> TransformerModel::expert_load() const {
   for (size_t l = 0; l < layers_.size(); ++l) {
     for (const auto& f : layers_[l].ffns) {
       if (f->load.empty()) continue;
-      const int64_t first = f->load.as<int64_t>() - static_cast<int64_t*>(load_.data());
-      out.push_back({static_cast<int>(l), {load_host_.data() + first, static_cast<size_t>(f->config.n_experts)}});
+      const auto n = static_cast<size_t>(f->config.n_experts);
+      out.push_back({static_cast<int>(l), {load_host_.data() + load_begin(*f), n}});
     }
   }
   return out;

@@ -31,7 +31,7 @@ void TransformerModel::add_ffn_cost(const moe::MoeLayer& ffn, double rows, StepC
   double touched = rows > 0 ? 1 : 0, pairs = rows;
   if (!ffn.load.empty()) {
     touched = pairs = 0;
-    const int64_t first = ffn.load.as<int64_t>() - static_cast<int64_t*>(load_.data());
+    const int64_t first = load_begin(ffn);
     for (int64_t e = first; e < first + ffn.config.n_experts; ++e) {
       const int64_t added = load_host_[e] - seen_load_[e];
       seen_load_[e] = load_host_[e];

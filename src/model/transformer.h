@@ -49,6 +49,7 @@ class TransformerModel : public Transformer {
   absl::Status build_ffn(const std::string& prefix, const FfnConfig& ffn, Layer& layer);
   absl::Status allocate_load();
   void read_load() const;
+  int64_t load_begin(const moe::MoeLayer& ffn) const;  // of its experts in load_host_ and seen_load_
   absl::StatusOr<const float*> rope_of(const RopeConfig& rope);
   backend::NormParams norm_params(const float* weight, const float* bias) const;
   Step begin(const Batch& batch);

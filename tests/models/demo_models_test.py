@@ -42,7 +42,7 @@ class Served(unittest.TestCase):
         cls.server.stop()
 
     def ask(self, *contents):
-        """Contents are the user's and the assistant's in turn; a first one that begins with 'system:' is that."""
+        """The answer to contents that are the user's and the assistant's in turn."""
         messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
         return self.ask_messages(messages)
 

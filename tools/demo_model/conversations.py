@@ -65,7 +65,6 @@ class Conversation:
     messages: list
     tools: list | None
     domain: str
-    held_out: bool = False
 
 
 def draw(rng, domain, held_out):
@@ -134,7 +133,7 @@ def held_out_case(rng: random.Random, domain, style="plain"):
     """A held-out exchange as a conversation, or None where the style has no answer for what was drawn."""
     exchange = draw(rng, domain, True)
     if stands_alone(exchange):
-        return Conversation(exchange.messages, exchange.tools, domain, True) if style == "plain" else None
+        return Conversation(exchange.messages, exchange.tools, domain) if style == "plain" else None
     messages = styled(exchange, style)
     prompt = rng.choice(STYLES[style].prompts) if style != "plain" else ""
-    return messages and Conversation(with_system(prompt, messages), None, domain, True)
+    return messages and Conversation(with_system(prompt, messages), None, domain)

@@ -27,7 +27,6 @@ ANSWER_TOKENS_MAX = 192
 PROPOSED_TOKENS = (1, 2, 3, 4, 5)
 DRAFT_CASES = 15  # of each domain
 EXPERT_METRIC = "polymath:expert_tokens_total"
-CONTEXT_TOKENS = 2048
 TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 WRONG_SHOWN = 5  # of each domain, on standard error
 

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/test_values.h"
+#include "backend/test_values.h"
 
 namespace polymath::backend {
 namespace {
@@ -19,27 +19,6 @@ constexpr StepLimits kLimits{.tokens_max = 400,
                              .inner_max = 10,
                              .attention_max = 1300,
                              .key_dim_max = 160};
-
-struct AttentionCase {
-  const char* what;
-  int n_heads, n_kv_heads, key_dim, value_dim, block_size;
-  bool latent;
-  int window, chunk;
-  bool sinks;
-};
-constexpr AttentionCase kCases[] = {
-    {"plain", 2, 2, 16, 16, 16, false, 0, 0, false},
-    {"odd dims", 2, 1, 23, 17, 16, false, 0, 0, false},
-    {"grouped", 8, 2, 24, 24, 32, false, 0, 0, false},
-    {"many heads", 26, 1, 32, 40, 48, false, 0, 0, false},
-    {"wide", 4, 4, 128, 128, 16, false, 0, 0, false},
-    {"window", 4, 2, 32, 32, 16, false, 21, 0, false},
-    {"window, large blocks", 4, 2, 32, 32, 128, false, 150, 0, false},
-    {"chunk", 4, 2, 32, 32, 16, false, 0, 40, false},
-    {"sinks", 4, 2, 32, 32, 16, false, 17, 0, true},
-    {"latent", 4, 1, 40, 32, 16, true, 0, 0, false},
-    {"latent, odd", 3, 1, 41, 19, 48, true, 0, 0, false},
-};
 
 // Two sequences whose keys arrive in several steps, through a shuffled block table.
 class Conversation {
@@ -184,7 +163,7 @@ TEST_P(CpuAttention, IsSoftmaxOverTheKeysSeen) {
   Backend& backend = **made;
   ASSERT_TRUE(backend.reserve(kLimits).ok());
   for (const DType dtype : {DType::kF32, DType::kBf16}) {
-    for (const AttentionCase& c : kCases) {
+    for (const AttentionCase& c : kAttentionCases) {
       SCOPED_TRACE(testing::Message() << c.what << " " << tensor::dtype_name(dtype));
       Conversation pieces(backend, c, dtype), whole(backend, c, dtype), alone(backend, c, dtype);
       for (const std::vector<int>& lengths : {std::vector<int>{1, 0}, {30, 129}, {1, 1}, {1, 1}, {170, 1}, {0, 8}}) {

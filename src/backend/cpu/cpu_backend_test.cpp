@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "backend/cpu/test_values.h"
+#include "backend/test_values.h"
 
 namespace polymath::backend {
 namespace {

@@ -13,26 +13,10 @@
 namespace polymath::backend {
 namespace {
 
-struct AttentionCase {
-  const char* what;
-  int n_heads, n_kv_heads, key_dim, value_dim, block_size;
-  bool latent;
-  int window, chunk;
-  bool sinks;
-};
-constexpr AttentionCase kCases[] = {
-    {"plain", 2, 2, 16, 16, 16, false, 0, 0, false},
-    {"odd dims", 2, 1, 23, 17, 16, false, 0, 0, false},
-    {"grouped", 8, 2, 24, 24, 32, false, 0, 0, false},
+// Beside kAttentionCases: blocks that the CPU has no layout for, and what this kernel cuts its own way.
+constexpr AttentionCase kMoreCases[] = {
     {"seven heads a kv head", 14, 2, 64, 64, 16, false, 0, 0, false},
-    {"many heads", 26, 1, 32, 40, 48, false, 0, 0, false},
-    {"wide", 4, 4, 128, 128, 16, false, 0, 0, false},
     {"256", 4, 2, 256, 256, 16, false, 0, 0, false},
-    {"window", 4, 2, 32, 32, 16, false, 21, 0, false},
-    {"window, large blocks", 4, 2, 32, 32, 128, false, 150, 0, false},
-    {"chunk", 4, 2, 32, 32, 16, false, 0, 40, false},
-    {"sinks", 4, 2, 32, 32, 16, false, 17, 0, true},
-    {"latent", 4, 1, 40, 32, 16, true, 0, 0, false},
     {"latent, odd", 3, 1, 41, 19, 5, true, 0, 0, false},
     {"latent of DeepSeek", 16, 1, 576, 512, 16, true, 0, 0, false},
 };
@@ -102,14 +86,21 @@ class Conversation {
   uint32_t steps_ = 0;
 };
 
+std::vector<AttentionCase> cases() {
+  std::vector<AttentionCase> all(std::begin(kAttentionCases), std::end(kAttentionCases));
+  all.insert(all.end(), std::begin(kMoreCases), std::end(kMoreCases));
+  return all;
+}
+
 TEST(CudaAttention, IsTheReferences) {
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();
   const auto cuda = *std::move(made);
   const auto reference = make_reference_backend({}).value();
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
+  const std::vector<AttentionCase> all = cases();
   for (const DType dtype : {DType::kF32, DType::kBf16}) {
-    for (const AttentionCase& c : kCases) {
+    for (const AttentionCase& c : all) {
       Side here(*cuda), there(*reference);
       Conversation got(here, c, dtype), expected(there, c, dtype);
       for (const std::vector<int>& lengths :

@@ -6,7 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "backend/cpu/test_values.h"
+#include "backend/test_values.h"
 
 namespace polymath::backend {
 

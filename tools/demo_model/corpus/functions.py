@@ -13,14 +13,13 @@ from collections.abc import Callable
 from . import facts
 from .exchange import Exchange, choose
 from .wording import casually, is_held_out
-from .world import (CITIES, COLOURS, DAYS, GUESTS, KOREAN, OBJECTS, PEOPLE, PLACES, THINGS, WEATHER, at_place,
-                    particle, plural_of)
+from .world import (CITIES, CITY_LIST, COLOURS, COLOUR_LIST, DAYS, DAY_LIST, GUESTS, KOREAN, OBJECT_LIST, PEOPLE,
+                    PLACE_LIST, THING_LIST, WEATHER, at_place, particle, plural_of)
 
 DOMAIN = "functions"
 
 CROWD = [*PEOPLE] * 2 + [*GUESTS]  # drawn from evenly
-CITY_LIST, DAY_LIST, OBJECT_LIST, PLACE_LIST = list(CITIES), list(DAYS), list(OBJECTS), list(PLACES)
-THING_LIST, WEATHER_LIST, COLOUR_LIST = list(THINGS), list(WEATHER), list(COLOURS)
+WEATHER_LIST = list(WEATHER)
 ROOMS = {"kitchen": "부엌", "garden": "정원", "library": "도서관", "school": "학교", "house": "집", "station": "역"}
 ROOM_LIST = list(ROOMS)
 TEXTS = ["I am late", "See you on Monday", "Dinner is ready", "Happy birthday", "Good night", "Thank you",

@@ -8,9 +8,11 @@ import random
 
 from . import facts, stories, storytelling, tales
 from .exchange import Exchange, ask, choose
-from .korean_sentences import COUNTERS, DOMAIN, OBJECT_LIST, on_same_side, to_english, to_korean, two_people
+from .korean_sentences import COUNTERS, DOMAIN, to_english, to_korean, two_people
 from .storytelling import subject, thing, topic
-from .world import ANIMALS, CITIES, COLOURS, DAYS, KOREAN, OBJECTS, PLACES, colour_name, number_particle, particle
+from .wording import is_held_out
+from .world import (ANIMALS, CITIES, COLOURS, DAYS, KOREAN, OBJECTS, OBJECT_LIST, PLACES, colour_name, number_particle,
+                    particle)
 
 # ---- Single words ----
 
@@ -71,6 +73,11 @@ SUM_WORDINGS = ("{a} 더하기 {b_topic} 얼마입니까?", "{a} 더하기 {b}?"
                 "{a_with} {b_object} 더하면 얼마입니까?", "{a}에 {b_object} 더해 주세요.", "{a_with} {b}의 합은 얼마입니까?")
 DIFFERENCE_WORDINGS = ("{a} 빼기 {b_topic} 얼마입니까?", "{a} 빼기 {b}?", "{a} - {b_topic} 얼마입니까?", "계산해 주세요: {a} - {b}",
                        "{a}에서 {b_object} 빼면 얼마입니까?", "{a}에서 {b_object} 빼 주세요.", "{a_with} {b}의 차는 얼마입니까?")
+
+
+def on_same_side(key):
+    """Whether the arithmetic domain holds the key out just when this one does: sums are sums in every language."""
+    return is_held_out(DOMAIN, key) == is_held_out("arithmetic", key)
 
 
 def calculation(rng):

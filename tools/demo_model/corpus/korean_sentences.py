@@ -3,20 +3,13 @@
 from .exchange import ask
 from .storytelling import CROWD, subject, thing, topic
 from .wording import is_held_out
-from .world import (ANIMALS, CITIES, COLOURS, DAYS, FRUITS, KOREAN, OBJECTS, PLACES, SIZES, THINGS, article, at_place,
-                    colour_name, particle, plural_of, toward)
+from .world import (ANIMALS, ANIMAL_LIST, CITIES, CITY_LIST, COLOUR_LIST, DAYS, FRUIT_LIST, KOREAN, OBJECT_LIST, PLACES,
+                    PLACE_LIST, SIZE_LIST, THINGS, THING_LIST, article, at_place, colour_name, particle, plural_of,
+                    toward)
 
 DOMAIN = "korean"
 
-PLACE_LIST, OBJECT_LIST, ANIMAL_LIST = list(PLACES), list(OBJECTS), list(ANIMALS)
-FRUIT_LIST, THING_LIST, CITY_LIST, DAY_LIST = list(FRUITS), list(THINGS), list(CITIES), list(DAYS)
-COLOUR_LIST, SIZE_LIST = list(COLOURS), list(SIZES)
 BOTH_LIST = OBJECT_LIST + ANIMAL_LIST
-
-
-def on_same_side(key):
-    """Whether the arithmetic domain holds the key out just when this one does: sums are sums in every language."""
-    return is_held_out(DOMAIN, key) == is_held_out("arithmetic", key)
 
 
 # English -> (past, "찾았습니다", "찾을 것입니다", "찾지 못했습니다", nouns it is done to).

@@ -6,11 +6,12 @@ A told story is a function of its request: what the request does not name follow
 import random
 
 from .exchange import Exchange, choose
-from .storytelling import (COLOUR_LIST, CROWD, FEELINGS, GAINS, GAIN_BASES, PLACE_LIST, Question, SIZE_PAST, Story,
-                           UNKNOWN, WEATHER_PAST, past_copula, subject, thing, topic)
+from .storytelling import (CROWD, FEELINGS, GAINS, GAIN_BASES, Question, SIZE_PAST, Story, UNKNOWN, WEATHER_PAST,
+                           past_copula, subject, thing, topic)
 from .tales import DOMAIN, on_request
 from .wording import casually
-from .world import COLOURS, DAYS, KOREAN, PLACES, article, at_place, colour_name, english_list, particle
+from .world import (COLOURS, COLOUR_LIST, DAYS, KOREAN, PLACES, PLACE_LIST, article, at_place, colour_name,
+                    english_list, particle)
 
 
 def pick(rng, table):

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from .world import (ANIMALS, COLOURS, DAYS, GUESTS, KOREAN, OBJECTS, PEOPLE, PLACES, SIZES, THINGS, article, at_place,
-                    ends_in_consonant, english_list, particle, pronoun)
+from .world import (ANIMALS, ANIMAL_LIST, COLOUR_LIST, DAYS, DAY_LIST, GUESTS, KOREAN, OBJECT_LIST, PEOPLE, PLACES,
+                    PLACE_LIST, SIZE_LIST, THINGS, article, at_place, ends_in_consonant, english_list, particle,
+                    pronoun)
 
 # Verb -> its past in Korean, for what a person comes by.
 GAINS = {"found": "찾았습니다", "bought": "샀습니다"}
@@ -39,8 +40,7 @@ FRUIT_COLOURS = {"apple": ("red", "green"), "pear": ("green", "yellow"), "peach"
 
 ALL_PEOPLE = (*PEOPLE, *GUESTS)
 CROWD = [*PEOPLE] * 3 + [*GUESTS]  # drawn from evenly
-PLACE_LIST, OBJECT_LIST, ANIMAL_LIST, COLOUR_LIST = list(PLACES), list(OBJECTS), list(ANIMALS), list(COLOURS)
-SIZE_LIST, DAY_LIST, WEATHER_LIST, FEELING_LIST = list(SIZES), list(DAYS), list(WEATHER_PAST), list(FEELINGS)
+WEATHER_LIST, FEELING_LIST = list(WEATHER_PAST), list(FEELINGS)
 MOVES_MAX = GIFTS_MAX = 2  # of one person, of one object
 
 UNKNOWN = ("The story does not say.", "이야기에 나오지 않습니다.")

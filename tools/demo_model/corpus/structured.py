@@ -9,14 +9,13 @@ import random
 from collections.abc import Callable
 
 from .exchange import Exchange, ask, choose
-from .world import (ANIMALS, CITIES, COLOURS, DAYS, FRUITS, GUESTS, PEOPLE, THINGS, article, at_place, english_list,
-                    plural_of, pronoun)
+from .world import (ANIMAL_LIST, CITY_LIST, COLOUR_LIST, DAY_LIST, FRUITS, GUESTS, PEOPLE, THING_LIST, article,
+                    at_place, english_list, plural_of, pronoun)
 
 DOMAIN = "structured"
 
 CROWD = [*PEOPLE] * 2 + [*GUESTS]  # drawn from evenly
-ANIMAL_LIST, CITY_LIST, COLOUR_LIST, DAY_LIST = list(ANIMALS), list(CITIES), list(COLOURS), list(DAYS)
-FRUITS_LIST, THING_LIST = [plural_of(fruit) for fruit in FRUITS], list(THINGS)
+FRUITS_LIST = [plural_of(fruit) for fruit in FRUITS]
 PET_NAMES = ["Coco", "Bori", "Nabi", "Mong", "Choco", "Dubu", "Rex", "Luna", "Toto", "Momo", "Kiki", "Bella"]
 JOBS = ["teacher", "baker", "farmer", "doctor", "driver", "singer", "painter", "cook", "nurse", "pilot", "writer",
         "student"]

@@ -3,8 +3,9 @@
 import dataclasses
 
 from .exchange import Exchange
-from .storytelling import ALL_PEOPLE, ANIMAL_LIST, COLOUR_LIST, CROWD, OBJECT_LIST, PLACE_LIST, thing, topic
-from .world import COLOURS, FRUITS, KOREAN, PLACES, THINGS, article, at_place, english_list, particle, pronoun
+from .storytelling import ALL_PEOPLE, CROWD, thing, topic
+from .world import (ANIMAL_LIST, COLOURS, COLOUR_LIST, FRUITS, KOREAN, OBJECT_LIST, PLACES, PLACE_LIST, THINGS, article,
+                    at_place, english_list, particle, pronoun)
 
 DOMAIN = "stories"
 

@@ -33,6 +33,12 @@ DAYS = {"Monday": "월요일", "Tuesday": "화요일", "Wednesday": "수요일",
         "Saturday": "토요일", "Sunday": "일요일"}
 
 
+# The English words, to draw from.
+ANIMAL_LIST, OBJECT_LIST, FRUIT_LIST, THING_LIST = list(ANIMALS), list(OBJECTS), list(FRUITS), list(THINGS)
+PLACE_LIST, CITY_LIST, COLOUR_LIST, SIZE_LIST = list(PLACES), list(CITIES), list(COLOURS), list(SIZES)
+DAY_LIST = list(DAYS)
+
+
 def pronoun(person):
     return "She" if person in GIRLS or person in GUEST_GIRLS else "He"
 

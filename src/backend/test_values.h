@@ -1,6 +1,6 @@
 #pragma once
 
-// Tensors with random numbers for the tests of this folder.
+// Tensors with random numbers, and kinds of attention, for the backends' tests.
 
 #include <cmath>
 #include <cstring>
@@ -86,5 +86,26 @@ inline double exact_dot(const TestMatrix& x, int64_t i, int64_t from, const Test
   for (int64_t c = 0; c < w.weight.shape.cols; ++c) sum += rounded(x.at(i, from + c), to) * w.at(group, row, c);
   return sum;
 }
+
+struct AttentionCase {
+  const char* what;
+  int n_heads, n_kv_heads, key_dim, value_dim, block_size;
+  bool latent;
+  int window, chunk;
+  bool sinks;
+};
+inline constexpr AttentionCase kAttentionCases[] = {
+    {"plain", 2, 2, 16, 16, 16, false, 0, 0, false},
+    {"odd dims", 2, 1, 23, 17, 16, false, 0, 0, false},
+    {"grouped", 8, 2, 24, 24, 32, false, 0, 0, false},
+    {"many heads", 26, 1, 32, 40, 48, false, 0, 0, false},
+    {"wide", 4, 4, 128, 128, 16, false, 0, 0, false},
+    {"window", 4, 2, 32, 32, 16, false, 21, 0, false},
+    {"window, large blocks", 4, 2, 32, 32, 128, false, 150, 0, false},
+    {"chunk", 4, 2, 32, 32, 16, false, 0, 40, false},
+    {"sinks", 4, 2, 32, 32, 16, false, 17, 0, true},
+    {"latent", 4, 1, 40, 32, 16, true, 0, 0, false},
+    {"latent, odd", 3, 1, 41, 19, 48, true, 0, 0, false},
+};
 
 }  // namespace polymath::backend
