@@ -19,6 +19,38 @@ absl::Status Backend::reserve_defaults(const StepLimits& limits) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<Recording>> Backend::end_recording() {
+  return absl::UnimplementedError("this backend records no steps");
+}
+void Backend::choose(const Tensor&, const SampleParams*, const Tensor&) { CHECK(chooses()); }
+void Backend::take_chosen(const Tensor&, const Tensor&, const Tensor&) { CHECK(chooses()); }
+
+void Backend::prepare_qkv(const QkvParams& p, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
+  const int64_t q_width = int64_t{p.n_heads} * p.head_dim, kv_width = int64_t{p.n_kv_heads} * p.head_dim;
+  const Tensor q = qkv.slice_cols(0, q_width), k = qkv.slice_cols(q_width, kv_width),
+               v = qkv.slice_cols(q_width + kv_width, kv_width);
+  const auto rotate = [&](const Tensor& x, int heads, const float* weight) {
+    const NormParams norm{.eps = p.eps, .segments = p.norm == QkvNorm::kWhole ? 1 : heads, .weight = weight};
+    RopeParams of_heads = p.rope;
+    of_heads.heads = heads;
+    of_heads.head_stride = p.head_dim;
+    if (p.norm == QkvNorm::kHead || p.norm == QkvNorm::kWhole) this->norm(norm, x, x);
+    if (p.rope.cos_sin != nullptr) rope(of_heads, layout.positions, x);
+    if (p.norm == QkvNorm::kHeadAfter) this->norm(norm, x, x);
+  };
+  rotate(q, p.n_heads, p.q_norm);
+  rotate(k, p.n_kv_heads, p.k_norm);
+  if (p.factors != nullptr) scale_rows({DType::kF32, {q.rows()}, const_cast<float*>(p.factors)}, q);
+  kv_write(kv, k, v, layout.slots);
+}
+
+void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
+                            const Routing& routing, const ExpertGroups& groups) {
+  if (p.router != nullptr) linear(x, *p.router, {.bias = p.router_bias}, logits);
+  route(p.config, p.route, logits, p.selection_bias, tokens, routing);
+  group_by_expert(routing, p.config.n_experts, groups);
+}
+
 void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                          const Tensor& out) {
   const int64_t pairs = routing.ids.shape.elements();

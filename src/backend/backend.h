@@ -61,7 +61,11 @@ struct StepLayout {
   Tensor query_start;  // [n_seqs + 1]: first row of each sequence
   Tensor kv_len;       // [n_seqs]: tokens of the sequence with KV, this step's counted in
   Tensor block_table;  // [n_seqs, blocks_max]
+  // Of a recorded step, whose contexts grow: the table's columns by then, [1] i32, at most blocks_max. Else empty.
+  Tensor block_table_cols;
 };
+// A row that only fills a recorded step up has token -1, position 0, slot -1 and, as a sequence, kv_len 0. It is
+// computed or not, counts nowhere, and writes no KV.
 
 struct Routing {
   Tensor ids;      // [n_tokens, top_k] i32; -1: a dropped choice, in no group and without output
@@ -84,6 +88,21 @@ struct ExpertMlp {
   GluParams glu;
   bool weight_on_input = false;  // Llama 4: the routing weight multiplies the expert's input, not its output
   float scale = 1;               // of what is added to `out`
+};
+
+// A layer's router, and what it is called with.
+struct RouteExperts {
+  const Weight* router = nullptr;  // [n_experts, hidden] f32; null: routing without logits
+  const float* router_bias = nullptr;
+  const float* selection_bias = nullptr;
+  routing::RouterConfig config;
+  routing::RouteFn route = nullptr;
+};
+
+// Ops that were kept, to be run again; made by a backend, and not to outlive it.
+class Recording {
+ public:
+  virtual ~Recording() = default;
 };
 
 // The largest step, so that every byte of scratch can be set aside before the first.
@@ -115,9 +134,11 @@ class Backend {
   virtual absl::StatusOr<Buffer> allocate(size_t bytes) = 0;  // zeroed device memory
   virtual void copy_in(const Tensor& to, const void* host) = 0;
   virtual void copy_out(void* host, const Tensor& from) = 0;  // waits until `from` is computed
-  // `from` (f32, no gaps) where the host can read it: itself, where device memory is host memory; else a copy that is
-  // valid until the next read(). Waits until it is computed.
-  virtual Tensor read(const Tensor& from) { return from; }
+  // Where the host will find `from` (no gaps) once collect(box) has returned: itself, where device memory is host
+  // memory; else a copy, made behind the ops before this and valid until something is posted after the next collect()
+  // of the same box. Does not wait. Boxes 0 and 1, so that one step's results can be read while the next one runs.
+  virtual Tensor post(int /*box*/, const Tensor& from) { return from; }
+  virtual void collect(int /*box*/) {}
   // kInternal: the device failed, and nothing that it gave since is to be trusted.
   virtual absl::Status health() const { return absl::OkStatus(); }
   // Bytes that allocate() could still give; negative: it takes the host's memory, and the host knows.
@@ -126,6 +147,21 @@ class Backend {
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
   virtual DType activation_dtype(DType weight_dtype) const = 0;
+
+  // --- steps ---
+  // Ops between begin_recording() and end_recording() are kept instead of run; replay() runs them, on what stands in
+  // their tensors by then. False: this backend cannot.
+  virtual bool records() const { return false; }
+  virtual void begin_recording() {}
+  virtual absl::StatusOr<std::unique_ptr<Recording>> end_recording();
+  virtual void replay(const Recording& /*recording*/) {}
+  // Whether choose() and take_chosen() are there.
+  virtual bool chooses() const { return false; }
+  // ids[i]: the token after row i of logits, or -1: the row has a NaN, +infinity or nothing finite. params: [n] in
+  // device memory.
+  virtual void choose(const Tensor& logits, const SampleParams* params, const Tensor& ids);
+  // tokens[i] = chosen[rows[i]] where rows[i] >= 0.
+  virtual void take_chosen(const Tensor& chosen, const Tensor& rows, const Tensor& tokens);
 
   // --- weights ---
   // Zeroed memory for a weight in the plain format of `dtype`.
@@ -183,6 +219,11 @@ class Backend {
                        const Tensor& out) = 0;
 
   // --- fused ---
+  // qkv [n, q | k | v] f32: norms, rotation and factors of q in place; keys and values into the cache.
+  virtual void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv);
+  // linear with the router, route, group_by_expert. `logits` is scratch; the router may be empty (hash).
+  virtual void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
+                             const Routing& routing, const ExpertGroups& groups);
   // out[t] += scale * sum over t's choices of weight * mlp_expert(x[t]);  x [n, hidden] act, out [n, hidden] f32.
   // The default composes grouped_linear, glu and combine.
   virtual void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,

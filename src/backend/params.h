@@ -4,6 +4,7 @@
 // backend shares. Includes nothing heavy, so that a CUDA kernel can include it.
 
 #include <math.h>
+#include <stdint.h>
 
 #include "routing/router.h"
 
@@ -41,12 +42,41 @@ struct RopeParams {
   int offset = 0;       // of the rotated part within a head
 };
 
+// What is normalised by itself in q and k.
+enum class QkvNorm {
+  kNone,
+  kHead,       // each head, before the rotation
+  kHeadAfter,  // each head, after it
+  kWhole,      // all heads of q together, and of k, before the rotation
+  kCount,
+};
+
+// From the projection [q | k | v] to attention.
+struct QkvParams {
+  int n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  QkvNorm norm = QkvNorm::kNone;
+  float eps = 1e-6f;
+  const float *q_norm = nullptr, *k_norm = nullptr;  // weights, or null: 1
+  RopeParams rope;                                   // cos_sin null: no rotation; heads and head_stride are not read
+  const float* factors = nullptr;                    // [n]: of each row of q, or null
+};
+
 struct AttentionParams {
   int n_heads = 0;               // query heads; n_heads % n_kv_heads == 0
   float scale = 1;               // of the scores
   int window = 0;                // > 0: a query at p sees keys in (p - window, p]
   int chunk = 0;                 // > 0: a query at p sees keys of its own chunk: [p - p % chunk, p]
   const float* sinks = nullptr;  // [n_heads]: one more logit in the softmax, without a value (gpt-oss)
+};
+
+// How the token that follows a row of logits is chosen, as engine/sampling does it: the logits over the temperature;
+// then what min_p, top_k and top_p leave; then by the inverse of the cumulative distribution, in order of the ids.
+struct SampleParams {
+  float temperature = 0;  // 0: the best, the lowest id among equals; what follows is then not looked at
+  float min_p = 0;        // > 0: at least this share of the best one's probability
+  int32_t top_k = 0;      // > 0: the k best
+  float top_p = 1;        // < 1: the best ones that reach this mass together
+  float uniform = 0;      // the random number in [0, 1)
 };
 
 enum class GluKind {

@@ -6,7 +6,11 @@
 #include <cstdint>
 #include <span>
 
+#include "backend/params.h"
+
 namespace polymath::model {
+
+using backend::SampleParams;
 
 struct Batch {
   std::span<const int32_t> tokens;       // [n_tokens]
@@ -18,8 +22,19 @@ struct Batch {
   int block_table_width = 0;
   std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending; may be empty
 
+  // Of a model that chooses tokens itself (Model::chooses()).
+  // [n_tokens] or empty: >= 0: the token is the one chosen for this logit row of the step started before this one,
+  // and tokens[i] is not looked at. -1: tokens[i].
+  std::span<const int32_t> token_rows;
+  // [logit_rows] or empty (no token is chosen): how the token after each row is chosen.
+  std::span<const SampleParams> sampling;
+  // Where `sampling` is given: the logit rows, ascending, whose logits the host wants as well. Where it is not, all
+  // are.
+  std::span<const int32_t> host_rows;
+
   int n_tokens() const { return static_cast<int>(tokens.size()); }
   int n_seqs() const { return static_cast<int>(kv_len.size()); }
+  int n_host_rows() const { return static_cast<int>(sampling.empty() ? logit_rows.size() : host_rows.size()); }
 };
 
 }  // namespace polymath::model

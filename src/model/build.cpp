@@ -195,7 +195,7 @@ absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backe
     ASSIGN_OR_RETURN(buffer, backend_.allocate(static_cast<size_t>(elements) * 4));
     return absl::OkStatus();
   };
-  const int64_t n = limits_.tokens_max, seqs = limits_.seqs_max;
+  const int64_t n = limits_.tokens_max;
   auto& b = act_buffers_;
   const std::pair<tensor::Buffer*, int64_t> sizes[] = {
       {&b.h, n * config_.hidden},
@@ -207,20 +207,14 @@ absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backe
       {&b.attention, n * w.attention},
       {&b.latent_out, n * w.latent_out},
       {&b.logits, limits_.logit_rows_max * config_.vocab},
-      {&b.temperature, n},
-      {&b.tokens, n},
-      {&b.positions, n},
-      {&b.slots, n},
-      {&b.query_start, seqs + 1},
-      {&b.kv_len, seqs},
-      {&b.block_table, seqs * limits_.blocks_max},
-      {&b.logit_rows, n},
       {&b.gathered_tokens, n},
+      {&b.chosen, limits_.logit_rows_max},
   };
   for (const auto& [buffer, elements] : sizes) RETURN_IF_ERROR(make(*buffer, elements));
-  temperature_host_.resize(n);
+  ASSIGN_OR_RETURN(inputs_, StepInputs::create(backend_, limits_, query_temperature()));
   ASSIGN_OR_RETURN(moe_scratch_, moe::MoeScratch::create(backend_, n, limits_.pairs_max, w.logits));
-  return backend_.reserve(limits_);
+  RETURN_IF_ERROR(backend_.reserve(limits_));
+  return record();
 }
 
 std::vector<Model::ExpertLoad> TransformerModel::expert_load() const {

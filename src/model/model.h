@@ -1,6 +1,12 @@
 #pragma once
 
-// forward(Batch) -> logits. Knows layers; knows no request.
+// Batch -> logits, or the tokens chosen from them. Knows layers; knows no request.
+//
+//   RETURN_IF_ERROR(model.start(batch));                     // does not wait for the device
+//   ASSIGN_OR_RETURN(const StepResult r, model.finish());    // waits for the step started first
+//
+// Up to steps_in_flight_max() steps may be started before the first is finished, so that a step can be planned while
+// the one before it runs: its tokens are then named by their logit rows (Batch::token_rows).
 
 #include <cstdint>
 #include <span>
@@ -12,18 +18,36 @@
 
 namespace polymath::model {
 
+// Of one step; valid until the next finish().
+struct StepResult {
+  tensor::Tensor logits;         // [host rows, vocab] f32 in host memory; empty if none were wanted
+  std::span<const int32_t> ids;  // [logit_rows]: chosen; kNotNumbers; empty where Batch::sampling was
+};
+inline constexpr int32_t kNotNumbers = -1;  // the row's logits are NaN or infinite
+
 class Model {
  public:
   virtual ~Model() = default;
 
-  // Logits [logit_rows, vocab] f32 in host memory, valid until the next forward. Empty if none were wanted.
-  // kInternal: the device failed. NaNs are passed on; the sampler sees them.
-  virtual absl::StatusOr<tensor::Tensor> forward(const Batch& batch) = 0;
+  // A step's spans are read before this returns. kInternal: the device failed.
+  // REQUIRES: fewer than steps_in_flight_max() steps are in flight; chooses(), if `sampling` or `token_rows` are given.
+  virtual absl::Status start(const Batch& batch) = 0;
+  // The step that was started first. kInternal: the device failed, and no step can follow. NaNs in logits are passed
+  // on; the sampler sees them. REQUIRES: a step is in flight.
+  virtual absl::StatusOr<StepResult> finish() = 0;
+  // One step alone, all its logits. REQUIRES: none is in flight.
+  absl::StatusOr<tensor::Tensor> forward(const Batch& batch) {
+    RETURN_IF_ERROR(start(batch));
+    ASSIGN_OR_RETURN(const StepResult result, finish());
+    return result.logits;
+  }
 
+  virtual bool chooses() const { return false; }
+  virtual int steps_in_flight_max() const { return 1; }
   virtual int vocab() const = 0;
 
   // Pairs (token, choice) that went to each expert since the start, per layer with a router: [layers][experts].
-  // Read by the thread that calls forward.
+  // Read by the thread that calls start; waits for the steps in flight.
   struct ExpertLoad {
     int layer = 0;
     std::span<const int64_t> pairs;

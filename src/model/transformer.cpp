@@ -1,7 +1,7 @@
 #include "model/transformer.h"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -17,62 +17,58 @@ struct TransformerModel::Step {
   Tensor tokens, h, x;  // ids [n], residual f32 [n, hidden], normed act [n, hidden]
   Tensor logit_rows;
   bool gathers = false;  // fewer logits are wanted than there are tokens
+  const float* factors = nullptr;
   backend::StepLayout layout;
 };
 
-TransformerModel::Step TransformerModel::begin(const Batch& batch) {
-  const int64_t n = batch.n_tokens(), seqs = batch.n_seqs(), rows = static_cast<int64_t>(batch.logit_rows.size());
-  CHECK(cache_ != nullptr && n >= 1 && n <= limits_.tokens_max && seqs >= 1 && seqs <= limits_.seqs_max);
-  CHECK(rows <= limits_.logit_rows_max);
+void TransformerModel::check(const Batch& batch) const {
+  CHECK(cache_ != nullptr && n_started_ - n_finished_ < static_cast<uint64_t>(steps_in_flight_max()));
+  CHECK(batch.n_tokens() >= 1 && batch.n_tokens() <= limits_.tokens_max);
+  CHECK(batch.n_seqs() >= 1 && batch.n_seqs() <= limits_.seqs_max);
+  CHECK(static_cast<int>(batch.logit_rows.size()) <= limits_.logit_rows_max);
   CHECK(batch.block_table_width >= 1 && batch.block_table_width <= limits_.blocks_max);
-  auto& b = act_buffers_;
-  const auto put = [&](std::span<const int32_t> from, const tensor::Buffer& to, tensor::Shape shape) {
-    const Tensor t{DType::kI32, shape, to.data()};
-    CHECK(t.shape.elements() == static_cast<int64_t>(from.size()));
-    if (!from.empty()) backend_.copy_in(t, from.data());
-    return t;
-  };
-  Step s;
-  s.n = n;
-  s.tokens = put(batch.tokens, b.tokens, {n});
-  s.logit_rows = put(batch.logit_rows, b.logit_rows, {rows});
-  s.gathers = rows < n;
-  s.layout = {static_cast<int>(n),
-              static_cast<int>(seqs),
-              put(batch.positions, b.positions, {n}),
-              put(batch.slots, b.slots, {n}),
-              put(batch.query_start, b.query_start, {seqs + 1}),
-              put(batch.kv_len, b.kv_len, {seqs}),
-              put(batch.block_table, b.block_table, {seqs, batch.block_table_width})};
-  s.h = {DType::kF32, {n, config_.hidden}, b.h.data()};
-  s.x = {act_, {n, config_.hidden}, b.x.data()};
-  last_tokens_ = static_cast<int>(n);
-  last_logit_rows_ = static_cast<int>(rows);
+  CHECK(chooses() || (batch.sampling.empty() && batch.token_rows.empty()));
+  CHECK(batch.sampling.empty() || batch.sampling.size() == batch.logit_rows.size());
+}
+
+void TransformerModel::note_cost(const Batch& batch) {
+  last_tokens_ = batch.n_tokens();
+  last_logit_rows_ = static_cast<int>(batch.logit_rows.size());
   last_context_ = last_pairs_ = 0;
-  for (int64_t i = 0; i < seqs; ++i) {
+  for (int i = 0; i < batch.n_seqs(); ++i) {
     const double queries = batch.query_start[i + 1] - batch.query_start[i], keys = batch.kv_len[i];
     last_context_ += keys;
     last_pairs_ += queries * (keys - (queries - 1) / 2);
   }
-  return s;
+}
+
+QueryTemperature TransformerModel::query_temperature() const {
+  for (const auto& layer : config_.layers) {  // the same in every layer that has one
+    const auto& a = layer.attention;
+    if (a.temperature_floor > 0) return {a.temperature_floor, a.temperature_scale};
+  }
+  return {};
 }
 
 backend::NormParams TransformerModel::norm_params(const float* weight, const float* bias) const {
   return {config_.layer_norm ? backend::NormKind::kLayer : backend::NormKind::kRms, config_.norm_eps, 1, weight, bias};
 }
 
-void TransformerModel::rotate(const Layer& layer, const AttentionConfig& a, const Step& step, const float* norm,
-                              const Tensor& x) {
-  const int heads = static_cast<int>(x.cols()) / a.head_dim;
-  const bool before = a.qk_norm == QkNorm::kHead || a.qk_norm == QkNorm::kFull;
-  const bool after = a.qk_norm == QkNorm::kHeadAfter || a.qk_norm == QkNorm::kL2After;
-  const backend::NormParams params{
-      .eps = config_.norm_eps, .segments = a.qk_norm == QkNorm::kFull ? 1 : heads, .weight = norm};
-  if (before) backend_.norm(params, x, x);
-  if (layer.cos_sin != nullptr) {
-    backend_.rope({layer.cos_sin, a.rope.dims, a.rope.interleaved, heads, a.head_dim, 0}, step.layout.positions, x);
-  }
-  if (after) backend_.norm(params, x, x);
+backend::QkvParams TransformerModel::qkv_params(const Layer& layer, const AttentionConfig& a, const Step& step) const {
+  using backend::QkvNorm;
+  const QkvNorm norm = a.qk_norm == QkNorm::kHead   ? QkvNorm::kHead
+                       : a.qk_norm == QkNorm::kFull ? QkvNorm::kWhole
+                       : a.qk_norm == QkNorm::kNone ? QkvNorm::kNone
+                                                    : QkvNorm::kHeadAfter;
+  return {.n_heads = a.n_heads,
+          .n_kv_heads = a.n_kv_heads,
+          .head_dim = a.head_dim,
+          .norm = norm,
+          .eps = config_.norm_eps,
+          .q_norm = layer.q_norm,
+          .k_norm = layer.k_norm,
+          .rope = {.cos_sin = layer.cos_sin, .dims = a.rope.dims, .interleaved = a.rope.interleaved},
+          .factors = a.temperature_floor > 0 ? step.factors : nullptr};
 }
 
 void TransformerModel::attend(int index, Step& step) {
@@ -82,15 +78,9 @@ void TransformerModel::attend(int index, Step& step) {
                 kv_width = static_cast<int64_t>(a.n_kv_heads) * a.head_dim;
   const Tensor qkv{DType::kF32, {step.n, q_width + 2 * kv_width}, act_buffers_.qkv.data()};
   backend_.linear(step.x, layer.qkv, {.bias = layer.qkv_bias, .clamp = a.clip_qkv}, qkv);
-  const Tensor q = qkv.slice_cols(0, q_width), k = qkv.slice_cols(q_width, kv_width),
-               v = qkv.slice_cols(q_width + kv_width, kv_width);
-  rotate(layer, a, step, layer.q_norm, q);
-  rotate(layer, a, step, layer.k_norm, k);
-  if (a.temperature_floor > 0) {
-    backend_.scale_rows({DType::kF32, {step.n}, act_buffers_.temperature.data()}, q);
-  }
   const KvLayer& kv = cache_->layer(index);
-  backend_.kv_write(kv, k, v, step.layout.slots);
+  backend_.prepare_qkv(qkv_params(layer, a, step), step.layout, qkv, kv);
+  const Tensor q = qkv.slice_cols(0, q_width);
   const Tensor out{act_, {step.n, q_width}, act_buffers_.attention.data()};
   backend_.attention({a.n_heads, a.scale, a.window, a.chunk, layer.sinks}, q, kv, step.layout, out);
   backend_.linear(out, layer.attn_out,
@@ -166,28 +156,107 @@ void TransformerModel::run_layer(int index, Step& step) {
   for (const auto& ffn : layer.ffns) ffn->run(backend_, step.x, step.tokens, moe_scratch_, step.h);
 }
 
-absl::StatusOr<Tensor> TransformerModel::forward(const Batch& batch) {
-  Step step = begin(batch);
-  for (const auto& layer : config_.layers) {
-    const auto& a = layer.attention;
-    if (a.temperature_floor <= 0) continue;
-    for (int64_t i = 0; i < step.n; ++i) {
-      const float turns = std::floor((static_cast<float>(batch.positions[i]) + 1.0f) / a.temperature_floor);
-      temperature_host_[i] = std::log(turns + 1.0f) * a.temperature_scale + 1.0f;
-    }
-    backend_.copy_in({DType::kF32, {step.n}, act_buffers_.temperature.data()}, temperature_host_.data());
-    break;  // the same in every such layer
-  }
+void TransformerModel::run(const StepViews& v) {
+  auto& b = act_buffers_;
+  Step step{.n = v.n,
+            .tokens = v.tokens,
+            .h = {DType::kF32, {v.n, config_.hidden}, b.h.data()},
+            .x = {act_, {v.n, config_.hidden}, b.x.data()},
+            .logit_rows = v.logit_rows,
+            .gathers = v.logit_rows.shape[0] < v.n,
+            .factors = v.factors,
+            .layout = v.layout};
+  const Tensor chosen{DType::kI32, {limits_.logit_rows_max}, b.chosen.data()};
+  if (chooses()) backend_.take_chosen(chosen, v.token_rows, v.tokens);
   backend_.embed(embed_, step.tokens, config_.embedding_scale, step.h);
   for (size_t l = 0; l < layers_.size(); ++l) run_layer(static_cast<int>(l), step);
-  const Tensor logits{DType::kF32, {step.n, config_.vocab}, act_buffers_.logits.data()};
-  if (step.n == 0) return logits;
+  if (step.n == 0) return;
+  const Tensor logits{DType::kF32, {step.n, config_.vocab}, b.logits.data()};
   backend_.norm(norm_params(store_.vector("final_norm"), store_.vector("final_norm_bias")), step.h, step.x);
   const quant::Weight& head = config_.tied_embeddings ? embed_ : lm_head_;
   backend_.linear(step.x, head, {.bias = store_.vector("lm_head_bias"), .scale = config_.logit_scale}, logits);
-  const Tensor read = backend_.read(logits);
+  if (chooses()) backend_.choose(logits, v.sampling, chosen);
+}
+
+// The rows of the recorded step that takes this one; 0: none does.
+int TransformerModel::recorded_rows(const Batch& batch) const {
+  const int n = batch.n_tokens();
+  if (n != batch.n_seqs() || n != static_cast<int>(batch.logit_rows.size())) return 0;
+  for (const auto& [rows, recording] : recordings_) {
+    if (rows >= n) return rows;
+  }
+  return 0;
+}
+
+absl::Status TransformerModel::start(const Batch& batch) {
+  check(batch);
+  note_cost(batch);
+  const int rows = recorded_rows(batch);
+  const StepViews views = inputs_.put(backend_, batch, rows);
+  if (rows > 0) {
+    const auto at =
+        std::find_if(recordings_.begin(), recordings_.end(), [&](const auto& r) { return r.first == rows; });
+    backend_.replay(*at->second);
+  } else {
+    run(views);
+  }
+  post_results(batch);
+  return backend_.health();
+}
+
+void TransformerModel::post_results(const Batch& batch) {
+  const int box = static_cast<int>(n_started_++ % kBoxes);
+  Flight& flight = flights_[static_cast<size_t>(box)];
+  const auto rows = static_cast<int64_t>(batch.logit_rows.size());
+  const Tensor logits{DType::kF32, {rows, config_.vocab}, act_buffers_.logits.data()};
+  flight = {};
+  flight.logits = {DType::kF32, {0, config_.vocab}, nullptr};
+  if (rows == 0) return;
+  if (batch.sampling.empty()) {
+    flight.logits = backend_.post(box, logits);
+    return;
+  }
+  flight.ids = backend_.post(box, {DType::kI32, {rows}, act_buffers_.chosen.data()});
+  for (size_t i = 0; i < batch.host_rows.size(); ++i) {  // one behind the other in the box
+    const Tensor row = backend_.post(box, logits.slice_rows(batch.host_rows[i], 1));
+    if (i == 0) flight.logits = {DType::kF32, {static_cast<int64_t>(batch.host_rows.size()), config_.vocab}, row.data};
+  }
+}
+
+absl::StatusOr<StepResult> TransformerModel::finish() {
+  CHECK(n_finished_ < n_started_);
+  const int box = static_cast<int>(n_finished_++ % kBoxes);
+  const Flight& flight = flights_[static_cast<size_t>(box)];
+  backend_.collect(box);
   RETURN_IF_ERROR(backend_.health());
-  return read;
+  StepResult result{flight.logits, {}};
+  if (!flight.ids.empty()) result.ids = {flight.ids.i32(), static_cast<size_t>(flight.ids.shape[0])};
+  return result;
+}
+
+// Rows of the recorded steps: few enough that recording them is a moment's work, close enough that little is computed
+// for nothing.
+absl::Status TransformerModel::record() {
+  if (!options_.record || !backend_.records()) return absl::OkStatus();
+  for (const auto& layer : layers_) {
+    for (const auto& ffn : layer.ffns) {
+      if (!ffn->by_token()) return absl::OkStatus();  // it goes by way of the host
+    }
+  }
+  const int most = std::min({limits_.seqs_max, limits_.tokens_max, limits_.logit_rows_max});
+  const int64_t free_before = backend_.memory_available();
+  for (int rows = 1; rows > 0;) {
+    const StepViews views = inputs_.put(backend_, {}, rows);
+    run(views);  // what is loaded or chosen at the first call is so now
+    backend_.begin_recording();
+    run(views);
+    ASSIGN_OR_RETURN(auto recording, backend_.end_recording());
+    recordings_.emplace_back(rows, std::move(recording));
+    const int next = rows < 8 ? 2 * rows : rows < 32 ? rows + 8 : rows < 64 ? rows + 16 : rows + 32;
+    rows = rows == most ? 0 : std::min(next, most);
+  }
+  recorded_bytes_ = static_cast<size_t>(std::max<int64_t>(0, free_before - backend_.memory_available()));
+  return backend_.health();
 }
 
 }  // namespace polymath::model

@@ -2,11 +2,13 @@
 
 // The one forward pass: what every architecture's tables come to.
 
+#include <array>
 #include <map>
 #include <memory>
 #include <vector>
 
 #include "model/load.h"
+#include "model/step_inputs.h"
 #include "model/weight_store.h"
 #include "moe/moe_layer.h"
 
@@ -25,8 +27,7 @@ struct Layer {
 
 // Tensors of one step, for the largest step.
 struct Activations {
-  tensor::Buffer h, gathered, x, qkv, q_low, q_full, attention, latent_out, logits, temperature;
-  tensor::Buffer tokens, positions, slots, query_start, kv_len, block_table, logit_rows, gathered_tokens;
+  tensor::Buffer h, gathered, x, qkv, q_low, q_full, attention, latent_out, logits, gathered_tokens, chosen;
 };
 
 class TransformerModel : public Transformer {
@@ -34,13 +35,17 @@ class TransformerModel : public Transformer {
   TransformerModel(const ModelConfig& config, backend::Backend& backend, const LoadOptions& options, WeightStore store);
   absl::Status build();
 
-  absl::StatusOr<tensor::Tensor> forward(const Batch& batch) override;
+  absl::Status start(const Batch& batch) override;
+  absl::StatusOr<StepResult> finish() override;
+  bool chooses() const override { return backend_.chooses(); }
+  int steps_in_flight_max() const override { return backend_.chooses() ? kBoxes : 1; }
   int vocab() const override { return config_.vocab; }
   std::vector<ExpertLoad> expert_load() const override;
   std::vector<backend::KvShape> kv_shapes(int block_size, tensor::DType dtype) const override;
   absl::Status attach(const kvcache::KvCache& cache, const backend::StepLimits& limits) override;
   const ModelConfig& config() const override { return config_; }
   size_t weight_bytes() const override { return store_.bytes(); }
+  size_t recorded_bytes() const override { return recorded_bytes_; }
   StepCost last_step_cost() override;
 
  private:
@@ -52,12 +57,17 @@ class TransformerModel : public Transformer {
   int64_t load_begin(const moe::MoeLayer& ffn) const;  // of its experts in load_host_ and seen_load_
   absl::StatusOr<const float*> rope_of(const RopeConfig& rope);
   backend::NormParams norm_params(const float* weight, const float* bias) const;
-  Step begin(const Batch& batch);
+  void check(const Batch& batch) const;
+  void note_cost(const Batch& batch);
+  // Everything that the device does in a step; what it gives stands in act_buffers_.
+  void run(const StepViews& views);
+  void post_results(const Batch& batch);
+  absl::Status record();
+  int recorded_rows(const Batch& batch) const;
+  QueryTemperature query_temperature() const;
   void attend(int index, Step& step);
   void attend_latent(int index, Step& step);
-  // Norm and rotation of the heads of q, or of k, in place.
-  void rotate(const Layer& layer, const AttentionConfig& a, const Step& step, const float* norm,
-              const tensor::Tensor& x);
+  backend::QkvParams qkv_params(const Layer& layer, const AttentionConfig& a, const Step& step) const;
   void run_layer(int index, Step& step);
   void add_attention_cost(int index, StepCost& cost) const;
   void add_ffn_cost(const moe::MoeLayer& ffn, double rows, StepCost& cost);
@@ -77,7 +87,17 @@ class TransformerModel : public Transformer {
   backend::StepLimits limits_;
   Activations act_buffers_;
   moe::MoeScratch moe_scratch_;
-  std::vector<float> temperature_host_;
+  StepInputs inputs_;
+  // A step that was started and is not finished; its results are in its box.
+  static constexpr int kBoxes = 2;
+  struct Flight {
+    tensor::Tensor logits, ids;
+  };
+  std::array<Flight, kBoxes> flights_;
+  uint64_t n_started_ = 0, n_finished_ = 0;  // a step's box is its number modulo kBoxes
+  // Steps of one token a sequence, by their rows.
+  std::vector<std::pair<int, std::unique_ptr<backend::Recording>>> recordings_;
+  size_t recorded_bytes_ = 0;
   // For last_step_cost.
   int last_tokens_ = 0, last_logit_rows_ = 0;
   double last_context_ = 0;  // tokens with KV, over all sequences

@@ -1,6 +1,7 @@
 #include "moe/moe_layer.h"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "moe/batch_routing.h"
@@ -23,6 +24,13 @@ absl::StatusOr<MoeScratch> MoeScratch::create(backend::Backend& backend, int64_t
   ASSIGN_OR_RETURN(s.offsets_, backend.allocate(static_cast<size_t>(logits_max + 1) * sizeof(int32_t)));
   const std::vector<float> ones(tokens, 1.0f);
   backend.copy_in({DType::kF32, {tokens_max}, s.ones_.data()}, ones.data());
+  std::vector<int32_t> order(tokens), ends(2 * (tokens + 1), 0);
+  for (size_t n = 0; n <= tokens; ++n) ends[2 * n + 1] = static_cast<int32_t>(n);
+  std::iota(order.begin(), order.end(), 0);
+  ASSIGN_OR_RETURN(s.order_, backend.allocate(order.size() * sizeof(int32_t)));
+  ASSIGN_OR_RETURN(s.ends_, backend.allocate(ends.size() * sizeof(int32_t)));
+  backend.copy_in({DType::kI32, {tokens_max}, s.order_.data()}, order.data());
+  backend.copy_in({DType::kI32, {static_cast<int64_t>(ends.size())}, s.ends_.data()}, ends.data());
   return s;
 }
 
@@ -34,32 +42,44 @@ backend::Routing MoeScratch::to_one_expert(int64_t tokens) const {
   return {{DType::kI32, {tokens, 1}, zeros_.data()}, {DType::kF32, {tokens, 1}, ones_.data()}};
 }
 
+backend::ExpertGroups MoeScratch::one_group(int64_t tokens) const {
+  return {
+      {DType::kI32, {2}, static_cast<int32_t*>(ends_.data()) + 2 * tokens}, {DType::kI32, {tokens}, order_.data()}, {}};
+}
+
 backend::ExpertGroups MoeScratch::groups(int64_t pairs, int64_t experts, const Tensor& load) const {
   return {{DType::kI32, {experts + 1}, offsets_.data()}, {DType::kI32, {pairs}, pairs_.data()}, load};
 }
 
-backend::Routing MoeLayer::decide(backend::Backend& backend, const Tensor& x, const Tensor& tokens,
-                                  const MoeScratch& scratch) const {
-  const int64_t n = x.rows();
-  if (routed == Routed::kOneExpert) return scratch.to_one_expert(n);
-  const Tensor logits = scratch.logits(n, config.n_experts);
+// Routing that looks at the whole step goes by way of the host.
+void MoeLayer::decide_for_all(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const Tensor& logits,
+                              const backend::Routing& routing, const backend::ExpertGroups& groups) const {
   if (!router.empty()) backend.linear(x, router, {.bias = router_bias}, logits);
-  const backend::Routing routing = scratch.routing(n, config.top_k);
   if (routed == Routed::kExpertChoice) {
     choose_by_experts(backend, config, capacity_factor, logits, routing);
   } else {
     backend.route(config, route, logits, selection_bias, tokens, routing);
-    if (capacity_factor > 0) drop_over_capacity(backend, config, capacity_factor, routing);
+    drop_over_capacity(backend, config, capacity_factor, routing);
   }
-  return routing;
+  backend.group_by_expert(routing, config.n_experts, groups);
 }
 
 void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const MoeScratch& scratch,
                    const Tensor& out) const {
   if (routed == Routed::kSoft) return run_soft(backend, x, scratch, out);
-  const backend::Routing routing = decide(backend, x, tokens, scratch);
+  const int64_t n = x.rows();
+  if (routed == Routed::kOneExpert) {
+    return backend.expert_mlp(mlp, x, scratch.to_one_expert(n), scratch.one_group(n), out);
+  }
+  const Tensor logits = scratch.logits(n, config.n_experts);
+  const backend::Routing routing = scratch.routing(n, config.top_k);
   const auto groups = scratch.groups(routing.ids.shape.elements(), config.n_experts, load);
-  backend.group_by_expert(routing, config.n_experts, groups);
+  if (by_token()) {
+    backend.route_experts({router.empty() ? nullptr : &router, router_bias, selection_bias, config, route}, x, tokens,
+                          logits, routing, groups);
+  } else {
+    decide_for_all(backend, x, tokens, logits, routing, groups);
+  }
   backend.expert_mlp(mlp, x, routing, groups, out);
 }
 

@@ -24,10 +24,12 @@ class MoeScratch {
   backend::Routing routing(int64_t tokens, int64_t top_k) const;
   // Every token to expert 0 with weight 1.
   backend::Routing to_one_expert(int64_t tokens) const;
+  backend::ExpertGroups one_group(int64_t tokens) const;
   backend::ExpertGroups groups(int64_t pairs, int64_t experts, const tensor::Tensor& load) const;
 
  private:
   tensor::Buffer logits_, ids_, weights_, zeros_, ones_, offsets_, pairs_;
+  tensor::Buffer order_, ends_;  // of one group: 0, 1, 2, ...; the pairs (0, n) for every n
 };
 
 // How a layer routes: token by token, or looking at the whole step.
@@ -58,9 +60,15 @@ struct MoeLayer {
   void run(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens, const MoeScratch& scratch,
            const tensor::Tensor& out) const;
 
+  // Whether every token is routed by itself, on the device.
+  bool by_token() const {
+    return routed == Routed::kOneExpert || (routed == Routed::kTokenWise && capacity_factor <= 0);
+  }
+
  private:
-  backend::Routing decide(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
-                          const MoeScratch& scratch) const;
+  void decide_for_all(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
+                      const tensor::Tensor& logits, const backend::Routing& routing,
+                      const backend::ExpertGroups& groups) const;
   void run_soft(backend::Backend& backend, const tensor::Tensor& x, const MoeScratch& scratch,
                 const tensor::Tensor& out) const;
 };

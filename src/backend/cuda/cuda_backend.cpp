@@ -24,11 +24,23 @@ constexpr int64_t kPartialRows = 16384;
 
 Matrix matrix_of(const Tensor& t) { return {t.data, t.rows(), t.cols(), t.stride(), type_of(t.dtype)}; }
 
+struct CudaRecording : Recording {
+  explicit CudaRecording(cudaGraphExec_t g) : graph(g) {}
+  ~CudaRecording() override { cudaGraphExecDestroy(graph); }
+  cudaGraphExec_t graph;
+};
+
 class CudaBackend : public Backend {
  public:
   CudaBackend(std::unique_ptr<cuda::Device> device, std::unique_ptr<cuda::LinearRunner> linear, int threads)
       : device_(std::move(device)), linear_(std::move(linear)), filler_(*device_, threads) {
     for (const routing::Router& router : routing::routers()) CHECK(cuda::find_route(router.name) != nullptr);
+  }
+
+  ~CudaBackend() override {
+    for (const Box& box : boxes_) {
+      if (box.event != nullptr) cudaEventDestroy(box.event);
+    }
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -42,10 +54,26 @@ class CudaBackend : public Backend {
     CHECK(from.row_gap == 0);
     device_->copy_out(host, from.data, from.bytes());
   }
-  Tensor read(const Tensor& from) override {
-    CHECK(from.row_gap == 0 && from.bytes() <= host_.bytes());
-    device_->copy_out(host_.data(), from.data, from.bytes());
-    return {from.dtype, from.shape, host_.data()};
+  Tensor post(int box, const Tensor& from) override;
+  void collect(int box) override {
+    device_->wait_for(boxes_[box].event);
+    boxes_[box].collected = true;
+  }
+  bool records() const override { return true; }
+  void begin_recording() override { device_->begin_capture(); }
+  absl::StatusOr<std::unique_ptr<Recording>> end_recording() override;
+  void replay(const Recording& recording) override {
+    device_->launch(static_cast<const CudaRecording&>(recording).graph);
+  }
+  bool chooses() const override { return true; }
+  void choose(const Tensor& logits, const SampleParams* params, const Tensor& ids) override {
+    CHECK(ids.shape[0] >= logits.rows() && logits.dtype == DType::kF32);
+    cuda::choose(matrix_of(logits), params, ids.i32(), device_->stream());
+    device_->launched("choose");
+  }
+  void take_chosen(const Tensor& chosen, const Tensor& rows, const Tensor& tokens) override {
+    cuda::take_chosen(chosen.i32(), rows.i32(), tokens.i32(), tokens.shape[0], device_->stream());
+    device_->launched("take_chosen");
   }
   absl::Status health() const override { return device_->health(); }
   int64_t memory_available() const override { return static_cast<int64_t>(device_->free_bytes()); }
@@ -122,6 +150,9 @@ class CudaBackend : public Backend {
   }
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                const Tensor& out) override;
+  void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) override;
+  void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
+                     const Routing& routing, const ExpertGroups& groups) override;
   void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                   const Tensor& out) override;
   bool expert_mlp_is_default() const override { return false; }
@@ -144,7 +175,15 @@ class CudaBackend : public Backend {
   int64_t pairs_max_ = 0;
   // Of the largest step: partial sums of attention, row of each pair, the experts' inner numbers and outputs.
   Buffer partial_, row_of_pair_, inner_, outputs_;
-  Buffer host_;  // what read() gave last
+  // Pinned memory that results go to, and the moment when they are there.
+  struct Box {
+    Buffer memory;
+    size_t used = 0;
+    bool collected = true;
+    cudaEvent_t event = nullptr;
+  };
+  std::array<Box, 2> boxes_;
+  Buffer counter_;  // of route_experts
 };
 
 absl::Status CudaBackend::reserve(const StepLimits& limits) {
@@ -157,7 +196,12 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
   RETURN_IF_ERROR(set_aside(row_of_pair_, pairs * 4));
   RETURN_IF_ERROR(set_aside(inner_, pairs * cuda::weight_stride(limits.inner_max, cuda::Type::kBf16) * 2));
   RETURN_IF_ERROR(set_aside(outputs_, pairs * expert_io * 4));
-  ASSIGN_OR_RETURN(host_, device_->allocate_pinned(static_cast<size_t>(std::max<int64_t>(limits.logits_max, 1)) * 4));
+  RETURN_IF_ERROR(set_aside(counter_, sizeof(unsigned)));
+  for (Box& box : boxes_) {
+    const auto bytes = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * 4;
+    ASSIGN_OR_RETURN(box.memory, device_->allocate_pinned(bytes));
+    ASSIGN_OR_RETURN(box.event, device_->make_event());
+  }
   device_->wait();
   return device_->health();
 }
@@ -170,6 +214,22 @@ absl::Status CudaBackend::check_kv(const KvShape& s) const {
     return absl::InvalidArgumentError("attention on CUDA takes keys of at most 640 and values of at most 512 numbers");
   }
   return absl::OkStatus();
+}
+
+Tensor CudaBackend::post(int index, const Tensor& from) {
+  Box& box = boxes_[index];
+  if (std::exchange(box.collected, false)) box.used = 0;
+  CHECK(from.row_gap == 0 && box.used + from.bytes() <= box.memory.bytes());
+  auto* to = static_cast<std::byte*>(box.memory.data()) + box.used;
+  box.used += from.bytes();
+  device_->copy_out_later(to, from.data, from.bytes());
+  device_->mark(box.event);
+  return {from.dtype, from.shape, to};
+}
+
+absl::StatusOr<std::unique_ptr<Recording>> CudaBackend::end_recording() {
+  ASSIGN_OR_RETURN(const cudaGraphExec_t graph, device_->end_capture());
+  return std::make_unique<CudaRecording>(graph);
 }
 
 cuda::Kv kv_of(const KvLayer& kv) {
@@ -227,21 +287,63 @@ void CudaBackend::attention(const AttentionParams& params, const Tensor& q, cons
   device_->launched("attention");
 }
 
-void CudaBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
-                        const float* bias, const Tensor& tokens, const Routing& out) {
+const cuda::RouteKernels& kernels_of(routing::RouteFn fn) {
   const auto routers = routing::routers();
   const auto router = std::find_if(routers.begin(), routers.end(), [&](const auto& r) { return r.route == fn; });
-  CHECK(router != routers.end() && config.n_experts <= routing::kExpertsMax);
-  cuda::find_route(router->name)({.config = config,
-                                  .logits = logits.f32(),
-                                  .n = logits.rows(),
-                                  .stride = logits.stride(),
-                                  .bias = bias,
-                                  .tokens = tokens.i32(),
-                                  .ids = out.ids.i32(),
-                                  .weights = out.weights.f32()},
-                                 device_->stream());
+  CHECK(router != routers.end());
+  return *cuda::find_route(router->name);
+}
+
+cuda::RouteProblem route_problem(const routing::RouterConfig& config, const Tensor& logits, const float* bias,
+                                 const Tensor& tokens, const Routing& out) {
+  return {.config = config,
+          .logits = logits.f32(),
+          .n = logits.rows(),
+          .stride = logits.stride(),
+          .bias = bias,
+          .tokens = tokens.i32(),
+          .ids = out.ids.i32(),
+          .weights = out.weights.f32()};
+}
+
+void CudaBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
+                        const float* bias, const Tensor& tokens, const Routing& out) {
+  CHECK(config.n_experts <= routing::kExpertsMax);
+  kernels_of(fn).route(route_problem(config, logits, bias, tokens, out), device_->stream());
   device_->launched("route");
+}
+
+void CudaBackend::prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
+  CHECK(qkv.dtype == DType::kF32 && kv.shape.key_dim == params.head_dim && kv.shape.value_dim == params.head_dim);
+  if (params.norm == QkvNorm::kWhole || params.head_dim > cuda::kQkvHeadMax) {
+    return Backend::prepare_qkv(params, layout, qkv, kv);
+  }
+  cuda::prepare_qkv({.params = params,
+                     .qkv = matrix_of(qkv),
+                     .positions = layout.positions.i32(),
+                     .slots = layout.slots.i32(),
+                     .kv = kv_of(kv)},
+                    device_->stream());
+  device_->launched("prepare_qkv");
+}
+
+void CudaBackend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
+                                const Routing& routing, const ExpertGroups& groups) {
+  const bool fits = p.router != nullptr && x.rows() <= cuda::kRouteTokensMax && x.cols() <= cuda::kRouteColsMax &&
+                    p.router->format->dtype == DType::kF32 && x.dtype != DType::kF16 && x.stride() % 2 == 0 &&
+                    x.cols() % 2 == 0 && p.config.n_experts <= cuda::kRouteExpertsMax &&
+                    kernels_of(p.route).route_experts != nullptr;
+  if (!fits) return Backend::route_experts(p, x, tokens, logits, routing, groups);
+  kernels_of(p.route).route_experts({.x = matrix_of(x),
+                                     .router = cuda::weight_matrix(*p.router),
+                                     .router_bias = p.router_bias,
+                                     .route = route_problem(p.config, logits, p.selection_bias, tokens, routing),
+                                     .offsets = groups.offsets.i32(),
+                                     .pairs = groups.pairs.i32(),
+                                     .load = groups.load.empty() ? nullptr : groups.load.as<int64_t>(),
+                                     .counter = static_cast<unsigned*>(counter_.data())},
+                                    device_->stream());
+  device_->launched("route_experts");
 }
 
 void CudaBackend::group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) {

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numeric>
+#include <string>
 
 #include "backend/cuda/cuda_side_test.h"
 #include "backend/reference/reference_backend.h"
@@ -352,9 +355,152 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   std::vector<float> back(values.size());
   cuda_->copy_out(back.data(), t);
   EXPECT_EQ(back, values);
-  const Tensor read = cuda_->read({DType::kF32, {2, 2048}, t.data});
-  EXPECT_EQ(std::vector<float>(read.f32(), read.f32() + 4096),
-            std::vector<float>(values.begin(), values.begin() + 4096));
+  for (const int box : {0, 1, 0}) {  // two posts stand one behind the other
+    const Tensor first = cuda_->post(box, {DType::kF32, {1, 1000}, t.f32() + 5});
+    const Tensor second = cuda_->post(box, {DType::kF32, {1, 3096}, t.f32() + 1005});
+    cuda_->collect(box);
+    EXPECT_EQ(second.f32(), first.f32() + 1000);
+    EXPECT_EQ(std::vector<float>(first.f32(), first.f32() + 4096),
+              std::vector<float>(values.begin() + 5, values.begin() + 4101));
+  }
+}
+
+struct QkvCase {
+  const char* name;
+  QkvParams params;
+  int rope_dims;
+  bool interleaved, factors;
+};
+
+TEST_F(Cuda, PreparesQkvAsTheReference) {
+  const QkvCase cases[] = {
+      {"plain", {.n_heads = 4, .n_kv_heads = 2, .head_dim = 64}, 64, false, false},
+      {"norm before", {.n_heads = 6, .n_kv_heads = 2, .head_dim = 128, .norm = QkvNorm::kHead}, 128, false, false},
+      {"norm after", {.n_heads = 4, .n_kv_heads = 4, .head_dim = 16, .norm = QkvNorm::kHeadAfter}, 8, true, true},
+      {"whole", {.n_heads = 4, .n_kv_heads = 2, .head_dim = 32, .norm = QkvNorm::kWhole}, 32, false, false},
+      {"no rotation", {.n_heads = 2, .n_kv_heads = 1, .head_dim = 80}, 0, false, true},
+  };
+  constexpr int kRows = 7, kBlock = 4;
+  for (const QkvCase& c : cases) {
+    const auto run = [&](Side& s) -> Results {
+      QkvParams p = c.params;
+      const int64_t width = int64_t{p.n_heads + 2 * p.n_kv_heads} * p.head_dim;
+      const int64_t norm_width = p.norm == QkvNorm::kWhole ? int64_t{p.n_heads} * p.head_dim : p.head_dim;
+      p.q_norm = s.matrix(DType::kF32, 1, norm_width, 1).f32();
+      p.k_norm = s.matrix(DType::kF32, 1, norm_width, 2).f32();
+      if (c.rope_dims > 0) p.rope = {.cos_sin = s.matrix(DType::kF32, 40, c.rope_dims, 3).f32()};
+      p.rope.dims = c.rope_dims;
+      p.rope.interleaved = c.interleaved;
+      if (c.factors) p.factors = s.matrix(DType::kF32, 1, kRows, 4).f32();
+      const Tensor qkv = s.matrix(DType::kF32, kRows, width, 5);
+      const KvShape shape{p.n_kv_heads, p.head_dim, p.head_dim, false, kBlock, 6, DType::kF32};
+      const auto bytes = static_cast<int64_t>(s.b.kv_block_bytes(shape)) * shape.n_blocks;
+      const Tensor cache = s.zeros(DType::kF32, 1, bytes / 4);
+      StepLayout layout;
+      layout.n_tokens = kRows;
+      layout.n_seqs = 1;
+      layout.positions = s.ints({0, 1, 2, 3, 9, 33, 39});
+      layout.slots = s.ints({4, 5, 6, 7, 23, 0, 11});
+      s.b.prepare_qkv(p, layout, qkv, {shape, cache.data});
+      // The layouts differ: what the cache holds is seen through attention over it.
+      layout.query_start = s.ints({0, kRows});
+      layout.kv_len = s.ints({4});
+      layout.positions = s.ints({0, 1, 2, 3, 3, 3, 3});
+      layout.block_table = s.ints({1, 0}).reshape({1, 2});
+      const Tensor q = qkv.slice_cols(0, int64_t{p.n_heads} * p.head_dim);
+      const Tensor out = s.zeros(DType::kF32, kRows, q.cols());
+      s.b.attention({p.n_heads, 0.1f, 0, 0, nullptr}, q, {shape, cache.data}, layout, out);
+      return {s.get(q), s.get(out)};
+    };
+    compare(c.name, run, 1e-4, 1e-4);
+  }
+}
+
+TEST_F(Cuda, RoutesALayerAsTheReference) {
+  for (const auto& router : routing::routers()) {
+    for (const int n_experts : {1, 8, 60, 128}) {
+      for (const int rows : {1, 5, 33, 200}) {
+        routing::RouterConfig config{.n_experts = n_experts, .top_k = std::min(n_experts, 4)};
+        if (router.name == "switch_top1" || n_experts == 1) config.top_k = 1;
+        if (router.name == "sparsemixer") config.top_k = std::min(n_experts, 2);
+        if (n_experts >= 8 && router.name.find("group") != std::string_view::npos)
+          config.n_groups = 4, config.top_groups = 2;
+        config.normalize = n_experts == 60;
+        const auto run = [&](Side& s) -> Results {
+          const Tensor x = s.matrix(DType::kBf16, rows, 64, 11), logits = s.zeros(DType::kF32, rows, n_experts);
+          const Weight& w = s.weight({1, n_experts, 64}, DType::kF32, 12);
+          const float* bias = s.matrix(DType::kF32, 1, n_experts, 13, 0.1f).f32();
+          std::vector<int32_t> tokens(rows);
+          for (int32_t i = 0; i < rows; ++i) tokens[i] = 31 * i;
+          const Routing out{s.zeros(DType::kI32, rows, config.top_k), s.zeros(DType::kF32, rows, config.top_k)};
+          const ExpertGroups groups{s.ints(std::vector<int32_t>(n_experts + 1)),
+                                    s.ints(std::vector<int32_t>(rows * config.top_k)),
+                                    s.zeros(DType::kI64, 1, n_experts).reshape({n_experts})};
+          s.b.route_experts({&w, bias, bias, config, router.route}, x, s.ints(tokens), logits, out, groups);
+          return {s.get(out.ids), s.get(out.weights), s.get(groups.offsets), s.get(groups.pairs), s.get(groups.load)};
+        };
+        compare((std::string(router.name) + " " + std::to_string(n_experts) + " " + std::to_string(rows)).c_str(), run,
+                1e-4, 1e-4);
+      }
+    }
+  }
+}
+
+// What the token must be, by sorting.
+int32_t chosen_by_sorting(const std::vector<float>& logits, const SampleParams& p) {
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+  if (p.temperature <= 0) return ids[0];
+  const double best = logits[ids[0]];
+  const auto weight = [&](int32_t id) { return std::exp((logits[id] - best) / p.temperature); };
+  while (p.min_p > 0 && weight(ids.back()) < p.min_p) ids.pop_back();
+  if (p.top_k > 0 && p.top_k < static_cast<int>(ids.size())) ids.resize(p.top_k);
+  double all = 0, kept = 0;
+  for (const int32_t id : ids) all += weight(id);
+  size_t n = 0;
+  while (n < ids.size() && kept < all * p.top_p) kept += weight(ids[n++]);
+  ids.resize(n);
+  std::sort(ids.begin(), ids.end());
+  double below = 0;
+  for (const int32_t id : ids) {
+    below += weight(id);
+    if (below > kept * p.uniform) return id;
+  }
+  return ids.back();
+}
+
+TEST_F(Cuda, ChoosesTokens) {
+  Side s(*cuda_);
+  const SampleParams kinds[] = {{},
+                                {.temperature = 1, .uniform = 0.3f},
+                                {.temperature = 0.7f, .top_k = 5, .uniform = 0.9f},
+                                {.temperature = 1.3f, .top_p = 0.8f, .uniform = 0.55f},
+                                {.temperature = 1, .min_p = 0.2f, .uniform = 0.71f},
+                                {.temperature = 2, .min_p = 0.01f, .top_k = 40, .top_p = 0.9f, .uniform = 0.999f},
+                                {.temperature = 1, .top_k = 1, .uniform = 0.5f}};
+  for (const int vocab : {7, 1000, 50021}) {
+    const int rows = static_cast<int>(std::size(kinds)) + 1;
+    const Tensor logits = s.matrix(DType::kF32, rows, vocab, 77, 6);
+    std::vector<double> values = s.get(logits);
+    std::vector<SampleParams> params(kinds, std::end(kinds));
+    params.push_back(kinds[1]);
+    const float nan = std::nanf("");
+    cuda_->copy_in({DType::kF32, {1}, logits.f32() + int64_t{rows - 1} * vocab + 3}, &nan);
+    Tensor device = s.zeros(DType::kF32, 1, static_cast<int64_t>(params.size() * sizeof(SampleParams) / 4));
+    cuda_->copy_in(device, params.data());
+    const Tensor ids = s.ints(std::vector<int32_t>(rows));
+    cuda_->choose(logits, device.as<SampleParams>(), ids);
+    const std::vector<double> got = s.get(ids);
+    for (int r = 0; r + 1 < rows; ++r) {
+      const std::vector<float> row(values.begin() + int64_t{r} * vocab, values.begin() + int64_t{r + 1} * vocab);
+      EXPECT_EQ(got[r], chosen_by_sorting(row, params[r])) << "row " << r << " of " << vocab;
+    }
+    EXPECT_EQ(got[rows - 1], -1);
+    const Tensor tokens = s.ints({100, 200, 300}), from = s.ints({-1, 2, 0});
+    cuda_->take_chosen(ids, from, tokens);
+    EXPECT_EQ(s.get(tokens), (std::vector<double>{100, got[2], got[0]}));
+  }
 }
 
 }  // namespace

@@ -135,6 +135,42 @@ void Device::copy_out(void* host, const void* from, size_t bytes) {
   wait();
 }
 
+void Device::copy_out_later(void* host, const void* from, size_t bytes) {
+  keep(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "copy to the host");
+}
+
+absl::StatusOr<cudaEvent_t> Device::make_event() {
+  cudaEvent_t event = nullptr;
+  const cudaError_t error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+  if (error != cudaSuccess) return absl::InternalError(absl::StrCat("CUDA: an event: ", cudaGetErrorString(error)));
+  return event;
+}
+
+void Device::mark(cudaEvent_t event) { keep(cudaEventRecord(event, stream_), "cudaEventRecord"); }
+
+void Device::wait_for(cudaEvent_t event) { keep(cudaEventSynchronize(event), "a kernel of this step"); }
+
+// Relaxed: modules may be loaded meanwhile, when a kernel is met for the first time.
+void Device::begin_capture() {
+  keep(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+}
+
+absl::StatusOr<cudaGraphExec_t> Device::end_capture() {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t ready = nullptr;
+  cudaError_t error = cudaStreamEndCapture(stream_, &graph);
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&ready, graph, 0);
+  if (graph != nullptr) cudaGraphDestroy(graph);
+  if (error == cudaSuccess) error = cudaGraphUpload(ready, stream_);
+  RETURN_IF_ERROR(failure_);
+  if (error != cudaSuccess) {
+    return absl::InternalError(absl::StrCat("CUDA: a step cannot be recorded: ", cudaGetErrorString(error)));
+  }
+  return ready;
+}
+
+void Device::launch(cudaGraphExec_t graph) { keep(cudaGraphLaunch(graph, stream_), "cudaGraphLaunch"); }
+
 void Device::launched(const char* op) { keep(cudaGetLastError(), op); }
 
 void Device::wait() { keep(cudaStreamSynchronize(stream_), "a kernel of this step"); }

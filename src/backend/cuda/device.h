@@ -36,6 +36,17 @@ class Device {
   // Waits for it.
   void copy_out(void* host, const void* from, size_t bytes);
 
+  // `host`, pinned, holds it when a later mark() has come to pass.
+  void copy_out_later(void* host, const void* from, size_t bytes);
+  absl::StatusOr<cudaEvent_t> make_event();
+  void mark(cudaEvent_t event);
+  void wait_for(cudaEvent_t event);
+
+  // What is launched between the two is kept instead of run.
+  void begin_capture();
+  absl::StatusOr<cudaGraphExec_t> end_capture();
+  void launch(cudaGraphExec_t graph);
+
   // A piece of pinned memory to be filled, then sent: at most kPieceBytes. One at a time.
   static constexpr size_t kPieceBytes = size_t{8} << 20;
   std::byte* piece(size_t bytes);

@@ -1,6 +1,7 @@
 // The ops that touch each number once: a thread a number, or a block a row.
 
 #include "backend/cuda/device_math.cuh"
+#include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -8,9 +9,14 @@ namespace {
 constexpr int kThreads = 256;
 
 __global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale, Matrix y) {
+  wait_for_input();
   const int64_t row = blockIdx.x;
   const int32_t id = ids[row];
   const bool known = id >= 0 && id < table.rows;
+  if (id == -1) {  // no token: the row only fills the step up
+    for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) put(y, row, c, 0.0f);
+    return;
+  }
   for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
     put(y, row, c, known ? scale * value_at(table.data, table.type, id * table.stride + c) : NAN);
   }
@@ -19,6 +25,7 @@ __global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale
 // A block a segment of a row. Each thread reads and writes the same numbers, so that y may be x.
 template <int kBlock>
 __global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
+  wait_for_input();
   const int64_t width = x.cols / p.segments;
   const int64_t row = blockIdx.x / p.segments, begin = blockIdx.x % p.segments * width;
   float mean = 0;
@@ -39,7 +46,42 @@ __global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
   }
 }
 
+// The same for the residual stream: a row is read once, 16 bytes a load.
+constexpr int kWideThreads = 512, kWideWords = 4;  // of 4 numbers, a thread
+__global__ void __launch_bounds__(kWideThreads) rms_norm_kernel(NormParams p, Matrix x, Matrix y) {
+  wait_for_input();
+  const int64_t row = blockIdx.x;
+  const int words = static_cast<int>(x.cols / 4);
+  const auto* from = reinterpret_cast<const float4*>(static_cast<const float*>(x.data) + row * x.stride);
+  float4 v[kWideWords] = {};
+  float squares = 0;
+#pragma unroll
+  for (int i = 0; i < kWideWords; ++i) {
+    const int at = static_cast<int>(threadIdx.x) + i * kWideThreads;
+    if (at < words) v[i] = from[at];
+    squares += v[i].x * v[i].x + v[i].y * v[i].y + v[i].z * v[i].z + v[i].w * v[i].w;
+  }
+  const float inverse = 1.0f / sqrtf(block_sum<kWideThreads>(squares) / static_cast<float>(x.cols) + p.eps);
+  const float4 one = make_float4(1, 1, 1, 1);
+#pragma unroll
+  for (int i = 0; i < kWideWords; ++i) {
+    const int at = static_cast<int>(threadIdx.x) + i * kWideThreads;
+    if (at >= words) continue;
+    const float4 w = p.weight != nullptr ? reinterpret_cast<const float4*>(p.weight)[at] : one;
+    const float4 n =
+        make_float4(v[i].x * inverse * w.x, v[i].y * inverse * w.y, v[i].z * inverse * w.z, v[i].w * inverse * w.w);
+    if (y.type == Type::kF32) {
+      reinterpret_cast<float4*>(static_cast<float*>(y.data) + row * y.stride)[at] = n;
+    } else {
+      const __nv_bfloat162 low = __floats2bfloat162_rn(n.x, n.y), high = __floats2bfloat162_rn(n.z, n.w);
+      reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(y.data) + row * y.stride)[at] =
+          make_uint2(*reinterpret_cast<const uint32_t*>(&low), *reinterpret_cast<const uint32_t*>(&high));
+    }
+  }
+}
+
 __global__ void rope_kernel(RopeParams p, const int32_t* positions, Matrix x) {
+  wait_for_input();
   const int half = p.dims / 2;
   const int64_t row = blockIdx.x;
   const float* table = p.cos_sin + static_cast<int64_t>(positions[row]) * p.dims;
@@ -55,6 +97,7 @@ __global__ void rope_kernel(RopeParams p, const int32_t* positions, Matrix x) {
 
 __global__ void copy_heads_kernel(int heads, int width, Matrix from, int64_t from_stride, Matrix to,
                                   int64_t to_stride) {
+  wait_for_input();
   const int64_t row = blockIdx.x;
   for (int i = threadIdx.x; i < heads * width; i += kThreads) {
     const int64_t head = i / width, c = i % width;
@@ -63,12 +106,14 @@ __global__ void copy_heads_kernel(int heads, int width, Matrix from, int64_t fro
 }
 
 __global__ void scale_rows_kernel(const float* factors, Matrix x) {
+  wait_for_input();
   const int64_t row = blockIdx.x;
   const float factor = factors[row];
   for (int64_t c = threadIdx.x; c < x.cols; c += kThreads) put(x, row, c, at(x, row, c) * factor);
 }
 
 __global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
+  wait_for_input();
   const int64_t row = blockIdx.x, from = rows[row];
   const bool there = from >= 0 && from < x.rows;
   for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
@@ -82,6 +127,7 @@ __global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
 }
 
 __global__ void glu_kernel(GluParams params, Matrix x, Matrix y) {
+  wait_for_input();
   const int64_t row = blockIdx.x;
   for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
     put(y, row, c, glu_value(params, at(x, row, c), at(x, row, y.cols + c)));
@@ -89,6 +135,7 @@ __global__ void glu_kernel(GluParams params, Matrix x, Matrix y) {
 }
 
 __global__ void finish_linear_kernel(LinearEpilogue e, Matrix y) {
+  wait_for_input();
   const int64_t row = blockIdx.x;
   for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
     float v = at(y, row, c) + (e.bias ? e.bias[c] : 0.0f);
@@ -98,11 +145,13 @@ __global__ void finish_linear_kernel(LinearEpilogue e, Matrix y) {
 }
 
 __global__ void add_bias_kernel(const float* bias, float scale, Matrix y) {
+  wait_for_input();
   const int64_t row = blockIdx.x;
   for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) put(y, row, c, at(y, row, c) + scale * bias[c]);
 }
 
 __global__ void convert_kernel(Matrix x, Matrix y) {
+  wait_for_input();
   const int64_t row = blockIdx.x;
   for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) put(y, row, c, c < x.cols ? at(x, row, c) : 0.0f);
 }
@@ -112,50 +161,61 @@ unsigned blocks(int64_t rows) { return static_cast<unsigned>(rows); }
 }  // namespace
 
 void embed(const WeightMatrix& table, const int32_t* ids, float scale, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) embed_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(table, ids, scale, y);
+  if (y.rows > 0) launch_after(embed_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, table, ids, scale, y);
 }
 
 void norm(const NormParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream) {
   if (x.rows == 0) return;
-  if (x.cols / params.segments <= kThreads) {
-    norm_kernel<kWarp><<<blocks(x.rows * params.segments), kWarp, 0, stream>>>(params, x, y);
+  const auto words = [](const void* p, int64_t stride, int64_t bytes) {
+    return reinterpret_cast<uintptr_t>(p) % (4 * static_cast<uintptr_t>(bytes)) == 0 && stride % 4 == 0;
+  };
+  const bool wide = params.kind == NormKind::kRms && params.segments == 1 && params.bias == nullptr &&
+                    x.type == Type::kF32 && y.type != Type::kF16 && x.cols % 4 == 0 &&
+                    x.cols <= 4 * kWideWords * kWideThreads && words(x.data, x.stride, 4) &&
+                    words(y.data, y.stride, type_bytes(y.type)) && words(params.weight, 0, 4);
+  if (wide) {
+    launch_after(rms_norm_kernel, dim3(blocks(x.rows)), dim3(kWideThreads), 0, stream, params, x, y);
+  } else if (x.cols / params.segments <= kThreads) {
+    launch_after(norm_kernel<kWarp>, dim3(blocks(x.rows * params.segments)), dim3(kWarp), 0, stream, params, x, y);
   } else {
-    norm_kernel<kThreads><<<blocks(x.rows * params.segments), kThreads, 0, stream>>>(params, x, y);
+    launch_after(norm_kernel<kThreads>, dim3(blocks(x.rows * params.segments)), dim3(kThreads), 0, stream, params, x,
+                 y);
   }
 }
 
 void rope(const RopeParams& params, const int32_t* positions, const Matrix& x, cudaStream_t stream) {
-  if (x.rows > 0) rope_kernel<<<blocks(x.rows), kThreads, 0, stream>>>(params, positions, x);
+  if (x.rows > 0) launch_after(rope_kernel, dim3(blocks(x.rows)), dim3(kThreads), 0, stream, params, positions, x);
 }
 
 void copy_heads(int heads, int width, const Matrix& from, int64_t from_stride, const Matrix& to, int64_t to_stride,
                 cudaStream_t stream) {
   if (from.rows == 0) return;
-  copy_heads_kernel<<<blocks(from.rows), kThreads, 0, stream>>>(heads, width, from, from_stride, to, to_stride);
+  launch_after(copy_heads_kernel, dim3(blocks(from.rows)), dim3(kThreads), 0, stream, heads, width, from, from_stride,
+               to, to_stride);
 }
 
 void scale_rows(const float* factors, const Matrix& x, cudaStream_t stream) {
-  if (x.rows > 0) scale_rows_kernel<<<blocks(x.rows), kThreads, 0, stream>>>(factors, x);
+  if (x.rows > 0) launch_after(scale_rows_kernel, dim3(blocks(x.rows)), dim3(kThreads), 0, stream, factors, x);
 }
 
 void gather_rows(const Matrix& x, const int32_t* rows, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) gather_rows_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(x, rows, y);
+  if (y.rows > 0) launch_after(gather_rows_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, x, rows, y);
 }
 
 void glu(const GluParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) glu_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(params, x, y);
+  if (y.rows > 0) launch_after(glu_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, params, x, y);
 }
 
 void finish_linear(const LinearEpilogue& epilogue, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) finish_linear_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(epilogue, y);
+  if (y.rows > 0) launch_after(finish_linear_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, epilogue, y);
 }
 
 void add_bias(const float* bias, float scale, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) add_bias_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(bias, scale, y);
+  if (y.rows > 0) launch_after(add_bias_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, bias, scale, y);
 }
 
 void convert(const Matrix& x, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) convert_kernel<<<blocks(y.rows), kThreads, 0, stream>>>(x, y);
+  if (y.rows > 0) launch_after(convert_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, x, y);
 }
 
 }  // namespace polymath::backend::cuda

@@ -2,6 +2,7 @@
 // that of the pairs, always.
 
 #include "backend/cuda/device_math.cuh"
+#include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -11,6 +12,7 @@ constexpr int kWarps = kThreads / kWarp;
 
 __global__ void group_kernel(const int32_t* ids, int n, int n_experts, int32_t* offsets, int32_t* pairs,
                              int64_t* load) {
+  wait_for_input();
   const int expert = blockIdx.x, lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   int lower = 0, mine = 0;  // pairs of the experts below this one, and of this one
   for (int i = threadIdx.x; i < n; i += kThreads) {
@@ -46,11 +48,13 @@ __global__ void group_kernel(const int32_t* ids, int n, int n_experts, int32_t* 
 }
 
 __global__ void invert_kernel(Groups groups, int32_t* row_of) {
+  wait_for_input();
   const int64_t j = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (j < groups.offsets[groups.n_experts]) row_of[groups.pairs[j]] = static_cast<int32_t>(j);
 }
 
 __global__ void combine_kernel(Combine c) {
+  wait_for_input();
   const int64_t token = blockIdx.x;
   for (int64_t col = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; col < c.out.cols;
        col += static_cast<int64_t>(gridDim.y) * kThreads) {
@@ -68,20 +72,20 @@ __global__ void combine_kernel(Combine c) {
 
 void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t* offsets, int32_t* pairs,
                      int64_t* load, cudaStream_t stream) {
-  group_kernel<<<static_cast<unsigned>(n_experts), kThreads, 0, stream>>>(ids, static_cast<int>(n_pairs), n_experts,
-                                                                          offsets, pairs, load);
+  launch_after(group_kernel, dim3(static_cast<unsigned>(n_experts)), dim3(kThreads), 0, stream, ids,
+               static_cast<int>(n_pairs), n_experts, offsets, pairs, load);
 }
 
 void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(ceil_div(groups.n_pairs, kThreads));
-  if (blocks > 0) invert_kernel<<<blocks, kThreads, 0, stream>>>(groups, row_of);
+  if (blocks > 0) launch_after(invert_kernel, dim3(blocks), dim3(kThreads), 0, stream, groups, row_of);
 }
 
 void combine(const Combine& c, cudaStream_t stream) {
   if (c.out.rows == 0) return;
   // Few rows: their columns are spread over blocks.
   const auto across = static_cast<unsigned>(c.out.rows >= 256 ? 1 : ceil_div(c.out.cols, kThreads));
-  combine_kernel<<<dim3(static_cast<unsigned>(c.out.rows), across), kThreads, 0, stream>>>(c);
+  launch_after(combine_kernel, dim3(static_cast<unsigned>(c.out.rows), across), dim3(kThreads), 0, stream, c);
 }
 
 }  // namespace polymath::backend::cuda

@@ -99,8 +99,40 @@ struct RouteProblem {
   int32_t* ids = nullptr;
   float* weights = nullptr;
 };
-using RouteLaunch = void (*)(const RouteProblem& problem, cudaStream_t stream);
-RouteLaunch find_route(std::string_view name);  // null: no kernel of that name
+// The routing of a layer for few tokens: logits of the router, ids and weights, pairs by expert, all in one launch.
+constexpr int kRouteTokensMax = 128;
+constexpr int kRouteExpertsMax = 256;
+constexpr int kRouteColsMax = 8192;
+struct RouteExperts {
+  Matrix x;             // f32 or bf16; cols even, at most kRouteColsMax
+  WeightMatrix router;  // f32 [n_experts, cols]
+  const float* router_bias = nullptr;
+  RouteProblem route;  // its logits are written
+  int32_t *offsets = nullptr, *pairs = nullptr;
+  int64_t* load = nullptr;
+  unsigned* counter = nullptr;  // zero, and zero again afterwards
+};
+struct RouteKernels {
+  const char* name;
+  void (*route)(const RouteProblem& problem, cudaStream_t stream);
+  void (*route_experts)(const RouteExperts& problem, cudaStream_t stream);  // null: there is none
+};
+const RouteKernels* find_route(std::string_view name);  // null: no kernels of that name
+
+// --- qkv.cu ---
+constexpr int kQkvHeadMax = 256;
+struct PrepareQkv {
+  QkvParams params;  // norm: of heads, or none; head_dim at most kQkvHeadMax
+  Matrix qkv;        // f32
+  const int32_t *positions = nullptr, *slots = nullptr;
+  Kv kv;  // not latent
+};
+void prepare_qkv(const PrepareQkv& problem, cudaStream_t stream);
+
+// --- choose.cu ---
+void choose(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream);
+// tokens[i] = chosen[rows[i]] where rows[i] >= 0.
+void take_chosen(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int64_t n, cudaStream_t stream);
 
 // --- grouping.cu ---
 void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t* offsets, int32_t* pairs,

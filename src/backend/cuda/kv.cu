@@ -2,6 +2,7 @@
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/kv_layout.cuh"
+#include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -9,7 +10,9 @@ namespace {
 constexpr int kThreads = 256;
 
 __global__ void kv_write_kernel(Kv kv, Matrix k, Matrix v, const int32_t* slots) {
+  wait_for_input();
   const int64_t row = blockIdx.x, slot = slots[row], block = slot / kv.block_size, offset = slot % kv.block_size;
+  if (slot < 0) return;
   for (int i = threadIdx.x; i < kv.n_kv_heads * kv.key_dim; i += kThreads) {
     const int64_t to = key_place(kv, block, i / kv.key_dim, offset) + i % kv.key_dim;
     put_at(kv.data, kv.type, to, at(k, row, i));
@@ -24,7 +27,8 @@ __global__ void kv_write_kernel(Kv kv, Matrix k, Matrix v, const int32_t* slots)
 }  // namespace
 
 void kv_write(const Kv& kv, const Matrix& k, const Matrix& v, const int32_t* slots, cudaStream_t stream) {
-  if (k.rows > 0) kv_write_kernel<<<static_cast<unsigned>(k.rows), kThreads, 0, stream>>>(kv, k, v, slots);
+  if (k.rows == 0) return;
+  launch_after(kv_write_kernel, dim3(static_cast<unsigned>(k.rows)), dim3(kThreads), 0, stream, kv, k, v, slots);
 }
 
 }  // namespace polymath::backend::cuda

@@ -38,7 +38,7 @@ struct LinearRunner::Descriptors {
   cublasLtMatmulDescOpaque_t desc;
   cublasLtMatrixLayoutOpaque_t w, x, y;
 
-  Descriptors(const CublasLt& lt, const Problem& p) {
+  Descriptors(const CublasLt& lt, const Problem& p, const float* bias) {
     const auto type = cuda_type(static_cast<Type>(p.type)), y_type = cuda_type(static_cast<Type>(p.y_type));
     const cublasOperation_t transposed = CUBLAS_OP_T;
     lt.desc_init(&desc, sizeof(desc), CUBLAS_COMPUTE_32F, CUDA_R_32F);
@@ -46,6 +46,11 @@ struct LinearRunner::Descriptors {
     lt.layout_init(&w, sizeof(w), type, static_cast<uint64_t>(p.cols), static_cast<uint64_t>(p.rows), p.w_stride);
     lt.layout_init(&x, sizeof(x), type, static_cast<uint64_t>(p.cols), static_cast<uint64_t>(p.n), p.x_stride);
     lt.layout_init(&y, sizeof(y), y_type, static_cast<uint64_t>(p.rows), static_cast<uint64_t>(p.n), p.y_stride);
+    if (bias != nullptr) {
+      const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+      lt.desc_set(&desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue));
+      lt.desc_set(&desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias));
+    }
     if (p.groups == 1) return;
     const auto batch = [&](cublasLtMatrixLayoutOpaque_t& layout, int64_t stride) {
       const auto count = static_cast<int32_t>(p.groups);
@@ -114,8 +119,9 @@ const LinearRunner::Choice& LinearRunner::choose(const Problem& problem, const D
   return choice;
 }
 
-bool LinearRunner::multiply(const Problem& problem, const void* x, const void* w, void* y, float alpha, float beta) {
-  Descriptors d(lt_, problem);
+bool LinearRunner::multiply(const Problem& problem, const void* x, const void* w, const float* bias, void* y,
+                            float alpha, float beta) {
+  Descriptors d(lt_, problem, bias);
   const Choice& choice = choose(problem, d);
   if (!choice.exists) return false;
   const cublasStatus_t status = lt_.matmul(handle_, &d.desc, &alpha, w, &d.w, x, &d.x, &beta, y, &d.y, y, &d.y,
@@ -139,12 +145,17 @@ void LinearRunner::run(const Linear& l) {
   const int64_t x_bytes = type_bytes(x.type), y_bytes = type_bytes(l.y.type);
   p.x_alignment = alignment_of(x.data, x.stride * x_bytes, l.x_group_stride * x_bytes);
   p.y_alignment = alignment_of(l.y.data, l.y.stride * y_bytes, l.y_group_stride * y_bytes);
-  const bool later = finishes && !e.accumulate;  // scale after the bias and the clamp
-  if (!multiply(p, x.data, l.w.data, l.y.data, later ? 1.0f : e.scale, e.accumulate ? 1.0f : 0.0f)) return run_plain(l);
+  // cuBLASLt adds a bias that nothing scales; whatever else comes after the product is a pass of its own.
+  p.has_bias = e.bias != nullptr && e.clamp <= 0 && e.scale == 1.0f && l.y.type == Type::kF32;
+  const bool later = finishes && !e.accumulate && p.has_bias == 0;  // scale after the bias and the clamp
+  if (!multiply(p, x.data, l.w.data, p.has_bias != 0 ? e.bias : nullptr, l.y.data, later ? 1.0f : e.scale,
+                e.accumulate ? 1.0f : 0.0f)) {
+    return run_plain(l);
+  }
   const Matrix y{l.y.data, l.y.rows, l.w.rows, l.y.stride, l.y.type};
   if (later) {
     finish_linear(e, y, device_.stream());
-  } else if (finishes) {
+  } else if (finishes && p.has_bias == 0) {
     add_bias(e.bias, e.scale, y, device_.stream());
   }
 }

@@ -41,6 +41,7 @@ class LinearRunner {
     int64_t rows = 0, n = 0, cols = 0, groups = 1;  // y [n, rows] = x [n, cols] w^T
     int64_t w_stride = 0, x_stride = 0, y_stride = 0, x_group_stride = 0, y_group_stride = 0;
     int32_t type = 0, y_type = 0, x_alignment = 0, y_alignment = 0;
+    int64_t has_bias = 0;
     bool operator==(const Problem&) const = default;
   };
   struct Choice {
@@ -54,7 +55,8 @@ class LinearRunner {
       : device_(device), lt_(lt), handle_(handle) {}
   const Choice& choose(const Problem& problem, const Descriptors& descriptors);
   // False: there is no algorithm for it.
-  bool multiply(const Problem& problem, const void* x, const void* w, void* y, float alpha, float beta);
+  bool multiply(const Problem& problem, const void* x, const void* w, const float* bias, void* y, float alpha,
+                float beta);
   void run_plain(const Linear& linear);
 
   Device& device_;

@@ -1,7 +1,12 @@
-// The routing functions of routing/<name>.h themselves, compiled for the device: a block a row, whose one thread routes
-// it (ROW_SCRATCH) while the others only fetch the logits.
+// The routing functions of routing/<name>.h, a warp a row. What most of them spend their time on, the k best logits, is
+// found by the whole warp; whatever a warp has no form for is routed by one thread with the function itself
+// (ROW_SCRATCH).
+//
+// For few tokens, one kernel does all of a layer's routing: a block an expert multiplies its row of the router with
+// every token, and the last block to finish routes the tokens and groups the pairs by expert.
 
 #include "backend/cuda/device_math.cuh"
+#include "backend/cuda/launch.cuh"
 #include "routing/hash.h"
 #include "routing/sigmoid_group_topk.h"
 #include "routing/sigmoid_topk.h"
@@ -42,44 +47,228 @@ __device__ void route_row(const routing::RouterConfig& c, const float* logits, c
   if constexpr (kKind == Kind::kHash) routing::hash(c, logits, bias, token, ids, weights);
 }
 
+constexpr bool chooses_best_logits(Kind kind) {
+  return kind == Kind::kSoftmaxTopk || kind == Kind::kTopkSoftmax || kind == Kind::kSigmoidTopk;
+}
+constexpr int kLaneLogits = kRouteExpertsMax / kWarp;  // wider rows are one thread's
+
+// The best of what is not taken yet, the lowest id among equals.
+__device__ __forceinline__ int best_of_warp(const float (&mine)[kLaneLogits], unsigned& taken, float& best) {
+  const int lane = threadIdx.x % kWarp;
+  best = -INFINITY;
+  int id = routing::kExpertsMax;
+#pragma unroll
+  for (int i = 0; i < kLaneLogits; ++i) {
+    if ((taken >> i & 1u) == 0 && (mine[i] > best || id == routing::kExpertsMax)) best = mine[i], id = lane + i * kWarp;
+  }
+  for (int step = kWarp / 2; step > 0; step /= 2) {
+    const float other = __shfl_xor_sync(kAllLanes, best, step);
+    const int other_id = __shfl_xor_sync(kAllLanes, id, step);
+    if (other > best || (other == best && other_id < id)) best = other, id = other_id;
+  }
+  if (id % kWarp == lane) taken |= 1u << (id / kWarp);
+  return id;
+}
+
+template <Kind kKind>
+__device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* ids, float* weights) {
+  const int lane = threadIdx.x % kWarp, n = p.config.n_experts;
+  float mine[kLaneLogits], max = -INFINITY, sum = 0;
+  unsigned taken = 0;
+  bool nan = false;
+#pragma unroll
+  for (int i = 0; i < kLaneLogits; ++i) {
+    const int e = lane + i * kWarp;
+    mine[i] = e < n ? __ldcg(row + e) : -INFINITY;  // past the L1 cache: other blocks may have written it just now
+    if (e >= n) taken |= 1u << i;
+    nan = nan || isnan(mine[i]);
+    max = fmaxf(max, mine[i]);
+  }
+  max = warp_max(max);
+  if (__any_sync(kAllLanes, nan) || max == -INFINITY || (max == INFINITY && kKind != Kind::kSigmoidTopk)) {
+    if (lane == 0) routing::route_broken_row(p.config.top_k, ids, weights);
+    return;
+  }
+  if (kKind == Kind::kSoftmaxTopk) {
+#pragma unroll
+    for (int i = 0; i < kLaneLogits; ++i) sum += expf(mine[i] - max);  // what is no expert is -infinity
+    sum = warp_sum(sum);
+  }
+  for (int j = 0; j < p.config.top_k; ++j) {
+    float best = 0;
+    const int id = best_of_warp(mine, taken, best);
+    const float weight = kKind == Kind::kSigmoidTopk ? routing::sigmoid(best) : expf(best - max);
+    if (kKind == Kind::kTopkSoftmax) sum += weight;
+    if (lane == 0) ids[j] = id, weights[j] = weight;
+  }
+  if (lane != 0) return;
+  if (kKind != Kind::kSigmoidTopk) {
+    for (int j = 0; j < p.config.top_k; ++j) weights[j] /= sum;
+  }
+  if (kKind != Kind::kTopkSoftmax && p.config.normalize) routing::normalize_weights(p.config, weights);
+  routing::scale_weights(p.config, weights);
+}
+
+// Row i by one warp.
+template <Kind kKind>
+__device__ void route_one(const RouteProblem& p, int64_t i) {
+  const int lane = threadIdx.x % kWarp;
+  const float* row = p.logits + i * p.stride;
+  int32_t* ids = p.ids + i * p.config.top_k;
+  float* weights = p.weights + i * p.config.top_k;
+  const int32_t token = p.tokens[i];
+  if (token < 0) {  // a row that only fills the step up
+    for (int j = lane; j < p.config.top_k; j += kWarp) ids[j] = -1, weights[j] = 0;
+  } else if (chooses_best_logits(kKind) && p.config.n_experts <= kLaneLogits * kWarp) {
+    if constexpr (chooses_best_logits(kKind)) route_by_warp<kKind>(p, row, ids, weights);
+  } else if (lane == 0) {
+    route_row<kKind>(p.config, row, p.bias, token, ids, weights);
+  }
+}
+
+// One warp a block: ROW_SCRATCH is the block's.
 template <Kind kKind>
 __global__ void route_kernel(RouteProblem p) {
-  __shared__ float row[routing::kExpertsMax];
-  const int64_t i = blockIdx.x;
-  for (int e = threadIdx.x; e < p.config.n_experts; e += kWarp) row[e] = p.logits[i * p.stride + e];
-  __syncwarp();
-  if (threadIdx.x > 0) return;
-  const int64_t first = i * p.config.top_k;
-  route_row<kKind>(p.config, row, p.bias, p.tokens[i], p.ids + first, p.weights + first);
+  wait_for_input();
+  route_one<kKind>(p, blockIdx.x);
 }
 
 template <Kind kKind>
-void launch(const RouteProblem& p, cudaStream_t stream) {
-  if (p.n > 0) route_kernel<kKind><<<static_cast<unsigned>(p.n), kWarp, 0, stream>>>(p);
+void launch_route(const RouteProblem& p, cudaStream_t stream) {
+  if (p.n > 0) launch_after(route_kernel<kKind>, dim3(static_cast<unsigned>(p.n)), dim3(kWarp), 0, stream, p);
 }
 
-struct Row {
-  const char* name;
-  RouteLaunch launch;
-};
+// --- a whole layer's routing ---
+
+constexpr int kThreads = 512, kWarps = kThreads / kWarp;
+
+// This block's expert times every token: a warp has a share of the inputs.
+__device__ void multiply_expert(const RouteExperts& p, const float* weight, float (*shares)[kRouteTokensMax]) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, n = static_cast<int>(p.route.n);
+  for (int t = 0; t < n; ++t) {
+    float sum = 0;
+    if (p.x.type == Type::kBf16) {
+      const auto* x = static_cast<const __nv_bfloat162*>(p.x.data) + t * p.x.stride / 2;
+      for (int i = static_cast<int>(threadIdx.x); i < p.x.cols / 2; i += kThreads) {
+        const float2 v = __bfloat1622float2(x[i]);
+        sum += v.x * weight[2 * i] + v.y * weight[2 * i + 1];
+      }
+    } else {
+      for (int i = static_cast<int>(threadIdx.x); i < p.x.cols; i += kThreads) sum += at(p.x, t, i) * weight[i];
+    }
+    sum = warp_sum(sum);
+    if (lane == 0) shares[warp][t] = sum;
+  }
+  __syncthreads();
+  auto* logits = const_cast<float*>(p.route.logits);
+  for (int t = static_cast<int>(threadIdx.x); t < n; t += kThreads) {
+    float sum = p.router_bias != nullptr ? p.router_bias[blockIdx.x] : 0.0f;
+    for (int w = 0; w < kWarps; ++w) sum += shares[w][t];
+    logits[t * p.route.stride + blockIdx.x] = sum;
+  }
+}
+
+// True in one block, when all others are done.
+__device__ bool is_last(unsigned* counter) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(counter, 1u) == gridDim.x - 1;
+    if (last) *counter = 0;  // for the next launch
+  }
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+
+// As group_kernel does it, by one block.
+__device__ void group_pairs(const RouteExperts& p, int* counts) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int n_experts = p.route.config.n_experts, n = static_cast<int>(p.route.n) * p.route.config.top_k;
+  for (int e = threadIdx.x; e < n_experts; e += kThreads) counts[e] = 0;
+  __syncthreads();
+  for (int i = threadIdx.x; i < n; i += kThreads) {
+    if (p.route.ids[i] >= 0) atomicAdd(&counts[p.route.ids[i]], 1);
+  }
+  __syncthreads();
+  if (p.load != nullptr) {
+    for (int e = threadIdx.x; e < n_experts; e += kThreads) p.load[e] += counts[e];
+    __syncthreads();
+  }
+  if (warp == 0) {  // counts become the experts' first places
+    int before = 0;
+    for (int first = 0; first < n_experts; first += kWarp) {
+      const int e = first + lane, mine = e < n_experts ? counts[e] : 0;
+      int through = mine;
+      for (int step = 1; step < kWarp; step *= 2) {
+        const int other = __shfl_up_sync(kAllLanes, through, step);
+        if (lane >= step) through += other;
+      }
+      if (e < n_experts) counts[e] = p.offsets[e] = before + through - mine;
+      before += __shfl_sync(kAllLanes, through, kWarp - 1);
+    }
+    if (lane == 0) counts[n_experts] = p.offsets[n_experts] = before;
+  }
+  __syncthreads();
+  for (int e = warp; e < n_experts; e += kWarps) {
+    int next = counts[e];
+    for (int first = 0; next < counts[e + 1]; first += kWarp) {
+      const int i = first + lane;
+      const unsigned hits = __ballot_sync(kAllLanes, i < n && p.route.ids[i] == e);
+      if (hits >> lane & 1u) p.pairs[next + __popc(hits & ((1u << lane) - 1))] = i;
+      next += __popc(hits);
+    }
+  }
+}
+
+template <Kind kKind>
+__global__ void __launch_bounds__(kThreads) route_experts_kernel(RouteExperts p) {
+  extern __shared__ float weight[];  // the expert's row
+  __shared__ float shares[kWarps][kRouteTokensMax];
+  __shared__ int counts[routing::kExpertsMax + 1];
+  const float* from = static_cast<const float*>(p.router.data) + blockIdx.x * p.router.stride;
+  for (int i = threadIdx.x; i < p.x.cols; i += kThreads) weight[i] = from[i];  // nobody's output: before the wait
+  wait_for_input();
+  __syncthreads();
+  multiply_expert(p, weight, shares);
+  if (!is_last(p.counter)) return;
+  for (int64_t i = threadIdx.x / kWarp; i < p.route.n; i += kWarps) route_one<kKind>(p.route, i);
+  __threadfence_block();
+  __syncthreads();
+  group_pairs(p, counts);
+}
+
+template <Kind kKind>
+void launch_experts(const RouteExperts& p, cudaStream_t stream) {
+  const size_t bytes = static_cast<size_t>(p.x.cols) * sizeof(float);
+  launch_after(route_experts_kernel<kKind>, dim3(static_cast<unsigned>(p.route.config.n_experts)), dim3(kThreads),
+               bytes, stream, p);
+}
+
+template <Kind kKind>
+constexpr RouteKernels kernels(const char* name) {
+  if constexpr (chooses_best_logits(kKind)) return {name, launch_route<kKind>, launch_experts<kKind>};
+  return {name, launch_route<kKind>, nullptr};
+}
 // In the order of routing/list.cpp.
-constexpr Row kRows[] = {
-    {"softmax_topk", launch<Kind::kSoftmaxTopk>},
-    {"topk_softmax", launch<Kind::kTopkSoftmax>},
-    {"softmax_group_topk", launch<Kind::kSoftmaxGroupTopk>},
-    {"sigmoid_group_topk", launch<Kind::kSigmoidGroupTopk>},
-    {"softmax_bias_topk", launch<Kind::kSoftmaxBiasTopk>},
-    {"sigmoid_topk", launch<Kind::kSigmoidTopk>},
-    {"sparsemixer", launch<Kind::kSparsemixer>},
-    {"switch_top1", launch<Kind::kSwitchTop1>},
-    {"hash", launch<Kind::kHash>},
+constexpr RouteKernels kRows[] = {
+    kernels<Kind::kSoftmaxTopk>("softmax_topk"),
+    kernels<Kind::kTopkSoftmax>("topk_softmax"),
+    kernels<Kind::kSoftmaxGroupTopk>("softmax_group_topk"),
+    kernels<Kind::kSigmoidGroupTopk>("sigmoid_group_topk"),
+    kernels<Kind::kSoftmaxBiasTopk>("softmax_bias_topk"),
+    kernels<Kind::kSigmoidTopk>("sigmoid_topk"),
+    kernels<Kind::kSparsemixer>("sparsemixer"),
+    kernels<Kind::kSwitchTop1>("switch_top1"),
+    kernels<Kind::kHash>("hash"),
 };
 
 }  // namespace
 
-RouteLaunch find_route(std::string_view name) {
-  for (const Row& row : kRows) {
-    if (name == row.name) return row.launch;
+const RouteKernels* find_route(std::string_view name) {
+  for (const RouteKernels& row : kRows) {
+    if (name == row.name) return &row;
   }
   return nullptr;
 }

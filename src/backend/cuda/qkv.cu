@@ -1,0 +1,94 @@
+// What stands between the projection and attention, in one pass: norms and rotation of the heads of q and k, the
+// temperature of q, and keys and values into the cache. A warp a head.
+
+#include "backend/cuda/device_math.cuh"
+#include "backend/cuda/kv_layout.cuh"
+#include "backend/cuda/launch.cuh"
+
+namespace polymath::backend::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kValues = kQkvHeadMax / kWarp;  // of a lane
+
+// x / sqrt(mean of squares + eps) * weight; a lane has the numbers lane, lane + 32, ...
+__device__ void norm_head(float (&v)[kValues], int dim, float eps, const float* weight) {
+  const int lane = threadIdx.x % kWarp;
+  float squares = 0;
+#pragma unroll
+  for (int i = 0; i < kValues; ++i) squares += v[i] * v[i];
+  const float inverse = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(dim) + eps);
+#pragma unroll
+  for (int i = 0; i < kValues; ++i) {
+    const int c = lane + i * kWarp;
+    if (c < dim) v[i] *= inverse * (weight != nullptr ? weight[c] : 1.0f);
+  }
+}
+
+__device__ void rotate_head(float (&v)[kValues], int dim, const RopeParams& rope, int64_t position, float* head) {
+  const int lane = threadIdx.x % kWarp, half = rope.dims / 2;
+  const float* table = rope.cos_sin + position * rope.dims;
+#pragma unroll
+  for (int i = 0; i < kValues; ++i) {
+    if (lane + i * kWarp < dim) head[lane + i * kWarp] = v[i];
+  }
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < kValues; ++i) {
+    const int c = lane + i * kWarp;
+    if (c >= rope.dims) break;
+    const bool second = rope.interleaved ? c % 2 == 1 : c >= half;
+    const int j = rope.interleaved ? c / 2 : c % half;
+    const float a = head[rope.interleaved ? 2 * j : j], b = head[rope.interleaved ? 2 * j + 1 : j + half];
+    v[i] = second ? b * table[2 * j] + a * table[2 * j + 1] : a * table[2 * j] - b * table[2 * j + 1];
+  }
+}
+
+__global__ void prepare_qkv_kernel(PrepareQkv p) {
+  __shared__ float heads[kWarps][kQkvHeadMax];
+  wait_for_input();
+  const QkvParams& q = p.params;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, dim = q.head_dim;
+  const int64_t row = blockIdx.x, position = p.positions[row], slot = p.slots[row];
+  const int index = static_cast<int>(blockIdx.y) * kWarps + warp;  // heads of q, then of k, then of v
+  if (index >= q.n_heads + 2 * q.n_kv_heads || position < 0) return;
+  float* from = static_cast<float*>(p.qkv.data) + row * p.qkv.stride + static_cast<int64_t>(index) * dim;
+  float v[kValues] = {};
+#pragma unroll
+  for (int i = 0; i < kValues; ++i) {
+    if (lane + i * kWarp < dim) v[i] = from[lane + i * kWarp];
+  }
+  const bool is_q = index < q.n_heads, is_v = index >= q.n_heads + q.n_kv_heads;
+  const float* weight = is_q ? q.q_norm : q.k_norm;
+  if (!is_v) {
+    if (q.norm == QkvNorm::kHead) norm_head(v, dim, q.eps, weight);
+    if (q.rope.cos_sin != nullptr) rotate_head(v, dim, q.rope, position, heads[warp]);
+    if (q.norm == QkvNorm::kHeadAfter) norm_head(v, dim, q.eps, weight);
+  }
+  if (is_q) {
+    const float factor = q.factors != nullptr ? q.factors[row] : 1.0f;
+#pragma unroll
+    for (int i = 0; i < kValues; ++i) {
+      if (lane + i * kWarp < dim) from[lane + i * kWarp] = v[i] * factor;
+    }
+    return;
+  }
+  if (slot < 0) return;
+  const int head = (index - q.n_heads) % q.n_kv_heads;
+  const int64_t block = slot / p.kv.block_size, offset = slot % p.kv.block_size;
+  const int64_t to = is_v ? value_place(p.kv, block, head, offset) : key_place(p.kv, block, head, offset);
+#pragma unroll
+  for (int i = 0; i < kValues; ++i) {
+    if (lane + i * kWarp < dim) put_at(p.kv.data, p.kv.type, to + lane + i * kWarp, v[i]);
+  }
+}
+
+}  // namespace
+
+void prepare_qkv(const PrepareQkv& p, cudaStream_t stream) {
+  if (p.qkv.rows == 0) return;
+  const auto across = static_cast<unsigned>(ceil_div(p.params.n_heads + 2 * p.params.n_kv_heads, kWarps));
+  launch_after(prepare_qkv_kernel, dim3(static_cast<unsigned>(p.qkv.rows), across), dim3(kWarps * kWarp), 0, stream, p);
+}
+
+}  // namespace polymath::backend::cuda
