@@ -87,6 +87,7 @@ class CudaBackend : public Backend {
     const int64_t numbers = shape.groups * shape.rows * cuda::weight_stride(shape.cols, type_of(dtype));
     ASSIGN_OR_RETURN(w.data, allocate(static_cast<size_t>(numbers) * tensor::dtype_bytes(dtype)));
     plain_experts_ = plain_experts_ || (shape.glu && dtype != DType::kBf16);
+    if (shape.glu && shape.groups == 1) dense_inner_max_ = std::max(dense_inner_max_, shape.rows / 2);
     return w;
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override {
@@ -145,7 +146,7 @@ class CudaBackend : public Backend {
                       bool gather, const Tensor& y) override;
   void glu(const GluParams& params, const Tensor& x, const Tensor& y) override {
     CHECK(x.cols() == 2 * y.cols() && x.rows() == y.rows());
-    cuda::glu(params, matrix_of(x), matrix_of(y), device_->stream());
+    cuda::glu(params, matrix_of(x), nullptr, matrix_of(y), device_->stream());
     device_->launched("glu");
   }
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
@@ -171,10 +172,15 @@ class CudaBackend : public Backend {
   std::unique_ptr<cuda::Device> device_;
   std::unique_ptr<cuda::LinearRunner> linear_;
   cuda::Filler filler_;
+  // A group of one without biases: as two linears.
+  bool run_dense(const ExpertMlp& mlp, const Tensor& x, const float* weights, const Tensor& out);
+
   bool plain_experts_ = false;
+  int64_t dense_inner_max_ = 0;
   int64_t pairs_max_ = 0;
-  // Of the largest step: partial sums of attention, row of each pair, the experts' inner numbers and outputs.
-  Buffer partial_, row_of_pair_, inner_, outputs_;
+  // Of the largest step: partial sums of attention, row of each pair, the experts' inner numbers and outputs, a dense
+  // network's gate and up.
+  Buffer partial_, row_of_pair_, inner_, outputs_, gate_up_;
   // Pinned memory that results go to, and the moment when they are there.
   struct Box {
     Buffer memory;
@@ -196,6 +202,7 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
   RETURN_IF_ERROR(set_aside(row_of_pair_, pairs * 4));
   RETURN_IF_ERROR(set_aside(inner_, pairs * cuda::weight_stride(limits.inner_max, cuda::Type::kBf16) * 2));
   RETURN_IF_ERROR(set_aside(outputs_, pairs * expert_io * 4));
+  RETURN_IF_ERROR(set_aside(gate_up_, tokens * 2 * dense_inner_max_ * 2));
   RETURN_IF_ERROR(set_aside(counter_, sizeof(unsigned)));
   for (Box& box : boxes_) {
     const auto bytes = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * 4;
@@ -332,7 +339,7 @@ void CudaBackend::route_experts(const RouteExperts& p, const Tensor& x, const Te
   const bool fits = p.router != nullptr && x.rows() <= cuda::kRouteTokensMax && x.cols() <= cuda::kRouteColsMax &&
                     p.router->format->dtype == DType::kF32 && x.dtype != DType::kF16 && x.stride() % 2 == 0 &&
                     x.cols() % 2 == 0 && p.config.n_experts <= cuda::kRouteExpertsMax &&
-                    kernels_of(p.route).route_experts != nullptr;
+                    x.rows() * p.config.top_k <= cuda::kRoutePairsMax && kernels_of(p.route).route_experts != nullptr;
   if (!fits) return Backend::route_experts(p, x, tokens, logits, routing, groups);
   kernels_of(p.route).route_experts({.x = matrix_of(x),
                                      .router = cuda::weight_matrix(*p.router),
@@ -387,6 +394,31 @@ void CudaBackend::combine(const Tensor& y, const ExpertGroups& groups, const Rou
   device_->launched("combine");
 }
 
+bool CudaBackend::run_dense(const ExpertMlp& mlp, const Tensor& x, const float* weights, const Tensor& out) {
+  if (mlp.gate_up->shape.groups != 1 || mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr) return false;
+  if (mlp.weight_on_input) return false;
+  const int64_t n = x.rows(), inner = mlp.down->shape.cols, stride = cuda::weight_stride(inner, cuda::Type::kBf16);
+  const Matrix inputs = linear_->aligned(matrix_of(x), cuda::Type::kBf16);
+  const Matrix inners{inner_.data(), n, stride, stride, cuda::Type::kBf16};
+  const WeightMatrix gate_up = cuda::weight_matrix(*mlp.gate_up);
+  if (n <= cuda::kLinearNarrowRowsMax) {
+    cuda::linear_narrow({.x = inputs, .y = inners, .w = gate_up, .gated = true, .glu = mlp.glu, .factors = weights},
+                        device_->stream());
+  } else {
+    const Matrix both{gate_up_.data(), n, 2 * inner, 2 * inner, cuda::Type::kBf16};
+    CHECK(static_cast<size_t>(n * 2 * inner * 2) <= gate_up_.bytes());
+    linear_->run({.x = inputs, .y = both, .w = gate_up});
+    cuda::glu(mlp.glu, both, weights, inners, device_->stream());
+  }
+  device_->launched("dense network, gate and up");
+  linear_->run({.x = inners,
+                .y = matrix_of(out),
+                .w = cuda::weight_matrix(*mlp.down),
+                .epilogue = {.accumulate = true, .scale = mlp.scale}});
+  device_->launched("dense network, down");
+  return true;
+}
+
 void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                              const Tensor& out) {
   if (mlp.gate_up->format->dtype != DType::kBf16) {
@@ -396,6 +428,7 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
   const int64_t pairs = routing.ids.shape.elements(), hidden = mlp.down->shape.rows, inner = mlp.down->shape.cols;
   CHECK(x.cols() == mlp.gate_up->shape.cols && out.cols() == hidden && mlp.gate_up->shape.rows == 2 * inner);
   CHECK(pairs <= pairs_max_ && x.rows() == routing.ids.rows() && (!mlp.weight_on_input || mlp.gate_up_bias == nullptr));
+  if (run_dense(mlp, x, routing.weights.f32(), out)) return;
   const int64_t stride = cuda::weight_stride(inner, cuda::Type::kBf16);
   const Matrix inners{inner_.data(), pairs, stride, stride, cuda::Type::kBf16};
   const Matrix outputs{outputs_.data(), pairs, hidden, hidden, cuda::Type::kF32};

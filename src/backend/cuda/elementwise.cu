@@ -126,11 +126,13 @@ __global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
   }
 }
 
-__global__ void glu_kernel(GluParams params, Matrix x, Matrix y) {
+__global__ void glu_kernel(GluParams params, Matrix x, const float* factors, Matrix y) {
   wait_for_input();
-  const int64_t row = blockIdx.x;
-  for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
-    put(y, row, c, glu_value(params, at(x, row, c), at(x, row, y.cols + c)));
+  const int64_t row = blockIdx.x, inner = x.cols / 2;
+  const float factor = factors != nullptr ? factors[row] : 1.0f;
+  for (int64_t c = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; c < y.cols;
+       c += static_cast<int64_t>(gridDim.y) * kThreads) {
+    put(y, row, c, c < inner ? factor * glu_value(params, at(x, row, c), at(x, row, inner + c)) : 0.0f);
   }
 }
 
@@ -202,8 +204,10 @@ void gather_rows(const Matrix& x, const int32_t* rows, const Matrix& y, cudaStre
   if (y.rows > 0) launch_after(gather_rows_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, x, rows, y);
 }
 
-void glu(const GluParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(glu_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, params, x, y);
+void glu(const GluParams& params, const Matrix& x, const float* factors, const Matrix& y, cudaStream_t stream) {
+  if (y.rows == 0) return;
+  const auto across = static_cast<unsigned>(y.rows >= 256 ? 1 : ceil_div(y.cols, kThreads));
+  launch_after(glu_kernel, dim3(blocks(y.rows), across), dim3(kThreads), 0, stream, params, x, factors, y);
 }
 
 void finish_linear(const LinearEpilogue& epilogue, const Matrix& y, cudaStream_t stream) {

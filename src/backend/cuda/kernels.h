@@ -55,7 +55,8 @@ void copy_heads(int heads, int width, const Matrix& from, int64_t from_stride, c
 void scale_rows(const float* factors, const Matrix& x, cudaStream_t stream);
 // A row outside x gives zeros: behind the pairs of a routing that dropped some, row numbers are stale.
 void gather_rows(const Matrix& x, const int32_t* rows, const Matrix& y, cudaStream_t stream);
-void glu(const GluParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream);
+// y[i] = factors[i] * glu(x[i]); null factors: 1. Columns of y behind half of x's become zeros.
+void glu(const GluParams& params, const Matrix& x, const float* factors, const Matrix& y, cudaStream_t stream);
 // y = scale * clamp(y + bias), in place.
 void finish_linear(const LinearEpilogue& epilogue, const Matrix& y, cudaStream_t stream);
 // y += scale * bias.
@@ -102,7 +103,8 @@ struct RouteProblem {
 // The routing of a layer for few tokens: logits of the router, ids and weights, pairs by expert, all in one launch.
 constexpr int kRouteTokensMax = 128;
 constexpr int kRouteExpertsMax = 256;
-constexpr int kRouteColsMax = 8192;
+constexpr int kRoutePairsMax = 2048;
+constexpr int kRouteColsMax = 7168;
 struct RouteExperts {
   Matrix x;             // f32 or bf16; cols even, at most kRouteColsMax
   WeightMatrix router;  // f32 [n_experts, cols]
@@ -166,6 +168,19 @@ struct PlainProduct {
   int64_t x_group_stride = 0, y_group_stride = 0;
 };
 void plain_product(const PlainProduct& product, cudaStream_t stream);
+
+// --- linear_narrow.cu ---
+// y = [y +] scale * clamp(x w^T + bias) of a few rows. Gated: y[t] = factors[t] * glu(x w^T), w [2 * inner, cols].
+constexpr int64_t kLinearNarrowRowsMax = 16;
+struct NarrowProduct {
+  Matrix x, y;     // x: bf16, 16-byte words, cols a multiple of 8; gated: y's cols behind inner become zeros
+  WeightMatrix w;  // bf16, one group
+  LinearEpilogue epilogue;
+  bool gated = false;
+  GluParams glu;
+  const float* factors = nullptr;  // or null: 1
+};
+void linear_narrow(const NarrowProduct& product, cudaStream_t stream);
 
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.

@@ -129,8 +129,18 @@ bool LinearRunner::multiply(const Problem& problem, const void* x, const void* w
   return status == CUBLAS_STATUS_SUCCESS;
 }
 
+// A small product is over before cuBLAS has begun its; a large one cuBLAS streams as well as anybody.
+bool LinearRunner::run_narrow(const Linear& l) {
+  constexpr int64_t kNumbersMax = int64_t{48} << 20;
+  const bool fits = l.w.type == Type::kBf16 && l.w.groups == 1 && l.x.rows <= kLinearNarrowRowsMax &&
+                    l.w.rows * l.w.stride <= kNumbersMax;
+  if (!fits) return false;
+  linear_narrow({.x = aligned(l.x, Type::kBf16), .y = l.y, .w = l.w, .epilogue = l.epilogue}, device_.stream());
+  return true;
+}
+
 void LinearRunner::run(const Linear& l) {
-  if (l.x.rows == 0) return;
+  if (l.x.rows == 0 || run_narrow(l)) return;
   const LinearEpilogue& e = l.epilogue;
   const bool finishes = e.bias != nullptr || e.clamp > 0;
   // In place, what comes after the product needs it in f32, and a clamp needs it alone.

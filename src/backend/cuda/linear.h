@@ -58,6 +58,7 @@ class LinearRunner {
   bool multiply(const Problem& problem, const void* x, const void* w, const float* bias, void* y, float alpha,
                 float beta);
   void run_plain(const Linear& linear);
+  bool run_narrow(const Linear& linear);  // false: not for this one
 
   Device& device_;
   const CublasLt& lt_;

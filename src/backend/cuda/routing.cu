@@ -71,7 +71,7 @@ __device__ __forceinline__ int best_of_warp(const float (&mine)[kLaneLogits], un
 }
 
 template <Kind kKind>
-__device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* ids, float* weights) {
+__device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* ids, float* weights, int32_t* copy) {
   const int lane = threadIdx.x % kWarp, n = p.config.n_experts;
   float mine[kLaneLogits], max = -INFINITY, sum = 0;
   unsigned taken = 0;
@@ -87,6 +87,7 @@ __device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* 
   max = warp_max(max);
   if (__any_sync(kAllLanes, nan) || max == -INFINITY || (max == INFINITY && kKind != Kind::kSigmoidTopk)) {
     if (lane == 0) routing::route_broken_row(p.config.top_k, ids, weights);
+    for (int j = lane; j < p.config.top_k && copy != nullptr; j += kWarp) copy[j] = j;
     return;
   }
   if (kKind == Kind::kSoftmaxTopk) {
@@ -100,6 +101,7 @@ __device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* 
     const float weight = kKind == Kind::kSigmoidTopk ? routing::sigmoid(best) : expf(best - max);
     if (kKind == Kind::kTopkSoftmax) sum += weight;
     if (lane == 0) ids[j] = id, weights[j] = weight;
+    if (lane == 1 && copy != nullptr) copy[j] = id;
   }
   if (lane != 0) return;
   if (kKind != Kind::kSigmoidTopk) {
@@ -109,18 +111,21 @@ __device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* 
   routing::scale_weights(p.config, weights);
 }
 
-// Row i by one warp.
+// Row i by one warp. The ids go to `copy` too, unless it is null.
 template <Kind kKind>
-__device__ void route_one(const RouteProblem& p, int64_t i) {
+__device__ void route_one(const RouteProblem& p, int64_t i, int32_t* copy = nullptr) {
   const int lane = threadIdx.x % kWarp;
   const float* row = p.logits + i * p.stride;
   int32_t* ids = p.ids + i * p.config.top_k;
   float* weights = p.weights + i * p.config.top_k;
   const int32_t token = p.tokens[i];
   if (token < 0) {  // a row that only fills the step up
-    for (int j = lane; j < p.config.top_k; j += kWarp) ids[j] = -1, weights[j] = 0;
+    for (int j = lane; j < p.config.top_k; j += kWarp) {
+      ids[j] = -1, weights[j] = 0;
+      if (copy != nullptr) copy[j] = -1;
+    }
   } else if (chooses_best_logits(kKind) && p.config.n_experts <= kLaneLogits * kWarp) {
-    if constexpr (chooses_best_logits(kKind)) route_by_warp<kKind>(p, row, ids, weights);
+    if constexpr (chooses_best_logits(kKind)) route_by_warp<kKind>(p, row, ids, weights, copy);
   } else if (lane == 0) {
     route_row<kKind>(p.config, row, p.bias, token, ids, weights);
   }
@@ -142,28 +147,49 @@ void launch_route(const RouteProblem& p, cudaStream_t stream) {
 
 constexpr int kThreads = 512, kWarps = kThreads / kWarp;
 
-// This block's expert times every token: a warp has a share of the inputs.
+// Inputs [first, cols) in steps of `step` words of 8, times the weights in shared memory: one lane's part.
+__device__ __forceinline__ float multiply_words(const RouteExperts& p, const float* weight, int64_t token, int first,
+                                                int step) {
+  const auto* x = reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(p.x.data) + token * p.x.stride);
+  const int words = static_cast<int>(p.x.cols / 8);
+  float sum = 0;
+#pragma unroll 4
+  for (int i = first; i < words; i += step) {
+    const uint4 word = x[i];
+    const uint32_t parts[4] = {word.x, word.y, word.z, word.w};
+    const float4 low = reinterpret_cast<const float4*>(weight)[2 * i],
+                 high = reinterpret_cast<const float4*>(weight)[2 * i + 1];
+    const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      sum += __uint_as_float(parts[k] << 16) * w[2 * k] + __uint_as_float(parts[k] & 0xffff0000u) * w[2 * k + 1];
+    }
+  }
+  return sum;
+}
+
+// This block's expert times every token. Many tokens: a warp each; few: several warps share a token's inputs.
 __device__ void multiply_expert(const RouteExperts& p, const float* weight, float (*shares)[kRouteTokensMax]) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, n = static_cast<int>(p.route.n);
-  for (int t = 0; t < n; ++t) {
+  int parts = kWarps;  // of a token's inputs
+  while (parts > 1 && kWarps / parts < n) parts /= 2;
+  const int part = warp % parts;
+  const bool in_words = p.x.type == Type::kBf16 && p.x.cols % 8 == 0 && p.x.stride % 8 == 0;
+  for (int t = warp / parts; t < n; t += kWarps / parts) {
     float sum = 0;
-    if (p.x.type == Type::kBf16) {
-      const auto* x = static_cast<const __nv_bfloat162*>(p.x.data) + t * p.x.stride / 2;
-      for (int i = static_cast<int>(threadIdx.x); i < p.x.cols / 2; i += kThreads) {
-        const float2 v = __bfloat1622float2(x[i]);
-        sum += v.x * weight[2 * i] + v.y * weight[2 * i + 1];
-      }
+    if (in_words) {
+      sum = multiply_words(p, weight, t, part * kWarp + lane, parts * kWarp);
     } else {
-      for (int i = static_cast<int>(threadIdx.x); i < p.x.cols; i += kThreads) sum += at(p.x, t, i) * weight[i];
+      for (int64_t i = part * kWarp + lane; i < p.x.cols; i += parts * kWarp) sum += at(p.x, t, i) * weight[i];
     }
     sum = warp_sum(sum);
-    if (lane == 0) shares[warp][t] = sum;
+    if (lane == 0) shares[part][t] = sum;
   }
   __syncthreads();
   auto* logits = const_cast<float*>(p.route.logits);
   for (int t = static_cast<int>(threadIdx.x); t < n; t += kThreads) {
     float sum = p.router_bias != nullptr ? p.router_bias[blockIdx.x] : 0.0f;
-    for (int w = 0; w < kWarps; ++w) sum += shares[w][t];
+    for (int i = 0; i < parts; ++i) sum += shares[i][t];
     logits[t * p.route.stride + blockIdx.x] = sum;
   }
 }
@@ -182,20 +208,20 @@ __device__ bool is_last(unsigned* counter) {
   return last;
 }
 
-// As group_kernel does it, by one block.
-__device__ void group_pairs(const RouteExperts& p, int* counts) {
+// As group_kernel does it, by one block; ids: in shared memory.
+__device__ void group_pairs(const RouteExperts& p, const int32_t* ids, int* counts) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int n_experts = p.route.config.n_experts, n = static_cast<int>(p.route.n) * p.route.config.top_k;
   for (int e = threadIdx.x; e < n_experts; e += kThreads) counts[e] = 0;
   __syncthreads();
   for (int i = threadIdx.x; i < n; i += kThreads) {
-    if (p.route.ids[i] >= 0) atomicAdd(&counts[p.route.ids[i]], 1);
+    if (ids[i] >= 0) atomicAdd(&counts[ids[i]], 1);
   }
   __syncthreads();
-  if (p.load != nullptr) {
-    for (int e = threadIdx.x; e < n_experts; e += kThreads) p.load[e] += counts[e];
-    __syncthreads();
+  for (int e = threadIdx.x; e < n_experts && p.load != nullptr; e += kThreads) {  // an atomic is not waited for
+    atomicAdd(reinterpret_cast<unsigned long long*>(p.load + e), static_cast<unsigned long long>(counts[e]));
   }
+  __syncthreads();
   if (warp == 0) {  // counts become the experts' first places
     int before = 0;
     for (int first = 0; first < n_experts; first += kWarp) {
@@ -215,7 +241,7 @@ __device__ void group_pairs(const RouteExperts& p, int* counts) {
     int next = counts[e];
     for (int first = 0; next < counts[e + 1]; first += kWarp) {
       const int i = first + lane;
-      const unsigned hits = __ballot_sync(kAllLanes, i < n && p.route.ids[i] == e);
+      const unsigned hits = __ballot_sync(kAllLanes, i < n && ids[i] == e);
       if (hits >> lane & 1u) p.pairs[next + __popc(hits & ((1u << lane) - 1))] = i;
       next += __popc(hits);
     }
@@ -224,19 +250,21 @@ __device__ void group_pairs(const RouteExperts& p, int* counts) {
 
 template <Kind kKind>
 __global__ void __launch_bounds__(kThreads) route_experts_kernel(RouteExperts p) {
-  extern __shared__ float weight[];  // the expert's row
+  extern __shared__ __align__(16) float weight[];  // the expert's row
   __shared__ float shares[kWarps][kRouteTokensMax];
-  __shared__ int counts[routing::kExpertsMax + 1];
+  __shared__ int counts[kRouteExpertsMax + 1];
+  __shared__ int32_t ids[kRoutePairsMax];
   const float* from = static_cast<const float*>(p.router.data) + blockIdx.x * p.router.stride;
   for (int i = threadIdx.x; i < p.x.cols; i += kThreads) weight[i] = from[i];  // nobody's output: before the wait
   wait_for_input();
   __syncthreads();
   multiply_expert(p, weight, shares);
   if (!is_last(p.counter)) return;
-  for (int64_t i = threadIdx.x / kWarp; i < p.route.n; i += kWarps) route_one<kKind>(p.route, i);
-  __threadfence_block();
+  for (int64_t i = threadIdx.x / kWarp; i < p.route.n; i += kWarps) {
+    route_one<kKind>(p.route, i, ids + i * p.route.config.top_k);
+  }
   __syncthreads();
-  group_pairs(p, counts);
+  group_pairs(p, ids, counts);
 }
 
 template <Kind kKind>

@@ -1,0 +1,139 @@
+// A product of few rows with a bf16 weight: bound by the weight's bytes, and short enough that its start counts.
+//
+// A block has 16 rows of the weight and all of x; its eight warps share the inputs between them, 64 a turn. The first
+// turns' weights are on their way before the block waits for what x is: they are
+// nobody's output. Which inputs a lane holds is free, as in experts_narrow.cu.
+
+#include "backend/cuda/device_math.cuh"
+#include "backend/cuda/launch.cuh"
+
+namespace polymath::backend::cuda {
+namespace {
+
+constexpr int kWarps = 8, kThreads = kWarps * kWarp;
+constexpr int kRows = 16;   // of the weight
+constexpr int kTokens = 8;  // of a tile of x
+constexpr int kTurn = 64;   // inputs of a warp's turn: two words of 16 bytes a lane and row
+constexpr int kAhead = 2;   // turns whose weights are in flight
+
+struct Words {
+  uint4 low[kAhead][2], high[kAhead][2];  // rows lane / 4 and lane / 4 + 8
+};
+
+// The weight row that is row `i` of the block's sixteen: of a gated one, eight of the gate and the same eight of up.
+// -1: behind the last.
+__device__ __forceinline__ int64_t weight_row(const NarrowProduct& p, int i) {
+  if (p.gated) {
+    const int64_t inner = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * (kRows / 2) + i % 8;
+    return index < inner ? index + (i >= 8 ? inner : 0) : -1;
+  }
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + i;
+  return row < p.w.rows ? row : -1;
+}
+
+__device__ __forceinline__ void fetch(const NarrowProduct& p, int64_t first, Words& words) {
+  const int lane = threadIdx.x % kWarp;
+  const int64_t row = weight_row(p, lane / 4), row_high = weight_row(p, lane / 4 + 8);
+  const auto* data = static_cast<const __nv_bfloat16*>(p.w.data);
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t k = first + i * kWarps * kTurn + half * (kTurn / 2) + lane % 4 * 8;
+      const bool inside = k < p.w.stride;
+      const uint4 zero = make_uint4(0, 0, 0, 0);
+      const auto word = [&](int64_t at) { return __ldcs(reinterpret_cast<const uint4*>(data + at * p.w.stride + k)); };
+      words.low[i][half] = inside && row >= 0 ? word(row) : zero;
+      words.high[i][half] = inside && row_high >= 0 ? word(row_high) : zero;
+    }
+  }
+}
+
+template <int kTiles>
+__device__ __forceinline__ void multiply(const NarrowProduct& p, int64_t first, const Words& words,
+                                         float (&sums)[kTiles][4]) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t k = first + i * kWarps * kTurn + half * (kTurn / 2) + lane % 4 * 8;
+#pragma unroll
+      for (int t = 0; t < kTiles; ++t) {
+        const int64_t token = t * kTokens + lane / 4;
+        uint4 x = make_uint4(0, 0, 0, 0);
+        if (k < p.x.cols && token < p.x.rows) {
+          x = *reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(p.x.data) + token * p.x.stride + k);
+        }
+        const uint4 &a = words.low[i][half], &b = words.high[i][half];
+        mma_bf16(sums[t], a.x, b.x, a.y, b.y, x.x, x.y);
+        mma_bf16(sums[t], a.z, b.z, a.w, b.w, x.z, x.w);
+      }
+    }
+  }
+}
+
+// The end of two sums that a lane holds for one token: rows i and i + 8 of the block's sixteen.
+__device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, int i, float low, float high) {
+  if (token >= p.x.rows) return;
+  if (p.gated) {
+    const int64_t index = static_cast<int64_t>(blockIdx.x) * (kRows / 2) + i;
+    if (index >= p.y.cols) return;
+    const float factor = p.factors != nullptr ? p.factors[token] : 1.0f;
+    put(p.y, token, index, index < p.w.rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
+    return;
+  }
+  const LinearEpilogue& e = p.epilogue;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int64_t row = weight_row(p, i + 8 * half);
+    if (row < 0) continue;
+    float v = (half == 0 ? low : high) + (e.bias != nullptr ? e.bias[row] : 0.0f);
+    if (e.clamp > 0) v = v < -e.clamp ? -e.clamp : v > e.clamp ? e.clamp : v;
+    v *= e.scale;
+    put(p.y, token, row, e.accumulate ? at(p.y, token, row) + v : v);
+  }
+}
+
+template <int kTiles>
+__global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_kernel(NarrowProduct p) {
+  __shared__ float4 shares[kWarps][kTiles][kWarp];
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  Words words;
+  int64_t first = warp * kTurn;
+  fetch(p, first, words);
+  wait_for_input();
+  float sums[kTiles][4] = {};
+  for (;;) {
+    multiply<kTiles>(p, first, words, sums);
+    first += kAhead * kWarps * kTurn;
+    if (first >= p.w.stride) break;
+    fetch(p, first, words);
+  }
+#pragma unroll
+  for (int t = 0; t < kTiles; ++t) shares[warp][t][lane] = make_float4(sums[t][0], sums[t][1], sums[t][2], sums[t][3]);
+  __syncthreads();
+  if (warp >= kTiles) return;
+  float4 sum = shares[0][warp][lane];
+  for (int w = 1; w < kWarps; ++w) {
+    const float4 other = shares[w][warp][lane];
+    sum = make_float4(sum.x + other.x, sum.y + other.y, sum.z + other.z, sum.w + other.w);
+  }
+  const int64_t token = warp * kTokens + lane % 4 * 2;
+  finish(p, token, lane / 4, sum.x, sum.z);
+  finish(p, token + 1, lane / 4, sum.y, sum.w);
+}
+
+}  // namespace
+
+void linear_narrow(const NarrowProduct& p, cudaStream_t stream) {
+  if (p.x.rows == 0) return;
+  const dim3 grid(static_cast<unsigned>(p.gated ? ceil_div(p.y.cols, kRows / 2) : ceil_div(p.w.rows, kRows)));
+  if (p.x.rows <= kTokens) {
+    launch_after(linear_narrow_kernel<1>, grid, dim3(kThreads), 0, stream, p);
+  } else {
+    launch_after(linear_narrow_kernel<2>, grid, dim3(kThreads), 0, stream, p);
+  }
+}
+
+}  // namespace polymath::backend::cuda
