@@ -172,6 +172,7 @@ class CudaBackend : public Backend {
   std::unique_ptr<cuda::Device> device_;
   std::unique_ptr<cuda::LinearRunner> linear_;
   cuda::Filler filler_;
+  void run_experts(int64_t n, cuda::ExpertProduct first, const cuda::ExpertProduct& second);
   // A group of one without biases: as two linears.
   bool run_dense(const ExpertMlp& mlp, const Tensor& x, const float* weights, const Tensor& out);
 
@@ -180,7 +181,8 @@ class CudaBackend : public Backend {
   int64_t pairs_max_ = 0;
   // Of the largest step: partial sums of attention, row of each pair, the experts' inner numbers and outputs, a dense
   // network's gate and up.
-  Buffer partial_, row_of_pair_, inner_, outputs_, gate_up_;
+  // The inputs of every pair, sorted by expert.
+  Buffer partial_, row_of_pair_, inner_, outputs_, gate_up_, sorted_;
   // Pinned memory that results go to, and the moment when they are there.
   struct Box {
     Buffer memory;
@@ -202,6 +204,7 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
   RETURN_IF_ERROR(set_aside(row_of_pair_, pairs * 4));
   RETURN_IF_ERROR(set_aside(inner_, pairs * cuda::weight_stride(limits.inner_max, cuda::Type::kBf16) * 2));
   RETURN_IF_ERROR(set_aside(outputs_, pairs * expert_io * 4));
+  RETURN_IF_ERROR(set_aside(sorted_, pairs * cuda::weight_stride(expert_io, cuda::Type::kBf16) * 2));
   RETURN_IF_ERROR(set_aside(gate_up_, tokens * 2 * dense_inner_max_ * 2));
   RETURN_IF_ERROR(set_aside(counter_, sizeof(unsigned)));
   for (Box& box : boxes_) {
@@ -434,32 +437,26 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
   const Matrix outputs{outputs_.data(), pairs, hidden, hidden, cuda::Type::kF32};
   CHECK(static_cast<size_t>(pairs * stride * 2) <= inner_.bytes() &&
         static_cast<size_t>(pairs * hidden * 4) <= outputs_.bytes());
-  const auto run = [&](const cuda::ExpertProduct& product) {
-    if (x.rows() <= cuda::kNarrowTokensMax) {
-      cuda::experts_narrow(product, x.rows(), device_->stream());
-    } else {
-      cuda::experts_wide(product, device_->stream());
-    }
-  };
   const cuda::Groups sorted = groups_of(groups, pairs);
   const float* weights = routing.weights.f32();
-  run({.x = linear_->aligned(matrix_of(x), cuda::Type::kBf16),
-       .w = cuda::weight_matrix(*mlp.gate_up),
-       .bias = mlp.gate_up_bias,
-       .groups = sorted,
-       .top_k = routing.ids.cols(),
-       .first = true,
-       .glu = mlp.glu,
-       .input_weights = mlp.weight_on_input ? weights : nullptr,
-       .y = inners});
-  device_->launched("expert_mlp, gate and up");
-  run({.x = inners,
-       .w = cuda::weight_matrix(*mlp.down),
-       .bias = mlp.down_bias,
-       .groups = sorted,
-       .top_k = routing.ids.cols(),
-       .first = false,
-       .y = outputs});
+  cuda::ExpertProduct first{.x = linear_->aligned(matrix_of(x), cuda::Type::kBf16),
+                            .w = cuda::weight_matrix(*mlp.gate_up),
+                            .bias = mlp.gate_up_bias,
+                            .groups = sorted,
+                            .top_k = routing.ids.cols(),
+                            .first = true,
+                            .glu = mlp.glu,
+                            .input_weights = mlp.weight_on_input ? weights : nullptr,
+                            .y = inners};
+  const cuda::ExpertProduct second{.x = inners,
+                                   .w = cuda::weight_matrix(*mlp.down),
+                                   .bias = mlp.down_bias,
+                                   .groups = sorted,
+                                   .top_k = routing.ids.cols(),
+                                   .first = false,
+                                   .y = outputs};
+  run_experts(x.rows(), first, second);
+  device_->launched("expert_mlp");
   cuda::combine({.y = outputs,
                  .ids = routing.ids.i32(),
                  .weights = mlp.weight_on_input ? nullptr : weights,
@@ -467,7 +464,23 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
                  .scale = mlp.scale,
                  .out = matrix_of(out)},
                 device_->stream());
-  device_->launched("expert_mlp, down");
+  device_->launched("expert_mlp, sums");
+}
+
+void CudaBackend::run_experts(int64_t n, cuda::ExpertProduct first, const cuda::ExpertProduct& second) {
+  const cudaStream_t stream = device_->stream();
+  static const int64_t kMin = getenv("POLY_TENSOR_MIN") ? atoi(getenv("POLY_TENSOR_MIN")) : 17;
+  if (n < kMin) {
+    cuda::experts_narrow(first, n, stream);
+    cuda::experts_narrow(second, n, stream);
+    return;
+  }
+  const cuda::ExpertProduct by_token = first;
+  first.x = {sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, cuda::Type::kBf16};
+  CHECK(static_cast<size_t>(first.x.rows * first.x.cols * 2) <= sorted_.bytes());
+  cuda::gather_pairs(by_token.x, first.groups, first.top_k, first.x, stream);
+  if (!cuda::experts_tensor(first, device_->n_multiprocessors(), stream)) cuda::experts_wide(by_token, stream);
+  if (!cuda::experts_tensor(second, device_->n_multiprocessors(), stream)) cuda::experts_wide(second, stream);
 }
 
 DeviceLimits CudaBackend::measure_limits(DType weight_dtype) {

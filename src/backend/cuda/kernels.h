@@ -203,6 +203,13 @@ void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t
 // For many: tiles in shared memory.
 void experts_wide(const ExpertProduct& product, cudaStream_t stream);
 
+// --- experts_tensor.cu ---
+// The same for two tokens an expert and more; x is sorted by pair for both products (gather_pairs). False: not for these
+// shapes, nothing was done.
+bool experts_tensor(const ExpertProduct& product, int n_multiprocessors, cudaStream_t stream);
+// y[j] = x[pairs[j] / top_k], rows of 16-byte words of 2-byte numbers.
+void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream);
+
 // --- generate.cu ---
 // Rows [0, rows) of a weight from `to` on, as quant/generated.h has them. quantiles: [4096] scaled and rounded, device.
 struct Generate {
