@@ -316,6 +316,10 @@ constexpr Flag kFlags[] = {
      "random: every sequence has tokens of its own. same: token 0 everywhere, as llama.cpp's llama-batched-bench has "
      "it, so that all sequences visit the same experts; for comparisons with it.",
      set_prompts},
+    {"fail-step", "", FlagKind::kValue, kServe, "N", "0",
+     "This step of the engine fails as if the device had, to see what follows; 0: none. Refused without "
+     "--load-format dummy.",
+     set_int<&Settings::fail_step, 0, 1 << 30>, "", true},
     {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&Settings::json>},
 
     {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "",

@@ -15,7 +15,12 @@
 namespace polymath::commands {
 namespace {
 
-constexpr const char* kGroups[] = {"Flags", "Known to vLLM, not built yet (asking for them refuses)"};
+enum Group { kFlagsGroup, kDeveloperGroup, kRefusedGroup };
+constexpr const char* kGroups[] = {"Flags", "For developers", "Known to vLLM, not built yet (asking for them refuses)"};
+
+Group group_of(const Flag& flag) {
+  return flag.apply == nullptr ? kRefusedGroup : flag.developer ? kDeveloperGroup : kFlagsGroup;
+}
 
 // --max_model_len=8 -> --max-model-len=8; -tp -> --tensor-parallel-size. Values stay as they are.
 std::string normalise(const std::string& argument) {
@@ -103,7 +108,7 @@ void bind(CLI::App& app, const Flag& flag, std::deque<Binding>& bindings) {
   }
   binding.option->multi_option_policy(flag.kind == FlagKind::kList ? CLI::MultiOptionPolicy::TakeAll
                                                                    : CLI::MultiOptionPolicy::TakeLast);
-  binding.option->group(kGroups[flag.apply == nullptr ? 1 : 0]);
+  binding.option->group(kGroups[group_of(flag)]);
 }
 
 const char* verb_name(Verb verb) {
@@ -208,23 +213,27 @@ absl::Status apply_environment(Settings& settings) {
 
 std::string flags_markdown() {
   std::string out;
-  const auto rows = [&](bool refused) {
+  const auto rows = [&](Group group) {
     for (const Flag& flag : flag_table()) {
-      if ((flag.apply == nullptr) != refused) continue;
+      if (group_of(flag) != group) continue;
       const std::string verbs =
           absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
                        (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",
-                      std::string(refused ? flag.neutral : flag.fallback), " | ", std::string(flag.help), " |\n");
+                      std::string(group == kRefusedGroup ? flag.neutral : flag.fallback), " | ", std::string(flag.help),
+                      " |\n");
     }
   };
-  absl::StrAppend(&out, "| flag | verbs | default | meaning |\n|---|---|---|---|\n");
-  rows(false);
+  constexpr const char* kHead = "| flag | verbs | default | meaning |\n|---|---|---|---|\n";
+  absl::StrAppend(&out, kHead);
+  rows(kFlagsGroup);
+  absl::StrAppend(&out, "\n## For developers\n\n", kHead);
+  rows(kDeveloperGroup);
   absl::StrAppend(&out, "\n## Known to vLLM, not built\n\nThey refuse, unless the value asks for nothing.\n\n",
                   "| flag | verbs | accepted values | the refusal |\n|---|---|---|---|\n");
-  rows(true);
+  rows(kRefusedGroup);
   return out;
 }
 

@@ -37,6 +37,7 @@ struct Flag {
   // Stores `value` ("true" or "false" for a switch; once per item for a list). Null: a refused flag.
   absl::Status (*apply)(Settings&, std::string_view value) = nullptr;
   std::string_view neutral;  // of a refused flag: values, separated by blanks, that ask for nothing
+  bool developer = false;    // of no use but to developers, and listed apart
 };
 
 std::span<const Flag> flag_table();

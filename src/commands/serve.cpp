@@ -146,6 +146,7 @@ absl::StatusOr<int> serve_until_signal(const Settings& settings) {
   api::Service service(engine, std::move(served.model), service_options(settings), metrics);
   server::HttpServer http(http_options(settings));
   service.install(http);
+  if (settings.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(settings.fail_step));
   engine.start();
   RETURN_IF_ERROR(http.start());
   service.set_ready(true);
@@ -170,6 +171,9 @@ int serve(const Arguments& arguments) {
   if (!settings.ok()) return fail_flags(settings.status());
   if (settings->tls_certificate.empty() != settings->tls_key.empty()) {
     return fail_flags(absl::InvalidArgumentError("--ssl-certfile and --ssl-keyfile belong together"));
+  }
+  if (settings->fail_step > 0 && settings->load_format != "dummy") {
+    return fail_flags(absl::InvalidArgumentError("--fail-step is for tests, and needs --load-format dummy"));
   }
   // Before any thread is made, so that none of them takes these signals.
   const sigset_t set = stop_signals();

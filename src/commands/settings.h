@@ -55,6 +55,7 @@ struct Settings {
   bool trust_request_chat_template = false;
   int logprobs = 20;
   int stop_strings = 4;
+  int fail_step = 0;  // for tests: this step fails as if the device had; 0: none
 
   // `run`.
   std::optional<std::string> prompt;

@@ -15,14 +15,16 @@ class BatchBuilder {
   // `model_len_max`: the longest sequence there will be.
   BatchBuilder(const SchedulerLimits& limits, int model_len_max);
 
-  // Valid until the next call. The rows of an item's logits follow each other, items in the plan's order.
+  // Valid until the next call. The rows of an item's logits follow each other, items in the plan's order. An unknown
+  // token is named by its row, and each sequence learns which row the next one will be chosen from (chosen_row).
   const model::Batch& build(const StepPlan& plan);
 
  private:
   void add(const StepPlan::Item& item);
 
   const int block_size_;
-  std::vector<int32_t> tokens_, positions_, slots_, query_start_, kv_len_, block_table_, logit_rows_;
+  std::vector<int32_t> tokens_, positions_, slots_, query_start_, kv_len_, block_table_, logit_rows_, token_rows_;
+  int n_unknown_ = 0;  // tokens
   model::Batch batch_;
 };
 

@@ -190,6 +190,12 @@ void Engine::drain(double seconds) {
   s.at_rest.wait(lock, empty);
 }
 
+void Engine::fail_at_step(uint64_t step) {
+  const std::lock_guard lock(state_->mutex);
+  CHECK(!state_->started);
+  state_->loop.fail_at(step);
+}
+
 bool Engine::healthy() const {
   const std::lock_guard lock(state_->mutex);
   return !state_->failed;

@@ -68,6 +68,9 @@ class Engine {
   // No new requests (kUnavailable); returns when all have ended, or after `seconds`, cancelling the rest.
   void drain(double seconds);
 
+  // For tests of what a failure brings: this step (1: the first) fails as if the device had. REQUIRES: before start().
+  void fail_at_step(uint64_t step);
+
   // False once a forward pass failed: requests in flight ended as kError and no more are taken.
   bool healthy() const;
   EngineStats stats() const;

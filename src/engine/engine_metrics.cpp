@@ -31,6 +31,11 @@ const Bounds& request_bounds() {
   return bounds;
 }
 
+const Bounds& host_bounds() {
+  static const Bounds bounds = {.00001, .00002, .00005, .0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, 1};
+  return bounds;
+}
+
 const Bounds& iteration_bounds() {
   static const Bounds bounds = {1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
   return bounds;
@@ -101,6 +106,9 @@ void EngineMetrics::make_times(base::MetricsRegistry& registry) {
   decode_ = histogram("vllm:request_decode_time_seconds", "From the first token to the last.", request_bounds());
   inference_ =
       histogram("vllm:request_inference_time_seconds", "From the first step to the last token.", request_bounds());
+  step_host_ = histogram("polymath:step_host_seconds",
+                         "Time of the engine's thread on a step: all but waiting for the device, or computing for it.",
+                         host_bounds());
   e2e_ = histogram("vllm:e2e_request_latency_seconds", "From arrival to the end.", request_bounds());
 }
 
@@ -123,6 +131,8 @@ void EngineMetrics::step(double now, int n_tokens, int n_prompt_tokens) {
   iteration_tokens_->observe(n_tokens);
   prompt_rate_.add(now, n_prompt_tokens);
 }
+
+void EngineMetrics::host_time(double seconds) { step_host_->observe(seconds); }
 
 void EngineMetrics::started(const RequestTimes& times, const Sequence& sequence) {
   queue_->observe(times.started - times.arrived);

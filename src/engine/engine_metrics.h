@@ -26,6 +26,7 @@ class EngineMetrics {
   EngineMetrics(const EngineOptions& options, const model::Model& model, base::MetricsRegistry& registry);
 
   void step(double now, int n_tokens, int n_prompt_tokens);           // sizes of a forward pass
+  void host_time(double seconds);                                     // of a step, see Loop::step
   void started(const RequestTimes& times, const Sequence& sequence);  // planned for the first time
   void token(double now, const RequestTimes& times);                  // before `times` learns of it
   void finished(double now, const RequestTimes& times, const Finish& finish, int max_tokens);
@@ -56,7 +57,7 @@ class EngineMetrics {
   base::Gauge *running_, *waiting_, *kv_usage_, *kv_usage_old_, *prompt_speed_, *generation_speed_;
   base::Counter *cache_queries_, *cache_hits_, *preemptions_, *prompt_tokens_, *cached_tokens_, *generation_tokens_;
   std::vector<base::Counter*> success_;  // by FinishReason
-  base::Histogram *request_prompt_, *request_generation_, *request_max_tokens_, *iteration_tokens_;
+  base::Histogram *request_prompt_, *request_generation_, *request_max_tokens_, *iteration_tokens_, *step_host_;
   base::Histogram *ttft_, *inter_token_, *per_output_token_, *request_per_output_token_;
   base::Histogram *queue_, *prefill_, *decode_, *inference_, *e2e_;
   std::vector<Layer> layers_;

@@ -17,9 +17,14 @@ using ::testing::HasSubstr;
 
 constexpr int kVocab = 97;
 
+// The parameter: steps in flight at most.
+class EngineAtDepth : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Steps, EngineAtDepth, ::testing::Values(1, 2));
+
 struct House {
   explicit House(EngineOptions o = {}, bool start = true)
-      : options(fill(o)), model(kVocab, options.block_size, options.n_blocks, options.sequences_max) {
+      : options(fill(o)),
+        model(kVocab, options.block_size, options.n_blocks, options.sequences_max, EngineAtDepth::GetParam()) {
     engine = std::make_unique<Engine>(model, options, registry);
     if (start) engine->start();
   }
@@ -55,7 +60,7 @@ Asked ask(std::vector<int32_t> tokens, int max_tokens) {
   return a;
 }
 
-TEST(Engine, AnswersAsTheModelSays) {
+TEST_P(EngineAtDepth, AnswersAsTheModelSays) {
   House house;
   Asked a = ask(prompt(20, 3), 12);
   ASSERT_TRUE(house.engine->submit(a.request).ok());
@@ -67,7 +72,7 @@ TEST(Engine, AnswersAsTheModelSays) {
   EXPECT_FALSE(finish.stop_id.has_value());
 }
 
-TEST(Engine, StopsWhereItShould) {
+TEST_P(EngineAtDepth, StopsWhereItShould) {
   const auto tokens = prompt(20, 3);
   const auto answer = FakeModel::answer(tokens, 30, kVocab);
   const int32_t stop = answer[5];
@@ -97,7 +102,7 @@ TEST(Engine, StopsWhereItShould) {
   }
 }
 
-TEST(Engine, MinTokensHoldsTheStopOff) {
+TEST_P(EngineAtDepth, MinTokensHoldsTheStopOff) {
   House house;
   Asked a = ask(prompt(20, 3), 30);
   a.request.sampling.stop_ids = {FakeModel::answer(a.request.prompt, 1, kVocab)[0]};
@@ -106,14 +111,14 @@ TEST(Engine, MinTokensHoldsTheStopOff) {
   EXPECT_GE(a.sink->wait().output_tokens, 6);
 }
 
-TEST(Engine, TheModelsLengthEndsAnAnswer) {
+TEST_P(EngineAtDepth, TheModelsLengthEndsAnAnswer) {
   House house({.model_len_max = 40});
   Asked a = ask(prompt(30, 3), 500);
   ASSERT_TRUE(house.engine->submit(a.request).ok());
   EXPECT_EQ(a.sink->wait().output_tokens, 10);
 }
 
-TEST(Engine, RefusesWithASentence) {
+TEST_P(EngineAtDepth, RefusesWithASentence) {
   struct Case {
     const char* sentence;
     std::function<void(Request&)> set;
@@ -136,7 +141,7 @@ TEST(Engine, RefusesWithASentence) {
   }
 }
 
-TEST(Engine, ManyThreadsGetTheAnswersTheyWouldGetAlone) {
+TEST_P(EngineAtDepth, ManyThreadsGetTheAnswersTheyWouldGetAlone) {
   House house({.n_blocks = 32, .model_len_max = 200, .sequences_max = 16});  // too few blocks for all
   house.model.step_us = 50;                                                  // so that they meet
   std::vector<std::thread> threads;
@@ -161,7 +166,7 @@ TEST(Engine, ManyThreadsGetTheAnswersTheyWouldGetAlone) {
   EXPECT_GT(stats.preemptions, 0u);
 }
 
-TEST(Engine, SamplesDoNotDependOnCompanyNorOnPreemption) {
+TEST_P(EngineAtDepth, SamplesDoNotDependOnCompanyNorOnPreemption) {
   std::vector<std::vector<int32_t>> answers[2];
   for (const bool tight : {false, true}) {
     House house({.n_blocks = tight ? 14 : 400,
@@ -189,7 +194,7 @@ TEST(Engine, SamplesDoNotDependOnCompanyNorOnPreemption) {
   EXPECT_EQ(answers[0], answers[1]);
 }
 
-TEST(Engine, EightPromptsAtOnceShareTheirPrefix) {
+TEST_P(EngineAtDepth, EightPromptsAtOnceShareTheirPrefix) {
   House house({}, false);
   std::vector<Asked> all;
   for (int i = 0; i < 8; ++i) {
@@ -209,7 +214,7 @@ TEST(Engine, EightPromptsAtOnceShareTheirPrefix) {
   EXPECT_EQ(cached, 7 * 896);
 }
 
-TEST(Engine, SaltsDoNotMeet) {
+TEST_P(EngineAtDepth, SaltsDoNotMeet) {
   House house;
   for (const char* salt : {"a", "b"}) {
     Asked a = ask(prompt(100, 5), 2);
@@ -219,7 +224,7 @@ TEST(Engine, SaltsDoNotMeet) {
   }
 }
 
-TEST(Engine, TellsLogprobs) {
+TEST_P(EngineAtDepth, TellsLogprobs) {
   House house;
   Asked a = ask(prompt(300, 5), 3);
   a.request.sampling.logprobs = 2;
@@ -234,7 +239,7 @@ TEST(Engine, TellsLogprobs) {
   for (const auto& chosen : a.sink->chosen()) EXPECT_EQ(chosen.rank, 1);
 }
 
-TEST(Engine, CancelEndsWhatRunsAndWhatWaits) {
+TEST_P(EngineAtDepth, CancelEndsWhatRunsAndWhatWaits) {
   House house({.sequences_max = 1});
   house.model.step_us = 500;
   Asked running = ask(prompt(5, 1), 1400), waiting = ask(prompt(5, 2), 1400), stopped = ask(prompt(5, 3), 1400);
@@ -253,7 +258,7 @@ TEST(Engine, CancelEndsWhatRunsAndWhatWaits) {
   house.engine->cancel(123456);
 }
 
-TEST(Engine, AFullQueueSaysSo) {
+TEST_P(EngineAtDepth, AFullQueueSaysSo) {
   House house({.waiting_max = 3}, false);
   std::vector<Asked> all;
   for (int i = 0; i < 3; ++i) {
@@ -267,7 +272,7 @@ TEST(Engine, AFullQueueSaysSo) {
   house.engine->drain(10);
 }
 
-TEST(Engine, AFailedModelEndsEverythingAndIsSaid) {
+TEST_P(EngineAtDepth, AFailedModelEndsEverythingAndIsSaid) {
   House house({}, false);
   house.model.fail_at = 3;
   std::vector<Asked> all;
@@ -287,7 +292,7 @@ TEST(Engine, AFailedModelEndsEverythingAndIsSaid) {
   house.engine->drain(10);
 }
 
-TEST(Engine, LogitsThatAreNoNumbersEndTheRequestAlone) {
+TEST_P(EngineAtDepth, LogitsThatAreNoNumbersEndTheRequestAlone) {
   House house;
   house.model.not_a_number = true;
   for (const int prompt_logprobs : {-1, 0}) {
@@ -301,7 +306,7 @@ TEST(Engine, LogitsThatAreNoNumbersEndTheRequestAlone) {
   EXPECT_TRUE(house.engine->healthy());
 }
 
-TEST(Engine, DrainWaitsAndThenCancels) {
+TEST_P(EngineAtDepth, DrainWaitsAndThenCancels) {
   House house;
   house.model.step_us = 1000;
   Asked brief = ask(prompt(5, 1), 5), endless = ask(prompt(5, 2), 1400);
@@ -313,7 +318,7 @@ TEST(Engine, DrainWaitsAndThenCancels) {
   EXPECT_EQ(house.engine->submit(ask(prompt(5, 1), 3).request).status().code(), absl::StatusCode::kUnavailable);
 }
 
-TEST(Engine, ItsEndIsTheEndOfEveryRequest) {
+TEST_P(EngineAtDepth, ItsEndIsTheEndOfEveryRequest) {
   for (const bool start : {true, false}) {
     House house({}, start);
     house.model.step_us = 1000;
@@ -326,7 +331,7 @@ TEST(Engine, ItsEndIsTheEndOfEveryRequest) {
   }
 }
 
-TEST(Engine, SleepsWhenNothingIsToDo) {
+TEST_P(EngineAtDepth, SleepsWhenNothingIsToDo) {
   House house;
   Asked a = ask(prompt(5, 2), 5);
   ASSERT_TRUE(house.engine->submit(a.request).ok());
@@ -341,7 +346,7 @@ TEST(Engine, SleepsWhenNothingIsToDo) {
   EXPECT_LT(cpu_seconds() - before, 0.04);
 }
 
-TEST(Engine, CountsUnderTheNamesThatDashboardsKnow) {
+TEST_P(EngineAtDepth, CountsUnderTheNamesThatDashboardsKnow) {
   House house({}, false);
   house.engine.reset();
   house.model.pairs = {0, 0};

@@ -34,6 +34,8 @@ Loop::Loop(model::Model& model, const EngineOptions& options, base::MetricsRegis
     : model_(model),
       options_(options),
       vocab_(model.vocab()),
+      chooses_(model.chooses()),
+      depth_(chooses_ ? std::min(kFlightsMax, model.steps_in_flight_max()) : 1),
       scheduler_(scheduler_limits(options)),
       builder_(scheduler_limits(options), options.model_len_max),
       sampler_(vocab_),
@@ -41,6 +43,9 @@ Loop::Loop(model::Model& model, const EngineOptions& options, base::MetricsRegis
   CHECK(options.n_blocks >= 2 && options.model_len_max >= 2);
   answers_.reserve(options.waiting_max + options.sequences_max);
   ended_.reserve(answers_.capacity());
+  for (Flight& flight : flights_) flight.items.reserve(options.sequences_max);
+  sampling_.reserve(options.sequences_max);
+  host_rows_.reserve(options.sequences_max);
 }
 
 absl::Status Loop::check(const Request& request) const {
@@ -93,34 +98,139 @@ void Loop::end_marked() {
     if (mark == CancelMark::kNone) continue;
     end(*answers_[i], mark == CancelMark::kStop ? FinishReason::kStop : FinishReason::kCancelled);
   }
+  if (!busy()) left_at_ = 0;
   watch(base::steady_seconds());
 }
 
 void Loop::end_all(FinishReason reason, const std::string& error) {
   while (!answers_.empty()) end(*answers_.back(), reason, error);
+  while (n_in_flight() > 0) {  // the model is left at rest
+    ++n_finished_;
+    if (!model_.finish().ok()) forget_flights();
+  }
+  forget_flights();
+  left_at_ = 0;
   watch(base::steady_seconds());
 }
 
+// The host's time of a step is all that this thread did since the last one was left, but for waiting for the device;
+// and where the model computes on this very thread, but for that.
 absl::Status Loop::step() {
-  const StepPlan plan = scheduler_.plan();
-  CHECK(!plan.items.empty());
-  note_started(plan);
-  const model::Batch& batch = builder_.build(plan);
-  const auto logits = model_.forward(batch);
-  if (!logits.ok()) return logits.status();
-  ++stats_.steps;
-  int n_prompt = 0;
-  for (const auto& [sequence, n_tokens] : plan.items) {
-    n_prompt += std::clamp(sequence->prompt_len - sequence->computed_len, 0, n_tokens);
+  if (left_at_ == 0) left_at_ = base::steady_seconds();
+  away_ = 0;
+  const absl::Status status = start_and_finish();
+  if (!status.ok()) {
+    failed_ = true;
+    forget_flights();
   }
-  stats_.prompt_tokens_computed += n_prompt;
-  metrics_.step(base::steady_seconds(), batch.n_tokens(), n_prompt);
+  const double now = base::steady_seconds();
+  metrics_.host_time(now - left_at_ - away_);
+  left_at_ = busy() ? now : 0;
+  return status;
+}
+
+absl::Status Loop::start_and_finish() {
+  while (n_in_flight() < depth_ && plans_ahead()) {
+    const StepPlan plan = scheduler_.plan();
+    if (plan.items.empty()) break;
+    RETURN_IF_ERROR(start(plan));
+  }
+  CHECK(n_in_flight() > 0);
+  return finish();
+}
+
+// Not where most would have to be left out: they would settle into two steps of half the size each.
+bool Loop::plans_ahead() const {
+  if (n_in_flight() == 0) return true;
+  const Flight& last = flights_[(n_started_ - 1) % kFlightsMax];
+  return last.n_on_device >= last.n_on_host;
+}
+
+absl::Status Loop::start(const StepPlan& plan) {
+  note_started(plan);
+  model::Batch batch = builder_.build(plan);
+  Flight& flight = flights_[n_started_ % kFlightsMax];
+  note_rows(plan, flight);
+  CHECK(flight.n_rows == static_cast<int>(batch.logit_rows.size()));
+  flight.n_tokens = batch.n_tokens();
+  if (chooses_) {
+    batch.sampling = sampling_;
+    batch.host_rows = host_rows_;
+  }
+  const double begin = base::steady_seconds();
+  RETURN_IF_ERROR(model_.start(batch));
+  if (!chooses_) away_ += base::steady_seconds() - begin;
+  ++n_started_;
   scheduler_.commit(plan);
-  int64_t row = 0;
-  for (const auto& item : plan.items) row = deliver(item, *logits, row);
-  CHECK(row == static_cast<int64_t>(batch.logit_rows.size()));
+  for (const Flight::Item& item : flight.items) item.answer->n_unknown += item.on_device ? 1 : 0;
+  return absl::OkStatus();
+}
+
+// Which rows of logits are whose, and who chooses from them. Before the step is committed.
+void Loop::note_rows(const StepPlan& plan, Flight& flight) {
+  flight.items.clear();
+  sampling_.clear();
+  host_rows_.clear();
+  flight.n_prompt = flight.n_rows = flight.n_host_rows = flight.n_on_device = flight.n_on_host = 0;
+  for (const auto& [sequence, n_tokens] : plan.items) {
+    const int begin = sequence->computed_len, end = begin + n_tokens;
+    Flight::Item item{.answer = static_cast<Answer*>(sequence), .row = flight.n_rows, .host_row = flight.n_host_rows};
+    item.told_from = std::max(begin, sequence->logits_from);
+    item.n_told = std::max(0, std::min(end, sequence->prompt_len - 1) - item.told_from);
+    for (int i = 0; i < item.n_told; ++i) {
+      host_rows_.push_back(flight.n_rows++);
+      sampling_.emplace_back();
+    }
+    flight.n_host_rows += item.n_told;
+    item.chooses = end == sequence->length();
+    if (item.chooses) note_choice(flight, item);
+    flight.n_prompt += std::clamp(sequence->prompt_len - begin, 0, n_tokens);
+    flight.items.push_back(item);
+  }
+}
+
+void Loop::note_choice(Flight& flight, Flight::Item& item) {
+  const Answer& answer = *item.answer;
+  std::optional<model::SampleParams> params;
+  if (chooses_) {
+    params = sampler_.for_device(
+        {answer.sampling, {}, answer.prompt(), answer.output(), answer.mask.get(), answer.n_unknown});
+  }
+  item.on_device = params.has_value();
+  ++(item.on_device ? flight.n_on_device : flight.n_on_host);
+  if (!item.on_device) {
+    host_rows_.push_back(flight.n_rows);
+    ++flight.n_host_rows;
+  }
+  sampling_.push_back(params.value_or(model::SampleParams{}));
+  ++flight.n_rows;
+}
+
+absl::Status Loop::finish() {
+  const double begin = base::steady_seconds();
+  const auto result = model_.finish();
+  const double now = base::steady_seconds();
+  away_ += now - begin;
+  if (!result.ok()) return result.status();
+  if (stats_.steps + 1 == fail_at_) return absl::InternalError("this step was to fail");
+  Flight& flight = flights_[n_finished_++ % kFlightsMax];
+  CHECK(static_cast<int>(result->ids.size()) == (chooses_ ? flight.n_rows : 0));
+  CHECK(result->logits.shape[0] == flight.n_host_rows);
+  ++stats_.steps;
+  stats_.prompt_tokens_computed += flight.n_prompt;
+  metrics_.step(now, flight.n_tokens, flight.n_prompt);
+  for (const Flight::Item& item : flight.items) {
+    if (item.answer != nullptr) deliver(item, *result);
+  }
+  flight.items.clear();
   watch(base::steady_seconds());
   return absl::OkStatus();
+}
+
+// After a failure: the model gives no results any more.
+void Loop::forget_flights() {
+  for (Flight& flight : flights_) flight.items.clear();
+  n_finished_ = n_started_;
 }
 
 void Loop::note_started(const StepPlan& plan) {
@@ -134,31 +244,28 @@ void Loop::note_started(const StepPlan& plan) {
   }
 }
 
-// The rows of one item, from `row` on; returns where the next item's begin. The scheduler has committed the step.
-int64_t Loop::deliver(const StepPlan::Item& item, const tensor::Tensor& logits, int64_t row) {
-  auto& answer = static_cast<Answer&>(*item.sequence);
-  const int begin = answer.computed_len - item.n_tokens, end = answer.computed_len;
-  const int last = answer.token_len() - 1;
-  bool alive = true;
-  for (int position = begin; position < end; ++position) {
-    if (!answer.wants_logits(position)) continue;
-    const std::span<const float> values(logits.f32() + row * vocab_, vocab_);
-    ++row;
-    if (!alive) continue;
-    if (position < last) {
-      alive = tell_prompt(answer, values, position);
-    } else {
-      choose(answer, values);
-      break;
-    }
+void Loop::deliver(const Flight::Item& item, const model::StepResult& result) {
+  Answer& answer = *item.answer;  // stays where it is when it ends
+  const int n_told = item.n_told;
+  const auto logits = [&](int i) {
+    return std::span<const float>(result.logits.f32() + int64_t{item.host_row + i} * vocab_, vocab_);
+  };
+  for (int i = 0; i < n_told; ++i) {
+    if (!tell_prompt(answer, logits(i), item.told_from + i)) return;
   }
-  return row;
+  if (!item.chooses) return;
+  if (!item.on_device) return choose(answer, logits(n_told));
+  --answer.n_unknown;
+  const int32_t id = result.ids[item.row + n_told];
+  if (id == model::kNotNumbers) return end(answer, FinishReason::kError, kNotNumbersSentence);
+  CHECK(id >= 0 && id < vocab_);
+  take(answer, id, {});
 }
 
 // False: the answer ended, since the logits were no numbers.
 bool Loop::tell_prompt(Answer& answer, std::span<const float> logits, int position) {
   if (!is_sane(logits)) {
-    end(answer, FinishReason::kError, "the model's logits are not numbers (NaN or infinity)");
+    end(answer, FinishReason::kError, kNotNumbersSentence);
     return false;
   }
   const auto told = sampler_.logprobs(logits, answer.tokens[position + 1], answer.sampling.prompt_logprobs);
@@ -173,12 +280,17 @@ void Loop::choose(Answer& answer, std::span<const float> logits) {
     end(answer, FinishReason::kError, std::string(id.status().message()));
     return;
   }
-  append(answer, *id, logits);
+  take(answer, *id, logits);
+}
+
+// `logits`: empty, if the device chose it.
+void Loop::take(Answer& answer, int32_t id, std::span<const float> logits) {
+  append(answer, id, logits);
   const int n_output = static_cast<int>(answer.output().size());
   const SamplingParams& p = answer.sampling;
-  const bool stops = contains(p.stop_ids, *id) || (!p.ignore_eos && contains(p.eos_ids, *id));
+  const bool stops = contains(p.stop_ids, id) || (!p.ignore_eos && contains(p.eos_ids, id));
   if (stops && n_output >= p.min_tokens) {
-    end(answer, FinishReason::kStop, "", *id);
+    end(answer, FinishReason::kStop, "", id);
   } else if (answer.token_len() == answer.token_len_max) {
     end(answer, FinishReason::kLength);
   }
@@ -194,6 +306,7 @@ void Loop::append(Answer& answer, int32_t id, std::span<const float> logits) {
   }
   if (answer.mask != nullptr) answer.mask->accept(id);
   answer.tokens.push_back(id);
+  scheduler_.share(answer);
   ++stats_.generated_tokens;
   metrics_.token(now, answer.times);
   if (answer.times.first_token == 0) answer.times.first_token = now;
@@ -203,6 +316,11 @@ void Loop::append(Answer& answer, int32_t id, std::span<const float> logits) {
 
 void Loop::end(Answer& answer, FinishReason reason, const std::string& error, std::optional<int32_t> stop_id) {
   scheduler_.finish(answer);
+  for (Flight& flight : flights_) {
+    for (Flight::Item& item : flight.items) {
+      if (item.answer == &answer) item.answer = nullptr;
+    }
+  }
   const Finish finish{.reason = reason,
                       .stop_id = stop_id,
                       .error = error,
@@ -233,9 +351,11 @@ void Loop::watch(double now) {
   metrics_.levels(stats());
   metrics_.cache(scheduler_.counts());
   const bool due = now - ticked_at_ >= kTickSeconds;
-  if (due || stats_.steps - load_read_at_ >= kLoadSteps || !busy()) {
+  if (!failed_ && (due || stats_.steps - load_read_at_ >= kLoadSteps || !busy())) {
     load_read_at_ = stats_.steps;
-    metrics_.expert_load(model_);
+    const double begin = base::steady_seconds();
+    metrics_.expert_load(model_);  // waits for the device
+    away_ += base::steady_seconds() - begin;
   }
   if (due) tick();
 }

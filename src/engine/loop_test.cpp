@@ -31,7 +31,10 @@ class Silent : public TokenSink {
   int n_tokens = 0, n_finished = 0;
 };
 
-TEST(Loop, StepsAllocateNothing) {
+class LoopAtDepth : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Steps, LoopAtDepth, ::testing::Values(1, 2));
+
+TEST_P(LoopAtDepth, StepsAllocateNothing) {
   constexpr int kVocab = 500;
   EngineOptions options{.model_name = "fake",
                         .n_blocks = 40,
@@ -39,7 +42,7 @@ TEST(Loop, StepsAllocateNothing) {
                         .step_tokens_max = 64,
                         .sequences_max = 8,
                         .waiting_max = 64};
-  FakeModel model(kVocab, options.block_size, options.n_blocks, options.sequences_max);
+  FakeModel model(kVocab, options.block_size, options.n_blocks, options.sequences_max, GetParam());
   base::MetricsRegistry registry;
   Loop loop(model, options, registry);
   const auto sink = std::make_shared<Silent>();
@@ -51,8 +54,8 @@ TEST(Loop, StepsAllocateNothing) {
     request.sampling.top_p = i % 2 == 0 ? 0.9f : 1;
     request.sampling.top_k = i % 5 == 0 ? 40 : 0;
     request.sampling.repetition_penalty = i % 4 == 0 ? 1.1f : 1;
-    request.sampling.logit_bias = {{3, -1.f}};
-    request.sampling.logprobs = i % 2 == 0 ? 5 : -1;
+    if (i % 3 == 0) request.sampling.logit_bias = {{3, -1.f}};
+    request.sampling.logprobs = i % 4 == 2 ? 5 : -1;
     request.sampling.prompt_logprobs = i % 7 == 0 ? 3 : -1;
     request.sampling.max_tokens = 60 + i;
     request.sampling.seed = i;
@@ -66,6 +69,7 @@ TEST(Loop, StepsAllocateNothing) {
   EXPECT_EQ(n_allocations - before, 0);
   EXPECT_EQ(sink->n_finished, 40);
   EXPECT_GT(loop.stats().preemptions, 0u);
+  EXPECT_EQ(model.n_ahead > 0, GetParam() > 1);
 }
 
 }  // namespace

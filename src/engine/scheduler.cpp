@@ -64,7 +64,7 @@ StepPlan Scheduler::plan() {
 void Scheduler::give_decodes_blocks() {
   for (size_t i = 0; i < running_.size(); ++i) {
     Sequence& sequence = *running_[i];
-    if (blocks_for(sequence.token_len()) <= static_cast<int>(sequence.blocks.size())) continue;
+    if (blocks_for(sequence.computable_len()) <= static_cast<int>(sequence.blocks.size())) continue;
     while (pool_.n_free() == 0 && i < running_.size()) preempt_last();
     if (i < running_.size()) sequence.blocks.push_back(take_block());
   }
@@ -153,6 +153,7 @@ Scheduler::Match Scheduler::match(Sequence& sequence) const {
 // Blocks for all its tokens, so that a started prefill never stops for want of one; and the full ones among them are
 // announced, so that others wait for them.
 void Scheduler::start(Sequence& sequence, const Match& match) {
+  CHECK(sequence.n_unknown == 0);  // whoever was preempted in flight has got its token: no plan starts and preempts
   for (int i = 0; i < match.n_blocks; ++i) {
     const int32_t block = cache_.find(sequence.digests[i]);
     pool_.hold(block);
@@ -163,6 +164,7 @@ void Scheduler::start(Sequence& sequence, const Match& match) {
     sequence.blocks.push_back(block);
     if (i < static_cast<int>(sequence.digests.size())) cache_.add(sequence.digests[i], block, false);
   }
+  sequence.n_shared = match.n_blocks;
   sequence.computed_len = match.n_blocks * limits_.block_size;
   if (sequence.cached_len < 0) {
     sequence.cached_len = sequence.computed_len;
@@ -195,21 +197,21 @@ void Scheduler::release_blocks(Sequence& sequence) {
     if (!cache_.ready(block)) cache_.forget(block);  // nobody will compute it now; those who waited go on by themselves
     pool_.release(block, cache_.known(block));
   }
-  sequence.computed_len = 0;
+  sequence.computed_len = sequence.n_shared = 0;
 }
 
 void Scheduler::commit(const StepPlan& plan) {
   for (const auto& [sequence, n_tokens] : plan.items) {
-    const int before = sequence->computed_len;
     sequence->computed_len += n_tokens;
-    CHECK(sequence->computed_len <= sequence->token_len());
-    if (limits_.prefix_caching) share_full_blocks(*sequence, before);
+    CHECK(sequence->computed_len <= sequence->length());
+    share(*sequence);
   }
 }
 
-void Scheduler::share_full_blocks(Sequence& sequence, int computed_before) {
-  const int size = limits_.block_size;
-  for (int i = computed_before / size; i < sequence.computed_len / size; ++i) {
+void Scheduler::share(Sequence& sequence) {
+  if (!limits_.prefix_caching) return;
+  const int size = limits_.block_size, known = std::min(sequence.computed_len, sequence.token_len());
+  for (int& i = sequence.n_shared; i < known / size; ++i) {
     if (i == static_cast<int>(sequence.digests.size())) {
       const std::span<const int32_t> tokens(sequence.tokens.data() + int64_t{i} * size, size);
       sequence.digests.push_back(hasher_.next(i == 0 ? sequence.root : sequence.digests.back(), tokens));
@@ -235,13 +237,14 @@ void Scheduler::finish(Sequence& sequence) {
 }
 
 void Scheduler::check_sequence(const Sequence& sequence, std::vector<int>& holders) const {
-  CHECK(0 <= sequence.computed_len && sequence.computed_len <= sequence.token_len());
-  CHECK(sequence.token_len() <= sequence.token_len_max);
+  CHECK(0 <= sequence.computed_len && sequence.computed_len <= sequence.length());
+  CHECK(0 <= sequence.n_unknown && sequence.length() <= sequence.token_len_max);
   CHECK(blocks_for(sequence.computed_len) <= static_cast<int>(sequence.blocks.size()));
+  const int known = std::min(sequence.computed_len, sequence.token_len());
   for (size_t i = 0; i < sequence.blocks.size(); ++i) {
     const int32_t block = sequence.blocks[i];
     ++holders[block];
-    const bool filled = static_cast<int>(i + 1) * limits_.block_size <= sequence.computed_len;
+    const bool filled = static_cast<int>(i + 1) * limits_.block_size <= known;
     if (cache_.known(block)) CHECK(cache_.digest(block) == sequence.digests[i]);
     if (cache_.known(block)) CHECK(cache_.ready(block) == filled);
     if (!filled) CHECK(pool_.holders(block) == 1);

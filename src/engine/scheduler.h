@@ -4,10 +4,21 @@
 //
 //   RETURN_IF_ERROR(scheduler.admit(sequence));   // waits
 //   StepPlan plan = scheduler.plan();             // items: tokens [computed_len, computed_len + n_tokens) of each
-//   ... forward ...
+//   ... model.start() ...
 //   scheduler.commit(plan);                       // computed_len moves on; full blocks are shared from now on
-//   ... sequence.tokens.push_back(chosen) where computed_len == token_len() ...
+//   ... ++sequence.n_unknown where computed_len == length() and the device chooses the next token ...
+//   ... model.finish(); sequence.tokens.push_back(chosen), --sequence.n_unknown ...
+//   scheduler.share(sequence);                    // it may have filled a block
 //   scheduler.finish(sequence);                   // ended or cancelled: its blocks go back
+//
+// A step counts as computed once it was started, since the device runs steps in the order of their starts: whoever is
+// planned later reads what this one wrote. So the next step can be planned while this one runs: a sequence whose next
+// token the device chooses goes on with a token that nobody knows yet; one whose token the host will choose is not
+// planned before that. REQUIRES: at most one step is in flight when plan() is called.
+//
+// For the same reason blocks go back at once when a sequence ends or is preempted while a step that names it is in
+// flight: it can write to them only before whoever gets them next. And the prefix cache only learns of blocks whose
+// tokens are known, all of them computed; what a sequence writes after its end goes behind these.
 //
 // One token budget a step. First the decodes, then started prefills in chunks, then waiting sequences, each in the
 // policy's order. A waiting sequence starts when there are blocks for all its tokens and one more for each that runs;
@@ -74,7 +85,9 @@ class Scheduler {
 
   StepPlan plan();
   void commit(const StepPlan& plan);  // REQUIRES: the latest plan, and nobody of it finished since
-  void finish(Sequence& sequence);    // REQUIRES: admitted, not finished
+  // Tells the prefix cache of the blocks that are full of known tokens by now.
+  void share(Sequence& sequence);
+  void finish(Sequence& sequence);  // REQUIRES: admitted, not finished
 
   int n_running() const { return static_cast<int>(running_.size()); }
   int n_waiting() const { return static_cast<int>(waiting_.size()); }
@@ -103,7 +116,6 @@ class Scheduler {
   void preempt_last();
   int32_t take_block();
   void release_blocks(Sequence& sequence);
-  void share_full_blocks(Sequence& sequence, int computed_before);
   void insert(std::vector<Sequence*>& queue, Sequence& sequence);
   void check_sequence(const Sequence& sequence, std::vector<int>& holders) const;
 

@@ -10,6 +10,10 @@ namespace {
 
 constexpr int kBlock = 16;
 
+// The parameter: steps in flight at most.
+class SchedulerAtDepth : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Steps, SchedulerAtDepth, ::testing::Values(1, 2));
+
 // A scheduler and its sequences; a step is planned, checked and committed, and every sequence that is due gets a token.
 class House {
  public:
@@ -28,7 +32,8 @@ class House {
     return *sequences_.back();
   }
 
-  // Tokens of each sequence in the step, in order of arrival; 0: not in it.
+  // Tokens of each sequence in the step, in order of arrival; 0: not in it. What the step before it gave is known only
+  // after this one is committed, at a depth of 2.
   std::vector<int> step() {
     const StepPlan plan = scheduler.plan();
     scheduler.check_invariants();
@@ -43,24 +48,48 @@ class House {
     EXPECT_LE(std::accumulate(out.begin(), out.end(), 0), limits_.step_tokens_max);
     n_preempted = plan.preempted.size();
     scheduler.commit(plan);
-    for (const auto& [s, n] : plan.items) settle(*s);
+    flights_.emplace_back();
+    for (const auto& [s, n] : plan.items) {
+      const bool chooses = s->computed_len == s->length();
+      s->n_unknown += chooses;
+      flights_.back().push_back({s, chooses});
+    }
     scheduler.check_invariants();
+    if (static_cast<int>(flights_.size()) == depth()) settle_first();
     return out;
   }
+
+  // All that is in flight, so that the next step sees what it would see alone.
+  void settle() {
+    while (!flights_.empty()) settle_first();
+  }
+  void finish(Sequence& s) {
+    for (auto& flight : flights_) std::erase_if(flight, [&](const auto& item) { return item.first == &s; });
+    scheduler.finish(s);
+  }
+  static int depth() { return SchedulerAtDepth::GetParam(); }
 
   int64_t total = 0;
   size_t n_preempted = 0;
   Scheduler scheduler;
 
  private:
-  void settle(Sequence& s) {
-    s.logits_from = std::max(s.logits_from, std::min(s.computed_len, s.prompt_len - 1));
-    if (s.remaining() > 0) return;
-    s.tokens.push_back(1000 + static_cast<int>(s.arrival));
-    if (s.token_len() == s.token_len_max) scheduler.finish(s);
+  void settle_first() {
+    const auto flight = std::move(flights_.front());
+    flights_.erase(flights_.begin());
+    for (const auto& [s, chooses] : flight) {
+      s->logits_from = std::max(s->logits_from, std::min(s->computed_len, s->prompt_len - 1));
+      if (!chooses) continue;
+      --s->n_unknown;
+      s->tokens.push_back(1000 + static_cast<int>(s->arrival));
+      scheduler.share(*s);
+      if (s->token_len() == s->token_len_max) finish(*s);
+    }
+    scheduler.check_invariants();
   }
   const SchedulerLimits limits_;
   std::vector<std::unique_ptr<Sequence>> sequences_;
+  std::vector<std::vector<std::pair<Sequence*, bool>>> flights_;  // and whether it gets a token
 };
 
 SchedulerLimits limits(int64_t n_blocks = 64) {
@@ -75,7 +104,7 @@ std::vector<int32_t> prompt(int n, int first = 0) {
 
 using Tokens = std::vector<int>;
 
-TEST(Scheduler, DecodesComeFirstThenStartedPrefillsThenTheWaiting) {
+TEST_P(SchedulerAtDepth, DecodesComeFirstThenStartedPrefillsThenTheWaiting) {
   House house(limits());
   house.add(prompt(40, 1));
   EXPECT_EQ(house.step(), (Tokens{40}));
@@ -86,7 +115,7 @@ TEST(Scheduler, DecodesComeFirstThenStartedPrefillsThenTheWaiting) {
   EXPECT_EQ(house.step(), (Tokens{1, 1, 1}));
 }
 
-TEST(Scheduler, PrefillsBesideDecodesHaveTheirOwnLimit) {
+TEST_P(SchedulerAtDepth, PrefillsBesideDecodesHaveTheirOwnLimit) {
   auto l = limits();
   l.mixed_prefill_tokens_max = 30;
   House house(l);
@@ -97,17 +126,20 @@ TEST(Scheduler, PrefillsBesideDecodesHaveTheirOwnLimit) {
   EXPECT_EQ(house.step(), (Tokens{1, 10}));
 }
 
-TEST(Scheduler, SequencesMaxHoldsTheOthersBack) {
+TEST_P(SchedulerAtDepth, SequencesMaxHoldsTheOthersBack) {
   auto l = limits();
   l.sequences_max = 2;
   House house(l);
   for (int i = 0; i < 3; ++i) house.add(prompt(5, i + 1), 2);
   EXPECT_EQ(house.step(), (Tokens{5, 5, 0}));
   EXPECT_EQ(house.step(), (Tokens{1, 1, 0}));
+  if (House::depth() > 1) {
+    EXPECT_EQ(house.step(), (Tokens{0, 0, 0})) << "their last tokens are in flight";
+  }
   EXPECT_EQ(house.step(), (Tokens{0, 0, 5}));
 }
 
-TEST(Scheduler, PriorityGoesBeforeArrival) {
+TEST_P(SchedulerAtDepth, PriorityGoesBeforeArrival) {
   auto l = limits();
   l.policy = find_policy("priority");
   l.sequences_max = 1;
@@ -116,11 +148,13 @@ TEST(Scheduler, PriorityGoesBeforeArrival) {
   house.add(prompt(6, 2), 1, -1);
   house.add(prompt(7, 3), 1, -1);
   EXPECT_EQ(house.step(), (Tokens{0, 6, 0}));
+  house.settle();
   EXPECT_EQ(house.step(), (Tokens{0, 0, 7}));
+  house.settle();
   EXPECT_EQ(house.step(), (Tokens{5, 0, 0}));
 }
 
-TEST(Scheduler, RefusesWhatCouldNeverFitAndAFullQueue) {
+TEST_P(SchedulerAtDepth, RefusesWhatCouldNeverFitAndAFullQueue) {
   House house(limits(4));
   Sequence large(prompt(40), 40 + 26, kBlock), small(prompt(40), 40 + 25, kBlock);
   EXPECT_EQ(house.scheduler.admit(large).code(), absl::StatusCode::kInvalidArgument);
@@ -133,7 +167,7 @@ TEST(Scheduler, RefusesWhatCouldNeverFitAndAFullQueue) {
   EXPECT_EQ(full.scheduler.admit(next).code(), absl::StatusCode::kResourceExhausted);
 }
 
-TEST(Scheduler, AnEndedPromptIsFoundAgainButForItsLastToken) {
+TEST_P(SchedulerAtDepth, AnEndedPromptIsFoundAgainButForItsLastToken) {
   House house(limits());
   house.add(prompt(64), 1);
   house.step();
@@ -146,7 +180,7 @@ TEST(Scheduler, AnEndedPromptIsFoundAgainButForItsLastToken) {
   EXPECT_EQ(house.scheduler.counts().cache_queries, 64u + 64u + 65u);
 }
 
-TEST(Scheduler, WithoutCachingNothingIsShared) {
+TEST_P(SchedulerAtDepth, WithoutCachingNothingIsShared) {
   auto l = limits();
   l.prefix_caching = false;
   House house(l);
@@ -156,7 +190,7 @@ TEST(Scheduler, WithoutCachingNothingIsShared) {
   EXPECT_EQ(house.step()[1], 64);
 }
 
-TEST(Scheduler, EightPromptsThatArriveTogetherComputeTheirPrefixOnce) {
+TEST_P(SchedulerAtDepth, EightPromptsThatArriveTogetherComputeTheirPrefixOnce) {
   for (const int step_tokens : {2048, 512, 100}) {
     auto l = limits(1024);
     l.step_tokens_max = step_tokens;
@@ -172,7 +206,7 @@ TEST(Scheduler, EightPromptsThatArriveTogetherComputeTheirPrefixOnce) {
   }
 }
 
-TEST(Scheduler, WhenTheOwnerOfAPrefixGoesTheOthersGoOn) {
+TEST_P(SchedulerAtDepth, WhenTheOwnerOfAPrefixGoesTheOthersGoOn) {
   auto l = limits();
   l.step_tokens_max = 32;
   House house(l);
@@ -180,14 +214,14 @@ TEST(Scheduler, WhenTheOwnerOfAPrefixGoesTheOthersGoOn) {
   house.add(prompt(101), 1);
   house.add(prompt(50, 7), 1);
   EXPECT_EQ(house.step(), (Tokens{32, 0, 0}));
-  house.scheduler.finish(owner);
+  house.finish(owner);
   house.scheduler.check_invariants();
   EXPECT_EQ(house.step(), (Tokens{0, 32, 0})) << "with the two blocks that were ready";
   EXPECT_EQ(house.step(), (Tokens{0, 32, 0}));
   EXPECT_EQ(house.step(), (Tokens{0, 5, 27}));
 }
 
-TEST(Scheduler, WhoeverWaitsForAPrefixLetsOthersPass) {
+TEST_P(SchedulerAtDepth, WhoeverWaitsForAPrefixLetsOthersPass) {
   auto l = limits();
   l.step_tokens_max = 60;
   House house(l);
@@ -199,7 +233,7 @@ TEST(Scheduler, WhoeverWaitsForAPrefixLetsOthersPass) {
   EXPECT_EQ(house.step(), (Tokens{1, 1, 1}));
 }
 
-TEST(Scheduler, TheLastToComeLosesItsBlocksAndComputesItsOutputAnew) {
+TEST_P(SchedulerAtDepth, TheLastToComeLosesItsBlocksAndComputesItsOutputAnew) {
   auto l = limits(6);
   l.prefix_caching = false;
   House house(l);
@@ -209,33 +243,68 @@ TEST(Scheduler, TheLastToComeLosesItsBlocksAndComputesItsOutputAnew) {
   while (house.n_preempted == 0) house.step();
   EXPECT_EQ(second.computed_len, 0);
   EXPECT_TRUE(second.blocks.empty());
-  const int kept = second.token_len();
+  const int kept = second.length();
   EXPECT_GT(kept, 30);
   while (second.computed_len == 0) house.step();
+  house.settle();
   EXPECT_EQ(first.token_len(), first.token_len_max) << "it had no room before the first ended";
   EXPECT_EQ(second.token_len(), kept + 1);
   EXPECT_EQ(house.scheduler.counts().preemptions, 1u);
 }
 
-TEST(Scheduler, LogitsOfThePromptSkipTheCacheAndComeInBoundedRows) {
+TEST_P(SchedulerAtDepth, LogitsOfThePromptSkipTheCacheAndComeInBoundedRows) {
   House house(limits());
   house.add(prompt(64), 1);
   house.step();
+  house.settle();
   house.add(prompt(64), 2, 0, true);
   int steps = 0;
   for (int computed = 0; computed < 64; ++steps) computed += house.step()[1];
   EXPECT_EQ(steps, 64 / 8);
 }
 
-TEST(Scheduler, CancellingAWaitingSequenceIsClean) {
+TEST_P(SchedulerAtDepth, CancellingAWaitingSequenceIsClean) {
   House house(limits());
   Sequence& one = house.add(prompt(20, 1));
   Sequence& two = house.add(prompt(20, 2));
-  house.scheduler.finish(two);
+  house.finish(two);
   EXPECT_EQ(house.step(), (Tokens{20, 0}));
-  house.scheduler.finish(one);
+  house.finish(one);
   house.scheduler.check_invariants();
   EXPECT_EQ(house.scheduler.n_blocks_held(), 0);
+}
+
+TEST(Scheduler, ABlockIsSharedOnceItsTokensAreKnownAndComputed) {
+  Scheduler scheduler(limits());
+  Sequence one(prompt(15), 40, kBlock), two(prompt(17), 40, kBlock);
+  two.arrival = 1;
+  two.tokens[15] = 7;
+  kvcache::BlockHasher hasher(scheduler.cache_seed());
+  for (Sequence* s : {&one, &two}) s->hash_prompt(hasher, "", kBlock);
+  ASSERT_TRUE(scheduler.admit(one).ok());
+  const auto start = [&](int n_items) {
+    const StepPlan plan = scheduler.plan();
+    ASSERT_EQ(plan.items.size(), static_cast<size_t>(n_items));
+    scheduler.commit(plan);
+    scheduler.check_invariants();
+  };
+  start(1);
+  ++one.n_unknown;
+  start(1);  // computes the token that fills the block, whatever it is
+  ++one.n_unknown;
+  EXPECT_EQ(one.computed_len, 16);
+  EXPECT_TRUE(one.digests.empty());
+  one.tokens.push_back(7);
+  --one.n_unknown;
+  scheduler.share(one);
+  scheduler.check_invariants();
+  EXPECT_EQ(one.digests.size(), 1u);
+  ASSERT_TRUE(scheduler.admit(two).ok());
+  start(2);
+  EXPECT_EQ(two.cached_len, 16);
+  scheduler.finish(one);
+  scheduler.finish(two);
+  scheduler.check_invariants();
 }
 
 TEST(Policy, NamesAreFoundAndOthersAreNot) {

@@ -1,6 +1,7 @@
 // A thousand small worlds, each from its seed: random limits, arrivals, shared prefixes, cancellations, pools too
 // small. After every step the house must be in order, and every answer must be the one its request gets when it runs
-// alone.
+// alone. Every world is lived through twice: one step at a time, and with each step planned while the one before it
+// runs, on a device that chooses the tokens of most sequences itself.
 //
 //   simulation_test                    all seeds
 //   SIM_SEED=417 simulation_test       one of them
@@ -35,16 +36,18 @@ struct Actor {
   int output_max;
   int told = 0;  // prompt positions whose logits were told
   bool tells_prompt;
+  bool on_host;  // the host chooses its tokens
 };
 
 class World {
  public:
-  explicit World(uint32_t seed)
-      : random_(seed),
+  World(uint32_t seed, int depth)
+      : depth_(depth),
+        random_(seed),
         limits_(draw_limits()),
         scheduler_(limits_),
         builder_(limits_, kLengthMax),
-        model_(kVocab, limits_.block_size, limits_.n_blocks, limits_.sequences_max) {
+        model_(kVocab, limits_.block_size, limits_.n_blocks, limits_.sequences_max, depth) {
     for (auto& prefix : prefixes_) prefix = draw_tokens(40);
   }
 
@@ -56,16 +59,19 @@ class World {
     }
     for (int i = 0; !actors_.empty() && !::testing::Test::HasFatalFailure(); ++i) {
       ASSERT_LT(i, kRestSteps) << "somebody starves";
-      const int64_t before = model_.n_tokens;
+      const int64_t before = model_.n_forwards;
       step();
-      ASSERT_GT(model_.n_tokens, before) << "a step that does nothing";
+      ASSERT_GT(model_.n_forwards, before) << "a step that does nothing";
     }
+    while (!flights_.empty()) finish();
     ASSERT_EQ(scheduler_.n_blocks_held(), 0);
   }
 
   uint64_t preemptions() const { return scheduler_.counts().preemptions; }
   uint64_t hits() const { return scheduler_.counts().cache_hits; }
   int64_t answers() const { return n_answers_; }
+  int64_t ahead() const { return model_.n_ahead; }
+  int64_t wasted() const { return n_wasted_; }
 
  private:
   static constexpr int kLengthMax = 120;
@@ -98,7 +104,7 @@ class World {
     const auto& prefix = prefixes_[up_to(2)];
     std::vector<int32_t> prompt(prefix.begin(), prefix.begin() + up_to(40));
     for (const int32_t token : draw_tokens(1 + up_to(30))) prompt.push_back(token);
-    Actor actor{.prompt = prompt, .output_max = 1 + up_to(90), .tells_prompt = up_to(9) == 0};
+    Actor actor{.prompt = prompt, .output_max = 1 + up_to(90), .tells_prompt = up_to(9) == 0, .on_host = up_to(3) == 0};
     const int length_max = std::min<int>(kLengthMax, prompt.size() + actor.output_max);
     actor.sequence = std::make_unique<Sequence>(prompt, length_max, limits_.block_size);
     actor.sequence->arrival = ++n_arrivals_;
@@ -112,36 +118,96 @@ class World {
       ASSERT_GE(scheduler_.n_waiting(), limits_.waiting_max);
       return;
     }
-    actors_.push_back(std::move(actor));
+    actors_.push_back(std::make_unique<Actor>(std::move(actor)));
   }
 
   void cancel() {
     if (actors_.empty()) return;
-    const size_t i = up_to(static_cast<int>(actors_.size()) - 1);
-    scheduler_.finish(*actors_[i].sequence);
-    remove(i);
+    end(up_to(static_cast<int>(actors_.size()) - 1));
     scheduler_.check_invariants();
   }
 
-  void remove(size_t i) {
+  // Whatever is in flight of it comes to nothing.
+  void end(size_t i) {
+    for (Flight& flight : flights_) {
+      for (Item& item : flight) {
+        if (item.actor != actors_[i].get()) continue;
+        item.actor = nullptr;
+        n_wasted_ += item.chooses;
+      }
+    }
+    scheduler_.finish(*actors_[i]->sequence);
     actors_[i] = std::move(actors_.back());
     actors_.pop_back();
   }
 
   void step() {
+    while (static_cast<int>(flights_.size()) < depth_ && start()) {
+    }
+    if (!flights_.empty()) finish();
+  }
+
+  // False: nothing can be planned now.
+  bool start() {
     std::set<const Sequence*> decoding;
-    for (const Actor& actor : actors_) {
-      if (actor.sequence->computed_len > 0 && actor.sequence->remaining() == 1) decoding.insert(actor.sequence.get());
+    for (const auto& actor : actors_) {
+      if (actor->sequence->computed_len > 0 && actor->sequence->remaining() == 1)
+        decoding.insert(actor->sequence.get());
     }
     const StepPlan plan = scheduler_.plan();
     scheduler_.check_invariants();
-    const model::Batch& batch = builder_.build(plan);
+    if (plan.items.empty()) return false;
+    model::Batch batch = builder_.build(plan);
     check_plan(plan, batch, decoding);
-    const auto logits = model_.forward(batch);
-    ASSERT_TRUE(logits.ok()) << logits.status();
+    Flight flight = flight_of(plan);
+    const std::vector<model::SampleParams> greedy(depth_ > 1 ? batch.logit_rows.size() : 0);
+    batch.sampling = greedy;
+    if (depth_ > 1) batch.host_rows = host_rows_;
+    EXPECT_TRUE(model_.start(batch).ok());
     scheduler_.commit(plan);
-    const float* row = plan.items.empty() || batch.logit_rows.empty() ? nullptr : logits->f32();
-    for (const auto& item : plan.items) deliver(item, row);
+    for (const Item& item : flight) item.actor->sequence->n_unknown += item.on_device;
+    flights_.push_back(std::move(flight));
+    scheduler_.check_invariants();
+    return true;
+  }
+
+  struct Item {
+    Actor* actor;  // null: it has ended
+    int begin, end, row;
+    std::vector<int> told;  // positions
+    bool chooses, on_device;
+  };
+  using Flight = std::vector<Item>;
+
+  Flight flight_of(const StepPlan& plan) {
+    Flight flight;
+    host_rows_.clear();
+    int row = 0;
+    for (const auto& [sequence, n] : plan.items) {
+      const Sequence* s = sequence;
+      const auto actor = std::ranges::find_if(actors_, [&](const auto& a) { return a->sequence.get() == s; });
+      Item item{.actor = actor->get(), .begin = s->computed_len, .end = s->computed_len + n, .row = row};
+      item.chooses = item.end == s->length();
+      item.on_device = item.chooses && depth_ > 1 && !(*actor)->on_host;
+      for (int position = item.begin; position < item.end; ++position) {
+        if (!s->wants_logits(position)) continue;
+        const bool chooses = position == s->length() - 1;
+        if (!chooses) item.told.push_back(position);
+        if (!chooses || !item.on_device) host_rows_.push_back(row);
+        ++row;
+      }
+      flight.push_back(std::move(item));
+    }
+    return flight;
+  }
+
+  void finish() {
+    const auto result = model_.finish();
+    ASSERT_TRUE(result.ok()) << result.status();
+    const Flight flight = std::move(flights_.front());
+    flights_.erase(flights_.begin());
+    const float* host_row = result->logits.shape[0] == 0 ? nullptr : result->logits.f32();
+    for (const Item& item : flight) deliver(item, *result, host_row);
     scheduler_.check_invariants();
     for (size_t i = actors_.size(); i-- > 0;) end_if_done(i);
     scheduler_.check_invariants();
@@ -168,43 +234,48 @@ class World {
   // Whatever is written lies in a block that exactly one sequence holds.
   void check_writers(const model::Batch& batch) {
     std::vector<int> holders(limits_.n_blocks, 0);
-    for (const Actor& actor : actors_) {
-      for (const int32_t block : actor.sequence->blocks) ++holders[block];
+    for (const auto& actor : actors_) {
+      for (const int32_t block : actor->sequence->blocks) ++holders[block];
     }
     for (const int32_t slot : batch.slots) ASSERT_EQ(holders[slot / limits_.block_size], 1);
   }
 
-  void deliver(const StepPlan::Item& item, const float*& row) {
-    Sequence& s = *item.sequence;
-    const int last = s.token_len() - 1;
-    for (int position = s.computed_len - item.n_tokens; position < s.computed_len; ++position) {
-      if (!s.wants_logits(position)) continue;
-      const auto best = static_cast<int32_t>(std::max_element(row, row + kVocab) - row);
-      row += kVocab;
-      if (position == last) {
-        s.tokens.push_back(best);
-      } else {
-        s.logits_from = position + 1;
-        const auto expected = FakeModel::next(position + 1, kVocab, [&](int i) { return s.tokens[i]; });
-        ASSERT_EQ(best, expected);
-        for (Actor& actor : actors_) actor.told += actor.sequence.get() == &s;
-      }
+  void deliver(const Item& item, const model::StepResult& result, const float*& host_row) {
+    const auto best_of_next = [&host_row] {
+      const auto best = static_cast<int32_t>(std::max_element(host_row, host_row + kVocab) - host_row);
+      host_row += kVocab;
+      return best;
+    };
+    for (const int position : item.told) {
+      const int32_t best = best_of_next();
+      if (item.actor == nullptr) continue;
+      Sequence& s = *item.actor->sequence;
+      s.logits_from = position + 1;
+      ASSERT_EQ(best, FakeModel::next(position + 1, kVocab, [&](int i) { return s.tokens[i]; }));
+      ++item.actor->told;
     }
+    if (!item.chooses) return;
+    const int32_t id = item.on_device ? result.ids[item.row + item.told.size()] : best_of_next();
+    if (item.actor == nullptr) return;
+    Sequence& s = *item.actor->sequence;
+    s.tokens.push_back(id);
+    s.n_unknown -= item.on_device;
+    scheduler_.share(s);
   }
 
   void end_if_done(size_t i) {
-    Actor& actor = actors_[i];
+    Actor& actor = *actors_[i];
     const Sequence& s = *actor.sequence;
     if (s.output().empty() || (s.output().back() != kEos && s.token_len() < s.token_len_max)) return;
     const std::vector<int32_t> got(s.output().begin(), s.output().end());
     const int output_max = s.token_len_max - s.prompt_len;
     ASSERT_EQ(got, FakeModel::answer(actor.prompt, output_max, kVocab, kEos));
     ASSERT_EQ(actor.told, actor.tells_prompt ? s.prompt_len - 1 : 0);
-    scheduler_.finish(*actor.sequence);
-    remove(i);
+    end(i);
     ++n_answers_;
   }
 
+  const int depth_;
   std::mt19937 random_;
   int arrival_percent_ = 0, cancel_percent_ = 0;
   const SchedulerLimits limits_;
@@ -212,35 +283,45 @@ class World {
   BatchBuilder builder_;
   FakeModel model_;
   std::vector<int32_t> prefixes_[3];
-  std::vector<Actor> actors_;
+  std::vector<std::unique_ptr<Actor>> actors_;
+  std::vector<Flight> flights_;  // the one started first, first
+  std::vector<int32_t> host_rows_;
   uint64_t n_arrivals_ = 0;
-  int64_t n_answers_ = 0;
+  int64_t n_answers_ = 0, n_wasted_ = 0;
 };
 
 // A CHECK ends the process: say first how to come back here.
 volatile uint32_t current_seed = 0;
 void say_seed(int) { std::fprintf(stderr, "replay it with: SIM_SEED=%u simulation_test\n", current_seed); }
 
-TEST(Simulation, EverySeedKeepsTheHouseInOrder) {
+class SimulationAtDepth : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Steps, SimulationAtDepth, ::testing::Values(1, 2));
+
+TEST_P(SimulationAtDepth, EverySeedKeepsTheHouseInOrder) {
   const char* only = std::getenv("SIM_SEED");
   const uint32_t begin = only != nullptr ? std::strtoul(only, nullptr, 10) : 0;
   const uint32_t end = only != nullptr ? begin + 1 : kSeeds;
   uint64_t preemptions = 0, hits = 0;
-  int64_t answers = 0;
+  int64_t answers = 0, ahead = 0, wasted = 0;
   std::signal(SIGABRT, say_seed);
   for (uint32_t seed = begin; seed < end; ++seed) {
     current_seed = seed;
-    World world(seed);
+    World world(seed, GetParam());
     world.run();
     ASSERT_FALSE(HasFatalFailure()) << "replay it with: SIM_SEED=" << seed << " simulation_test";
     preemptions += world.preemptions();
     hits += world.hits();
     answers += world.answers();
+    ahead += world.ahead();
+    wasted += world.wasted();
   }
   if (only != nullptr) return;
   EXPECT_GT(preemptions, 5000u) << "the worlds are too roomy";
   EXPECT_GT(hits, 100000u);
   EXPECT_GT(answers, 10000);
+  if (GetParam() == 1) return;
+  EXPECT_GT(ahead, 100000) << "tokens that nobody knew when they were planned";
+  EXPECT_GT(wasted, 1000) << "tokens chosen for nobody";
 }
 
 }  // namespace

@@ -18,6 +18,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kAllowedIds{"allowed_ids", applies, apply, false};
+extern const SamplingStep kAllowedIds{"allowed_ids", applies, apply, false, false};
 
 }  // namespace polymath::engine

@@ -13,6 +13,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kLogitBias{"logit_bias", applies, apply, false};
+extern const SamplingStep kLogitBias{"logit_bias", applies, apply, false, false};
 
 }  // namespace polymath::engine

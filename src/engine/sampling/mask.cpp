@@ -24,6 +24,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kMask{"mask", applies, apply, false};
+extern const SamplingStep kMask{"mask", applies, apply, false, false};
 
 }  // namespace polymath::engine

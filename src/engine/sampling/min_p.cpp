@@ -17,6 +17,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kMinP{"min_p", applies, apply, true};
+extern const SamplingStep kMinP{"min_p", applies, apply, true, true};
 
 }  // namespace polymath::engine

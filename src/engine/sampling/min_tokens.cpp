@@ -5,7 +5,7 @@
 namespace polymath::engine {
 namespace {
 
-bool applies(const Row& row) { return static_cast<int>(row.output.size()) < row.params.min_tokens; }
+bool applies(const Row& row) { return static_cast<int>(row.output.size()) + row.n_unknown < row.params.min_tokens; }
 
 void apply(Row& row) {
   for (const int32_t id : row.params.stop_ids) row.logits[id] = kNever;
@@ -15,6 +15,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kMinTokens{"min_tokens", applies, apply, false};
+extern const SamplingStep kMinTokens{"min_tokens", applies, apply, false, false};
 
 }  // namespace polymath::engine

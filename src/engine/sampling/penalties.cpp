@@ -44,6 +44,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kPenalties{"penalties", applies, apply, false};
+extern const SamplingStep kPenalties{"penalties", applies, apply, false, false};
 
 }  // namespace polymath::engine

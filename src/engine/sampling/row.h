@@ -58,6 +58,7 @@ struct Row {
   TokenMask* mask;          // null: none
   std::span<float> logits;  // [vocab]
   Scratch& scratch;
+  int n_unknown = 0;            // output tokens that follow, chosen and not known yet
   Scored floor = {kNever, -1};  // the worst that stays in; {kNever, -1}: everything that can come at all
 
   bool stays(int32_t id) const { return logits[id] > kNever && !better(floor, {logits[id], id}); }
@@ -70,7 +71,8 @@ struct SamplingStep {
   std::string_view name;
   bool (*applies)(const Row& row);
   void (*apply)(Row& row);
-  bool cuts;  // only raises the floor: never changes which id is best, so that greedy does without
+  bool cuts;       // only raises the floor: never changes which id is best, so that greedy does without
+  bool on_device;  // backend::SampleParams says it, so that a device can do it as well
 };
 
 std::span<const SamplingStep> sampling_steps();

@@ -45,9 +45,7 @@ Sampler::Sampler(int vocab) : scratch_(vocab), best_(kLogprobsMax) { CHECK(vocab
 
 absl::StatusOr<int32_t> Sampler::sample(const SampleInput& input) {
   CHECK(input.logits.size() == scratch_.logits.size());
-  if (!is_sane(input.logits)) {
-    return absl::InternalError("the model's logits are not numbers (NaN or infinity)");
-  }
+  if (!is_sane(input.logits)) return absl::InternalError(kNotNumbersSentence);
   Row row{input.params, input.prompt, input.output, input.mask, scratch_.logits, scratch_};
   const bool greedy = is_greedy(input.params);
   if (greedy && !steps_apply(row)) return best_id(input.logits);
@@ -85,6 +83,23 @@ int32_t Sampler::draw(Row& row) {
     if (below > target) break;
   }
   return static_cast<int32_t>(last);
+}
+
+std::optional<backend::SampleParams> Sampler::for_device(const SampleInput& input) {
+  const SamplingParams& p = input.params;
+  if (p.logprobs >= 0) return std::nullopt;
+  const Row row{p, input.prompt, input.output, input.mask, scratch_.logits, scratch_, input.n_unknown};
+  for (const SamplingStep& step : sampling_steps()) {
+    if (!step.on_device && step.applies(row)) return std::nullopt;
+  }
+  if (is_greedy(p)) return backend::SampleParams{};
+  constexpr float kBelowOne = 0x1.fffffep-1f;  // a float may be rounded up to 1
+  const double random = uniform(p.seed, input.output.size() + static_cast<size_t>(input.n_unknown));
+  return backend::SampleParams{.temperature = p.temperature,
+                               .min_p = p.min_p,
+                               .top_k = std::max(0, p.top_k),
+                               .top_p = p.top_p,
+                               .uniform = std::min(static_cast<float>(random), kBelowOne)};
 }
 
 Logprobs Sampler::logprobs(std::span<const float> logits, int32_t chosen, int n_best) {

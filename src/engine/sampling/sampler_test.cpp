@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <random>
 #include <set>
 
 #include "engine/sampling/params.h"
+#include "engine/sampling/rng.h"
 
 namespace polymath::engine {
 namespace {
@@ -315,6 +317,60 @@ TEST(Logprobs, TopAgreesWithSorting) {
   const auto told = sampler.logprobs(logits, sorted[40].id, 20);
   EXPECT_EQ(told.chosen.rank, 41);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(told.top[i].id, sorted[i].id);
+}
+
+// What the device is told, and what it cannot do.
+TEST(ForDevice, SaysWhatTheRequestSays) {
+  struct Case {
+    const char* what;
+    bool on_device;
+    std::function<void(SampleInput&, SamplingParams&)> set;
+  };
+  static OnlyThese mask({1, 2});
+  const Case cases[] = {
+      {"plain", true, [](auto&, auto&) {}},
+      {"cuts", true, [](auto&, auto& p) { p.top_k = 3, p.top_p = 0.5f, p.min_p = 0.1f; }},
+      {"top_k off", true, [](auto&, auto& p) { p.top_k = -1; }},
+      {"prompt_logprobs", true, [](auto&, auto& p) { p.prompt_logprobs = 3; }},
+      {"met min_tokens", true, [](auto&, auto& p) { p.min_tokens = 2; }},
+      {"min_tokens met in flight", true, [](auto& i, auto& p) { p.min_tokens = 4, i.n_unknown = 2; }},
+      {"min_tokens", false, [](auto&, auto& p) { p.min_tokens = 3; }},
+      {"logprobs", false, [](auto&, auto& p) { p.logprobs = 0; }},
+      {"logit_bias", false, [](auto&, auto& p) { p.logit_bias.emplace_back(1, 1.f); }},
+      {"allowed_ids", false, [](auto&, auto& p) { p.allowed_ids.push_back(1); }},
+      {"mask", false, [](auto& i, auto&) { i.mask = &mask; }},
+      {"presence", false, [](auto&, auto& p) { p.presence_penalty = 0.5f; }},
+      {"frequency", false, [](auto&, auto& p) { p.frequency_penalty = -0.5f; }},
+      {"repetition", false, [](auto&, auto& p) { p.repetition_penalty = 1.1f; }},
+  };
+  for (const Case& c : cases) {
+    SamplingParams params;
+    params.temperature = 0.7f;
+    params.seed = 5;
+    const std::vector<int32_t> prompt = {1}, output = {2, 3};
+    SampleInput input{params, {}, prompt, output};
+    c.set(input, params);
+    Sampler sampler(10);
+    const auto told = sampler.for_device(input);
+    ASSERT_EQ(told.has_value(), c.on_device) << c.what;
+    if (!told.has_value()) continue;
+    EXPECT_EQ(told->temperature, 0.7f);
+    EXPECT_EQ(told->top_k, std::max(0, params.top_k)) << c.what;
+    EXPECT_EQ(told->top_p, params.top_p);
+    EXPECT_EQ(told->min_p, params.min_p);
+    EXPECT_EQ(told->uniform, static_cast<float>(uniform(5, 2 + input.n_unknown))) << c.what;
+  }
+}
+
+TEST(ForDevice, GreedyIsTemperatureZeroAndNoNumberReachesOne) {
+  Sampler sampler(10);
+  SamplingParams params;
+  params.temperature = 1e-6f;
+  EXPECT_EQ(sampler.for_device({params, {}, {}, {}})->temperature, 0);
+  params.temperature = 1;
+  for (params.seed = 0; params.seed < 100000; ++params.seed) {
+    EXPECT_LT(sampler.for_device({params, {}, {}, {}})->uniform, 1);
+  }
 }
 
 }  // namespace

@@ -15,6 +15,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kTemperature{"temperature", applies, apply, false};
+extern const SamplingStep kTemperature{"temperature", applies, apply, false, true};
 
 }  // namespace polymath::engine

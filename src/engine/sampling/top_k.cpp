@@ -40,6 +40,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kTopK{"top_k", applies, apply, true};
+extern const SamplingStep kTopK{"top_k", applies, apply, true, true};
 
 }  // namespace polymath::engine

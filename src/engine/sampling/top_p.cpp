@@ -65,6 +65,6 @@ void apply(Row& row) {
 
 }  // namespace
 
-extern const SamplingStep kTopP{"top_p", applies, apply, true};
+extern const SamplingStep kTopP{"top_p", applies, apply, true, true};
 
 }  // namespace polymath::engine

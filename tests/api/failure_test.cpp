@@ -1,0 +1,65 @@
+// A step that fails as if the device had: what clients and probes are told. That the process ends is for
+// tests/clients/failure_test.py.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "api/service.h"
+#include "commands/served.h"
+#include "http_client.h"
+
+namespace polymath::test {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Failure, EveryRequestInFlightAndEveryProbeIsTold) {
+  base::MetricsRegistry metrics;
+  commands::Settings settings{.model = POLYMATH_STAND_IN, .load_format = "dummy", .max_model_len = 512};
+  settings.kv_bytes = 4 << 20;
+  settings.step_tokens = 128;
+  settings.sequences = 16;
+  auto served = commands::build_served(settings, metrics);
+  ASSERT_TRUE(served.ok()) << served.status();
+  engine::Engine& engine = served->house->engine();
+  api::Service service(engine, std::move(served->model), {.version = "test"}, metrics);
+  server::HttpServer http({.host = "127.0.0.1", .port = 0});
+  service.install(http);
+  engine.fail_at_step(30);
+  ASSERT_TRUE(http.start().ok());
+  service.set_ready(true);
+  const auto get = [&](const char* path) { return http_request(http.port(), "GET", path, ""); };
+  EXPECT_EQ(get("/ready").status, 200);
+  EXPECT_EQ(get("/health").status, 200);
+
+  const std::string error = R"("type":"InternalServerError","param":null,"code":500)";
+  const std::string body = R"({"prompt":"x","max_tokens":400,"ignore_eos":true)";
+  std::thread streamed([&] {
+    const HttpAnswer answer = http_request(http.port(), "POST", "/v1/completions", body + R"(,"stream":true})");
+    EXPECT_EQ(answer.status, 200) << "it began well";
+    EXPECT_THAT(answer.body, HasSubstr(R"(data: {"error":{"message":"the model failed: this step was to fail",)"));
+    EXPECT_THAT(answer.body, HasSubstr(error));
+  });
+  std::thread whole([&] {
+    const HttpAnswer answer = http_request(http.port(), "POST", "/v1/completions", body + "}");
+    EXPECT_EQ(answer.status, 500);
+    EXPECT_THAT(answer.body, HasSubstr(error));
+  });
+  while (engine.stats().waiting < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  engine.start();  // only now, so that the failure finds both
+  streamed.join();
+  whole.join();
+
+  EXPECT_EQ(get("/ready").status, 503);
+  EXPECT_EQ(get("/health").status, 503);
+  EXPECT_EQ(get("/live").status, 200);
+  EXPECT_EQ(http_request(http.port(), "POST", "/v1/completions", body + "}").status, 503);
+  http.stop(5);
+}
+
+}  // namespace
+}  // namespace polymath::test
