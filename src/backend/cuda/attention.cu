@@ -6,15 +6,15 @@
 // for the weighted sums each lane takes numbers of the value. Where tiles are few, the keys of a tile are cut in
 // splits, a block each, and merge_kernel puts the splits together.
 
-#include "backend/cuda/device_math.cuh"
+#include "backend/cuda/attention_split.cuh"
 #include "backend/cuda/kv_layout.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
-constexpr int kRun = kWarp;     // keys of a run: one a lane
-constexpr int kSplitsMax = 32;  // more would not shorten a step, and the merge reads them all
+constexpr int kRun = kWarp;  // keys of a run: one a lane
+constexpr int kHeader = 3;   // of a row's partial sums: maximum, sum, and (of split 0) how many splits were used
 
 struct Shape {
   AttentionProblem p;
@@ -70,11 +70,10 @@ __device__ void begin_rows(const Shape& s, int seq, int tile, RowState<kRows, kC
     const int row = static_cast<int>(threadIdx.x) / kWarp * kRows + r;
     const int token = s.p.query_start[seq] + tile * s.queries + row / s.heads, in_group = head_begin + row % s.heads;
     const bool there = row / s.heads < s.queries && token < query_end && in_group < s.group;
-    const int head = kv_head * s.group + in_group, position = there ? s.p.positions[token] : -1;
-    state.last[r] = position;
-    state.first[r] = 0;
-    if (a.window > 0) state.first[r] = max(state.first[r], position - a.window + 1);
-    if (a.chunk > 0) state.first[r] = max(state.first[r], position - position % a.chunk);
+    const int head = kv_head * s.group + in_group;
+    const KeyRange keys = there ? keys_of_query(s.p, seq, token) : KeyRange{0, 0};
+    state.first[r] = keys.begin;
+    state.last[r] = keys.end - 1;
     state.out[r] = there ? static_cast<int64_t>(token) * a.n_heads + head : -1;
     const bool sink = there && a.sinks != nullptr && blockIdx.z == 0;
     state.max[r] = sink ? a.sinks[head] : negative_infinity();
@@ -130,42 +129,37 @@ __device__ void add_values(const Shape& s, const float* values, int stride, int 
 }
 
 template <int kRows, int kColumns>
-__device__ void end_rows(const Shape& s, const RowState<kRows, kColumns>& state) {
+__device__ void end_rows(const Shape& s, int used, const RowState<kRows, kColumns>& state) {
   const int lane = threadIdx.x % kWarp, width = s.p.kv.value_dim;
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     if (state.out[r] < 0) continue;
     const int64_t token = state.out[r] / s.p.params.n_heads, head = state.out[r] % s.p.params.n_heads;
-    float* partial = s.p.partial + (state.out[r] * s.splits + blockIdx.z) * (width + 2);
+    float* partial = s.p.partial + (state.out[r] * s.splits + blockIdx.z) * (width + kHeader);
     if (s.splits > 1 && lane == 0) {
       partial[0] = state.max[r];
       partial[1] = state.sum[r];
+      partial[2] = static_cast<float>(used);
     }
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
       const int at = lane + c * kWarp;
       if (at >= width) continue;
-      if (s.splits > 1) {
-        partial[2 + at] = state.values[r][c];
+      if (used > 1) {
+        partial[kHeader + at] = state.values[r][c];
       } else {
-        put(s.p.out, token, head * width + at, state.values[r][c] / state.sum[r]);
+        put(s.p.out, token, head * width + at, state.sum[r] > 0 ? state.values[r][c] / state.sum[r] : 0.0f);
       }
     }
   }
 }
 
-// The keys that the tile sees, [x, y), of which this block's split takes its part.
-__device__ int2 keys_of(const Shape& s, int seq, int tile) {
-  const AttentionParams& a = s.p.params;
+// This block's part of the keys that the tile sees: positions rise, so that the first row's first key is the first.
+__device__ Split keys_of(const Shape& s, int seq, int tile) {
   const int token = s.p.query_start[seq] + tile * s.queries,
             token_end = min(token + s.queries, s.p.query_start[seq + 1]);
-  const int position = s.p.positions[token], end = s.p.positions[token_end - 1] + 1;
-  int begin = 0;  // positions rise, so that the first row's first key is the first of all
-  if (a.window > 0) begin = max(begin, position - a.window + 1);
-  if (a.chunk > 0) begin = max(begin, position - position % a.chunk);
-  const int runs = (end - begin + kRun - 1) / kRun, each = (runs + s.splits - 1) / s.splits * kRun;
-  begin += static_cast<int>(blockIdx.z) * each;
-  return {begin, min(end, begin + each)};
+  const KeyRange keys{keys_of_query(s.p, seq, token).begin, keys_of_query(s.p, seq, token_end - 1).end};
+  return split_of(keys, s.splits, static_cast<int>(blockIdx.z), kRun, kRun);
 }
 
 template <int kRows, int kColumns>
@@ -184,6 +178,8 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(Shape s) {
   __syncthreads();
   const int seq = place.item, tile = place.piece;
   if (seq < 0) return;
+  const Split range = keys_of(s, seq, tile);
+  if (static_cast<int>(blockIdx.z) >= range.used) return;
   const int kv_head = static_cast<int>(blockIdx.y) / s.head_tiles;
   float* const queries = memory;                                            // [key_dim][rows]
   float* const keys = queries + static_cast<int64_t>(kv.key_dim) * s.rows;  // [kRun][key_stride]
@@ -201,10 +197,9 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(Shape s) {
   RowState<kRows, kColumns> state;
   begin_rows(s, seq, tile, state);
 
-  const int2 range = keys_of(s, seq, tile);
-  const int32_t* table = s.p.block_table + seq * s.p.table_cols;
-  for (int begin = range.x; begin < range.y; begin += kRun) {
-    const int n = min(kRun, range.y - begin);
+  const int32_t* table = s.p.block_table + seq * table_cols_of(s.p);
+  for (int begin = range.begin; begin < range.end; begin += kRun) {
+    const int n = min(kRun, range.end - begin);
     __syncthreads();  // the last run is read
     if (threadIdx.x < n) {
       const int key = begin + static_cast<int>(threadIdx.x), block = table[key / kv.block_size];
@@ -219,25 +214,28 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(Shape s) {
     weigh(s, keys, queries, begin + static_cast<int>(threadIdx.x) % kWarp, state, weights);
     add_values(s, values, value_stride, n, weights, state);
   }
-  end_rows(s, state);
+  end_rows(s, range.used, state);
 }
 
-// A warp a row: the splits' sums under one maximum, in the order of the splits.
+// A block a row: the splits' sums under one maximum, in the order of the splits.
 __global__ void merge_kernel(Shape s) {
-  const int64_t row = blockIdx.x, width = s.p.kv.value_dim;
-  const float* partial = s.p.partial + row * s.splits * (width + 2);
+  const int64_t row = blockIdx.x, width = s.p.kv.value_dim, stride = width + kHeader;
+  const float* partial = s.p.partial + row * s.splits * stride;
+  const int used = static_cast<int>(partial[2]);
+  if (used == 1) return;
   float top = negative_infinity();
-  for (int i = 0; i < s.splits; ++i) top = fmaxf(top, partial[i * (width + 2)]);
+  for (int i = 0; i < used; ++i) top = fmaxf(top, partial[i * stride]);
+  if (top == negative_infinity()) top = 0;
   float total = 0;
-  for (int i = 0; i < s.splits; ++i) total += partial[i * (width + 2) + 1] * expf(partial[i * (width + 2)] - top);
+  for (int i = 0; i < used; ++i) total += partial[i * stride + 1] * expf(partial[i * stride] - top);
   const int64_t token = row / s.p.params.n_heads, head = row % s.p.params.n_heads;
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
     float sum = 0;
-    for (int i = 0; i < s.splits; ++i) {
-      const float* split = partial + i * (width + 2);
-      if (split[1] > 0) sum += split[2 + c] * expf(split[0] - top);
+    for (int i = 0; i < used; ++i) {
+      const float* split = partial + i * stride;
+      if (split[1] > 0) sum += split[kHeader + c] * expf(split[0] - top);
     }
-    put(s.p.out, token, head * width + c, sum / total);
+    put(s.p.out, token, head * width + c, total > 0 ? sum / total : 0.0f);
   }
 }
 
@@ -263,17 +261,6 @@ void launch_rows(const Shape& s, dim3 grid, cudaStream_t stream) {
   launch<kRows, 16>(s, grid, stream);
 }
 
-// As many splits as fill the card, as the partial sums have room for, and as there can be runs of keys.
-int choose_splits(const AttentionProblem& p, int64_t blocks) {
-  const int64_t wanted = 4 * static_cast<int64_t>(p.n_multiprocessors);
-  if (2 * blocks >= wanted) return 1;
-  const int64_t row = static_cast<int64_t>(p.n_tokens) * p.params.n_heads * (p.kv.value_dim + 2);
-  const int64_t room = p.partial_floats / row, runs = ceil_div(p.table_cols * p.kv.block_size, kRun);
-  int64_t splits = ceil_div(wanted, blocks);
-  for (const int64_t most : {room, runs, static_cast<int64_t>(kSplitsMax)}) splits = splits < most ? splits : most;
-  return static_cast<int>(splits < 1 ? 1 : splits);
-}
-
 }  // namespace
 
 void attention(const AttentionProblem& p, cudaStream_t stream) {
@@ -290,7 +277,9 @@ void attention(const AttentionProblem& p, cudaStream_t stream) {
   s.key_stride = p.kv.key_dim | 1;
   const int64_t tiles = min(static_cast<int64_t>(p.n_tokens), p.n_tokens / s.queries + static_cast<int64_t>(p.n_seqs));
   const int64_t across = static_cast<int64_t>(p.kv.n_kv_heads) * s.head_tiles;
-  s.splits = choose_splits(p, tiles * across);
+  // Partial sums stand by row, so that room is counted by all rows of the step.
+  const int64_t floats = static_cast<int64_t>(p.n_tokens) * p.params.n_heads * (p.kv.value_dim + kHeader);
+  s.splits = choose_splits(p, tiles * across, ceil_div(floats, tiles * across), 4 * p.n_multiprocessors, 1);
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(across), static_cast<unsigned>(s.splits));
   if (warp_rows == 1) {
     launch_rows<1>(s, grid, stream);

@@ -21,6 +21,7 @@ using cuda::WeightMatrix;
 
 // Sums of splits that attention may keep: rows of a step times splits.
 constexpr int64_t kPartialRows = 16384;
+constexpr int64_t kPartialBytes = int64_t{64} << 20;  // at least: a long prompt's, measured to be worth it
 
 Matrix matrix_of(const Tensor& t) { return {t.data, t.rows(), t.cols(), t.stride(), type_of(t.dtype)}; }
 
@@ -191,7 +192,7 @@ class CudaBackend : public Backend {
     cudaEvent_t event = nullptr;
   };
   std::array<Box, 2> boxes_;
-  Buffer counter_;  // of route_experts
+  Buffer counters_;  // zeros: of route_experts, then of attention
 };
 
 absl::Status CudaBackend::reserve(const StepLimits& limits) {
@@ -200,13 +201,14 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
   const int64_t expert_io = limits.expert_io_max > 0 ? limits.expert_io_max : limits.hidden_max;
   pairs_max_ = pairs;
   RETURN_IF_ERROR(linear_->reserve(1, std::max(tokens * (limits.hidden_max + 16), pairs * (expert_io + 16) / 2)));
-  RETURN_IF_ERROR(set_aside(partial_, kPartialRows * (std::max(limits.key_dim_max, 1) + 2) * 4));
+  RETURN_IF_ERROR(
+      set_aside(partial_, std::max(kPartialBytes, kPartialRows * (std::max(limits.key_dim_max, 1) + 2) * 4)));
   RETURN_IF_ERROR(set_aside(row_of_pair_, pairs * 4));
   RETURN_IF_ERROR(set_aside(inner_, pairs * cuda::weight_stride(limits.inner_max, cuda::Type::kBf16) * 2));
   RETURN_IF_ERROR(set_aside(outputs_, pairs * expert_io * 4));
   RETURN_IF_ERROR(set_aside(sorted_, pairs * cuda::weight_stride(expert_io, cuda::Type::kBf16) * 2));
   RETURN_IF_ERROR(set_aside(gate_up_, tokens * 2 * dense_inner_max_ * 2));
-  RETURN_IF_ERROR(set_aside(counter_, sizeof(unsigned)));
+  RETURN_IF_ERROR(set_aside(counters_, (cuda::kRouteCounters + kPartialRows) * static_cast<int64_t>(sizeof(unsigned))));
   for (Box& box : boxes_) {
     const auto bytes = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * 4;
     ASSIGN_OR_RETURN(box.memory, device_->allocate_pinned(bytes));
@@ -280,20 +282,25 @@ void CudaBackend::attention(const AttentionParams& params, const Tensor& q, cons
   const KvShape& s = kv.shape;
   CHECK(params.n_heads % s.n_kv_heads == 0 && q.cols() == int64_t{params.n_heads} * s.key_dim);
   CHECK(out.cols() == int64_t{params.n_heads} * s.value_dim && q.rows() == layout.n_tokens);
-  cuda::attention({.params = params,
-                   .q = matrix_of(q),
-                   .out = matrix_of(out),
-                   .kv = kv_of(kv),
-                   .n_tokens = layout.n_tokens,
-                   .n_seqs = layout.n_seqs,
-                   .positions = layout.positions.i32(),
-                   .query_start = layout.query_start.i32(),
-                   .block_table = layout.block_table.i32(),
-                   .table_cols = layout.block_table.cols(),
-                   .partial = static_cast<float*>(partial_.data()),
-                   .partial_floats = static_cast<int64_t>(partial_.bytes() / sizeof(float)),
-                   .n_multiprocessors = device_->n_multiprocessors()},
-                  device_->stream());
+  const cuda::AttentionProblem problem{
+      .params = params,
+      .q = matrix_of(q),
+      .out = matrix_of(out),
+      .kv = kv_of(kv),
+      .n_tokens = layout.n_tokens,
+      .n_seqs = layout.n_seqs,
+      .positions = layout.positions.i32(),
+      .query_start = layout.query_start.i32(),
+      .kv_len = layout.kv_len.i32(),
+      .block_table = layout.block_table.i32(),
+      .table_cols = layout.block_table.cols(),
+      .table_stride = layout.block_table_cols.empty() ? nullptr : layout.block_table_cols.i32(),
+      .partial = static_cast<float*>(partial_.data()),
+      .partial_floats = static_cast<int64_t>(partial_.bytes() / sizeof(float)),
+      .counters = static_cast<unsigned*>(counters_.data()) + cuda::kRouteCounters,
+      .n_counters = kPartialRows,
+      .n_multiprocessors = device_->n_multiprocessors()};
+  if (!cuda::attention_tensor(problem, device_->stream())) cuda::attention(problem, device_->stream());
   device_->launched("attention");
 }
 
@@ -342,7 +349,8 @@ void CudaBackend::route_experts(const RouteExperts& p, const Tensor& x, const Te
   const bool fits = p.router != nullptr && x.rows() <= cuda::kRouteTokensMax && x.cols() <= cuda::kRouteColsMax &&
                     p.router->format->dtype == DType::kF32 && x.dtype != DType::kF16 && x.stride() % 2 == 0 &&
                     x.cols() % 2 == 0 && p.config.n_experts <= cuda::kRouteExpertsMax &&
-                    x.rows() * p.config.top_k <= cuda::kRoutePairsMax && kernels_of(p.route).route_experts != nullptr;
+                    x.rows() * p.config.top_k <= cuda::kRoutePairsMax && p.config.top_k <= cuda::kRouteTopKMax &&
+                    kernels_of(p.route).route_experts != nullptr;
   if (!fits) return Backend::route_experts(p, x, tokens, logits, routing, groups);
   kernels_of(p.route).route_experts({.x = matrix_of(x),
                                      .router = cuda::weight_matrix(*p.router),
@@ -351,7 +359,7 @@ void CudaBackend::route_experts(const RouteExperts& p, const Tensor& x, const Te
                                      .offsets = groups.offsets.i32(),
                                      .pairs = groups.pairs.i32(),
                                      .load = groups.load.empty() ? nullptr : groups.load.as<int64_t>(),
-                                     .counter = static_cast<unsigned*>(counter_.data())},
+                                     .counters = static_cast<unsigned*>(counters_.data())},
                                     device_->stream());
   device_->launched("route_experts");
 }
@@ -406,7 +414,7 @@ bool CudaBackend::run_dense(const ExpertMlp& mlp, const Tensor& x, const float* 
   const WeightMatrix gate_up = cuda::weight_matrix(*mlp.gate_up);
   if (n <= cuda::kLinearNarrowRowsMax) {
     cuda::linear_narrow({.x = inputs, .y = inners, .w = gate_up, .gated = true, .glu = mlp.glu, .factors = weights},
-                        device_->stream());
+                        device_->n_multiprocessors(), device_->stream());
   } else {
     const Matrix both{gate_up_.data(), n, 2 * inner, 2 * inner, cuda::Type::kBf16};
     CHECK(static_cast<size_t>(n * 2 * inner * 2) <= gate_up_.bytes());
@@ -469,18 +477,17 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
 
 void CudaBackend::run_experts(int64_t n, cuda::ExpertProduct first, const cuda::ExpertProduct& second) {
   const cudaStream_t stream = device_->stream();
-  static const int64_t kMin = getenv("POLY_TENSOR_MIN") ? atoi(getenv("POLY_TENSOR_MIN")) : 17;
-  if (n < kMin) {
-    cuda::experts_narrow(first, n, stream);
-    cuda::experts_narrow(second, n, stream);
-    return;
-  }
   const cuda::ExpertProduct by_token = first;
   first.x = {sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, cuda::Type::kBf16};
   CHECK(static_cast<size_t>(first.x.rows * first.x.cols * 2) <= sorted_.bytes());
   cuda::gather_pairs(by_token.x, first.groups, first.top_k, first.x, stream);
-  if (!cuda::experts_tensor(first, device_->n_multiprocessors(), stream)) cuda::experts_wide(by_token, stream);
-  if (!cuda::experts_tensor(second, device_->n_multiprocessors(), stream)) cuda::experts_wide(second, stream);
+  const auto run = [&](const cuda::ExpertProduct& sorted, const cuda::ExpertProduct& otherwise) {
+    if (cuda::experts_tensor(sorted, device_->n_multiprocessors(), stream)) return;
+    if (n <= cuda::kNarrowTokensMax) return cuda::experts_narrow(otherwise, n, stream);
+    cuda::experts_wide(otherwise, stream);
+  };
+  run(first, by_token);
+  run(second, second);
 }
 
 DeviceLimits CudaBackend::measure_limits(DType weight_dtype) {

@@ -6,6 +6,7 @@
 // a lane takes 8 neighbours of its row, one load of 16 bytes, for two products.
 
 #include "backend/cuda/device_math.cuh"
+#include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -89,6 +90,7 @@ __device__ void multiply(const ExpertProduct& p, const __nv_bfloat16* low, const
 
 template <int kTiles>
 __global__ void __launch_bounds__(kThreads) narrow_kernel(ExpertProduct p) {
+  wait_for_input();
   __shared__ Piece place;
   __shared__ float4 shares[kWarps][kTiles][kWarp];
   const int32_t* offsets = p.groups.offsets;
@@ -136,11 +138,11 @@ void experts_narrow(const ExpertProduct& p, int64_t n_tokens, cudaStream_t strea
   const int64_t experts = min(static_cast<int64_t>(p.groups.n_experts), p.groups.n_pairs);
   const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(experts));
   if (n_tokens <= kTokens) {
-    narrow_kernel<1><<<grid, kThreads, 0, stream>>>(p);
+    launch_after(narrow_kernel<1>, grid, dim3(kThreads), 0, stream, p);
   } else if (n_tokens <= 2 * kTokens) {
-    narrow_kernel<2><<<grid, kThreads, 0, stream>>>(p);
+    launch_after(narrow_kernel<2>, grid, dim3(kThreads), 0, stream, p);
   } else {
-    narrow_kernel<4><<<grid, kThreads, 0, stream>>>(p);
+    launch_after(narrow_kernel<4>, grid, dim3(kThreads), 0, stream, p);
   }
 }
 

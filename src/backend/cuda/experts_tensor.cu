@@ -39,6 +39,9 @@ struct Variant {
 using Few = Variant<1, 64, 6, 8, 2>;
 using Many = Variant<2, 256, 4, 64, 1>;
 
+// What becomes of a tile's sums: a kernel each, so that the registers of one are not held for another.
+enum class End { kSilu, kAnyGlu, kOutput, kCount };
+
 struct Problem {
   ExpertProduct p;
   int row_tiles = 0;
@@ -133,24 +136,40 @@ __device__ __forceinline__ float2 pair_up(float of_a, float of_b, bool odd) {
   return odd ? make_float2(other, of_b) : make_float2(of_a, other);
 }
 
+// silu(gate) * up in a few instructions: a tile ends with thousands of them, and no product runs meanwhile. To 2 ulp.
+__device__ __forceinline__ float silu_value(float gate, float up) {
+  return __fdividef(gate, 1.0f + __expf(-gate)) * up;
+}
+
+// What is neither plain nor SiLU: biases, weights on the input, other activations.
+__device__ __forceinline__ float any_value(const ExpertProduct& p, const Tile& tile, int64_t index, int column,
+                                           float gate, float up) {
+  if (p.input_weights != nullptr) {
+    const float factor = p.input_weights[p.groups.pairs[tile.begin + column]];
+    gate *= factor, up *= factor;
+  }
+  if (p.bias != nullptr) {
+    const float* bias = p.bias + tile.expert * p.w.rows + index;
+    gate += bias[0], up += bias[p.w.rows / 2];
+  }
+  return glu_value(p.glu, gate, up);
+}
+
 // A gate and its up, for two tokens: rows `index` of both halves.
+template <End kEnd>
 __device__ __forceinline__ void finish_first(const ExpertProduct& p, const Tile& tile, int64_t index, int column,
                                              const float* d) {
-  const int lane = threadIdx.x % kWarp;
-  const bool odd = lane / 4 % 2 == 1;
+  const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
   const int64_t inner = p.w.rows / 2;
   float value[2];
 #pragma unroll
   for (int t = 0; t < 2; ++t) {
-    const bool there = column + t < tile.n && index < inner;
-    const float* bias = there && p.bias != nullptr ? p.bias + tile.expert * p.w.rows : nullptr;
-    float gate = d[t], up = d[t + 2];
-    if (there && p.input_weights != nullptr) {
-      const float factor = p.input_weights[p.groups.pairs[tile.begin + column + t]];
-      gate *= factor, up *= factor;
+    if constexpr (kEnd == End::kSilu) {
+      value[t] = silu_value(d[t], d[t + 2]);
+    } else {
+      const bool there = column + t < tile.n && index < inner;
+      value[t] = there ? any_value(p, tile, index, column + t, d[t], d[t + 2]) : 0.0f;
     }
-    if (bias != nullptr) gate += bias[index], up += bias[inner + index];
-    value[t] = glu_value(p.glu, gate, up);
   }
   const float2 two = pair_up(value[0], value[1], odd);
   const int64_t row = tile.begin + column + odd, at = index - odd;  // inner is even: eight rows are all there or not
@@ -174,8 +193,27 @@ __device__ __forceinline__ void finish_second(const ExpertProduct& p, const Tile
   *reinterpret_cast<float2*>(static_cast<float*>(p.y.data) + pair * p.y.stride + at) = two;
 }
 
+template <typename V, End kEnd, int kColumns>
+__device__ __forceinline__ void finish(const ExpertProduct& p, const Tile& tile, const float (&d)[kColumns / 2],
+                                       int group) {
+  const int lane = threadIdx.x % kWarp, slab = group * 4 + static_cast<int>(threadIdx.x) % kGroupThreads / kWarp;
+  const int64_t first_row = static_cast<int64_t>(tile.row_tile) * V::kRows;
+  const int64_t index = first_row / 2 + slab * 8 + lane / 4, output = first_row + slab * 16 + lane / 4;
+#pragma unroll
+  for (int j = 0; j < kColumns / 8; ++j) {
+    const int column = 8 * j + 2 * (lane % 4);
+    if (8 * j >= tile.n) break;
+    if constexpr (kEnd != End::kOutput) {
+      finish_first<kEnd>(p, tile, index, column, &d[4 * j]);
+    } else {
+      finish_second(p, tile, output, column, d[4 * j], d[4 * j + 1]);
+      finish_second(p, tile, output + 8, column, d[4 * j + 2], d[4 * j + 3]);
+    }
+  }
+}
+
 // One tile with kColumns columns for its tokens.
-template <typename V, int kColumns>
+template <typename V, End kEnd, int kColumns>
 __device__ __forceinline__ void multiply(const Problem& problem, const Tile& tile, uint8_t* stages, Ring<V>& ring,
                                          Place& place, int group) {
   float d[kColumns / 2];
@@ -201,51 +239,38 @@ __device__ __forceinline__ void multiply(const Problem& problem, const Tile& til
   wgmma_wait<0>();
   if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
 
-  const int lane = threadIdx.x % kWarp, slab = group * 4 + static_cast<int>(threadIdx.x) % kGroupThreads / kWarp;
-  const ExpertProduct& p = problem.p;
-  const int64_t first_row = static_cast<int64_t>(tile.row_tile) * V::kRows;
-#pragma unroll
-  for (int j = 0; j < kColumns / 8; ++j) {
-    const int column = 8 * j + 2 * (lane % 4);
-    if (8 * j >= tile.n) break;
-    if (p.first) {
-      finish_first(p, tile, first_row / 2 + slab * 8 + lane / 4, column, &d[4 * j]);
-    } else {
-      finish_second(p, tile, first_row + slab * 16 + lane / 4, column, d[4 * j], d[4 * j + 1]);
-      finish_second(p, tile, first_row + slab * 16 + lane / 4 + 8, column, d[4 * j + 2], d[4 * j + 3]);
-    }
-  }
+  finish<V, kEnd, kColumns>(problem.p, tile, d, group);
 }
 
-template <typename V>
+template <typename V, End kEnd>
 __device__ __forceinline__ void consume(const Problem& problem, uint8_t* stages, Ring<V>& ring, const int* first_tile,
                                         int n_tiles, int group) {
   Place place;
   for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
     const Tile tile = find_tile<V>(problem, first_tile, index);
     if (tile.n <= 8) {
-      multiply<V, 8>(problem, tile, stages, ring, place, group);
+      multiply<V, kEnd, 8>(problem, tile, stages, ring, place, group);
     } else if (tile.n <= 16) {
-      multiply<V, 16>(problem, tile, stages, ring, place, group);
+      multiply<V, kEnd, 16>(problem, tile, stages, ring, place, group);
     } else if (tile.n <= 32) {
-      multiply<V, 32>(problem, tile, stages, ring, place, group);
+      multiply<V, kEnd, 32>(problem, tile, stages, ring, place, group);
     } else if (tile.n <= 64) {
-      multiply<V, 64>(problem, tile, stages, ring, place, group);
+      multiply<V, kEnd, 64>(problem, tile, stages, ring, place, group);
     } else if constexpr (V::kTokens > 64) {
       if (tile.n <= 96) {
-        multiply<V, 96>(problem, tile, stages, ring, place, group);
+        multiply<V, kEnd, 96>(problem, tile, stages, ring, place, group);
       } else if (tile.n <= 128) {
-        multiply<V, 128>(problem, tile, stages, ring, place, group);
+        multiply<V, kEnd, 128>(problem, tile, stages, ring, place, group);
       } else if (tile.n <= 192) {
-        multiply<V, 192>(problem, tile, stages, ring, place, group);
+        multiply<V, kEnd, 192>(problem, tile, stages, ring, place, group);
       } else {
-        multiply<V, 256>(problem, tile, stages, ring, place, group);
+        multiply<V, kEnd, 256>(problem, tile, stages, ring, place, group);
       }
     }
   }
 }
 
-template <typename V>
+template <typename V, End kEnd>
 __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
     experts_tensor_kernel(const Problem problem, const __grid_constant__ CUtensorMap weights,
                           const __grid_constant__ CUtensorMap tokens) {
@@ -272,11 +297,11 @@ __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
     }
   } else {
     if constexpr (V::kGroups > 1) asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-    consume<V>(problem, stages, ring, first_tile, n_tiles, group);
+    consume<V, kEnd>(problem, stages, ring, first_tile, n_tiles, group);
   }
 }
 
-template <typename V>
+template <typename V, End kEnd>
 bool launch(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) {
   const uint64_t inputs = static_cast<uint64_t>(p.w.cols), row_bytes = static_cast<uint64_t>(p.w.stride) * 2;
   const uint64_t halves = p.first ? 2 : 1, rows = static_cast<uint64_t>(p.w.rows) / halves;
@@ -291,15 +316,23 @@ bool launch(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) 
   if (!encode_tensor_map(p.w.data, of_weights, 5, true, &weights)) return false;
   if (!encode_tensor_map(p.x.data, of_tokens, 2, true, &tokens)) return false;
   static const cudaError_t raised = cudaFuncSetAttribute(
-      experts_tensor_kernel<V>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(V::kSharedBytes));
+      experts_tensor_kernel<V, kEnd>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(V::kSharedBytes));
   static_cast<void>(raised);  // a failure shows at the launch
   Problem problem{p, static_cast<int>(ceil_div(p.w.rows, V::kRows)), static_cast<int>(ceil_div(p.w.cols, kInputs))};
   const int64_t token_tiles =
       p.groups.n_pairs / V::kTokens + min(p.groups.n_pairs, static_cast<int64_t>(p.groups.n_experts));
   const int64_t blocks = min(token_tiles * problem.row_tiles, static_cast<int64_t>(n_multiprocessors) * V::kBlocksAnSm);
-  launch_after(experts_tensor_kernel<V>, dim3(static_cast<unsigned>(blocks)), dim3(V::kThreads), V::kSharedBytes,
+  launch_after(experts_tensor_kernel<V, kEnd>, dim3(static_cast<unsigned>(blocks)), dim3(V::kThreads), V::kSharedBytes,
                stream, problem, weights, tokens);
   return true;
+}
+
+template <typename V>
+bool launch_end(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) {
+  if (!p.first) return launch<V, End::kOutput>(p, n_multiprocessors, stream);
+  const bool plain = p.glu.kind == GluKind::kSilu && p.bias == nullptr && p.input_weights == nullptr;
+  return plain ? launch<V, End::kSilu>(p, n_multiprocessors, stream)
+               : launch<V, End::kAnyGlu>(p, n_multiprocessors, stream);
 }
 
 constexpr int kGatherThreads = 128;
@@ -328,7 +361,7 @@ bool experts_tensor(const ExpertProduct& p, int n_multiprocessors, cudaStream_t 
       p.w.rows % (p.first ? 16 : 8) == 0 && p.w.stride % 8 == 0 && p.x.stride % 8 == 0 && p.y.stride % 2 == 0;
   if (!aligned || p.w.type != Type::kBf16 || p.x.type != Type::kBf16) return false;
   const bool many = p.groups.n_pairs >= Few::kTokens * static_cast<int64_t>(p.groups.n_experts);
-  return many ? launch<Many>(p, n_multiprocessors, stream) : launch<Few>(p, n_multiprocessors, stream);
+  return many ? launch_end<Many>(p, n_multiprocessors, stream) : launch_end<Few>(p, n_multiprocessors, stream);
 }
 
 }  // namespace polymath::backend::cuda

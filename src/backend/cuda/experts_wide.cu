@@ -8,6 +8,7 @@
 // Blocks that share weights are neighbours in the grid, so that weights come from memory about once.
 
 #include "backend/cuda/device_math.cuh"
+#include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -179,6 +180,7 @@ __device__ void finish(const ExpertProduct& p, int expert, int64_t begin, int64_
 
 template <int kBlocks>
 __global__ void __launch_bounds__(kThreads, 2) wide_kernel(ExpertProduct p) {
+  wait_for_input();
   extern __shared__ uint4 stages[];
   __shared__ Piece place;
   constexpr int kRows = Tile<kBlocks>::kRows, kStageWords = Tile<kBlocks>::kStageWords;
@@ -221,7 +223,7 @@ void launch(const ExpertProduct& p, cudaStream_t stream) {
   const int64_t tiles = p.groups.n_pairs / Tile<kBlocks>::kRows + experts;
   const int64_t outputs = p.first ? ceil_div(p.y.cols, kOutputs / 2) : ceil_div(p.w.rows, kOutputs);
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(outputs));
-  wide_kernel<kBlocks><<<grid, kThreads, Tile<kBlocks>::kBytes, stream>>>(p);
+  launch_after(wide_kernel<kBlocks>, grid, dim3(kThreads), Tile<kBlocks>::kBytes, stream, p);
 }
 
 }  // namespace

@@ -81,14 +81,25 @@ struct AttentionProblem {
   AttentionParams params;
   Matrix q, out;
   Kv kv;
-  int n_tokens = 0, n_seqs = 0;
-  const int32_t *positions = nullptr, *query_start = nullptr, *block_table = nullptr;
+  int n_tokens = 0, n_seqs = 0;  // every sequence has a query
+  const int32_t *positions = nullptr, *query_start = nullptr;
+  const int32_t* kv_len = nullptr;  // null: positions tell; 0: a row that only fills the step up, its output is zeros
+  const int32_t* block_table = nullptr;
   int64_t table_cols = 0;
-  float* partial = nullptr;  // scratch for keys that are cut in splits
+  const int32_t* table_stride = nullptr;  // on the device; null: table_cols
+  float* partial = nullptr;               // scratch for keys that are cut in splits
   int64_t partial_floats = 0;
+  unsigned* counters = nullptr;  // zeros, and zeros again afterwards; too few: attention_tensor cuts no keys
+  int64_t n_counters = 0;
   int n_multiprocessors = 0;
 };
 void attention(const AttentionProblem& problem, cudaStream_t stream);
+
+// --- attention_tensor.cu ---
+// The same on tensor cores, with queries and weights rounded to bf16. False: nothing is done, it is not for this
+// problem. It is for a bf16 cache of keys and values of 64, 96, 128 or 256 numbers, not latent, in blocks of a multiple
+// of 8 tokens.
+bool attention_tensor(const AttentionProblem& problem, cudaStream_t stream);
 
 // --- routing.cu ---
 struct RouteProblem {
@@ -103,7 +114,10 @@ struct RouteProblem {
 // The routing of a layer for few tokens: logits of the router, ids and weights, pairs by expert, all in one launch.
 constexpr int kRouteTokensMax = 128;
 constexpr int kRouteExpertsMax = 256;
+constexpr int kRouteGroup = 16;  // tokens of a block
+constexpr int kRouteCounters = kRouteTokensMax / kRouteGroup + 1;
 constexpr int kRoutePairsMax = 2048;
+constexpr int kRouteTopKMax = 32;  // a lane each
 constexpr int kRouteColsMax = 7168;
 struct RouteExperts {
   Matrix x;             // f32 or bf16; cols even, at most kRouteColsMax
@@ -112,7 +126,7 @@ struct RouteExperts {
   RouteProblem route;  // its logits are written
   int32_t *offsets = nullptr, *pairs = nullptr;
   int64_t* load = nullptr;
-  unsigned* counter = nullptr;  // zero, and zero again afterwards
+  unsigned* counters = nullptr;  // [kRouteCounters] zeros, and zeros again afterwards
 };
 struct RouteKernels {
   const char* name;
@@ -179,8 +193,9 @@ struct NarrowProduct {
   bool gated = false;
   GluParams glu;
   const float* factors = nullptr;  // or null: 1
+  int parts = 1;                   // of the inputs; set by linear_narrow
 };
-void linear_narrow(const NarrowProduct& product, cudaStream_t stream);
+void linear_narrow(NarrowProduct product, int n_multiprocessors, cudaStream_t stream);
 
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.

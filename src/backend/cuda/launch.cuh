@@ -1,7 +1,9 @@
 #pragma once
 
-// Launches that begin while the kernel before is still running (programmatic dependent launch): what a kernel does
-// before wait_for_input() overlaps with the end of its predecessor, and the card has no pause between the two.
+// Launches that begin when the kernel before has no more blocks to start and its last ones end (programmatic dependent
+// launch): what a kernel does before wait_for_input() overlaps with that, and the card has no pause between the two. To
+// begin earlier (griddepcontrol.launch_dependents at a kernel's start) was measured to be slower: blocks that wait take
+// the place of blocks that work.
 // Source: CUDA programming guide, "Programmatic Dependent Launch and Synchronization".
 //
 // A kernel launched with launch_after() calls wait_for_input() in every thread before it reads or writes anything that
@@ -13,26 +15,32 @@
 
 namespace polymath::backend::cuda {
 
-__device__ __forceinline__ void wait_for_input() {
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");  // the next one may come and wait here too
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-}
+__device__ __forceinline__ void wait_for_input() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
-// A failure shows in Device::launched(), as with <<<>>>.
+// A failure shows in Device::launched(), as with <<<>>>. `cluster`: blocks, neighbours along x, that share memory.
 template <typename... Parameters, typename... Arguments>
-void launch_after(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
-                  Arguments&&... arguments) {
-  cudaLaunchAttribute early;
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+void launch_clusters_after(unsigned cluster, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                           cudaStream_t stream, Arguments&&... arguments) {
+  cudaLaunchAttribute attributes[2];
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim.x = cluster;
+  attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
-  config.attrs = &early;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = cluster > 1 ? 2 : 1;
   static_cast<void>(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...));
+}
+
+template <typename... Parameters, typename... Arguments>
+void launch_after(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                  Arguments&&... arguments) {
+  launch_clusters_after(1, kernel, grid, block, shared_bytes, stream, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace polymath::backend::cuda

@@ -135,7 +135,8 @@ bool LinearRunner::run_narrow(const Linear& l) {
   const bool fits = l.w.type == Type::kBf16 && l.w.groups == 1 && l.x.rows <= kLinearNarrowRowsMax &&
                     l.w.rows * l.w.stride <= kNumbersMax;
   if (!fits) return false;
-  linear_narrow({.x = aligned(l.x, Type::kBf16), .y = l.y, .w = l.w, .epilogue = l.epilogue}, device_.stream());
+  linear_narrow({.x = aligned(l.x, Type::kBf16), .y = l.y, .w = l.w, .epilogue = l.epilogue},
+                device_.n_multiprocessors(), device_.stream());
   return true;
 }
 

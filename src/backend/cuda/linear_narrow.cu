@@ -2,7 +2,10 @@
 //
 // A block has 16 rows of the weight and all of x; its eight warps share the inputs between them, 64 a turn. The first
 // turns' weights are on their way before the block waits for what x is: they are
-// nobody's output. Which inputs a lane holds is free, as in experts_narrow.cu.
+// nobody's output. A weight of few rows is cut along its inputs too: the blocks of a cluster share its rows, and the
+// first of them adds up. Which inputs a lane holds is free, as in experts_narrow.cu.
+
+#include <cooperative_groups.h>
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
@@ -20,14 +23,16 @@ struct Words {
   uint4 low[kAhead][2], high[kAhead][2];  // rows lane / 4 and lane / 4 + 8
 };
 
+__device__ __forceinline__ int64_t row_block(const NarrowProduct& p) { return blockIdx.x / p.parts; }
+
 // The weight row that is row `i` of the block's sixteen: of a gated one, eight of the gate and the same eight of up.
 // -1: behind the last.
 __device__ __forceinline__ int64_t weight_row(const NarrowProduct& p, int i) {
   if (p.gated) {
-    const int64_t inner = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * (kRows / 2) + i % 8;
+    const int64_t inner = p.w.rows / 2, index = row_block(p) * (kRows / 2) + i % 8;
     return index < inner ? index + (i >= 8 ? inner : 0) : -1;
   }
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + i;
+  const int64_t row = row_block(p) * kRows + i;
   return row < p.w.rows ? row : -1;
 }
 
@@ -39,7 +44,7 @@ __device__ __forceinline__ void fetch(const NarrowProduct& p, int64_t first, Wor
   for (int i = 0; i < kAhead; ++i) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int64_t k = first + i * kWarps * kTurn + half * (kTurn / 2) + lane % 4 * 8;
+      const int64_t k = first + i * p.parts * kWarps * kTurn + half * (kTurn / 2) + lane % 4 * 8;
       const bool inside = k < p.w.stride;
       const uint4 zero = make_uint4(0, 0, 0, 0);
       const auto word = [&](int64_t at) { return __ldcs(reinterpret_cast<const uint4*>(data + at * p.w.stride + k)); };
@@ -57,7 +62,7 @@ __device__ __forceinline__ void multiply(const NarrowProduct& p, int64_t first, 
   for (int i = 0; i < kAhead; ++i) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int64_t k = first + i * kWarps * kTurn + half * (kTurn / 2) + lane % 4 * 8;
+      const int64_t k = first + i * p.parts * kWarps * kTurn + half * (kTurn / 2) + lane % 4 * 8;
 #pragma unroll
       for (int t = 0; t < kTiles; ++t) {
         const int64_t token = t * kTokens + lane / 4;
@@ -77,7 +82,7 @@ __device__ __forceinline__ void multiply(const NarrowProduct& p, int64_t first, 
 __device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, int i, float low, float high) {
   if (token >= p.x.rows) return;
   if (p.gated) {
-    const int64_t index = static_cast<int64_t>(blockIdx.x) * (kRows / 2) + i;
+    const int64_t index = row_block(p) * (kRows / 2) + i;
     if (index >= p.y.cols) return;
     const float factor = p.factors != nullptr ? p.factors[token] : 1.0f;
     put(p.y, token, index, index < p.w.rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
@@ -95,30 +100,41 @@ __device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, in
   }
 }
 
+__device__ __forceinline__ float4 add(float4 a, float4 b) {
+  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
 template <int kTiles>
 __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_kernel(NarrowProduct p) {
   __shared__ float4 shares[kWarps][kTiles][kWarp];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   Words words;
-  int64_t first = warp * kTurn;
+  const int part = static_cast<int>(blockIdx.x) % p.parts;
+  int64_t first = (part * kWarps + warp) * kTurn;
   fetch(p, first, words);
   wait_for_input();
   float sums[kTiles][4] = {};
   for (;;) {
     multiply<kTiles>(p, first, words, sums);
-    first += kAhead * kWarps * kTurn;
+    first += kAhead * p.parts * kWarps * kTurn;
     if (first >= p.w.stride) break;
     fetch(p, first, words);
   }
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) shares[warp][t][lane] = make_float4(sums[t][0], sums[t][1], sums[t][2], sums[t][3]);
   __syncthreads();
-  if (warp >= kTiles) return;
-  float4 sum = shares[0][warp][lane];
-  for (int w = 1; w < kWarps; ++w) {
-    const float4 other = shares[w][warp][lane];
-    sum = make_float4(sum.x + other.x, sum.y + other.y, sum.z + other.z, sum.w + other.w);
+  float4 sum = make_float4(0, 0, 0, 0);
+  for (int w = 0; w < kWarps && warp < kTiles; ++w) sum = add(sum, shares[w][warp][lane]);
+  if (p.parts > 1) {  // to the first block of the cluster, into places that nobody reads any more
+    const auto cluster = cooperative_groups::this_cluster();
+    cluster.sync();
+    if (warp < kTiles) cluster.map_shared_rank(&shares[part][warp][lane], 0)[0] = sum;
+    cluster.sync();
+    if (part > 0) return;
+    sum = make_float4(0, 0, 0, 0);
+    for (int i = 0; i < p.parts && warp < kTiles; ++i) sum = add(sum, shares[i][warp][lane]);
   }
+  if (warp >= kTiles) return;
   const int64_t token = warp * kTokens + lane % 4 * 2;
   finish(p, token, lane / 4, sum.x, sum.z);
   finish(p, token + 1, lane / 4, sum.y, sum.w);
@@ -126,13 +142,20 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
 
 }  // namespace
 
-void linear_narrow(const NarrowProduct& p, cudaStream_t stream) {
+void linear_narrow(NarrowProduct p, int n_multiprocessors, cudaStream_t stream) {
   if (p.x.rows == 0) return;
-  const dim3 grid(static_cast<unsigned>(p.gated ? ceil_div(p.y.cols, kRows / 2) : ceil_div(p.w.rows, kRows)));
+  const int64_t blocks = p.gated ? ceil_div(p.y.cols, kRows / 2) : ceil_div(p.w.rows, kRows);
+  constexpr int kPartsMax = 4, kBlocksAnSm = 3;
+  p.parts = 1;
+  while (p.parts < kPartsMax && 2 * p.parts * blocks <= kBlocksAnSm * static_cast<int64_t>(n_multiprocessors)) {
+    p.parts *= 2;
+  }
+  const auto parts = static_cast<unsigned>(p.parts);
+  const dim3 grid(static_cast<unsigned>(blocks) * parts);
   if (p.x.rows <= kTokens) {
-    launch_after(linear_narrow_kernel<1>, grid, dim3(kThreads), 0, stream, p);
+    launch_clusters_after(parts, linear_narrow_kernel<1>, grid, dim3(kThreads), 0, stream, p);
   } else {
-    launch_after(linear_narrow_kernel<2>, grid, dim3(kThreads), 0, stream, p);
+    launch_clusters_after(parts, linear_narrow_kernel<2>, grid, dim3(kThreads), 0, stream, p);
   }
 }
 

@@ -2,6 +2,7 @@
 // refuses. A block computes 64 x 64 outputs, 16 inputs at a time.
 
 #include "backend/cuda/device_math.cuh"
+#include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -51,6 +52,7 @@ __device__ void finish(const PlainProduct& p, int64_t row, int group, int64_t r,
 }
 
 __global__ void __launch_bounds__(kThreads) plain_kernel(PlainProduct p) {
+  wait_for_input();
   const Rows rows = rows_of(p);
   if (rows.group < 0) return;
   __shared__ float inputs[kDepth][kTile + 1], weights[kDepth][kTile + 1];
@@ -101,7 +103,7 @@ void plain_product(const PlainProduct& p, cudaStream_t stream) {
   if (tiles == 0) return;
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(ceil_div(p.w.rows, kTile)),
                   static_cast<unsigned>(grouped ? 1 : p.w.groups));
-  plain_kernel<<<grid, kThreads, 0, stream>>>(p);
+  launch_after(plain_kernel, grid, dim3(kThreads), 0, stream, p);
 }
 
 }  // namespace polymath::backend::cuda

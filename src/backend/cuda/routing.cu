@@ -2,8 +2,8 @@
 // found by the whole warp; whatever a warp has no form for is routed by one thread with the function itself
 // (ROW_SCRATCH).
 //
-// For few tokens, one kernel does all of a layer's routing: a block an expert multiplies its row of the router with
-// every token, and the last block to finish routes the tokens and groups the pairs by expert.
+// For few tokens, one kernel does all of a layer's routing: a block multiplies one expert's row of the router with
+// sixteen tokens, the last block of those tokens routes them, and the last of those groups the pairs by expert.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
@@ -95,20 +95,28 @@ __device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* 
     for (int i = 0; i < kLaneLogits; ++i) sum += expf(mine[i] - max);  // what is no expert is -infinity
     sum = warp_sum(sum);
   }
+  // Choice j stays with lane j: in memory, every step of what follows would wait for the one before.
+  int id = 0;
+  float weight = 0;
   for (int j = 0; j < p.config.top_k; ++j) {
     float best = 0;
-    const int id = best_of_warp(mine, taken, best);
-    const float weight = kKind == Kind::kSigmoidTopk ? routing::sigmoid(best) : expf(best - max);
-    if (kKind == Kind::kTopkSoftmax) sum += weight;
-    if (lane == 0) ids[j] = id, weights[j] = weight;
-    if (lane == 1 && copy != nullptr) copy[j] = id;
+    const int chosen = best_of_warp(mine, taken, best);
+    if (lane == j) {
+      id = chosen;
+      weight = kKind == Kind::kSigmoidTopk ? routing::sigmoid(best) : expf(best - max);
+    }
   }
-  if (lane != 0) return;
-  if (kKind != Kind::kSigmoidTopk) {
-    for (int j = 0; j < p.config.top_k; ++j) weights[j] /= sum;
+  if (kKind == Kind::kTopkSoftmax) sum = warp_sum(weight);
+  if (kKind != Kind::kSigmoidTopk) weight /= sum;
+  if (kKind != Kind::kTopkSoftmax && p.config.normalize) {  // as routing::normalize_weights
+    const float all = warp_sum(weight) + p.config.normalize_eps;
+    const float divisor = all > p.config.normalize_min ? all : p.config.normalize_min;
+    if (divisor != 0) weight /= divisor;
   }
-  if (kKind != Kind::kTopkSoftmax && p.config.normalize) routing::normalize_weights(p.config, weights);
-  routing::scale_weights(p.config, weights);
+  if (lane >= p.config.top_k) return;
+  ids[lane] = id;
+  weights[lane] = weight * p.config.weight_scale;
+  if (copy != nullptr) copy[lane] = id;
 }
 
 // Row i by one warp. The ids go to `copy` too, unless it is null.
@@ -124,7 +132,7 @@ __device__ void route_one(const RouteProblem& p, int64_t i, int32_t* copy = null
       ids[j] = -1, weights[j] = 0;
       if (copy != nullptr) copy[j] = -1;
     }
-  } else if (chooses_best_logits(kKind) && p.config.n_experts <= kLaneLogits * kWarp) {
+  } else if (chooses_best_logits(kKind) && p.config.n_experts <= kRouteExpertsMax && p.config.top_k <= kRouteTopKMax) {
     if constexpr (chooses_best_logits(kKind)) route_by_warp<kKind>(p, row, ids, weights, copy);
   } else if (lane == 0) {
     route_row<kKind>(p.config, row, p.bias, token, ids, weights);
@@ -168,41 +176,38 @@ __device__ __forceinline__ float multiply_words(const RouteExperts& p, const flo
   return sum;
 }
 
-// This block's expert times every token. Many tokens: a warp each; few: several warps share a token's inputs.
-__device__ void multiply_expert(const RouteExperts& p, const float* weight, float (*shares)[kRouteTokensMax]) {
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, n = static_cast<int>(p.route.n);
+// This block's expert times its tokens [first, first + n): with sixteen a warp each, with fewer several warps a token.
+__device__ void multiply_expert(const RouteExperts& p, const float* weight, int first, int n,
+                                float (*shares)[kRouteGroup]) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   int parts = kWarps;  // of a token's inputs
   while (parts > 1 && kWarps / parts < n) parts /= 2;
-  const int part = warp % parts;
+  const int part = warp % parts, t = warp / parts;
   const bool in_words = p.x.type == Type::kBf16 && p.x.cols % 8 == 0 && p.x.stride % 8 == 0;
-  for (int t = warp / parts; t < n; t += kWarps / parts) {
+  if (t < n) {
     float sum = 0;
     if (in_words) {
-      sum = multiply_words(p, weight, t, part * kWarp + lane, parts * kWarp);
+      sum = multiply_words(p, weight, first + t, part * kWarp + lane, parts * kWarp);
     } else {
-      for (int64_t i = part * kWarp + lane; i < p.x.cols; i += parts * kWarp) sum += at(p.x, t, i) * weight[i];
+      for (int64_t i = part * kWarp + lane; i < p.x.cols; i += parts * kWarp) sum += at(p.x, first + t, i) * weight[i];
     }
     sum = warp_sum(sum);
     if (lane == 0) shares[part][t] = sum;
   }
   __syncthreads();
-  auto* logits = const_cast<float*>(p.route.logits);
-  for (int t = static_cast<int>(threadIdx.x); t < n; t += kThreads) {
-    float sum = p.router_bias != nullptr ? p.router_bias[blockIdx.x] : 0.0f;
-    for (int i = 0; i < parts; ++i) sum += shares[i][t];
-    logits[t * p.route.stride + blockIdx.x] = sum;
-  }
+  if (static_cast<int>(threadIdx.x) >= n) return;
+  float sum = p.router_bias != nullptr ? p.router_bias[blockIdx.x] : 0.0f;
+  for (int i = 0; i < parts; ++i) sum += shares[i][threadIdx.x];
+  const_cast<float*>(p.route.logits)[(first + threadIdx.x) * p.route.stride + blockIdx.x] = sum;
 }
 
-// True in one block, when all others are done.
-__device__ bool is_last(unsigned* counter) {
+// True in one of `n` blocks, when all others are here; what they wrote can then be read past the L1 cache.
+__device__ bool is_last(unsigned* counter, unsigned n) {
   __shared__ bool last;
-  __threadfence();
+  if (n > 1) __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0) {
-    last = atomicAdd(counter, 1u) == gridDim.x - 1;
-    if (last) *counter = 0;  // for the next launch
-  }
+  if (n == 1) return true;
+  if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;  // zero again for the next launch
   __syncthreads();
   __threadfence();
   return last;
@@ -251,18 +256,21 @@ __device__ void group_pairs(const RouteExperts& p, const int32_t* ids, int* coun
 template <Kind kKind>
 __global__ void __launch_bounds__(kThreads) route_experts_kernel(RouteExperts p) {
   extern __shared__ __align__(16) float weight[];  // the expert's row
-  __shared__ float shares[kWarps][kRouteTokensMax];
+  __shared__ float shares[kWarps][kRouteGroup];
   __shared__ int counts[kRouteExpertsMax + 1];
   __shared__ int32_t ids[kRoutePairsMax];
   const float* from = static_cast<const float*>(p.router.data) + blockIdx.x * p.router.stride;
   for (int i = threadIdx.x; i < p.x.cols; i += kThreads) weight[i] = from[i];  // nobody's output: before the wait
   wait_for_input();
   __syncthreads();
-  multiply_expert(p, weight, shares);
-  if (!is_last(p.counter)) return;
-  for (int64_t i = threadIdx.x / kWarp; i < p.route.n; i += kWarps) {
-    route_one<kKind>(p.route, i, ids + i * p.route.config.top_k);
-  }
+  const int top_k = p.route.config.top_k, all = static_cast<int>(p.route.n);
+  const int first = static_cast<int>(blockIdx.y) * kRouteGroup, n = min(kRouteGroup, all - first);
+  const int warp = threadIdx.x / kWarp;
+  multiply_expert(p, weight, first, n, shares);
+  if (!is_last(p.counters + 1 + blockIdx.y, gridDim.x)) return;
+  if (warp < n) route_one<kKind>(p.route, first + warp, ids + warp * top_k);
+  if (!is_last(p.counters, gridDim.y)) return;
+  for (int i = threadIdx.x; gridDim.y > 1 && i < all * top_k; i += kThreads) ids[i] = __ldcg(p.route.ids + i);
   __syncthreads();
   group_pairs(p, ids, counts);
 }
@@ -270,8 +278,10 @@ __global__ void __launch_bounds__(kThreads) route_experts_kernel(RouteExperts p)
 template <Kind kKind>
 void launch_experts(const RouteExperts& p, cudaStream_t stream) {
   const size_t bytes = static_cast<size_t>(p.x.cols) * sizeof(float);
-  launch_after(route_experts_kernel<kKind>, dim3(static_cast<unsigned>(p.route.config.n_experts)), dim3(kThreads),
-               bytes, stream, p);
+  launch_after(
+      route_experts_kernel<kKind>,
+      dim3(static_cast<unsigned>(p.route.config.n_experts), static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup))),
+      dim3(kThreads), bytes, stream, p);
 }
 
 template <Kind kKind>

@@ -3,7 +3,8 @@
 // Hopper's asynchronous products and copies, as inline PTX (PTX ISA 9.0: wgmma, cp.async.bulk.tensor, mbarrier).
 //
 // A warpgroup multiplies 64 rows of A with N rows of B (both in shared memory, 64 numbers of 2 bytes a row, in the
-// 128-byte swizzle that the tensor copy writes), d += A B^T. A thread's sums: d[4 j + i] is row 16 (warp % 4) + lane / 4
+// 128-byte swizzle that the tensor copy writes), d += A B^T. A thread's sums: d[4 j + i] is row 16 (warp % 4) + lane /
+// 4
 // + 8 (i / 2), column 8 j + 2 (lane % 4) + i % 2.
 
 #include <cuda.h>
@@ -53,8 +54,8 @@ __device__ __forceinline__ void copy_tensor_5d(void* to, const CUtensorMap* map,
 }
 
 // --- wgmma ---
-// Rows of 128 bytes in the 128-byte swizzle, groups of 8 rows 1024 bytes apart. REQUIRES: `p` aligned to 1024 bytes, but
-// for a step of 32 bytes along the row.
+// Rows of 128 bytes in the 128-byte swizzle, groups of 8 rows 1024 bytes apart. REQUIRES: `p` aligned to 1024 bytes,
+// but for a step of 32 bytes along the row.
 __device__ __forceinline__ uint64_t matrix_descriptor(const void* p) {
   constexpr uint64_t kGroup = 1024 >> 4, kSwizzle128 = 1;
   return ((shared_place(p) & 0x3ffffu) >> 4) | uint64_t{1} << 16 | kGroup << 32 | kSwizzle128 << 62;

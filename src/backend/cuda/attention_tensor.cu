@@ -1,0 +1,420 @@
+// Attention over a paged bf16 cache on tensor cores. A block has a tile of rows, a row being a query of one of the
+// heads that share a kv head, and walks over the keys with a running maximum and sum in registers. Each warp fetches
+// 16 keys of every 64, while earlier ones are multiplied.
+//   narrow_kernel: 16 rows. Each warp multiplies the keys that it fetched itself, waits for nobody, and the warps' sums
+//                  are put together at the end: one token a sequence is bound by memory.
+//   wide_kernel:   64 or 128 rows, each warp its own, over all 64 keys: prompts are bound by the products.
+// Keys of a tile are cut in splits, so that all blocks have about the same work: each block adds up the step's keys and
+// finds its tile and split from them, since a recorded step is run again with longer contexts. The last block of a tile
+// that ends puts the splits together.
+
+#include "backend/cuda/attention_tile.cuh"
+#include "backend/cuda/launch.cuh"
+
+namespace polymath::backend::cuda {
+namespace {
+
+__device__ __forceinline__ void put_pair(const TileShape& s, int64_t row, int64_t col, float a, float b) {
+  const Matrix& out = s.p.out;
+  if (s.out_pairs && out.type == Type::kF32) {
+    *reinterpret_cast<float2*>(static_cast<float*>(out.data) + row * out.stride + col) = {a, b};
+  } else if (s.out_pairs && out.type == Type::kBf16) {
+    *reinterpret_cast<uint32_t*>(static_cast<__nv_bfloat16*>(out.data) + row * out.stride + col) = two_bf16(a, b);
+  } else {
+    put(out, row, col, a);
+    put(out, row, col + 1, b);
+  }
+}
+
+// A split's sums: [rows][kDim] under the maximum of each row, then [rows] of {maximum, sum}.
+template <int kDim>
+struct Partial {
+  float* values;
+  __device__ __forceinline__ Partial(const TileShape& s, const Tile& tile, int split) {
+    const int64_t unit = split == 0 ? tile.unit : tile.rest + (split - 1) * static_cast<int64_t>(gridDim.x);
+    values = s.p.partial + unit * s.rows * (kDim + 4);
+  }
+  __device__ __forceinline__ float2* heads(const TileShape& s) const {
+    return reinterpret_cast<float2*>(values + s.rows * kDim);
+  }
+};
+
+// Called by all threads with their partial sums written. The last block of the tile writes the output; sums go in the
+// order of the splits. `heads`: shared, [splits][rows]; kItems: words of a thread that are under way together.
+template <int kDim, int kItems>
+__device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& tile, int used, float2* heads) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const auto others = static_cast<unsigned>(used - 1);
+    last = atomicInc(s.p.counters + tile.unit, others) == others;  // and 0 again
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  for (int i = threadIdx.x; i < used * s.rows; i += kThreads) {
+    heads[i] = __ldcg(Partial<kDim>(s, tile, i / s.rows).heads(s) + i % s.rows);
+  }
+  __syncthreads();
+  for (int row = threadIdx.x; row < s.rows; row += kThreads) {
+    float top = negative_infinity(), total = 0;
+    for (int i = 0; i < used; ++i) top = fmaxf(top, heads[i * s.rows + row].x);
+    if (top == negative_infinity()) top = 0;
+    for (int i = 0; i < used; ++i) {
+      float2& head = heads[i * s.rows + row];
+      head.x = power_of_two(head.x - top);  // from here on a factor
+      total += head.y * head.x;
+    }
+    for (int i = 0; i < used; ++i) heads[i * s.rows + row].x *= total > 0 ? 1.0f / total : 0.0f;
+  }
+  __syncthreads();
+  constexpr int kDeep = 16 / kItems;  // splits whose numbers are under way together
+  for (int first = threadIdx.x; first < s.rows * (kDim / 4); first += kItems * kThreads) {
+    float4 sums[kItems]{};
+    for (int split = 0; split < used; split += kDeep) {
+      float4 v[kDeep][kItems];
+#pragma unroll
+      for (int k = 0; k < kDeep; ++k) {
+        const Partial<kDim> partial(s, tile, min(split + k, used - 1));
+#pragma unroll
+        for (int i = 0; i < kItems; ++i) {
+          const int at = min(first + i * kThreads, s.rows * (kDim / 4) - 1);
+          v[k][i] = __ldcg(reinterpret_cast<const float4*>(partial.values) + at);
+        }
+      }
+#pragma unroll
+      for (int k = 0; k < kDeep; ++k) {
+#pragma unroll
+        for (int i = 0; i < kItems; ++i) {
+          const int row = min((first + i * kThreads) / (kDim / 4), s.rows - 1);
+          const float f = split + k < used ? heads[(split + k) * s.rows + row].x : 0.0f;
+          sums[i] = {sums[i].x + v[k][i].x * f, sums[i].y + v[k][i].y * f, sums[i].z + v[k][i].z * f,
+                     sums[i].w + v[k][i].w * f};
+        }
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int at = first + i * kThreads;
+      const RowPlace place = place_of(s, tile, at / (kDim / 4));
+      if (place.token < 0) continue;
+      const int64_t col = static_cast<int64_t>(place.head) * kDim + at % (kDim / 4) * 4;
+      put_pair(s, place.token, col, sums[i].x, sums[i].y);
+      put_pair(s, place.token, col + 2, sums[i].z, sums[i].w);
+    }
+  }
+}
+
+// The four warps' sums of the same rows, of different keys, put together in the order of the warps.
+template <int kDim>
+__device__ __forceinline__ void merge_warps(const TileShape& s, const Tile& tile, int used, const Sums<kDim, 1>& sums,
+                                            float* memory) {
+  constexpr int kStride = kDim + 8;  // lanes that write at once meet different banks
+  const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  float2* const heads = reinterpret_cast<float2*>(memory + kWarps * kNarrowRows * kStride);
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int row = h * 8 + lane / 4, place = warp * kNarrowRows + row;
+    if (row >= s.rows) continue;
+    if (lane % 4 == 0) heads[place] = {sums.max[0][h], sums.sum[0][h]};
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+      *reinterpret_cast<float2*>(memory + place * kStride + n * 8 + lane % 4 * 2) = {sums.values[0][n][2 * h],
+                                                                                     sums.values[0][n][2 * h + 1]};
+    }
+  }
+  __syncthreads();
+  const Partial<kDim> partial(s, tile, tile.split);
+  for (int i = threadIdx.x; i < s.rows * (kDim / 2); i += kThreads) {
+    const int row = i / (kDim / 2), col = i % (kDim / 2) * 2;
+    float top = negative_infinity(), total = 0, a = 0, b = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) top = fmaxf(top, heads[w * kNarrowRows + row].x);
+    const float base = top == negative_infinity() ? 0.0f : top;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      const float2 head = heads[w * kNarrowRows + row];
+      const float factor = power_of_two(head.x - base);
+      const float2 v = *reinterpret_cast<const float2*>(memory + (w * kNarrowRows + row) * kStride + col);
+      total += head.y * factor;
+      a += v.x * factor;
+      b += v.y * factor;
+    }
+    if (used > 1) {
+      *reinterpret_cast<float2*>(partial.values + row * kDim + col) = {a, b};
+      if (col == 0) partial.heads(s)[row] = {top, total};
+      continue;
+    }
+    const RowPlace place = place_of(s, tile, row);
+    const float part = total > 0 ? 1.0f / total : 0.0f;
+    if (place.token >= 0) put_pair(s, place.token, static_cast<int64_t>(place.head) * kDim + col, a * part, b * part);
+  }
+}
+
+// Bytes of shared memory, from the front: runs of keys and values, queries, what rows see.
+template <int kDim, int kStages, int kRows>
+struct Memory {
+  static constexpr int kHalf = kRun * Rows<kDim>::kBytes, kStage = 2 * kHalf;  // keys, then values
+  static constexpr int kQueries = kStages * kStage, kSeen = kQueries + kRows * Rows<kDim>::kBytes;
+  static constexpr int kBytes = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
+};
+
+template <int kDim>
+using NarrowMemory = Memory<kDim, kDim == 64 ? 4 : 3, kNarrowRows>;
+
+template <int kDim>
+__global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) narrow_kernel(const __grid_constant__ TileShape s) {
+  using M = NarrowMemory<kDim>;
+  constexpr int kStages = M::kQueries / M::kStage;
+  extern __shared__ __align__(128) unsigned char memory[];
+  wait_for_input();
+  const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
+  const Tile tile = s.single ? find_single(s) : find_tile(s);
+  if (tile.seq < 0) return;
+  const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
+  if (tile.split >= split.used) return;
+
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
+  const int slices = (split.end - first + kSlice - 1) / kSlice, mine = (slices - warp + kWarps - 1) / kWarps;
+  const uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(memory));
+  const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
+  Slices<kDim> fetcher(s, tile, split, table_cols);
+#pragma unroll
+  for (int i = 0; i < kStages - 1; ++i) {
+    if (i < mine) fetcher.fetch(i, own + i * M::kStage, own + i * M::kStage + M::kHalf);
+    end_group();
+  }
+  auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
+  begin_rows<kDim, kNarrowRows>(s, tile, split, memory + M::kQueries, seen);
+  Sums<kDim, 1> sums;
+  begin_sums(s, tile, 0, warp == 0 && tile.split == 0, sums);
+  __syncthreads();
+  int stage = 0, ahead = kStages - 1;
+  for (int i = 0; i < mine; ++i) {
+    wait_groups<kStages - 2>();
+    __syncwarp();  // all lanes' words are there, and the slice before is read
+    if (i + kStages - 1 < mine) {
+      fetcher.fetch(i + kStages - 1, own + ahead * M::kStage, own + ahead * M::kStage + M::kHalf);
+    }
+    end_group();
+    const uint32_t at = own + stage * M::kStage;
+    Scores<1, kSlice> scores;
+    score<kDim, 1, kSlice>(base + M::kQueries, at, scores);
+    hide<1, kSlice>(seen, first + (i * kWarps + warp) * kSlice, scores);
+    weigh<kDim, 1, kSlice>(s.scale, scores, sums);
+    add_values<kDim, 1, kSlice>(at + M::kHalf, scores, sums);
+    stage = stage + 1 == kStages ? 0 : stage + 1;
+    ahead = ahead + 1 == kStages ? 0 : ahead + 1;
+  }
+  sums.end(s.scale);
+  wait_groups<0>();
+  __syncthreads();  // the stages become the sums' place
+  merge_warps<kDim>(s, tile, split.used, sums, reinterpret_cast<float*>(memory));
+  if (split.used == 1) return;
+  merge_splits<kDim, 1>(s, tile, split.used, reinterpret_cast<float2*>(memory));
+}
+
+template <int kDim, int kTiles>
+__device__ __forceinline__ void end_wide(const TileShape& s, const Tile& tile, int used,
+                                         const Sums<kDim, kTiles>& sums) {
+  const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const Partial<kDim> partial(s, tile, tile.split);
+#pragma unroll
+  for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const int row = (warp * kTiles + m) * 16 + h * 8 + lane / 4;
+      const RowPlace place = place_of(s, tile, row);
+      if (used > 1 && row < s.rows) {
+        if (lane % 4 == 0) partial.heads(s)[row] = {sums.max[m][h], sums.sum[m][h]};
+#pragma unroll
+        for (int n = 0; n < kDim / 8; ++n) {
+          *reinterpret_cast<float2*>(partial.values + row * kDim + n * 8 + lane % 4 * 2) = {
+              sums.values[m][n][2 * h], sums.values[m][n][2 * h + 1]};
+        }
+      } else if (used == 1 && place.token >= 0) {
+        const float part = sums.sum[m][h] > 0 ? 1.0f / sums.sum[m][h] : 0.0f;
+        const int64_t col = static_cast<int64_t>(place.head) * kDim + lane % 4 * 2;
+        if (s.out_pairs && s.p.out.type == Type::kF32) {  // asked once a row
+          float* to = static_cast<float*>(s.p.out.data) + place.token * s.p.out.stride + col;
+#pragma unroll
+          for (int n = 0; n < kDim / 8; ++n) {
+            *reinterpret_cast<float2*>(to + n * 8) = {sums.values[m][n][2 * h] * part,
+                                                      sums.values[m][n][2 * h + 1] * part};
+          }
+          continue;
+        }
+#pragma unroll
+        for (int n = 0; n < kDim / 8; ++n) {
+          put_pair(s, place.token, col + n * 8, sums.values[m][n][2 * h] * part, sums.values[m][n][2 * h + 1] * part);
+        }
+      }
+    }
+  }
+}
+
+template <int kDim, int kTiles>
+using WideMemory = Memory<kDim, 2, kWarps * kTiles * 16>;
+
+template <int kDim, int kTiles>
+__global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(const __grid_constant__ TileShape s) {
+  using M = WideMemory<kDim, kTiles>;
+  extern __shared__ __align__(128) unsigned char memory[];
+  wait_for_input();
+  const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
+  const Tile tile = find_tile(s);
+  if (tile.seq < 0) return;
+  const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
+  if (tile.split >= split.used) return;
+
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
+  const int runs = (split.end - first + kRun - 1) / kRun;
+  const uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(memory));
+  const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
+  Slices<kDim> fetcher(s, tile, split, table_cols);
+  if (runs > 0) fetcher.fetch(0, own, own + M::kHalf);
+  end_group();
+  auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
+  begin_rows<kDim, kWarps * kTiles * 16>(s, tile, split, memory + M::kQueries, seen);
+  Sums<kDim, kTiles> sums;
+  begin_sums(s, tile, warp * kTiles * 16, tile.split == 0, sums);
+  __syncthreads();
+  const KeyRange* const seen_here = seen + warp * kTiles * 16;
+  const WarpView view = view_of<kTiles>(seen_here);
+  const uint32_t queries = base + M::kQueries + warp * kTiles * 16 * Rows<kDim>::kBytes;
+  for (int i = 0; i < runs; ++i) {
+    wait_groups<0>();
+    __syncthreads();  // the run is there, and the one before is read
+    const int next = (i + 1) % 2 * M::kStage, key = first + i * kRun;
+    if (i + 1 < runs) fetcher.fetch(i + 1, own + next, own + next + M::kHalf);
+    end_group();
+    if (key >= view.any.end || key + kRun <= view.any.begin) continue;
+    const uint32_t at = base + i % 2 * M::kStage;
+    Scores<kTiles, kRun> scores;
+    score<kDim, kTiles, kRun>(queries, at, scores);
+    if (key < view.all.begin || key + kRun > view.all.end) hide<kTiles, kRun>(seen_here, key, scores);
+    weigh<kDim, kTiles, kRun>(s.scale, scores, sums);
+    add_values<kDim, kTiles, kRun>(at + M::kHalf, scores, sums);
+  }
+  sums.end(s.scale);
+  end_wide<kDim, kTiles>(s, tile, split.used, sums);
+  if (split.used == 1) return;
+  merge_splits<kDim, 8>(s, tile, split.used, reinterpret_cast<float2*>(memory));
+}
+
+template <typename M>
+void launch(void (*kernel)(TileShape), dim3 grid, const TileShape& s, cudaStream_t stream) {
+  constexpr int kHeads = kSplitsMax * 128 * static_cast<int>(sizeof(float2));  // of merge_splits
+  static_assert(M::kBytes <= 227 * 1024 && M::kQueries >= kHeads);
+  launch_after(kernel, grid, dim3(kThreads), M::kBytes, stream, s);
+}
+
+template <typename M, typename Kernel>
+bool allow(Kernel kernel) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, M::kBytes) == cudaSuccess;
+}
+
+// Tiles of all sequences, at most.
+int64_t tiles_of(const TileShape& s) {
+  if (s.single || s.to <= s.queries) return s.p.n_seqs;
+  const int64_t n = s.p.n_tokens, longer = n / (s.from > 0 ? s.from : 1);
+  const int64_t most = n / s.queries + (longer < s.p.n_seqs ? longer : s.p.n_seqs);
+  return n < most ? n : most;
+}
+
+// Rows of the tiles, and a grid from the step's shape alone: a block a tile, and as many more as cuts can make of what
+// fills the card; the blocks of a prompt's tiles are cut by its longest, so that there may be twice as many.
+dim3 shape_grid(TileShape& s, int rows, int dim) {
+  s.heads = s.group < rows ? s.group : rows;
+  s.queries = s.single ? 1 : rows / s.heads;
+  s.rows = s.heads * s.queries;
+  s.head_tiles = static_cast<int>(ceil_div(s.group, s.heads));
+  const int64_t tiles = tiles_of(s), across = static_cast<int64_t>(s.p.kv.n_kv_heads) * s.head_tiles;
+  const int64_t slots = 2 * s.p.n_multiprocessors, more = (s.single ? 1 : 2) * ceil_div(slots, across);
+  const int64_t units = (tiles + more) * across;
+  s.cuts = s.p.counters != nullptr && units <= s.p.n_counters && units * s.rows * (dim + 4) <= s.p.partial_floats;
+  s.slot_part = static_cast<float>(across) / static_cast<float>(slots);
+  return dim3(static_cast<unsigned>(across), static_cast<unsigned>(tiles + (s.cuts ? more : 0)));
+}
+
+template <int kDim>
+void launch_narrow(TileShape s, cudaStream_t stream) {
+  static const bool allowed = allow<NarrowMemory<kDim>>(narrow_kernel<kDim>);
+  static_cast<void>(allowed);  // a failure shows at the launch
+  s.least_keys = 2 * kRun;
+  const dim3 grid = shape_grid(s, kNarrowRows, kDim);
+  launch<NarrowMemory<kDim>>(narrow_kernel<kDim>, grid, s, stream);
+}
+
+template <int kDim, int kTiles>
+void launch_wide(TileShape s, cudaStream_t stream) {
+  static const bool allowed = allow<WideMemory<kDim, kTiles>>(wide_kernel<kDim, kTiles>);
+  static_cast<void>(allowed);
+  s.least_keys = 4 * kRun;  // sums of many rows
+  const dim3 grid = shape_grid(s, kWarps * kTiles * 16, kDim);
+  launch<WideMemory<kDim, kTiles>>(wide_kernel<kDim, kTiles>, grid, s, stream);
+}
+
+// Sequences of few queries go to the narrow kernel and the others to the wide one; where the step's averages say that
+// one kind does nearly all the work, its kernel takes the other's sequences too and saves a launch.
+template <int kDim>
+void launch_both(TileShape s, cudaStream_t stream) {
+  constexpr int kFew = 64, kMany = 64;  // queries beyond one a sequence; a sequence's, on average
+  const int few_queries = s.group >= kNarrowRows ? 1 : kNarrowRows / s.group;
+  const bool narrow = s.p.n_tokens - s.p.n_seqs < kFew && s.p.n_tokens <= 2 * few_queries * s.p.n_seqs;
+  const bool wide = !narrow && (s.p.n_seqs == 1 || s.p.n_tokens / s.p.n_seqs >= kMany);
+  s.from = 0;
+  s.to = wide ? -1 : narrow ? INT_MAX : few_queries;
+  if (!wide) launch_narrow<kDim>(s, stream);
+  if (narrow) return;
+  s.from = s.to + 1;
+  s.to = INT_MAX;
+  const int64_t blocks = static_cast<int64_t>(s.p.n_tokens) * s.p.params.n_heads / 128;
+  if constexpr (kDim <= 128) {
+    if (blocks >= s.p.n_multiprocessors) return launch_wide<kDim, 2>(s, stream);
+  }
+  launch_wide<kDim, 1>(s, stream);
+}
+
+bool takes(const AttentionProblem& p) {
+  const Kv& kv = p.kv;
+  const bool dim = kv.key_dim == 64 || kv.key_dim == 96 || kv.key_dim == 128 || kv.key_dim == 256;
+  return dim && kv.value_dim == kv.key_dim && !kv.latent && kv.type == Type::kBf16 && kv.block_size % kPage == 0 &&
+         reinterpret_cast<uintptr_t>(kv.data) % 16 == 0 && p.params.scale > 0 && p.n_tokens + p.n_seqs <= 65535;
+}
+
+}  // namespace
+
+bool attention_tensor(const AttentionProblem& p, cudaStream_t stream) {
+  if (!takes(p)) return false;
+  if (p.n_tokens == 0) return true;
+  const auto aligned = [](const Matrix& m, int64_t bytes) {
+    return reinterpret_cast<uintptr_t>(m.data) % bytes == 0 && m.stride * type_bytes(m.type) % bytes == 0;
+  };
+  TileShape s{};
+  s.p = p;
+  s.group = p.params.n_heads / p.kv.n_kv_heads;
+  s.single = p.n_tokens == p.n_seqs;
+  s.q_words = aligned(p.q, 16);
+  s.out_pairs = aligned(p.out, 2 * type_bytes(p.out.type));
+  s.scale = p.params.scale * 1.4426950408889634f;
+  const uint64_t pages = static_cast<uint64_t>(p.kv.block_size / kPage);
+  s.pages_part = ((uint64_t{1} << 32) + pages - 1) / pages;
+  switch (p.kv.key_dim) {
+    case 64:
+      launch_both<64>(s, stream);
+      break;
+    case 96:
+      launch_both<96>(s, stream);
+      break;
+    case 128:
+      launch_both<128>(s, stream);
+      break;
+    default:
+      launch_both<256>(s, stream);
+  }
+  return true;
+}
+
+}  // namespace polymath::backend::cuda
