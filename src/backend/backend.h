@@ -143,6 +143,7 @@ class Backend {
   virtual absl::Status health() const { return absl::OkStatus(); }
   // Bytes that allocate() could still give; negative: it takes the host's memory, and the host knows.
   virtual int64_t memory_available() const { return -1; }
+  virtual int64_t memory_total() const { return -1; }  // of the device, whoever has it; likewise
   // kResourceExhausted with a sum. Once, before the first op.
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.

@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "backend/cpu/machine_limits.h"
+#include "base/json.h"
 #include "commands/bench_sequences.h"
 #include "commands/flags.h"
 #include "commands/house.h"
@@ -24,6 +28,7 @@ struct Figure {
   double tokens_per_s = 0;
   double bytes = 0, flops = 0;  // of a step
   double seconds = 0;           // of a step
+  double host_seconds = -1;     // of it not in waiting for the device; negative: not known
 };
 
 // What the machine reads and multiplies, sampled between the steps that are timed: a shared machine drifts. The median
@@ -53,31 +58,55 @@ class Limits {
   std::vector<double> reads_, gflops_;
 };
 
+int prefill_len(const Settings& settings) {
+  return settings.bench_prefill > 0 ? settings.bench_prefill : settings.bench_input;
+}
+
 // The median of `repeats` prefills of one prompt.
 absl::StatusOr<Figure> prefill(House& house, const Settings& settings, Limits& limits) {
-  Sequences one(house, settings, 1);
+  const int prompt = prefill_len(settings);
+  Sequences one(house, settings, 1, prompt);
   std::vector<double> seconds;
   for (int r = 0; r <= settings.bench_repeats; ++r) {
     limits.sample_read();
     limits.sample_gflops();
     one.restart();
-    ASSIGN_OR_RETURN(const double s, one.step(settings.bench_input));
+    ASSIGN_OR_RETURN(const double s, one.step(prompt));
     if (r > 0) seconds.push_back(s);  // the first warms up
   }
   const double s = median(seconds);
-  return Figure{settings.bench_input / s, one.cost().weight_bytes + one.cost().kv_bytes, one.cost().flops, s};
+  return Figure{prompt / s, one.cost().weight_bytes + one.cost().kv_bytes, one.cost().flops, s};
+}
+
+// On a device that chooses tokens: the steps as a server makes them; then the same lengths again, step by step, for
+// what they had to read, since the experts that were visited are known only to whoever waits.
+absl::StatusOr<Figure> decode_ahead(const Settings& settings, int n, Sequences& all) {
+  const int prompt = all.computed(), steps = settings.bench_output;
+  RETURN_IF_ERROR(all.steps_ahead(std::min(steps, 4)).status());  // warms up
+  all.restart(prompt);
+  ASSIGN_OR_RETURN(const Sequences::Times times, all.steps_ahead(steps));
+  all.restart(prompt);
+  double bytes = 0, flops = 0;
+  for (int t = 0; t < steps; ++t) {
+    RETURN_IF_ERROR(all.step(1).status());
+    bytes += all.cost().weight_bytes + all.cost().kv_bytes;
+    flops += all.cost().flops;
+  }
+  return Figure{n * steps / times.seconds, bytes / steps, flops / steps, times.seconds / steps,
+                times.host_seconds / steps};
 }
 
 // `n` sequences at once: each with its prompt, then one token a step.
 absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n, Limits& limits) {
   constexpr int kStepsBetweenSamples = 8;
-  Sequences all(house, settings, n);
+  Sequences all(house, settings, n, settings.bench_input);
   const int chunk = std::max(1, house.step_tokens_max() / n);
   for (int done = 0; done < settings.bench_input;) {
     const int count = std::min(chunk, settings.bench_input - done);
     RETURN_IF_ERROR(all.step(count).status());
     done += count;
   }
+  if (house.transformer().chooses()) return decode_ahead(settings, n, all);
   double seconds = 0, bytes = 0, flops = 0;
   for (int t = 0; t < settings.bench_output; ++t) {
     if (t % kStepsBetweenSamples == 0) {
@@ -98,15 +127,52 @@ std::string named(const std::string& name, const Settings& settings) {
 }
 
 // The bound of a step: its bytes over the bandwidth, or its operations over the rate, whichever takes longer.
-void print(const std::string& name, const Figure& f, const Limits& limits) {
-  const double memory_s = f.bytes / (limits.read_gbs() * 1e9), compute_s = f.flops / (limits.gflops() * 1e9);
-  const bool memory = memory_s > compute_s;
-  std::printf("%-28s %9.1f tok/s  %8.2f ms/step  %6.1f GB/s  %7.1f GFLOP/s  %5.1f %% of the %s bound (%.1f %s)\n",
-              name.c_str(), f.tokens_per_s, f.seconds * 1e3, f.bytes / f.seconds / 1e9, f.flops / f.seconds / 1e9,
-              100 * std::max(memory_s, compute_s) / f.seconds, memory ? "memory" : "compute",
-              memory ? limits.read_gbs() : limits.gflops(), memory ? "GB/s" : "GFLOP/s");
-  std::fflush(stdout);
-}
+class Report {
+ public:
+  void add(const std::string& name, const Figure& f, const Limits& limits) {
+    const double memory_s = f.bytes / (limits.read_gbs() * 1e9), compute_s = f.flops / (limits.gflops() * 1e9);
+    const bool memory = memory_s > compute_s;
+    const double share = std::max(memory_s, compute_s) / f.seconds;
+    std::printf("%-28s %9.1f tok/s  %8.2f ms/step  %6.1f GB/s  %7.1f GFLOP/s  %5.1f %% of the %s bound (%.1f %s)",
+                name.c_str(), f.tokens_per_s, f.seconds * 1e3, f.bytes / f.seconds / 1e9, f.flops / f.seconds / 1e9,
+                100 * share, memory ? "memory" : "compute", memory ? limits.read_gbs() : limits.gflops(),
+                memory ? "GB/s" : "GFLOP/s");
+    if (f.host_seconds >= 0) std::printf("  host %.0f us", f.host_seconds * 1e6);
+    std::printf("\n");
+    std::fflush(stdout);
+    boost::json::object figure{{"what", name},
+                               {"tokens_per_s", f.tokens_per_s},
+                               {"step_ms", f.seconds * 1e3},
+                               {"step_bytes", f.bytes},
+                               {"step_flops", f.flops},
+                               {"bound", memory ? "memory" : "compute"},
+                               {"limit", memory ? limits.read_gbs() : limits.gflops()},
+                               {"share_of_limit", share}};
+    if (f.host_seconds >= 0) figure["host_us"] = f.host_seconds * 1e6;
+    figures_.push_back(std::move(figure));
+  }
+
+  absl::Status write(const House& house, const Settings& settings) const {
+    if (settings.bench_output_json.empty()) return absl::OkStatus();
+    const boost::json::object report{
+        {"model", std::filesystem::path(house.directory()).filename().string()},
+        {"device", std::string(house.backend().name())},
+        {"dtype", std::string(tensor::dtype_name(house.weight_dtype()))},
+        {"prompt", settings.bench_input},
+        {"generated", settings.bench_output},
+        {"prefill", prefill_len(settings)},
+        {"figures", figures_},
+    };
+    std::ofstream out(settings.bench_output_json);
+    out << boost::json::serialize(report) << "\n";
+    out.close();
+    return out ? absl::OkStatus()
+               : absl::UnavailableError(absl::StrCat(settings.bench_output_json, " cannot be written"));
+  }
+
+ private:
+  boost::json::array figures_;
+};
 
 absl::Status offline(const Settings& settings) {
   base::MetricsRegistry metrics;
@@ -116,7 +182,8 @@ absl::Status offline(const Settings& settings) {
   const backend::DeviceLimits device = house->backend().measure_limits(dtype);  // while its memory is free
   RETURN_IF_ERROR(house->load(settings, metrics));
   const int most = *std::max_element(settings.bench_batch.begin(), settings.bench_batch.end());
-  const int64_t wanted = static_cast<int64_t>(most) * Sequences(*house, settings, 1).width();
+  const int64_t wanted = std::max<int64_t>(int64_t{most} * Sequences(*house, settings, 1, settings.bench_input).width(),
+                                           Sequences(*house, settings, 1, prefill_len(settings)).width());
   if (house->kv_blocks() < wanted) {
     return absl::ResourceExhaustedError(absl::StrCat("the KV cache has ", house->kv_blocks(), " blocks and ", most,
                                                      " sequences need ", wanted, "; raise --kv-cache-memory-bytes"));
@@ -124,16 +191,17 @@ absl::Status offline(const Settings& settings) {
   base::ThreadPool pool(settings.threads > 0 ? settings.threads : base::available_cores());
   ASSIGN_OR_RETURN(auto meter, backend::LimitMeter::make());
   Limits limits(std::move(meter), pool, dtype, device);
-  if (settings.bench_input <= house->step_tokens_max()) {
+  Report report;
+  if (prefill_len(settings) <= house->step_tokens_max()) {
     ASSIGN_OR_RETURN(const Figure f, prefill(*house, settings, limits));
-    print(named(absl::StrCat("prefill of ", settings.bench_input), settings), f, limits);
+    report.add(named(absl::StrCat("prefill of ", prefill_len(settings)), settings), f, limits);
   }
   for (const int n : settings.bench_batch) {
     limits.restart();
     ASSIGN_OR_RETURN(const Figure f, decode(*house, settings, n, limits));
-    print(named(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), settings), f, limits);
+    report.add(named(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), settings), f, limits);
   }
-  return absl::OkStatus();
+  return report.write(*house, settings);
 }
 
 }  // namespace
@@ -149,7 +217,8 @@ int bench(const Arguments& arguments) {
   // Every sequence of the largest batch needs its blocks.
   const int most = *std::max_element(settings->bench_batch.begin(), settings->bench_batch.end());
   settings->sequences = std::max(settings->sequences, most);
-  settings->max_model_len = std::max(settings->max_model_len, settings->bench_input + settings->bench_output);
+  const int longest = std::max(settings->bench_input, settings->bench_prefill) + settings->bench_output;
+  settings->max_model_len = std::max(settings->max_model_len, longest);
   const absl::Status status = offline(*settings);
   return status.ok() ? 0 : fail(status);
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <random>
+#include <vector>
 
 #include "base/status.h"
 #include "commands/house.h"
@@ -14,25 +15,39 @@ namespace polymath::commands {
 
 class Sequences {
  public:
-  // REQUIRES: the house is loaded, outlives this, and its cache has n * width() blocks.
-  Sequences(House& house, const Settings& settings, int n);
+  // Of up to `prompt` + settings.bench_output tokens. REQUIRES: the house is loaded, outlives this, and its cache has
+  // n * width() blocks.
+  Sequences(House& house, const Settings& settings, int n, int prompt);
 
-  // One step of `count` more tokens for each sequence; seconds.
+  // One step of `count` more tokens for each sequence, all its logits on the host; seconds.
   absl::StatusOr<double> step(int count);
-  void restart() { computed_ = 0; }
-  const model::Transformer::StepCost& cost() const { return cost_; }  // of the last step
-  int width() const { return width_; }                                // blocks of a sequence
+  const model::Transformer::StepCost& cost() const { return cost_; }  // of the last step()
+
+  // `count` steps of one token each as a server makes them: the device chooses a token after each, and with two steps
+  // in flight one is planned while the other runs. REQUIRES: the model chooses.
+  struct Times {
+    double seconds = 0;
+    double host_seconds = 0;  // of them not in waiting for the device
+  };
+  absl::StatusOr<Times> steps_ahead(int count);
+
+  void restart(int computed = 0) { computed_ = computed; }
+  int computed() const { return computed_; }
+  int width() const { return width_; }  // blocks of a sequence
 
  private:
   int32_t next_token() { return same_tokens_ ? 0 : any_(random_); }
+  model::Batch batch_of(int count);
 
   model::Transformer& model_;
   const int block_size_, n_, width_;
-  const bool same_tokens_;
+  const bool same_tokens_, feedback_;
   int computed_ = 0;
   std::mt19937 random_{1};
   std::uniform_int_distribution<int32_t> any_;
   model::Transformer::StepCost cost_;
+  std::vector<int32_t> tokens_, positions_, slots_, starts_, lens_, rows_, table_, token_rows_;
+  std::vector<model::SampleParams> sampling_;
 };
 
 }  // namespace polymath::commands

@@ -129,9 +129,13 @@ absl::Status set_isa(Settings& s, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_async(Settings&, std::string_view value) {
+  ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
+  return wanted ? absl::OkStatus() : absl::UnimplementedError("steps are always planned ahead where a GPU runs them");
+}
+
 absl::Status set_memory_share(Settings& s, std::string_view value) {
-  RETURN_IF_ERROR(parse_number(value, 0, 1).status());
-  s.warnings.emplace_back("--gpu-memory-utilization has no effect; --kv-cache-memory-bytes does");
+  ASSIGN_OR_RETURN(s.memory_share, parse_number(value, 0.01, 1));
   return absl::OkStatus();
 }
 
@@ -222,12 +226,18 @@ constexpr Flag kFlags[] = {
     {"threads", "", FlagKind::kValue, kLoads, "N", "one a core", "Threads that compute.",
      set_int<&Settings::threads, 1, 1024>},
     {"isa", "", FlagKind::kValue, kLoads, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
-    {"enforce-eager", "", kSwitch, kLoads, "", "on",
-     "Accepted: nothing is ever compiled or captured, so this is always so.", accept},
-    {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "", "Accepted with a warning: no effect.",
+    {"async-scheduling", "", kSwitch, kLoads, "", "on",
+     "Accepted: a step is always planned while the one before runs, where the device chooses tokens (a GPU). Off: "
+     "refused.",
+     set_async},
+    {"enforce-eager", "", kSwitch, kLoads, "", "off",
+     "No steps are recorded as CUDA graphs: less memory, slower answers. On the CPU none ever is.",
+     set_bool<&Settings::eager>},
+    {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "0.9",
+     "Share of a GPU's memory that weights, scratch and KV cache take together; 0.01 to 1. No effect on the CPU.",
      set_memory_share},
     {"kv-cache-memory-bytes", "", FlagKind::kValue, kLoads, "BYTES",
-     "the less of 4 GiB and 40 % of what weights leave free; on a GPU 80 % of that",
+     "the less of 4 GiB and 40 % of what weights leave free; on a GPU all that is left",
      "Memory of the KV cache; K, M, G are thousands, Ki, Mi, Gi powers of two. VLLM_CPU_KVCACHE_SPACE says the same in "
      "GiB.",
      set_kv_bytes},
@@ -309,6 +319,13 @@ constexpr Flag kFlags[] = {
      set_int<&Settings::bench_input, 1, kModelLenMax>},
     {"output-len", "", FlagKind::kValue, kBench, "TOKENS", "64", "Decoded tokens of a sequence.",
      set_int<&Settings::bench_output, 1, kModelLenMax>},
+    {"prefill-len", "", FlagKind::kValue, kBench, "TOKENS", "--input-len", "Tokens of the prefill that is timed.",
+     set_int<&Settings::bench_prefill, 1, kModelLenMax>},
+    {"feedback", "", kSwitch, kBench, "", "off",
+     "Each token is the one that the device chose, as a server has it; else tokens are random. On a GPU.",
+     set_bool<&Settings::bench_feedback>},
+    {"output-json", "", FlagKind::kValue, kBench, "FILE", "none", "The figures as JSON, too.",
+     set_text<&Settings::bench_output_json>},
     {"repeats", "", FlagKind::kValue, kBench, "N", "3", "Prefills that the median is taken of.",
      set_int<&Settings::bench_repeats, 1, 1000>},
     {"batch", "", kList, kBench, "N", "1 16 32", "Sequences decoded at once; one figure each.", add_batch},
@@ -385,7 +402,6 @@ constexpr Flag kFlags[] = {
     {"attention-backend", "", FlagKind::kValue, kLoads, "NAME", "", "the device chooses; --isa narrows it", nullptr,
      "auto"},
     {"moe-backend", "", FlagKind::kValue, kLoads, "NAME", "", "the device chooses; --isa narrows it", nullptr, "auto"},
-    {"async-scheduling", "", kSwitch, kLoads, "", "", "not built yet", nullptr, ""},
     {"enable-log-requests", "", kSwitch, kServe, "", "", "requests are never written to the log", nullptr, ""},
     {"enable-log-outputs", "", kSwitch, kServe, "", "", "answers are never written to the log", nullptr, ""},
     {"enable-sleep-mode", "", kSwitch, kServe, "", "", "sleep mode is not built yet", nullptr, ""},

@@ -27,7 +27,8 @@ constexpr int kMixedPrefillTokensOnDevice = 512;
 
 constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;  // a larger KV cache is made only when it is asked for
 constexpr double kDefaultKvShare = 0.4;                   // of what the weights leave free
-constexpr double kDefaultDeviceKvShare = 0.8;             // the same, of a device's own memory
+// Of a device, beside weights, scratch and KV cache: recorded steps, and what the driver takes for kernels.
+constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -35,6 +36,31 @@ absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const Settings
                                                                   const std::string& directory, tensor::DType dtype) {
   if (settings.load_format == "dummy") return weights::dummy_checkpoint(settings.seed.value_or(0), dtype);
   return weights::open_checkpoint(directory, {});
+}
+
+struct MemorySum {
+  int64_t weights = 0, scratch = 0, token_bytes = 0;  // token_bytes: of scratch, for each token of a step
+  int64_t available = 0, held_back = 0, total = 0;    // held_back: of a device, by --gpu-memory-utilization
+  int64_t beside = 0;                                 // what weights and scratch leave
+};
+
+// The flags that would make it fit, with values where there are such.
+std::string what_would_fit(const MemorySum& m, const Settings& settings) {
+  if (settings.kv_bytes > 0 && m.beside > 0) {
+    return absl::StrCat("--kv-cache-memory-bytes ", m.beside >> 20, "Mi would fit; so would a smaller ",
+                        "--max-num-batched-tokens");
+  }
+  const int64_t tokens = (m.available - m.weights - (m.scratch - m.token_bytes * settings.step_tokens)) /
+                         std::max<int64_t>(1, 2 * m.token_bytes);  // half is left for the KV cache
+  if (tokens >= 1 && tokens < settings.step_tokens) {
+    return absl::StrCat("--max-num-batched-tokens ", tokens, " would fit");
+  }
+  if (m.held_back > 0 && m.beside + m.held_back > 0) {
+    const double share =
+        1 - static_cast<double>(std::max<int64_t>(0, m.beside + m.held_back) / 2) / static_cast<double>(m.total);
+    return absl::StrCat("--gpu-memory-utilization ", std::ceil(std::min(0.99, share) * 100) / 100, " might fit");
+  }
+  return "The weights alone leave no room: --dtype bfloat16 halves float32 ones, else a larger machine is needed";
 }
 
 }  // namespace
@@ -57,6 +83,7 @@ absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
 
 absl::Status House::load(const Settings& settings, base::MetricsRegistry& metrics) {
   RETURN_IF_ERROR(load_weights(settings));
+  RETURN_IF_ERROR(reserve_step(settings));
   RETURN_IF_ERROR(make_cache(settings));
   RETURN_IF_ERROR(warm_up(settings));
   make_engine(settings, metrics);
@@ -87,38 +114,66 @@ absl::Status House::settle_types(const Settings& settings) {
 
 // Everything that will be taken is summed up before the first byte of it.
 absl::Status House::settle_memory(const Settings& settings) {
-  const int64_t of_device = backend_->memory_available();
-  const int64_t available = of_device >= 0 ? of_device : available_memory();
+  const int64_t free = backend_->memory_available(), total = backend_->memory_total();
+  const bool device = free >= 0;
+  if (device) held_back_ = std::max<int64_t>(0, total - static_cast<int64_t>(settings.memory_share * total));
+  const int64_t available = device ? std::max<int64_t>(0, free - held_back_) : available_memory();
   const int64_t weights = weight_bytes(facts_, dtype_);
   const int64_t logits = static_cast<int64_t>(std::min(settings.sequences, step_tokens_)) * config_.vocab;
-  const int64_t scratch = (facts_.step_floats_per_token * step_tokens_ + logits) * 4;
+  const int64_t token_bytes = facts_.step_floats_per_token * 4;
+  const int64_t scratch = token_bytes * step_tokens_ + logits * 4 + (device ? kDeviceMarginBytes : 0);
   const int64_t beside = available - weights - scratch;
   kv_bytes_ = settings.kv_bytes;
-  if (kv_bytes_ == 0) {
-    // A host has others to serve; a device's memory is for this.
-    const auto share = [&](double of) {
-      return static_cast<int64_t>(of * static_cast<double>(std::max<int64_t>(0, beside)));
-    };
-    kv_bytes_ = of_device >= 0 ? share(kDefaultDeviceKvShare) : std::min(kDefaultKvBytesMax, share(kDefaultKvShare));
+  if (kv_bytes_ == 0 && device) kv_bytes_ = std::max<int64_t>(0, beside);  // a device's memory is for this
+  if (kv_bytes_ == 0 && !device) {                                         // a host has others to serve
+    const double share = kDefaultKvShare * static_cast<double>(std::max<int64_t>(0, beside));
+    kv_bytes_ = std::min(kDefaultKvBytesMax, static_cast<int64_t>(share));
   }
+  const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
   const std::string sum =
-      absl::StrCat(bytes_text(static_cast<double>(weights)), " of weights (", std::string(tensor::dtype_name(dtype_)),
-                   ") + ", bytes_text(static_cast<double>(kv_bytes_)), " of KV cache + about ",
-                   bytes_text(static_cast<double>(scratch)), " of scratch (", step_tokens_, " tokens a step)");
-  base::log_info("serve", "memory: ", sum, ", of ", bytes_text(static_cast<double>(available)), " available");
+      absl::StrCat(text(weights), " of weights (", std::string(tensor::dtype_name(dtype_)), ") + ", text(kv_bytes_),
+                   " of KV cache + about ", text(scratch), " of scratch (", step_tokens_, " tokens a step)");
+  const std::string of = device ? absl::StrCat(text(available), " (--gpu-memory-utilization ", settings.memory_share,
+                                               " of ", text(total), ", of which ", text(free), " are free)")
+                                : text(available);
+  base::log_info("serve", "memory: ", sum, ", of ", of, " available");
   if (beside > 0 && kv_bytes_ <= beside) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "not enough memory: ", sum, " are needed and ", bytes_text(static_cast<double>(available)),
-      " are available. --kv-cache-memory-bytes, --max-num-batched-tokens and --dtype bfloat16 make it less"));
+  return absl::ResourceExhaustedError(absl::StrCat("not enough memory: ", sum, " are needed and ", of,
+                                                   " are available. ",
+                                                   what_would_fit({.weights = weights,
+                                                                   .scratch = scratch,
+                                                                   .token_bytes = token_bytes,
+                                                                   .available = available,
+                                                                   .held_back = held_back_,
+                                                                   .total = total,
+                                                                   .beside = beside},
+                                                                  settings)));
 }
 
 absl::Status House::load_weights(const Settings& settings) {
   const double begin = base::steady_seconds();
   ASSIGN_OR_RETURN(auto checkpoint, open_weights(settings, directory_, dtype_));
-  model::LoadOptions options{.dtype = dtype_, .model_len = model_len_, .progress = loading_progress()};
+  model::LoadOptions options{
+      .dtype = dtype_, .model_len = model_len_, .record = !settings.eager, .progress = loading_progress()};
   ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint, *backend_, options));
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
                  absl::StrCat(std::round((base::steady_seconds() - begin) * 10) / 10), " s");
+  return absl::OkStatus();
+}
+
+absl::Status House::reserve_step(const Settings& settings) {
+  backend::StepLimits limits;
+  limits.tokens_max = step_tokens_;
+  limits.seqs_max = sequences_;
+  limits.logit_rows_max = limits.seqs_max;
+  limits.blocks_max = static_cast<int>(ceil_div(model_len_, settings.block_size));
+  const int64_t before = backend_->memory_available();
+  RETURN_IF_ERROR(transformer_->reserve(limits));
+  if (before < 0) return absl::OkStatus();
+  const int64_t after = backend_->memory_available();
+  step_bytes_ = before - after;
+  // Exactly what is left now that everything else stands.
+  if (settings.kv_bytes == 0) kv_bytes_ = std::max<int64_t>(0, after - held_back_ - kDeviceMarginBytes);
   return absl::OkStatus();
 }
 
@@ -140,15 +195,17 @@ absl::Status House::make_cache(const Settings& settings) {
   }
   model_len_ = static_cast<int>(std::min<int64_t>(model_len_, tokens));
   ASSIGN_OR_RETURN(cache_, kvcache::KvCache::create(*backend_, shapes, n_blocks));
-  backend::StepLimits limits;
-  limits.tokens_max = step_tokens_;
-  limits.seqs_max = sequences_;
-  limits.logit_rows_max = limits.seqs_max;
-  limits.blocks_max = static_cast<int>(ceil_div(model_len_, settings.block_size));
-  RETURN_IF_ERROR(transformer_->attach(*cache_, limits));
+  RETURN_IF_ERROR(transformer_->attach(*cache_));
   base::log_info("serve", "KV cache: ", bytes_text(static_cast<double>(cache_->bytes())), ", ", n_blocks, " blocks of ",
                  settings.block_size, ", ", tokens, " tokens; requests of ", model_len_,
                  " tokens at once: ", tokens / std::max(1, model_len_));
+  if (backend_->memory_available() >= 0) {
+    const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
+    base::log_info("serve", "memory of the device: weights ", text(static_cast<int64_t>(transformer_->weight_bytes())),
+                   ", KV cache ", text(static_cast<int64_t>(cache_->bytes())), ", scratch ", text(step_bytes_),
+                   ", recorded steps ", text(static_cast<int64_t>(transformer_->recorded_bytes())), "; left ",
+                   text(backend_->memory_available()));
+  }
   return absl::OkStatus();
 }
 

@@ -43,6 +43,7 @@ class House {
   absl::Status settle_types(const Settings& settings);
   absl::Status settle_memory(const Settings& settings);
   absl::Status load_weights(const Settings& settings);
+  absl::Status reserve_step(const Settings& settings);
   absl::Status make_cache(const Settings& settings);
   absl::Status warm_up(const Settings& settings);
   absl::Status not_finite(const Settings& settings) const;
@@ -53,6 +54,8 @@ class House {
   ModelFacts facts_;
   tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;
   int64_t kv_bytes_ = 0;
+  int64_t held_back_ = 0;   // of a device's memory: what --gpu-memory-utilization leaves to others
+  int64_t step_bytes_ = 0;  // of a device's memory: scratch of the largest step
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;

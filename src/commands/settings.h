@@ -27,7 +27,8 @@ struct Settings {
 
   // Memory and scheduling.
   int block_size = 16;
-  int64_t kv_bytes = 0;  // 0: a share of what is free
+  double memory_share = 0.9;  // of a GPU's memory, for everything
+  int64_t kv_bytes = 0;       // 0: a share of what is free; on a GPU all that is left of memory_share
   int kv_blocks = 0;     // 0: as many as kv_bytes hold
   std::string kv_dtype = "auto";
   bool prefix_caching = true;
@@ -41,6 +42,7 @@ struct Settings {
   std::string backend = "auto";  // cuda where it can be used, else cpu
   int threads = 0;               // 0: one a core
   std::string isa;               // empty: the best the CPU has
+  bool eager = false;            // no steps are recorded
 
   // The server.
   std::string host = "0.0.0.0";
@@ -67,6 +69,9 @@ struct Settings {
   // `bench`.
   int bench_input = 512;
   int bench_output = 64;
+  int bench_prefill = 0;  // 0: bench_input
+  bool bench_feedback = false;
+  std::string bench_output_json;
   int bench_repeats = 3;
   std::vector<int> bench_batch;    // empty: 1, 16, 32
   bool bench_same_tokens = false;  // token 0 everywhere, so that all sequences visit the same experts

@@ -183,9 +183,8 @@ Widths widths(const ModelConfig& config, backend::StepLimits& limits) {
 
 }  // namespace
 
-absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backend::StepLimits& given) {
-  CHECK(cache_ == nullptr && given.tokens_max >= 1 && given.seqs_max >= 1 && given.blocks_max >= 1);
-  cache_ = &cache;
+absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
+  CHECK(limits_.tokens_max == 0 && given.tokens_max >= 1 && given.seqs_max >= 1 && given.blocks_max >= 1);
   limits_ = given;
   if (limits_.logit_rows_max == 0) limits_.logit_rows_max = limits_.tokens_max;
   limits_.logits_max = static_cast<int64_t>(limits_.logit_rows_max) * config_.vocab;
@@ -213,7 +212,12 @@ absl::Status TransformerModel::attach(const kvcache::KvCache& cache, const backe
   for (const auto& [buffer, elements] : sizes) RETURN_IF_ERROR(make(*buffer, elements));
   ASSIGN_OR_RETURN(inputs_, StepInputs::create(backend_, limits_, query_temperature()));
   ASSIGN_OR_RETURN(moe_scratch_, moe::MoeScratch::create(backend_, n, limits_.pairs_max, w.logits));
-  RETURN_IF_ERROR(backend_.reserve(limits_));
+  return backend_.reserve(limits_);
+}
+
+absl::Status TransformerModel::attach(const kvcache::KvCache& cache) {
+  CHECK(cache_ == nullptr && limits_.tokens_max > 0);
+  cache_ = &cache;
   return record();
 }
 

@@ -5,7 +5,8 @@
 //   ASSIGN_OR_RETURN(ModelConfig config, read_config(directory));
 //   ASSIGN_OR_RETURN(auto transformer, load_model(config, *checkpoint, *backend, options));
 //   ASSIGN_OR_RETURN(auto cache, kvcache::KvCache::create(*backend, transformer->kv_shapes(16, dtype), n_blocks));
-//   RETURN_IF_ERROR(transformer->attach(*cache, limits));      // scratch for the largest step; then forward() may run
+//   RETURN_IF_ERROR(transformer->reserve(limits));             // scratch for the largest step
+//   RETURN_IF_ERROR(transformer->attach(*cache));              // then forward() may run
 //
 // Every weight is taken from the checkpoint one at a time, packed by the backend, and let go.
 // Slots never filled and names never used are both errors, listed together, by name.
@@ -42,8 +43,10 @@ class Transformer : public Model {
  public:
   // Shapes of the KV cache's layers; n_blocks is left to KvCache.
   virtual std::vector<backend::KvShape> kv_shapes(int block_size, tensor::DType dtype) const = 0;
-  // REQUIRES: once, before forward. `cache` must outlive the model. kResourceExhausted with a sum.
-  virtual absl::Status attach(const kvcache::KvCache& cache, const backend::StepLimits& limits) = 0;
+  // Memory for the largest step. REQUIRES: once, before attach. kResourceExhausted with a sum.
+  virtual absl::Status reserve(const backend::StepLimits& limits) = 0;
+  // REQUIRES: once, before forward. `cache` must outlive the model.
+  virtual absl::Status attach(const kvcache::KvCache& cache) = 0;
   virtual const ModelConfig& config() const = 0;
   virtual size_t weight_bytes() const = 0;    // in memory, padding counted in
   virtual size_t recorded_bytes() const = 0;  // of the steps that attach() recorded

@@ -110,8 +110,10 @@ TEST(Load, EveryRoutingRunsInAPolymathMoe) {
     ASSERT_TRUE(model.ok()) << routing << ": " << model.status();
     auto cache = kvcache::KvCache::create(*backend, (*model)->kv_shapes(16, tensor::DType::kF32), 2);
     ASSERT_TRUE(cache.ok());
-    ASSERT_TRUE((*model)->attach(**cache, {.tokens_max = 16, .seqs_max = 1, .blocks_max = 2}).ok());
-    const std::vector<int32_t> ids = {3, 1, 4, 1, 5}, positions = {0, 1, 2, 3, 4}, start = {0, 5}, len = {5}, table = {1, 0};
+    ASSERT_TRUE((*model)->reserve({.tokens_max = 16, .seqs_max = 1, .blocks_max = 2}).ok());
+    ASSERT_TRUE((*model)->attach(**cache).ok());
+    const std::vector<int32_t> ids = {3, 1, 4, 1, 5}, positions = {0, 1, 2, 3, 4}, start = {0, 5}, len = {5},
+                               table = {1, 0};
     const std::vector<int32_t> slots = {16, 17, 18, 19, 20}, rows = {4};
     const auto logits = (*model)->forward({ids, positions, slots, start, len, table, 2, rows});
     ASSERT_TRUE(logits.ok());

@@ -42,7 +42,8 @@ class TransformerModel : public Transformer {
   int vocab() const override { return config_.vocab; }
   std::vector<ExpertLoad> expert_load() const override;
   std::vector<backend::KvShape> kv_shapes(int block_size, tensor::DType dtype) const override;
-  absl::Status attach(const kvcache::KvCache& cache, const backend::StepLimits& limits) override;
+  absl::Status reserve(const backend::StepLimits& limits) override;
+  absl::Status attach(const kvcache::KvCache& cache) override;
   const ModelConfig& config() const override { return config_; }
   size_t weight_bytes() const override { return store_.bytes(); }
   size_t recorded_bytes() const override { return recorded_bytes_; }

@@ -66,7 +66,7 @@ TEST(Flags, Refusals) {
       {{"m", "--enable-lora"}, kUnimplemented, "LoRA"},
       {{"m", "--no-enable-chunked-prefill"}, kUnimplemented, "always chunked"},
       {{"m", "--device", "tpu"}, kInvalidArgument, "is not one of"},
-      {{"m", "--gpu-memory-utilization", "2"}, kInvalidArgument, "between 0 and 1"},
+      {{"m", "--gpu-memory-utilization", "2"}, kInvalidArgument, "between 0.01 and 1"},
       {{"m", "--kv-cache-memory-bytes", "12Q"}, kInvalidArgument, "unknown unit"},
   };
   for (const Refusal& row : rows) {
@@ -81,7 +81,9 @@ TEST(Flags, WhatChangesNothingIsAcceptedAloud) {
   const auto s = parse_flags(kServe, {"m", "--enforce-eager", "--trust-remote-code", "--gpu-memory-utilization", "0.9",
                                       "--quantization", "none", "--no-enable-lora", "--pipeline-parallel-size=1"});
   ASSERT_TRUE(s.ok()) << s.status();
-  EXPECT_EQ(s->warnings.size(), 2u);
+  EXPECT_EQ(s->warnings.size(), 1u);
+  EXPECT_TRUE(s->eager);
+  EXPECT_EQ(s->memory_share, 0.9);
 }
 
 TEST(Flags, OriginsAsJsonOrWords) {

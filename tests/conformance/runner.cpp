@@ -74,9 +74,9 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& direct
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
   ASSIGN_OR_RETURN(r->cache_, kvcache::KvCache::create(*r->backend_, r->model_->kv_shapes(options.block_size, kv_dtype),
                                                        kSequencesMax * r->blocks_per_sequence_));
-  RETURN_IF_ERROR(r->model_->attach(
-      *r->cache_,
+  RETURN_IF_ERROR(r->model_->reserve(
       {.tokens_max = kModelLen * kSequencesMax, .seqs_max = kSequencesMax, .blocks_max = r->blocks_per_sequence_}));
+  RETURN_IF_ERROR(r->model_->attach(*r->cache_));
   return r;
 }
 

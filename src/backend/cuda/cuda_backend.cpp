@@ -77,7 +77,8 @@ class CudaBackend : public Backend {
     device_->launched("take_chosen");
   }
   absl::Status health() const override { return device_->health(); }
-  int64_t memory_available() const override { return static_cast<int64_t>(device_->free_bytes()); }
+  int64_t memory_available() const override { return static_cast<int64_t>(device_->memory().free); }
+  int64_t memory_total() const override { return static_cast<int64_t>(device_->memory().total); }
   absl::Status reserve(const StepLimits& limits) override;
   DType activation_dtype(DType weight_dtype) const override {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;

@@ -81,7 +81,7 @@ absl::StatusOr<tensor::Buffer> Device::allocate(size_t bytes) {
     cudaGetLastError();  // it is told here, and is not the next launch's
     if (error != cudaErrorMemoryAllocation) keep(error, "cudaMalloc");
     return absl::ResourceExhaustedError(
-        absl::StrCat(gib_text(size), " of device memory cannot be had; ", gib_text(free_bytes()), " are free"));
+        absl::StrCat(gib_text(size), " of device memory cannot be had; ", gib_text(memory().free), " are free"));
   }
   keep(cudaMemsetAsync(data, 0, size, stream_), "cudaMemsetAsync");
   return tensor::Buffer(data, size, [](void* p, size_t) { cudaFree(p); });
@@ -97,9 +97,9 @@ absl::StatusOr<tensor::Buffer> Device::allocate_pinned(size_t bytes) {
   return tensor::Buffer(data, bytes, [](void* p, size_t) { cudaFreeHost(p); });
 }
 
-size_t Device::free_bytes() const {
-  size_t free = 0, total = 0;
-  return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
+Device::Memory Device::memory() const {
+  Memory memory;
+  return cudaMemGetInfo(&memory.free, &memory.total) == cudaSuccess ? memory : Memory{};
 }
 
 std::byte* Device::piece(size_t bytes) {

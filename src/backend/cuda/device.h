@@ -29,7 +29,10 @@ class Device {
   absl::StatusOr<tensor::Buffer> allocate(size_t bytes);
   // Memory of the host that copies go to and come from at full speed.
   absl::StatusOr<tensor::Buffer> allocate_pinned(size_t bytes);
-  size_t free_bytes() const;
+  struct Memory {
+    size_t free = 0, total = 0;
+  };
+  Memory memory() const;
 
   // `host` may be changed as soon as this returns.
   void copy_in(void* to, const void* host, size_t bytes);
