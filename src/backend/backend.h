@@ -184,7 +184,7 @@ class Backend {
   virtual void kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) = 0;
 
   // --- primitives ---
-  // y[i] = scale * table[ids[i]]; ids [n] i32, y [n, hidden].
+  // y[i] = scale * table[ids[i]]; ids [n] i32, y [n, hidden]. Id -1 gives zeros, where the backend chooses().
   virtual void embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) = 0;
   // x [n, cols] -> y [n, cols] act; y may be x.
   virtual void norm(const NormParams& params, const Tensor& x, const Tensor& y) = 0;

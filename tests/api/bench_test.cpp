@@ -16,7 +16,7 @@ double weight_bytes_read(bool same_tokens) {
   base::MetricsRegistry metrics;
   auto house = commands::House::open(settings);
   EXPECT_TRUE(house.ok() && (*house)->load(settings, metrics).ok());
-  commands::Sequences sequences(**house, settings, 16);
+  commands::Sequences sequences(**house, settings, 16, settings.bench_input);
   EXPECT_TRUE(sequences.step(settings.bench_input).ok());
   EXPECT_TRUE(sequences.step(1).ok());
   return sequences.cost().weight_bytes;
@@ -27,6 +27,27 @@ TEST(BenchOffline, TheSamePromptsVisitTheSameExperts) {
   const double same = weight_bytes_read(true), random = weight_bytes_read(false);
   const double expert = 3 * 128 * 192 * 2, layers = 4;
   EXPECT_LE(same, random - 4 * layers * expert);
+}
+
+// On a backend that chooses tokens, two steps in flight, with the tokens given and with its own.
+TEST(BenchOffline, StepsAreMadeAheadWhereTheBackendChooses) {
+  for (const bool feedback : {false, true}) {
+    commands::Settings settings{.model = POLYMATH_STAND_IN, .kv_bytes = 4 << 20, .step_tokens = 64, .sequences = 4};
+    settings.backend = "reference";
+    settings.bench_input = 3;
+    settings.bench_output = 4;
+    settings.bench_feedback = feedback;
+    base::MetricsRegistry metrics;
+    auto house = commands::House::open(settings);
+    ASSERT_TRUE(house.ok() && (*house)->load(settings, metrics).ok());
+    ASSERT_EQ((*house)->transformer().steps_in_flight_max(), 2);
+    commands::Sequences sequences(**house, settings, 4, settings.bench_input);
+    ASSERT_TRUE(sequences.step(settings.bench_input).ok());
+    const auto times = sequences.steps_ahead(settings.bench_output);
+    ASSERT_TRUE(times.ok()) << times.status();
+    EXPECT_GT(times->seconds, 0);
+    EXPECT_EQ(sequences.computed(), settings.bench_input + settings.bench_output);
+  }
 }
 
 }  // namespace

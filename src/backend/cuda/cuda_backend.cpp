@@ -9,7 +9,7 @@
 #include "backend/cuda/fill.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/linear.h"
-#include "base/clock.h"
+#include "backend/cuda/result_box.h"
 #include "base/log.h"
 
 namespace polymath::backend {
@@ -38,12 +38,6 @@ class CudaBackend : public Backend {
     for (const routing::Router& router : routing::routers()) CHECK(cuda::find_route(router.name) != nullptr);
   }
 
-  ~CudaBackend() override {
-    for (const Box& box : boxes_) {
-      if (box.event != nullptr) cudaEventDestroy(box.event);
-    }
-  }
-
   std::string_view name() const override { return "cuda"; }
 
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return device_->allocate(bytes); }
@@ -55,11 +49,8 @@ class CudaBackend : public Backend {
     CHECK(from.row_gap == 0);
     device_->copy_out(host, from.data, from.bytes());
   }
-  Tensor post(int box, const Tensor& from) override;
-  void collect(int box) override {
-    device_->wait_for(boxes_[box].event);
-    boxes_[box].collected = true;
-  }
+  Tensor post(int box, const Tensor& from) override { return boxes_[box].post(*device_, from); }
+  void collect(int box) override { boxes_[box].collect(*device_); }
   bool records() const override { return true; }
   void begin_recording() override { device_->begin_capture(); }
   absl::StatusOr<std::unique_ptr<Recording>> end_recording() override;
@@ -159,7 +150,9 @@ class CudaBackend : public Backend {
   void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                   const Tensor& out) override;
   bool expert_mlp_is_default() const override { return false; }
-  DeviceLimits measure_limits(DType weight_dtype) override;
+  DeviceLimits measure_limits(DType weight_dtype) override {
+    return {.read_gbs = device_->measure_read_gbs(), .gflops = linear_->measure_gflops(type_of(weight_dtype))};
+  }
 
  private:
   absl::Status set_aside(Buffer& buffer, int64_t bytes) {
@@ -185,14 +178,7 @@ class CudaBackend : public Backend {
   // network's gate and up.
   // The inputs of every pair, sorted by expert.
   Buffer partial_, row_of_pair_, inner_, outputs_, gate_up_, sorted_;
-  // Pinned memory that results go to, and the moment when they are there.
-  struct Box {
-    Buffer memory;
-    size_t used = 0;
-    bool collected = true;
-    cudaEvent_t event = nullptr;
-  };
-  std::array<Box, 2> boxes_;
+  std::array<cuda::ResultBox, 2> boxes_;
   Buffer counters_;  // zeros: of route_experts, then of attention
 };
 
@@ -210,10 +196,8 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
   RETURN_IF_ERROR(set_aside(sorted_, pairs * cuda::weight_stride(expert_io, cuda::Type::kBf16) * 2));
   RETURN_IF_ERROR(set_aside(gate_up_, tokens * 2 * dense_inner_max_ * 2));
   RETURN_IF_ERROR(set_aside(counters_, (cuda::kRouteCounters + kPartialRows) * static_cast<int64_t>(sizeof(unsigned))));
-  for (Box& box : boxes_) {
-    const auto bytes = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * 4;
-    ASSIGN_OR_RETURN(box.memory, device_->allocate_pinned(bytes));
-    ASSIGN_OR_RETURN(box.event, device_->make_event());
+  for (auto& box : boxes_) {
+    RETURN_IF_ERROR(box.reserve(*device_, static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * 4));
   }
   device_->wait();
   return device_->health();
@@ -227,17 +211,6 @@ absl::Status CudaBackend::check_kv(const KvShape& s) const {
     return absl::InvalidArgumentError("attention on CUDA takes keys of at most 640 and values of at most 512 numbers");
   }
   return absl::OkStatus();
-}
-
-Tensor CudaBackend::post(int index, const Tensor& from) {
-  Box& box = boxes_[index];
-  if (std::exchange(box.collected, false)) box.used = 0;
-  CHECK(from.row_gap == 0 && box.used + from.bytes() <= box.memory.bytes());
-  auto* to = static_cast<std::byte*>(box.memory.data()) + box.used;
-  box.used += from.bytes();
-  device_->copy_out_later(to, from.data, from.bytes());
-  device_->mark(box.event);
-  return {from.dtype, from.shape, to};
 }
 
 absl::StatusOr<std::unique_ptr<Recording>> CudaBackend::end_recording() {
@@ -489,26 +462,6 @@ void CudaBackend::run_experts(int64_t n, cuda::ExpertProduct first, const cuda::
   };
   run(first, by_token);
   run(second, second);
-}
-
-DeviceLimits CudaBackend::measure_limits(DType weight_dtype) {
-  constexpr int64_t kBytes = int64_t{4} << 30;
-  constexpr int kRuns = 5;
-  DeviceLimits limits;
-  limits.gflops = linear_->measure_gflops(type_of(weight_dtype));
-  auto memory = allocate(kBytes);
-  if (!memory.ok()) return limits;
-  const auto read = [&] {
-    cuda::read_all(memory->data(), kBytes, static_cast<float*>(memory->data()), device_->n_multiprocessors(),
-                   device_->stream());
-  };
-  read();
-  device_->wait();
-  const double begin = base::steady_seconds();
-  for (int i = 0; i < kRuns; ++i) read();
-  device_->wait();
-  limits.read_gbs = static_cast<double>(kBytes) * kRuns / (base::steady_seconds() - begin) / 1e9;
-  return limits;
 }
 
 }  // namespace

@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <string>
 
 #include "backend/cuda/cuda_side_test.h"
+#include "backend/reference/choose.h"
 #include "backend/reference/reference_backend.h"
 
 namespace polymath::backend {
@@ -446,30 +446,6 @@ TEST_F(Cuda, RoutesALayerAsTheReference) {
   }
 }
 
-// What the token must be, by sorting.
-int32_t chosen_by_sorting(const std::vector<float>& logits, const SampleParams& p) {
-  std::vector<int32_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
-  if (p.temperature <= 0) return ids[0];
-  const double best = logits[ids[0]];
-  const auto weight = [&](int32_t id) { return std::exp((logits[id] - best) / p.temperature); };
-  while (p.min_p > 0 && weight(ids.back()) < p.min_p) ids.pop_back();
-  if (p.top_k > 0 && p.top_k < static_cast<int>(ids.size())) ids.resize(p.top_k);
-  double all = 0, kept = 0;
-  for (const int32_t id : ids) all += weight(id);
-  size_t n = 0;
-  while (n < ids.size() && kept < all * p.top_p) kept += weight(ids[n++]);
-  ids.resize(n);
-  std::sort(ids.begin(), ids.end());
-  double below = 0;
-  for (const int32_t id : ids) {
-    below += weight(id);
-    if (below > kept * p.uniform) return id;
-  }
-  return ids.back();
-}
-
 TEST_F(Cuda, ChoosesTokens) {
   Side s(*cuda_);
   const SampleParams kinds[] = {{},
@@ -494,7 +470,7 @@ TEST_F(Cuda, ChoosesTokens) {
     const std::vector<double> got = s.get(ids);
     for (int r = 0; r + 1 < rows; ++r) {
       const std::vector<float> row(values.begin() + int64_t{r} * vocab, values.begin() + int64_t{r + 1} * vocab);
-      EXPECT_EQ(got[r], chosen_by_sorting(row, params[r])) << "row " << r << " of " << vocab;
+      EXPECT_EQ(got[r], choose_by_sorting(row, params[r])) << "row " << r << " of " << vocab;
     }
     EXPECT_EQ(got[rows - 1], -1);
     const Tensor tokens = s.ints({100, 200, 300}), from = s.ints({-1, 2, 0});

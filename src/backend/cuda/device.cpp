@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "backend/cuda/kernels.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 namespace polymath::backend::cuda {
@@ -100,6 +102,22 @@ absl::StatusOr<tensor::Buffer> Device::allocate_pinned(size_t bytes) {
 Device::Memory Device::memory() const {
   Memory memory;
   return cudaMemGetInfo(&memory.free, &memory.total) == cudaSuccess ? memory : Memory{};
+}
+
+double Device::measure_read_gbs() {
+  constexpr size_t kBytes = size_t{4} << 30;
+  constexpr int kRuns = 5;
+  auto memory = allocate(kBytes);
+  if (!memory.ok()) return 0;
+  const auto read = [&] {
+    read_all(memory->data(), kBytes, static_cast<float*>(memory->data()), n_multiprocessors_, stream_);
+  };
+  read();
+  wait();
+  const double begin = base::steady_seconds();
+  for (int i = 0; i < kRuns; ++i) read();
+  wait();
+  return static_cast<double>(kBytes) * kRuns / (base::steady_seconds() - begin) / 1e9;
 }
 
 std::byte* Device::piece(size_t bytes) {

@@ -33,6 +33,8 @@ class Device {
     size_t free = 0, total = 0;
   };
   Memory memory() const;
+  // 10^9 bytes a second that the card reads of its memory at best; 0: too little is free to say.
+  double measure_read_gbs();
 
   // `host` may be changed as soon as this returns.
   void copy_in(void* to, const void* host, size_t bytes);

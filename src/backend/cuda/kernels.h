@@ -112,13 +112,13 @@ struct RouteProblem {
   float* weights = nullptr;
 };
 // The routing of a layer for few tokens: logits of the router, ids and weights, pairs by expert, all in one launch.
-constexpr int kRouteTokensMax = 128;
-constexpr int kRouteExpertsMax = 256;
-constexpr int kRouteGroup = 16;  // tokens of a block
+constexpr int kRouteTokensMax = 128;   // more: the ops one by one
+constexpr int kRouteExpertsMax = 256;  // more: the ops one by one
+constexpr int kRouteGroup = 16;        // tokens of a block
 constexpr int kRouteCounters = kRouteTokensMax / kRouteGroup + 1;
-constexpr int kRoutePairsMax = 2048;
-constexpr int kRouteTopKMax = 32;  // a lane each
-constexpr int kRouteColsMax = 7168;
+constexpr int kRoutePairsMax = 2048;  // more: the ops one by one
+constexpr int kRouteTopKMax = 32;     // more (a lane each): the ops one by one
+constexpr int kRouteColsMax = 7168;   // more: the ops one by one
 struct RouteExperts {
   Matrix x;             // f32 or bf16; cols even, at most kRouteColsMax
   WeightMatrix router;  // f32 [n_experts, cols]
@@ -219,8 +219,8 @@ void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t
 void experts_wide(const ExpertProduct& product, cudaStream_t stream);
 
 // --- experts_tensor.cu ---
-// The same for two tokens an expert and more; x is sorted by pair for both products (gather_pairs). False: not for these
-// shapes, nothing was done.
+// The same for two tokens an expert and more; x is sorted by pair for both products (gather_pairs). False: not for
+// these shapes, nothing was done.
 bool experts_tensor(const ExpertProduct& product, int n_multiprocessors, cudaStream_t stream);
 // y[j] = x[pairs[j] / top_k], rows of 16-byte words of 2-byte numbers.
 void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream);

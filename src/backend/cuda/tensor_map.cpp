@@ -5,7 +5,7 @@
 namespace polymath::backend::cuda {
 namespace {
 
-constexpr int kAxesMax = 5;
+constexpr int kAxesMax = 5;         // more: refused, as by the driver
 constexpr unsigned kSince = 12000;  // the version of CUDA that cuTensorMapEncodeTiled came with
 
 using Encode = decltype(&cuTensorMapEncodeTiled);

@@ -4,8 +4,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
+#include <utility>
 #include <vector>
 
+#include "backend/reference/choose.h"
 #include "backend/reference/values.h"
 
 namespace polymath::backend {
@@ -18,7 +21,26 @@ class ReferenceBackend : public Backend {
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
   void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
   void copy_out(void* host, const Tensor& from) override { std::memcpy(host, from.data, from.bytes()); }
-  absl::Status reserve(const StepLimits& limits) override { return reserve_defaults(limits); }
+  absl::Status reserve(const StepLimits& limits) override {
+    box_bytes_ = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * sizeof(float);
+    return reserve_defaults(limits);
+  }
+  // It could give the tensors themselves; that it copies and chooses like a device makes it the oracle of those that
+  // do.
+  Tensor post(int box, const Tensor& from) override;
+  void collect(int box) override { boxes_[box].collected = true; }
+  bool chooses() const override { return true; }
+  void choose(const Tensor& logits, const SampleParams* params, const Tensor& ids) override {
+    for (int64_t i = 0; i < logits.rows(); ++i) {
+      const std::span<const float> row(logits.f32() + i * logits.stride(), static_cast<size_t>(logits.cols()));
+      ids.i32()[i] = choose_by_sorting(row, params[i]);
+    }
+  }
+  void take_chosen(const Tensor& chosen, const Tensor& rows, const Tensor& tokens) override {
+    for (int64_t i = 0; i < tokens.shape[0]; ++i) {
+      if (rows.i32()[i] >= 0) tokens.i32()[i] = chosen.i32()[rows.i32()[i]];
+    }
+  }
   DType activation_dtype(DType weight_dtype) const override {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
@@ -60,7 +82,26 @@ class ReferenceBackend : public Backend {
   void glu(const GluParams& params, const Tensor& x, const Tensor& y) override;
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                const Tensor& out) override;
+
+ private:
+  struct Box {
+    std::vector<std::byte> bytes;
+    bool collected = true;
+  };
+  Box boxes_[2];
+  size_t box_bytes_ = 0;
 };
+
+Tensor ReferenceBackend::post(int index, const Tensor& from) {
+  Box& box = boxes_[index];
+  if (std::exchange(box.collected, false)) box.bytes.clear();
+  box.bytes.reserve(box_bytes_);  // it never moves: what was posted before stays where it is
+  CHECK(from.row_gap == 0 && box.bytes.size() + from.bytes() <= box_bytes_);
+  const size_t begin = box.bytes.size();
+  const auto* data = static_cast<const std::byte*>(from.data);
+  box.bytes.insert(box.bytes.end(), data, data + from.bytes());
+  return {from.dtype, from.shape, box.bytes.data() + begin};
+}
 
 void ReferenceBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
   CHECK(view.cols == w.shape.cols && row_begin + view.rows <= w.shape.rows && group < w.shape.groups);
@@ -83,8 +124,8 @@ void ReferenceBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor
 void ReferenceBackend::embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) {
   for (int64_t i = 0; i < y.rows(); ++i) {
     const int32_t id = ids.i32()[i];
-    CHECK(id >= 0 && id < table.shape.rows);
-    for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, scale * weight_value(table, 0, id, c));
+    CHECK(id >= -1 && id < table.shape.rows);  // -1: no token, as choose() says where the logits are no numbers
+    for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, id < 0 ? 0.0f : scale * weight_value(table, 0, id, c));
   }
 }
 
