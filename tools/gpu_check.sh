@@ -3,7 +3,8 @@
 #   tools/gpu_check.sh BINARIES RESULTS [sanitize]
 # BINARIES: a build folder, or any folder with polymath, backend_cuda_test and conformance_models in it (built elsewhere
 # with the preset cuda-release; no toolkit is needed here, only the driver and libcublasLt.so.13).
-# RESULTS: a text file for each part and summary.txt. sanitize: also compute-sanitizer's memcheck over the tests (slow).
+# RESULTS: a text file for each part, summary.txt, and the figures of each shape as JSON; bench/results/h200 holds those of
+# one H200. sanitize: also compute-sanitizer's memcheck and racecheck over some tests (slow).
 # Exit status: 0 if every test passed. A part that takes longer than its limit is ended and counts as failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -49,15 +50,15 @@ grep -q 'SKIPPED' "$results/ops.txt" && { say "the op tests were skipped: no usa
 part models 180 "$models" --gtest_filter='*_cuda' --gtest_brief=1 || failed=1
 tail -n 40 "$results/models.txt"
 
-# bench NAME SHAPE SECONDS_MAX: speeds are figures, not tests; a shape that does not fit says so.
+# bench SHAPE: speeds are figures, not tests; a shape that does not fit says so.
 bench() {
-  part "bench_$1" "$3" "$polymath" bench offline "bench/shapes/$2" --load-format dummy --device cuda --input-len 512 \
-    --output-len 64 --batch 1 --batch 8 --batch 32 || true
+  part "bench_$1" 60 "$polymath" bench offline "bench/shapes/$1" --load-format dummy --device cuda --input-len 128 \
+    --output-len 64 --prefill-len 2048 --batch 1 --batch 8 --batch 32 --batch 128 --output-json "$results/$1.json" || true
   grep -E 'tok/s|memory|loaded' "$results/bench_$1.txt" || tail -n 5 "$results/bench_$1.txt"
 }
-bench mixtral_3_layers mixtral-8x7b-3l 60
-bench qwen qwen1.5-moe-a2.7b 90
-bench mixtral mixtral-8x7b 90
+for shape in qwen1.5-moe-a2.7b qwen3-30b-a3b mixtral-8x7b deepseek-v2-lite olmoe-1b-7b mixtral-8x7b-3l; do
+  bench "$shape"
+done
 
 if [ "$sanitize" = sanitize ]; then
   part sanitize_ops 150 compute-sanitizer --tool memcheck --error-exitcode 9 "$ops" --gtest_brief=1 || failed=1
@@ -65,6 +66,9 @@ if [ "$sanitize" = sanitize ]; then
   part sanitize_models 100 compute-sanitizer --tool memcheck --error-exitcode 9 "$models" \
     --gtest_filter='*/mixtral_cuda:*/deepseek_v3_cuda:*/gpt_oss_cuda' --gtest_brief=1 || failed=1
   tail -n 30 "$results/sanitize_models.txt"
+  part racecheck 150 compute-sanitizer --tool racecheck --error-exitcode 9 "$models" \
+    --gtest_filter='*Greedy*/mixtral_cuda' --gtest_brief=1 || failed=1
+  tail -n 30 "$results/racecheck.txt"
 fi
 say "$([ $failed -eq 0 ] && echo 'all tests passed' || echo 'SOME TESTS FAILED')"
 exit $failed
