@@ -177,7 +177,7 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) narrow_kernel(c
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
   const int slices = (split.end - first + kSlice - 1) / kSlice, mine = (slices - warp + kWarps - 1) / kWarps;
-  const uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(memory));
+  const uint32_t base = shared_place(memory);
   const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
   Slices<kDim> fetcher(s, tile, split, table_cols);
 #pragma unroll
@@ -270,7 +270,7 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
   const int runs = (split.end - first + kRun - 1) / kRun;
-  const uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(memory));
+  const uint32_t base = shared_place(memory);
   const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
   Slices<kDim> fetcher(s, tile, split, table_cols);
   if (runs > 0) fetcher.fetch(0, own, own + M::kHalf);

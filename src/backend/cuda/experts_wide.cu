@@ -9,6 +9,7 @@
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/shared_memory.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -25,28 +26,6 @@ struct Tile {
   static constexpr int kStageWords = (kRows + kOutputs) * kWords;
   static constexpr size_t kBytes = static_cast<size_t>(kStages) * kStageWords * 16;
 };
-
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
-
-// 16 bytes from memory to shared memory, later; zeros where not `there`.
-__device__ __forceinline__ void fetch(uint4* to, const void* from, bool there) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(there ? 16 : 0)
-               : "memory");
-}
-__device__ __forceinline__ void fetch_ends_stage() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int kLater>
-__device__ __forceinline__ void wait_for_all_but() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLater) : "memory");
-}
-
-__device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const uint4* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
-               : "memory");
-}
 
 __device__ __forceinline__ int word_place(int row, int word) { return row * kWords + (word ^ (row % 8)); }
 
@@ -87,13 +66,14 @@ struct Source {
 #pragma unroll
     for (int i = 0; i < kInputRows; ++i) {
       const bool there = inside && inputs[i] != nullptr;
-      fetch(stage + word_place(row + i * kLoadRows, word), there ? inputs[i] + k : p.x.data, there);
+      fetch_word(shared_place(stage + word_place(row + i * kLoadRows, word)), there ? inputs[i] + k : p.x.data, there);
     }
     uint4* weight_stage = stage + Tile<kBlocks>::kRows * kWords;
 #pragma unroll
     for (int i = 0; i < kWeightRows; ++i) {
       const bool there = inside && weights[i] != nullptr;
-      fetch(weight_stage + word_place(row + i * kLoadRows, word), there ? weights[i] + k : p.w.data, there);
+      fetch_word(shared_place(weight_stage + word_place(row + i * kLoadRows, word)), there ? weights[i] + k : p.w.data,
+                 there);
     }
   }
 };
@@ -109,12 +89,12 @@ __device__ void multiply(const uint4* stage, float (&sums)[kBlocks][4][4]) {
     uint32_t a[kBlocks][4], b[2][4];
 #pragma unroll
     for (int i = 0; i < kBlocks; ++i) {
-      load_matrices(a[i], stage + word_place(first_row + i * 16 + lane % 16, word + lane / 16));
+      load_matrices(a[i], shared_place(stage + word_place(first_row + i * 16 + lane % 16, word + lane / 16)));
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int row = first_output + i * 16 + lane % 8 + lane / 16 * 8;
-      load_matrices(b[i], weights + word_place(row, word + lane / 8 % 2));
+      load_matrices(b[i], shared_place(weights + word_place(row, word + lane / 8 % 2)));
     }
 #pragma unroll
     for (int i = 0; i < kBlocks; ++i) {
@@ -198,17 +178,17 @@ __global__ void __launch_bounds__(kThreads, 2) wide_kernel(ExpertProduct p) {
   const int n_stages = static_cast<int>((p.x.cols + kInputs - 1) / kInputs);
   for (int s = 0; s < kStages - 1; ++s) {
     if (s < n_stages) source.fetch_stage(p, stages + s * kStageWords, static_cast<int64_t>(s) * kInputs);
-    fetch_ends_stage();
+    end_group();
   }
   float sums[kBlocks][4][4] = {};
   for (int s = 0; s < n_stages; ++s) {
-    wait_for_all_but<kStages - 2>();
+    wait_groups<kStages - 2>();
     __syncthreads();  // stage s is there for all, and the stage before it is read by all
     const int next = s + kStages - 1;
     if (next < n_stages) {
       source.fetch_stage(p, stages + next % kStages * kStageWords, static_cast<int64_t>(next) * kInputs);
     }
-    fetch_ends_stage();
+    end_group();
     multiply<kBlocks>(stages + s % kStages * kStageWords, sums);
   }
   finish<kBlocks>(p, expert, begin, end, sums);
