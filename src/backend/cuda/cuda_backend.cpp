@@ -175,8 +175,7 @@ class CudaBackend : public Backend {
   int64_t dense_inner_max_ = 0;
   int64_t pairs_max_ = 0;
   // Of the largest step: partial sums of attention, row of each pair, the experts' inner numbers and outputs, a dense
-  // network's gate and up.
-  // The inputs of every pair, sorted by expert.
+  // network's gate and up, the inputs of every pair sorted by expert.
   Buffer partial_, row_of_pair_, inner_, outputs_, gate_up_, sorted_;
   std::array<cuda::ResultBox, 2> boxes_;
   Buffer counters_;  // zeros: of route_experts, then of attention
