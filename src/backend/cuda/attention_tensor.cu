@@ -168,18 +168,20 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) narrow_kernel(c
   using M = NarrowMemory<kDim>;
   constexpr int kStages = M::kQueries / M::kStage;
   extern __shared__ __align__(128) unsigned char memory[];
-  wait_for_input();
+  // Where the keys are follows from the step's inputs: it is looked up before the wait.
   const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
   const Tile tile = s.single ? find_single(s) : find_tile(s);
-  if (tile.seq < 0) return;
+  if (tile.seq < 0) return wait_for_input();
   const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
-  if (tile.split >= split.used) return;
+  if (tile.split >= split.used) return wait_for_input();
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
   const int slices = (split.end - first + kSlice - 1) / kSlice, mine = (slices - warp + kWarps - 1) / kWarps;
   const uint32_t base = shared_place(memory);
   const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
   Slices<kDim> fetcher(s, tile, split, table_cols);
+  wait_for_input();
+  let_next_begin();
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) {
     if (i < mine) fetcher.fetch(i, own + i * M::kStage, own + i * M::kStage + M::kHalf);

@@ -170,6 +170,8 @@ class CudaBackend : public Backend {
   void run_experts(int64_t n, cuda::ExpertProduct first, const cuda::ExpertProduct& second);
   // A group of one without biases: as two linears.
   bool run_dense(const ExpertMlp& mlp, const Tensor& x, const float* weights, const Tensor& out);
+  // One token's experts without biases: nothing is gathered and nothing combined.
+  bool run_single(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const Tensor& out);
 
   bool plain_experts_ = false;
   int64_t dense_inner_max_ = 0;
@@ -403,6 +405,32 @@ bool CudaBackend::run_dense(const ExpertMlp& mlp, const Tensor& x, const float* 
   return true;
 }
 
+bool CudaBackend::run_single(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const Tensor& out) {
+  const int64_t top_k = routing.ids.cols(), inner = mlp.down->shape.cols;
+  if (x.rows() != 1 || top_k > cuda::kLinearNarrowChoicesMax) return false;
+  if (mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr || mlp.weight_on_input) return false;
+  const int64_t stride = cuda::weight_stride(inner, cuda::Type::kBf16);
+  const Matrix inners{inner_.data(), top_k, stride, stride, cuda::Type::kBf16};
+  cuda::linear_narrow({.x = linear_->aligned(matrix_of(x), cuda::Type::kBf16),
+                       .y = inners,
+                       .w = cuda::weight_matrix(*mlp.gate_up),
+                       .gated = true,
+                       .glu = mlp.glu,
+                       .factors = routing.weights.f32(),
+                       .experts = routing.ids.i32(),
+                       .n_choices = static_cast<int>(top_k)},
+                      device_->n_multiprocessors(), device_->stream());
+  cuda::linear_narrow({.x = inners,
+                       .y = matrix_of(out),
+                       .w = cuda::weight_matrix(*mlp.down),
+                       .epilogue = {.accumulate = true, .scale = mlp.scale},
+                       .experts = routing.ids.i32(),
+                       .n_choices = static_cast<int>(top_k)},
+                      device_->n_multiprocessors(), device_->stream());
+  device_->launched("a token's experts");
+  return true;
+}
+
 void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                              const Tensor& out) {
   if (mlp.gate_up->format->dtype != DType::kBf16) {
@@ -412,7 +440,7 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
   const int64_t pairs = routing.ids.shape.elements(), hidden = mlp.down->shape.rows, inner = mlp.down->shape.cols;
   CHECK(x.cols() == mlp.gate_up->shape.cols && out.cols() == hidden && mlp.gate_up->shape.rows == 2 * inner);
   CHECK(pairs <= pairs_max_ && x.rows() == routing.ids.rows() && (!mlp.weight_on_input || mlp.gate_up_bias == nullptr));
-  if (run_dense(mlp, x, routing.weights.f32(), out)) return;
+  if (run_dense(mlp, x, routing.weights.f32(), out) || run_single(mlp, x, routing, out)) return;
   const int64_t stride = cuda::weight_stride(inner, cuda::Type::kBf16);
   const Matrix inners{inner_.data(), pairs, stride, stride, cuda::Type::kBf16};
   const Matrix outputs{outputs_.data(), pairs, hidden, hidden, cuda::Type::kF32};

@@ -10,6 +10,7 @@ constexpr int kThreads = 256;
 
 __global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale, Matrix y) {
   wait_for_input();
+  let_next_begin();
   const int64_t row = blockIdx.x;
   const int32_t id = ids[row];
   const bool known = id >= 0 && id < table.rows;
@@ -49,9 +50,17 @@ __global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
 // The same for the residual stream: a row is read once, 16 bytes a load.
 constexpr int kWideThreads = 512, kWideWords = 4;  // of 4 numbers, a thread
 __global__ void __launch_bounds__(kWideThreads) rms_norm_kernel(NormParams p, Matrix x, Matrix y) {
-  wait_for_input();
   const int64_t row = blockIdx.x;
   const int words = static_cast<int>(x.cols / 4);
+  float4 weight[kWideWords];
+#pragma unroll
+  for (int i = 0; i < kWideWords; ++i) {
+    const int at = static_cast<int>(threadIdx.x) + i * kWideThreads;
+    weight[i] = make_float4(1, 1, 1, 1);
+    if (p.weight != nullptr && at < words) weight[i] = reinterpret_cast<const float4*>(p.weight)[at];
+  }
+  wait_for_input();
+  let_next_begin();
   const auto* from = reinterpret_cast<const float4*>(static_cast<const float*>(x.data) + row * x.stride);
   float4 v[kWideWords] = {};
   float squares = 0;
@@ -62,12 +71,11 @@ __global__ void __launch_bounds__(kWideThreads) rms_norm_kernel(NormParams p, Ma
     squares += v[i].x * v[i].x + v[i].y * v[i].y + v[i].z * v[i].z + v[i].w * v[i].w;
   }
   const float inverse = 1.0f / sqrtf(block_sum<kWideThreads>(squares) / static_cast<float>(x.cols) + p.eps);
-  const float4 one = make_float4(1, 1, 1, 1);
 #pragma unroll
   for (int i = 0; i < kWideWords; ++i) {
     const int at = static_cast<int>(threadIdx.x) + i * kWideThreads;
     if (at >= words) continue;
-    const float4 w = p.weight != nullptr ? reinterpret_cast<const float4*>(p.weight)[at] : one;
+    const float4 w = weight[i];
     const float4 n =
         make_float4(v[i].x * inverse * w.x, v[i].y * inverse * w.y, v[i].z * inverse * w.z, v[i].w * inverse * w.w);
     if (y.type == Type::kF32) {
@@ -128,6 +136,7 @@ __global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
 
 __global__ void glu_kernel(GluParams params, Matrix x, const float* factors, Matrix y) {
   wait_for_input();
+  let_next_begin();
   const int64_t row = blockIdx.x, inner = x.cols / 2;
   const float factor = factors != nullptr ? factors[row] : 1.0f;
   for (int64_t c = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; c < y.cols;

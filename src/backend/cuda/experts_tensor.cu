@@ -339,6 +339,7 @@ constexpr int kGatherThreads = 128;
 
 __global__ void gather_pairs_kernel(Matrix x, Groups groups, int64_t top_k, Matrix y) {
   wait_for_input();
+  let_next_begin();
   const int64_t j = blockIdx.x;
   if (j >= groups.offsets[groups.n_experts]) return;
   const auto* from =

@@ -54,15 +54,24 @@ __global__ void invert_kernel(Groups groups, int32_t* row_of) {
 }
 
 __global__ void combine_kernel(Combine c) {
+  constexpr int kTogether = 8;  // choices whose numbers are under way at once
   wait_for_input();
+  let_next_begin();
   const int64_t token = blockIdx.x;
   for (int64_t col = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; col < c.out.cols;
        col += static_cast<int64_t>(gridDim.y) * kThreads) {
     float sum = at(c.out, token, col);
-    for (int64_t pair = token * c.top_k; pair < (token + 1) * c.top_k; ++pair) {
-      if (c.ids[pair] < 0) continue;
-      const float weight = c.scale * (c.weights != nullptr ? c.weights[pair] : 1.0f);
-      sum += weight * at(c.y, c.row_of != nullptr ? c.row_of[pair] : pair, col);
+    for (int64_t first = token * c.top_k, end = first + c.top_k; first < end; first += kTogether) {
+      float weights[kTogether], values[kTogether];
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) {
+        const int64_t pair = first + i;
+        const bool there = pair < end && c.ids[pair] >= 0;
+        weights[i] = !there ? 0.0f : c.weights != nullptr ? c.weights[pair] : 1.0f;
+        values[i] = there ? at(c.y, c.row_of != nullptr ? c.row_of[pair] : pair, col) : 0.0f;
+      }
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) sum += c.scale * weights[i] * values[i];
     }
     put(c.out, token, col, sum);
   }

@@ -185,15 +185,21 @@ void plain_product(const PlainProduct& product, cudaStream_t stream);
 
 // --- linear_narrow.cu ---
 // y = [y +] scale * clamp(x w^T + bias) of a few rows. Gated: y[t] = factors[t] * glu(x w^T), w [2 * inner, cols].
+// With `experts` it is one of the two products of one token's experts, w having a group each; -1 gives zeros:
+//   gated: y[c] = factors[c] * glu(x[0] w[experts[c]]^T)
+//   else:  y[0] = [y[0] +] scale * sum over c of x[c] w[experts[c]]^T; no bias
 constexpr int64_t kLinearNarrowRowsMax = 16;
+constexpr int kLinearNarrowChoicesMax = 32;  // more: the experts' own kernels
 struct NarrowProduct {
   Matrix x, y;     // x: bf16, 16-byte words, cols a multiple of 8; gated: y's cols behind inner become zeros
-  WeightMatrix w;  // bf16, one group
+  WeightMatrix w;  // bf16, one group; with `experts`: one of each expert
   LinearEpilogue epilogue;
   bool gated = false;
   GluParams glu;
-  const float* factors = nullptr;  // or null: 1
-  int parts = 1;                   // of the inputs; set by linear_narrow
+  const float* factors = nullptr;    // or null: 1
+  const int32_t* experts = nullptr;  // [n_choices]; not written by the launch just before, unless gated
+  int n_choices = 0;                 // at most kLinearNarrowChoicesMax
+  int parts = 1;                     // of the inputs; set by linear_narrow
 };
 void linear_narrow(NarrowProduct product, int n_multiprocessors, cudaStream_t stream);
 

@@ -1,13 +1,14 @@
 #pragma once
 
 // Launches that begin when the kernel before has no more blocks to start and its last ones end (programmatic dependent
-// launch): what a kernel does before wait_for_input() overlaps with that, and the card has no pause between the two. To
-// begin earlier (griddepcontrol.launch_dependents at a kernel's start) was measured to be slower: blocks that wait take
-// the place of blocks that work.
+// launch): what a kernel does before wait_for_input() overlaps with that, and the card has no pause between the two. A
+// kernel that is short rather than busy lets the next one's blocks come beside its own, with let_next_begin().
 // Source: CUDA programming guide, "Programmatic Dependent Launch and Synchronization".
 //
 // A kernel launched with launch_after() calls wait_for_input() in every thread before it reads or writes anything that
-// other kernels of the stream touch; weights are nobody's output, and may be fetched before.
+// other kernels of the stream touch; weights are nobody's output, and may be fetched before. As no kernel lets the next
+// one begin before it has waited itself, all but the kernel just before has ended by then: what an earlier one wrote
+// (the step's inputs, the choices of a routing two launches ago) may be read before the wait too.
 
 #include <cuda_runtime_api.h>
 
@@ -16,6 +17,8 @@
 namespace polymath::backend::cuda {
 
 __device__ __forceinline__ void wait_for_input() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+// After wait_for_input() alone, or what is said above does not hold.
+__device__ __forceinline__ void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 
 // A failure shows in Device::launched(), as with <<<>>>. `cluster`: blocks, neighbours along x, that share memory.
 template <typename... Parameters, typename... Arguments>

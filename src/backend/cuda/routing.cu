@@ -254,7 +254,7 @@ __device__ void group_pairs(const RouteExperts& p, const int32_t* ids, int* coun
 }
 
 template <Kind kKind>
-__global__ void __launch_bounds__(kThreads) route_experts_kernel(RouteExperts p) {
+__global__ void __launch_bounds__(kThreads, 2) route_experts_kernel(RouteExperts p) {
   extern __shared__ __align__(16) float weight[];  // the expert's row
   __shared__ float shares[kWarps][kRouteGroup];
   __shared__ int counts[kRouteExpertsMax + 1];
@@ -262,6 +262,7 @@ __global__ void __launch_bounds__(kThreads) route_experts_kernel(RouteExperts p)
   const float* from = static_cast<const float*>(p.router.data) + blockIdx.x * p.router.stride;
   for (int i = threadIdx.x; i < p.x.cols; i += kThreads) weight[i] = from[i];  // nobody's output: before the wait
   wait_for_input();
+  let_next_begin();
   __syncthreads();
   const int top_k = p.route.config.top_k, all = static_cast<int>(p.route.n);
   const int first = static_cast<int>(blockIdx.y) * kRouteGroup, n = min(kRouteGroup, all - first);
