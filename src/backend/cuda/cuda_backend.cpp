@@ -53,7 +53,10 @@ class CudaBackend : public Backend {
   void collect(int box) override { boxes_[box].collect(*device_); }
   bool records() const override { return true; }
   void begin_recording() override { device_->begin_capture(); }
-  absl::StatusOr<std::unique_ptr<Recording>> end_recording() override;
+  absl::StatusOr<std::unique_ptr<Recording>> end_recording() override {
+    ASSIGN_OR_RETURN(const cudaGraphExec_t graph, device_->end_capture());
+    return std::make_unique<CudaRecording>(graph);
+  }
   void replay(const Recording& recording) override {
     device_->launch(static_cast<const CudaRecording&>(recording).graph);
   }
@@ -212,11 +215,6 @@ absl::Status CudaBackend::check_kv(const KvShape& s) const {
     return absl::InvalidArgumentError("attention on CUDA takes keys of at most 640 and values of at most 512 numbers");
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::unique_ptr<Recording>> CudaBackend::end_recording() {
-  ASSIGN_OR_RETURN(const cudaGraphExec_t graph, device_->end_capture());
-  return std::make_unique<CudaRecording>(graph);
 }
 
 cuda::Kv kv_of(const KvLayer& kv) {
@@ -396,37 +394,33 @@ bool CudaBackend::run_dense(const ExpertMlp& mlp, const Tensor& x, const float* 
     linear_->run({.x = inputs, .y = both, .w = gate_up});
     cuda::glu(mlp.glu, both, weights, inners, device_->stream());
   }
-  device_->launched("dense network, gate and up");
   linear_->run({.x = inners,
                 .y = matrix_of(out),
                 .w = cuda::weight_matrix(*mlp.down),
                 .epilogue = {.accumulate = true, .scale = mlp.scale}});
-  device_->launched("dense network, down");
+  device_->launched("dense network");
   return true;
 }
 
 bool CudaBackend::run_single(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const Tensor& out) {
-  const int64_t top_k = routing.ids.cols(), inner = mlp.down->shape.cols;
-  if (x.rows() != 1 || top_k > cuda::kLinearNarrowChoicesMax) return false;
+  const int64_t top_k = routing.ids.cols(), inner = mlp.down->shape.cols, hidden = mlp.down->shape.rows;
+  // Larger experts: the copy engine's stream of weights is worth the two launches more.
+  constexpr int64_t kNumbersMax = int64_t{32} << 20;
+  if (x.rows() != 1 || top_k > cuda::kLinearNarrowChoicesMax || top_k * inner * hidden > kNumbersMax) return false;
   if (mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr || mlp.weight_on_input) return false;
   const int64_t stride = cuda::weight_stride(inner, cuda::Type::kBf16);
-  const Matrix inners{inner_.data(), top_k, stride, stride, cuda::Type::kBf16};
-  cuda::linear_narrow({.x = linear_->aligned(matrix_of(x), cuda::Type::kBf16),
-                       .y = inners,
-                       .w = cuda::weight_matrix(*mlp.gate_up),
-                       .gated = true,
-                       .glu = mlp.glu,
-                       .factors = routing.weights.f32(),
-                       .experts = routing.ids.i32(),
-                       .n_choices = static_cast<int>(top_k)},
-                      device_->n_multiprocessors(), device_->stream());
-  cuda::linear_narrow({.x = inners,
-                       .y = matrix_of(out),
-                       .w = cuda::weight_matrix(*mlp.down),
-                       .epilogue = {.accumulate = true, .scale = mlp.scale},
-                       .experts = routing.ids.i32(),
-                       .n_choices = static_cast<int>(top_k)},
-                      device_->n_multiprocessors(), device_->stream());
+  cuda::NarrowProduct product{.x = linear_->aligned(matrix_of(x), cuda::Type::kBf16),
+                              .y = {inner_.data(), top_k, stride, stride, cuda::Type::kBf16},
+                              .w = cuda::weight_matrix(*mlp.gate_up),
+                              .gated = true,
+                              .glu = mlp.glu,
+                              .factors = routing.weights.f32(),
+                              .experts = routing.ids.i32(),
+                              .n_choices = static_cast<int>(top_k)};
+  cuda::linear_narrow(product, device_->n_multiprocessors(), device_->stream());
+  product.x = product.y, product.y = matrix_of(out), product.w = cuda::weight_matrix(*mlp.down);
+  product.gated = false, product.epilogue = {.accumulate = true, .scale = mlp.scale};
+  cuda::linear_narrow(product, device_->n_multiprocessors(), device_->stream());
   device_->launched("a token's experts");
   return true;
 }
@@ -447,7 +441,6 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
   CHECK(static_cast<size_t>(pairs * stride * 2) <= inner_.bytes() &&
         static_cast<size_t>(pairs * hidden * 4) <= outputs_.bytes());
   const cuda::Groups sorted = groups_of(groups, pairs);
-  const float* weights = routing.weights.f32();
   cuda::ExpertProduct first{.x = linear_->aligned(matrix_of(x), cuda::Type::kBf16),
                             .w = cuda::weight_matrix(*mlp.gate_up),
                             .bias = mlp.gate_up_bias,
@@ -455,7 +448,7 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
                             .top_k = routing.ids.cols(),
                             .first = true,
                             .glu = mlp.glu,
-                            .input_weights = mlp.weight_on_input ? weights : nullptr,
+                            .input_weights = mlp.weight_on_input ? routing.weights.f32() : nullptr,
                             .y = inners};
   const cuda::ExpertProduct second{.x = inners,
                                    .w = cuda::weight_matrix(*mlp.down),
@@ -468,7 +461,7 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
   device_->launched("expert_mlp");
   cuda::combine({.y = outputs,
                  .ids = routing.ids.i32(),
-                 .weights = mlp.weight_on_input ? nullptr : weights,
+                 .weights = mlp.weight_on_input ? nullptr : routing.weights.f32(),
                  .top_k = routing.ids.cols(),
                  .scale = mlp.scale,
                  .out = matrix_of(out)},
@@ -479,9 +472,12 @@ void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routin
 void CudaBackend::run_experts(int64_t n, cuda::ExpertProduct first, const cuda::ExpertProduct& second) {
   const cudaStream_t stream = device_->stream();
   const cuda::ExpertProduct by_token = first;
-  first.x = {sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, cuda::Type::kBf16};
-  CHECK(static_cast<size_t>(first.x.rows * first.x.cols * 2) <= sorted_.bytes());
-  cuda::gather_pairs(by_token.x, first.groups, first.top_k, first.x, stream);
+  first.one_token = n == 1;
+  if (!first.one_token) {
+    first.x = {sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, cuda::Type::kBf16};
+    CHECK(static_cast<size_t>(first.x.rows * first.x.cols * 2) <= sorted_.bytes());
+    cuda::gather_pairs(by_token.x, first.groups, first.top_k, first.x, stream);
+  }
   const auto run = [&](const cuda::ExpertProduct& sorted, const cuda::ExpertProduct& otherwise) {
     if (cuda::experts_tensor(sorted, device_->n_multiprocessors(), stream)) return;
     if (n <= cuda::kNarrowTokensMax) return cuda::experts_narrow(otherwise, n, stream);

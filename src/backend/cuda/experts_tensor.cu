@@ -123,7 +123,8 @@ __device__ void produce(const Problem& problem, const CUtensorMap* weights, cons
       copy_tensor_5d(to, weights, full, s * kInputs, 0, 0, tile.row_tile * octets, tile.expert);
       to += V::kWeightBytes;
       for (int b = 0; b < boxes; ++b) {
-        copy_tensor_2d(to + b * V::kBoxTokens * kRowBytes, tokens, full, s * kInputs, tile.begin + b * V::kBoxTokens);
+        const int row = problem.p.one_token ? 0 : tile.begin + b * V::kBoxTokens;
+        copy_tensor_2d(to + b * V::kBoxTokens * kRowBytes, tokens, full, s * kInputs, row);
       }
       place.advance<V>();
     }

@@ -217,6 +217,7 @@ struct ExpertProduct {
   GluParams glu;
   const float* input_weights = nullptr;  // [n_pairs] by pair, or null
   Matrix y;                              // first: inner (cols: of the stride, padded with zeros)
+  bool one_token = false;                // experts_tensor: every pair's input is x's only row
 };
 constexpr int64_t kNarrowTokensMax = 32;  // more in a step: the wide kernel
 // For few tokens: every weight is read once, by one block; bound by memory.

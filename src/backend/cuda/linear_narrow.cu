@@ -22,8 +22,11 @@ constexpr int kTokens = 8;  // of a tile of x
 constexpr int kTurn = 64;   // inputs of a warp's turn: two words of 16 bytes a lane and row
 constexpr int kAhead = 2;   // turns whose weights are in flight
 
+// A turn's words of a lane.
+template <int kTiles>
 struct Words {
-  uint4 low[kAhead][2], high[kAhead][2];  // rows lane / 4 and lane / 4 + 8
+  uint4 low[2], high[2];  // of the weight's rows lane / 4 and lane / 4 + 8
+  uint4 x[kTiles][2];
 };
 
 __device__ __forceinline__ int64_t row_block(const NarrowProduct& p) { return blockIdx.x / p.parts; }
@@ -59,56 +62,75 @@ __device__ __forceinline__ Turn turn_of(const NarrowProduct& p, const int32_t* e
           static_cast<int64_t>(turn - choice * turns) * kTurn};
 }
 
-template <Form kForm>
-__device__ __forceinline__ void fetch(const NarrowProduct& p, const int32_t* experts, int turn, Words& words) {
+template <int kTiles, Form kForm>
+__device__ __forceinline__ void fetch_weights(const NarrowProduct& p, const int32_t* experts, int turn,
+                                              Words<kTiles>& words) {
   const int lane = threadIdx.x % kWarp;
   const int64_t row = weight_row(p, lane / 4), row_high = weight_row(p, lane / 4 + 8);
+  const Turn at = turn_of<kForm>(p, experts, turn);
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) {
-    const Turn at = turn_of<kForm>(p, experts, turn + i * p.parts * kWarps);
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int64_t k = at.k + half * (kTurn / 2) + lane % 4 * 8;
-      const bool inside = at.weights != nullptr && k < p.w.stride;
-      const uint4 zero = make_uint4(0, 0, 0, 0);
-      const auto word = [&](int64_t r) {
-        return __ldcs(reinterpret_cast<const uint4*>(at.weights + r * p.w.stride + k));
-      };
-      words.low[i][half] = inside && row >= 0 ? word(row) : zero;
-      words.high[i][half] = inside && row_high >= 0 ? word(row_high) : zero;
-    }
+  for (int half = 0; half < 2; ++half) {
+    const int64_t k = at.k + half * (kTurn / 2) + lane % 4 * 8;
+    const bool inside = at.weights != nullptr && k < p.w.stride;
+    const uint4 zero = make_uint4(0, 0, 0, 0);
+    const auto word = [&](int64_t r) {
+      return __ldcs(reinterpret_cast<const uint4*>(at.weights + r * p.w.stride + k));
+    };
+    words.low[half] = inside && row >= 0 ? word(row) : zero;
+    words.high[half] = inside && row_high >= 0 ? word(row_high) : zero;
   }
 }
 
 template <int kTiles, Form kForm>
-__device__ __forceinline__ void multiply(const NarrowProduct& p, const int32_t* experts, int turn, const Words& words,
-                                         float (&sums)[kTiles][4]) {
+__device__ __forceinline__ void fetch_inputs(const NarrowProduct& p, const int32_t* experts, int turn,
+                                             Words<kTiles>& words) {
   const int lane = threadIdx.x % kWarp;
+  const Turn at = turn_of<kForm>(p, experts, turn);
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) {
-    const Turn at = turn_of<kForm>(p, experts, turn + i * p.parts * kWarps);
+  for (int half = 0; half < 2; ++half) {
+    const int64_t k = at.k + half * (kTurn / 2) + lane % 4 * 8;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int64_t k = at.k + half * (kTurn / 2) + lane % 4 * 8;
-#pragma unroll
-      for (int t = 0; t < kTiles; ++t) {
-        const int64_t token = t * kTokens + lane / 4, row = kForm == Form::kLinear ? token : at.x_row;
-        const bool there = kForm == Form::kLinear ? token < p.x.rows : token == 0 && at.weights != nullptr;
-        uint4 x = make_uint4(0, 0, 0, 0);
-        if (k < p.x.cols && there) {
-          x = *reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(p.x.data) + row * p.x.stride + k);
-        }
-        const uint4 &a = words.low[i][half], &b = words.high[i][half];
-        mma_bf16(sums[t], a.x, b.x, a.y, b.y, x.x, x.y);
-        mma_bf16(sums[t], a.z, b.z, a.w, b.w, x.z, x.w);
+    for (int t = 0; t < kTiles; ++t) {
+      const int64_t token = t * kTokens + lane / 4, row = kForm == Form::kLinear ? token : at.x_row;
+      const bool there = kForm == Form::kLinear ? token < p.x.rows : token == 0 && at.weights != nullptr;
+      words.x[t][half] = make_uint4(0, 0, 0, 0);
+      if (k < p.x.cols && there) {
+        words.x[t][half] =
+            *reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(p.x.data) + row * p.x.stride + k);
       }
     }
   }
 }
 
+template <int kTiles>
+__device__ __forceinline__ void multiply(const Words<kTiles>& words, float (&sums)[kTiles][4]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const uint4 &a = words.low[half], &b = words.high[half];
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) {
+      const uint4& x = words.x[t][half];
+      mma_bf16(sums[t], a.x, b.x, a.y, b.y, x.x, x.y);
+      mma_bf16(sums[t], a.z, b.z, a.w, b.w, x.z, x.w);
+    }
+  }
+}
+
+// What y has for rows i and i + 8 of the block's sixteen, if that is added to.
+template <Form kForm>
+__device__ __forceinline__ void read_before(const NarrowProduct& p, int64_t token, int i, float (&before)[2]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int64_t row = weight_row(p, i + 8 * half);
+    const bool there = p.epilogue.accumulate && token < (kForm == Form::kLinear ? p.x.rows : 1) && row >= 0;
+    before[half] = there ? at(p.y, token, row) : 0.0f;
+  }
+}
+
 // The end of two sums that a lane holds for one token: rows i and i + 8 of the block's sixteen.
 template <Form kForm>
-__device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, int i, float low, float high) {
+__device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, int i, float low, float high,
+                                       const float (&before)[2]) {
   if (token >= (kForm == Form::kLinear ? p.x.rows : 1)) return;
   if (p.gated) {
     const int64_t index = row_block(p) * (kRows / 2) + i, to = kForm == Form::kLinear ? token : blockIdx.y;
@@ -125,7 +147,7 @@ __device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, in
     float v = (half == 0 ? low : high) + (e.bias != nullptr ? e.bias[row] : 0.0f);
     if (e.clamp > 0) v = v < -e.clamp ? -e.clamp : v > e.clamp ? e.clamp : v;
     v *= e.scale;
-    put(p.y, token, row, e.accumulate ? at(p.y, token, row) + v : v);
+    put(p.y, token, row, v + before[half]);
   }
 }
 
@@ -138,7 +160,7 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
   __shared__ float4 shares[kWarps][kTiles][kWarp];
   __shared__ int32_t experts[kLinearNarrowChoicesMax];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  Words words;
+  Words<kTiles> words[kAhead];
   const int part = static_cast<int>(blockIdx.x) % p.parts;
   int turn = part * kWarps + warp, turns = static_cast<int>((p.w.stride + kTurn - 1) / kTurn);
   if constexpr (kForm == Form::kExpertsFirst) {  // the launch before chose the experts
@@ -151,15 +173,28 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
     if (static_cast<int>(threadIdx.x) < p.n_choices) experts[threadIdx.x] = p.experts[threadIdx.x];
     __syncthreads();
   }
-  fetch<kForm>(p, experts, turn, words);
+  const int step = p.parts * kWarps;
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) fetch_weights<kTiles, kForm>(p, experts, turn + i * step, words[i]);
   if constexpr (kForm != Form::kExpertsFirst) wait_for_input();
   let_next_begin();
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) fetch_inputs<kTiles, kForm>(p, experts, turn + i * step, words[i]);
+  // Under way with the products: behind them, it would be waited for.
+  const int64_t token = warp * kTokens + lane % 4 * 2;
+  float before[2][2] = {};
+  if (part == 0 && warp < kTiles) {
+    read_before<kForm>(p, token, lane / 4, before[0]);
+    read_before<kForm>(p, token + 1, lane / 4, before[1]);
+  }
   float sums[kTiles][4] = {};
-  for (;;) {
-    multiply<kTiles, kForm>(p, experts, turn, words, sums);
-    turn += kAhead * p.parts * kWarps;
-    if (turn >= turns) break;
-    fetch<kForm>(p, experts, turn, words);
+  for (; turn < turns; turn += kAhead * step) {
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      multiply<kTiles>(words[i], sums);
+      fetch_weights<kTiles, kForm>(p, experts, turn + (kAhead + i) * step, words[i]);
+      fetch_inputs<kTiles, kForm>(p, experts, turn + (kAhead + i) * step, words[i]);
+    }
   }
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) shares[warp][t][lane] = make_float4(sums[t][0], sums[t][1], sums[t][2], sums[t][3]);
@@ -176,9 +211,8 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
     for (int i = 0; i < p.parts && warp < kTiles; ++i) sum = add(sum, shares[i][warp][lane]);
   }
   if (warp >= kTiles) return;
-  const int64_t token = warp * kTokens + lane % 4 * 2;
-  finish<kForm>(p, token, lane / 4, sum.x, sum.z);
-  finish<kForm>(p, token + 1, lane / 4, sum.y, sum.w);
+  finish<kForm>(p, token, lane / 4, sum.x, sum.z, before[0]);
+  finish<kForm>(p, token + 1, lane / 4, sum.y, sum.w, before[1]);
 }
 
 }  // namespace

@@ -52,20 +52,28 @@ constexpr bool chooses_best_logits(Kind kind) {
 }
 constexpr int kLaneLogits = kRouteExpertsMax / kWarp;  // wider rows are one thread's
 
+// Numbers in the order of their floats, for the warp's reduction of integers; none is 0. The zeros are one number.
+__device__ __forceinline__ unsigned order_of(float v) {
+  const unsigned bits = __float_as_uint(v + 0.0f);
+  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
+}
+__device__ __forceinline__ float float_of(unsigned order) {
+  return __uint_as_float(order >> 31 != 0 ? order & 0x7fffffffu : ~order);
+}
+
 // The best of what is not taken yet, the lowest id among equals.
 __device__ __forceinline__ int best_of_warp(const float (&mine)[kLaneLogits], unsigned& taken, float& best) {
   const int lane = threadIdx.x % kWarp;
-  best = -INFINITY;
+  unsigned order = 0;
   int id = routing::kExpertsMax;
 #pragma unroll
   for (int i = 0; i < kLaneLogits; ++i) {
-    if ((taken >> i & 1u) == 0 && (mine[i] > best || id == routing::kExpertsMax)) best = mine[i], id = lane + i * kWarp;
+    const unsigned other = order_of(mine[i]);
+    if ((taken >> i & 1u) == 0 && other > order) order = other, id = lane + i * kWarp;
   }
-  for (int step = kWarp / 2; step > 0; step /= 2) {
-    const float other = __shfl_xor_sync(kAllLanes, best, step);
-    const int other_id = __shfl_xor_sync(kAllLanes, id, step);
-    if (other > best || (other == best && other_id < id)) best = other, id = other_id;
-  }
+  const unsigned highest = __reduce_max_sync(kAllLanes, order);
+  id = __reduce_min_sync(kAllLanes, order == highest ? id : routing::kExpertsMax);
+  best = float_of(highest);
   if (id % kWarp == lane) taken |= 1u << (id / kWarp);
   return id;
 }
@@ -119,14 +127,13 @@ __device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* 
   if (copy != nullptr) copy[lane] = id;
 }
 
-// Row i by one warp. The ids go to `copy` too, unless it is null.
+// Row i, of a token, by one warp. The ids go to `copy` too, unless it is null.
 template <Kind kKind>
-__device__ void route_one(const RouteProblem& p, int64_t i, int32_t* copy = nullptr) {
+__device__ void route_one(const RouteProblem& p, int64_t i, int32_t token, int32_t* copy = nullptr) {
   const int lane = threadIdx.x % kWarp;
   const float* row = p.logits + i * p.stride;
   int32_t* ids = p.ids + i * p.config.top_k;
   float* weights = p.weights + i * p.config.top_k;
-  const int32_t token = p.tokens[i];
   if (token < 0) {  // a row that only fills the step up
     for (int j = lane; j < p.config.top_k; j += kWarp) {
       ids[j] = -1, weights[j] = 0;
@@ -143,7 +150,7 @@ __device__ void route_one(const RouteProblem& p, int64_t i, int32_t* copy = null
 template <Kind kKind>
 __global__ void route_kernel(RouteProblem p) {
   wait_for_input();
-  route_one<kKind>(p, blockIdx.x);
+  route_one<kKind>(p, blockIdx.x, p.tokens[blockIdx.x]);
 }
 
 template <Kind kKind>
@@ -261,15 +268,16 @@ __global__ void __launch_bounds__(kThreads, 2) route_experts_kernel(RouteExperts
   __shared__ int32_t ids[kRoutePairsMax];
   const float* from = static_cast<const float*>(p.router.data) + blockIdx.x * p.router.stride;
   for (int i = threadIdx.x; i < p.x.cols; i += kThreads) weight[i] = from[i];  // nobody's output: before the wait
-  wait_for_input();
-  let_next_begin();
-  __syncthreads();
   const int top_k = p.route.config.top_k, all = static_cast<int>(p.route.n);
   const int first = static_cast<int>(blockIdx.y) * kRouteGroup, n = min(kRouteGroup, all - first);
   const int warp = threadIdx.x / kWarp;
+  const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
+  wait_for_input();
+  let_next_begin();
+  __syncthreads();
   multiply_expert(p, weight, first, n, shares);
   if (!is_last(p.counters + 1 + blockIdx.y, gridDim.x)) return;
-  if (warp < n) route_one<kKind>(p.route, first + warp, ids + warp * top_k);
+  if (warp < n) route_one<kKind>(p.route, first + warp, token, ids + warp * top_k);
   if (!is_last(p.counters, gridDim.y)) return;
   for (int i = threadIdx.x; gridDim.y > 1 && i < all * top_k; i += kThreads) ids[i] = __ldcg(p.route.ids + i);
   __syncthreads();
