@@ -46,6 +46,12 @@ void Backend::prepare_qkv(const QkvParams& p, const StepLayout& layout, const Te
 
 void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                             const Routing& routing, const ExpertGroups& groups) {
+  if (p.gate != nullptr) {
+    const RouteExperts& g = *p.gate;
+    const Tensor of_gate{logits.dtype, {x.rows(), 1}, logits.data};
+    linear(x, *g.router, {.bias = g.router_bias}, of_gate);
+    route(g.config, g.route, of_gate, g.selection_bias, tokens, p.gate_out);
+  }
   if (p.router != nullptr) linear(x, *p.router, {.bias = p.router_bias}, logits);
   route(p.config, p.route, logits, p.selection_bias, tokens, routing);
   group_by_expert(routing, p.config.n_experts, groups);

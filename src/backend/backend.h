@@ -97,6 +97,10 @@ struct RouteExperts {
   const float* selection_bias = nullptr;
   routing::RouterConfig config;
   routing::RouteFn route = nullptr;
+  // One expert beside these, routed by a gate of its own (n_experts 1; no other beside it), or null. Its choices go to
+  // gate_out.
+  const RouteExperts* gate = nullptr;
+  Routing gate_out;
 };
 
 // Ops that were kept, to be run again; made by a backend, and not to outlive it.
@@ -222,7 +226,8 @@ class Backend {
   // --- fused ---
   // qkv [n, q | k | v] f32: norms, rotation and factors of q in place; keys and values into the cache.
   virtual void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv);
-  // linear with the router, route, group_by_expert. `logits` is scratch; the router may be empty (hash).
+  // linear with the router, route, group_by_expert; first the gate's, if there is one. `logits` is scratch; the router
+  // may be empty (hash).
   virtual void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                              const Routing& routing, const ExpertGroups& groups);
   // out[t] += scale * sum over t's choices of weight * mlp_expert(x[t]);  x [n, hidden] act, out [n, hidden] f32.

@@ -21,6 +21,8 @@ absl::StatusOr<MoeScratch> MoeScratch::create(backend::Backend& backend, int64_t
   ASSIGN_OR_RETURN(s.pairs_, backend.allocate(pairs * sizeof(int32_t)));
   ASSIGN_OR_RETURN(s.zeros_, backend.allocate(tokens * sizeof(int32_t)));
   ASSIGN_OR_RETURN(s.ones_, backend.allocate(tokens * sizeof(float)));
+  ASSIGN_OR_RETURN(s.gate_ids_, backend.allocate(tokens * sizeof(int32_t)));
+  ASSIGN_OR_RETURN(s.gate_weights_, backend.allocate(tokens * sizeof(float)));
   ASSIGN_OR_RETURN(s.offsets_, backend.allocate(static_cast<size_t>(logits_max + 1) * sizeof(int32_t)));
   const std::vector<float> ones(tokens, 1.0f);
   backend.copy_in({DType::kF32, {tokens_max}, s.ones_.data()}, ones.data());
@@ -40,6 +42,10 @@ backend::Routing MoeScratch::routing(int64_t tokens, int64_t top_k) const {
 
 backend::Routing MoeScratch::to_one_expert(int64_t tokens) const {
   return {{DType::kI32, {tokens, 1}, zeros_.data()}, {DType::kF32, {tokens, 1}, ones_.data()}};
+}
+
+backend::Routing MoeScratch::of_gate(int64_t tokens) const {
+  return {{DType::kI32, {tokens, 1}, gate_ids_.data()}, {DType::kF32, {tokens, 1}, gate_weights_.data()}};
 }
 
 backend::ExpertGroups MoeScratch::one_group(int64_t tokens) const {
@@ -64,19 +70,29 @@ void MoeLayer::decide_for_all(backend::Backend& backend, const Tensor& x, const 
   backend.group_by_expert(routing, config.n_experts, groups);
 }
 
+backend::RouteExperts MoeLayer::router_params() const {
+  return {router.empty() ? nullptr : &router, router_bias, selection_bias, config, route};
+}
+
 void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const MoeScratch& scratch,
                    const Tensor& out) const {
   if (routed == Routed::kSoft) return run_soft(backend, x, scratch, out);
   const int64_t n = x.rows();
-  if (routed == Routed::kOneExpert) {
-    return backend.expert_mlp(mlp, x, scratch.to_one_expert(n), scratch.one_group(n), out);
+  if (routed == Routed::kOneExpert || routed == Routed::kGated) {
+    const auto to_it = routed == Routed::kGated ? scratch.of_gate(n) : scratch.to_one_expert(n);
+    return backend.expert_mlp(mlp, x, to_it, scratch.one_group(n), out);
   }
   const Tensor logits = scratch.logits(n, config.n_experts);
   const backend::Routing routing = scratch.routing(n, config.top_k);
   const auto groups = scratch.groups(routing.ids.shape.elements(), config.n_experts, load);
   if (by_token()) {
-    backend.route_experts({router.empty() ? nullptr : &router, router_bias, selection_bias, config, route}, x, tokens,
-                          logits, routing, groups);
+    backend::RouteExperts params = router_params(), gate;
+    if (gated != nullptr) {
+      gate = gated->router_params();
+      params.gate = &gate;
+      params.gate_out = scratch.of_gate(n);
+    }
+    backend.route_experts(params, x, tokens, logits, routing, groups);
   } else {
     decide_for_all(backend, x, tokens, logits, routing, groups);
   }

@@ -24,17 +24,19 @@ class MoeScratch {
   backend::Routing routing(int64_t tokens, int64_t top_k) const;
   // Every token to expert 0 with weight 1.
   backend::Routing to_one_expert(int64_t tokens) const;
+  backend::Routing of_gate(int64_t tokens) const;
   backend::ExpertGroups one_group(int64_t tokens) const;
   backend::ExpertGroups groups(int64_t pairs, int64_t experts, const tensor::Tensor& load) const;
 
  private:
-  tensor::Buffer logits_, ids_, weights_, zeros_, ones_, offsets_, pairs_;
+  tensor::Buffer logits_, ids_, weights_, zeros_, ones_, offsets_, pairs_, gate_ids_, gate_weights_;
   tensor::Buffer order_, ends_;  // of one group: 0, 1, 2, ...; the pairs (0, n) for every n
 };
 
 // How a layer routes: token by token, or looking at the whole step.
 enum class Routed {
   kOneExpert,     // every token to expert 0 with weight 1
+  kGated,         // every token to expert 0 with the weight that the block before found (MoeLayer::gated)
   kTokenWise,     // MoeLayer::route
   kExpertChoice,  // routing::expert_choice over the step's tokens; ids are [n, n_experts], -1 where not chosen
   kSoft,          // routing::soft_moe over the step's tokens
@@ -55,6 +57,8 @@ struct MoeLayer {
   quant::Weight gate_up, down;
   backend::ExpertMlp mlp;  // points at the two above
   tensor::Tensor load;     // [n_experts] i64; empty: not counted
+  // A kGated block that runs next, whose gate is asked together with this router; null: none.
+  const MoeLayer* gated = nullptr;
 
   // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
   void run(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens, const MoeScratch& scratch,
@@ -62,10 +66,12 @@ struct MoeLayer {
 
   // Whether every token is routed by itself, on the device.
   bool by_token() const {
-    return routed == Routed::kOneExpert || (routed == Routed::kTokenWise && capacity_factor <= 0);
+    return routed == Routed::kOneExpert || routed == Routed::kGated ||
+           (routed == Routed::kTokenWise && capacity_factor <= 0);
   }
 
  private:
+  backend::RouteExperts router_params() const;
   void decide_for_all(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
                       const tensor::Tensor& logits, const backend::Routing& routing,
                       const backend::ExpertGroups& groups) const;

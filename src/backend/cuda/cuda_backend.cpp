@@ -6,24 +6,22 @@
 #include <vector>
 
 #include "backend/cuda/device.h"
+#include "backend/cuda/experts.h"
 #include "backend/cuda/fill.h"
-#include "backend/cuda/kernels.h"
-#include "backend/cuda/linear.h"
 #include "backend/cuda/result_box.h"
 #include "base/log.h"
 
 namespace polymath::backend {
 namespace {
 
+using cuda::groups_of;
 using cuda::Matrix;
+using cuda::matrix_of;
 using cuda::type_of;
-using cuda::WeightMatrix;
 
 // Sums of splits that attention may keep: rows of a step times splits.
 constexpr int64_t kPartialRows = 16384;
 constexpr int64_t kPartialBytes = int64_t{64} << 20;  // at least: a long prompt's, measured to be worth it
-
-Matrix matrix_of(const Tensor& t) { return {t.data, t.rows(), t.cols(), t.stride(), type_of(t.dtype)}; }
 
 struct CudaRecording : Recording {
   explicit CudaRecording(cudaGraphExec_t g) : graph(g) {}
@@ -34,7 +32,10 @@ struct CudaRecording : Recording {
 class CudaBackend : public Backend {
  public:
   CudaBackend(std::unique_ptr<cuda::Device> device, std::unique_ptr<cuda::LinearRunner> linear, int threads)
-      : device_(std::move(device)), linear_(std::move(linear)), filler_(*device_, threads) {
+      : device_(std::move(device)),
+        linear_(std::move(linear)),
+        experts_(*device_, *linear_),
+        filler_(*device_, threads) {
     for (const routing::Router& router : routing::routers()) CHECK(cuda::find_route(router.name) != nullptr);
   }
 
@@ -83,7 +84,7 @@ class CudaBackend : public Backend {
     const int64_t numbers = shape.groups * shape.rows * cuda::weight_stride(shape.cols, type_of(dtype));
     ASSIGN_OR_RETURN(w.data, allocate(static_cast<size_t>(numbers) * tensor::dtype_bytes(dtype)));
     plain_experts_ = plain_experts_ || (shape.glu && dtype != DType::kBf16);
-    if (shape.glu && shape.groups == 1) dense_inner_max_ = std::max(dense_inner_max_, shape.rows / 2);
+    if (shape.glu) experts_.expect(shape);
     return w;
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override {
@@ -162,26 +163,15 @@ class CudaBackend : public Backend {
     ASSIGN_OR_RETURN(buffer, allocate(static_cast<size_t>(bytes)));
     return absl::OkStatus();
   }
-  static cuda::Groups groups_of(const ExpertGroups& groups, int64_t n_pairs) {
-    const auto n_experts = static_cast<int>(groups.offsets.shape[0] - 1);
-    return {groups.offsets.i32(), groups.pairs.i32(), n_experts, n_pairs};
-  }
 
   std::unique_ptr<cuda::Device> device_;
   std::unique_ptr<cuda::LinearRunner> linear_;
+  cuda::ExpertRunner experts_;
   cuda::Filler filler_;
-  void run_experts(int64_t n, cuda::ExpertProduct first, const cuda::ExpertProduct& second);
-  // A group of one without biases: as two linears.
-  bool run_dense(const ExpertMlp& mlp, const Tensor& x, const float* weights, const Tensor& out);
-  // One token's experts without biases: nothing is gathered and nothing combined.
-  bool run_single(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const Tensor& out);
 
   bool plain_experts_ = false;
-  int64_t dense_inner_max_ = 0;
   int64_t pairs_max_ = 0;
-  // Of the largest step: partial sums of attention, row of each pair, the experts' inner numbers and outputs, a dense
-  // network's gate and up, the inputs of every pair sorted by expert.
-  Buffer partial_, row_of_pair_, inner_, outputs_, gate_up_, sorted_;
+  Buffer partial_, row_of_pair_;  // of the largest step: partial sums of attention, the row of each pair
   std::array<cuda::ResultBox, 2> boxes_;
   Buffer counters_;  // zeros: of route_experts, then of attention
 };
@@ -195,10 +185,7 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
   RETURN_IF_ERROR(
       set_aside(partial_, std::max(kPartialBytes, kPartialRows * (std::max(limits.key_dim_max, 1) + 2) * 4)));
   RETURN_IF_ERROR(set_aside(row_of_pair_, pairs * 4));
-  RETURN_IF_ERROR(set_aside(inner_, pairs * cuda::weight_stride(limits.inner_max, cuda::Type::kBf16) * 2));
-  RETURN_IF_ERROR(set_aside(outputs_, pairs * expert_io * 4));
-  RETURN_IF_ERROR(set_aside(sorted_, pairs * cuda::weight_stride(expert_io, cuda::Type::kBf16) * 2));
-  RETURN_IF_ERROR(set_aside(gate_up_, tokens * 2 * dense_inner_max_ * 2));
+  RETURN_IF_ERROR(experts_.reserve(limits));
   RETURN_IF_ERROR(set_aside(counters_, (cuda::kRouteCounters + kPartialRows) * static_cast<int64_t>(sizeof(unsigned))));
   for (auto& box : boxes_) {
     RETURN_IF_ERROR(box.reserve(*device_, static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * 4));
@@ -317,16 +304,30 @@ void CudaBackend::prepare_qkv(const QkvParams& params, const StepLayout& layout,
   device_->launched("prepare_qkv");
 }
 
+// Whether one launch does a layer's routing.
+bool routes_at_once(const RouteExperts& p, const Tensor& x) {
+  if (p.router == nullptr || kernels_of(p.route).route_experts == nullptr) return false;
+  const auto fits = [&](const Weight& w) { return w.format->dtype == DType::kF32 && w.shape.cols == x.cols(); };
+  const RouteExperts* gate = p.gate;  // sigmoid(gate x) and nothing else
+  if (gate != nullptr && (kernels_of(gate->route).name != std::string_view("sigmoid_topk") || !fits(*gate->router) ||
+                          gate->config.n_experts != 1 || gate->config.normalize || gate->config.weight_scale != 1 ||
+                          gate->router_bias != nullptr || gate->selection_bias != nullptr)) {
+    return false;
+  }
+  return fits(*p.router) && x.dtype == DType::kBf16 && x.cols() % 8 == 0 && x.stride() % 8 == 0 &&
+         reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.rows() <= cuda::kRouteTokensMax &&
+         p.config.n_experts <= cuda::kRouteExpertsMax && p.config.top_k <= cuda::kRouteTopKMax &&
+         x.rows() * p.config.top_k <= cuda::kRoutePairsMax;
+}
+
 void CudaBackend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                                 const Routing& routing, const ExpertGroups& groups) {
-  const bool fits = p.router != nullptr && x.rows() <= cuda::kRouteTokensMax && x.cols() <= cuda::kRouteColsMax &&
-                    p.router->format->dtype == DType::kF32 && x.dtype != DType::kF16 && x.stride() % 2 == 0 &&
-                    x.cols() % 2 == 0 && p.config.n_experts <= cuda::kRouteExpertsMax &&
-                    x.rows() * p.config.top_k <= cuda::kRoutePairsMax && p.config.top_k <= cuda::kRouteTopKMax &&
-                    kernels_of(p.route).route_experts != nullptr;
-  if (!fits) return Backend::route_experts(p, x, tokens, logits, routing, groups);
+  if (!routes_at_once(p, x)) return Backend::route_experts(p, x, tokens, logits, routing, groups);
+  const bool gate = p.gate != nullptr;
   kernels_of(p.route).route_experts({.x = matrix_of(x),
                                      .router = cuda::weight_matrix(*p.router),
+                                     .gate = gate ? cuda::weight_matrix(*p.gate->router) : cuda::WeightMatrix{},
+                                     .gate_weights = gate ? p.gate_out.weights.f32() : nullptr,
                                      .router_bias = p.router_bias,
                                      .route = route_problem(p.config, logits, p.selection_bias, tokens, routing),
                                      .offsets = groups.offsets.i32(),
@@ -378,113 +379,11 @@ void CudaBackend::combine(const Tensor& y, const ExpertGroups& groups, const Rou
   device_->launched("combine");
 }
 
-bool CudaBackend::run_dense(const ExpertMlp& mlp, const Tensor& x, const float* weights, const Tensor& out) {
-  if (mlp.gate_up->shape.groups != 1 || mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr) return false;
-  if (mlp.weight_on_input) return false;
-  const int64_t n = x.rows(), inner = mlp.down->shape.cols, stride = cuda::weight_stride(inner, cuda::Type::kBf16);
-  const Matrix inputs = linear_->aligned(matrix_of(x), cuda::Type::kBf16);
-  const Matrix inners{inner_.data(), n, stride, stride, cuda::Type::kBf16};
-  const WeightMatrix gate_up = cuda::weight_matrix(*mlp.gate_up);
-  if (n <= cuda::kLinearNarrowRowsMax) {
-    cuda::linear_narrow({.x = inputs, .y = inners, .w = gate_up, .gated = true, .glu = mlp.glu, .factors = weights},
-                        device_->n_multiprocessors(), device_->stream());
-  } else {
-    const Matrix both{gate_up_.data(), n, 2 * inner, 2 * inner, cuda::Type::kBf16};
-    CHECK(static_cast<size_t>(n * 2 * inner * 2) <= gate_up_.bytes());
-    linear_->run({.x = inputs, .y = both, .w = gate_up});
-    cuda::glu(mlp.glu, both, weights, inners, device_->stream());
-  }
-  linear_->run({.x = inners,
-                .y = matrix_of(out),
-                .w = cuda::weight_matrix(*mlp.down),
-                .epilogue = {.accumulate = true, .scale = mlp.scale}});
-  device_->launched("dense network");
-  return true;
-}
-
-bool CudaBackend::run_single(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const Tensor& out) {
-  const int64_t top_k = routing.ids.cols(), inner = mlp.down->shape.cols, hidden = mlp.down->shape.rows;
-  // Larger experts: the copy engine's stream of weights is worth the two launches more.
-  constexpr int64_t kNumbersMax = int64_t{32} << 20;
-  if (x.rows() != 1 || top_k > cuda::kLinearNarrowChoicesMax || top_k * inner * hidden > kNumbersMax) return false;
-  if (mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr || mlp.weight_on_input) return false;
-  const int64_t stride = cuda::weight_stride(inner, cuda::Type::kBf16);
-  cuda::NarrowProduct product{.x = linear_->aligned(matrix_of(x), cuda::Type::kBf16),
-                              .y = {inner_.data(), top_k, stride, stride, cuda::Type::kBf16},
-                              .w = cuda::weight_matrix(*mlp.gate_up),
-                              .gated = true,
-                              .glu = mlp.glu,
-                              .factors = routing.weights.f32(),
-                              .experts = routing.ids.i32(),
-                              .n_choices = static_cast<int>(top_k)};
-  cuda::linear_narrow(product, device_->n_multiprocessors(), device_->stream());
-  product.x = product.y, product.y = matrix_of(out), product.w = cuda::weight_matrix(*mlp.down);
-  product.gated = false, product.epilogue = {.accumulate = true, .scale = mlp.scale};
-  cuda::linear_narrow(product, device_->n_multiprocessors(), device_->stream());
-  device_->launched("a token's experts");
-  return true;
-}
-
 void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                              const Tensor& out) {
-  if (mlp.gate_up->format->dtype != DType::kBf16) {
-    CHECK(plain_experts_);
-    return Backend::expert_mlp(mlp, x, routing, groups, out);
-  }
-  const int64_t pairs = routing.ids.shape.elements(), hidden = mlp.down->shape.rows, inner = mlp.down->shape.cols;
-  CHECK(x.cols() == mlp.gate_up->shape.cols && out.cols() == hidden && mlp.gate_up->shape.rows == 2 * inner);
-  CHECK(pairs <= pairs_max_ && x.rows() == routing.ids.rows() && (!mlp.weight_on_input || mlp.gate_up_bias == nullptr));
-  if (run_dense(mlp, x, routing.weights.f32(), out) || run_single(mlp, x, routing, out)) return;
-  const int64_t stride = cuda::weight_stride(inner, cuda::Type::kBf16);
-  const Matrix inners{inner_.data(), pairs, stride, stride, cuda::Type::kBf16};
-  const Matrix outputs{outputs_.data(), pairs, hidden, hidden, cuda::Type::kF32};
-  CHECK(static_cast<size_t>(pairs * stride * 2) <= inner_.bytes() &&
-        static_cast<size_t>(pairs * hidden * 4) <= outputs_.bytes());
-  const cuda::Groups sorted = groups_of(groups, pairs);
-  cuda::ExpertProduct first{.x = linear_->aligned(matrix_of(x), cuda::Type::kBf16),
-                            .w = cuda::weight_matrix(*mlp.gate_up),
-                            .bias = mlp.gate_up_bias,
-                            .groups = sorted,
-                            .top_k = routing.ids.cols(),
-                            .first = true,
-                            .glu = mlp.glu,
-                            .input_weights = mlp.weight_on_input ? routing.weights.f32() : nullptr,
-                            .y = inners};
-  const cuda::ExpertProduct second{.x = inners,
-                                   .w = cuda::weight_matrix(*mlp.down),
-                                   .bias = mlp.down_bias,
-                                   .groups = sorted,
-                                   .top_k = routing.ids.cols(),
-                                   .first = false,
-                                   .y = outputs};
-  run_experts(x.rows(), first, second);
-  device_->launched("expert_mlp");
-  cuda::combine({.y = outputs,
-                 .ids = routing.ids.i32(),
-                 .weights = mlp.weight_on_input ? nullptr : routing.weights.f32(),
-                 .top_k = routing.ids.cols(),
-                 .scale = mlp.scale,
-                 .out = matrix_of(out)},
-                device_->stream());
-  device_->launched("expert_mlp, sums");
-}
-
-void CudaBackend::run_experts(int64_t n, cuda::ExpertProduct first, const cuda::ExpertProduct& second) {
-  const cudaStream_t stream = device_->stream();
-  const cuda::ExpertProduct by_token = first;
-  first.one_token = n == 1;
-  if (!first.one_token) {
-    first.x = {sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, cuda::Type::kBf16};
-    CHECK(static_cast<size_t>(first.x.rows * first.x.cols * 2) <= sorted_.bytes());
-    cuda::gather_pairs(by_token.x, first.groups, first.top_k, first.x, stream);
-  }
-  const auto run = [&](const cuda::ExpertProduct& sorted, const cuda::ExpertProduct& otherwise) {
-    if (cuda::experts_tensor(sorted, device_->n_multiprocessors(), stream)) return;
-    if (n <= cuda::kNarrowTokensMax) return cuda::experts_narrow(otherwise, n, stream);
-    cuda::experts_wide(otherwise, stream);
-  };
-  run(first, by_token);
-  run(second, second);
+  if (mlp.gate_up->format->dtype == DType::kBf16) return experts_.run(mlp, x, routing, groups, out);
+  CHECK(plain_experts_);
+  Backend::expert_mlp(mlp, x, routing, groups, out);
 }
 
 }  // namespace

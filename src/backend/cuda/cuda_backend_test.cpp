@@ -70,8 +70,8 @@ struct LinearCase {
 TEST_F(Cuda, Linear) {
   uint32_t seed = 0;
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
-    for (const LinearCase& c : {LinearCase{48, 40}, {33, 7}, {96, 256}, {1, 1}, {40, 5000}, {80, 33}}) {
-      for (const int64_t n : {1, 2, 13, 70}) {
+    for (const LinearCase& c : {LinearCase{48, 40}, {33, 7}, {96, 256}, {1, 1}, {40, 5000}, {80, 33}, {200, 2056}}) {
+      for (const int64_t n : {1, 2, 13, 31, 70, 120}) {
         for (const DType act : {DType::kF32, DType::kBf16}) {
           SCOPED_TRACE(testing::Message() << tensor::dtype_name(type) << " " << c.rows << "x" << c.cols << " n " << n
                                           << " " << tensor::dtype_name(act));
@@ -436,8 +436,15 @@ TEST_F(Cuda, RoutesALayerAsTheReference) {
           const ExpertGroups groups{s.ints(std::vector<int32_t>(n_experts + 1)),
                                     s.ints(std::vector<int32_t>(rows * config.top_k)),
                                     s.zeros(DType::kI64, 1, n_experts).reshape({n_experts})};
-          s.b.route_experts({&w, bias, bias, config, router.route}, x, s.ints(tokens), logits, out, groups);
-          return {s.get(out.ids), s.get(out.weights), s.get(groups.offsets), s.get(groups.pairs), s.get(groups.load)};
+          RouteExperts params{&w, bias, bias, config, router.route};
+          const RouteExperts gate{.router = &s.weight({1, 1, 64}, DType::kF32, 14),
+                                  .config = {.n_experts = 1, .top_k = 1},
+                                  .route = routing::find_router("sigmoid_topk")->route};
+          params.gate_out = {s.zeros(DType::kI32, rows, 1), s.zeros(DType::kF32, rows, 1)};
+          if (n_experts != 8) params.gate = &gate;
+          s.b.route_experts(params, x, s.ints(tokens), logits, out, groups);
+          return {s.get(out.ids),      s.get(out.weights), s.get(groups.offsets),
+                  s.get(groups.pairs), s.get(groups.load), s.get(params.gate_out.weights)};
         };
         compare((std::string(router.name) + " " + std::to_string(n_experts) + " " + std::to_string(rows)).c_str(), run,
                 1e-4, 1e-4);

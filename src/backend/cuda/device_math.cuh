@@ -98,6 +98,13 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], uint32_t a0, uint32_t a1
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
+// What a linear makes of a sum of row `row` of its weight, but for what stands in y.
+__device__ __forceinline__ float finished(const LinearEpilogue& e, int64_t row, float v) {
+  if (e.bias != nullptr) v += e.bias[row];
+  if (e.clamp > 0) v = v < -e.clamp ? -e.clamp : v > e.clamp ? e.clamp : v;
+  return v * e.scale;
+}
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace polymath::backend::cuda

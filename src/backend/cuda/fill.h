@@ -2,17 +2,11 @@
 
 // Weights into device memory: copied and converted through pinned memory by all threads, or generated on the device.
 
-#include "backend/backend.h"
 #include "backend/cuda/device.h"
-#include "backend/cuda/kernels.h"
+#include "backend/cuda/views.h"
 #include "base/threads.h"
 
 namespace polymath::backend::cuda {
-
-inline Type type_of(DType dtype) {
-  CHECK(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16);
-  return dtype == DType::kF32 ? Type::kF32 : dtype == DType::kBf16 ? Type::kBf16 : Type::kF16;
-}
 
 WeightMatrix weight_matrix(const Weight& weight);
 

@@ -118,10 +118,11 @@ constexpr int kRouteGroup = 16;        // tokens of a block
 constexpr int kRouteCounters = kRouteTokensMax / kRouteGroup + 1;
 constexpr int kRoutePairsMax = 2048;  // more: the ops one by one
 constexpr int kRouteTopKMax = 32;     // more (a lane each): the ops one by one
-constexpr int kRouteColsMax = 7168;   // more: the ops one by one
 struct RouteExperts {
-  Matrix x;             // f32 or bf16; cols even, at most kRouteColsMax
+  Matrix x;             // bf16, 16-byte words, cols a multiple of 8
   WeightMatrix router;  // f32 [n_experts, cols]
+  WeightMatrix gate;    // f32 [1, cols] of an expert beside, or data null: its weight is the sigmoid of x gate^T
+  float* gate_weights = nullptr;
   const float* router_bias = nullptr;
   RouteProblem route;  // its logits are written
   int32_t *offsets = nullptr, *pairs = nullptr;
@@ -202,6 +203,11 @@ struct NarrowProduct {
   int parts = 1;                     // of the inputs; set by linear_narrow
 };
 void linear_narrow(NarrowProduct product, int n_multiprocessors, cudaStream_t stream);
+
+// --- linear_few.cu ---
+// The same of more rows, without experts. False: not for this product, nothing was done.
+constexpr int64_t kLinearFewRowsMax = 128;
+bool linear_few(const NarrowProduct& product, int n_multiprocessors, cudaStream_t stream);
 
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.

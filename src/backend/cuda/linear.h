@@ -32,6 +32,8 @@ class LinearRunner {
   // `x` in `type`, rows of whole 16-byte words: x itself where it is so, else a copy that lasts until the next call.
   // Columns behind x's are zeros; cols are rounded up to words.
   Matrix aligned(const Matrix& x, Type type);
+  // A product of few rows, by one of our own kernels. False: none is for it, nothing was done.
+  bool run_few(const NarrowProduct& product);
   // 10^9 operations a second of a large product.
   double measure_gflops(Type type);
 
@@ -58,7 +60,6 @@ class LinearRunner {
   bool multiply(const Problem& problem, const void* x, const void* w, const float* bias, void* y, float alpha,
                 float beta);
   void run_plain(const Linear& linear);
-  bool run_narrow(const Linear& linear);  // false: not for this one
 
   Device& device_;
   const CublasLt& lt_;

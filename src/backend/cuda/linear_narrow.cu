@@ -139,15 +139,10 @@ __device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, in
     put(p.y, to, index, index < p.w.rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
     return;
   }
-  const LinearEpilogue& e = p.epilogue;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int64_t row = weight_row(p, i + 8 * half);
-    if (row < 0) continue;
-    float v = (half == 0 ? low : high) + (e.bias != nullptr ? e.bias[row] : 0.0f);
-    if (e.clamp > 0) v = v < -e.clamp ? -e.clamp : v > e.clamp ? e.clamp : v;
-    v *= e.scale;
-    put(p.y, token, row, v + before[half]);
+    if (row >= 0) put(p.y, token, row, finished(p.epilogue, row, half == 0 ? low : high) + before[half]);
   }
 }
 

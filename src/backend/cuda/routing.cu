@@ -2,7 +2,7 @@
 // found by the whole warp; whatever a warp has no form for is routed by one thread with the function itself
 // (ROW_SCRATCH).
 //
-// For few tokens, one kernel does all of a layer's routing: a block multiplies one expert's row of the router with
+// For few tokens, one kernel does all of a layer's routing: a block multiplies sixteen experts' rows of the router with
 // sixteen tokens, the last block of those tokens routes them, and the last of those groups the pairs by expert.
 
 #include "backend/cuda/device_math.cuh"
@@ -161,55 +161,120 @@ void launch_route(const RouteProblem& p, cudaStream_t stream) {
 // --- a whole layer's routing ---
 
 constexpr int kThreads = 512, kWarps = kThreads / kWarp;
+constexpr int kTileRows = 16;             // of the router, a block's
+constexpr int kTileTokens = kRouteGroup;  // two tiles of a product's eight columns
+constexpr int kTurn = 32;                 // inputs of a warp's turn: eight a lane and row
+constexpr int kAhead = 4;                 // turns whose weights are in flight
+constexpr int kPairsOfLane = kRoutePairsMax / kThreads;
 
-// Inputs [first, cols) in steps of `step` words of 8, times the weights in shared memory: one lane's part.
-__device__ __forceinline__ float multiply_words(const RouteExperts& p, const float* weight, int64_t token, int first,
-                                                int step) {
-  const auto* x = reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(p.x.data) + token * p.x.stride);
-  const int words = static_cast<int>(p.x.cols / 8);
-  float sum = 0;
-#pragma unroll 4
-  for (int i = first; i < words; i += step) {
-    const uint4 word = x[i];
-    const uint32_t parts[4] = {word.x, word.y, word.z, word.w};
-    const float4 low = reinterpret_cast<const float4*>(weight)[2 * i],
-                 high = reinterpret_cast<const float4*>(weight)[2 * i + 1];
-    const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      sum += __uint_as_float(parts[k] << 16) * w[2 * k] + __uint_as_float(parts[k] & 0xffff0000u) * w[2 * k + 1];
-    }
-  }
-  return sum;
+// A turn's weights of a lane: eight of row lane / 4 of the block's, and eight of row lane / 4 + 8.
+struct TurnWeights {
+  float4 row[2][2];
+};
+
+// Row `r` of the block's tile: the experts', then the gate; null: behind them.
+__device__ __forceinline__ const float* router_row(const RouteExperts& p, int r) {
+  const int row = static_cast<int>(blockIdx.x) * kTileRows + r;
+  if (row < p.route.config.n_experts) return static_cast<const float*>(p.router.data) + row * p.router.stride;
+  return row == p.route.config.n_experts ? static_cast<const float*>(p.gate.data) : nullptr;
 }
 
-// This block's expert times its tokens [first, first + n): with sixteen a warp each, with fewer several warps a token.
-__device__ void multiply_expert(const RouteExperts& p, const float* weight, int first, int n,
-                                float (*shares)[kRouteGroup]) {
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  int parts = kWarps;  // of a token's inputs
-  while (parts > 1 && kWarps / parts < n) parts /= 2;
-  const int part = warp % parts, t = warp / parts;
-  const bool in_words = p.x.type == Type::kBf16 && p.x.cols % 8 == 0 && p.x.stride % 8 == 0;
-  if (t < n) {
-    float sum = 0;
-    if (in_words) {
-      sum = multiply_words(p, weight, first + t, part * kWarp + lane, parts * kWarp);
-    } else {
-      for (int64_t i = part * kWarp + lane; i < p.x.cols; i += parts * kWarp) sum += at(p.x, first + t, i) * weight[i];
+__device__ __forceinline__ void fetch_weights(const float* low, const float* high, int k, int cols, TurnWeights& w) {
+  const float* const rows[2] = {low, high};
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      w.row[r][i] = make_float4(0, 0, 0, 0);
+      if (rows[r] != nullptr && k < cols) w.row[r][i] = *reinterpret_cast<const float4*>(rows[r] + k + 4 * i);
     }
-    sum = warp_sum(sum);
-    if (lane == 0) shares[part][t] = sum;
   }
+}
+
+// The two numbers as a bf16 pair; they keep what it has not.
+__device__ __forceinline__ uint32_t take_bf16(float& a, float& b) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
+  a -= __bfloat162float(pair.x);
+  b -= __bfloat162float(pair.y);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+
+// sums += weights x^T, the f32 weights as three bf16 each: all their 24 bits.
+__device__ __forceinline__ void multiply_turn(TurnWeights w, const uint4 (&x)[2], float (&sums)[2][4]) {
+#pragma unroll
+  for (int part = 0; part < 3; ++part) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      float4 &low = w.row[0][i], &high = w.row[1][i];
+      const uint32_t a0 = take_bf16(low.x, low.y), a1 = take_bf16(high.x, high.y), a2 = take_bf16(low.z, low.w),
+                     a3 = take_bf16(high.z, high.w);
+#pragma unroll
+      for (int t = 0; t < 2; ++t) {
+        mma_bf16(sums[t], a0, a1, a2, a3, i == 0 ? x[t].x : x[t].z, i == 0 ? x[t].y : x[t].w);
+      }
+    }
+  }
+}
+
+// This block's rows of the router times its tokens [first, first + n): the warps share the inputs between them. The
+// first turns' weights come before the wait.
+__device__ __forceinline__ void multiply_rows(const RouteExperts& p, int first, int n,
+                                              float (*shares)[kTileRows * kTileTokens]) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, cols = static_cast<int>(p.x.cols);
+  const float *low = router_row(p, lane / 4), *high = router_row(p, lane / 4 + 8);
+  TurnWeights weights[kAhead];
+  int k = warp * kTurn + lane % 4 * 8;
+  constexpr int kStep = kWarps * kTurn;
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) fetch_weights(low, high, k + i * kStep, cols, weights[i]);
+  wait_for_input();
+  let_next_begin();
+  const auto* x = static_cast<const __nv_bfloat16*>(p.x.data) + (first + lane / 4) * p.x.stride;
+  float sums[2][4] = {};
+  for (; k < cols; k += kAhead * kStep) {
+    uint4 tokens[kAhead][2];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+#pragma unroll
+      for (int t = 0; t < 2; ++t) {
+        tokens[i][t] = make_uint4(0, 0, 0, 0);
+        if (k + i * kStep < cols && t * 8 + lane / 4 < n) {
+          tokens[i][t] = *reinterpret_cast<const uint4*>(x + t * 8 * p.x.stride + k + i * kStep);
+        }
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      multiply_turn(weights[i], tokens[i], sums);
+      fetch_weights(low, high, k + (kAhead + i) * kStep, cols, weights[i]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 8; ++i) shares[warp][i * kWarp + lane] = sums[i / 4][i % 4];
   __syncthreads();
-  if (static_cast<int>(threadIdx.x) >= n) return;
-  float sum = p.router_bias != nullptr ? p.router_bias[blockIdx.x] : 0.0f;
-  for (int i = 0; i < parts; ++i) sum += shares[i][threadIdx.x];
-  const_cast<float*>(p.route.logits)[(first + threadIdx.x) * p.route.stride + blockIdx.x] = sum;
+}
+
+// The warps' sums as logits, and the gate's as weights.
+__device__ __forceinline__ void end_rows(const RouteExperts& p, int first, int n,
+                                         const float (*shares)[kTileRows * kTileTokens]) {
+  const int at = static_cast<int>(threadIdx.x), lane = at % kWarp, i = at / kWarp;
+  if (at >= kTileRows * kTileTokens) return;
+  const int token = i / 4 * 8 + lane % 4 * 2 + i % 2;
+  const int row = static_cast<int>(blockIdx.x) * kTileRows + lane / 4 + i / 2 % 2 * 8;
+  float sum = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) sum += shares[w][at];
+  if (token >= n) return;
+  if (row < p.route.config.n_experts) {
+    if (p.router_bias != nullptr) sum += p.router_bias[row];
+    const_cast<float*>(p.route.logits)[(first + token) * p.route.stride + row] = sum;
+  } else if (row == p.route.config.n_experts && p.gate_weights != nullptr) {
+    p.gate_weights[first + token] = routing::sigmoid(sum);
+  }
 }
 
 // True in one of `n` blocks, when all others are here; what they wrote can then be read past the L1 cache.
-__device__ bool is_last(unsigned* counter, unsigned n) {
+__device__ __forceinline__ bool is_last(unsigned* counter, unsigned n) {
   __shared__ bool last;
   if (n > 1) __threadfence();
   __syncthreads();
@@ -220,62 +285,82 @@ __device__ bool is_last(unsigned* counter, unsigned n) {
   return last;
 }
 
-// As group_kernel does it, by one block; ids: in shared memory.
-__device__ void group_pairs(const RouteExperts& p, const int32_t* ids, int* counts) {
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const int n_experts = p.route.config.n_experts, n = static_cast<int>(p.route.n) * p.route.config.top_k;
-  for (int e = threadIdx.x; e < n_experts; e += kThreads) counts[e] = 0;
-  __syncthreads();
-  for (int i = threadIdx.x; i < n; i += kThreads) {
-    if (ids[i] >= 0) atomicAdd(&counts[ids[i]], 1);
+// As group_kernel does it, by one block: each warp counts the experts of a run of pairs, and then its pairs stand
+// behind those of the warps before.
+struct Counts {
+  int of_warp[kWarps][kRouteExpertsMax];
+  int first[kRouteExpertsMax + 1];  // pairs of each expert, then its first place
+};
+
+__device__ __forceinline__ void count_to_places(const RouteExperts& p, Counts& c) {
+  const int lane = threadIdx.x % kWarp, n_experts = p.route.config.n_experts;
+  for (int e = threadIdx.x; e < n_experts; e += kThreads) {
+    int all = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      const int mine = c.of_warp[w][e];
+      c.of_warp[w][e] = all;
+      all += mine;
+    }
+    c.first[e] = all;
+    // An atomic is not waited for.
+    if (p.load != nullptr)
+      atomicAdd(reinterpret_cast<unsigned long long*>(p.load + e), static_cast<unsigned long long>(all));
   }
   __syncthreads();
-  for (int e = threadIdx.x; e < n_experts && p.load != nullptr; e += kThreads) {  // an atomic is not waited for
-    atomicAdd(reinterpret_cast<unsigned long long*>(p.load + e), static_cast<unsigned long long>(counts[e]));
-  }
-  __syncthreads();
-  if (warp == 0) {  // counts become the experts' first places
+  if (threadIdx.x < kWarp) {
     int before = 0;
     for (int first = 0; first < n_experts; first += kWarp) {
-      const int e = first + lane, mine = e < n_experts ? counts[e] : 0;
+      const int e = first + lane, mine = e < n_experts ? c.first[e] : 0;
       int through = mine;
       for (int step = 1; step < kWarp; step *= 2) {
         const int other = __shfl_up_sync(kAllLanes, through, step);
         if (lane >= step) through += other;
       }
-      if (e < n_experts) counts[e] = p.offsets[e] = before + through - mine;
+      if (e < n_experts) c.first[e] = p.offsets[e] = before + through - mine;
       before += __shfl_sync(kAllLanes, through, kWarp - 1);
     }
-    if (lane == 0) counts[n_experts] = p.offsets[n_experts] = before;
+    if (lane == 0) p.offsets[n_experts] = before;
   }
   __syncthreads();
-  for (int e = warp; e < n_experts; e += kWarps) {
-    int next = counts[e];
-    for (int first = 0; next < counts[e + 1]; first += kWarp) {
-      const int i = first + lane;
-      const unsigned hits = __ballot_sync(kAllLanes, i < n && ids[i] == e);
-      if (hits >> lane & 1u) p.pairs[next + __popc(hits & ((1u << lane) - 1))] = i;
-      next += __popc(hits);
-    }
+}
+
+// ids: in shared memory.
+__device__ __forceinline__ void group_pairs(const RouteExperts& p, const int32_t* ids, Counts& c) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int n = static_cast<int>(p.route.n) * p.route.config.top_k;
+  const int each = (n + kThreads - 1) / kThreads * kWarp, begin = warp * each;  // pairs of a warp
+  for (int e = lane; e < p.route.config.n_experts; e += kWarp) c.of_warp[warp][e] = 0;
+  int id[kPairsOfLane], place[kPairsOfLane];
+#pragma unroll
+  for (int i = 0; i < kPairsOfLane; ++i) {
+    const int at = begin + i * kWarp + lane;
+    id[i] = i * kWarp < each && at < n ? ids[at] : -1;
+    const unsigned same = __match_any_sync(kAllLanes, id[i]), below = (1u << lane) - 1;
+    __syncwarp();
+    place[i] = id[i] >= 0 ? c.of_warp[warp][id[i]] + __popc(same & below) : 0;
+    __syncwarp();
+    if (id[i] >= 0 && (same & below) == 0) c.of_warp[warp][id[i]] += __popc(same);
+  }
+  __syncthreads();
+  count_to_places(p, c);
+#pragma unroll
+  for (int i = 0; i < kPairsOfLane; ++i) {
+    if (id[i] >= 0) p.pairs[c.first[id[i]] + c.of_warp[warp][id[i]] + place[i]] = begin + i * kWarp + lane;
   }
 }
 
 template <Kind kKind>
-__global__ void __launch_bounds__(kThreads, 2) route_experts_kernel(RouteExperts p) {
-  extern __shared__ __align__(16) float weight[];  // the expert's row
-  __shared__ float shares[kWarps][kRouteGroup];
-  __shared__ int counts[kRouteExpertsMax + 1];
+__global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts p) {
+  __shared__ float shares[kWarps][kTileRows * kTileTokens];
+  __shared__ Counts counts;
   __shared__ int32_t ids[kRoutePairsMax];
-  const float* from = static_cast<const float*>(p.router.data) + blockIdx.x * p.router.stride;
-  for (int i = threadIdx.x; i < p.x.cols; i += kThreads) weight[i] = from[i];  // nobody's output: before the wait
   const int top_k = p.route.config.top_k, all = static_cast<int>(p.route.n);
   const int first = static_cast<int>(blockIdx.y) * kRouteGroup, n = min(kRouteGroup, all - first);
   const int warp = threadIdx.x / kWarp;
   const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
-  wait_for_input();
-  let_next_begin();
-  __syncthreads();
-  multiply_expert(p, weight, first, n, shares);
+  multiply_rows(p, first, n, shares);
+  end_rows(p, first, n, shares);
   if (!is_last(p.counters + 1 + blockIdx.y, gridDim.x)) return;
   if (warp < n) route_one<kKind>(p.route, first + warp, token, ids + warp * top_k);
   if (!is_last(p.counters, gridDim.y)) return;
@@ -286,11 +371,10 @@ __global__ void __launch_bounds__(kThreads, 2) route_experts_kernel(RouteExperts
 
 template <Kind kKind>
 void launch_experts(const RouteExperts& p, cudaStream_t stream) {
-  const size_t bytes = static_cast<size_t>(p.x.cols) * sizeof(float);
-  launch_after(
-      route_experts_kernel<kKind>,
-      dim3(static_cast<unsigned>(p.route.config.n_experts), static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup))),
-      dim3(kThreads), bytes, stream, p);
+  const int64_t rows = p.route.config.n_experts + (p.gate.data != nullptr ? 1 : 0);
+  const dim3 grid(static_cast<unsigned>(ceil_div(rows, kTileRows)),
+                  static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
+  launch_after(route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p);
 }
 
 template <Kind kKind>

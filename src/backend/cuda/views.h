@@ -1,0 +1,22 @@
+#pragma once
+
+// The backend's tensors as the kernels take them.
+
+#include "backend/backend.h"
+#include "backend/cuda/kernels.h"
+
+namespace polymath::backend::cuda {
+
+inline Type type_of(DType dtype) {
+  CHECK(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16);
+  return dtype == DType::kF32 ? Type::kF32 : dtype == DType::kBf16 ? Type::kBf16 : Type::kF16;
+}
+
+inline Matrix matrix_of(const Tensor& t) { return {t.data, t.rows(), t.cols(), t.stride(), type_of(t.dtype)}; }
+
+inline Groups groups_of(const ExpertGroups& groups, int64_t n_pairs) {
+  const auto n_experts = static_cast<int>(groups.offsets.shape[0] - 1);
+  return {groups.offsets.i32(), groups.pairs.i32(), n_experts, n_pairs};
+}
+
+}  // namespace polymath::backend::cuda
