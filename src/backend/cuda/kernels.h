@@ -204,11 +204,6 @@ struct NarrowProduct {
 };
 void linear_narrow(NarrowProduct product, int n_multiprocessors, cudaStream_t stream);
 
-// --- linear_few.cu ---
-// The same of more rows, without experts. False: not for this product, nothing was done.
-constexpr int64_t kLinearFewRowsMax = 128;
-bool linear_few(const NarrowProduct& product, int n_multiprocessors, cudaStream_t stream);
-
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.
 //   first:  inner[j] = glu(f * (x[pairs[j] / top_k] w[e]^T) + bias), bf16; f: the pair's weight where weight_on_input

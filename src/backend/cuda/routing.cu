@@ -164,13 +164,8 @@ constexpr int kThreads = 512, kWarps = kThreads / kWarp;
 constexpr int kTileRows = 16;             // of the router, a block's
 constexpr int kTileTokens = kRouteGroup;  // two tiles of a product's eight columns
 constexpr int kTurn = 32;                 // inputs of a warp's turn: eight a lane and row
-constexpr int kAhead = 4;                 // turns whose weights are in flight
+constexpr int kAhead = 8;                 // turns whose weights are in flight
 constexpr int kPairsOfLane = kRoutePairsMax / kThreads;
-
-// A turn's weights of a lane: eight of row lane / 4 of the block's, and eight of row lane / 4 + 8.
-struct TurnWeights {
-  float4 row[2][2];
-};
 
 // Row `r` of the block's tile: the experts', then the gate; null: behind them.
 __device__ __forceinline__ const float* router_row(const RouteExperts& p, int r) {
@@ -179,17 +174,24 @@ __device__ __forceinline__ const float* router_row(const RouteExperts& p, int r)
   return row == p.route.config.n_experts ? static_cast<const float*>(p.gate.data) : nullptr;
 }
 
-__device__ __forceinline__ void fetch_weights(const float* low, const float* high, int k, int cols, TurnWeights& w) {
-  const float* const rows[2] = {low, high};
+// Eight numbers of rows lane / 4 and lane / 4 + 8 of the block's; null rows: zeros.
+struct TurnWeights {
+  float4 row[2][2];
+  __device__ __forceinline__ TurnWeights(const float* low, const float* high, int k, int cols) {
+    const float* const rows[2] = {low, high};
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      w.row[r][i] = make_float4(0, 0, 0, 0);
-      if (rows[r] != nullptr && k < cols) w.row[r][i] = *reinterpret_cast<const float4*>(rows[r] + k + 4 * i);
+    for (int i = 0; i < 4; ++i) {
+      row[i / 2][i % 2] = make_float4(0, 0, 0, 0);
+      if (rows[i / 2] == nullptr || k >= cols) continue;
+      row[i / 2][i % 2] = *reinterpret_cast<const float4*>(rows[i / 2] + k + i % 2 * 4);
     }
   }
-}
+};
+
+// The same in bf16, as the products want them.
+struct TurnWords {
+  uint32_t a[2][4];
+};
 
 // The two numbers as a bf16 pair; they keep what it has not.
 __device__ __forceinline__ uint32_t take_bf16(float& a, float& b) {
@@ -198,55 +200,88 @@ __device__ __forceinline__ uint32_t take_bf16(float& a, float& b) {
   b -= __bfloat162float(pair.y);
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
+__device__ __forceinline__ TurnWords take_words(TurnWeights& w) {
+  TurnWords words;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    float4 &low = w.row[0][i], &high = w.row[1][i];
+    words.a[i][0] = take_bf16(low.x, low.y), words.a[i][1] = take_bf16(high.x, high.y);
+    words.a[i][2] = take_bf16(low.z, low.w), words.a[i][3] = take_bf16(high.z, high.w);
+  }
+  return words;
+}
+__device__ __forceinline__ bool all_zero(const TurnWeights& w) {
+  bool zero = true;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float4& v = w.row[i / 2][i % 2];
+    zero = zero && v.x == 0 && v.y == 0 && v.z == 0 && v.w == 0;
+  }
+  return zero;
+}
 
-// sums += weights x^T, the f32 weights as three bf16 each: all their 24 bits.
-__device__ __forceinline__ void multiply_turn(TurnWeights w, const uint4 (&x)[2], float (&sums)[2][4]) {
+struct TurnTokens {
+  uint4 tile[2];
+  // x: of token lane / 4 of the block's n.
+  __device__ __forceinline__ TurnTokens(const RouteExperts& p, const __nv_bfloat16* x, int n, int k) {
 #pragma unroll
-  for (int part = 0; part < 3; ++part) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      float4 &low = w.row[0][i], &high = w.row[1][i];
-      const uint32_t a0 = take_bf16(low.x, low.y), a1 = take_bf16(high.x, high.y), a2 = take_bf16(low.z, low.w),
-                     a3 = take_bf16(high.z, high.w);
-#pragma unroll
-      for (int t = 0; t < 2; ++t) {
-        mma_bf16(sums[t], a0, a1, a2, a3, i == 0 ? x[t].x : x[t].z, i == 0 ? x[t].y : x[t].w);
-      }
+    for (int t = 0; t < 2; ++t) {
+      tile[t] = make_uint4(0, 0, 0, 0);
+      if (k >= p.x.cols || t * 8 + static_cast<int>(threadIdx.x) % kWarp / 4 >= n) continue;
+      tile[t] = *reinterpret_cast<const uint4*>(x + t * 8 * p.x.stride + k);
     }
+  }
+};
+
+__device__ __forceinline__ void multiply_turn(const TurnWords& w, const TurnTokens& x, float (&sums)[2][4]) {
+#pragma unroll
+  for (int t = 0; t < 2; ++t) {
+    mma_bf16(sums[t], w.a[0][0], w.a[0][1], w.a[0][2], w.a[0][3], x.tile[t].x, x.tile[t].y);
+    mma_bf16(sums[t], w.a[1][0], w.a[1][1], w.a[1][2], w.a[1][3], x.tile[t].z, x.tile[t].w);
   }
 }
 
-// This block's rows of the router times its tokens [first, first + n): the warps share the inputs between them. The
-// first turns' weights come before the wait.
+// This block's rows of the router times its tokens [first, first + n): the warps share the inputs between them. A
+// router's numbers are mostly bf16 kept in f32: one product does. Where some are not, what bf16 lacks of the weights is
+// multiplied afterwards, in two bf16 more: that is all of their 24 bits.
 __device__ __forceinline__ void multiply_rows(const RouteExperts& p, int first, int n,
                                               float (*shares)[kTileRows * kTileTokens]) {
+  constexpr int kStep = kWarps * kTurn, kTogether = 4;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, cols = static_cast<int>(p.x.cols);
   const float *low = router_row(p, lane / 4), *high = router_row(p, lane / 4 + 8);
-  TurnWeights weights[kAhead];
-  int k = warp * kTurn + lane % 4 * 8;
-  constexpr int kStep = kWarps * kTurn;
+  const int begin = warp * kTurn + lane % 4 * 8;
+  bool exact = true;
+  const auto fetch = [&](int k) {
+    TurnWeights w(low, high, k, cols);
+    const TurnWords words = take_words(w);
+    exact = exact && all_zero(w);
+    return words;
+  };
+  TurnWords early[kAhead];
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) fetch_weights(low, high, k + i * kStep, cols, weights[i]);
+  for (int i = 0; i < kAhead; ++i) early[i] = fetch(begin + i * kStep);  // nobody's output: before the wait
   wait_for_input();
   let_next_begin();
   const auto* x = static_cast<const __nv_bfloat16*>(p.x.data) + (first + lane / 4) * p.x.stride;
   float sums[2][4] = {};
-  for (; k < cols; k += kAhead * kStep) {
-    uint4 tokens[kAhead][2];
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
+  for (int i = 0; i < kAhead; i += kTogether) {
+    if (i * kStep >= cols) break;
+    const TurnTokens tokens[kTogether] = {{p, x, n, begin + i * kStep},
+                                          {p, x, n, begin + (i + 1) * kStep},
+                                          {p, x, n, begin + (i + 2) * kStep},
+                                          {p, x, n, begin + (i + 3) * kStep}};
 #pragma unroll
-      for (int t = 0; t < 2; ++t) {
-        tokens[i][t] = make_uint4(0, 0, 0, 0);
-        if (k + i * kStep < cols && t * 8 + lane / 4 < n) {
-          tokens[i][t] = *reinterpret_cast<const uint4*>(x + t * 8 * p.x.stride + k + i * kStep);
-        }
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      multiply_turn(weights[i], tokens[i], sums);
-      fetch_weights(low, high, k + (kAhead + i) * kStep, cols, weights[i]);
+    for (int j = 0; j < kTogether; ++j) multiply_turn(early[i + j], tokens[j], sums);
+  }
+  for (int k = begin + kAhead * kStep; k - begin < cols; k += kStep) multiply_turn(fetch(k), {p, x, n, k}, sums);
+  if (__any_sync(kAllLanes, !exact)) {
+    for (int k = begin; k - begin < cols; k += kStep) {
+      TurnWeights w(low, high, k, cols);
+      const TurnTokens tokens(p, x, n, k);
+      take_words(w);
+      multiply_turn(take_words(w), tokens, sums);
+      multiply_turn(take_words(w), tokens, sums);
     }
   }
 #pragma unroll
