@@ -143,6 +143,8 @@ class Backend {
   // of the same box. Does not wait. Boxes 0 and 1, so that one step's results can be read while the next one runs.
   virtual Tensor post(int /*box*/, const Tensor& from) { return from; }
   virtual void collect(int /*box*/) {}
+  // For tests: what is asked for from now on ends in a fault of the device's own. False: it has none to make.
+  virtual bool make_fault() { return false; }
   // kInternal: the device failed, and nothing that it gave since is to be trusted.
   virtual absl::Status health() const { return absl::OkStatus(); }
   // Bytes that allocate() could still give; negative: it takes the host's memory, and the host knows.

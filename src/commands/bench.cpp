@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "backend/cpu/machine_limits.h"
 #include "base/json.h"
+#include "commands/bench_kernels.h"
+#include "commands/bench_limits.h"
 #include "commands/bench_sequences.h"
 #include "commands/flags.h"
 #include "commands/house.h"
@@ -19,43 +20,11 @@
 namespace polymath::commands {
 namespace {
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 struct Figure {
   double tokens_per_s = 0;
   double bytes = 0, flops = 0;  // of a step
   double seconds = 0;           // of a step
   double host_seconds = -1;     // of it not in waiting for the device; negative: not known
-};
-
-// What the machine reads and multiplies, sampled between the steps that are timed: a shared machine drifts. The median
-// is what a step can hope for; the best is what the machine can do for a moment.
-class Limits {
- public:
-  // `device`: of a device that is nobody else's, measured once; zeros: the host's are sampled.
-  Limits(backend::LimitMeter meter, base::ThreadPool& pool, tensor::DType dtype, const backend::DeviceLimits& device)
-      : meter_(std::move(meter)), pool_(pool), dtype_(dtype), device_(device) {}
-
-  void restart() { reads_.clear(), gflops_.clear(); }
-  void sample_read() {
-    if (device_.read_gbs > 0) return;
-    for (int i = 0; i < 4; ++i) reads_.push_back(meter_.read_gbs(pool_, 1));
-  }
-  void sample_gflops() {
-    if (device_.gflops <= 0) gflops_.push_back(meter_.gflops(pool_, dtype_, 1));
-  }
-  double read_gbs() const { return device_.read_gbs > 0 ? device_.read_gbs : median(reads_); }
-  double gflops() const { return device_.gflops > 0 ? device_.gflops : median(gflops_); }
-
- private:
-  backend::LimitMeter meter_;
-  base::ThreadPool& pool_;
-  tensor::DType dtype_;
-  const backend::DeviceLimits device_;
-  std::vector<double> reads_, gflops_;
 };
 
 int prefill_len(const Settings& settings) {
@@ -212,9 +181,13 @@ absl::Status offline(const Settings& settings) {
 }  // namespace
 
 int bench(const Arguments& arguments) {
-  if (arguments.empty() || arguments[0] != "offline") {
-    std::fputs("polymath bench offline MODEL [flags]: prefill and decode speed, beside the machine's limits\n", stderr);
-    return arguments.empty() ? 2 : arguments[0] == "--help" ? 0 : 2;
+  const std::string what = arguments.empty() ? "" : arguments[0];
+  if (what != "offline" && what != "kernels") {
+    std::fputs(
+        "polymath bench offline MODEL [flags]: prefill and decode speed, beside the machine's limits\n"
+        "polymath bench kernels MODEL [flags]: a layer's ops one by one, beside the same limits\n",
+        stderr);
+    return what == "--help" ? 0 : 2;
   }
   auto settings = parse_flags(kBench, Arguments(arguments.begin() + 1, arguments.end()));
   if (!settings.ok()) return fail_flags(settings.status());
@@ -224,7 +197,7 @@ int bench(const Arguments& arguments) {
   settings->sequences = std::max(settings->sequences, most);
   const int longest = std::max(settings->bench_input, settings->bench_prefill) + settings->bench_output;
   settings->max_model_len = std::max(settings->max_model_len, longest);
-  const absl::Status status = offline(*settings);
+  const absl::Status status = what == "kernels" ? bench_kernels(*settings) : offline(*settings);
   return status.ok() ? 0 : fail(status);
 }
 

@@ -334,8 +334,8 @@ constexpr Flag kFlags[] = {
      "it, so that all sequences visit the same experts; for comparisons with it.",
      set_prompts},
     {"fail-step", "", FlagKind::kValue, kServe, "N", "0",
-     "This step of the engine fails as if the device had, to see what follows; 0: none. Refused without "
-     "--load-format dummy.",
+     "This step of the engine fails, to see what follows: on a GPU by a fault of the device's own, else as if it had "
+     "one; 0: none. Refused without --load-format dummy.",
      set_int<&Settings::fail_step, 0, 1 << 30>, "", true},
     {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&Settings::json>},
 

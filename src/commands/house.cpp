@@ -69,7 +69,7 @@ std::string served_name(const Settings& settings) {
   return settings.served_names.empty() ? settings.model : settings.served_names.front();
 }
 
-absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
+absl::StatusOr<std::unique_ptr<House>> House::look(const Settings& settings) {
   std::unique_ptr<House> house(new House);
   ASSIGN_OR_RETURN(house->directory_, weights::resolve_model(settings.model, settings.revision));
   ASSIGN_OR_RETURN(house->config_, model::read_config(house->directory_));
@@ -77,6 +77,11 @@ absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
   RETURN_IF_ERROR(house->settle_types(settings));
   ASSIGN_OR_RETURN(house->backend_,
                    backend::make_backend(settings.backend, {.threads = settings.threads, .isa = settings.isa}));
+  return house;
+}
+
+absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
+  ASSIGN_OR_RETURN(auto house, look(settings));
   RETURN_IF_ERROR(house->settle_memory(settings));
   return house;
 }

@@ -25,6 +25,8 @@ class House {
  public:
   // kResourceExhausted: more memory than there is, with the sum and the flags that would make it fit.
   static absl::StatusOr<std::unique_ptr<House>> open(const Settings& settings);
+  // The same without a look at memory, for who loads no weights.
+  static absl::StatusOr<std::unique_ptr<House>> look(const Settings& settings);
   // REQUIRES: once, with the settings of open(). What is absent before: engine, transformer, KV blocks.
   absl::Status load(const Settings& settings, base::MetricsRegistry& metrics);
 

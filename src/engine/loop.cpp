@@ -157,6 +157,7 @@ absl::Status Loop::start(const StepPlan& plan) {
     batch.sampling = sampling_;
     batch.host_rows = host_rows_;
   }
+  if (n_started_ + 1 == fail_at_) faulty_ = model_.make_fault();
   const double begin = base::steady_seconds();
   RETURN_IF_ERROR(model_.start(batch));
   if (!chooses_) away_ += base::steady_seconds() - begin;
@@ -212,7 +213,7 @@ absl::Status Loop::finish() {
   const double now = base::steady_seconds();
   away_ += now - begin;
   if (!result.ok()) return result.status();
-  if (stats_.steps + 1 == fail_at_) return absl::InternalError("this step was to fail");
+  if (stats_.steps + 1 == fail_at_ && !faulty_) return absl::InternalError("this step was to fail");
   Flight& flight = flights_[n_finished_++ % kFlightsMax];
   CHECK(static_cast<int>(result->ids.size()) == (chooses_ ? flight.n_rows : 0));
   CHECK(result->logits.shape[0] == flight.n_host_rows);

@@ -115,6 +115,7 @@ class Loop {
   std::vector<int32_t> host_rows_;
   EngineStats stats_;
   uint64_t fail_at_ = 0;
+  bool faulty_ = false;  // the device was made to fail
   bool failed_ = false;
   double left_at_ = 0;  // when step() was left; 0: nothing was to do then
   double away_ = 0;     // seconds of step() that are not the host's

@@ -42,6 +42,8 @@ class Model {
     return result.logits;
   }
 
+  // For tests: the steps that start from now on meet a fault of the device. False: it can make none.
+  virtual bool make_fault() { return false; }
   virtual bool chooses() const { return false; }
   virtual int steps_in_flight_max() const { return 1; }
   virtual int vocab() const = 0;

@@ -37,6 +37,7 @@ class TransformerModel : public Transformer {
 
   absl::Status start(const Batch& batch) override;
   absl::StatusOr<StepResult> finish() override;
+  bool make_fault() override { return backend_.make_fault(); }
   bool chooses() const override { return backend_.chooses(); }
   int steps_in_flight_max() const override { return backend_.chooses() ? kBoxes : 1; }
   int vocab() const override { return config_.vocab; }

@@ -71,6 +71,10 @@ class CudaBackend : public Backend {
     cuda::take_chosen(chosen.i32(), rows.i32(), tokens.i32(), tokens.shape[0], device_->stream());
     device_->launched("take_chosen");
   }
+  bool make_fault() override {
+    cuda::make_fault(device_->stream());
+    return true;
+  }
   absl::Status health() const override { return device_->health(); }
   int64_t memory_available() const override { return static_cast<int64_t>(device_->memory().free); }
   int64_t memory_total() const override { return static_cast<int64_t>(device_->memory().total); }
@@ -83,7 +87,7 @@ class CudaBackend : public Backend {
     Weight w{&quant::plain_format(dtype), shape, {}};
     const int64_t numbers = shape.groups * shape.rows * cuda::weight_stride(shape.cols, type_of(dtype));
     ASSIGN_OR_RETURN(w.data, allocate(static_cast<size_t>(numbers) * tensor::dtype_bytes(dtype)));
-    plain_experts_ = plain_experts_ || (shape.glu && dtype != DType::kBf16);
+    plain_experts_ = plain_experts_ || (shape.glu && !cuda::ExpertRunner::takes(shape, dtype));
     if (shape.glu) experts_.expect(shape);
     return w;
   }
@@ -381,7 +385,9 @@ void CudaBackend::combine(const Tensor& y, const ExpertGroups& groups, const Rou
 
 void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                              const Tensor& out) {
-  if (mlp.gate_up->format->dtype == DType::kBf16) return experts_.run(mlp, x, routing, groups, out);
+  if (cuda::ExpertRunner::takes(mlp.gate_up->shape, mlp.gate_up->format->dtype)) {
+    return experts_.run(mlp, x, routing, groups, out);
+  }
   CHECK(plain_experts_);
   Backend::expert_mlp(mlp, x, routing, groups, out);
 }

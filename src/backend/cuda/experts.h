@@ -1,9 +1,9 @@
 #pragma once
 
-// Groups of gated networks with bf16 weights: which kernels run them, by their number and the step's.
+// Groups of gated networks with 2-byte weights: which kernels run them, by their number and the step's.
 //
 //   a group of one:  two linears
-//   one token:       its experts in two launches, nothing gathered or summed apart
+//   one token:       its experts in two launches, nothing gathered or summed apart (bf16)
 //   else:            tokens sorted by expert, the two products, the sums
 //
 // Thread safety: none.
@@ -17,6 +17,11 @@ class ExpertRunner {
  public:
   ExpertRunner(Device& device, LinearRunner& linear) : device_(device), linear_(linear) {}
 
+  // Whether run() is for networks with such a gate and up.
+  static bool takes(const WeightShape& gate_up, DType dtype) {
+    if (dtype == DType::kBf16) return true;
+    return dtype == DType::kF16 && gate_up.rows % 16 == 0 && gate_up.cols % 8 == 0;  // experts_tensor's alone
+  }
   // A gate and up that run() will be called with; before reserve().
   void expect(const WeightShape& gate_up) {
     if (gate_up.groups == 1) dense_inner_max_ = std::max(dense_inner_max_, gate_up.rows / 2);

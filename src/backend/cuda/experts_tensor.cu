@@ -137,6 +137,19 @@ __device__ __forceinline__ float2 pair_up(float of_a, float of_b, bool odd) {
   return odd ? make_float2(other, of_b) : make_float2(of_a, other);
 }
 
+// Two 2-byte numbers side by side; a half is at most the largest that it holds.
+template <bool kHalf>
+__device__ __forceinline__ uint32_t two_numbers(float2 v) {
+  if constexpr (kHalf) {
+    constexpr float kMost = 65504.0f;
+    const __half2 pair = __floats2half2_rn(fminf(fmaxf(v.x, -kMost), kMost), fminf(fmaxf(v.y, -kMost), kMost));
+    return *reinterpret_cast<const uint32_t*>(&pair);
+  } else {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(v.x, v.y);
+    return *reinterpret_cast<const uint32_t*>(&pair);
+  }
+}
+
 // silu(gate) * up in a few instructions: a tile ends with thousands of them, and no product runs meanwhile. To 2 ulp.
 __device__ __forceinline__ float silu_value(float gate, float up) {
   return __fdividef(gate, 1.0f + __expf(-gate)) * up;
@@ -157,7 +170,7 @@ __device__ __forceinline__ float any_value(const ExpertProduct& p, const Tile& t
 }
 
 // A gate and its up, for two tokens: rows `index` of both halves.
-template <End kEnd>
+template <End kEnd, bool kHalf>
 __device__ __forceinline__ void finish_first(const ExpertProduct& p, const Tile& tile, int64_t index, int column,
                                              const float* d) {
   const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
@@ -175,8 +188,7 @@ __device__ __forceinline__ void finish_first(const ExpertProduct& p, const Tile&
   const float2 two = pair_up(value[0], value[1], odd);
   const int64_t row = tile.begin + column + odd, at = index - odd;  // inner is even: eight rows are all there or not
   if (column + odd < tile.n && at < inner) {
-    *reinterpret_cast<__nv_bfloat162*>(static_cast<__nv_bfloat16*>(p.y.data) + row * p.y.stride + at) =
-        __floats2bfloat162_rn(two.x, two.y);
+    *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_numbers<kHalf>(two);
   }
 }
 
@@ -194,7 +206,7 @@ __device__ __forceinline__ void finish_second(const ExpertProduct& p, const Tile
   *reinterpret_cast<float2*>(static_cast<float*>(p.y.data) + pair * p.y.stride + at) = two;
 }
 
-template <typename V, End kEnd, int kColumns>
+template <typename V, End kEnd, bool kHalf, int kColumns>
 __device__ __forceinline__ void finish(const ExpertProduct& p, const Tile& tile, const float (&d)[kColumns / 2],
                                        int group) {
   const int lane = threadIdx.x % kWarp, slab = group * 4 + static_cast<int>(threadIdx.x) % kGroupThreads / kWarp;
@@ -205,7 +217,7 @@ __device__ __forceinline__ void finish(const ExpertProduct& p, const Tile& tile,
     const int column = 8 * j + 2 * (lane % 4);
     if (8 * j >= tile.n) break;
     if constexpr (kEnd != End::kOutput) {
-      finish_first<kEnd>(p, tile, index, column, &d[4 * j]);
+      finish_first<kEnd, kHalf>(p, tile, index, column, &d[4 * j]);
     } else {
       finish_second(p, tile, output, column, d[4 * j], d[4 * j + 1]);
       finish_second(p, tile, output + 8, column, d[4 * j + 2], d[4 * j + 3]);
@@ -214,7 +226,7 @@ __device__ __forceinline__ void finish(const ExpertProduct& p, const Tile& tile,
 }
 
 // One tile with kColumns columns for its tokens.
-template <typename V, End kEnd, int kColumns>
+template <typename V, End kEnd, bool kHalf, int kColumns>
 __device__ __forceinline__ void multiply(const Problem& problem, const Tile& tile, uint8_t* stages, Ring<V>& ring,
                                          Place& place, int group) {
   float d[kColumns / 2];
@@ -228,7 +240,13 @@ __device__ __forceinline__ void multiply(const Problem& problem, const Tile& til
                    tokens = matrix_descriptor(from + V::kWeightBytes);
     wgmma_fence();
 #pragma unroll
-    for (int k = 0; k < kInputs / 16; ++k) wgmma_bf16(d, weights + 2 * k, tokens + 2 * k);  // 32 bytes on
+    for (int k = 0; k < kInputs / 16; ++k) {  // 32 bytes on
+      if constexpr (kHalf) {
+        wgmma_f16(d, weights + 2 * k, tokens + 2 * k);
+      } else {
+        wgmma_bf16(d, weights + 2 * k, tokens + 2 * k);
+      }
+    }
     wgmma_commit();
     if (s > 0) {
       wgmma_wait<1>();
@@ -240,38 +258,38 @@ __device__ __forceinline__ void multiply(const Problem& problem, const Tile& til
   wgmma_wait<0>();
   if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
 
-  finish<V, kEnd, kColumns>(problem.p, tile, d, group);
+  finish<V, kEnd, kHalf, kColumns>(problem.p, tile, d, group);
 }
 
-template <typename V, End kEnd>
+template <typename V, End kEnd, bool kHalf>
 __device__ __forceinline__ void consume(const Problem& problem, uint8_t* stages, Ring<V>& ring, const int* first_tile,
                                         int n_tiles, int group) {
   Place place;
   for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
     const Tile tile = find_tile<V>(problem, first_tile, index);
     if (tile.n <= 8) {
-      multiply<V, kEnd, 8>(problem, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 8>(problem, tile, stages, ring, place, group);
     } else if (tile.n <= 16) {
-      multiply<V, kEnd, 16>(problem, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 16>(problem, tile, stages, ring, place, group);
     } else if (tile.n <= 32) {
-      multiply<V, kEnd, 32>(problem, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 32>(problem, tile, stages, ring, place, group);
     } else if (tile.n <= 64) {
-      multiply<V, kEnd, 64>(problem, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 64>(problem, tile, stages, ring, place, group);
     } else if constexpr (V::kTokens > 64) {
       if (tile.n <= 96) {
-        multiply<V, kEnd, 96>(problem, tile, stages, ring, place, group);
+        multiply<V, kEnd, kHalf, 96>(problem, tile, stages, ring, place, group);
       } else if (tile.n <= 128) {
-        multiply<V, kEnd, 128>(problem, tile, stages, ring, place, group);
+        multiply<V, kEnd, kHalf, 128>(problem, tile, stages, ring, place, group);
       } else if (tile.n <= 192) {
-        multiply<V, kEnd, 192>(problem, tile, stages, ring, place, group);
+        multiply<V, kEnd, kHalf, 192>(problem, tile, stages, ring, place, group);
       } else {
-        multiply<V, kEnd, 256>(problem, tile, stages, ring, place, group);
+        multiply<V, kEnd, kHalf, 256>(problem, tile, stages, ring, place, group);
       }
     }
   }
 }
 
-template <typename V, End kEnd>
+template <typename V, End kEnd, bool kHalf>
 __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
     experts_tensor_kernel(const Problem problem, const __grid_constant__ CUtensorMap weights,
                           const __grid_constant__ CUtensorMap tokens) {
@@ -298,11 +316,11 @@ __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
     }
   } else {
     if constexpr (V::kGroups > 1) asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-    consume<V, kEnd>(problem, stages, ring, first_tile, n_tiles, group);
+    consume<V, kEnd, kHalf>(problem, stages, ring, first_tile, n_tiles, group);
   }
 }
 
-template <typename V, End kEnd>
+template <typename V, End kEnd, bool kHalf>
 bool launch(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) {
   const uint64_t inputs = static_cast<uint64_t>(p.w.cols), row_bytes = static_cast<uint64_t>(p.w.stride) * 2;
   const uint64_t halves = p.first ? 2 : 1, rows = static_cast<uint64_t>(p.w.rows) / halves;
@@ -314,26 +332,34 @@ bool launch(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) 
                                 {static_cast<uint64_t>(p.w.groups), halves * rows * row_bytes, 1}};
   const MapAxis of_tokens[] = {{inputs, 0, kInputs},
                                {static_cast<uint64_t>(p.x.rows), static_cast<uint64_t>(p.x.stride) * 2, V::kBoxTokens}};
-  if (!encode_tensor_map(p.w.data, of_weights, 5, true, &weights)) return false;
-  if (!encode_tensor_map(p.x.data, of_tokens, 2, true, &tokens)) return false;
-  static const cudaError_t raised = cudaFuncSetAttribute(
-      experts_tensor_kernel<V, kEnd>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(V::kSharedBytes));
+  if (!encode_tensor_map(p.w.data, of_weights, 5, !kHalf, &weights)) return false;
+  if (!encode_tensor_map(p.x.data, of_tokens, 2, !kHalf, &tokens)) return false;
+  static const cudaError_t raised =
+      cudaFuncSetAttribute(experts_tensor_kernel<V, kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(V::kSharedBytes));
   static_cast<void>(raised);  // a failure shows at the launch
   Problem problem{p, static_cast<int>(ceil_div(p.w.rows, V::kRows)), static_cast<int>(ceil_div(p.w.cols, kInputs))};
   const int64_t token_tiles =
       p.groups.n_pairs / V::kTokens + min(p.groups.n_pairs, static_cast<int64_t>(p.groups.n_experts));
   const int64_t blocks = min(token_tiles * problem.row_tiles, static_cast<int64_t>(n_multiprocessors) * V::kBlocksAnSm);
-  launch_after(experts_tensor_kernel<V, kEnd>, dim3(static_cast<unsigned>(blocks)), dim3(V::kThreads), V::kSharedBytes,
-               stream, problem, weights, tokens);
+  launch_after(experts_tensor_kernel<V, kEnd, kHalf>, dim3(static_cast<unsigned>(blocks)), dim3(V::kThreads),
+               V::kSharedBytes, stream, problem, weights, tokens);
   return true;
 }
 
-template <typename V>
+template <typename V, bool kHalf>
 bool launch_end(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) {
-  if (!p.first) return launch<V, End::kOutput>(p, n_multiprocessors, stream);
+  if (!p.first) return launch<V, End::kOutput, kHalf>(p, n_multiprocessors, stream);
   const bool plain = p.glu.kind == GluKind::kSilu && p.bias == nullptr && p.input_weights == nullptr;
-  return plain ? launch<V, End::kSilu>(p, n_multiprocessors, stream)
-               : launch<V, End::kAnyGlu>(p, n_multiprocessors, stream);
+  return plain ? launch<V, End::kSilu, kHalf>(p, n_multiprocessors, stream)
+               : launch<V, End::kAnyGlu, kHalf>(p, n_multiprocessors, stream);
+}
+
+template <bool kHalf>
+bool launch_type(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) {
+  const bool many = p.groups.n_pairs >= Few::kTokens * static_cast<int64_t>(p.groups.n_experts);
+  return many ? launch_end<Many, kHalf>(p, n_multiprocessors, stream)
+              : launch_end<Few, kHalf>(p, n_multiprocessors, stream);
 }
 
 constexpr int kGatherThreads = 128;
@@ -357,13 +383,17 @@ void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Ma
                groups, top_k, y);
 }
 
-bool experts_tensor(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) {
-  if (p.groups.n_pairs == 0) return true;
+bool experts_tensor_takes(const ExpertProduct& p) {
   const bool aligned =
       p.w.rows % (p.first ? 16 : 8) == 0 && p.w.stride % 8 == 0 && p.x.stride % 8 == 0 && p.y.stride % 2 == 0;
-  if (!aligned || p.w.type != Type::kBf16 || p.x.type != Type::kBf16) return false;
-  const bool many = p.groups.n_pairs >= Few::kTokens * static_cast<int64_t>(p.groups.n_experts);
-  return many ? launch_end<Many>(p, n_multiprocessors, stream) : launch_end<Few>(p, n_multiprocessors, stream);
+  return aligned && p.w.type != Type::kF32 && p.x.type == p.w.type;
+}
+
+bool experts_tensor(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stream) {
+  if (p.groups.n_pairs == 0) return true;
+  if (!experts_tensor_takes(p)) return false;
+  return p.w.type == Type::kF16 ? launch_type<true>(p, n_multiprocessors, stream)
+                                : launch_type<false>(p, n_multiprocessors, stream);
 }
 
 }  // namespace polymath::backend::cuda

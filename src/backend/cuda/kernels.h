@@ -228,7 +228,8 @@ void experts_wide(const ExpertProduct& product, cudaStream_t stream);
 
 // --- experts_tensor.cu ---
 // The same for two tokens an expert and more; x is sorted by pair for both products (gather_pairs). False: not for
-// these shapes, nothing was done.
+// these shapes, nothing was done. Weights may be f16 too; then x and the inner numbers are.
+bool experts_tensor_takes(const ExpertProduct& product);
 bool experts_tensor(const ExpertProduct& product, int n_multiprocessors, cudaStream_t stream);
 // y[j] = x[pairs[j] / top_k], rows of 16-byte words of 2-byte numbers.
 void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream);
@@ -244,6 +245,9 @@ struct Generate {
   Type type = Type::kF32;
 };
 void generate(const Generate& generate, cudaStream_t stream);
+
+// --- fault.cu ---
+void make_fault(cudaStream_t stream);
 
 // --- limits.cu ---
 // Reads every byte; `sink` gets a number that depends on them.

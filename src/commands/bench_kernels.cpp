@@ -1,0 +1,401 @@
+#include "commands/bench_kernels.h"
+
+#include <cstdio>
+#include <functional>
+#include <numeric>
+#include <random>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "commands/bench_limits.h"
+#include "commands/house.h"
+#include "model/config.h"
+#include "routing/router.h"
+
+namespace polymath::commands {
+namespace {
+
+using backend::Backend;
+using quant::Weight;
+using tensor::Buffer;
+using tensor::DType;
+using tensor::Tensor;
+
+constexpr int64_t kPastCaches = int64_t{256} << 20;  // bytes that no cache holds: ops take turns with so many
+constexpr int kCopiesMax = 48;
+
+// An op's step: so many sequences with so many new tokens each, and tokens with KV.
+struct StepShape {
+  int n_seqs = 1, queries = 1, context = 1;
+  int64_t tokens() const { return int64_t{n_seqs} * queries; }
+};
+
+struct Work {
+  double bytes = 0, flops = 0;
+};
+
+// Random numbers in memory of the backend's.
+class Memory {
+ public:
+  explicit Memory(Backend& backend) : backend_(backend), values_(1 << 20) {
+    std::mt19937 engine(5);
+    std::normal_distribution<float> normal;
+    for (float& v : values_) v = normal(engine);
+    for (size_t i = 0; i < quantiles_.size(); ++i) quantiles_[i] = values_[i];
+  }
+
+  absl::StatusOr<Tensor> matrix(DType dtype, int64_t rows, int64_t cols) {
+    ASSIGN_OR_RETURN(Tensor t, zeros(dtype, rows, cols));
+    std::vector<std::byte> raw(values_.size() * tensor::dtype_bytes(dtype));
+    quant::plain_format(dtype).quantize(values_.data(), raw.data(), static_cast<int64_t>(values_.size()));
+    const int64_t all = rows * cols;
+    for (int64_t done = 0; done < all; done += static_cast<int64_t>(values_.size())) {
+      Tensor part{dtype, {std::min(all - done, static_cast<int64_t>(values_.size()))}, nullptr};
+      part.data = t.as<std::byte>() + done * static_cast<int64_t>(tensor::dtype_bytes(dtype));
+      backend_.copy_in(part, raw.data());
+    }
+    return t;
+  }
+  absl::StatusOr<Tensor> zeros(DType dtype, int64_t rows, int64_t cols) {
+    ASSIGN_OR_RETURN(Buffer buffer, backend_.allocate(static_cast<size_t>(rows * cols) * tensor::dtype_bytes(dtype)));
+    const Tensor t{dtype, {rows, cols}, buffer.data()};
+    buffers_.push_back(std::move(buffer));
+    return t;
+  }
+  absl::StatusOr<Tensor> ints(const std::vector<int32_t>& values) {
+    const auto n = static_cast<int64_t>(values.size());
+    ASSIGN_OR_RETURN(const Tensor t, zeros(DType::kI32, 1, n));
+    backend_.copy_in(t, values.data());
+    return t.reshape({n});
+  }
+  absl::StatusOr<Weight> weight(const quant::WeightShape& shape, DType dtype) {
+    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, dtype));
+    const float scale = 1 / std::sqrt(static_cast<float>(shape.cols));
+    for (int64_t g = 0; g < shape.groups; ++g) {
+      const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, w.format};
+      if (backend_.generate_weight(w, g, 0, {generator, 0, shape.rows, shape.cols, shape.cols})) continue;
+      const int64_t some = std::min<int64_t>(shape.rows, static_cast<int64_t>(values_.size()) / shape.cols);
+      for (int64_t r = 0; r < shape.rows; r += some) {
+        backend_.fill_weight(w, g, r,
+                             {&quant::kF32, reinterpret_cast<const std::byte*>(values_.data()),
+                              std::min(some, shape.rows - r), shape.cols, shape.cols, 1});
+      }
+    }
+    return w;
+  }
+  void free() { buffers_.clear(); }
+
+ private:
+  Backend& backend_;
+  std::vector<float> values_;
+  static inline std::array<float, quant::kQuantiles> quantiles_{};
+  std::vector<Buffer> buffers_;
+};
+
+class Bench {
+ public:
+  Bench(const House& house, const Settings& settings, Limits& limits)
+      : house_(house), settings_(settings), limits_(limits), memory_(house.backend()) {
+    act_ = backend().activation_dtype(house.weight_dtype());
+    for (const int n : settings.bench_batch) shapes_.push_back({n, 1, settings.bench_input});
+    const int prompt = settings.bench_prefill > 0 ? settings.bench_prefill : settings.bench_input;
+    shapes_.push_back({1, prompt, prompt});
+  }
+  absl::Status run();
+
+ private:
+  Backend& backend() const { return house_.backend(); }
+  absl::Status reserve() const;
+  absl::Status linear(const char* what, int64_t rows, int64_t cols, bool accumulate);
+  absl::Status attention(const model::AttentionConfig& a);
+  absl::Status attention(const backend::AttentionParams& params, const backend::KvShape& kv, const StepShape& s);
+  absl::Status feed_forward(const model::FfnConfig& ffn);
+  absl::Status experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
+                       const std::vector<Weight>& gate_up, const std::vector<Weight>& down);
+  double seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op);
+  void report(const std::string& name, const StepShape& s, const Work& work, int copies, const Tensor& out,
+              const std::function<void(int)>& op);
+  static int copies_of(double bytes) {
+    return static_cast<int>(
+        std::clamp<int64_t>(kPastCaches / std::max<int64_t>(1, static_cast<int64_t>(bytes)) + 1, 2, kCopiesMax));
+  }
+  absl::StatusOr<std::vector<Weight>> weights(const quant::WeightShape& shape, DType dtype, int copies) {
+    std::vector<Weight> out;
+    for (int i = 0; i < copies; ++i) {
+      ASSIGN_OR_RETURN(Weight w, memory_.weight(shape, dtype));
+      out.push_back(std::move(w));
+    }
+    return out;
+  }
+  double weight_bytes() const { return static_cast<double>(tensor::dtype_bytes(house_.weight_dtype())); }
+
+  const House& house_;
+  const Settings& settings_;
+  Limits& limits_;
+  Memory memory_;
+  DType act_ = DType::kF32;
+  std::vector<StepShape> shapes_;
+  std::set<std::string> done_;  // ops that another layer had too
+};
+
+// The median of one op's time, over copies of what it reads. On a device that records: of a recording of many, since a
+// launch by itself is longer than a small op.
+double Bench::seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op) {
+  constexpr int kRepeats = 7;
+  constexpr double kSecondsMost = 0.5;
+  float number = 0;
+  const auto wait = [&] { backend().copy_out(&number, {DType::kF32, {1}, out.data}); };
+  for (int i = 0; i < copies; ++i) op(i);
+  wait();
+  std::unique_ptr<backend::Recording> recording;
+  if (backend().records()) {
+    backend().begin_recording();
+    for (int i = 0; i < copies; ++i) op(i);
+    auto made = backend().end_recording();
+    if (made.ok()) recording = *std::move(made);
+  }
+  std::vector<double> seconds;
+  const double end = base::steady_seconds() + kSecondsMost;
+  for (int r = 0; r < kRepeats && (r < 2 || base::steady_seconds() < end); ++r) {
+    limits_.sample_read();
+    limits_.sample_gflops();
+    const double begin = base::steady_seconds();
+    if (recording != nullptr) {
+      backend().replay(*recording);
+    } else {
+      for (int i = 0; i < copies; ++i) op(i);
+    }
+    wait();
+    if (r > 0) seconds.push_back((base::steady_seconds() - begin) / copies);  // the first warms up
+  }
+  return median(seconds);
+}
+
+void Bench::report(const std::string& name, const StepShape& s, const Work& work, int copies, const Tensor& out,
+                   const std::function<void(int)>& op) {
+  limits_.restart();
+  const double seconds = seconds_of(copies, out, op);
+  const double memory_s = work.bytes / (limits_.read_gbs() * 1e9), compute_s = work.flops / (limits_.gflops() * 1e9);
+  const std::string step =
+      s.queries > 1 ? absl::StrCat("prefill of ", s.queries) : absl::StrCat("decode of ", s.n_seqs);
+  std::printf("%-46s %-16s %10.1f us %12.0f tok/s %7.1f GB/s %9.1f GFLOP/s  %5.1f %% of the %s bound\n", name.c_str(),
+              step.c_str(), seconds * 1e6, static_cast<double>(s.tokens()) / seconds, work.bytes / seconds / 1e9,
+              work.flops / seconds / 1e9, 100 * std::max(memory_s, compute_s) / seconds,
+              memory_s > compute_s ? "memory" : "compute");
+  std::fflush(stdout);
+}
+
+absl::Status Bench::linear(const char* what, int64_t rows, int64_t cols, bool accumulate) {
+  const std::string name = absl::StrCat(what, " ", rows, " x ", cols);
+  if (!done_.insert(name).second) return absl::OkStatus();
+  const double bytes = static_cast<double>(rows * cols) * weight_bytes();
+  const int copies = copies_of(bytes);
+  ASSIGN_OR_RETURN(const std::vector<Weight> w, weights({.rows = rows, .cols = cols}, house_.weight_dtype(), copies));
+  for (const StepShape& s : shapes_) {
+    const int64_t n = what == std::string_view("lm_head") ? s.n_seqs : s.tokens();
+    ASSIGN_OR_RETURN(const Tensor x, memory_.matrix(act_, n, cols));
+    ASSIGN_OR_RETURN(const Tensor y, memory_.zeros(DType::kF32, n, rows));
+    report(name, s, {bytes, 2.0 * static_cast<double>(rows * cols * n)}, copies, y,
+           [&](int i) { backend().linear(x, w[static_cast<size_t>(i)], {.accumulate = accumulate}, y); });
+    memory_.free();
+  }
+  return backend().health();
+}
+
+absl::Status Bench::attention(const backend::AttentionParams& params, const backend::KvShape& kv, const StepShape& s) {
+  const int blocks = (s.context + kv.block_size - 1) / kv.block_size;
+  const double per_token = static_cast<double>(backend().kv_block_bytes(kv)) / kv.block_size;
+  const int copies = copies_of(per_token * s.context * s.n_seqs);
+  backend::KvShape shape = kv;
+  shape.n_blocks = int64_t{blocks} * s.n_seqs;
+  const auto all = static_cast<int64_t>(backend().kv_block_bytes(shape)) * shape.n_blocks;
+  std::vector<backend::KvLayer> caches;
+  for (int i = 0; i < copies; ++i) {
+    ASSIGN_OR_RETURN(const Tensor cache,
+                     memory_.matrix(kv.dtype, 1, all / static_cast<int64_t>(tensor::dtype_bytes(kv.dtype))));
+    caches.push_back({shape, cache.data});
+  }
+  std::vector<int32_t> positions, start, table(static_cast<size_t>(shape.n_blocks));
+  for (int seq = 0; seq <= s.n_seqs; ++seq) start.push_back(seq * s.queries);
+  for (int64_t i = 0; i < s.tokens(); ++i) {
+    positions.push_back(static_cast<int32_t>(s.context - s.queries + i % s.queries));
+  }
+  std::iota(table.begin(), table.end(), 0);
+  std::shuffle(table.begin(), table.end(), std::mt19937(9));
+  backend::StepLayout layout{.n_tokens = static_cast<int>(s.tokens()), .n_seqs = s.n_seqs};
+  ASSIGN_OR_RETURN(layout.positions, memory_.ints(positions));
+  ASSIGN_OR_RETURN(layout.slots, memory_.ints(positions));
+  ASSIGN_OR_RETURN(layout.query_start, memory_.ints(start));
+  ASSIGN_OR_RETURN(layout.kv_len, memory_.ints(std::vector<int32_t>(static_cast<size_t>(s.n_seqs), s.context)));
+  ASSIGN_OR_RETURN(const Tensor blocks_of, memory_.ints(table));
+  layout.block_table = blocks_of.reshape({s.n_seqs, blocks});
+  ASSIGN_OR_RETURN(const Tensor q, memory_.matrix(DType::kF32, s.tokens(), int64_t{params.n_heads} * kv.key_dim));
+  ASSIGN_OR_RETURN(const Tensor out, memory_.zeros(act_, s.tokens(), int64_t{params.n_heads} * kv.value_dim));
+  int keys = s.context;  // that a sequence's last query sees
+  if (params.window > 0) keys = std::min(keys, params.window);
+  const double seen = s.queries > 1 ? s.queries * (s.context - (s.queries - 1) / 2.0) : keys;
+  const Work work{per_token * s.n_seqs * (s.queries > 1 ? s.context : keys),
+                  2.0 * s.n_seqs * seen * params.n_heads * (kv.key_dim + kv.value_dim)};
+  const std::string name = absl::StrCat("attention ", params.n_heads, " heads on ", kv.n_kv_heads, " x ", kv.key_dim,
+                                        kv.latent ? " latent" : "", ", context ", s.context);
+  if (done_.insert(absl::StrCat(name, " of ", s.n_seqs, " x ", s.queries, " ", params.window)).second) {
+    report(name, s, work, copies, out,
+           [&](int i) { backend().attention(params, q, caches[static_cast<size_t>(i)], layout, out); });
+  }
+  memory_.free();
+  return backend().health();
+}
+
+absl::Status Bench::attention(const model::AttentionConfig& a) {
+  const bool latent = a.kv_lora > 0;
+  const backend::KvShape kv{.n_kv_heads = latent ? 1 : a.n_kv_heads,
+                            .key_dim = latent ? a.kv_lora + a.rope.dims : a.head_dim,
+                            .value_dim = latent ? a.kv_lora : a.head_dim,
+                            .latent = latent,
+                            .block_size = settings_.block_size,
+                            .dtype = house_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32};
+  RETURN_IF_ERROR(backend().check_kv(kv));
+  for (const StepShape& s : shapes_) {
+    RETURN_IF_ERROR(attention({a.n_heads, a.scale, a.window, a.chunk, nullptr}, kv, s));
+  }
+  return absl::OkStatus();
+}
+
+// One block on one step: routed in the run, so that the experts which have tokens are counted and not assumed.
+absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
+                            const std::vector<Weight>& gate_up, const std::vector<Weight>& down) {
+  const int64_t n = s.tokens(), hidden = house_.config().hidden, top_k = ffn.router.top_k;
+  const int n_experts = ffn.router.n_experts;
+  ASSIGN_OR_RETURN(const Tensor x, memory_.matrix(act_, n, hidden));
+  ASSIGN_OR_RETURN(const Tensor logits, memory_.zeros(DType::kF32, n, n_experts));
+  ASSIGN_OR_RETURN(const Tensor out, memory_.zeros(DType::kF32, n, hidden));
+  ASSIGN_OR_RETURN(const Tensor tokens, memory_.ints(std::vector<int32_t>(static_cast<size_t>(n))));
+  backend::Routing routing;
+  ASSIGN_OR_RETURN(routing.ids, memory_.zeros(DType::kI32, n, top_k));
+  ASSIGN_OR_RETURN(routing.weights, memory_.zeros(DType::kF32, n, top_k));
+  backend::ExpertGroups groups;
+  ASSIGN_OR_RETURN(groups.offsets, memory_.ints(std::vector<int32_t>(static_cast<size_t>(n_experts) + 1)));
+  ASSIGN_OR_RETURN(groups.pairs, memory_.ints(std::vector<int32_t>(static_cast<size_t>(n * top_k))));
+  if (router.empty()) {  // one expert that every token visits
+    std::vector<int32_t> order(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    const int32_t ends[] = {0, static_cast<int32_t>(n)};
+    const std::vector<float> ones(static_cast<size_t>(n), 1.0f);
+    backend().copy_in(groups.pairs, order.data());
+    backend().copy_in(groups.offsets, ends);
+    backend().copy_in(routing.weights, ones.data());
+  } else {
+    const routing::Router* found = routing::find_router(ffn.routing);
+    const auto route = [&](int i) {
+      backend().route_experts({.router = &router[static_cast<size_t>(i)], .config = ffn.router, .route = found->route},
+                              x, tokens, logits, routing, groups);
+    };
+    report(absl::StrCat("routing to ", top_k, " of ", n_experts), s,
+           {4.0 * static_cast<double>(hidden) * n_experts, 2.0 * static_cast<double>(n * hidden) * n_experts},
+           static_cast<int>(router.size()), logits, route);
+    route(0);
+  }
+  std::vector<int32_t> offsets(static_cast<size_t>(n_experts) + 1);
+  backend().copy_out(offsets.data(), groups.offsets);
+  int touched = 0;
+  for (int e = 0; e < n_experts; ++e) touched += offsets[e + 1] > offsets[e] ? 1 : 0;
+  const double numbers = 3.0 * static_cast<double>(hidden) * ffn.inner;
+  report(absl::StrCat(ffn.role, " of ", ffn.inner, ", ", touched, " of ", n_experts, " touched"), s,
+         {touched * numbers * weight_bytes(), 2.0 * numbers * static_cast<double>(offsets.back())},
+         static_cast<int>(gate_up.size()), out, [&](int i) {
+           const auto at = static_cast<size_t>(i);
+           backend().expert_mlp(
+               {.gate_up = &gate_up[at], .down = &down[at], .glu = ffn.glu, .weight_on_input = ffn.weight_on_input}, x,
+               routing, groups, out);
+         });
+  memory_.free();
+  return backend().health();
+}
+
+absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
+  const std::string name = absl::StrCat(ffn.role, ffn.routing, ffn.inner);
+  if (!done_.insert(name).second) return absl::OkStatus();
+  const int64_t hidden = house_.config().hidden, groups = std::max(1, ffn.router.n_experts);
+  const routing::Router* router = routing::find_router(ffn.routing);
+  if (!ffn.routing.empty() && (router == nullptr || ffn.slots > 0)) {
+    std::printf("%s: routing \"%s\" goes by way of the host, and is not measured\n", ffn.role.c_str(),
+                ffn.routing.c_str());
+    return absl::OkStatus();
+  }
+  const int copies =
+      copies_of(3.0 * static_cast<double>(hidden * ffn.inner) * static_cast<double>(groups) * weight_bytes());
+  std::vector<Weight> routers;
+  if (router != nullptr) {
+    ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, DType::kF32, copies));
+  }
+  ASSIGN_OR_RETURN(const auto gate_up,
+                   weights({.groups = groups, .rows = 2 * int64_t{ffn.inner}, .cols = hidden, .glu = true},
+                           house_.weight_dtype(), copies));
+  ASSIGN_OR_RETURN(const auto down,
+                   weights({.groups = groups, .rows = hidden, .cols = ffn.inner}, house_.weight_dtype(), copies));
+  RETURN_IF_ERROR(reserve());
+  for (const StepShape& s : shapes_) RETURN_IF_ERROR(experts(ffn, s, routers, gate_up, down));
+  return absl::OkStatus();
+}
+
+absl::Status Bench::reserve() const {
+  const model::ModelConfig& c = house_.config();
+  backend::StepLimits limits;
+  int64_t top_k = 1;
+  for (const StepShape& s : shapes_) {
+    limits.tokens_max = std::max(limits.tokens_max, static_cast<int>(s.tokens()));
+    limits.seqs_max = std::max(limits.seqs_max, s.n_seqs);
+    limits.blocks_max = std::max(limits.blocks_max, (s.context + settings_.block_size - 1) / settings_.block_size);
+  }
+  limits.hidden_max = limits.expert_io_max = c.hidden;
+  for (const auto& layer : c.layers) {
+    const model::AttentionConfig& a = layer.attention;
+    const int key_dim = a.kv_lora > 0 ? a.kv_lora + a.rope.dims : a.head_dim;
+    limits.key_dim_max = std::max(limits.key_dim_max, key_dim);
+    limits.attention_max = std::max(limits.attention_max, int64_t{a.n_heads} * key_dim);
+    limits.hidden_max = std::max(limits.hidden_max, (int64_t{a.n_heads} + 2 * a.n_kv_heads) * key_dim);
+    for (const auto& f : layer.ffns) {
+      limits.inner_max = std::max<int64_t>(limits.inner_max, f.inner);
+      top_k = std::max<int64_t>(top_k, f.router.top_k);
+    }
+  }
+  limits.logits_max = 1;
+  limits.pairs_max = limits.tokens_max * top_k;
+  return backend().reserve(limits);
+}
+
+absl::Status Bench::run() {
+  const model::ModelConfig& c = house_.config();
+  RETURN_IF_ERROR(reserve());
+  for (const auto& layer : c.layers) {
+    const model::AttentionConfig& a = layer.attention;
+    if (a.kv_lora == 0) {
+      RETURN_IF_ERROR(linear("q, k, v", (int64_t{a.n_heads} + 2 * a.n_kv_heads) * a.head_dim, c.hidden, false));
+    }
+    RETURN_IF_ERROR(attention(a));
+    RETURN_IF_ERROR(
+        linear("attention's output", c.hidden, int64_t{a.n_heads} * (a.kv_lora > 0 ? a.value_dim : a.head_dim), true));
+    for (const auto& ffn : layer.ffns) RETURN_IF_ERROR(feed_forward(ffn));
+  }
+  return linear("lm_head", c.vocab, c.hidden, false);
+}
+
+}  // namespace
+
+absl::Status bench_kernels(const Settings& settings) {
+  ASSIGN_OR_RETURN(auto house, House::look(settings));
+  const DType dtype = house->weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
+  const backend::DeviceLimits device = house->backend().measure_limits(dtype);  // while its memory is free
+  base::ThreadPool pool(settings.threads > 0 ? settings.threads : base::available_cores());
+  ASSIGN_OR_RETURN(auto meter, backend::LimitMeter::make());
+  Limits limits(std::move(meter), pool, dtype, device);
+  limits.sample_read();
+  limits.sample_gflops();
+  std::printf("%s: reads %.1f GB/s, multiplies %.0f GFLOP/s\n", std::string(house->backend().name()).c_str(),
+              limits.read_gbs(), limits.gflops());
+  return Bench(*house, settings, limits).run();
+}
+
+}  // namespace polymath::commands

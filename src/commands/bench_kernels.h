@@ -1,0 +1,13 @@
+#pragma once
+
+// polymath bench kernels MODEL: the ops of a model's layers one by one, on random numbers of its shapes, beside what
+// the machine reads and multiplies. From config.json alone: no weights are loaded.
+
+#include "base/status.h"
+#include "commands/settings.h"
+
+namespace polymath::commands {
+
+absl::Status bench_kernels(const Settings& settings);
+
+}  // namespace polymath::commands
