@@ -217,8 +217,8 @@ __device__ __forceinline__ void begin_sums(const TileShape& s, const Tile& tile,
 }
 
 // Fetches this warp's slices of the block's runs of keys. Pages are looked up for 16 slices at once, a page a lane, and
-// 16 slices ahead.
-template <int kDim>
+// 16 slices ahead. A latent cache has keys alone.
+template <int kDim, bool kLatent = false>
 class Slices {
  public:
   __device__ __forceinline__ Slices(const TileShape& s, const Tile& tile, const Split& split, int64_t table_cols)
@@ -243,14 +243,14 @@ class Slices {
     for (int i = 0; i < kSlice / kPage; ++i) {
       const int block = __shfl_sync(kAllLanes, now_, turn * 2 + i), page = first_page_ + index * (kRun / kPage) + i;
       const int in_block = page - block_of(page) * (s_.p.kv.block_size / kPage);
-      const __nv_bfloat16* from = head_ + block * (2 * to_values_) + in_block * (kPage * kDim);
+      const __nv_bfloat16* from = head_ + block * ((kLatent ? 1 : 2) * to_values_) + in_block * (kPage * kDim);
 #pragma unroll
       for (int k = 0; k < kDim / kWarp; ++k) {
         const int at = lane + k * kWarp, row = at / Rows<kDim>::kWords, key = page * kPage + row;
         const bool there = key >= begin_ && key < end_;
         const int to = i * kPage * Rows<kDim>::kBytes + Rows<kDim>::offset(row, at % Rows<kDim>::kWords);
         fetch_word(keys + to, from + at * 8, there);
-        fetch_word(values + to, from + to_values_ + at * 8, there);
+        if constexpr (!kLatent) fetch_word(values + to, from + to_values_ + at * 8, there);
       }
     }
   }

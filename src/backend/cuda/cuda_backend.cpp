@@ -264,7 +264,10 @@ void CudaBackend::attention(const AttentionParams& params, const Tensor& q, cons
       .counters = static_cast<unsigned*>(counters_.data()) + cuda::kRouteCounters,
       .n_counters = kPartialRows,
       .n_multiprocessors = device_->n_multiprocessors()};
-  if (!cuda::attention_tensor(problem, device_->stream())) cuda::attention(problem, device_->stream());
+  const cudaStream_t stream = device_->stream();
+  if (!cuda::attention_tensor(problem, stream) && !cuda::attention_latent(problem, stream)) {
+    cuda::attention(problem, stream);
+  }
   device_->launched("attention");
 }
 

@@ -222,7 +222,7 @@ TEST_F(Cuda, ExpertMlp) {
         return {s.get(out)};
       };
       // An inner number at the edge of two bf16 values may fall on the other side.
-      const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-3 : 1e-4;
+      const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-2 : 1e-4;
       compare("expert_mlp", run, absolute, type == DType::kF32 ? 1e-5 : 2e-3);
     }
   }

@@ -101,6 +101,10 @@ void attention(const AttentionProblem& problem, cudaStream_t stream);
 // of 8 tokens.
 bool attention_tensor(const AttentionProblem& problem, cudaStream_t stream);
 
+// --- attention_latent.cu ---
+// The same over a latent cache of DeepSeek's shape: keys of 576 numbers, values of 512, without sinks.
+bool attention_latent(const AttentionProblem& problem, cudaStream_t stream);
+
 // --- routing.cu ---
 struct RouteProblem {
   routing::RouterConfig config;
