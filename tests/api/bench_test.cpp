@@ -1,7 +1,8 @@
-// What `polymath bench offline` times.
+// What `polymath bench offline` times, and what `polymath bench kernels` prints.
 
 #include <gtest/gtest.h>
 
+#include "commands/bench_kernels.h"
 #include "commands/bench_sequences.h"
 
 namespace polymath::test {
@@ -47,6 +48,27 @@ TEST(BenchOffline, StepsAreMadeAheadWhereTheBackendChooses) {
     ASSERT_TRUE(times.ok()) << times.status();
     EXPECT_GT(times->seconds, 0);
     EXPECT_EQ(sequences.computed(), settings.bench_input + settings.bench_output);
+  }
+}
+
+// Every op of a layer, on a backend that is called op by op and on one that takes weights without a layout of its own.
+TEST(BenchKernels, EveryOpOfALayerHasItsLines) {
+  for (const char* backend : {"cpu", "reference"}) {
+    commands::Settings settings{.model = POLYMATH_STAND_IN};
+    settings.backend = backend;
+    settings.threads = 2;
+    settings.bench_batch = {1, 3};
+    settings.bench_input = 5;
+    testing::internal::CaptureStdout();
+    const absl::Status status = commands::bench_kernels(settings);
+    const std::string out = testing::internal::GetCapturedStdout();
+    ASSERT_TRUE(status.ok()) << status;
+    for (const char* op :
+         {"q, k, v", "attention ", "attention's output", "routing to 2 of 8", "experts of 192", "lm_head"}) {
+      size_t lines = 0;
+      for (size_t at = out.find(op); at != std::string::npos; at = out.find(op, at + 1)) ++lines;
+      EXPECT_GE(lines, 3u) << op << " on " << backend << ":\n" << out;  // two batches and a prompt
+    }
   }
 }
 

@@ -2,8 +2,10 @@
 // found by the whole warp; whatever a warp has no form for is routed by one thread with the function itself
 // (ROW_SCRATCH).
 //
-// For few tokens, one kernel does all of a layer's routing: a block multiplies sixteen experts' rows of the router with
-// sixteen tokens, the last block of those tokens routes them, and the last of those groups the pairs by expert.
+// For few tokens, one kernel does all of a layer's routing: a cluster multiplies sixteen experts' rows of the router
+// with sixteen tokens, the last cluster of those tokens routes them, and the last of those groups the pairs by expert.
+
+#include <cooperative_groups.h>
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
@@ -161,15 +163,21 @@ void launch_route(const RouteProblem& p, cudaStream_t stream) {
 // --- a whole layer's routing ---
 
 constexpr int kThreads = 512, kWarps = kThreads / kWarp;
+constexpr int kPartsMax = 4;              // blocks of a cluster that share a tile, each with a part of the inputs
 constexpr int kTileRows = 16;             // of the router, a block's
 constexpr int kTileTokens = kRouteGroup;  // two tiles of a product's eight columns
 constexpr int kTurn = 32;                 // inputs of a warp's turn: eight a lane and row
-constexpr int kAhead = 8;                 // turns whose weights are in flight
+constexpr int kAhead = 2;                 // turns whose weights are in flight
 constexpr int kPairsOfLane = kRoutePairsMax / kThreads;
+
+__device__ __forceinline__ int parts_of_tile() {
+  return static_cast<int>(cooperative_groups::this_cluster().num_blocks());
+}
+__device__ __forceinline__ int tile_of_block() { return static_cast<int>(blockIdx.x) / parts_of_tile(); }
 
 // Row `r` of the block's tile: the experts', then the gate; null: behind them.
 __device__ __forceinline__ const float* router_row(const RouteExperts& p, int r) {
-  const int row = static_cast<int>(blockIdx.x) * kTileRows + r;
+  const int row = tile_of_block() * kTileRows + r;
   if (row < p.route.config.n_experts) return static_cast<const float*>(p.router.data) + row * p.router.stride;
   return row == p.route.config.n_experts ? static_cast<const float*>(p.gate.data) : nullptr;
 }
@@ -246,10 +254,10 @@ __device__ __forceinline__ void multiply_turn(const TurnWords& w, const TurnToke
 // multiplied afterwards, in two bf16 more: that is all of their 24 bits.
 __device__ __forceinline__ void multiply_rows(const RouteExperts& p, int first, int n,
                                               float (*shares)[kTileRows * kTileTokens]) {
-  constexpr int kStep = kWarps * kTurn, kTogether = 4;
+  const int parts = parts_of_tile(), step = parts * kWarps * kTurn;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, cols = static_cast<int>(p.x.cols);
   const float *low = router_row(p, lane / 4), *high = router_row(p, lane / 4 + 8);
-  const int begin = warp * kTurn + lane % 4 * 8;
+  const int begin = (static_cast<int>(blockIdx.x) % parts * kWarps + warp) * kTurn + lane % 4 * 8;
   bool exact = true;
   const auto fetch = [&](int k) {
     TurnWeights w(low, high, k, cols);
@@ -259,24 +267,17 @@ __device__ __forceinline__ void multiply_rows(const RouteExperts& p, int first, 
   };
   TurnWords early[kAhead];
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) early[i] = fetch(begin + i * kStep);  // nobody's output: before the wait
+  for (int i = 0; i < kAhead; ++i) early[i] = fetch(begin + i * step);  // nobody's output: before the wait
   wait_for_input();
   let_next_begin();
   const auto* x = static_cast<const __nv_bfloat16*>(p.x.data) + (first + lane / 4) * p.x.stride;
   float sums[2][4] = {};
+  const TurnTokens tokens[kAhead] = {{p, x, n, begin}, {p, x, n, begin + step}};
 #pragma unroll
-  for (int i = 0; i < kAhead; i += kTogether) {
-    if (i * kStep >= cols) break;
-    const TurnTokens tokens[kTogether] = {{p, x, n, begin + i * kStep},
-                                          {p, x, n, begin + (i + 1) * kStep},
-                                          {p, x, n, begin + (i + 2) * kStep},
-                                          {p, x, n, begin + (i + 3) * kStep}};
-#pragma unroll
-    for (int j = 0; j < kTogether; ++j) multiply_turn(early[i + j], tokens[j], sums);
-  }
-  for (int k = begin + kAhead * kStep; k - begin < cols; k += kStep) multiply_turn(fetch(k), {p, x, n, k}, sums);
+  for (int i = 0; i < kAhead; ++i) multiply_turn(early[i], tokens[i], sums);
+  for (int k = begin + kAhead * step; k - begin < cols; k += step) multiply_turn(fetch(k), {p, x, n, k}, sums);
   if (__any_sync(kAllLanes, !exact)) {
-    for (int k = begin; k - begin < cols; k += kStep) {
+    for (int k = begin; k - begin < cols; k += step) {
       TurnWeights w(low, high, k, cols);
       const TurnTokens tokens(p, x, n, k);
       take_words(w);
@@ -289,23 +290,35 @@ __device__ __forceinline__ void multiply_rows(const RouteExperts& p, int first, 
   __syncthreads();
 }
 
-// The warps' sums as logits, and the gate's as weights.
-__device__ __forceinline__ void end_rows(const RouteExperts& p, int first, int n,
+// The sums of all warps of the cluster as logits, and the gate's as weights. False: another block goes on.
+__device__ __forceinline__ bool end_rows(const RouteExperts& p, int first, int n,
                                          const float (*shares)[kTileRows * kTileTokens]) {
+  __shared__ float part_sums[kTileRows * kTileTokens];
+  const auto cluster = cooperative_groups::this_cluster();
   const int at = static_cast<int>(threadIdx.x), lane = at % kWarp, i = at / kWarp;
-  if (at >= kTileRows * kTileTokens) return;
-  const int token = i / 4 * 8 + lane % 4 * 2 + i % 2;
-  const int row = static_cast<int>(blockIdx.x) * kTileRows + lane / 4 + i / 2 % 2 * 8;
-  float sum = 0;
+  const bool sums_here = at < kTileRows * kTileTokens, goes_on = cluster.block_rank() == 0;
+  if (sums_here) {
+    float sum = 0;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) sum += shares[w][at];
-  if (token >= n) return;
+    for (int w = 0; w < kWarps; ++w) sum += shares[w][at];
+    part_sums[at] = sum;
+  }
+  cluster.sync();
+  float sum = 0;
+  if (sums_here && goes_on) {
+    for (unsigned part = 0; part < cluster.num_blocks(); ++part) sum += *cluster.map_shared_rank(part_sums + at, part);
+  }
+  cluster.sync();  // nobody ends while its sums are read
+  const int token = i / 4 * 8 + lane % 4 * 2 + i % 2;
+  const int row = tile_of_block() * kTileRows + lane / 4 + i / 2 % 2 * 8;
+  if (!goes_on || !sums_here || token >= n) return goes_on;
   if (row < p.route.config.n_experts) {
     if (p.router_bias != nullptr) sum += p.router_bias[row];
     const_cast<float*>(p.route.logits)[(first + token) * p.route.stride + row] = sum;
   } else if (row == p.route.config.n_experts && p.gate_weights != nullptr) {
     p.gate_weights[first + token] = routing::sigmoid(sum);
   }
+  return goes_on;
 }
 
 // True in one of `n` blocks, when all others are here; what they wrote can then be read past the L1 cache.
@@ -395,8 +408,8 @@ __global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts
   const int warp = threadIdx.x / kWarp;
   const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
   multiply_rows(p, first, n, shares);
-  end_rows(p, first, n, shares);
-  if (!is_last(p.counters + 1 + blockIdx.y, gridDim.x)) return;
+  if (!end_rows(p, first, n, shares)) return;
+  if (!is_last(p.counters + 1 + blockIdx.y, gridDim.x / static_cast<unsigned>(parts_of_tile()))) return;
   if (warp < n) route_one<kKind>(p.route, first + warp, token, ids + warp * top_k);
   if (!is_last(p.counters, gridDim.y)) return;
   for (int i = threadIdx.x; gridDim.y > 1 && i < all * top_k; i += kThreads) ids[i] = __ldcg(p.route.ids + i);
@@ -407,9 +420,12 @@ __global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts
 template <Kind kKind>
 void launch_experts(const RouteExperts& p, cudaStream_t stream) {
   const int64_t rows = p.route.config.n_experts + (p.gate.data != nullptr ? 1 : 0);
-  const dim3 grid(static_cast<unsigned>(ceil_div(rows, kTileRows)),
-                  static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
-  launch_after(route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p);
+  constexpr int64_t kBlocksAtOnce = 128;  // an SM's each
+  const int64_t tiles = ceil_div(rows, kTileRows), groups = ceil_div(p.route.n, kRouteGroup);
+  unsigned parts = kPartsMax;
+  while (parts > 1 && parts * tiles * groups > kBlocksAtOnce) parts /= 2;
+  const dim3 grid(parts * static_cast<unsigned>(tiles), static_cast<unsigned>(groups));
+  launch_clusters_after(parts, route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p);
 }
 
 template <Kind kKind>
