@@ -24,7 +24,7 @@ using tensor::DType;
 using tensor::Tensor;
 
 constexpr int64_t kPastCaches = int64_t{256} << 20;  // bytes that no cache holds: ops take turns with so many
-constexpr int kCopiesMax = 48;
+constexpr int kCopiesMax = 48;  // more are not made: then a small op's weights come from a cache in part
 
 // An op's step: so many sequences with so many new tokens each, and tokens with KV.
 struct StepShape {
