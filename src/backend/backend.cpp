@@ -81,4 +81,10 @@ void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& r
   combine(down, groups, combined, mlp.scale, out);
 }
 
+void Backend::expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
+                                     const Tensor& out) {
+  expert_mlp(*group.mlp, x, group.routing, group.groups, out);
+  expert_mlp(*shared.mlp, x, shared.routing, shared.groups, out);
+}
+
 }  // namespace polymath::backend

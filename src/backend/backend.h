@@ -90,6 +90,13 @@ struct ExpertMlp {
   float scale = 1;               // of what is added to `out`
 };
 
+// What a step's tokens do with a group of networks.
+struct ExpertVisit {
+  const ExpertMlp* mlp = nullptr;
+  Routing routing;
+  ExpertGroups groups;
+};
+
 // A layer's router, and what it is called with.
 struct RouteExperts {
   const Weight* router = nullptr;  // [n_experts, hidden] f32; null: routing without logits
@@ -236,6 +243,10 @@ class Backend {
   // The default composes grouped_linear, glu and combine.
   virtual void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                           const Tensor& out);
+  // The same of a group, and then of one network that every token visits (a shared expert). The default runs the two in
+  // turn.
+  virtual void expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
+                                      const Tensor& out);
   // What the device reads and multiplies at best, measured in a moment with memory that is given back; 0: not known, it
   // is the host's own (LimitMeter).
   virtual DeviceLimits measure_limits(DType /*weight_dtype*/) { return {}; }

@@ -67,20 +67,22 @@ absl::Status TransformerModel::build_layer(int index) {
   }
   ASSIGN_OR_RETURN(layer.cos_sin, rope_of(config_.layers[index].attention.rope));
   for (const FfnConfig& ffn : config_.layers[index].ffns) RETURN_IF_ERROR(build_ffn(p + ffn.role + ".", ffn, layer));
-  join_gates(layer);
+  join_shared(layer);
   return absl::OkStatus();
 }
 
-// A gated expert beside others is routed together with them.
-void TransformerModel::join_gates(Layer& layer) {
+// A network that every token visits runs with the routed ones before it, and its gate with their router.
+void TransformerModel::join_shared(Layer& layer) {
   for (size_t i = 1; i < layer.ffns.size(); ++i) {
     moe::MoeLayer &before = *layer.ffns[i - 1], &it = *layer.ffns[i];
     const auto routes = [](const moe::MoeLayer& m) {
       return m.routed == moe::Routed::kTokenWise && m.by_token() && !m.router.empty();
     };
-    if (!routes(before) || !routes(it) || it.config.n_experts != 1) continue;
-    it.routed = moe::Routed::kGated;
-    before.gated = &it;
+    const bool gated = routes(it) && it.config.n_experts == 1;
+    if (!routes(before) || before.joined || (!gated && it.routed != moe::Routed::kOneExpert)) continue;
+    if (gated) it.routed = moe::Routed::kGated;
+    it.joined = true;
+    before.shared = &it;
   }
 }
 

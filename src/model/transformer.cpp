@@ -153,7 +153,9 @@ void TransformerModel::run_layer(int index, Step& step) {
   }
   if (step.n == 0) return;
   backend_.norm(norm_params(layer.ffn_norm, layer.ffn_norm_bias), step.h, step.x);
-  for (const auto& ffn : layer.ffns) ffn->run(backend_, step.x, step.tokens, moe_scratch_, step.h);
+  for (const auto& ffn : layer.ffns) {
+    if (!ffn->joined) ffn->run(backend_, step.x, step.tokens, moe_scratch_, step.h);
+  }
 }
 
 void TransformerModel::run(const StepViews& v) {

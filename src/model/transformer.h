@@ -54,7 +54,7 @@ class TransformerModel : public Transformer {
   struct Step;  // one step's views, transformer.cpp
   absl::Status build_layer(int index);
   absl::Status build_ffn(const std::string& prefix, const FfnConfig& ffn, Layer& layer);
-  static void join_gates(Layer& layer);
+  static void join_shared(Layer& layer);
   absl::Status allocate_load();
   void read_load() const;
   int64_t load_begin(const moe::MoeLayer& ffn) const;  // of its experts in load_host_ and seen_load_

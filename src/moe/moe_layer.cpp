@@ -78,17 +78,18 @@ void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tok
                    const Tensor& out) const {
   if (routed == Routed::kSoft) return run_soft(backend, x, scratch, out);
   const int64_t n = x.rows();
-  if (routed == Routed::kOneExpert || routed == Routed::kGated) {
-    const auto to_it = routed == Routed::kGated ? scratch.of_gate(n) : scratch.to_one_expert(n);
-    return backend.expert_mlp(mlp, x, to_it, scratch.one_group(n), out);
+  CHECK(!joined);
+  if (routed == Routed::kOneExpert) {
+    return backend.expert_mlp(mlp, x, scratch.to_one_expert(n), scratch.one_group(n), out);
   }
   const Tensor logits = scratch.logits(n, config.n_experts);
   const backend::Routing routing = scratch.routing(n, config.top_k);
   const auto groups = scratch.groups(routing.ids.shape.elements(), config.n_experts, load);
+  const bool gated = shared != nullptr && shared->routed == Routed::kGated;
   if (by_token()) {
     backend::RouteExperts params = router_params(), gate;
-    if (gated != nullptr) {
-      gate = gated->router_params();
+    if (gated) {
+      gate = shared->router_params();
       params.gate = &gate;
       params.gate_out = scratch.of_gate(n);
     }
@@ -96,7 +97,9 @@ void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tok
   } else {
     decide_for_all(backend, x, tokens, logits, routing, groups);
   }
-  backend.expert_mlp(mlp, x, routing, groups, out);
+  if (shared == nullptr) return backend.expert_mlp(mlp, x, routing, groups, out);
+  const backend::Routing to_shared = gated ? scratch.of_gate(n) : scratch.to_one_expert(n);
+  backend.expert_mlp_with_shared({&mlp, routing, groups}, {&shared->mlp, to_shared, scratch.one_group(n)}, x, out);
 }
 
 // Each slot's input is a mixture of the tokens, each token's output a mixture of the slots'.

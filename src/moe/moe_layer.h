@@ -36,7 +36,7 @@ class MoeScratch {
 // How a layer routes: token by token, or looking at the whole step.
 enum class Routed {
   kOneExpert,     // every token to expert 0 with weight 1
-  kGated,         // every token to expert 0 with the weight that the block before found (MoeLayer::gated)
+  kGated,         // every token to expert 0 with the weight that the block before finds (MoeLayer::shared)
   kTokenWise,     // MoeLayer::route
   kExpertChoice,  // routing::expert_choice over the step's tokens; ids are [n, n_experts], -1 where not chosen
   kSoft,          // routing::soft_moe over the step's tokens
@@ -57,8 +57,9 @@ struct MoeLayer {
   quant::Weight gate_up, down;
   backend::ExpertMlp mlp;  // points at the two above
   tensor::Tensor load;     // [n_experts] i64; empty: not counted
-  // A kGated block that runs next, whose gate is asked together with this router; null: none.
-  const MoeLayer* gated = nullptr;
+  // A block of one expert (kOneExpert or kGated) that runs with this one, its gate asked with this router; null: none.
+  const MoeLayer* shared = nullptr;
+  bool joined = false;  // it is another block's `shared`, and does not run by itself
 
   // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
   void run(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens, const MoeScratch& scratch,

@@ -157,6 +157,8 @@ class CudaBackend : public Backend {
                      const Routing& routing, const ExpertGroups& groups) override;
   void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                   const Tensor& out) override;
+  void expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
+                              const Tensor& out) override;
   bool expert_mlp_is_default() const override { return false; }
   DeviceLimits measure_limits(DType weight_dtype) override {
     return {.read_gbs = device_->measure_read_gbs(), .gflops = linear_->measure_gflops(type_of(weight_dtype))};
@@ -389,10 +391,15 @@ void CudaBackend::combine(const Tensor& y, const ExpertGroups& groups, const Rou
 void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                              const Tensor& out) {
   if (cuda::ExpertRunner::takes(mlp.gate_up->shape, mlp.gate_up->format->dtype)) {
-    return experts_.run(mlp, x, routing, groups, out);
+    return experts_.run({&mlp, routing, groups}, x, out);
   }
   CHECK(plain_experts_);
   Backend::expert_mlp(mlp, x, routing, groups, out);
+}
+
+void CudaBackend::expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
+                                         const Tensor& out) {
+  if (!experts_.run_joined(group, shared, x, out)) Backend::expert_mlp_with_shared(group, shared, x, out);
 }
 
 }  // namespace

@@ -27,6 +27,8 @@ constexpr StepLimits kLimits{.tokens_max = 1300,
                              .attention_max = 4096,
                              .key_dim_max = 640};
 
+constexpr int64_t kSharedInnerMax = 640;  // of the tests
+
 class Cuda : public testing::Test {
  protected:
   void SetUp() override {
@@ -35,8 +37,8 @@ class Cuda : public testing::Test {
     cuda_ = *std::move(made);
     reference_ = make_reference_backend({}).value();
     for (Backend* b : {cuda_.get(), reference_.get()}) {
-      // Plain experts are set aside for where there are gated weights of that kind.
-      ASSERT_TRUE(b->make_weight({.rows = 2, .cols = 8, .glu = true}, DType::kF32).ok());
+      // Memory is set aside for gated weights of a kind and width that were made before.
+      ASSERT_TRUE(b->make_weight({.rows = 2 * kSharedInnerMax, .cols = 8, .glu = true}, DType::kF32).ok());
       const absl::Status reserved = b->reserve(kLimits);
       ASSERT_TRUE(reserved.ok()) << reserved;
     }
@@ -197,7 +199,8 @@ constexpr MlpCase kMlps[] = {{GluKind::kSilu, 6, 2, 1, 40, 48, false, false, fal
                              {GluKind::kSilu, 5, 1, 25, 50, 32, false, true, false},
                              {GluKind::kSilu, 5, 1, 300, 50, 32, false, true, true},
                              {GluKind::kSilu, 40, 4, 100, 512, 128, false, false, true},
-                             {GluKind::kSilu, 2, 2, 1090, 136, 20, false, false, false}};
+                             {GluKind::kSilu, 2, 2, 1090, 136, 20, false, false, false},
+                             {GluKind::kSilu, 2, 1, 5, 64, 9216, true, false, false}};
 
 TEST_F(Cuda, ExpertMlp) {
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
@@ -224,6 +227,58 @@ TEST_F(Cuda, ExpertMlp) {
       // An inner number at the edge of two bf16 values may fall on the other side.
       const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-2 : 1e-4;
       compare("expert_mlp", run, absolute, type == DType::kF32 ? 1e-5 : 2e-3);
+    }
+  }
+}
+
+struct SharedCase {
+  GluKind glu, shared_glu;
+  int n_experts;
+  int64_t top_k, n, hidden, inner, shared_inner;
+  bool bias, drop;
+};
+// One token's, few tokens' that the shared network joins, and those that it does not.
+constexpr SharedCase kShared[] = {{GluKind::kSilu, GluKind::kSilu, 64, 4, 1, 256, 96, 384, false, false},
+                                  {GluKind::kSilu, GluKind::kSilu, 8, 3, 1, 72, 40, 104, false, true},
+                                  {GluKind::kSilu, GluKind::kGelu, 8, 2, 1, 128, 64, 64, false, false},
+                                  {GluKind::kSilu, GluKind::kSilu, 60, 4, 8, 512, 128, 512, false, false},
+                                  {GluKind::kSilu, GluKind::kSilu, 6, 2, 7, 64, 48, 320, false, true},
+                                  {GluKind::kSwigluClamp, GluKind::kSilu, 16, 4, 100, 128, 72, 640, true, true},
+                                  {GluKind::kSilu, GluKind::kSilu, 12, 1, 128, 128, 128, 64, false, false},
+                                  {GluKind::kSilu, GluKind::kSilu, 32, 4, 130, 128, 128, 64, false, false},
+                                  {GluKind::kSilu, GluKind::kSilu, 2, 2, 90, 136, 24, 48, false, false},
+                                  {GluKind::kSilu, GluKind::kSilu, 6, 2, 7, 40, 41, 48, false, false}};
+
+TEST_F(Cuda, ExpertMlpWithShared) {
+  for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
+    for (const SharedCase& c : kShared) {
+      SCOPED_TRACE(testing::Message() << tensor::dtype_name(type) << " hidden " << c.hidden << " n " << c.n);
+      const TestRun run = [&](Side& s) -> Results {
+        const auto networks = [&](int64_t n, int64_t inner, GluKind glu, uint32_t seed) -> ExpertMlp {
+          const WeightShape up{.groups = n, .rows = 2 * inner, .cols = c.hidden, .glu = true};
+          const WeightShape back{.groups = n, .rows = c.hidden, .cols = inner};
+          return {.gate_up = &s.weight(up, type, seed, 0.3f),
+                  .down = &s.weight(back, type, seed + 1, 0.3f),
+                  .glu = {glu},
+                  .scale = 0.7f};
+        };
+        ExpertMlp mlp = networks(c.n_experts, c.inner, c.glu, 11);
+        const ExpertMlp shared = networks(1, c.shared_inner, c.shared_glu, 21);
+        if (c.bias) {
+          mlp.gate_up_bias = s.matrix(DType::kF32, c.n_experts, 2 * c.inner, 13).f32();
+          mlp.down_bias = s.matrix(DType::kF32, c.n_experts, c.hidden, 14).f32();
+        }
+        const Choices choices(s, c.n, c.top_k, c.n_experts, c.drop), all(s, c.n, 1, 1, false);
+        const Tensor x = s.matrix(s.b.activation_dtype(type), c.n, c.hidden, 15);
+        const Tensor out = s.matrix(DType::kF32, c.n, c.hidden, 16, 1, 4);
+        for (int i = 0; i < 3; ++i) {  // what one leaves behind, the next one finds
+          s.b.expert_mlp_with_shared({&mlp, choices.routing, choices.groups}, {&shared, all.routing, all.groups}, x,
+                                     out);
+        }
+        return {s.get(out)};
+      };
+      const double absolute = type == DType::kF32 ? 1e-4 : 1e-1;  // of sums around ten
+      compare("expert_mlp_with_shared", run, absolute, type == DType::kF32 ? 1e-5 : 5e-3);
     }
   }
 }

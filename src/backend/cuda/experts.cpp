@@ -1,18 +1,35 @@
 #include "backend/cuda/experts.h"
 
+#include <optional>
+
 #include "backend/cuda/fill.h"
 
 namespace polymath::backend::cuda {
+namespace {
+
+bool has_biases(const ExpertMlp& mlp) { return mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr; }
+DType dtype_of(const ExpertMlp& mlp) { return mlp.gate_up->format->dtype; }
+// Parts that there is memory for; more are not made.
+constexpr int64_t kSharedParts = 4;
+
+// Of the gate alone.
+int64_t numbers_of(const ExpertMlp& mlp) { return mlp.down->shape.rows * mlp.down->shape.cols; }
+
+}  // namespace
 
 absl::Status ExpertRunner::reserve(const StepLimits& limits) {
   const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
   const int64_t io = limits.expert_io_max > 0 ? limits.expert_io_max : limits.hidden_max;
+  const int64_t joined = std::min(tokens, kFewSharedTokensMax);
   pairs_max_ = pairs;
   const std::pair<tensor::Buffer*, int64_t> sizes[] = {
       {&inner_, pairs * weight_stride(limits.inner_max, Type::kBf16) * 2},
       {&outputs_, pairs * io * 4},
       {&sorted_, pairs * weight_stride(io, Type::kBf16) * 2},
       {&gate_up_, tokens * 2 * dense_inner_max_ * 4},
+      {&shared_inner_, joined * weight_stride(dense_inner_max_, Type::kBf16) * 2},
+      {&shared_outputs_, joined * kSharedParts * io * 4},
+      {&counters_, kFewCounters * static_cast<int64_t>(sizeof(unsigned))},
   };
   for (const auto& [buffer, bytes] : sizes) {
     ASSIGN_OR_RETURN(*buffer, device_.allocate(static_cast<size_t>(bytes)));
@@ -20,11 +37,35 @@ absl::Status ExpertRunner::reserve(const StepLimits& limits) {
   return absl::OkStatus();
 }
 
-bool ExpertRunner::run_dense(const ExpertMlp& mlp, const Tensor& x, const float* weights, const Tensor& out) {
-  if (mlp.gate_up->shape.groups != 1 || mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr) return false;
-  if (mlp.weight_on_input) return false;
-  const Type type = type_of(mlp.gate_up->format->dtype);
+void ExpertRunner::check(const ExpertVisit& visit, const Tensor& x, const Tensor& out) const {
+  const ExpertMlp& mlp = *visit.mlp;
+  CHECK(x.cols() == mlp.gate_up->shape.cols && out.cols() == mlp.down->shape.rows);
+  CHECK(mlp.gate_up->shape.rows == 2 * mlp.down->shape.cols && x.rows() == visit.routing.ids.rows());
+  CHECK(visit.routing.ids.shape.elements() <= pairs_max_ && (!mlp.weight_on_input || mlp.gate_up_bias == nullptr));
+}
+
+void ExpertRunner::run(const ExpertVisit& visit, const Tensor& x, const Tensor& out) {
+  check(visit, x, out);
+  if (x.rows() == 0 || run_dense(visit, x, out) || run_single(visit, nullptr, x, out)) return;
+  if (!run_few(visit, nullptr, x, out)) run_many(visit, x, out);
+}
+
+bool ExpertRunner::run_joined(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x, const Tensor& out) {
+  check(group, x, out);
+  check(shared, x, out);
+  const ExpertMlp& mlp = *shared.mlp;
+  const bool joins = mlp.gate_up->shape.groups == 1 && !has_biases(mlp) && !mlp.weight_on_input && x.rows() >= 1 &&
+                     x.rows() <= kFewSharedTokensMax && dtype_of(mlp) == dtype_of(*group.mlp) &&
+                     takes(mlp.gate_up->shape, dtype_of(mlp));
+  return joins && (run_single(group, &shared, x, out) || run_few(group, &shared, x, out));
+}
+
+bool ExpertRunner::run_dense(const ExpertVisit& visit, const Tensor& x, const Tensor& out) {
+  const ExpertMlp& mlp = *visit.mlp;
+  if (mlp.gate_up->shape.groups != 1 || has_biases(mlp) || mlp.weight_on_input) return false;
+  const Type type = type_of(dtype_of(mlp));
   const int64_t n = x.rows(), inner = mlp.down->shape.cols, stride = weight_stride(inner, type);
+  const float* weights = visit.routing.weights.f32();
   const Matrix inputs = linear_.aligned(matrix_of(x), type), inners{inner_.data(), n, stride, stride, type};
   const WeightMatrix gate_up = weight_matrix(*mlp.gate_up);
   if (!linear_.run_few({.x = inputs, .y = inners, .w = gate_up, .gated = true, .glu = mlp.glu, .factors = weights})) {
@@ -42,88 +83,162 @@ bool ExpertRunner::run_dense(const ExpertMlp& mlp, const Tensor& x, const float*
   return true;
 }
 
-bool ExpertRunner::run_single(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const Tensor& out) {
-  const int64_t top_k = routing.ids.cols(), inner = mlp.down->shape.cols, hidden = mlp.down->shape.rows;
-  // Larger experts: the copy engine's stream of weights is worth the two launches more.
-  constexpr int64_t kNumbersMax = int64_t{32} << 20;
-  if (mlp.gate_up->format->dtype != DType::kBf16 || x.rows() != 1) return false;
-  if (top_k > kLinearNarrowChoicesMax || top_k * inner * hidden > kNumbersMax) return false;
-  if (mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr || mlp.weight_on_input) return false;
+bool ExpertRunner::run_single(const ExpertVisit& visit, const ExpertVisit* shared, const Tensor& x, const Tensor& out) {
+  const ExpertMlp& mlp = *visit.mlp;
+  const int64_t top_k = visit.routing.ids.cols(), inner = mlp.down->shape.cols;
+  // Larger experts: the copy engine's stream of weights is worth the launches more.
+  constexpr int64_t kNumbersMost = int64_t{32} << 20;
+  if (getenv("TRYFEW") != nullptr) return false;
+  if (dtype_of(mlp) != DType::kBf16 || x.rows() != 1 || top_k > kLinearNarrowChoicesMax) return false;
+  if (top_k * numbers_of(mlp) > kNumbersMost || has_biases(mlp) || mlp.weight_on_input) return false;
   const int64_t stride = weight_stride(inner, Type::kBf16);
   NarrowProduct product{.x = linear_.aligned(matrix_of(x), Type::kBf16),
                         .y = {inner_.data(), top_k, stride, stride, Type::kBf16},
                         .w = weight_matrix(*mlp.gate_up),
                         .gated = true,
                         .glu = mlp.glu,
-                        .factors = routing.weights.f32(),
-                        .experts = routing.ids.i32(),
+                        .factors = visit.routing.weights.f32(),
+                        .experts = visit.routing.ids.i32(),
                         .n_choices = static_cast<int>(top_k)};
+  if (shared != nullptr) {
+    const ExpertMlp& other = *shared->mlp;
+    if (numbers_of(other) > kNumbersMost || other.scale != mlp.scale || other.glu.kind != mlp.glu.kind ||
+        other.glu.limit != mlp.glu.limit || other.glu.alpha != mlp.glu.alpha) {
+      return false;
+    }
+    const int64_t width = weight_stride(other.down->shape.cols, Type::kBf16);
+    CHECK(static_cast<size_t>(width * 2) <= shared_inner_.bytes());
+    product.shared_w = weight_matrix(*other.gate_up);
+    product.shared_inner = {shared_inner_.data(), 1, width, width, Type::kBf16};
+    product.shared_factors = shared->routing.weights.f32();
+  }
   linear_narrow(product, device_.n_multiprocessors(), device_.stream());
   product.x = product.y, product.y = matrix_of(out), product.w = weight_matrix(*mlp.down);
+  if (shared != nullptr) product.shared_w = weight_matrix(*shared->mlp->down);
   product.gated = false, product.epilogue = {.accumulate = true, .scale = mlp.scale};
   linear_narrow(product, device_.n_multiprocessors(), device_.stream());
   device_.launched("a token's experts");
   return true;
 }
 
-void ExpertRunner::run(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
-                       const Tensor& out) {
-  const int64_t pairs = routing.ids.shape.elements(), hidden = mlp.down->shape.rows, inner = mlp.down->shape.cols;
-  CHECK(x.cols() == mlp.gate_up->shape.cols && out.cols() == hidden && mlp.gate_up->shape.rows == 2 * inner);
-  CHECK(pairs <= pairs_max_ && x.rows() == routing.ids.rows() && (!mlp.weight_on_input || mlp.gate_up_bias == nullptr));
-  if (run_dense(mlp, x, routing.weights.f32(), out) || run_single(mlp, x, routing, out)) return;
-  const Type type = type_of(mlp.gate_up->format->dtype);
-  const int64_t stride = weight_stride(inner, type);
-  const Matrix inners{inner_.data(), pairs, stride, stride, type};
-  const Matrix outputs{outputs_.data(), pairs, hidden, hidden, Type::kF32};
-  CHECK(static_cast<size_t>(pairs * stride * 2) <= inner_.bytes() &&
-        static_cast<size_t>(pairs * hidden * 4) <= outputs_.bytes());
-  const Groups sorted = groups_of(groups, pairs);
-  ExpertProduct first{.x = linear_.aligned(matrix_of(x), type),
-                      .w = weight_matrix(*mlp.gate_up),
-                      .bias = mlp.gate_up_bias,
-                      .groups = sorted,
-                      .top_k = routing.ids.cols(),
-                      .first = true,
-                      .glu = mlp.glu,
-                      .input_weights = mlp.weight_on_input ? routing.weights.f32() : nullptr,
-                      .y = inners};
-  const ExpertProduct second{.x = inners,
-                             .w = weight_matrix(*mlp.down),
-                             .bias = mlp.down_bias,
-                             .groups = sorted,
-                             .top_k = routing.ids.cols(),
-                             .first = false,
-                             .y = outputs};
-  run_sorted(x.rows(), first, second);
+// Parts of the second product's inputs, for tiles that end soon enough after each other.
+int64_t parts_of(const ExpertMlp& mlp) {
+  constexpr int64_t kInputsMost = 4096;
+  return (mlp.down->shape.cols + kInputsMost - 1) / kInputsMost;
+}
+
+ExpertRunner::Products ExpertRunner::products_of(const ExpertVisit& visit, const Matrix& x, const tensor::Buffer& inner,
+                                                 const tensor::Buffer& outputs, int64_t parts) const {
+  const ExpertMlp& mlp = *visit.mlp;
+  const Type type = type_of(dtype_of(mlp));
+  const int64_t pairs = visit.routing.ids.shape.elements(), hidden = mlp.down->shape.rows;
+  const int64_t stride = weight_stride(mlp.down->shape.cols, type);
+  const Matrix inners{inner.data(), pairs, stride, stride, type};
+  parts = std::min(parts, static_cast<int64_t>(outputs.bytes()) / (pairs * hidden * 4));
+  CHECK(static_cast<size_t>(pairs * stride * 2) <= inner.bytes() && parts >= 1);
+  const Matrix y{outputs.data(), pairs * parts, hidden, hidden, Type::kF32};
+  const Groups groups = groups_of(visit.groups, pairs);
+  return {.first = {.x = x,
+                    .w = weight_matrix(*mlp.gate_up),
+                    .bias = mlp.gate_up_bias,
+                    .groups = groups,
+                    .top_k = visit.routing.ids.cols(),
+                    .first = true,
+                    .glu = mlp.glu,
+                    .input_weights = mlp.weight_on_input ? visit.routing.weights.f32() : nullptr,
+                    .y = inners},
+          .second = {.x = inners,
+                     .w = weight_matrix(*mlp.down),
+                     .bias = mlp.down_bias,
+                     .groups = groups,
+                     .top_k = visit.routing.ids.cols(),
+                     .first = false,
+                     .y = y,
+                     .parts = static_cast<int>(parts)}};
+}
+
+// Every pair's inputs, by expert.
+Matrix ExpertRunner::sorted(const Products& products, int64_t tokens) {
+  const ExpertProduct& first = products.first;
+  if (tokens == 1) return first.x;
+  const Matrix to{sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, first.x.type};
+  CHECK(static_cast<size_t>(to.rows * to.cols * 2) <= sorted_.bytes());
+  gather_pairs(first.x, first.groups, first.top_k, to, device_.stream());
+  return to;
+}
+
+Combine combine_of(const ExpertVisit& visit, const ExpertProduct& second, const Tensor& out) {
+  return {.y = second.y,
+          .parts = second.parts,
+          .ids = visit.routing.ids.i32(),
+          .weights = visit.mlp->weight_on_input ? nullptr : visit.routing.weights.f32(),
+          .top_k = visit.routing.ids.cols(),
+          .scale = visit.mlp->scale,
+          .out = matrix_of(out)};
+}
+
+bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, const Tensor& x, const Tensor& out) {
+  const int64_t n = x.rows(), pairs = visit.routing.ids.shape.elements();
+  if (pairs >= kFewTokens * visit.mlp->gate_up->shape.groups) return false;
+  const Matrix inputs = linear_.aligned(matrix_of(x), type_of(dtype_of(*visit.mlp)));
+  Products group = products_of(visit, inputs, inner_, outputs_, parts_of(*visit.mlp));
+  std::optional<Products> beside;
+  if (shared != nullptr) {
+    beside = products_of(*shared, inputs, shared_inner_, shared_outputs_, parts_of(*shared->mlp));
+  }
+  const auto fits = [](const Products& p) { return experts_tensor_takes(p.first) && experts_tensor_takes(p.second); };
+  if (!fits(group) || (beside && !fits(*beside))) return false;
+  group.first.x = sorted(group, n);
+  group.first.one_token = n == 1;
+  auto* const counters = static_cast<unsigned*>(counters_.data());
+  CHECK(experts_few({.first = group.first,
+                     .second = group.second,
+                     .shared_first = beside ? &beside->first : nullptr,
+                     .shared_second = beside ? &beside->second : nullptr,
+                     .sorted_before = n > 1,
+                     .counters = counters},
+                    device_.n_multiprocessors(), device_.stream()));
   device_.launched("expert_mlp");
-  combine({.y = outputs,
-           .ids = routing.ids.i32(),
-           .weights = mlp.weight_on_input ? nullptr : routing.weights.f32(),
-           .top_k = routing.ids.cols(),
-           .scale = mlp.scale,
-           .out = matrix_of(out)},
-          device_.stream());
+  Combine sums = combine_of(visit, group.second, out);
+  sums.counters = counters, sums.n_counters = kFewCounters;
+  if (beside) {
+    sums.shared = beside->second.y;
+    sums.shared_parts = beside->second.parts;
+    sums.shared_weights = shared->routing.weights.f32();
+    sums.shared_scale = shared->mlp->scale;
+  }
+  combine(sums, device_.stream());
+  device_.launched("expert_mlp, sums");
+  return true;
+}
+
+void ExpertRunner::run_many(const ExpertVisit& visit, const Tensor& x, const Tensor& out) {
+  const cudaStream_t stream = device_.stream();
+  const Matrix inputs = linear_.aligned(matrix_of(x), type_of(dtype_of(*visit.mlp)));
+  Products group = products_of(visit, inputs, inner_, outputs_, 1);
+  if (experts_tensor_takes(group.first)) {
+    ExpertProduct by_expert = group.first;
+    by_expert.x = sorted(group, x.rows());
+    by_expert.one_token = x.rows() == 1;
+    CHECK(experts_many(by_expert, device_.n_multiprocessors(), stream));
+  } else {
+    run_plainly(group.first, x.rows());
+  }
+  if (experts_tensor_takes(group.second)) {
+    CHECK(experts_many(group.second, device_.n_multiprocessors(), stream));
+  } else {
+    run_plainly(group.second, x.rows());
+  }
+  device_.launched("expert_mlp");
+  combine(combine_of(visit, group.second, out), stream);
   device_.launched("expert_mlp, sums");
 }
 
-void ExpertRunner::run_sorted(int64_t n, ExpertProduct first, const ExpertProduct& second) {
-  const cudaStream_t stream = device_.stream();
-  const ExpertProduct by_token = first;
-  first.one_token = n == 1;
-  if (!first.one_token && experts_tensor_takes(first)) {
-    first.x = {sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, first.x.type};
-    CHECK(static_cast<size_t>(first.x.rows * first.x.cols * 2) <= sorted_.bytes());
-    gather_pairs(by_token.x, first.groups, first.top_k, first.x, stream);
-  }
-  const auto run = [&](const ExpertProduct& sorted, const ExpertProduct& otherwise) {
-    if (experts_tensor(sorted, device_.n_multiprocessors(), stream)) return;
-    CHECK(sorted.w.type == Type::kBf16);  // takes() said so
-    if (n <= kNarrowTokensMax) return experts_narrow(otherwise, n, stream);
-    experts_wide(otherwise, stream);
-  };
-  run(first, by_token);
-  run(second, second);
+// Widths that the copy engine does not take.
+void ExpertRunner::run_plainly(const ExpertProduct& product, int64_t tokens) {
+  CHECK(product.w.type == Type::kBf16);  // takes() said so
+  if (tokens <= kNarrowTokensMax) return experts_narrow(product, tokens, device_.stream());
+  experts_wide(product, device_.stream());
 }
 
 }  // namespace polymath::backend::cuda

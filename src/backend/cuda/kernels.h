@@ -118,8 +118,8 @@ struct RouteProblem {
 // The routing of a layer for few tokens: logits of the router, ids and weights, pairs by expert, all in one launch.
 constexpr int kRouteTokensMax = 128;   // more: the ops one by one
 constexpr int kRouteExpertsMax = 256;  // more: the ops one by one
-constexpr int kRouteGroup = 16;        // tokens of a block
-constexpr int kRouteCounters = kRouteTokensMax / kRouteGroup + 1;
+constexpr int kRouteGroup = 16;        // tokens of a cluster
+constexpr int kRouteCounters = 1;
 constexpr int kRoutePairsMax = 2048;  // more: the ops one by one
 constexpr int kRouteTopKMax = 32;     // more (a lane each): the ops one by one
 struct RouteExperts {
@@ -128,7 +128,7 @@ struct RouteExperts {
   WeightMatrix gate;    // f32 [1, cols] of an expert beside, or data null: its weight is the sigmoid of x gate^T
   float* gate_weights = nullptr;
   const float* router_bias = nullptr;
-  RouteProblem route;  // its logits are written
+  RouteProblem route;  // without logits: they stay in the kernel
   int32_t *offsets = nullptr, *pairs = nullptr;
   int64_t* load = nullptr;
   unsigned* counters = nullptr;  // [kRouteCounters] zeros, and zeros again afterwards
@@ -161,14 +161,21 @@ void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t
 // row_of[pairs[j]] = j.
 void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream);
 // out[t] += scale * sum over t's choices, in order, of weight * y[row]; the row is row_of[pair], or the pair itself
-// where row_of is null. Null weights: 1.
+// where row_of is null. Null weights: 1. Then out[t] += shared_scale * shared_weights[t] * shared[t], if there is one.
+// What came in parts (ExpertProduct) is the sum of `parts` rows from row * parts on.
 struct Combine {
   Matrix y;
+  int parts = 1, shared_parts = 1;
   const int32_t *ids = nullptr, *row_of = nullptr;
   const float* weights = nullptr;
   int64_t top_k = 1;
   float scale = 1;
+  Matrix shared;  // data null: none
+  const float* shared_weights = nullptr;
+  float shared_scale = 1;
   Matrix out;
+  unsigned* counters = nullptr;  // that are made zeros, or null
+  int n_counters = 0;
 };
 void combine(const Combine& combine, cudaStream_t stream);
 
@@ -193,6 +200,7 @@ void plain_product(const PlainProduct& product, cudaStream_t stream);
 // With `experts` it is one of the two products of one token's experts, w having a group each; -1 gives zeros:
 //   gated: y[c] = factors[c] * glu(x[0] w[experts[c]]^T)
 //   else:  y[0] = [y[0] +] scale * sum over c of x[c] w[experts[c]]^T; no bias
+// and then with one more network of the same outputs, which needs no choosing, as if it were another choice.
 constexpr int64_t kLinearNarrowRowsMax = 16;
 constexpr int kLinearNarrowChoicesMax = 32;  // more: the experts' own kernels
 struct NarrowProduct {
@@ -204,14 +212,17 @@ struct NarrowProduct {
   const float* factors = nullptr;    // or null: 1
   const int32_t* experts = nullptr;  // [n_choices]; not written by the launch just before, unless gated
   int n_choices = 0;                 // at most kLinearNarrowChoicesMax
-  int parts = 1;                     // of the inputs; set by linear_narrow
+  WeightMatrix shared_w;             // with `experts`, or data null: none
+  Matrix shared_inner;               // of one row: gated, its y; else its x
+  const float* shared_factors = nullptr;
+  int parts = 1;  // of the inputs; set by linear_narrow
 };
 void linear_narrow(NarrowProduct product, int n_multiprocessors, cudaStream_t stream);
 
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.
 //   first:  inner[j] = glu(f * (x[pairs[j] / top_k] w[e]^T) + bias), bf16; f: the pair's weight where weight_on_input
-//   second: y[pairs[j]] = inner[j] w[e]^T + bias, f32
+//   second: y[pairs[j]] = inner[j] w[e]^T + bias, f32; in parts of the inputs: y[pairs[j] * parts + part], to be added up
 struct ExpertProduct {
   Matrix x;  // bf16, 16-byte words, cols a multiple of 8; second: inner
   WeightMatrix w;
@@ -222,7 +233,8 @@ struct ExpertProduct {
   GluParams glu;
   const float* input_weights = nullptr;  // [n_pairs] by pair, or null
   Matrix y;                              // first: inner (cols: of the stride, padded with zeros)
-  bool one_token = false;                // experts_tensor: every pair's input is x's only row
+  int parts = 1;                         // more: for the second of experts_few alone
+  bool one_token = false;                // experts_few: every pair's input is x's only row
 };
 constexpr int64_t kNarrowTokensMax = 32;  // more in a step: the wide kernel
 // For few tokens: every weight is read once, by one block; bound by memory.
@@ -230,11 +242,27 @@ void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t
 // For many: tiles in shared memory.
 void experts_wide(const ExpertProduct& product, cudaStream_t stream);
 
-// --- experts_tensor.cu ---
-// The same for two tokens an expert and more; x is sorted by pair for both products (gather_pairs). False: not for
-// these shapes, nothing was done. Weights may be f16 too; then x and the inner numbers are.
+// Whether the two below take it; x is sorted by pair for both products (gather_pairs). Weights may be f16 too; then x and
+// the inner numbers are.
 bool experts_tensor_takes(const ExpertProduct& product);
-bool experts_tensor(const ExpertProduct& product, int n_multiprocessors, cudaStream_t stream);
+
+// --- experts_few.cu ---
+// Both products of a group in one launch, and those of a shared network with it: a group of one that every token visits.
+constexpr int kFewTokens = 64;                 // of a tile; fewer than that for each expert on average
+constexpr int64_t kFewSharedTokensMax = 128;   // more: the shared network's products are cuBLAS's
+constexpr int kFewCounters = 1 + 2 * routing::kExpertsMax + kFewSharedTokensMax / kFewTokens;
+struct FewExperts {
+  ExpertProduct first, second;
+  const ExpertProduct *shared_first = nullptr, *shared_second = nullptr;  // of the same type as the group's
+  bool sorted_before = false;    // the launch just before was gather_pairs
+  unsigned* counters = nullptr;  // [kFewCounters] zeros, and not zeros afterwards: combine() clears them
+};
+// False: not launched, the driver refuses. REQUIRES: experts_tensor_takes() each product, and there are pairs.
+bool experts_few(const FewExperts& experts, int n_multiprocessors, cudaStream_t stream);
+
+// --- experts_many.cu ---
+// One product of many tokens. False: not launched, the driver refuses. REQUIRES: experts_tensor_takes() it.
+bool experts_many(const ExpertProduct& product, int n_multiprocessors, cudaStream_t stream);
 // y[j] = x[pairs[j] / top_k], rows of 16-byte words of 2-byte numbers.
 void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream);
 

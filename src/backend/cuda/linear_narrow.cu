@@ -6,7 +6,8 @@
 // lane holds is free, as in experts_narrow.cu.
 //
 // The experts of a single token are the same work: of the first product the rows of all chosen experts stand one behind
-// the other, of the second their inputs do, so that its sum over inputs is the sum over experts too.
+// the other, of the second their inputs do, so that its sum over inputs is the sum over experts too. A shared network is
+// one more of them, as wide as it may be.
 
 #include <cooperative_groups.h>
 
@@ -29,52 +30,75 @@ struct Words {
   uint4 x[kTiles][2];
 };
 
-__device__ __forceinline__ int64_t row_block(const NarrowProduct& p) { return blockIdx.x / p.parts; }
+enum class Form { kLinear, kExpertsFirst, kExpertsSecond };
 
-// The weight row that is row `i` of the block's sixteen: of a gated one, eight of the gate and the same eight of up.
-// -1: behind the last.
-__device__ __forceinline__ int64_t weight_row(const NarrowProduct& p, int i) {
-  if (p.gated) {
-    const int64_t inner = p.w.rows / 2, index = row_block(p) * (kRows / 2) + i % 8;
-    return index < inner ? index + (i >= 8 ? inner : 0) : -1;
-  }
-  const int64_t row = row_block(p) * kRows + i;
-  return row < p.w.rows ? row : -1;
+// Which of a weight's blocks of rows the block has. Of the first product of experts it may be the shared network's.
+struct Rows {
+  int block = 0;
+  bool shared = false;
+};
+
+template <Form kForm>
+__device__ __forceinline__ Rows rows_of_block(const NarrowProduct& p) {
+  const int block = static_cast<int>(blockIdx.x) / p.parts, before = static_cast<int>(blockIdx.y) - p.n_choices;
+  if (kForm != Form::kExpertsFirst || before < 0) return {block, false};
+  return {before * (static_cast<int>(gridDim.x) / p.parts) + block, true};
+}
+template <Form kForm>
+__device__ __forceinline__ const WeightMatrix& weight_of(const NarrowProduct& p, const Rows& rows) {
+  return kForm == Form::kExpertsFirst && rows.shared ? p.shared_w : p.w;
 }
 
-enum class Form { kLinear, kExpertsFirst, kExpertsSecond };
+// The weight row that is row `i` of the block's sixteen: of a gated one, eight of the gate and the same eight of up.
+// -1: behind the last. An int, as everywhere here: a network has fewer numbers than 2^31.
+template <Form kForm>
+__device__ __forceinline__ int weight_row(const NarrowProduct& p, const Rows& rows, int i) {
+  const int n_rows = static_cast<int>(weight_of<kForm>(p, rows).rows);
+  if (p.gated) {
+    const int inner = n_rows / 2, index = rows.block * (kRows / 2) + i % 8;
+    return index < inner ? index + (i >= 8 ? inner : 0) : -1;
+  }
+  const int row = rows.block * kRows + i;
+  return row < n_rows ? row : -1;
+}
 
 // Where a turn's weights and inputs stand; weights null: behind the last, or of no expert.
 struct Turn {
-  const __nv_bfloat16* weights;
-  int64_t x_row, k;
+  const __nv_bfloat16 *weights, *x;
+  int stride, cols, k;  // of a row of the weights; of x; where the turn begins
 };
 
 // experts: in shared memory.
 template <Form kForm>
-__device__ __forceinline__ Turn turn_of(const NarrowProduct& p, const int32_t* experts, int turn) {
+__device__ __forceinline__ Turn turn_of(const NarrowProduct& p, const Rows& rows, const int32_t* experts, int turn) {
   const auto* data = static_cast<const __nv_bfloat16*>(p.w.data);
-  if constexpr (kForm == Form::kLinear) return {data, 0, static_cast<int64_t>(turn) * kTurn};
-  const int turns = static_cast<int>((p.w.stride + kTurn - 1) / kTurn);
-  const int choice = kForm == Form::kExpertsSecond ? turn / turns : 0;
-  const int expert = kForm == Form::kExpertsFirst || choice < p.n_choices ? experts[choice] : -1;
-  return {expert >= 0 ? data + expert * p.w.rows * p.w.stride : nullptr, choice,
-          static_cast<int64_t>(turn - choice * turns) * kTurn};
+  const auto* x = static_cast<const __nv_bfloat16*>(p.x.data);
+  const int stride = static_cast<int>(p.w.stride), cols = static_cast<int>(p.x.cols), k = turn * kTurn;
+  if constexpr (kForm == Form::kLinear) return {data, x, stride, cols, k};
+  const auto* shared = static_cast<const __nv_bfloat16*>(p.shared_w.data);
+  const auto of_expert = [&](int expert) { return expert >= 0 ? data + expert * p.w.rows * p.w.stride : nullptr; };
+  if constexpr (kForm == Form::kExpertsFirst) {  // both networks have x's columns; experts[0] is the block's
+    return {rows.shared ? shared : of_expert(experts[0]), x, stride, cols, k};
+  }
+  const int turns = (stride + kTurn - 1) / kTurn, choice = turn / turns, from = k - choice * turns * kTurn;
+  if (choice < p.n_choices) return {of_expert(experts[choice]), x + choice * p.x.stride, stride, cols, from};
+  return {shared, static_cast<const __nv_bfloat16*>(p.shared_inner.data), static_cast<int>(p.shared_w.stride),
+          static_cast<int>(p.shared_inner.cols), k - p.n_choices * turns * kTurn};
 }
 
 template <int kTiles, Form kForm>
-__device__ __forceinline__ void fetch_weights(const NarrowProduct& p, const int32_t* experts, int turn,
+__device__ __forceinline__ void fetch_weights(const NarrowProduct& p, const Rows& rows, const int32_t* experts, int turn,
                                               Words<kTiles>& words) {
   const int lane = threadIdx.x % kWarp;
-  const int64_t row = weight_row(p, lane / 4), row_high = weight_row(p, lane / 4 + 8);
-  const Turn at = turn_of<kForm>(p, experts, turn);
+  const int row = weight_row<kForm>(p, rows, lane / 4), row_high = weight_row<kForm>(p, rows, lane / 4 + 8);
+  const Turn at = turn_of<kForm>(p, rows, experts, turn);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t k = at.k + half * (kTurn / 2) + lane % 4 * 8;
-    const bool inside = at.weights != nullptr && k < p.w.stride;
+    const int k = at.k + half * (kTurn / 2) + lane % 4 * 8;
+    const bool inside = at.weights != nullptr && k < at.stride;
     const uint4 zero = make_uint4(0, 0, 0, 0);
-    const auto word = [&](int64_t r) {
-      return __ldcs(reinterpret_cast<const uint4*>(at.weights + r * p.w.stride + k));
+    const auto word = [&](int r) {
+      return __ldcs(reinterpret_cast<const uint4*>(at.weights + r * at.stride + k));
     };
     words.low[half] = inside && row >= 0 ? word(row) : zero;
     words.high[half] = inside && row_high >= 0 ? word(row_high) : zero;
@@ -82,21 +106,20 @@ __device__ __forceinline__ void fetch_weights(const NarrowProduct& p, const int3
 }
 
 template <int kTiles, Form kForm>
-__device__ __forceinline__ void fetch_inputs(const NarrowProduct& p, const int32_t* experts, int turn,
+__device__ __forceinline__ void fetch_inputs(const NarrowProduct& p, const Rows& rows, const int32_t* experts, int turn,
                                              Words<kTiles>& words) {
   const int lane = threadIdx.x % kWarp;
-  const Turn at = turn_of<kForm>(p, experts, turn);
+  const Turn at = turn_of<kForm>(p, rows, experts, turn);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t k = at.k + half * (kTurn / 2) + lane % 4 * 8;
+    const int k = at.k + half * (kTurn / 2) + lane % 4 * 8;
 #pragma unroll
     for (int t = 0; t < kTiles; ++t) {
-      const int64_t token = t * kTokens + lane / 4, row = kForm == Form::kLinear ? token : at.x_row;
+      const int token = t * kTokens + lane / 4;
       const bool there = kForm == Form::kLinear ? token < p.x.rows : token == 0 && at.weights != nullptr;
       words.x[t][half] = make_uint4(0, 0, 0, 0);
-      if (k < p.x.cols && there) {
-        words.x[t][half] =
-            *reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(p.x.data) + row * p.x.stride + k);
+      if (k < at.cols && there) {
+        words.x[t][half] = *reinterpret_cast<const uint4*>(at.x + (kForm == Form::kLinear ? token * static_cast<int>(p.x.stride) : 0) + k);
       }
     }
   }
@@ -118,10 +141,11 @@ __device__ __forceinline__ void multiply(const Words<kTiles>& words, float (&sum
 
 // What y has for rows i and i + 8 of the block's sixteen, if that is added to.
 template <Form kForm>
-__device__ __forceinline__ void read_before(const NarrowProduct& p, int64_t token, int i, float (&before)[2]) {
+__device__ __forceinline__ void read_before(const NarrowProduct& p, const Rows& rows, int64_t token, int i,
+                                            float (&before)[2]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t row = weight_row(p, i + 8 * half);
+    const int row = weight_row<kForm>(p, rows, i + 8 * half);
     const bool there = p.epilogue.accumulate && token < (kForm == Form::kLinear ? p.x.rows : 1) && row >= 0;
     before[half] = there ? at(p.y, token, row) : 0.0f;
   }
@@ -129,19 +153,22 @@ __device__ __forceinline__ void read_before(const NarrowProduct& p, int64_t toke
 
 // The end of two sums that a lane holds for one token: rows i and i + 8 of the block's sixteen.
 template <Form kForm>
-__device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, int i, float low, float high,
-                                       const float (&before)[2]) {
+__device__ __forceinline__ void finish(const NarrowProduct& p, const Rows& rows, int64_t token, int i, float low,
+                                       float high, const float (&before)[2]) {
   if (token >= (kForm == Form::kLinear ? p.x.rows : 1)) return;
   if (p.gated) {
-    const int64_t index = row_block(p) * (kRows / 2) + i, to = kForm == Form::kLinear ? token : blockIdx.y;
-    if (index >= p.y.cols) return;
-    const float factor = p.factors != nullptr ? p.factors[to] : 1.0f;
-    put(p.y, to, index, index < p.w.rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
+    const bool shared = kForm == Form::kExpertsFirst && rows.shared;
+    const Matrix& y = shared ? p.shared_inner : p.y;
+    const float* factors = shared ? p.shared_factors : p.factors;
+    const int64_t index = rows.block * (kRows / 2) + i, to = kForm == Form::kLinear ? token : shared ? 0 : blockIdx.y;
+    if (index >= y.cols) return;
+    const float factor = factors != nullptr ? factors[to] : 1.0f;
+    put(y, to, index, index < weight_of<kForm>(p, rows).rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
     return;
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t row = weight_row(p, i + 8 * half);
+    const int row = weight_row<kForm>(p, rows, i + 8 * half);
     if (row >= 0) put(p.y, token, row, finished(p.epilogue, row, half == 0 ? low : high) + before[half]);
   }
 }
@@ -157,38 +184,42 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   Words<kTiles> words[kAhead];
   const int part = static_cast<int>(blockIdx.x) % p.parts;
+  const Rows rows = rows_of_block<kForm>(p);
   int turn = part * kWarps + warp, turns = static_cast<int>((p.w.stride + kTurn - 1) / kTurn);
-  if constexpr (kForm == Form::kExpertsFirst) {  // the launch before chose the experts
-    wait_for_input();
-    if (threadIdx.x == 0) experts[0] = p.experts[blockIdx.y];
+  bool waits = true;
+  if constexpr (kForm == Form::kExpertsFirst) {
+    if (rows.shared && rows.block * (kRows / 2) >= p.shared_inner.cols) return;
+    waits = rows.shared;
+    if (!waits) wait_for_input();  // the launch before chose the experts
+    if (threadIdx.x == 0) experts[0] = waits ? 0 : p.experts[blockIdx.y];
     __syncthreads();
   }
   if constexpr (kForm == Form::kExpertsSecond) {
-    turns *= p.n_choices;
+    turns = turns * p.n_choices + static_cast<int>((p.shared_w.stride + kTurn - 1) / kTurn);
     if (static_cast<int>(threadIdx.x) < p.n_choices) experts[threadIdx.x] = p.experts[threadIdx.x];
     __syncthreads();
   }
   const int step = p.parts * kWarps;
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) fetch_weights<kTiles, kForm>(p, experts, turn + i * step, words[i]);
-  if constexpr (kForm != Form::kExpertsFirst) wait_for_input();
+  for (int i = 0; i < kAhead; ++i) fetch_weights<kTiles, kForm>(p, rows, experts, turn + i * step, words[i]);
+  if (waits) wait_for_input();
   let_next_begin();
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) fetch_inputs<kTiles, kForm>(p, experts, turn + i * step, words[i]);
+  for (int i = 0; i < kAhead; ++i) fetch_inputs<kTiles, kForm>(p, rows, experts, turn + i * step, words[i]);
   // Under way with the products: behind them, it would be waited for.
   const int64_t token = warp * kTokens + lane % 4 * 2;
   float before[2][2] = {};
   if (part == 0 && warp < kTiles) {
-    read_before<kForm>(p, token, lane / 4, before[0]);
-    read_before<kForm>(p, token + 1, lane / 4, before[1]);
+    read_before<kForm>(p, rows, token, lane / 4, before[0]);
+    read_before<kForm>(p, rows, token + 1, lane / 4, before[1]);
   }
   float sums[kTiles][4] = {};
   for (; turn < turns; turn += kAhead * step) {
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       multiply<kTiles>(words[i], sums);
-      fetch_weights<kTiles, kForm>(p, experts, turn + (kAhead + i) * step, words[i]);
-      fetch_inputs<kTiles, kForm>(p, experts, turn + (kAhead + i) * step, words[i]);
+      fetch_weights<kTiles, kForm>(p, rows, experts, turn + (kAhead + i) * step, words[i]);
+      fetch_inputs<kTiles, kForm>(p, rows, experts, turn + (kAhead + i) * step, words[i]);
     }
   }
 #pragma unroll
@@ -206,8 +237,8 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
     for (int i = 0; i < p.parts && warp < kTiles; ++i) sum = add(sum, shares[i][warp][lane]);
   }
   if (warp >= kTiles) return;
-  finish<kForm>(p, token, lane / 4, sum.x, sum.z, before[0]);
-  finish<kForm>(p, token + 1, lane / 4, sum.y, sum.w, before[1]);
+  finish<kForm>(p, rows, token, lane / 4, sum.x, sum.z, before[0]);
+  finish<kForm>(p, rows, token + 1, lane / 4, sum.y, sum.w, before[1]);
 }
 
 }  // namespace
@@ -215,8 +246,9 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
 void linear_narrow(NarrowProduct p, int n_multiprocessors, cudaStream_t stream) {
   if (p.x.rows == 0) return;
   const bool first = p.experts != nullptr && p.gated;
-  const unsigned across = first ? static_cast<unsigned>(p.n_choices) : 1;
   const int64_t blocks = p.gated ? ceil_div(p.y.cols, kRows / 2) : ceil_div(p.w.rows, kRows);
+  const int64_t of_shared = first && p.shared_w.data != nullptr ? ceil_div(p.shared_inner.cols, kRows / 2) : 0;
+  const auto across = static_cast<unsigned>(first ? p.n_choices + ceil_div(of_shared, blocks) : 1);
   constexpr int kPartsMax = 4, kBlocksAnSm = 3;
   p.parts = 1;
   while (p.parts < kPartsMax &&

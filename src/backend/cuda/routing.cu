@@ -2,8 +2,8 @@
 // found by the whole warp; whatever a warp has no form for is routed by one thread with the function itself
 // (ROW_SCRATCH).
 //
-// For few tokens, one kernel does all of a layer's routing: a cluster multiplies sixteen experts' rows of the router
-// with sixteen tokens, the last cluster of those tokens routes them, and the last of those groups the pairs by expert.
+// For few tokens, one kernel does all of a layer's routing: the blocks of a cluster multiply the router with sixteen
+// tokens, the first of them adds up and routes them, and the last cluster's groups the pairs by expert.
 
 #include <cooperative_groups.h>
 
@@ -89,7 +89,7 @@ __device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* 
 #pragma unroll
   for (int i = 0; i < kLaneLogits; ++i) {
     const int e = lane + i * kWarp;
-    mine[i] = e < n ? __ldcg(row + e) : -INFINITY;  // past the L1 cache: other blocks may have written it just now
+    mine[i] = e < n ? row[e] : -INFINITY;
     if (e >= n) taken |= 1u << i;
     nan = nan || isnan(mine[i]);
     max = fmaxf(max, mine[i]);
@@ -129,11 +129,10 @@ __device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* 
   if (copy != nullptr) copy[lane] = id;
 }
 
-// Row i, of a token, by one warp. The ids go to `copy` too, unless it is null.
+// Row i of the choices, of a token, from its logits; by one warp. The ids go to `copy` too, unless it is null.
 template <Kind kKind>
-__device__ void route_one(const RouteProblem& p, int64_t i, int32_t token, int32_t* copy = nullptr) {
+__device__ void route_one(const RouteProblem& p, const float* row, int64_t i, int32_t token, int32_t* copy = nullptr) {
   const int lane = threadIdx.x % kWarp;
-  const float* row = p.logits + i * p.stride;
   int32_t* ids = p.ids + i * p.config.top_k;
   float* weights = p.weights + i * p.config.top_k;
   if (token < 0) {  // a row that only fills the step up
@@ -152,7 +151,7 @@ __device__ void route_one(const RouteProblem& p, int64_t i, int32_t token, int32
 template <Kind kKind>
 __global__ void route_kernel(RouteProblem p) {
   wait_for_input();
-  route_one<kKind>(p, blockIdx.x, p.tokens[blockIdx.x]);
+  route_one<kKind>(p, p.logits + blockIdx.x * p.stride, blockIdx.x, p.tokens[blockIdx.x]);
 }
 
 template <Kind kKind>
@@ -163,21 +162,27 @@ void launch_route(const RouteProblem& p, cudaStream_t stream) {
 // --- a whole layer's routing ---
 
 constexpr int kThreads = 512, kWarps = kThreads / kWarp;
-constexpr int kPartsMax = 4;              // blocks of a cluster that share a tile, each with a part of the inputs
-constexpr int kTileRows = 16;             // of the router, a block's
+constexpr int kBlocksMost = 8;            // of a cluster: what every card has
+constexpr int kTileRows = 16;             // of the router
 constexpr int kTileTokens = kRouteGroup;  // two tiles of a product's eight columns
-constexpr int kTurn = 32;                 // inputs of a warp's turn: eight a lane and row
-constexpr int kAhead = 2;                 // turns whose weights are in flight
+constexpr int kTileSums = kTileRows * kTileTokens;
+constexpr int kTilesMost = kRouteExpertsMax / kTileRows + 1;  // of the experts and a gate
+constexpr int kTurn = 32;                                     // inputs of a warp's turn: eight a lane and row
+constexpr int kAhead = 4;                                     // turns whose weights are in flight
 constexpr int kPairsOfLane = kRoutePairsMax / kThreads;
 
-__device__ __forceinline__ int parts_of_tile() {
-  return static_cast<int>(cooperative_groups::this_cluster().num_blocks());
-}
-__device__ __forceinline__ int tile_of_block() { return static_cast<int>(blockIdx.x) / parts_of_tile(); }
+// How a cluster's blocks share the router: tile by tile, and the inputs of a tile in parts. More than one tile a block:
+// one part.
+struct Cut {
+  int tiles = 1, parts = 1;
+};
 
-// Row `r` of the block's tile: the experts', then the gate; null: behind them.
-__device__ __forceinline__ const float* router_row(const RouteExperts& p, int r) {
-  const int row = tile_of_block() * kTileRows + r;
+__device__ __forceinline__ void arrive_in_cluster() { asm volatile("barrier.cluster.arrive.aligned;" ::: "memory"); }
+__device__ __forceinline__ void wait_for_cluster() { asm volatile("barrier.cluster.wait.aligned;" ::: "memory"); }
+
+// Row `r` of a tile: the experts', then the gate; null: behind them.
+__device__ __forceinline__ const float* router_row(const RouteExperts& p, int tile, int r) {
+  const int row = tile * kTileRows + r;
   if (row < p.route.config.n_experts) return static_cast<const float*>(p.router.data) + row * p.router.stride;
   return row == p.route.config.n_experts ? static_cast<const float*>(p.gate.data) : nullptr;
 }
@@ -249,33 +254,34 @@ __device__ __forceinline__ void multiply_turn(const TurnWords& w, const TurnToke
   }
 }
 
-// This block's rows of the router times its tokens [first, first + n): the warps share the inputs between them. A
+// A part of a tile of the router times the tokens [first, first + n): the warps share the inputs between them. A
 // router's numbers are mostly bf16 kept in f32: one product does. Where some are not, what bf16 lacks of the weights is
 // multiplied afterwards, in two bf16 more: that is all of their 24 bits.
-__device__ __forceinline__ void multiply_rows(const RouteExperts& p, int first, int n,
-                                              float (*shares)[kTileRows * kTileTokens]) {
-  const int parts = parts_of_tile(), step = parts * kWarps * kTurn;
+__device__ __forceinline__ void multiply_tile(const RouteExperts& p, int tile, int part, int parts, int first, int n,
+                                              float (*shares)[kTileSums]) {
+  const int step = parts * kWarps * kTurn;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, cols = static_cast<int>(p.x.cols);
-  const float *low = router_row(p, lane / 4), *high = router_row(p, lane / 4 + 8);
-  const int begin = (static_cast<int>(blockIdx.x) % parts * kWarps + warp) * kTurn + lane % 4 * 8;
+  const float *low = router_row(p, tile, lane / 4), *high = router_row(p, tile, lane / 4 + 8);
+  const int begin = (part * kWarps + warp) * kTurn + lane % 4 * 8;
   bool exact = true;
-  const auto fetch = [&](int k) {
-    TurnWeights w(low, high, k, cols);
+  const auto words_of = [&](TurnWeights w) {
     const TurnWords words = take_words(w);
     exact = exact && all_zero(w);
     return words;
   };
-  TurnWords early[kAhead];
-#pragma unroll
-  for (int i = 0; i < kAhead; ++i) early[i] = fetch(begin + i * step);  // nobody's output: before the wait
+  const auto fetch = [&](int k) { return TurnWeights(low, high, k, cols); };
+  // Nobody's output: before the wait.
+  const TurnWeights early[kAhead] = {fetch(begin), fetch(begin + step), fetch(begin + 2 * step), fetch(begin + 3 * step)};
   wait_for_input();
   let_next_begin();
   const auto* x = static_cast<const __nv_bfloat16*>(p.x.data) + (first + lane / 4) * p.x.stride;
   float sums[2][4] = {};
-  const TurnTokens tokens[kAhead] = {{p, x, n, begin}, {p, x, n, begin + step}};
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) multiply_turn(early[i], tokens[i], sums);
-  for (int k = begin + kAhead * step; k - begin < cols; k += step) multiply_turn(fetch(k), {p, x, n, k}, sums);
+  for (int i = 0; i < kAhead; ++i) {
+    const int k = begin + i * step;
+    if (k - lane % 4 * 8 < cols) multiply_turn(words_of(early[i]), {p, x, n, k}, sums);
+  }
+  for (int k = begin + kAhead * step; k - begin < cols; k += step) multiply_turn(words_of(fetch(k)), {p, x, n, k}, sums);
   if (__any_sync(kAllLanes, !exact)) {
     for (int k = begin; k - begin < cols; k += step) {
       TurnWeights w(low, high, k, cols);
@@ -290,35 +296,22 @@ __device__ __forceinline__ void multiply_rows(const RouteExperts& p, int first, 
   __syncthreads();
 }
 
-// The sums of all warps of the cluster as logits, and the gate's as weights. False: another block goes on.
-__device__ __forceinline__ bool end_rows(const RouteExperts& p, int first, int n,
-                                         const float (*shares)[kTileRows * kTileTokens]) {
-  __shared__ float part_sums[kTileRows * kTileTokens];
-  const auto cluster = cooperative_groups::this_cluster();
-  const int at = static_cast<int>(threadIdx.x), lane = at % kWarp, i = at / kWarp;
-  const bool sums_here = at < kTileRows * kTileTokens, goes_on = cluster.block_rank() == 0;
-  if (sums_here) {
+// The logits of the cluster's tokens from all parts of all tiles, and the gate's as weights.
+__device__ __forceinline__ void add_up(const RouteExperts& p, const Cut& cut, int first, int n,
+                                       const float (*sums)[kTileSums], float (*logits)[kRouteExpertsMax]) {
+  for (int i = threadIdx.x; i < cut.tiles * kTileSums; i += kThreads) {
+    const int tile = i / kTileSums, at = i % kTileSums, lane = at % kWarp, j = at / kWarp;
+    const int token = j / 4 * 8 + lane % 4 * 2 + j % 2, row = tile * kTileRows + lane / 4 + j / 2 % 2 * 8;
     float sum = 0;
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w) sum += shares[w][at];
-    part_sums[at] = sum;
+    for (int part = 0; part < cut.parts; ++part) sum += sums[tile * cut.parts + part][at];
+    if (token >= n) continue;
+    if (row < p.route.config.n_experts) {
+      logits[token][row] = sum + (p.router_bias != nullptr ? p.router_bias[row] : 0.0f);
+    } else if (row == p.route.config.n_experts && p.gate_weights != nullptr) {
+      p.gate_weights[first + token] = routing::sigmoid(sum);
+    }
   }
-  cluster.sync();
-  float sum = 0;
-  if (sums_here && goes_on) {
-    for (unsigned part = 0; part < cluster.num_blocks(); ++part) sum += *cluster.map_shared_rank(part_sums + at, part);
-  }
-  cluster.sync();  // nobody ends while its sums are read
-  const int token = i / 4 * 8 + lane % 4 * 2 + i % 2;
-  const int row = tile_of_block() * kTileRows + lane / 4 + i / 2 % 2 * 8;
-  if (!goes_on || !sums_here || token >= n) return goes_on;
-  if (row < p.route.config.n_experts) {
-    if (p.router_bias != nullptr) sum += p.router_bias[row];
-    const_cast<float*>(p.route.logits)[(first + token) * p.route.stride + row] = sum;
-  } else if (row == p.route.config.n_experts && p.gate_weights != nullptr) {
-    p.gate_weights[first + token] = routing::sigmoid(sum);
-  }
-  return goes_on;
+  __syncthreads();
 }
 
 // True in one of `n` blocks, when all others are here; what they wrote can then be read past the L1 cache.
@@ -398,34 +391,58 @@ __device__ __forceinline__ void group_pairs(const RouteExperts& p, const int32_t
   }
 }
 
+struct RoutingSpace {
+  union {
+    float shares[kWarps][kTileSums];              // of a tile, a warp's each
+    float logits[kTileTokens][kRouteExpertsMax];  // afterwards
+  };
+  union {
+    float sums[kTilesMost][kTileSums];  // of all tiles, in the cluster's first block
+    Counts counts;                      // afterwards
+  };
+  int32_t ids[kRoutePairsMax];
+};
+
 template <Kind kKind>
-__global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts p) {
-  __shared__ float shares[kWarps][kTileRows * kTileTokens];
-  __shared__ Counts counts;
-  __shared__ int32_t ids[kRoutePairsMax];
+__global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts p, Cut cut) {
+  __shared__ RoutingSpace s;
+  const auto cluster = cooperative_groups::this_cluster();
+  const int rank = static_cast<int>(cluster.block_rank()), part = rank % cut.parts;
   const int top_k = p.route.config.top_k, all = static_cast<int>(p.route.n);
   const int first = static_cast<int>(blockIdx.y) * kRouteGroup, n = min(kRouteGroup, all - first);
-  const int warp = threadIdx.x / kWarp;
+  const int warp = threadIdx.x / kWarp, at = static_cast<int>(threadIdx.x);
+  arrive_in_cluster();
+  for (int tile = rank / cut.parts; tile < cut.tiles; tile += static_cast<int>(gridDim.x) / cut.parts) {
+    multiply_tile(p, tile, part, cut.parts, first, n, s.shares);
+    if (tile == rank / cut.parts) wait_for_cluster();  // the first block has begun, its memory is there
+    if (at < kTileSums) {
+      float sum = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) sum += s.shares[w][at];
+      *cluster.map_shared_rank(&s.sums[tile * cut.parts + part][at], 0) = sum;
+    }
+    __syncthreads();
+  }
+  arrive_in_cluster();
+  wait_for_cluster();
+  if (rank != 0) return;
+  add_up(p, cut, first, n, s.sums, s.logits);
   const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
-  multiply_rows(p, first, n, shares);
-  if (!end_rows(p, first, n, shares)) return;
-  if (!is_last(p.counters + 1 + blockIdx.y, gridDim.x / static_cast<unsigned>(parts_of_tile()))) return;
-  if (warp < n) route_one<kKind>(p.route, first + warp, token, ids + warp * top_k);
+  if (warp < n) route_one<kKind>(p.route, s.logits[warp], first + warp, token, s.ids + warp * top_k);
   if (!is_last(p.counters, gridDim.y)) return;
-  for (int i = threadIdx.x; gridDim.y > 1 && i < all * top_k; i += kThreads) ids[i] = __ldcg(p.route.ids + i);
+  for (int i = threadIdx.x; gridDim.y > 1 && i < all * top_k; i += kThreads) s.ids[i] = __ldcg(p.route.ids + i);
   __syncthreads();
-  group_pairs(p, ids, counts);
+  group_pairs(p, s.ids, s.counts);
 }
 
 template <Kind kKind>
 void launch_experts(const RouteExperts& p, cudaStream_t stream) {
   const int64_t rows = p.route.config.n_experts + (p.gate.data != nullptr ? 1 : 0);
-  constexpr int64_t kBlocksAtOnce = 128;  // an SM's each
-  const int64_t tiles = ceil_div(rows, kTileRows), groups = ceil_div(p.route.n, kRouteGroup);
-  unsigned parts = kPartsMax;
-  while (parts > 1 && parts * tiles * groups > kBlocksAtOnce) parts /= 2;
-  const dim3 grid(parts * static_cast<unsigned>(tiles), static_cast<unsigned>(groups));
-  launch_clusters_after(parts, route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p);
+  Cut cut{static_cast<int>(ceil_div(rows, kTileRows)), 1};
+  while (2 * cut.parts * cut.tiles <= kBlocksMost && cut.parts * kWarps * kTurn < p.x.cols) cut.parts *= 2;
+  const auto blocks = static_cast<unsigned>(min(cut.tiles * cut.parts, kBlocksMost));
+  const dim3 grid(blocks, static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
+  launch_clusters_after(blocks, route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p, cut);
 }
 
 template <Kind kKind>

@@ -1,0 +1,228 @@
+// Experts of few tokens: both products of a layer's networks in one launch, bound by the weights' bytes.
+//
+// Tiles are claimed one after the other from a counter: first those of the first products, then those of the second. So
+// the weights of the one stream in while the last tiles of the other are multiplied, and a block with a long tile takes
+// fewer. A tile of a second product waits for the first product's tiles of its tokens; those were claimed long before by
+// blocks that run, so that nobody waits for a block that has not begun.
+
+#include <cstring>
+
+#include "backend/cuda/experts_tile.cuh"
+#include "backend/cuda/launch.cuh"
+
+namespace polymath::backend::cuda {
+namespace {
+
+using Few = Variant<1, 64, 6, 8, 2, true>;
+static_assert(Few::kTokens == kFewTokens);
+
+// The shared network's tiles are long: they come first, and the others fill up behind them.
+enum ProductIndex { kSharedFirst, kFirst, kSharedSecond, kSecond, kProducts };
+constexpr int kVisits = 2;     // the shared network's, the group's: product % kVisits
+constexpr int kTellAhead = 6;  // stages of a tile whose copies have not begun when the next one is claimed
+
+struct Work {
+  TiledProduct products[kProducts];  // row_tiles 0: there is none
+  bool sorted_before = false;
+  unsigned* claims = nullptr;   // tiles that were claimed
+  unsigned* written = nullptr;  // for each tile of tokens, first the shared network's: tiles of its first product
+};
+struct Maps {
+  OperandMaps of[kProducts];
+};
+
+__device__ __forceinline__ void wait_until(const unsigned* counter, unsigned n) {
+  unsigned seen = 0;
+  while (seen < n) {
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
+  }
+}
+
+// Pairs and tiles of tokens of both visits: there are fewer than 2^16 (kFewTokens for each expert).
+using VisitTiles = ExpertTiles<uint16_t>[kVisits];
+static_assert(kFewTokens * routing::kExpertsMax <= 1 << 16);
+
+__device__ __forceinline__ int token_tiles(const Work& work, const VisitTiles& tiles, int visit) {
+  return tiles[visit].tiles[work.products[visit].p.groups.n_experts];
+}
+
+struct Claimed {
+  int product;  // kProducts: there is no further tile
+  Tile tile;
+};
+__device__ __forceinline__ Claimed find_claimed(const Work& work, const VisitTiles& tiles, int claim) {
+#pragma unroll
+  for (int i = 0; i < kProducts; ++i) {
+    const TiledProduct& product = work.products[i];
+    const int n = token_tiles(work, tiles, i % kVisits) * product.row_tiles;
+    if (claim < n) return {i, find_tile<Few>(product, tiles[i % kVisits], claim)};
+    claim -= n;
+  }
+  return {kProducts, {}};
+}
+
+// What the warps of a block hand on. One tile is told ahead of the one whose copies begin.
+struct Hall {
+  Ring<Few> ring;
+  uint64_t told, heard;         // `claimed` is new; everybody has taken it
+  uint64_t finished, signalled; // `written_tile` is new; it has been taken
+  Claimed claimed;
+  int written_tile;  // of tokens, a tile of whose first product is written; -1: there is no further one
+};
+constexpr int kConsumerWarps = kGroupThreads / kWarp;
+
+__device__ __forceinline__ void begin_hall(Hall& hall) {
+  barrier_init(&hall.told, 1);
+  barrier_init(&hall.heard, kConsumerWarps + 1);
+  barrier_init(&hall.finished, kConsumerWarps);
+  barrier_init(&hall.signalled, 1);
+  begin_ring(hall.ring);
+}
+
+// One thread: claims tiles, finds where they stand, waits until what they need is written.
+__device__ void schedule(const Work& work, const VisitTiles& tiles, Hall& hall, unsigned claim) {
+  for (uint32_t phase = 0;; phase ^= 1) {
+    const Claimed claimed = find_claimed(work, tiles, static_cast<int>(claim));
+    if (claimed.product >= kVisits && claimed.product < kProducts) {
+      const int visit = claimed.product % kVisits, before = visit == 0 ? 0 : token_tiles(work, tiles, 0);
+      wait_until(work.written + before + claimed.tile.of_tokens, static_cast<unsigned>(work.products[visit].row_tiles));
+    }
+    hall.claimed = claimed;
+    barrier_arrive(&hall.told);
+    if (claimed.product == kProducts) return;
+    barrier_wait(&hall.heard, phase);  // a tile is claimed when the one before is nearly copied, not sooner
+    claim = atomicAdd(work.claims, 1u);
+  }
+}
+
+// One thread: the copies of every stage.
+__device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hall& hall) {
+  Place place;
+  for (uint32_t phase = 0;; phase ^= 1) {
+    barrier_wait(&hall.told, phase);
+    const Claimed claimed = hall.claimed;
+    if (claimed.product == kProducts) break;
+    if (claimed.product >= kVisits) asm volatile("fence.proxy.async.global;" ::: "memory");  // written by stores
+    const TiledProduct& product = work.products[claimed.product];
+    const int stages = stages_of<Few>(product, claimed.tile), hears_at = max(stages - kTellAhead, 0);
+    for (int s = 0; s < stages; ++s) {
+      barrier_wait(&hall.ring.empty[place.stage], place.phase ^ 1);
+      copy_stage<Few>(product, maps.of[claimed.product], claimed.tile, s, memory + place.stage * Few::kStageBytes,
+                      &hall.ring.full[place.stage]);
+      if (s == hears_at) barrier_arrive(&hall.heard);
+      place.advance<Few>();
+    }
+  }
+  barrier_wait(&hall.ring.empty[place.stage], place.phase ^ 1);
+  barrier_arrive(&hall.ring.full[place.stage]);  // a stage of no tile
+}
+
+// One thread: says to all blocks what this one has written, so that those who write need not wait for their stores.
+__device__ void signal(const Work& work, Hall& hall) {
+  for (uint32_t phase = 0;; phase ^= 1) {
+    barrier_wait(&hall.finished, phase);
+    const int tile = hall.written_tile;
+    if (tile < 0) return;
+    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(work.written + tile) : "memory");
+    barrier_arrive(&hall.signalled);
+  }
+}
+
+// By the warpgroup that multiplies: hands on which tile of tokens has one more tile written.
+__device__ __forceinline__ void say_written(Hall& hall, int tile, uint32_t phase) {
+  asm volatile("fence.proxy.async.global;" ::: "memory");
+  barrier_wait(&hall.signalled, phase ^ 1);
+  if (threadIdx.x == 0) hall.written_tile = tile;
+  __syncwarp();
+  if (threadIdx.x % kWarp == 0) barrier_arrive(&hall.finished);
+}
+
+template <End kEnd, bool kHalf>
+__device__ __forceinline__ void consume(const Work& work, const VisitTiles& tiles, uint8_t* memory, Hall& hall) {
+  Place place;
+  uint32_t say_phase = 0;
+  for (;;) {
+    barrier_wait(&hall.ring.full[place.stage], place.phase);
+    const Claimed claimed = hall.claimed;
+    if (claimed.product == kProducts) break;
+    __syncwarp();
+    if (threadIdx.x % kWarp == 0) barrier_arrive(&hall.heard);
+    const TiledProduct& product = work.products[claimed.product];
+    if (claimed.product < kVisits) {
+      multiply_tile<Few, kEnd, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
+      const int before = claimed.product == 0 ? 0 : token_tiles(work, tiles, 0);
+      say_written(hall, before + claimed.tile.of_tokens, say_phase);
+      say_phase ^= 1;
+    } else {
+      multiply_tile<Few, End::kOutput, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
+    }
+  }
+  say_written(hall, -1, say_phase);
+}
+
+template <End kEnd, bool kHalf>
+__global__ void __launch_bounds__(Few::kThreads, Few::kBlocksAnSm)
+    experts_few_kernel(const __grid_constant__ Work work, const __grid_constant__ Maps maps) {
+  extern __shared__ uint8_t memory[];
+  __shared__ Hall hall;
+  __shared__ VisitTiles tiles;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const bool one = threadIdx.x % kWarp == 0;
+  if (threadIdx.x == 0) begin_hall(hall);
+  // The counters were cleared, and the pairs grouped, before the launch that only sorts.
+  if (!work.sorted_before) wait_for_input();
+  unsigned claim = 0;
+  if (warp == kConsumerWarps && one) claim = atomicAdd(work.claims, 1u);
+  if (warp < kVisits) {
+    if (work.products[warp].row_tiles > 0) count_tiles<Few>(work.products[warp].p.groups, tiles[warp]);
+    if (work.products[warp].row_tiles == 0 && one) tiles[warp].tiles[0] = 0;
+  }
+  if (work.sorted_before) wait_for_input();
+  __syncthreads();
+  if (warp < kConsumerWarps) {
+    consume<kEnd, kHalf>(work, tiles, begin_of_stages(memory), hall);
+  } else if (warp == kConsumerWarps) {
+    if (one) schedule(work, tiles, hall, claim);
+  } else if (warp == kConsumerWarps + 1) {
+    if (one) produce(work, maps, begin_of_stages(memory), hall);
+  } else if (warp == kConsumerWarps + 2) {
+    if (one) signal(work, hall);
+  }
+}
+
+template <End kEnd, bool kHalf>
+bool launch(const FewExperts& e, int n_multiprocessors, cudaStream_t stream) {
+  Work work{
+      .products = {}, .sorted_before = e.sorted_before, .claims = e.counters, .written = e.counters + 1};
+  Maps maps;
+  std::memset(static_cast<void*>(&maps), 0, sizeof(maps));
+  const ExpertProduct* const products[kProducts] = {e.shared_first, &e.first, e.shared_second, &e.second};
+  int64_t tiles = 0;
+  for (int i = 0; i < kProducts; ++i) {
+    if (products[i] == nullptr) continue;
+    if (!cut_in_tiles<Few>(*products[i], &work.products[i], &maps.of[i])) return false;
+    tiles += token_tiles_most<Few>(products[i]->groups) * work.products[i].row_tiles;
+  }
+  static const cudaError_t raised =
+      cudaFuncSetAttribute(experts_few_kernel<kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(Few::kSharedBytes));
+  static_cast<void>(raised);  // a failure shows at the launch
+  const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * Few::kBlocksAnSm));
+  launch_after(experts_few_kernel<kEnd, kHalf>, dim3(blocks), dim3(Few::kThreads), Few::kSharedBytes, stream, work,
+               maps);
+  return true;
+}
+
+}  // namespace
+
+bool experts_few(const FewExperts& e, int n_multiprocessors, cudaStream_t stream) {
+  const bool plain = ends_plain(e.first) && (e.shared_first == nullptr || ends_plain(*e.shared_first));
+  if (e.first.w.type == Type::kF16) {
+    return plain ? launch<End::kSilu, true>(e, n_multiprocessors, stream)
+                 : launch<End::kAnyGlu, true>(e, n_multiprocessors, stream);
+  }
+  return plain ? launch<End::kSilu, false>(e, n_multiprocessors, stream)
+               : launch<End::kAnyGlu, false>(e, n_multiprocessors, stream);
+}
+
+}  // namespace polymath::backend::cuda
