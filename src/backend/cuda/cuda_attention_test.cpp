@@ -108,29 +108,40 @@ std::vector<AttentionCase> cases() {
   return all;
 }
 
-TEST(CudaAttention, IsTheReferences) {
+struct KindCase {
+  AttentionCase kind;
+  DType dtype;
+};
+std::vector<KindCase> kinds() {
+  std::vector<KindCase> all;
+  for (const DType dtype : {DType::kF32, DType::kBf16}) {
+    for (const AttentionCase& c : cases()) all.push_back({c, dtype});
+  }
+  return all;
+}
+void PrintTo(const KindCase& c, std::ostream* out) { *out << c.kind.what << ", " << tensor::dtype_name(c.dtype); }
+
+// A test each: the reference takes a second for some, so that they are better run beside each other.
+class CudaAttentionKinds : public testing::TestWithParam<KindCase> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionKinds, testing::ValuesIn(kinds()));
+
+TEST_P(CudaAttentionKinds, AreTheReferences) {
+  const auto& [c, dtype] = GetParam();
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();
   const auto cuda = *std::move(made);
   const auto reference = make_reference_backend({}).value();
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
-  const std::vector<AttentionCase> all = cases();
-  for (const DType dtype : {DType::kF32, DType::kBf16}) {
-    for (const AttentionCase& c : all) {
-      Side here(*cuda), there(*reference);
-      Conversation got(here, c, dtype), expected(there, c, dtype);
-      for (const std::vector<int>& lengths :
-           {std::vector<int>{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}}) {
-        SCOPED_TRACE(testing::Message() << c.what << " " << tensor::dtype_name(dtype) << " " << lengths[0] << ", "
-                                        << lengths[1] << ", " << lengths[2]);
-        const auto a = got.step(lengths), b = expected.step(lengths);
-        ASSERT_TRUE(cuda->health().ok()) << cuda->health();
-        // On tensor cores queries and weights are rounded to bf16.
-        const double tolerance =
-            dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
-        for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "number " << i;
-      }
-    }
+  Side here(*cuda), there(*reference);
+  Conversation got(here, c, dtype), expected(there, c, dtype);
+  for (const std::vector<int>& lengths :
+       {std::vector<int>{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}}) {
+    SCOPED_TRACE(testing::Message() << lengths[0] << ", " << lengths[1] << ", " << lengths[2]);
+    const auto a = got.step(lengths), b = expected.step(lengths);
+    ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+    // On tensor cores queries and weights are rounded to bf16.
+    const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "number " << i;
   }
 }
 

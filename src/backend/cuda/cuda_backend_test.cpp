@@ -66,37 +66,51 @@ class Cuda : public testing::Test {
 constexpr double kBf16Step = 1.0 / 128;  // between neighbours near 1
 
 struct LinearCase {
+  DType type;
   int64_t rows, cols;
 };
-
-TEST_F(Cuda, Linear) {
-  uint32_t seed = 0;
+std::vector<LinearCase> linear_cases() {
+  constexpr int64_t kSizes[][2] = {{48, 40}, {33, 7}, {96, 256}, {1, 1}, {40, 5000}, {80, 33}, {200, 2056}};
+  std::vector<LinearCase> cases;
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
-    for (const LinearCase& c : {LinearCase{48, 40}, {33, 7}, {96, 256}, {1, 1}, {40, 5000}, {80, 33}, {200, 2056}}) {
-      for (const int64_t n : {1, 2, 13, 31, 70, 120}) {
-        for (const DType act : {DType::kF32, DType::kBf16}) {
-          SCOPED_TRACE(testing::Message() << tensor::dtype_name(type) << " " << c.rows << "x" << c.cols << " n " << n
-                                          << " " << tensor::dtype_name(act));
-          seed += 10;
-          const TestRun run = [&](Side& s) -> Results {
-            const Weight& w = s.weight({.rows = c.rows, .cols = c.cols}, type, seed);
-            const float* bias = s.matrix(DType::kF32, 1, c.rows, seed + 1).f32();
-            const Tensor x = s.matrix(act, n, c.cols, seed + 2, 1, 3);
-            const Tensor all = s.matrix(act, n, c.rows, seed + 3, 1, 5), plain = s.matrix(act, n, c.rows, seed + 4);
-            const Tensor sum = s.matrix(DType::kF32, n, c.rows, seed + 5), biased = s.matrix(DType::kF32, n, c.rows, 6);
-            const Tensor clamped = s.matrix(DType::kF32, n, c.rows, seed + 7);
-            s.b.linear(x, w, {.bias = bias, .scale = 0.5f, .clamp = 2}, all);
-            s.b.linear(x, w, {}, plain);
-            s.b.linear(x, w, {.accumulate = true, .scale = 0.7f}, sum);
-            s.b.linear(x, w, {.bias = bias, .accumulate = true, .scale = 0.7f}, biased);
-            s.b.linear(x, w, {.bias = bias, .accumulate = true, .scale = 0.7f, .clamp = 1}, clamped);
-            return {s.get(all), s.get(plain), s.get(sum), s.get(biased), s.get(clamped)};
-          };
-          const double root = std::sqrt(static_cast<double>(c.cols));
-          compare("linear", run, type == DType::kF16 ? 1e-3 + 4e-4 * root : 1e-5 * root + 1e-5,
-                  act == DType::kBf16 ? kBf16Step : 1e-5);
-        }
-      }
+    for (const auto& size : kSizes) cases.push_back({type, size[0], size[1]});
+  }
+  return cases;
+}
+std::string name_of(const LinearCase& c) {
+  return std::string(tensor::dtype_name(c.type)) + "_" + std::to_string(c.rows) + "x" + std::to_string(c.cols);
+}
+void PrintTo(const LinearCase& c, std::ostream* out) { *out << name_of(c); }
+
+// A test each: the reference takes seconds for some, so that they are better run beside each other.
+class CudaLinear : public Cuda, public testing::WithParamInterface<LinearCase> {};
+INSTANTIATE_TEST_SUITE_P(Sizes, CudaLinear, testing::ValuesIn(linear_cases()),
+                         [](const auto& info) { return name_of(info.param); });
+
+TEST_P(CudaLinear, IsTheReferences) {
+  const LinearCase& c = GetParam();
+  uint32_t seed = 0;
+  for (const int64_t n : {1, 2, 13, 31, 70, 120}) {
+    for (const DType act : {DType::kF32, DType::kBf16}) {
+      SCOPED_TRACE(testing::Message() << "n " << n << " " << tensor::dtype_name(act));
+      seed += 10;
+      const TestRun run = [&](Side& s) -> Results {
+        const Weight& w = s.weight({.rows = c.rows, .cols = c.cols}, c.type, seed);
+        const float* bias = s.matrix(DType::kF32, 1, c.rows, seed + 1).f32();
+        const Tensor x = s.matrix(act, n, c.cols, seed + 2, 1, 3);
+        const Tensor all = s.matrix(act, n, c.rows, seed + 3, 1, 5), plain = s.matrix(act, n, c.rows, seed + 4);
+        const Tensor sum = s.matrix(DType::kF32, n, c.rows, seed + 5), biased = s.matrix(DType::kF32, n, c.rows, 6);
+        const Tensor clamped = s.matrix(DType::kF32, n, c.rows, seed + 7);
+        s.b.linear(x, w, {.bias = bias, .scale = 0.5f, .clamp = 2}, all);
+        s.b.linear(x, w, {}, plain);
+        s.b.linear(x, w, {.accumulate = true, .scale = 0.7f}, sum);
+        s.b.linear(x, w, {.bias = bias, .accumulate = true, .scale = 0.7f}, biased);
+        s.b.linear(x, w, {.bias = bias, .accumulate = true, .scale = 0.7f, .clamp = 1}, clamped);
+        return {s.get(all), s.get(plain), s.get(sum), s.get(biased), s.get(clamped)};
+      };
+      const double root = std::sqrt(static_cast<double>(c.cols));
+      compare("linear", run, c.type == DType::kF16 ? 1e-3 + 4e-4 * root : 1e-5 * root + 1e-5,
+              act == DType::kBf16 ? kBf16Step : 1e-5);
     }
   }
 }

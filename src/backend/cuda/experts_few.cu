@@ -2,8 +2,8 @@
 //
 // Tiles are claimed one after the other from a counter: first those of the first products, then those of the second. So
 // the weights of the one stream in while the last tiles of the other are multiplied, and a block with a long tile takes
-// fewer. A tile of a second product waits for the first product's tiles of its tokens; those were claimed long before by
-// blocks that run, so that nobody waits for a block that has not begun.
+// fewer. A tile of a second product waits for the first product's tiles of its tokens; those were claimed long before
+// by blocks that run, so that nobody waits for a block that has not begun.
 
 #include <cstring>
 
@@ -64,8 +64,8 @@ __device__ __forceinline__ Claimed find_claimed(const Work& work, const VisitTil
 // What the warps of a block hand on. One tile is told ahead of the one whose copies begin.
 struct Hall {
   Ring<Few> ring;
-  uint64_t told, heard;         // `claimed` is new; everybody has taken it
-  uint64_t finished, signalled; // `written_tile` is new; it has been taken
+  uint64_t told, heard;          // `claimed` is new; everybody has taken it
+  uint64_t finished, signalled;  // `written_tile` is new; it has been taken
   Claimed claimed;
   int written_tile;  // of tokens, a tile of whose first product is written; -1: there is no further one
 };
@@ -192,8 +192,7 @@ __global__ void __launch_bounds__(Few::kThreads, Few::kBlocksAnSm)
 
 template <End kEnd, bool kHalf>
 bool launch(const FewExperts& e, int n_multiprocessors, cudaStream_t stream) {
-  Work work{
-      .products = {}, .sorted_before = e.sorted_before, .claims = e.counters, .written = e.counters + 1};
+  Work work{.products = {}, .sorted_before = e.sorted_before, .claims = e.counters, .written = e.counters + 1};
   Maps maps;
   std::memset(static_cast<void*>(&maps), 0, sizeof(maps));
   const ExpertProduct* const products[kProducts] = {e.shared_first, &e.first, e.shared_second, &e.second};

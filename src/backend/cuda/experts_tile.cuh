@@ -7,9 +7,9 @@
 // of kGroups warpgroups multiplies its 64 rows of the weight with all the tile's tokens. Of a gated weight the copy
 // lays eight rows of the gate and the same eight of up in turn: a thread then holds a gate and its up.
 //
-// Tiles go expert by expert, rows of the weight by rows, tokens innermost, so that blocks that share weights run side by
-// side and the weights come from memory once. Which tiles there are, each block finds from the experts' offsets. Tokens
-// behind an expert's last are the next one's: they are multiplied and dropped.
+// Tiles go expert by expert, rows of the weight by rows, tokens innermost, so that blocks that share weights run side
+// by side and the weights come from memory once. Which tiles there are, each block finds from the experts' offsets.
+// Tokens behind an expert's last are the next one's: they are multiplied and dropped.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/tensor_map.h"

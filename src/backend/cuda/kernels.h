@@ -222,7 +222,8 @@ void linear_narrow(NarrowProduct product, int n_multiprocessors, cudaStream_t st
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.
 //   first:  inner[j] = glu(f * (x[pairs[j] / top_k] w[e]^T) + bias), bf16; f: the pair's weight where weight_on_input
-//   second: y[pairs[j]] = inner[j] w[e]^T + bias, f32; in parts of the inputs: y[pairs[j] * parts + part], to be added up
+//   second: y[pairs[j]] = inner[j] w[e]^T + bias, f32; in parts of the inputs: y[pairs[j] * parts + part], to be added
+//   up
 struct ExpertProduct {
   Matrix x;  // bf16, 16-byte words, cols a multiple of 8; second: inner
   WeightMatrix w;
@@ -242,19 +243,20 @@ void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t
 // For many: tiles in shared memory.
 void experts_wide(const ExpertProduct& product, cudaStream_t stream);
 
-// Whether the two below take it; x is sorted by pair for both products (gather_pairs). Weights may be f16 too; then x and
-// the inner numbers are.
+// Whether the two below take it; x is sorted by pair for both products (gather_pairs). Weights may be f16 too; then x
+// and the inner numbers are.
 bool experts_tensor_takes(const ExpertProduct& product);
 
 // --- experts_few.cu ---
-// Both products of a group in one launch, and those of a shared network with it: a group of one that every token visits.
-constexpr int kFewTokens = 64;                 // of a tile; fewer than that for each expert on average
-constexpr int64_t kFewSharedTokensMax = 128;   // more: the shared network's products are cuBLAS's
+// Both products of a group in one launch, and those of a shared network with it: a group of one that every token
+// visits.
+constexpr int kFewTokens = 64;                // of a tile; fewer than that for each expert on average
+constexpr int64_t kFewSharedTokensMax = 128;  // more: the shared network's products are cuBLAS's
 constexpr int kFewCounters = 1 + 2 * routing::kExpertsMax + kFewSharedTokensMax / kFewTokens;
 struct FewExperts {
   ExpertProduct first, second;
   const ExpertProduct *shared_first = nullptr, *shared_second = nullptr;  // of the same type as the group's
-  bool sorted_before = false;    // the launch just before was gather_pairs
+  bool sorted_before = false;                                             // the launch just before was gather_pairs
   unsigned* counters = nullptr;  // [kFewCounters] zeros, and not zeros afterwards: combine() clears them
 };
 // False: not launched, the driver refuses. REQUIRES: experts_tensor_takes() each product, and there are pairs.

@@ -6,8 +6,8 @@
 // lane holds is free, as in experts_narrow.cu.
 //
 // The experts of a single token are the same work: of the first product the rows of all chosen experts stand one behind
-// the other, of the second their inputs do, so that its sum over inputs is the sum over experts too. A shared network is
-// one more of them, as wide as it may be.
+// the other, of the second their inputs do, so that its sum over inputs is the sum over experts too. A shared network
+// is one more of them, as wide as it may be.
 
 #include <cooperative_groups.h>
 
@@ -87,8 +87,8 @@ __device__ __forceinline__ Turn turn_of(const NarrowProduct& p, const Rows& rows
 }
 
 template <int kTiles, Form kForm>
-__device__ __forceinline__ void fetch_weights(const NarrowProduct& p, const Rows& rows, const int32_t* experts, int turn,
-                                              Words<kTiles>& words) {
+__device__ __forceinline__ void fetch_weights(const NarrowProduct& p, const Rows& rows, const int32_t* experts,
+                                              int turn, Words<kTiles>& words) {
   const int lane = threadIdx.x % kWarp;
   const int row = weight_row<kForm>(p, rows, lane / 4), row_high = weight_row<kForm>(p, rows, lane / 4 + 8);
   const Turn at = turn_of<kForm>(p, rows, experts, turn);
@@ -97,9 +97,7 @@ __device__ __forceinline__ void fetch_weights(const NarrowProduct& p, const Rows
     const int k = at.k + half * (kTurn / 2) + lane % 4 * 8;
     const bool inside = at.weights != nullptr && k < at.stride;
     const uint4 zero = make_uint4(0, 0, 0, 0);
-    const auto word = [&](int r) {
-      return __ldcs(reinterpret_cast<const uint4*>(at.weights + r * at.stride + k));
-    };
+    const auto word = [&](int r) { return __ldcs(reinterpret_cast<const uint4*>(at.weights + r * at.stride + k)); };
     words.low[half] = inside && row >= 0 ? word(row) : zero;
     words.high[half] = inside && row_high >= 0 ? word(row_high) : zero;
   }
@@ -119,7 +117,8 @@ __device__ __forceinline__ void fetch_inputs(const NarrowProduct& p, const Rows&
       const bool there = kForm == Form::kLinear ? token < p.x.rows : token == 0 && at.weights != nullptr;
       words.x[t][half] = make_uint4(0, 0, 0, 0);
       if (k < at.cols && there) {
-        words.x[t][half] = *reinterpret_cast<const uint4*>(at.x + (kForm == Form::kLinear ? token * static_cast<int>(p.x.stride) : 0) + k);
+        words.x[t][half] = *reinterpret_cast<const uint4*>(
+            at.x + (kForm == Form::kLinear ? token * static_cast<int>(p.x.stride) : 0) + k);
       }
     }
   }

@@ -271,7 +271,8 @@ __device__ __forceinline__ void multiply_tile(const RouteExperts& p, int tile, i
   };
   const auto fetch = [&](int k) { return TurnWeights(low, high, k, cols); };
   // Nobody's output: before the wait.
-  const TurnWeights early[kAhead] = {fetch(begin), fetch(begin + step), fetch(begin + 2 * step), fetch(begin + 3 * step)};
+  const TurnWeights early[kAhead] = {fetch(begin), fetch(begin + step), fetch(begin + 2 * step),
+                                     fetch(begin + 3 * step)};
   wait_for_input();
   let_next_begin();
   const auto* x = static_cast<const __nv_bfloat16*>(p.x.data) + (first + lane / 4) * p.x.stride;
@@ -281,7 +282,8 @@ __device__ __forceinline__ void multiply_tile(const RouteExperts& p, int tile, i
     const int k = begin + i * step;
     if (k - lane % 4 * 8 < cols) multiply_turn(words_of(early[i]), {p, x, n, k}, sums);
   }
-  for (int k = begin + kAhead * step; k - begin < cols; k += step) multiply_turn(words_of(fetch(k)), {p, x, n, k}, sums);
+  for (int k = begin + kAhead * step; k - begin < cols; k += step)
+    multiply_turn(words_of(fetch(k)), {p, x, n, k}, sums);
   if (__any_sync(kAllLanes, !exact)) {
     for (int k = begin; k - begin < cols; k += step) {
       TurnWeights w(low, high, k, cols);
