@@ -66,6 +66,7 @@ absl::StatusOr<Sequences::Times> Sequences::steps_ahead(int count) {
   };
   const double begin = base::steady_seconds();
   for (int t = 0; t < count; ++t) {
+    const double step_begin = base::steady_seconds(), waited_before = waited;
     model::Batch batch = batch_of(1);
     batch.sampling = sampling_;
     if (feedback_ && t > 0) {  // a sequence's row is the same in every step
@@ -75,10 +76,10 @@ absl::StatusOr<Sequences::Times> Sequences::steps_ahead(int count) {
     }
     RETURN_IF_ERROR(model_.start(batch));
     if (++in_flight == model_.steps_in_flight_max()) RETURN_IF_ERROR(finish());
+    times.host_seconds.push_back(base::steady_seconds() - step_begin - (waited - waited_before));
   }
   while (in_flight > 0) RETURN_IF_ERROR(finish());
   times.seconds = base::steady_seconds() - begin;
-  times.host_seconds = times.seconds - waited;
   return times;
 }
 

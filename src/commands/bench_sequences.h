@@ -27,7 +27,7 @@ class Sequences {
   // in flight one is planned while the other runs. REQUIRES: the model chooses.
   struct Times {
     double seconds = 0;
-    double host_seconds = 0;  // of them not in waiting for the device
+    std::vector<double> host_seconds;  // of each step, what was not waiting for the device
   };
   absl::StatusOr<Times> steps_ahead(int count);
 

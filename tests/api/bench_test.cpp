@@ -47,6 +47,7 @@ TEST(BenchOffline, StepsAreMadeAheadWhereTheBackendChooses) {
     const auto times = sequences.steps_ahead(settings.bench_output);
     ASSERT_TRUE(times.ok()) << times.status();
     EXPECT_GT(times->seconds, 0);
+    EXPECT_EQ(times->host_seconds.size(), static_cast<size_t>(settings.bench_output));
     EXPECT_EQ(sequences.computed(), settings.bench_input + settings.bench_output);
   }
 }
