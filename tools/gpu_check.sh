@@ -44,17 +44,18 @@ part() {
 : >"$results/summary.txt"
 nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv 2>&1 | tee -a "$results/summary.txt"
 
-# Most of an op's test is the reference's time on one thread: the tests are dealt to several processes.
+# ops_in_shares [TOOL...]: most of an op's test is the reference's time on one thread, so that the tests are dealt to
+# several processes, each under the tool.
 ops_in_shares() {
   local n=$(($(nproc) < 8 ? $(nproc) : 8)) status=0 i
   local -a processes=()
   for ((i = 0; i < n; ++i)); do
-    GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i "$ops" --gtest_brief=1 >"$results/ops_$i.txt" 2>&1 &
+    GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i "$@" "$ops" --gtest_brief=1 >"$results/share_$i.txt" 2>&1 &
     processes+=($!)
   done
   for i in "${processes[@]}"; do wait "$i" || status=1; done
-  cat "$results"/ops_*.txt
-  rm -f "$results"/ops_*.txt
+  cat "$results"/share_*.txt
+  rm -f "$results"/share_*.txt
   return $status
 }
 export -f ops_in_shares
@@ -76,14 +77,14 @@ for shape in qwen1.5-moe-a2.7b qwen3-30b-a3b mixtral-8x7b deepseek-v2-lite olmoe
 done
 
 if [ "$sanitize" = sanitize ]; then
-  part sanitize_ops 150 compute-sanitizer --tool memcheck --error-exitcode 9 "$ops" --gtest_brief=1 || failed=1
-  tail -n 30 "$results/sanitize_ops.txt"
+  part sanitize_ops 150 bash -c 'ops_in_shares "$@"' shares compute-sanitizer --tool memcheck --error-exitcode 9 || failed=1
   part sanitize_models 100 compute-sanitizer --tool memcheck --error-exitcode 9 "$models" \
-    --gtest_filter='*/mixtral_cuda:*/deepseek_v3_cuda:*/gpt_oss_cuda' --gtest_brief=1 || failed=1
-  tail -n 30 "$results/sanitize_models.txt"
-  part racecheck 150 compute-sanitizer --tool racecheck --error-exitcode 9 "$models" \
-    --gtest_filter='*Greedy*/mixtral_cuda' --gtest_brief=1 || failed=1
-  tail -n 30 "$results/racecheck.txt"
+    --gtest_filter='*_cuda' --gtest_brief=1 || failed=1
+  part racecheck 200 compute-sanitizer --tool racecheck --error-exitcode 9 "$models" \
+    --gtest_filter='*Greedy*/mixtral_cuda:*Greedy*/qwen2_moe_cuda:*Greedy*/qwen3_moe_cuda' --gtest_brief=1 || failed=1
+  for what in sanitize_ops sanitize_models racecheck; do
+    grep -v ' info ' "$results/$what.txt" | tail -n 30
+  done
 fi
 say "$([ $failed -eq 0 ] && echo 'all tests passed' || echo 'SOME TESTS FAILED')"
 exit $failed
