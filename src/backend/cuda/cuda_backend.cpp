@@ -374,7 +374,7 @@ void CudaBackend::grouped_linear(const Tensor& x, const Weight& w, const float* 
 void CudaBackend::combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                           const Tensor& out) {
   const int64_t n = routing.ids.shape.elements();
-  CHECK(n <= pairs_max_ && out.rows() == routing.ids.rows());
+  CHECK(n <= pairs_max_ && out.rows() == routing.ids.rows() && y.dtype == DType::kF32);
   auto* row_of = static_cast<int32_t*>(row_of_pair_.data());
   cuda::invert_pairs(groups_of(groups, n), row_of, device_->stream());
   cuda::combine({.y = matrix_of(y),

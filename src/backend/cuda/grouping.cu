@@ -53,13 +53,6 @@ __global__ void invert_kernel(Groups groups, int32_t* row_of) {
   if (j < groups.offsets[groups.n_experts]) row_of[groups.pairs[j]] = static_cast<int32_t>(j);
 }
 
-// Of one row that came in parts.
-__device__ __forceinline__ float sum_of_parts(const Matrix& y, int64_t row, int parts, int64_t col) {
-  float sum = at(y, row * parts, col);
-  for (int i = 1; i < parts; ++i) sum += at(y, row * parts + i, col);
-  return sum;
-}
-
 __global__ void combine_kernel(Combine c) {
   constexpr int kTogether = 8;  // choices whose numbers are under way at once
   wait_for_input();
@@ -67,22 +60,33 @@ __global__ void combine_kernel(Combine c) {
   const int64_t token = blockIdx.x;
   for (int i = threadIdx.x; blockIdx.x == 0 && blockIdx.y == 0 && i < c.n_counters; i += kThreads) c.counters[i] = 0;
   const float of_shared = c.shared.data != nullptr ? c.shared_scale * c.shared_weights[token] : 0.0f;
+  const auto* const y = static_cast<const float*>(c.y.data);
+  const auto* const shared = static_cast<const float*>(c.shared.data);
   for (int64_t col = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; col < c.out.cols;
        col += static_cast<int64_t>(gridDim.y) * kThreads) {
     float sum = at(c.out, token, col);
     for (int64_t first = token * c.top_k, end = first + c.top_k; first < end; first += kTogether) {
-      float weights[kTogether], values[kTogether];
+      float weights[kTogether], values[kTogether] = {};
+      int64_t rows[kTogether];
 #pragma unroll
       for (int i = 0; i < kTogether; ++i) {
         const int64_t pair = first + i;
         const bool there = pair < end && c.ids[pair] >= 0;
         weights[i] = !there ? 0.0f : c.weights != nullptr ? c.weights[pair] : 1.0f;
-        values[i] = there ? sum_of_parts(c.y, c.row_of != nullptr ? c.row_of[pair] : pair, c.parts, col) : 0.0f;
+        rows[i] = !there ? -1 : c.row_of != nullptr ? c.row_of[pair] : pair;
+      }
+      for (int part = 0; part < c.parts; ++part) {
+#pragma unroll
+        for (int i = 0; i < kTogether; ++i) {
+          if (rows[i] >= 0) values[i] += y[(rows[i] * c.parts + part) * c.y.stride + col];
+        }
       }
 #pragma unroll
       for (int i = 0; i < kTogether; ++i) sum += c.scale * weights[i] * values[i];
     }
-    if (c.shared.data != nullptr) sum += of_shared * sum_of_parts(c.shared, token, c.shared_parts, col);
+    for (int part = 0; shared != nullptr && part < c.shared_parts; ++part) {
+      sum += of_shared * shared[(token * c.shared_parts + part) * c.shared.stride + col];
+    }
     put(c.out, token, col, sum);
   }
 }

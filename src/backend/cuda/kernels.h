@@ -164,7 +164,7 @@ void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream);
 // where row_of is null. Null weights: 1. Then out[t] += shared_scale * shared_weights[t] * shared[t], if there is one.
 // What came in parts (ExpertProduct) is the sum of `parts` rows from row * parts on.
 struct Combine {
-  Matrix y;
+  Matrix y;  // f32, and so is shared
   int parts = 1, shared_parts = 1;
   const int32_t *ids = nullptr, *row_of = nullptr;
   const float* weights = nullptr;
