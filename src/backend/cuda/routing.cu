@@ -177,9 +177,6 @@ struct Cut {
   int tiles = 1, parts = 1;
 };
 
-__device__ __forceinline__ void arrive_in_cluster() { asm volatile("barrier.cluster.arrive.aligned;" ::: "memory"); }
-__device__ __forceinline__ void wait_for_cluster() { asm volatile("barrier.cluster.wait.aligned;" ::: "memory"); }
-
 // Row `r` of a tile: the experts', then the gate; null: behind them.
 __device__ __forceinline__ const float* router_row(const RouteExperts& p, int tile, int r) {
   const int row = tile * kTileRows + r;
@@ -413,10 +410,10 @@ __global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts
   const int top_k = p.route.config.top_k, all = static_cast<int>(p.route.n);
   const int first = static_cast<int>(blockIdx.y) * kRouteGroup, n = min(kRouteGroup, all - first);
   const int warp = threadIdx.x / kWarp, at = static_cast<int>(threadIdx.x);
-  arrive_in_cluster();
+  cluster.barrier_arrive();
   for (int tile = rank / cut.parts; tile < cut.tiles; tile += static_cast<int>(gridDim.x) / cut.parts) {
     multiply_tile(p, tile, part, cut.parts, first, n, s.shares);
-    if (tile == rank / cut.parts) wait_for_cluster();  // the first block has begun, its memory is there
+    if (tile == rank / cut.parts) cluster.barrier_wait();  // the first block has begun, its memory is there
     if (at < kTileSums) {
       float sum = 0;
 #pragma unroll
@@ -425,8 +422,7 @@ __global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts
     }
     __syncthreads();
   }
-  arrive_in_cluster();
-  wait_for_cluster();
+  cluster.sync();
   if (rank != 0) return;
   add_up(p, cut, first, n, s.sums, s.logits);
   const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
