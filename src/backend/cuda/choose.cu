@@ -50,11 +50,7 @@ struct Shared {
 // The sum of `mine` over the threads before this one; `all` becomes the sum of all.
 __device__ Amount sum_before(Amount mine, Shared& shared, Amount& all) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  Amount through = mine;
-  for (int step = 1; step < kWarp; step *= 2) {
-    const Amount other = __shfl_up_sync(kAllLanes, through, step);
-    if (lane >= step) through += other;
-  }
+  const Amount through = warp_prefix(mine);
   __syncthreads();
   if (lane == kWarp - 1) shared.scan[warp] = through;
   __syncthreads();

@@ -46,6 +46,17 @@ __device__ __forceinline__ float warp_max(float v) {
   return v;
 }
 
+// Of this lane and all before it.
+template <typename T>
+__device__ __forceinline__ T warp_prefix(T v) {
+  const int lane = threadIdx.x % kWarp;
+  for (int step = 1; step < kWarp; step *= 2) {
+    const T other = __shfl_up_sync(kAllLanes, v, step);
+    if (lane >= step) v += other;
+  }
+  return v;
+}
+
 // Of all threads, to all threads; in a fixed order.
 template <int kThreads, typename T>
 __device__ __forceinline__ T block_sum(T v) {
@@ -72,11 +83,7 @@ __device__ __forceinline__ Piece find_piece(int index, int n, Pieces pieces) {
   int before = 0;
   for (int first = 0; first < n; first += kWarp) {
     const int mine = first + lane < n ? pieces(first + lane) : 0;
-    int through = mine;  // pieces of this lane's item and all before it
-    for (int step = 1; step < kWarp; step *= 2) {
-      const int other = __shfl_up_sync(kAllLanes, through, step);
-      if (lane >= step) through += other;
-    }
+    const int through = warp_prefix(mine);
     const unsigned past = __ballot_sync(kAllLanes, before + through > index);
     if (past != 0) {
       const int found = __ffs(past) - 1;

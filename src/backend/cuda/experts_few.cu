@@ -61,6 +61,11 @@ __device__ __forceinline__ Claimed find_claimed(const Work& work, const VisitTil
   return {kProducts, {}};
 }
 
+// The tile of tokens among those of both visits: the shared network's come first.
+__device__ __forceinline__ int counter_of(const Work& work, const VisitTiles& tiles, const Claimed& claimed) {
+  return claimed.tile.of_tokens + (claimed.product % kVisits == 0 ? 0 : token_tiles(work, tiles, 0));
+}
+
 // What the warps of a block hand on. One tile is told ahead of the one whose copies begin.
 struct Hall {
   Ring<Few> ring;
@@ -84,8 +89,8 @@ __device__ void schedule(const Work& work, const VisitTiles& tiles, Hall& hall, 
   for (uint32_t phase = 0;; phase ^= 1) {
     const Claimed claimed = find_claimed(work, tiles, static_cast<int>(claim));
     if (claimed.product >= kVisits && claimed.product < kProducts) {
-      const int visit = claimed.product % kVisits, before = visit == 0 ? 0 : token_tiles(work, tiles, 0);
-      wait_until(work.written + before + claimed.tile.of_tokens, static_cast<unsigned>(work.products[visit].row_tiles));
+      wait_until(work.written + counter_of(work, tiles, claimed),
+                 static_cast<unsigned>(work.products[claimed.product % kVisits].row_tiles));
     }
     hall.claimed = claimed;
     barrier_arrive(&hall.told);
@@ -150,8 +155,7 @@ __device__ __forceinline__ void consume(const Work& work, const VisitTiles& tile
     const TiledProduct& product = work.products[claimed.product];
     if (claimed.product < kVisits) {
       multiply_tile<Few, kEnd, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
-      const int before = claimed.product == 0 ? 0 : token_tiles(work, tiles, 0);
-      say_written(hall, before + claimed.tile.of_tokens, say_phase);
+      say_written(hall, counter_of(work, tiles, claimed), say_phase);
       say_phase ^= 1;
     } else {
       multiply_tile<Few, End::kOutput, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
@@ -173,9 +177,10 @@ __global__ void __launch_bounds__(Few::kThreads, Few::kBlocksAnSm)
   if (!work.sorted_before) wait_for_input();
   unsigned claim = 0;
   if (warp == kConsumerWarps && one) claim = atomicAdd(work.claims, 1u);
-  if (warp < kVisits) {
-    if (work.products[warp].row_tiles > 0) count_tiles<Few>(work.products[warp].p.groups, tiles[warp]);
-    if (work.products[warp].row_tiles == 0 && one) tiles[warp].tiles[0] = 0;
+  if (warp < kVisits && work.products[warp].row_tiles > 0) {
+    count_tiles<Few>(work.products[warp].p.groups, tiles[warp]);
+  } else if (warp < kVisits && one) {
+    tiles[warp].tiles[0] = 0;  // there is no such network
   }
   if (work.sorted_before) wait_for_input();
   __syncthreads();

@@ -72,11 +72,7 @@ __device__ void count_tiles(const Groups& groups, ExpertTiles<Int>& experts) {
     const int e = first + lane, begin = e <= groups.n_experts ? groups.offsets[e] : 0;
     const int end = e < groups.n_experts ? groups.offsets[e + 1] : begin;
     const int mine = (end - begin + V::kTokens - 1) / V::kTokens;
-    int through = mine;
-    for (int step = 1; step < kWarp; step *= 2) {
-      const int other = __shfl_up_sync(kAllLanes, through, step);
-      if (lane >= step) through += other;
-    }
+    const int through = warp_prefix(mine);
     if (e <= groups.n_experts) {
       experts.pairs[e] = static_cast<Int>(begin);
       experts.tiles[e] = static_cast<Int>(before + through - mine);

@@ -44,16 +44,14 @@ __device__ __forceinline__ Rows rows_of_block(const NarrowProduct& p) {
   if (kForm != Form::kExpertsFirst || before < 0) return {block, false};
   return {before * (static_cast<int>(gridDim.x) / p.parts) + block, true};
 }
-template <Form kForm>
 __device__ __forceinline__ const WeightMatrix& weight_of(const NarrowProduct& p, const Rows& rows) {
-  return kForm == Form::kExpertsFirst && rows.shared ? p.shared_w : p.w;
+  return rows.shared ? p.shared_w : p.w;
 }
 
 // The weight row that is row `i` of the block's sixteen: of a gated one, eight of the gate and the same eight of up.
 // -1: behind the last. An int, as everywhere here: a network has fewer numbers than 2^31.
-template <Form kForm>
 __device__ __forceinline__ int weight_row(const NarrowProduct& p, const Rows& rows, int i) {
-  const int n_rows = static_cast<int>(weight_of<kForm>(p, rows).rows);
+  const int n_rows = static_cast<int>(weight_of(p, rows).rows);
   if (p.gated) {
     const int inner = n_rows / 2, index = rows.block * (kRows / 2) + i % 8;
     return index < inner ? index + (i >= 8 ? inner : 0) : -1;
@@ -90,7 +88,7 @@ template <int kTiles, Form kForm>
 __device__ __forceinline__ void fetch_weights(const NarrowProduct& p, const Rows& rows, const int32_t* experts,
                                               int turn, Words<kTiles>& words) {
   const int lane = threadIdx.x % kWarp;
-  const int row = weight_row<kForm>(p, rows, lane / 4), row_high = weight_row<kForm>(p, rows, lane / 4 + 8);
+  const int row = weight_row(p, rows, lane / 4), row_high = weight_row(p, rows, lane / 4 + 8);
   const Turn at = turn_of<kForm>(p, rows, experts, turn);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -144,7 +142,7 @@ __device__ __forceinline__ void read_before(const NarrowProduct& p, const Rows& 
                                             float (&before)[2]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int row = weight_row<kForm>(p, rows, i + 8 * half);
+    const int row = weight_row(p, rows, i + 8 * half);
     const bool there = p.epilogue.accumulate && token < (kForm == Form::kLinear ? p.x.rows : 1) && row >= 0;
     before[half] = there ? at(p.y, token, row) : 0.0f;
   }
@@ -156,18 +154,18 @@ __device__ __forceinline__ void finish(const NarrowProduct& p, const Rows& rows,
                                        float high, const float (&before)[2]) {
   if (token >= (kForm == Form::kLinear ? p.x.rows : 1)) return;
   if (p.gated) {
-    const bool shared = kForm == Form::kExpertsFirst && rows.shared;
-    const Matrix& y = shared ? p.shared_inner : p.y;
-    const float* factors = shared ? p.shared_factors : p.factors;
-    const int64_t index = rows.block * (kRows / 2) + i, to = kForm == Form::kLinear ? token : shared ? 0 : blockIdx.y;
+    const Matrix& y = rows.shared ? p.shared_inner : p.y;
+    const float* factors = rows.shared ? p.shared_factors : p.factors;
+    const int64_t index = rows.block * (kRows / 2) + i;
+    const int64_t to = kForm == Form::kLinear ? token : rows.shared ? 0 : blockIdx.y;
     if (index >= y.cols) return;
     const float factor = factors != nullptr ? factors[to] : 1.0f;
-    put(y, to, index, index < weight_of<kForm>(p, rows).rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
+    put(y, to, index, index < weight_of(p, rows).rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
     return;
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int row = weight_row<kForm>(p, rows, i + 8 * half);
+    const int row = weight_row(p, rows, i + 8 * half);
     if (row >= 0) put(p.y, token, row, finished(p.epilogue, row, half == 0 ? low : high) + before[half]);
   }
 }
@@ -185,12 +183,10 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
   const int part = static_cast<int>(blockIdx.x) % p.parts;
   const Rows rows = rows_of_block<kForm>(p);
   int turn = part * kWarps + warp, turns = static_cast<int>((p.w.stride + kTurn - 1) / kTurn);
-  bool waits = true;
   if constexpr (kForm == Form::kExpertsFirst) {
     if (rows.shared && rows.block * (kRows / 2) >= p.shared_inner.cols) return;
-    waits = rows.shared;
-    if (!waits) wait_for_input();  // the launch before chose the experts
-    if (threadIdx.x == 0) experts[0] = waits ? 0 : p.experts[blockIdx.y];
+    if (!rows.shared) wait_for_input();  // the launch before chose the experts
+    if (threadIdx.x == 0) experts[0] = rows.shared ? 0 : p.experts[blockIdx.y];
     __syncthreads();
   }
   if constexpr (kForm == Form::kExpertsSecond) {
@@ -201,7 +197,7 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 3 : 2) linear_narrow_k
   const int step = p.parts * kWarps;
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) fetch_weights<kTiles, kForm>(p, rows, experts, turn + i * step, words[i]);
-  if (waits) wait_for_input();
+  if (kForm != Form::kExpertsFirst || rows.shared) wait_for_input();
   let_next_begin();
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) fetch_inputs<kTiles, kForm>(p, rows, experts, turn + i * step, words[i]);

@@ -352,11 +352,7 @@ __device__ __forceinline__ void count_to_places(const RouteExperts& p, Counts& c
     int before = 0;
     for (int first = 0; first < n_experts; first += kWarp) {
       const int e = first + lane, mine = e < n_experts ? c.first[e] : 0;
-      int through = mine;
-      for (int step = 1; step < kWarp; step *= 2) {
-        const int other = __shfl_up_sync(kAllLanes, through, step);
-        if (lane >= step) through += other;
-      }
+      const int through = warp_prefix(mine);
       if (e < n_experts) c.first[e] = p.offsets[e] = before + through - mine;
       before += __shfl_sync(kAllLanes, through, kWarp - 1);
     }
