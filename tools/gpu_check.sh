@@ -4,7 +4,7 @@
 # BINARIES: a build folder, or any folder with polymath, backend_cuda_test and conformance_models in it (built elsewhere
 # with the preset cuda-release; no toolkit is needed here, only the driver and libcublasLt.so.13).
 # RESULTS: a text file for each part, summary.txt, and the figures of each shape as JSON; bench/results/h200 holds those of
-# one H200. sanitize: also compute-sanitizer's memcheck and racecheck over some tests (slow).
+# one H200. sanitize: also compute-sanitizer's memcheck, and its racecheck over some models (slow).
 # Exit status: 0 if every test passed. A part that takes longer than its limit is ended and counts as failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."

@@ -25,7 +25,8 @@ struct Figure {
   double tokens_per_s = 0;
   double bytes = 0, flops = 0;  // of a step
   double seconds = 0;           // of a step
-  std::vector<double> host;     // seconds of each step not in waiting for the device; empty: not known
+  // Of it not in waiting for the device; negative: not known. A shared machine's pauses are in the mean alone.
+  double host_mean = -1, host_median = -1;
 };
 
 int prefill_len(const Settings& settings) {
@@ -62,7 +63,9 @@ absl::StatusOr<Figure> decode_ahead(const Settings& settings, int n, Sequences& 
     bytes += all.cost().weight_bytes + all.cost().kv_bytes;
     flops += all.cost().flops;
   }
-  return Figure{n * steps / times.seconds, bytes / steps, flops / steps, times.seconds / steps, times.host_seconds};
+  const double host = std::accumulate(times.host_seconds.begin(), times.host_seconds.end(), 0.0);
+  return Figure{n * steps / times.seconds, bytes / steps, flops / steps,
+                times.seconds / steps,     host / steps,  median(times.host_seconds)};
 }
 
 // `n` sequences at once: each with its prompt, then one token a step.
@@ -108,11 +111,7 @@ class Report {
                 name.c_str(), f.tokens_per_s, f.seconds * 1e3, f.bytes / f.seconds / 1e9, f.flops / f.seconds / 1e9,
                 100 * share, memory ? "memory" : "compute", memory ? limits.read_gbs() : limits.gflops(),
                 memory ? "GB/s" : "GFLOP/s");
-    // A shared machine's pauses are in the mean and not in the median.
-    const double host_us =
-        f.host.empty() ? 0 : 1e6 * std::accumulate(f.host.begin(), f.host.end(), 0.0) / f.host.size();
-    const double host_median_us = f.host.empty() ? 0 : 1e6 * median(f.host);
-    if (!f.host.empty()) std::printf("  host %.0f us, median %.0f", host_us, host_median_us);
+    if (f.host_mean >= 0) std::printf("  host %.0f us, median %.0f", f.host_mean * 1e6, f.host_median * 1e6);
     std::printf("\n");
     std::fflush(stdout);
     boost::json::object figure{{"what", name},
@@ -123,7 +122,7 @@ class Report {
                                {"bound", memory ? "memory" : "compute"},
                                {"limit", memory ? limits.read_gbs() : limits.gflops()},
                                {"share_of_limit", share}};
-    if (!f.host.empty()) figure["host_us"] = host_us, figure["host_median_us"] = host_median_us;
+    if (f.host_mean >= 0) figure["host_us"] = f.host_mean * 1e6, figure["host_median_us"] = f.host_median * 1e6;
     figures_.push_back(std::move(figure));
   }
 

@@ -7,13 +7,28 @@
 namespace polymath::backend::cuda {
 namespace {
 
+constexpr int64_t kSharedParts = 4;  // of a shared network's inputs that there is memory for: no more are made
+
 bool has_biases(const ExpertMlp& mlp) { return mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr; }
 DType dtype_of(const ExpertMlp& mlp) { return mlp.gate_up->format->dtype; }
-// Parts that there is memory for; more are not made.
-constexpr int64_t kSharedParts = 4;
-
 // Of the gate alone.
 int64_t numbers_of(const ExpertMlp& mlp) { return mlp.down->shape.rows * mlp.down->shape.cols; }
+
+// Parts of the second product's inputs, for tiles that end soon enough after each other.
+int64_t parts_of(const ExpertMlp& mlp) {
+  constexpr int64_t kInputsMost = 4096;
+  return (mlp.down->shape.cols + kInputsMost - 1) / kInputsMost;
+}
+
+Combine combine_of(const ExpertVisit& visit, const ExpertProduct& second, const Tensor& out) {
+  return {.y = second.y,
+          .parts = second.parts,
+          .ids = visit.routing.ids.i32(),
+          .weights = visit.mlp->weight_on_input ? nullptr : visit.routing.weights.f32(),
+          .top_k = visit.routing.ids.cols(),
+          .scale = visit.mlp->scale,
+          .out = matrix_of(out)};
+}
 
 }  // namespace
 
@@ -120,12 +135,6 @@ bool ExpertRunner::run_single(const ExpertVisit& visit, const ExpertVisit* share
   return true;
 }
 
-// Parts of the second product's inputs, for tiles that end soon enough after each other.
-int64_t parts_of(const ExpertMlp& mlp) {
-  constexpr int64_t kInputsMost = 4096;
-  return (mlp.down->shape.cols + kInputsMost - 1) / kInputsMost;
-}
-
 ExpertRunner::Products ExpertRunner::products_of(const ExpertVisit& visit, const Matrix& x, const tensor::Buffer& inner,
                                                  const tensor::Buffer& outputs, int64_t parts) const {
   const ExpertMlp& mlp = *visit.mlp;
@@ -156,24 +165,14 @@ ExpertRunner::Products ExpertRunner::products_of(const ExpertVisit& visit, const
                      .parts = static_cast<int>(parts)}};
 }
 
-// Every pair's inputs, by expert.
-Matrix ExpertRunner::sorted(const Products& products, int64_t tokens) {
-  const ExpertProduct& first = products.first;
-  if (tokens == 1) return first.x;
+// A first product's inputs become every pair's, by expert.
+void ExpertRunner::sort_inputs(ExpertProduct& first, int64_t tokens) {
+  first.one_token = tokens == 1;
+  if (first.one_token) return;
   const Matrix to{sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, first.x.type};
   CHECK(static_cast<size_t>(to.rows * to.cols * 2) <= sorted_.bytes());
   gather_pairs(first.x, first.groups, first.top_k, to, device_.stream());
-  return to;
-}
-
-Combine combine_of(const ExpertVisit& visit, const ExpertProduct& second, const Tensor& out) {
-  return {.y = second.y,
-          .parts = second.parts,
-          .ids = visit.routing.ids.i32(),
-          .weights = visit.mlp->weight_on_input ? nullptr : visit.routing.weights.f32(),
-          .top_k = visit.routing.ids.cols(),
-          .scale = visit.mlp->scale,
-          .out = matrix_of(out)};
+  first.x = to;
 }
 
 bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, const Tensor& x, const Tensor& out) {
@@ -187,8 +186,7 @@ bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, 
   }
   const auto fits = [](const Products& p) { return experts_tensor_takes(p.first) && experts_tensor_takes(p.second); };
   if (!fits(group) || (beside && !fits(*beside))) return false;
-  group.first.x = sorted(group, n);
-  group.first.one_token = n == 1;
+  sort_inputs(group.first, n);
   auto* const counters = static_cast<unsigned*>(counters_.data());
   CHECK(experts_few({.first = group.first,
                      .second = group.second,
@@ -212,32 +210,24 @@ bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, 
 }
 
 void ExpertRunner::run_many(const ExpertVisit& visit, const Tensor& x, const Tensor& out) {
-  const cudaStream_t stream = device_.stream();
   const Matrix inputs = linear_.aligned(matrix_of(x), type_of(dtype_of(*visit.mlp)));
   Products group = products_of(visit, inputs, inner_, outputs_, 1);
-  if (experts_tensor_takes(group.first)) {
-    ExpertProduct by_expert = group.first;
-    by_expert.x = sorted(group, x.rows());
-    by_expert.one_token = x.rows() == 1;
-    CHECK(experts_many(by_expert, device_.n_multiprocessors(), stream));
-  } else {
-    run_plainly(group.first, x.rows());
-  }
-  if (experts_tensor_takes(group.second)) {
-    CHECK(experts_many(group.second, device_.n_multiprocessors(), stream));
-  } else {
-    run_plainly(group.second, x.rows());
+  if (experts_tensor_takes(group.first)) sort_inputs(group.first, x.rows());
+  for (const ExpertProduct* product : {&group.first, &group.second}) {
+    if (experts_tensor_takes(*product)) {
+      CHECK(experts_many(*product, device_.n_multiprocessors(), device_.stream()));
+      continue;
+    }
+    CHECK(product->w.type == Type::kBf16);  // takes() said so
+    if (x.rows() <= kNarrowTokensMax) {
+      experts_narrow(*product, x.rows(), device_.stream());
+    } else {
+      experts_wide(*product, device_.stream());
+    }
   }
   device_.launched("expert_mlp");
-  combine(combine_of(visit, group.second, out), stream);
+  combine(combine_of(visit, group.second, out), device_.stream());
   device_.launched("expert_mlp, sums");
-}
-
-// Widths that the copy engine does not take.
-void ExpertRunner::run_plainly(const ExpertProduct& product, int64_t tokens) {
-  CHECK(product.w.type == Type::kBf16);  // takes() said so
-  if (tokens <= kNarrowTokensMax) return experts_narrow(product, tokens, device_.stream());
-  experts_wide(product, device_.stream());
 }
 
 }  // namespace polymath::backend::cuda

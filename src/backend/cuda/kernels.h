@@ -235,7 +235,7 @@ struct ExpertProduct {
   const float* input_weights = nullptr;  // [n_pairs] by pair, or null
   Matrix y;                              // first: inner (cols: of the stride, padded with zeros)
   int parts = 1;                         // more: for the second of experts_few alone
-  bool one_token = false;                // experts_few: every pair's input is x's only row
+  bool one_token = false;                // experts_few, experts_many: every pair's input is x's only row
 };
 constexpr int64_t kNarrowTokensMax = 32;  // more in a step: the wide kernel
 // For few tokens: every weight is read once, by one block; bound by memory.
