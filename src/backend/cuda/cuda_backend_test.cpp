@@ -488,7 +488,7 @@ TEST_F(Cuda, PreparesQkvAsTheReference) {
 
 TEST_F(Cuda, RoutesALayerAsTheReference) {
   for (const auto& router : routing::routers()) {
-    for (const int n_experts : {1, 8, 60, 128}) {
+    for (const int n_experts : {1, 8, 40, 60, 128}) {
       for (const int rows : {1, 5, 33, 200}) {
         routing::RouterConfig config{.n_experts = n_experts, .top_k = std::min(n_experts, 4)};
         if (router.name == "switch_top1" || n_experts == 1) config.top_k = 1;

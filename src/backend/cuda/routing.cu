@@ -406,10 +406,12 @@ __global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts
   const int top_k = p.route.config.top_k, all = static_cast<int>(p.route.n);
   const int first = static_cast<int>(blockIdx.y) * kRouteGroup, n = min(kRouteGroup, all - first);
   const int warp = threadIdx.x / kWarp, at = static_cast<int>(threadIdx.x);
+  bool all_begun = false;  // the first block too: its memory is there
   cluster.barrier_arrive();
   for (int tile = rank / cut.parts; tile < cut.tiles; tile += static_cast<int>(gridDim.x) / cut.parts) {
     multiply_tile(p, tile, part, cut.parts, first, n, s.shares);
-    if (tile == rank / cut.parts) cluster.barrier_wait();  // the first block has begun, its memory is there
+    if (!all_begun) cluster.barrier_wait();
+    all_begun = true;
     if (at < kTileSums) {
       float sum = 0;
 #pragma unroll
@@ -418,6 +420,7 @@ __global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts
     }
     __syncthreads();
   }
+  if (!all_begun) cluster.barrier_wait();  // a block without a tile
   cluster.sync();
   if (rank != 0) return;
   add_up(p, cut, first, n, s.sums, s.logits);
@@ -433,10 +436,11 @@ template <Kind kKind>
 void launch_experts(const RouteExperts& p, cudaStream_t stream) {
   const int64_t rows = p.route.config.n_experts + (p.gate.data != nullptr ? 1 : 0);
   Cut cut{static_cast<int>(ceil_div(rows, kTileRows)), 1};
-  while (2 * cut.parts * cut.tiles <= kBlocksMost && cut.parts * kWarps * kTurn < p.x.cols) cut.parts *= 2;
-  const auto blocks = static_cast<unsigned>(min(cut.tiles * cut.parts, kBlocksMost));
-  const dim3 grid(blocks, static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
-  launch_clusters_after(blocks, route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p, cut);
+  int blocks = 1;  // a power of two: no other cluster has been tried
+  while (blocks < cut.tiles && blocks < kBlocksMost) blocks *= 2;
+  for (; 2 * blocks <= kBlocksMost && cut.parts * kWarps * kTurn < p.x.cols; blocks *= 2) cut.parts *= 2;
+  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
+  launch_clusters_after(grid.x, route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p, cut);
 }
 
 template <Kind kKind>
