@@ -90,7 +90,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, CudaLinear, testing::ValuesIn(linear_cases()),
 TEST_P(CudaLinear, IsTheReferences) {
   const LinearCase& c = GetParam();
   uint32_t seed = 0;
-  for (const int64_t n : {1, 2, 13, 31, 70, 120}) {
+  for (const int64_t n : {1, 2, 13, 31, 48, 64, 70, 120}) {
     for (const DType act : {DType::kF32, DType::kBf16}) {
       SCOPED_TRACE(testing::Message() << "n " << n << " " << tensor::dtype_name(act));
       seed += 10;

@@ -160,6 +160,8 @@ void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t
                      int64_t* load, cudaStream_t stream);
 // row_of[pairs[j]] = j.
 void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream);
+
+// --- combine.cu ---
 // out[t] += scale * sum over t's choices, in order, of weight * y[row]; the row is row_of[pair], or the pair itself
 // where row_of is null. Null weights: 1. Then out[t] += shared_scale * shared_weights[t] * shared[t], if there is one.
 // What came in parts (ExpertProduct) is the sum of `parts` rows from row * parts on.
@@ -197,27 +199,24 @@ void plain_product(const PlainProduct& product, cudaStream_t stream);
 
 // --- linear_narrow.cu ---
 // y = [y +] scale * clamp(x w^T + bias) of a few rows. Gated: y[t] = factors[t] * glu(x w^T), w [2 * inner, cols].
-// With `experts` it is one of the two products of one token's experts, w having a group each; -1 gives zeros:
-//   gated: y[c] = factors[c] * glu(x[0] w[experts[c]]^T)
-//   else:  y[0] = [y[0] +] scale * sum over c of x[c] w[experts[c]]^T; no bias
-// and then with one more network of the same outputs, which needs no choosing, as if it were another choice.
 constexpr int64_t kLinearNarrowRowsMax = 16;
-constexpr int kLinearNarrowChoicesMax = 32;  // more: the experts' own kernels
 struct NarrowProduct {
   Matrix x, y;     // x: bf16, 16-byte words, cols a multiple of 8; gated: y's cols behind inner become zeros
-  WeightMatrix w;  // bf16, one group; with `experts`: one of each expert
+  WeightMatrix w;  // bf16, one group
   LinearEpilogue epilogue;
   bool gated = false;
   GluParams glu;
-  const float* factors = nullptr;    // or null: 1
-  const int32_t* experts = nullptr;  // [n_choices]; not written by the launch just before, unless gated
-  int n_choices = 0;                 // at most kLinearNarrowChoicesMax
-  WeightMatrix shared_w;             // with `experts`, or data null: none
-  Matrix shared_inner;               // of one row: gated, its y; else its x
-  const float* shared_factors = nullptr;
-  int parts = 1;  // of the inputs; set by linear_narrow
+  const float* factors = nullptr;  // or null: 1
+  int parts = 1;                   // of the inputs; set by linear_narrow
 };
 void linear_narrow(NarrowProduct product, int n_multiprocessors, cudaStream_t stream);
+
+// --- linear_few.cu ---
+// The same for some tens of rows, on tensor cores that the copy engine feeds. REQUIRES: not gated, cols > 0; w no
+// output of the step, y f32 where it is added to.
+constexpr int64_t kLinearFewRowsMax = 64;
+// False: not launched: more rows, a weight that is not cut among blocks, or no whole words.
+bool linear_few(const NarrowProduct& product, int n_multiprocessors, cudaStream_t stream);
 
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.
@@ -247,6 +246,26 @@ void experts_wide(const ExpertProduct& product, cudaStream_t stream);
 // and the inner numbers are.
 bool experts_tensor_takes(const ExpertProduct& product);
 
+// --- experts_one.cu ---
+// The experts of one token, and of a shared network that needs no choosing: y += scale * the sum of
+// glu(f * x gate_up[e]^T) down[e]^T over them, weights and inner numbers bf16; an expert of -1 adds nothing.
+constexpr int kOneTokenChoicesMax = 32;
+struct OneToken {
+  Matrix x, y;                               // of one row; x: bf16 in 16-byte words
+  WeightMatrix gate_up, down;                // a group an expert
+  const int32_t* experts = nullptr;          // [n_choices]
+  const float* factors = nullptr;            // f; or null: 1
+  int n_choices = 0;                         // at most kOneTokenChoicesMax
+  WeightMatrix shared_gate_up, shared_down;  // data null: none
+  const float* shared_factors = nullptr;     // [1], or null: 1
+  GluParams glu;
+  float scale = 1;
+  void* inner = nullptr;        // [n_choices * inner + shared inner] bf16, for the kernel
+  unsigned* counter = nullptr;  // once zero
+};
+// False: not launched, numbers that are no whole words, or more than shared memory holds.
+bool experts_one(const OneToken& token, int n_multiprocessors, cudaStream_t stream);
+
 // --- experts_few.cu ---
 // Both products of a group in one launch, and those of a shared network with it: a group of one that every token
 // visits.
@@ -256,7 +275,6 @@ constexpr int kFewCounters = 1 + 2 * routing::kExpertsMax + kFewSharedTokensMax 
 struct FewExperts {
   ExpertProduct first, second;
   const ExpertProduct *shared_first = nullptr, *shared_second = nullptr;  // of the same type as the group's
-  bool sorted_before = false;                                             // the launch just before was gather_pairs
   unsigned* counters = nullptr;  // [kFewCounters] zeros, and not zeros afterwards: combine() clears them
 };
 // False: not launched, the driver refuses. REQUIRES: experts_tensor_takes() each product, and there are pairs.

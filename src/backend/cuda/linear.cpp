@@ -132,16 +132,18 @@ bool LinearRunner::multiply(const Problem& problem, const void* x, const void* w
 // A small product is over before cuBLAS has begun its; a large one cuBLAS streams as well as anybody.
 bool LinearRunner::run_few(const NarrowProduct& p) {
   constexpr int64_t kNumbersMax = int64_t{48} << 20;
-  const bool fits = p.w.type == Type::kBf16 && p.w.groups == 1 && p.x.rows <= kLinearNarrowRowsMax &&
-                    p.w.rows * p.w.stride <= kNumbersMax;
-  if (!fits) return false;
+  if (p.w.type != Type::kBf16 || p.w.groups != 1 || p.w.rows * p.w.stride > kNumbersMax) return false;
+  const bool whole_end = p.y.type == Type::kF32 || !p.epilogue.accumulate;
+  if (p.x.rows > 1 && !p.gated && whole_end && linear_few(p, device_.n_multiprocessors(), device_.stream()))
+    return true;
+  if (p.x.rows > kLinearNarrowRowsMax) return false;
   linear_narrow(p, device_.n_multiprocessors(), device_.stream());
   return true;
 }
 
 void LinearRunner::run(const Linear& l) {
   if (l.x.rows == 0) return;
-  if (l.w.type == Type::kBf16 && l.w.groups == 1 && l.x.rows <= kLinearNarrowRowsMax &&
+  if (l.w.type == Type::kBf16 && l.w.groups == 1 && l.x.rows <= kLinearFewRowsMax &&
       run_few({.x = aligned(l.x, Type::kBf16), .y = l.y, .w = l.w, .epilogue = l.epilogue})) {
     return;
   }

@@ -1,7 +1,7 @@
 #pragma once
 
 // Shared memory by address: copies into it that are waited for later, and the loads that give a warp the fragments of
-// mma.m16n8k16. Source: PTX ISA 9.0, cp.async and ldmatrix.
+// mma.m16n8k16; and what is only to come nearer. Source: PTX ISA 9.0, cp.async, ldmatrix and cp.async.bulk.prefetch.
 
 #include <cstdint>
 
@@ -26,6 +26,11 @@ __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t at) {
 // Zeros where `there` is false: then nothing is read.
 __device__ __forceinline__ void fetch_word(uint32_t to, const void* from, bool there) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0) : "memory");
+}
+// Into the L2 cache. REQUIRES: address and bytes multiples of 16.
+__device__ __forceinline__ void prefetch_bulk(const void* from, uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes)
+               : "memory");
 }
 __device__ __forceinline__ void end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kLeft>

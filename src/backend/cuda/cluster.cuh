@@ -1,0 +1,51 @@
+#pragma once
+
+// Blocks of a cluster that hand numbers on through each other's shared memory: stores that the receiver's mbarrier
+// counts by their bytes, so that nobody fences memory for them. Only for launches of two blocks a cluster and more.
+// Source: PTX ISA 9.0, barrier.cluster, mapa and st.async.
+
+#include <cstdint>
+
+#include "backend/cuda/shared_memory.cuh"
+
+namespace polymath::backend::cuda {
+
+__device__ __forceinline__ int rank_in_cluster() {
+  uint32_t rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return static_cast<int>(rank);
+}
+
+// All threads of all blocks come to both. Relaxed: nothing was written that others read but mbarriers.
+__device__ __forceinline__ void cluster_arrive() {
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+
+// Where block `rank` has what stands at `own_place` here.
+__device__ __forceinline__ uint32_t place_in_block(uint32_t own_place, int rank) {
+  uint32_t place;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(place) : "r"(own_place), "r"(rank));
+  return place;
+}
+// Into another block, whose barrier it is.
+__device__ __forceinline__ void send(uint32_t to, uint32_t barrier, float v) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to),
+               "r"(__float_as_uint(v)), "r"(barrier)
+               : "memory");
+}
+__device__ __forceinline__ void send(uint32_t to, uint32_t barrier, float a, float b, float c, float d) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(to),
+               "f"(a), "f"(b), "f"(c), "f"(d), "r"(barrier)
+               : "memory");
+}
+// As barrier_wait(), for what other blocks sent.
+__device__ __forceinline__ void wait_for_cluster(uint64_t* barrier, uint32_t phase) {
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n}\n" ::"r"(shared_place(barrier)),
+      "r"(phase)
+      : "memory");
+}
+
+}  // namespace polymath::backend::cuda
