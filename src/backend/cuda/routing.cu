@@ -1,151 +1,18 @@
-// The routing functions of routing/<name>.h, a warp a row. What most of them spend their time on, the k best logits, is
-// found by the whole warp; whatever a warp has no form for is routed by one thread with the function itself
-// (ROW_SCRATCH).
+// Routing: the choices of each row of logits, a warp a row.
 //
 // For few tokens, one kernel does all of a layer's routing: the blocks of a cluster multiply the router with sixteen
-// tokens, the first of them adds up and routes them, and the last cluster's groups the pairs by expert.
+// tokens, the first of them adds up and routes them, and the last cluster's groups the pairs by expert. A step of few
+// tokens waits for each of these in turn: what can be read, sorted out or sent ahead is, and what nobody waits for (the
+// weights) comes last.
 
-#include <cooperative_groups.h>
-
-#include "backend/cuda/device_math.cuh"
+#include "backend/cuda/cluster.cuh"
 #include "backend/cuda/launch.cuh"
-#include "routing/hash.h"
-#include "routing/sigmoid_group_topk.h"
-#include "routing/sigmoid_topk.h"
-#include "routing/softmax_bias_topk.h"
-#include "routing/softmax_group_topk.h"
-#include "routing/softmax_topk.h"
-#include "routing/sparsemixer.h"
-#include "routing/switch_top1.h"
-#include "routing/topk_softmax.h"
+#include "backend/cuda/routing_choice.cuh"
+#include "backend/cuda/routing_product.cuh"
+#include "backend/cuda/wgmma.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
-
-enum class Kind {
-  kSoftmaxTopk,
-  kTopkSoftmax,
-  kSoftmaxGroupTopk,
-  kSigmoidGroupTopk,
-  kSoftmaxBiasTopk,
-  kSigmoidTopk,
-  kSparsemixer,
-  kSwitchTop1,
-  kHash,
-  kCount,
-};
-
-template <Kind kKind>
-__device__ void route_row(const routing::RouterConfig& c, const float* logits, const float* bias, int32_t token,
-                          int32_t* ids, float* weights) {
-  if constexpr (kKind == Kind::kSoftmaxTopk) routing::softmax_topk(c, logits, bias, token, ids, weights);
-  if constexpr (kKind == Kind::kTopkSoftmax) routing::topk_softmax(c, logits, bias, token, ids, weights);
-  if constexpr (kKind == Kind::kSoftmaxGroupTopk) routing::softmax_group_topk(c, logits, bias, token, ids, weights);
-  if constexpr (kKind == Kind::kSigmoidGroupTopk) routing::sigmoid_group_topk(c, logits, bias, token, ids, weights);
-  if constexpr (kKind == Kind::kSoftmaxBiasTopk) routing::softmax_bias_topk(c, logits, bias, token, ids, weights);
-  if constexpr (kKind == Kind::kSigmoidTopk) routing::sigmoid_topk(c, logits, bias, token, ids, weights);
-  if constexpr (kKind == Kind::kSparsemixer) routing::sparsemixer(c, logits, bias, token, ids, weights);
-  if constexpr (kKind == Kind::kSwitchTop1) routing::switch_top1(c, logits, bias, token, ids, weights);
-  if constexpr (kKind == Kind::kHash) routing::hash(c, logits, bias, token, ids, weights);
-}
-
-constexpr bool chooses_best_logits(Kind kind) {
-  return kind == Kind::kSoftmaxTopk || kind == Kind::kTopkSoftmax || kind == Kind::kSigmoidTopk;
-}
-constexpr int kLaneLogits = kRouteExpertsMax / kWarp;  // wider rows are one thread's
-
-// Numbers in the order of their floats, for the warp's reduction of integers; none is 0. The zeros are one number.
-__device__ __forceinline__ unsigned order_of(float v) {
-  const unsigned bits = __float_as_uint(v + 0.0f);
-  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
-}
-__device__ __forceinline__ float float_of(unsigned order) {
-  return __uint_as_float(order >> 31 != 0 ? order & 0x7fffffffu : ~order);
-}
-
-// The best of what is not taken yet, the lowest id among equals.
-__device__ __forceinline__ int best_of_warp(const float (&mine)[kLaneLogits], unsigned& taken, float& best) {
-  const int lane = threadIdx.x % kWarp;
-  unsigned order = 0;
-  int id = routing::kExpertsMax;
-#pragma unroll
-  for (int i = 0; i < kLaneLogits; ++i) {
-    const unsigned other = order_of(mine[i]);
-    if ((taken >> i & 1u) == 0 && other > order) order = other, id = lane + i * kWarp;
-  }
-  const unsigned highest = __reduce_max_sync(kAllLanes, order);
-  id = __reduce_min_sync(kAllLanes, order == highest ? id : routing::kExpertsMax);
-  best = float_of(highest);
-  if (id % kWarp == lane) taken |= 1u << (id / kWarp);
-  return id;
-}
-
-template <Kind kKind>
-__device__ void route_by_warp(const RouteProblem& p, const float* row, int32_t* ids, float* weights, int32_t* copy) {
-  const int lane = threadIdx.x % kWarp, n = p.config.n_experts;
-  float mine[kLaneLogits], max = -INFINITY, sum = 0;
-  unsigned taken = 0;
-  bool nan = false;
-#pragma unroll
-  for (int i = 0; i < kLaneLogits; ++i) {
-    const int e = lane + i * kWarp;
-    mine[i] = e < n ? row[e] : -INFINITY;
-    if (e >= n) taken |= 1u << i;
-    nan = nan || isnan(mine[i]);
-    max = fmaxf(max, mine[i]);
-  }
-  max = warp_max(max);
-  if (__any_sync(kAllLanes, nan) || max == -INFINITY || (max == INFINITY && kKind != Kind::kSigmoidTopk)) {
-    if (lane == 0) routing::route_broken_row(p.config.top_k, ids, weights);
-    for (int j = lane; j < p.config.top_k && copy != nullptr; j += kWarp) copy[j] = j;
-    return;
-  }
-  if (kKind == Kind::kSoftmaxTopk) {
-#pragma unroll
-    for (int i = 0; i < kLaneLogits; ++i) sum += expf(mine[i] - max);  // what is no expert is -infinity
-    sum = warp_sum(sum);
-  }
-  // Choice j stays with lane j: in memory, every step of what follows would wait for the one before.
-  int id = 0;
-  float weight = 0;
-  for (int j = 0; j < p.config.top_k; ++j) {
-    float best = 0;
-    const int chosen = best_of_warp(mine, taken, best);
-    if (lane == j) {
-      id = chosen;
-      weight = kKind == Kind::kSigmoidTopk ? routing::sigmoid(best) : expf(best - max);
-    }
-  }
-  if (kKind == Kind::kTopkSoftmax) sum = warp_sum(weight);
-  if (kKind != Kind::kSigmoidTopk) weight /= sum;
-  if (kKind != Kind::kTopkSoftmax && p.config.normalize) {  // as routing::normalize_weights
-    const float all = warp_sum(weight) + p.config.normalize_eps;
-    const float divisor = all > p.config.normalize_min ? all : p.config.normalize_min;
-    if (divisor != 0) weight /= divisor;
-  }
-  if (lane >= p.config.top_k) return;
-  ids[lane] = id;
-  weights[lane] = weight * p.config.weight_scale;
-  if (copy != nullptr) copy[lane] = id;
-}
-
-// Row i of the choices, of a token, from its logits; by one warp. The ids go to `copy` too, unless it is null.
-template <Kind kKind>
-__device__ void route_one(const RouteProblem& p, const float* row, int64_t i, int32_t token, int32_t* copy = nullptr) {
-  const int lane = threadIdx.x % kWarp;
-  int32_t* ids = p.ids + i * p.config.top_k;
-  float* weights = p.weights + i * p.config.top_k;
-  if (token < 0) {  // a row that only fills the step up
-    for (int j = lane; j < p.config.top_k; j += kWarp) {
-      ids[j] = -1, weights[j] = 0;
-      if (copy != nullptr) copy[j] = -1;
-    }
-  } else if (chooses_best_logits(kKind) && p.config.n_experts <= kRouteExpertsMax && p.config.top_k <= kRouteTopKMax) {
-    if constexpr (chooses_best_logits(kKind)) route_by_warp<kKind>(p, row, ids, weights, copy);
-  } else if (lane == 0) {
-    route_row<kKind>(p.config, row, p.bias, token, ids, weights);
-  }
-}
 
 // One warp a block: ROW_SCRATCH is the block's.
 template <Kind kKind>
@@ -161,169 +28,9 @@ void launch_route(const RouteProblem& p, cudaStream_t stream) {
 
 // --- a whole layer's routing ---
 
-constexpr int kThreads = 512, kWarps = kThreads / kWarp;
-constexpr int kBlocksMost = 8;            // of a cluster: what every card has
-constexpr int kTileRows = 16;             // of the router
-constexpr int kTileTokens = kRouteGroup;  // two tiles of a product's eight columns
-constexpr int kTileSums = kTileRows * kTileTokens;
-constexpr int kTilesMost = kRouteExpertsMax / kTileRows + 1;  // of the experts and a gate
-constexpr int kTurn = 32;                                     // inputs of a warp's turn: eight a lane and row
-constexpr int kAhead = 4;                                     // turns whose weights are in flight
 constexpr int kPairsOfLane = kRoutePairsMax / kThreads;
-
-// How a cluster's blocks share the router: tile by tile, and the inputs of a tile in parts. More than one tile a block:
-// one part.
-struct Cut {
-  int tiles = 1, parts = 1;
-};
-
-// Row `r` of a tile: the experts', then the gate; null: behind them.
-__device__ __forceinline__ const float* router_row(const RouteExperts& p, int tile, int r) {
-  const int row = tile * kTileRows + r;
-  if (row < p.route.config.n_experts) return static_cast<const float*>(p.router.data) + row * p.router.stride;
-  return row == p.route.config.n_experts ? static_cast<const float*>(p.gate.data) : nullptr;
-}
-
-// Eight numbers of rows lane / 4 and lane / 4 + 8 of the block's; null rows: zeros.
-struct TurnWeights {
-  float4 row[2][2];
-  __device__ __forceinline__ TurnWeights(const float* low, const float* high, int k, int cols) {
-    const float* const rows[2] = {low, high};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      row[i / 2][i % 2] = make_float4(0, 0, 0, 0);
-      if (rows[i / 2] == nullptr || k >= cols) continue;
-      row[i / 2][i % 2] = *reinterpret_cast<const float4*>(rows[i / 2] + k + i % 2 * 4);
-    }
-  }
-};
-
-// The same in bf16, as the products want them.
-struct TurnWords {
-  uint32_t a[2][4];
-};
-
-// The two numbers as a bf16 pair; they keep what it has not.
-__device__ __forceinline__ uint32_t take_bf16(float& a, float& b) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
-  a -= __bfloat162float(pair.x);
-  b -= __bfloat162float(pair.y);
-  return *reinterpret_cast<const uint32_t*>(&pair);
-}
-__device__ __forceinline__ TurnWords take_words(TurnWeights& w) {
-  TurnWords words;
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    float4 &low = w.row[0][i], &high = w.row[1][i];
-    words.a[i][0] = take_bf16(low.x, low.y), words.a[i][1] = take_bf16(high.x, high.y);
-    words.a[i][2] = take_bf16(low.z, low.w), words.a[i][3] = take_bf16(high.z, high.w);
-  }
-  return words;
-}
-__device__ __forceinline__ bool all_zero(const TurnWeights& w) {
-  bool zero = true;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const float4& v = w.row[i / 2][i % 2];
-    zero = zero && v.x == 0 && v.y == 0 && v.z == 0 && v.w == 0;
-  }
-  return zero;
-}
-
-struct TurnTokens {
-  uint4 tile[2];
-  // x: of token lane / 4 of the block's n.
-  __device__ __forceinline__ TurnTokens(const RouteExperts& p, const __nv_bfloat16* x, int n, int k) {
-#pragma unroll
-    for (int t = 0; t < 2; ++t) {
-      tile[t] = make_uint4(0, 0, 0, 0);
-      if (k >= p.x.cols || t * 8 + static_cast<int>(threadIdx.x) % kWarp / 4 >= n) continue;
-      tile[t] = *reinterpret_cast<const uint4*>(x + t * 8 * p.x.stride + k);
-    }
-  }
-};
-
-__device__ __forceinline__ void multiply_turn(const TurnWords& w, const TurnTokens& x, float (&sums)[2][4]) {
-#pragma unroll
-  for (int t = 0; t < 2; ++t) {
-    mma_bf16(sums[t], w.a[0][0], w.a[0][1], w.a[0][2], w.a[0][3], x.tile[t].x, x.tile[t].y);
-    mma_bf16(sums[t], w.a[1][0], w.a[1][1], w.a[1][2], w.a[1][3], x.tile[t].z, x.tile[t].w);
-  }
-}
-
-// A part of a tile of the router times the tokens [first, first + n): the warps share the inputs between them. A
-// router's numbers are mostly bf16 kept in f32: one product does. Where some are not, what bf16 lacks of the weights is
-// multiplied afterwards, in two bf16 more: that is all of their 24 bits.
-__device__ __forceinline__ void multiply_tile(const RouteExperts& p, int tile, int part, int parts, int first, int n,
-                                              float (*shares)[kTileSums]) {
-  const int step = parts * kWarps * kTurn;
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, cols = static_cast<int>(p.x.cols);
-  const float *low = router_row(p, tile, lane / 4), *high = router_row(p, tile, lane / 4 + 8);
-  const int begin = (part * kWarps + warp) * kTurn + lane % 4 * 8;
-  bool exact = true;
-  const auto words_of = [&](TurnWeights w) {
-    const TurnWords words = take_words(w);
-    exact = exact && all_zero(w);
-    return words;
-  };
-  const auto fetch = [&](int k) { return TurnWeights(low, high, k, cols); };
-  // Nobody's output: before the wait.
-  const TurnWeights early[kAhead] = {fetch(begin), fetch(begin + step), fetch(begin + 2 * step),
-                                     fetch(begin + 3 * step)};
-  wait_for_input();
-  let_next_begin();
-  const auto* x = static_cast<const __nv_bfloat16*>(p.x.data) + (first + lane / 4) * p.x.stride;
-  float sums[2][4] = {};
-#pragma unroll
-  for (int i = 0; i < kAhead; ++i) {
-    const int k = begin + i * step;
-    if (k - lane % 4 * 8 < cols) multiply_turn(words_of(early[i]), {p, x, n, k}, sums);
-  }
-  for (int k = begin + kAhead * step; k - begin < cols; k += step)
-    multiply_turn(words_of(fetch(k)), {p, x, n, k}, sums);
-  if (__any_sync(kAllLanes, !exact)) {
-    for (int k = begin; k - begin < cols; k += step) {
-      TurnWeights w(low, high, k, cols);
-      const TurnTokens tokens(p, x, n, k);
-      take_words(w);
-      multiply_turn(take_words(w), tokens, sums);
-      multiply_turn(take_words(w), tokens, sums);
-    }
-  }
-#pragma unroll
-  for (int i = 0; i < 8; ++i) shares[warp][i * kWarp + lane] = sums[i / 4][i % 4];
-  __syncthreads();
-}
-
-// The logits of the cluster's tokens from all parts of all tiles, and the gate's as weights.
-__device__ __forceinline__ void add_up(const RouteExperts& p, const Cut& cut, int first, int n,
-                                       const float (*sums)[kTileSums], float (*logits)[kRouteExpertsMax]) {
-  for (int i = threadIdx.x; i < cut.tiles * kTileSums; i += kThreads) {
-    const int tile = i / kTileSums, at = i % kTileSums, lane = at % kWarp, j = at / kWarp;
-    const int token = j / 4 * 8 + lane % 4 * 2 + j % 2, row = tile * kTileRows + lane / 4 + j / 2 % 2 * 8;
-    float sum = 0;
-    for (int part = 0; part < cut.parts; ++part) sum += sums[tile * cut.parts + part][at];
-    if (token >= n) continue;
-    if (row < p.route.config.n_experts) {
-      logits[token][row] = sum + (p.router_bias != nullptr ? p.router_bias[row] : 0.0f);
-    } else if (row == p.route.config.n_experts && p.gate_weights != nullptr) {
-      p.gate_weights[first + token] = routing::sigmoid(sum);
-    }
-  }
-  __syncthreads();
-}
-
-// True in one of `n` blocks, when all others are here; what they wrote can then be read past the L1 cache.
-__device__ __forceinline__ bool is_last(unsigned* counter, unsigned n) {
-  __shared__ bool last;
-  if (n > 1) __threadfence();
-  __syncthreads();
-  if (n == 1) return true;
-  if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;  // zero again for the next launch
-  __syncthreads();
-  __threadfence();
-  return last;
-}
+constexpr int kFewPairs = 128;           // counted one by one
+constexpr int kGrouping = kThreads / 2;  // threads that do it: one an expert
 
 // As group_kernel does it, by one block: each warp counts the experts of a run of pairs, and then its pairs stand
 // behind those of the warps before.
@@ -331,6 +38,45 @@ struct Counts {
   int of_warp[kWarps][kRouteExpertsMax];
   int first[kRouteExpertsMax + 1];  // pairs of each expert, then its first place
 };
+
+struct RoutingSpace {
+  union {
+    float shares[kWarps][kTileSums];            // of a tile, a warp's each
+    alignas(int4) int32_t ids[kRoutePairsMax];  // afterwards
+  };
+  // In the cluster's first block:
+  union {
+    float sums[kTilesMost * kTileSums];  // [part][kTileTokens][rows of all tiles]
+    Counts counts;                       // afterwards
+  };
+  float bias[kRouteExpertsMax];
+  uint64_t sums_there;  // a barrier
+};
+
+// The sum of the warps' shares to the cluster's first block, for the tokens that there are; it learns of it by the
+// bytes.
+__device__ __forceinline__ void send_sums(const Cut& cut, int tile, int part, int n, RoutingSpace& s) {
+  const int i = static_cast<int>(threadIdx.x), lane = i % kWarp, j = i / kWarp;
+  const int token = j / 4 * 8 + lane % 4 * 2 + j % 2, row = tile * kTileRows + lane / 4 + j / 2 % 2 * 8;
+  if (i >= kTileSums || token >= n) return;
+  float sum = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) sum += s.shares[w][i];
+  const uint32_t place = shared_place(&s.sums[(part * kTileTokens + token) * cut.tiles * kTileRows + row]);
+  send(place_in_block(place, 0), place_in_block(shared_place(&s.sums_there), 0), sum);
+}
+
+// True in one of `n` blocks, when all others are here; what they wrote can then be read past the L1 cache.
+__device__ __forceinline__ bool is_last(unsigned* counter, unsigned n) {
+  if (n > 1) __threadfence();
+  __syncthreads();
+  if (n == 1) return true;
+  __shared__ bool last;
+  if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;  // zero again for the next launch
+  __syncthreads();
+  __threadfence();
+  return last;
+}
 
 __device__ __forceinline__ void count_to_places(const RouteExperts& p, Counts& c) {
   const int lane = threadIdx.x % kWarp, n_experts = p.route.config.n_experts;
@@ -386,50 +132,127 @@ __device__ __forceinline__ void group_pairs(const RouteExperts& p, const int32_t
   }
 }
 
-struct RoutingSpace {
-  union {
-    float shares[kWarps][kTileSums];              // of a tile, a warp's each
-    float logits[kTileTokens][kRouteExpertsMax];  // afterwards
-  };
-  union {
-    float sums[kTilesMost][kTileSums];  // of all tiles, in the cluster's first block
-    Counts counts;                      // afterwards
-  };
-  int32_t ids[kRoutePairsMax];
+// How many of the ids are below `id`, and how many of the first `end` equal it. Fours of ids; what is no id is -1.
+struct Count {
+  int below = 0, equal = 0;
+  __device__ __forceinline__ Count(const int4* ids, int fours, int id, int end) {
+    const auto take = [&](int other, int at) {
+      below += static_cast<unsigned>(other) < static_cast<unsigned>(id) ? 1 : 0;
+      equal += other == id && at < end ? 1 : 0;
+    };
+#pragma unroll 2
+    for (int i = 0; i < fours; ++i) {
+      const int4 four = ids[i];
+      take(four.x, 4 * i), take(four.y, 4 * i + 1), take(four.z, 4 * i + 2), take(four.w, 4 * i + 3);
+    }
+  }
 };
 
-template <Kind kKind>
-__global__ void __launch_bounds__(kThreads, 1) route_experts_kernel(RouteExperts p, Cut cut) {
-  __shared__ RoutingSpace s;
-  const auto cluster = cooperative_groups::this_cluster();
-  const int rank = static_cast<int>(cluster.block_rank()), part = rank % cut.parts;
-  const int top_k = p.route.config.top_k, all = static_cast<int>(p.route.n);
-  const int first = static_cast<int>(blockIdx.y) * kRouteGroup, n = min(kRouteGroup, all - first);
-  const int warp = threadIdx.x / kWarp, at = static_cast<int>(threadIdx.x);
-  bool all_begun = false;  // the first block too: its memory is there
-  cluster.barrier_arrive();
-  for (int tile = rank / cut.parts; tile < cut.tiles; tile += static_cast<int>(gridDim.x) / cut.parts) {
-    multiply_tile(p, tile, part, cut.parts, first, n, s.shares);
-    if (!all_begun) cluster.barrier_wait();
-    all_begun = true;
-    if (at < kTileSums) {
-      float sum = 0;
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) sum += s.shares[w][at];
-      *cluster.map_shared_rank(&s.sums[tile * cut.parts + part][at], 0) = sum;
-    }
-    __syncthreads();
+// The same for few pairs: each expert and each pair counts the ids before it, and no thread waits for another. By the
+// last kGrouping threads and kFewPairs before them: the first warps have weights to compute.
+__device__ __forceinline__ void group_few_pairs(const RouteExperts& p, const int32_t* ids, int n) {
+  static_assert(kRouteExpertsMax <= kGrouping && kGrouping + kFewPairs <= kThreads && kFewPairs % kWarp == 0);
+  const auto* const fours = reinterpret_cast<const int4*>(ids);
+  const int n_fours = (n + 3) / 4, e = static_cast<int>(threadIdx.x) - (kThreads - kGrouping), pair = e + kFewPairs;
+  if (e >= 0 && e < p.route.config.n_experts) {
+    const Count count(fours, n_fours, e, n);
+    p.offsets[e] = count.below;
+    if (e == p.route.config.n_experts - 1) p.offsets[e + 1] = count.below + count.equal;
+    if (p.load != nullptr && count.equal > 0)
+      atomicAdd(reinterpret_cast<unsigned long long*>(p.load + e), static_cast<unsigned long long>(count.equal));
+  } else if (e < 0 && pair >= 0 && pair < n && ids[pair] >= 0) {
+    const Count count(fours, n_fours, ids[pair], pair);
+    p.pairs[count.below + count.equal] = pair;
   }
-  if (!all_begun) cluster.barrier_wait();  // a block without a tile
-  cluster.sync();
-  if (rank != 0) return;
-  add_up(p, cut, first, n, s.sums, s.logits);
-  const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
-  if (warp < n) route_one<kKind>(p.route, s.logits[warp], first + warp, token, s.ids + warp * top_k);
-  if (!is_last(p.counters, gridDim.y)) return;
+}
+
+// The bias to where the first block reads it, or zeros; to be waited for with wait_groups().
+__device__ __forceinline__ void fetch_bias(const RouteExperts& p, RoutingSpace& s) {
+  const int e = static_cast<int>(threadIdx.x);
+  if (e >= p.route.config.n_experts) return;
+  if (p.router_bias == nullptr) {
+    s.bias[e] = 0;
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_place(s.bias + e)), "l"(p.router_bias + e)
+                 : "memory");
+  }
+}
+
+// What the first block does with the sums of all, once they are there.
+template <Kind kKind>
+__device__ __forceinline__ void route_tokens(const RouteExperts& p, const Cut& cut, int first, int n, int32_t token,
+                                             RoutingSpace& s) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int top_k = p.route.config.top_k, n_experts = p.route.config.n_experts, all = static_cast<int>(p.route.n);
+  const int rows = cut.tiles * kTileRows;
+  if (warp == kWarps - 1) {  // it has a token of its own least often
+    if (lane < n && p.gate_weights != nullptr) {
+      float sum = 0;
+#pragma unroll 1
+      for (int i = 0; i < cut.parts; ++i) sum += s.sums[(i * kTileTokens + lane) * rows + n_experts];
+      p.gate_weights[first + lane] = routing::sigmoid(sum);
+    }
+    if (lane < 3) s.ids[n * top_k + lane] = -1;  // the last four may not be whole
+    __syncwarp();
+  }
+  Choice choice;
+  if (warp < n) {
+    choice = choose_by_warp<kKind>(n_experts, top_k, {s.sums + warp * rows, cut.parts, kTileTokens * rows, s.bias});
+    if (token < 0) choice = {};
+    if (lane < top_k) {
+      s.ids[warp * top_k + lane] = choice.id;
+      p.route.ids[(first + warp) * top_k + lane] = choice.id;
+    }
+  }
+  const bool last = is_last(p.counters, gridDim.y), few = gridDim.y == 1 && all * top_k <= kFewPairs;
+  if (few) group_few_pairs(p, s.ids, all * top_k);
+  if (warp < n) {
+    const float weight = weight_of<kKind>(p.route.config, choice);
+    if (lane < top_k) p.route.weights[(first + warp) * top_k + lane] = weight;
+  }
+  if (few || !last) return;
   for (int i = threadIdx.x; gridDim.y > 1 && i < all * top_k; i += kThreads) s.ids[i] = __ldcg(p.route.ids + i);
   __syncthreads();
   group_pairs(p, s.ids, s.counts);
+}
+
+template <Kind kKind>
+__global__ void __launch_bounds__(kThreads, 2) route_experts_kernel(const __grid_constant__ RouteExperts p, Cut cut) {
+  __shared__ RoutingSpace s;
+  const int rank = rank_in_cluster(), part = rank % cut.parts;
+  const int first_tile = rank / cut.parts, tile_step = static_cast<int>(gridDim.x) / cut.parts;
+  const int first = static_cast<int>(blockIdx.y) * kRouteGroup;
+  const int n = min(kRouteGroup, static_cast<int>(p.route.n) - first);
+  const int warp = threadIdx.x / kWarp, at = static_cast<int>(threadIdx.x);
+  if (rank == 0 && at == 0) {
+    barrier_init(&s.sums_there, 1);
+    publish_barriers();
+    barrier_expect(&s.sums_there, cut.tiles * cut.parts * kTileRows * n * sizeof(float));
+  }
+  __syncwarp();
+  cluster_arrive();
+  prefetch_weights(p, cut, first_tile, tile_step, part);
+  if (rank == 0) fetch_bias(p, s);
+#pragma unroll 1
+  for (int tile = first_tile;;) {
+    const EarlyWeights early = fetch_early({p, tile, part, cut.parts});
+    if (tile == first_tile) {
+      end_group();
+      wait_groups<0>();
+      cluster_wait();  // the first block's barrier is there
+      wait_for_input();
+      if (tile >= cut.tiles) break;
+    }
+    multiply_tile(p, tile, part, cut.parts, n, early, s.shares);
+    send_sums(cut, tile, part, n, s);
+    tile += tile_step;
+    if (tile >= cut.tiles) break;
+    __syncthreads();  // the shares are read
+  }
+  if (rank != 0) return;
+  const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
+  wait_for_cluster(&s.sums_there, 0);
+  route_tokens<kKind>(p, cut, first, n, token, s);
 }
 
 template <Kind kKind>
@@ -439,6 +262,7 @@ void launch_experts(const RouteExperts& p, cudaStream_t stream) {
   int blocks = 1;  // a power of two: no other cluster has been tried
   while (blocks < cut.tiles && blocks < kBlocksMost) blocks *= 2;
   for (; 2 * blocks <= kBlocksMost && cut.parts * kWarps * kTurn < p.x.cols; blocks *= 2) cut.parts *= 2;
+  blocks = max(blocks, 2);  // stores into shared memory that count bytes are a cluster's
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
   launch_clusters_after(grid.x, route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p, cut);
 }
