@@ -11,8 +11,6 @@ constexpr int64_t kSharedParts = 4;  // of a shared network's inputs that there 
 
 bool has_biases(const ExpertMlp& mlp) { return mlp.gate_up_bias != nullptr || mlp.down_bias != nullptr; }
 DType dtype_of(const ExpertMlp& mlp) { return mlp.gate_up->format->dtype; }
-// Of the gate alone.
-int64_t numbers_of(const ExpertMlp& mlp) { return mlp.down->shape.rows * mlp.down->shape.cols; }
 
 // Parts of the second product's inputs, for tiles that end soon enough after each other.
 int64_t parts_of(const ExpertMlp& mlp) {
@@ -38,13 +36,14 @@ absl::Status ExpertRunner::reserve(const StepLimits& limits) {
   const int64_t joined = std::min(tokens, kFewSharedTokensMax);
   pairs_max_ = pairs;
   const std::pair<tensor::Buffer*, int64_t> sizes[] = {
-      {&inner_, pairs * weight_stride(limits.inner_max, Type::kBf16) * 2},
+      {&inner_,
+       (pairs * weight_stride(limits.inner_max, Type::kBf16) + weight_stride(dense_inner_max_, Type::kBf16)) * 2},
       {&outputs_, pairs * io * 4},
       {&sorted_, pairs * weight_stride(io, Type::kBf16) * 2},
       {&gate_up_, tokens * 2 * dense_inner_max_ * 4},
       {&shared_inner_, joined * weight_stride(dense_inner_max_, Type::kBf16) * 2},
       {&shared_outputs_, joined * kSharedParts * io * 4},
-      {&counters_, kFewCounters * static_cast<int64_t>(sizeof(unsigned))},
+      {&counters_, (kFewCounters + 1) * static_cast<int64_t>(sizeof(unsigned))},
   };
   for (const auto& [buffer, bytes] : sizes) {
     ASSIGN_OR_RETURN(*buffer, device_.allocate(static_cast<size_t>(bytes)));
@@ -100,37 +99,33 @@ bool ExpertRunner::run_dense(const ExpertVisit& visit, const Tensor& x, const Te
 
 bool ExpertRunner::run_single(const ExpertVisit& visit, const ExpertVisit* shared, const Tensor& x, const Tensor& out) {
   const ExpertMlp& mlp = *visit.mlp;
-  const int64_t top_k = visit.routing.ids.cols(), inner = mlp.down->shape.cols;
-  // Larger experts: the copy engine's stream of weights is worth the launches more.
-  constexpr int64_t kNumbersMost = int64_t{32} << 20;
-  if (dtype_of(mlp) != DType::kBf16 || x.rows() != 1 || top_k > kLinearNarrowChoicesMax) return false;
-  if (top_k * numbers_of(mlp) > kNumbersMost || has_biases(mlp) || mlp.weight_on_input) return false;
-  const int64_t stride = weight_stride(inner, Type::kBf16);
-  NarrowProduct product{.x = linear_.aligned(matrix_of(x), Type::kBf16),
-                        .y = {inner_.data(), top_k, stride, stride, Type::kBf16},
-                        .w = weight_matrix(*mlp.gate_up),
-                        .gated = true,
-                        .glu = mlp.glu,
-                        .factors = visit.routing.weights.f32(),
-                        .experts = visit.routing.ids.i32(),
-                        .n_choices = static_cast<int>(top_k)};
+  const int64_t top_k = visit.routing.ids.cols();
+  if (dtype_of(mlp) != DType::kBf16 || x.rows() != 1 || top_k > kOneTokenChoicesMax) return false;
+  if (has_biases(mlp) || mlp.weight_on_input) return false;
+  OneToken token{.x = linear_.aligned(matrix_of(x), Type::kBf16),
+                 .y = matrix_of(out),
+                 .gate_up = weight_matrix(*mlp.gate_up),
+                 .down = weight_matrix(*mlp.down),
+                 .experts = visit.routing.ids.i32(),
+                 .factors = visit.routing.weights.f32(),
+                 .n_choices = static_cast<int>(top_k),
+                 .glu = mlp.glu,
+                 .scale = mlp.scale,
+                 .inner = inner_.data(),
+                 .counter = static_cast<unsigned*>(counters_.data()) + kFewCounters};
+  int64_t inner = top_k * token.down.cols;
   if (shared != nullptr) {
     const ExpertMlp& other = *shared->mlp;
-    if (numbers_of(other) > kNumbersMost || other.scale != mlp.scale || other.glu.kind != mlp.glu.kind ||
-        other.glu.limit != mlp.glu.limit || other.glu.alpha != mlp.glu.alpha) {
+    if (other.scale != mlp.scale || other.glu.kind != mlp.glu.kind || other.glu.limit != mlp.glu.limit ||
+        other.glu.alpha != mlp.glu.alpha) {
       return false;
     }
-    const int64_t width = weight_stride(other.down->shape.cols, Type::kBf16);
-    CHECK(static_cast<size_t>(width * 2) <= shared_inner_.bytes());
-    product.shared_w = weight_matrix(*other.gate_up);
-    product.shared_inner = {shared_inner_.data(), 1, width, width, Type::kBf16};
-    product.shared_factors = shared->routing.weights.f32();
+    token.shared_gate_up = weight_matrix(*other.gate_up), token.shared_down = weight_matrix(*other.down);
+    token.shared_factors = shared->routing.weights.f32();
+    inner += token.shared_down.cols;
   }
-  linear_narrow(product, device_.n_multiprocessors(), device_.stream());
-  product.x = product.y, product.y = matrix_of(out), product.w = weight_matrix(*mlp.down);
-  if (shared != nullptr) product.shared_w = weight_matrix(*shared->mlp->down);
-  product.gated = false, product.epilogue = {.accumulate = true, .scale = mlp.scale};
-  linear_narrow(product, device_.n_multiprocessors(), device_.stream());
+  CHECK(static_cast<size_t>(inner * 2) <= inner_.bytes());
+  if (!experts_one(token, device_.n_multiprocessors(), device_.stream())) return false;
   device_.launched("a token's experts");
   return true;
 }
@@ -192,7 +187,6 @@ bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, 
                      .second = group.second,
                      .shared_first = beside ? &beside->first : nullptr,
                      .shared_second = beside ? &beside->second : nullptr,
-                     .sorted_before = n > 1,
                      .counters = counters},
                     device_.n_multiprocessors(), device_.stream()));
   device_.launched("expert_mlp");

@@ -3,7 +3,7 @@
 // Groups of gated networks with 2-byte weights: which kernels run them, by their number and the step's.
 //
 //   a group of one:             two linears
-//   one token:                  its experts in two launches, nothing gathered or summed apart (bf16)
+//   one token:                  its experts in one launch, nothing gathered or summed apart (bf16)
 //   few tokens for an expert:   tokens sorted by expert, both products, the sums
 //   many:                       tokens sorted by expert, the two products one after the other, the sums
 //
