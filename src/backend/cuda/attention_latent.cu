@@ -167,8 +167,8 @@ __global__ void __launch_bounds__(kThreads, 1) latent_kernel(const __grid_consta
   const int runs = (split.end - first + kRun - 1) / kRun;
   const uint32_t base = shared_place(memory), own = base + warp * kSlice * Rows<kKeyDim>::kBytes;
   Slices<kKeyDim, true> fetcher(s, tile, split, table_cols);
-  wait_for_input();
   let_next_begin();
+  wait_for_input();
   if (runs > 0) fetcher.fetch(0, own, 0);
   end_group();
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);

@@ -9,8 +9,8 @@ namespace {
 constexpr int kThreads = 256;
 
 __global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale, Matrix y) {
-  wait_for_input();
   let_next_begin();
+  wait_for_input();
   const int64_t row = blockIdx.x;
   const int32_t id = ids[row];
   const bool known = id >= 0 && id < table.rows;
@@ -59,8 +59,8 @@ __global__ void __launch_bounds__(kWideThreads) rms_norm_kernel(NormParams p, Ma
     weight[i] = make_float4(1, 1, 1, 1);
     if (p.weight != nullptr && at < words) weight[i] = reinterpret_cast<const float4*>(p.weight)[at];
   }
-  wait_for_input();
   let_next_begin();
+  wait_for_input();
   const auto* from = reinterpret_cast<const float4*>(static_cast<const float*>(x.data) + row * x.stride);
   float4 v[kWideWords] = {};
   float squares = 0;
@@ -135,8 +135,8 @@ __global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
 }
 
 __global__ void glu_kernel(GluParams params, Matrix x, const float* factors, Matrix y) {
-  wait_for_input();
   let_next_begin();
+  wait_for_input();
   const int64_t row = blockIdx.x, inner = x.cols / 2;
   const float factor = factors != nullptr ? factors[row] : 1.0f;
   for (int64_t c = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; c < y.cols;

@@ -13,8 +13,13 @@
 namespace polymath::backend::cuda {
 namespace {
 
-using Few = Variant<1, 64, 6, 8, 2, true>;
-static_assert(Few::kTokens == kFewTokens);
+// The fewer tokens a tile has room for, the more weights are under way.
+template <int kTokens>
+using Few = Variant<1, kTokens,
+                    kTokens == 16   ? 10
+                    : kTokens == 32 ? 8
+                                    : 6,
+                    8, 2, true>;
 
 // The shared network's tiles are long: they come first, and the others fill up behind them.
 enum ProductIndex { kSharedFirst, kFirst, kSharedSecond, kSecond, kProducts };
@@ -23,9 +28,8 @@ constexpr int kTellAhead = 6;  // stages of a tile whose copies have not begun w
 
 struct Work {
   TiledProduct products[kProducts];  // row_tiles 0: there is none
-  bool sorted_before = false;
-  unsigned* claims = nullptr;   // tiles that were claimed
-  unsigned* written = nullptr;  // for each tile of tokens, first the shared network's: tiles of its first product
+  unsigned* claims = nullptr;        // tiles that were claimed, but for the first of each block
+  unsigned* written = nullptr;       // for each tile of tokens, first the shared network's: tiles of its first product
 };
 struct Maps {
   OperandMaps of[kProducts];
@@ -50,12 +54,13 @@ struct Claimed {
   int product;  // kProducts: there is no further tile
   Tile tile;
 };
+template <typename V>
 __device__ __forceinline__ Claimed find_claimed(const Work& work, const VisitTiles& tiles, int claim) {
 #pragma unroll
   for (int i = 0; i < kProducts; ++i) {
     const TiledProduct& product = work.products[i];
     const int n = token_tiles(work, tiles, i % kVisits) * product.row_tiles;
-    if (claim < n) return {i, find_tile<Few>(product, tiles[i % kVisits], claim)};
+    if (claim < n) return {i, find_tile<V>(product, tiles[i % kVisits], claim)};
     claim -= n;
   }
   return {kProducts, {}};
@@ -67,8 +72,9 @@ __device__ __forceinline__ int counter_of(const Work& work, const VisitTiles& ti
 }
 
 // What the warps of a block hand on. One tile is told ahead of the one whose copies begin.
+template <typename V>
 struct Hall {
-  Ring<Few> ring;
+  Ring<V> ring;
   uint64_t told, heard;          // `claimed` is new; everybody has taken it
   uint64_t finished, signalled;  // `written_tile` is new; it has been taken
   Claimed claimed;
@@ -76,7 +82,8 @@ struct Hall {
 };
 constexpr int kConsumerWarps = kGroupThreads / kWarp;
 
-__device__ __forceinline__ void begin_hall(Hall& hall) {
+template <typename V>
+__device__ __forceinline__ void begin_hall(Hall<V>& hall) {
   barrier_init(&hall.told, 1);
   barrier_init(&hall.heard, kConsumerWarps + 1);
   barrier_init(&hall.finished, kConsumerWarps);
@@ -85,9 +92,11 @@ __device__ __forceinline__ void begin_hall(Hall& hall) {
 }
 
 // One thread: claims tiles, finds where they stand, waits until what they need is written.
-__device__ void schedule(const Work& work, const VisitTiles& tiles, Hall& hall, unsigned claim) {
+template <typename V>
+__device__ void schedule(const Work& work, const VisitTiles& tiles, Hall<V>& hall) {
+  unsigned claim = blockIdx.x;  // the others are claimed behind every block's first
   for (uint32_t phase = 0;; phase ^= 1) {
-    const Claimed claimed = find_claimed(work, tiles, static_cast<int>(claim));
+    const Claimed claimed = find_claimed<V>(work, tiles, static_cast<int>(claim));
     if (claimed.product >= kVisits && claimed.product < kProducts) {
       wait_until(work.written + counter_of(work, tiles, claimed),
                  static_cast<unsigned>(work.products[claimed.product % kVisits].row_tiles));
@@ -96,12 +105,13 @@ __device__ void schedule(const Work& work, const VisitTiles& tiles, Hall& hall, 
     barrier_arrive(&hall.told);
     if (claimed.product == kProducts) return;
     barrier_wait(&hall.heard, phase);  // a tile is claimed when the one before is nearly copied, not sooner
-    claim = atomicAdd(work.claims, 1u);
+    claim = gridDim.x + atomicAdd(work.claims, 1u);
   }
 }
 
 // One thread: the copies of every stage.
-__device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hall& hall) {
+template <typename V>
+__device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hall<V>& hall) {
   Place place;
   for (uint32_t phase = 0;; phase ^= 1) {
     barrier_wait(&hall.told, phase);
@@ -109,13 +119,13 @@ __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hal
     if (claimed.product == kProducts) break;
     if (claimed.product >= kVisits) asm volatile("fence.proxy.async.global;" ::: "memory");  // written by stores
     const TiledProduct& product = work.products[claimed.product];
-    const int stages = stages_of<Few>(product, claimed.tile), hears_at = max(stages - kTellAhead, 0);
+    const int stages = stages_of<V>(product, claimed.tile), hears_at = max(stages - kTellAhead, 0);
     for (int s = 0; s < stages; ++s) {
       barrier_wait(&hall.ring.empty[place.stage], place.phase ^ 1);
-      copy_stage<Few>(product, maps.of[claimed.product], claimed.tile, s, memory + place.stage * Few::kStageBytes,
-                      &hall.ring.full[place.stage]);
+      copy_stage<V>(product, maps.of[claimed.product], claimed.tile, s, memory + place.stage * V::kStageBytes,
+                    &hall.ring.full[place.stage]);
       if (s == hears_at) barrier_arrive(&hall.heard);
-      place.advance<Few>();
+      place.advance<V>();
     }
   }
   barrier_wait(&hall.ring.empty[place.stage], place.phase ^ 1);
@@ -123,7 +133,8 @@ __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hal
 }
 
 // One thread: says to all blocks what this one has written, so that those who write need not wait for their stores.
-__device__ void signal(const Work& work, Hall& hall) {
+template <typename V>
+__device__ void signal(const Work& work, Hall<V>& hall) {
   for (uint32_t phase = 0;; phase ^= 1) {
     barrier_wait(&hall.finished, phase);
     const int tile = hall.written_tile;
@@ -134,7 +145,8 @@ __device__ void signal(const Work& work, Hall& hall) {
 }
 
 // By the warpgroup that multiplies: hands on which tile of tokens has one more tile written.
-__device__ __forceinline__ void say_written(Hall& hall, int tile, uint32_t phase) {
+template <typename V>
+__device__ __forceinline__ void say_written(Hall<V>& hall, int tile, uint32_t phase) {
   asm volatile("fence.proxy.async.global;" ::: "memory");
   barrier_wait(&hall.signalled, phase ^ 1);
   if (threadIdx.x == 0) hall.written_tile = tile;
@@ -142,8 +154,8 @@ __device__ __forceinline__ void say_written(Hall& hall, int tile, uint32_t phase
   if (threadIdx.x % kWarp == 0) barrier_arrive(&hall.finished);
 }
 
-template <End kEnd, bool kHalf>
-__device__ __forceinline__ void consume(const Work& work, const VisitTiles& tiles, uint8_t* memory, Hall& hall) {
+template <typename V, End kEnd, bool kHalf>
+__device__ __forceinline__ void consume(const Work& work, const VisitTiles& tiles, uint8_t* memory, Hall<V>& hall) {
   Place place;
   uint32_t say_phase = 0;
   for (;;) {
@@ -154,40 +166,42 @@ __device__ __forceinline__ void consume(const Work& work, const VisitTiles& tile
     if (threadIdx.x % kWarp == 0) barrier_arrive(&hall.heard);
     const TiledProduct& product = work.products[claimed.product];
     if (claimed.product < kVisits) {
-      multiply_tile<Few, kEnd, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
+      multiply_tile<V, kEnd, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
       say_written(hall, counter_of(work, tiles, claimed), say_phase);
       say_phase ^= 1;
     } else {
-      multiply_tile<Few, End::kOutput, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
+      multiply_tile<V, End::kOutput, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
     }
   }
   say_written(hall, -1, say_phase);
 }
 
-template <End kEnd, bool kHalf>
-__global__ void __launch_bounds__(Few::kThreads, Few::kBlocksAnSm)
+template <typename V, End kEnd, bool kHalf>
+__global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
     experts_few_kernel(const __grid_constant__ Work work, const __grid_constant__ Maps maps) {
   extern __shared__ uint8_t memory[];
-  __shared__ Hall hall;
+  __shared__ Hall<V> hall;
   __shared__ VisitTiles tiles;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const bool one = threadIdx.x % kWarp == 0;
   if (threadIdx.x == 0) begin_hall(hall);
-  // The counters were cleared, and the pairs grouped, before the launch that only sorts.
-  if (!work.sorted_before) wait_for_input();
-  unsigned claim = 0;
-  if (warp == kConsumerWarps && one) claim = atomicAdd(work.claims, 1u);
+  if (threadIdx.x < kProducts && work.products[threadIdx.x].row_tiles > 0) prefetch(maps.of[threadIdx.x]);
+  let_next_begin();
+  wait_for_input();
+  for (int visit = 0; visit < kVisits; ++visit) {
+    if (work.products[visit].row_tiles > 0) fetch_pairs(work.products[visit].p.groups, tiles[visit]);
+  }
+  __syncthreads();
   if (warp < kVisits && work.products[warp].row_tiles > 0) {
-    count_tiles<Few>(work.products[warp].p.groups, tiles[warp]);
+    count_tiles<V>(work.products[warp].p.groups.n_experts, tiles[warp]);
   } else if (warp < kVisits && one) {
     tiles[warp].tiles[0] = 0;  // there is no such network
   }
-  if (work.sorted_before) wait_for_input();
   __syncthreads();
   if (warp < kConsumerWarps) {
-    consume<kEnd, kHalf>(work, tiles, begin_of_stages(memory), hall);
+    consume<V, kEnd, kHalf>(work, tiles, begin_of_stages(memory), hall);
   } else if (warp == kConsumerWarps) {
-    if (one) schedule(work, tiles, hall, claim);
+    if (one) schedule(work, tiles, hall);
   } else if (warp == kConsumerWarps + 1) {
     if (one) produce(work, maps, begin_of_stages(memory), hall);
   } else if (warp == kConsumerWarps + 2) {
@@ -195,26 +209,34 @@ __global__ void __launch_bounds__(Few::kThreads, Few::kBlocksAnSm)
   }
 }
 
-template <End kEnd, bool kHalf>
+template <typename V, End kEnd, bool kHalf>
 bool launch(const FewExperts& e, int n_multiprocessors, cudaStream_t stream) {
-  Work work{.products = {}, .sorted_before = e.sorted_before, .claims = e.counters, .written = e.counters + 1};
+  Work work{.products = {}, .claims = e.counters, .written = e.counters + 1};
   Maps maps;
   std::memset(static_cast<void*>(&maps), 0, sizeof(maps));
   const ExpertProduct* const products[kProducts] = {e.shared_first, &e.first, e.shared_second, &e.second};
   int64_t tiles = 0;
   for (int i = 0; i < kProducts; ++i) {
     if (products[i] == nullptr) continue;
-    if (!cut_in_tiles<Few>(*products[i], &work.products[i], &maps.of[i])) return false;
-    tiles += token_tiles_most<Few>(products[i]->groups) * work.products[i].row_tiles;
+    if (!cut_in_tiles<V>(*products[i], &work.products[i], &maps.of[i])) return false;
+    tiles += token_tiles_most<V>(products[i]->groups) * work.products[i].row_tiles;
   }
   static const cudaError_t raised =
-      cudaFuncSetAttribute(experts_few_kernel<kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(Few::kSharedBytes));
+      cudaFuncSetAttribute(experts_few_kernel<V, kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(V::kSharedBytes));
   static_cast<void>(raised);  // a failure shows at the launch
-  const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * Few::kBlocksAnSm));
-  launch_after(experts_few_kernel<kEnd, kHalf>, dim3(blocks), dim3(Few::kThreads), Few::kSharedBytes, stream, work,
+  const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * V::kBlocksAnSm));
+  launch_after(experts_few_kernel<V, kEnd, kHalf>, dim3(blocks), dim3(V::kThreads), V::kSharedBytes, stream, work,
                maps);
   return true;
+}
+
+template <End kEnd, bool kHalf>
+bool launch_form(const FewExperts& e, int n_multiprocessors, cudaStream_t stream) {
+  const int64_t tokens = e.first.groups.n_pairs / e.first.top_k;  // an expert has no more
+  if (tokens <= 16) return launch<Few<16>, kEnd, kHalf>(e, n_multiprocessors, stream);
+  if (tokens <= 32) return launch<Few<32>, kEnd, kHalf>(e, n_multiprocessors, stream);
+  return launch<Few<kFewTokens>, kEnd, kHalf>(e, n_multiprocessors, stream);
 }
 
 }  // namespace
@@ -222,11 +244,11 @@ bool launch(const FewExperts& e, int n_multiprocessors, cudaStream_t stream) {
 bool experts_few(const FewExperts& e, int n_multiprocessors, cudaStream_t stream) {
   const bool plain = ends_plain(e.first) && (e.shared_first == nullptr || ends_plain(*e.shared_first));
   if (e.first.w.type == Type::kF16) {
-    return plain ? launch<End::kSilu, true>(e, n_multiprocessors, stream)
-                 : launch<End::kAnyGlu, true>(e, n_multiprocessors, stream);
+    return plain ? launch_form<End::kSilu, true>(e, n_multiprocessors, stream)
+                 : launch_form<End::kAnyGlu, true>(e, n_multiprocessors, stream);
   }
-  return plain ? launch<End::kSilu, false>(e, n_multiprocessors, stream)
-               : launch<End::kAnyGlu, false>(e, n_multiprocessors, stream);
+  return plain ? launch_form<End::kSilu, false>(e, n_multiprocessors, stream)
+               : launch_form<End::kAnyGlu, false>(e, n_multiprocessors, stream);
 }
 
 }  // namespace polymath::backend::cuda

@@ -40,8 +40,11 @@ __global__ void __launch_bounds__(Many::kThreads, Many::kBlocksAnSm)
   __shared__ ExpertTiles<int> experts;
   uint8_t* stages = begin_of_stages(memory);
   if (threadIdx.x == 0) begin_ring(ring);
+  if (threadIdx.x == 0) prefetch(maps);
   wait_for_input();
-  if (threadIdx.x < kWarp) count_tiles<Many>(product.p.groups, experts);
+  fetch_pairs(product.p.groups, experts);
+  __syncthreads();
+  if (threadIdx.x < kWarp) count_tiles<Many>(product.p.groups.n_experts, experts);
   __syncthreads();
   const int n_tiles = experts.tiles[product.p.groups.n_experts] * product.row_tiles;
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
@@ -80,8 +83,8 @@ bool launch_end(const ExpertProduct& p, int n_multiprocessors, cudaStream_t stre
 constexpr int kGatherThreads = 128;
 
 __global__ void gather_pairs_kernel(Matrix x, Groups groups, int64_t top_k, Matrix y) {
-  wait_for_input();
   let_next_begin();
+  wait_for_input();
   const int64_t j = blockIdx.x;
   if (j >= groups.offsets[groups.n_experts]) return;
   const auto* from =

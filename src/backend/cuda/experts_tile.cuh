@@ -63,22 +63,27 @@ struct ExpertTiles {
   Int pairs[routing::kExpertsMax + 1], tiles[routing::kExpertsMax + 1];
 };
 
-// By one warp.
-template <typename V, typename Int>
-__device__ void count_tiles(const Groups& groups, ExpertTiles<Int>& experts) {
-  const int lane = threadIdx.x % kWarp;
-  int before = 0;
-  for (int first = 0; first <= groups.n_experts; first += kWarp) {
-    const int e = first + lane, begin = e <= groups.n_experts ? groups.offsets[e] : 0;
-    const int end = e < groups.n_experts ? groups.offsets[e + 1] : begin;
-    const int mine = (end - begin + V::kTokens - 1) / V::kTokens;
-    const int through = warp_prefix(mine);
-    if (e <= groups.n_experts) {
-      experts.pairs[e] = static_cast<Int>(begin);
-      experts.tiles[e] = static_cast<Int>(before + through - mine);
-    }
-    before += __shfl_sync(kAllLanes, through, kWarp - 1);
+// The first by the whole block, the second, a barrier later, by one warp.
+template <typename Int>
+__device__ __forceinline__ void fetch_pairs(const Groups& groups, ExpertTiles<Int>& experts) {
+  for (int e = threadIdx.x; e <= groups.n_experts; e += static_cast<int>(blockDim.x)) {
+    experts.pairs[e] = static_cast<Int>(groups.offsets[e]);
   }
+}
+template <typename V, typename Int>
+__device__ __forceinline__ void count_tiles(int n_experts, ExpertTiles<Int>& experts) {
+  const int lane = threadIdx.x % kWarp, each = n_experts / kWarp + 1;
+  const int begin = min(lane * each, n_experts), end = min(begin + each, n_experts);
+  const auto tiles_of = [&](int e) { return (experts.pairs[e + 1] - experts.pairs[e] + V::kTokens - 1) / V::kTokens; };
+  int mine = 0;
+  for (int e = begin; e < end; ++e) mine += tiles_of(e);
+  const int through = warp_prefix(mine);
+  int before = through - mine;
+  for (int e = begin; e < end; ++e) {
+    experts.tiles[e] = static_cast<Int>(before);
+    before += tiles_of(e);
+  }
+  if (lane == kWarp - 1) experts.tiles[n_experts] = static_cast<Int>(through);
 }
 
 // The expert's tokens are cut in equal tiles, of eights.
@@ -127,7 +132,7 @@ __device__ __forceinline__ void begin_ring(Ring<V>& ring) {
     barrier_init(&ring.full[s], 1);
     barrier_init(&ring.empty[s], V::kGroups);
   }
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  publish_barriers();
 }
 __device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
   return memory + (1024 - shared_place(memory) % 1024) % 1024;
@@ -137,6 +142,11 @@ __device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
 struct OperandMaps {
   CUtensorMap weights, tokens;
 };
+
+__device__ __forceinline__ void prefetch(const OperandMaps& maps) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.weights) : "memory");
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.tokens) : "memory");
+}
 
 // One thread: begins the copies of stage `s` of a tile.
 template <typename V>
@@ -291,11 +301,11 @@ __device__ __forceinline__ void multiply_tile(const TiledProduct& product, const
                                               Ring<V>& ring, Place& place, int group) {
   if (tile.n <= 8) {
     multiply<V, kEnd, kHalf, 8>(product, tile, stages, ring, place, group);
-  } else if (tile.n <= 16) {
+  } else if (V::kTokens == 16 || tile.n <= 16) {
     multiply<V, kEnd, kHalf, 16>(product, tile, stages, ring, place, group);
-  } else if (tile.n <= 32) {
+  } else if (V::kTokens == 32 || tile.n <= 32) {
     multiply<V, kEnd, kHalf, 32>(product, tile, stages, ring, place, group);
-  } else if (tile.n <= 64) {
+  } else if (V::kTokens == 64 || tile.n <= 64) {
     multiply<V, kEnd, kHalf, 64>(product, tile, stages, ring, place, group);
   } else if constexpr (V::kTokens > 64) {
     if (tile.n <= 96) {

@@ -2,13 +2,14 @@
 
 // Launches that begin when the kernel before has no more blocks to start and its last ones end (programmatic dependent
 // launch): what a kernel does before wait_for_input() overlaps with that, and the card has no pause between the two. A
-// kernel that is short rather than busy lets the next one's blocks come beside its own, with let_next_begin().
+// kernel that is short rather than busy lets the next one's blocks come beside its own, with let_next_begin(): it takes
+// some 3 us until they are there, which is longer than a short kernel runs.
 // Source: CUDA programming guide, "Programmatic Dependent Launch and Synchronization".
 //
 // A kernel launched with launch_after() calls wait_for_input() in every thread before it reads or writes anything that
-// other kernels of the stream touch; weights are nobody's output, and may be fetched before. As no kernel lets the next
-// one begin before it has waited itself, all but the kernel just before has ended by then: what an earlier one wrote
-// (the step's inputs, the choices of a routing two launches ago) may be read before the wait too.
+// other kernels of the stream touch. Before that it may read what no kernel of the step writes: weights, and the step's
+// inputs, which the host copies. Several kernels may stand before their waits at once: the wait is for the one just
+// before, which has waited itself, so that all have ended then.
 
 #include <cuda_runtime_api.h>
 
@@ -17,7 +18,8 @@
 namespace polymath::backend::cuda {
 
 __device__ __forceinline__ void wait_for_input() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-// After wait_for_input() alone, or what is said above does not hold.
+// When all blocks have said so, or ended. After wait_for_input() where the next kernel reads earlier kernels' results
+// before it waits.
 __device__ __forceinline__ void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 
 // A failure shows in Device::launched(), as with <<<>>>. `cluster`: blocks, neighbours along x, that share memory.

@@ -64,8 +64,8 @@ __global__ void prepare_qkv_kernel(PrepareQkv p) {
     if (q.rope.cos_sin == nullptr || is_v || c >= q.rope.dims) continue;
     angles[i] = *reinterpret_cast<const float2*>(q.rope.cos_sin + position * q.rope.dims + 2 * angle_of(q.rope, c));
   }
-  wait_for_input();
   let_next_begin();
+  wait_for_input();
   float* from = static_cast<float*>(p.qkv.data) + row * p.qkv.stride + static_cast<int64_t>(index) * dim;
   float v[kValues] = {};
 #pragma unroll
