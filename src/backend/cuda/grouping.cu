@@ -53,44 +53,6 @@ __global__ void invert_kernel(Groups groups, int32_t* row_of) {
   if (j < groups.offsets[groups.n_experts]) row_of[groups.pairs[j]] = static_cast<int32_t>(j);
 }
 
-__global__ void combine_kernel(Combine c) {
-  constexpr int kTogether = 8;  // choices whose numbers are under way at once
-  wait_for_input();
-  let_next_begin();
-  const int64_t token = blockIdx.x;
-  for (int i = threadIdx.x; blockIdx.x == 0 && blockIdx.y == 0 && i < c.n_counters; i += kThreads) c.counters[i] = 0;
-  const float of_shared = c.shared.data != nullptr ? c.shared_scale * c.shared_weights[token] : 0.0f;
-  const auto* const y = static_cast<const float*>(c.y.data);
-  const auto* const shared = static_cast<const float*>(c.shared.data);
-  for (int64_t col = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; col < c.out.cols;
-       col += static_cast<int64_t>(gridDim.y) * kThreads) {
-    float sum = at(c.out, token, col);
-    for (int64_t first = token * c.top_k, end = first + c.top_k; first < end; first += kTogether) {
-      float weights[kTogether], values[kTogether] = {};
-      int64_t rows[kTogether];
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i) {
-        const int64_t pair = first + i;
-        const bool there = pair < end && c.ids[pair] >= 0;
-        weights[i] = !there ? 0.0f : c.weights != nullptr ? c.weights[pair] : 1.0f;
-        rows[i] = !there ? -1 : c.row_of != nullptr ? c.row_of[pair] : pair;
-      }
-      for (int part = 0; part < c.parts; ++part) {
-#pragma unroll
-        for (int i = 0; i < kTogether; ++i) {
-          if (rows[i] >= 0) values[i] += y[(rows[i] * c.parts + part) * c.y.stride + col];
-        }
-      }
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i) sum += c.scale * weights[i] * values[i];
-    }
-    for (int part = 0; shared != nullptr && part < c.shared_parts; ++part) {
-      sum += of_shared * shared[(token * c.shared_parts + part) * c.shared.stride + col];
-    }
-    put(c.out, token, col, sum);
-  }
-}
-
 }  // namespace
 
 void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t* offsets, int32_t* pairs,
@@ -102,13 +64,6 @@ void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t
 void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(ceil_div(groups.n_pairs, kThreads));
   if (blocks > 0) launch_after(invert_kernel, dim3(blocks), dim3(kThreads), 0, stream, groups, row_of);
-}
-
-void combine(const Combine& c, cudaStream_t stream) {
-  if (c.out.rows == 0) return;
-  // Few rows: their columns are spread over blocks.
-  const auto across = static_cast<unsigned>(c.out.rows >= 256 ? 1 : ceil_div(c.out.cols, kThreads));
-  launch_after(combine_kernel, dim3(static_cast<unsigned>(c.out.rows), across), dim3(kThreads), 0, stream, c);
 }
 
 }  // namespace polymath::backend::cuda
