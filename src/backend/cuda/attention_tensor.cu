@@ -67,54 +67,69 @@ struct Memory {
   static constexpr int kBytes = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
 };
 
+// A block begins and ends with little under way: three an SM hide each other's ends, rather than two with more stages.
 template <int kDim>
-using NarrowMemory = Memory<kDim, kDim == 64 ? 4 : 3, kNarrowRows>;
+constexpr int kNarrowBlocks = kDim <= 128 ? 3 : 1;
+template <int kDim>
+constexpr int kNarrowStages = kDim == 64    ? 4
+                              : kDim <= 128 ? 2
+                                            : 3;
+template <int kDim>
+using NarrowMemory = Memory<kDim, kNarrowStages<kDim>, kNarrowRows>;
 
 template <int kDim>
-__global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) narrow_kernel(const __grid_constant__ TileShape s) {
+__global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(const __grid_constant__ TileShape s) {
   using M = NarrowMemory<kDim>;
   constexpr int kStages = M::kQueries / M::kStage;
   extern __shared__ __align__(128) unsigned char memory[];
   // Where the keys are follows from the step's inputs: it is looked up before the wait.
   const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
   const Tile tile = s.single ? find_single(s) : find_tile(s);
-  if (tile.seq < 0) return wait_for_input();
+  if (tile.seq < 0) return;  // those that work wait for all
   const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
-  if (tile.split >= split.used) return wait_for_input();
+  if (tile.split >= split.used) return;
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
   const int slices = (split.end - first + kSlice - 1) / kSlice, mine = (slices - warp + kWarps - 1) / kWarps;
   const uint32_t base = shared_place(memory);
   const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
   Slices<kDim> fetcher(s, tile, split, table_cols);
-  wait_for_input();
-  let_next_begin();
-#pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) {
+  // Earlier steps wrote all keys of single tokens but the last: they are fetched before the wait too.
+  const bool new_last = !s.single || split.end == keys_of_tile(s, tile).end;
+  const int old = !s.single ? 0 : new_last && (slices - 1) % kWarps == warp ? mine - 1 : mine;
+  const auto begin_fetch = [&](int i) {
     if (i < mine) fetcher.fetch(i, own + i * M::kStage, own + i * M::kStage + M::kHalf);
     end_group();
+  };
+#pragma unroll
+  for (int i = 0; i < kStages; ++i) {
+    if (i < old) begin_fetch(i);
+  }
+  wait_for_input();
+#pragma unroll
+  for (int i = 0; i < kStages; ++i) {
+    if (i >= old) begin_fetch(i);
   }
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
   begin_rows<kDim, kNarrowRows>(s, tile, split, memory + M::kQueries, seen);
   Sums<kDim, 1> sums;
   begin_sums(s, tile, 0, warp == 0 && tile.split == 0, sums);
   __syncthreads();
-  int stage = 0, ahead = kStages - 1;
+  let_next_begin();  // not sooner: what the next kernel fetches ahead would stand before the keys
+  int stage = 0;
   for (int i = 0; i < mine; ++i) {
-    wait_groups<kStages - 2>();
-    __syncwarp();  // all lanes' words are there, and the slice before is read
-    if (i + kStages - 1 < mine) {
-      fetcher.fetch(i + kStages - 1, own + ahead * M::kStage, own + ahead * M::kStage + M::kHalf);
-    }
-    end_group();
+    wait_groups<kStages - 1>();
+    __syncwarp();  // all lanes' words are there
     const uint32_t at = own + stage * M::kStage;
     Scores<1, kSlice> scores;
     score<kDim, 1, kSlice>(base + M::kQueries, at, scores);
     hide<1, kSlice>(seen, first + (i * kWarps + warp) * kSlice, scores);
     weigh<kDim, 1, kSlice>(s.scale, scores, sums);
     add_values<kDim, 1, kSlice>(at + M::kHalf, scores, sums);
+    __syncwarp();  // the slice is read
+    if (i + kStages < mine) fetcher.fetch(i + kStages, at, at + M::kHalf);
+    end_group();
     stage = stage + 1 == kStages ? 0 : stage + 1;
-    ahead = ahead + 1 == kStages ? 0 : ahead + 1;
   }
   sums.end(s.scale);
   wait_groups<0>();
