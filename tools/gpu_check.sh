@@ -47,7 +47,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv
 # ops_in_shares [TOOL...]: most of an op's test is the reference's time on one thread, so that the tests are dealt to
 # several processes, each under the tool.
 ops_in_shares() {
-  local n=$(($(nproc) < 8 ? $(nproc) : 8)) status=0 i
+  local n=$(($(nproc) < 16 ? $(nproc) : 16)) status=0 i
   local -a processes=()
   for ((i = 0; i < n; ++i)); do
     GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i "$@" "$ops" --gtest_brief=1 >"$results/share_$i.txt" 2>&1 &
@@ -77,7 +77,7 @@ for shape in qwen1.5-moe-a2.7b qwen3-30b-a3b mixtral-8x7b deepseek-v2-lite olmoe
 done
 
 if [ "$sanitize" = sanitize ]; then
-  part sanitize_ops 150 bash -c 'ops_in_shares "$@"' shares compute-sanitizer --tool memcheck --error-exitcode 9 || failed=1
+  part sanitize_ops 200 bash -c 'ops_in_shares "$@"' shares compute-sanitizer --tool memcheck --error-exitcode 9 || failed=1
   part sanitize_models 100 compute-sanitizer --tool memcheck --error-exitcode 9 "$models" \
     --gtest_filter='*_cuda' --gtest_brief=1 || failed=1
   part racecheck 200 compute-sanitizer --tool racecheck --error-exitcode 9 "$models" \
