@@ -41,10 +41,10 @@ __device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t phase) 
 // --- copies ---
 // REQUIRES: addresses and bytes multiples of 16.
 __device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                   shared_place(to)),
-               "l"(from), "r"(bytes), "r"(shared_place(barrier))
-               : "memory");
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_place(to)),
+      "l"(from), "r"(bytes), "r"(shared_place(barrier))
+      : "memory");
 }
 __device__ __forceinline__ void copy_tensor_2d(void* to, const CUtensorMap* map, uint64_t* barrier, int c0, int c1) {
   asm volatile(
