@@ -16,7 +16,8 @@ __device__ __forceinline__ int rank_in_cluster() {
   return static_cast<int>(rank);
 }
 
-// All threads of all blocks come to both. Relaxed: nothing was written that others read but mbarriers.
+// All threads of all blocks come to both; where a block's warps arrived at different times, compute-sanitizer hung.
+// Relaxed: nothing was written that others read but mbarriers.
 __device__ __forceinline__ void cluster_arrive() {
   asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 }

@@ -1,5 +1,4 @@
-// The end of a layer's experts: each token's outputs of its choices, and of a shared network, weighted and added up;
-// and the norm that comes next, where the same block can do it.
+// The end of a layer's experts: each token's outputs of its choices, and of a shared network, weighted and added up.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"

@@ -223,6 +223,7 @@ __device__ __forceinline__ void write_inner(const Work& w, const Factors& factor
   static_cast<__nv_bfloat16*>(w.p.inner)[to] = __float2bfloat16_rn(factor * glu_value(w.p.glu, sums.x, sums.y));
 }
 
+// The bound leaves registers for the next kernels' blocks, which wait beside it.
 __global__ void __launch_bounds__(kThreads + 256, 1) experts_one_kernel(const __grid_constant__ Work w) {
   extern __shared__ __align__(128) uint8_t memory[];
   __shared__ uint64_t full[kWarps][kSlots];

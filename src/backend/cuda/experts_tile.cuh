@@ -138,16 +138,6 @@ __device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
   return memory + (1024 - shared_place(memory) % 1024) % 1024;
 }
 
-// The two operands of a product, for the copy engine.
-struct OperandMaps {
-  CUtensorMap weights, tokens;
-};
-
-__device__ __forceinline__ void prefetch(const OperandMaps& maps) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.weights) : "memory");
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.tokens) : "memory");
-}
-
 // One thread: begins the copies of stage `s` of a tile.
 template <typename V>
 __device__ __forceinline__ void copy_stage(const TiledProduct& product, const OperandMaps& maps, const Tile& tile,

@@ -49,10 +49,6 @@ struct Ring {
   uint64_t sums;  // have come, from the whole cluster
 };
 
-struct FewMaps {
-  CUtensorMap weights, tokens;
-};
-
 // Both its ends are read at the beginning: what lies between is then in the constant cache when the end needs it.
 struct FewProduct {
   int log_parts, tokens, rows;
@@ -111,15 +107,14 @@ __device__ __forceinline__ void wait_for_place(Ring<kTokens>& ring, int s) {
 template <int kTokens>
 struct Copier {
   using F = Form<kTokens>;
-  const FewMaps& maps;
+  const OperandMaps& maps;
   Ring<kTokens>& ring;
   uint8_t* stages;
   Part part;
   int row;  // of the weight: the block's first
 
   __device__ __forceinline__ void begin(uint32_t all_sums) const {
-    asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.weights) : "memory");
-    asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.tokens) : "memory");
+    prefetch(maps);
     for (int i = 0; i < F::kStages; ++i) {
       barrier_init(&ring.full[i], 1);
       barrier_init(&ring.empty[i], kConsumerWarps);
@@ -259,7 +254,7 @@ __device__ __forceinline__ void finish_all(const FewProduct& p, const uint8_t* s
 
 template <int kTokens>
 __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
-    linear_few_kernel(const __grid_constant__ FewMaps maps, const __grid_constant__ FewProduct p) {
+    linear_few_kernel(const __grid_constant__ OperandMaps maps, const __grid_constant__ FewProduct p) {
   using F = Form<kTokens>;
   extern __shared__ __align__(kHeadBytes) uint8_t memory[];
   static_assert(sizeof(Ring<kTokens>) <= kHeadBytes);
@@ -306,7 +301,7 @@ bool launch(const NarrowProduct& product, const FewProduct& p, int64_t tiles, cu
   // What stands behind the weight's inputs counts as zeros on both sides.
   const MapAxis of_tokens[] = {{static_cast<uint64_t>(min(x.cols, w.cols)), 0, kInputs},
                                axis_of_rows(x.rows, x.stride, kTokens)};
-  FewMaps maps;
+  OperandMaps maps;
   if (!encode_tensor_map(w.data, of_weights, 2, true, &maps.weights) ||
       !encode_tensor_map(x.data, of_tokens, 2, true, &maps.tokens)) {
     return false;

@@ -39,6 +39,14 @@ __device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t phase) 
 }
 
 // --- copies ---
+// The two operands of a product, for the copy engine.
+struct OperandMaps {
+  CUtensorMap weights, tokens;
+};
+__device__ __forceinline__ void prefetch(const OperandMaps& maps) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.weights) : "memory");
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.tokens) : "memory");
+}
 // REQUIRES: addresses and bytes multiples of 16.
 __device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
   asm volatile(
