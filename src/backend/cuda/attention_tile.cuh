@@ -11,6 +11,7 @@ constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 constexpr int kSlice = 16, kRun = kWarps * kSlice;  // keys: of a warp's fetch, of a block's
 constexpr int kPage = 8;                            // keys whose numbers stand side by side in any cache we take
 constexpr int kNarrowRows = 16;
+constexpr float kKeptBytes = 8 << 20;  // a layer's keys and values that the L2 cache is asked to keep, at most
 
 struct TileShape {
   AttentionProblem p;
@@ -23,6 +24,7 @@ struct TileShape {
   bool cuts;            // keys are cut in splits: there is room for the partial sums
   bool q_words;         // rows of q are whole 16-byte words
   bool out_pairs;       // pairs of out can be written at once
+  bool out_words;       // and fours
   int least_keys;       // of a split: fewer are not worth the merge
   float slot_part;      // blocks of a tile and all kv heads, over those that the card holds at once
   float scale;          // of a score, in powers of two
@@ -228,6 +230,9 @@ class Slices {
     first_page_ = begin_ / kPage + warp * (kSlice / kPage);
     head_ = static_cast<const __nv_bfloat16*>(kv.data) + static_cast<int64_t>(tile.kv_head) * kv.block_size * kDim;
     to_values_ = static_cast<int64_t>(kv.n_kv_heads) * kv.block_size * kDim;
+    // A few sequences' keys stay in the L2 cache until the next step, if nothing pushes them out; many are read once.
+    const float bytes = static_cast<float>(end_) * static_cast<float>(s.p.n_seqs * kv.n_kv_heads * (kDim * 4));
+    policy_ = bytes > kKeptBytes ? read_once() : read_again();
     now_ = look_up(0);
     next_ = look_up(1);
   }
@@ -249,8 +254,8 @@ class Slices {
         const int at = lane + k * kWarp, row = at / Rows<kDim>::kWords, key = page * kPage + row;
         const bool there = key >= begin_ && key < end_;
         const int to = i * kPage * Rows<kDim>::kBytes + Rows<kDim>::offset(row, at % Rows<kDim>::kWords);
-        fetch_word(keys + to, from + at * 8, there);
-        if constexpr (!kLatent) fetch_word(values + to, from + to_values_ + at * 8, there);
+        fetch_word(keys + to, from + at * 8, there, policy_);
+        if constexpr (!kLatent) fetch_word(values + to, from + to_values_ + at * 8, there, policy_);
       }
     }
   }
@@ -270,6 +275,7 @@ class Slices {
   const int32_t* table_;
   const __nv_bfloat16* head_;
   int64_t to_values_;
+  uint64_t policy_;
   int begin_, end_, first_page_, now_, next_;
 };
 

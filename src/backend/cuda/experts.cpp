@@ -161,9 +161,7 @@ ExpertRunner::Products ExpertRunner::products_of(const ExpertVisit& visit, const
 }
 
 // A first product's inputs become every pair's, by expert.
-void ExpertRunner::sort_inputs(ExpertProduct& first, int64_t tokens) {
-  first.one_token = tokens == 1;
-  if (first.one_token) return;
+void ExpertRunner::sort_inputs(ExpertProduct& first) {
   const Matrix to{sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, first.x.type};
   CHECK(static_cast<size_t>(to.rows * to.cols * 2) <= sorted_.bytes());
   gather_pairs(first.x, first.groups, first.top_k, to, device_.stream());
@@ -181,7 +179,8 @@ bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, 
   }
   const auto fits = [](const Products& p) { return experts_tensor_takes(p.first) && experts_tensor_takes(p.second); };
   if (!fits(group) || (beside && !fits(*beside))) return false;
-  sort_inputs(group.first, n);
+  group.first.sorted = n > kUnsortedTokensMax;
+  if (group.first.sorted) sort_inputs(group.first);
   auto* const counters = static_cast<unsigned*>(counters_.data());
   CHECK(experts_few({.first = group.first,
                      .second = group.second,
@@ -206,7 +205,7 @@ bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, 
 void ExpertRunner::run_many(const ExpertVisit& visit, const Tensor& x, const Tensor& out) {
   const Matrix inputs = linear_.aligned(matrix_of(x), type_of(dtype_of(*visit.mlp)));
   Products group = products_of(visit, inputs, inner_, outputs_, 1);
-  if (experts_tensor_takes(group.first)) sort_inputs(group.first, x.rows());
+  if (experts_tensor_takes(group.first)) sort_inputs(group.first);
   for (const ExpertProduct* product : {&group.first, &group.second}) {
     if (experts_tensor_takes(*product)) {
       CHECK(experts_many(*product, device_.n_multiprocessors(), device_.stream()));

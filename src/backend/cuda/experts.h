@@ -47,7 +47,7 @@ class ExpertRunner {
   bool run_single(const ExpertVisit& visit, const ExpertVisit* shared, const Tensor& x, const Tensor& out);
   bool run_few(const ExpertVisit& visit, const ExpertVisit* shared, const Tensor& x, const Tensor& out);
   void run_many(const ExpertVisit& visit, const Tensor& x, const Tensor& out);
-  void sort_inputs(ExpertProduct& first, int64_t tokens);
+  void sort_inputs(ExpertProduct& first);
 
   Device& device_;
   LinearRunner& linear_;

@@ -130,8 +130,8 @@ class Ring {
     if (threadIdx.x % kWarp == 0) {
       uint8_t* to = slots_ + begun_slot_ * kSlotBytes;
       barrier_expect(&full_[begun_slot_], static_cast<uint32_t>(4 * n));
-      copy_bulk(to, current_.a + at_, static_cast<uint32_t>(2 * n), &full_[begun_slot_]);
-      copy_bulk(to + kRowBytes, current_.b + at_, static_cast<uint32_t>(2 * n), &full_[begun_slot_]);
+      copy_bulk(to, current_.a + at_, static_cast<uint32_t>(2 * n), &full_[begun_slot_], policy_);
+      copy_bulk(to + kRowBytes, current_.b + at_, static_cast<uint32_t>(2 * n), &full_[begun_slot_], policy_);
     }
     at_ += n;
     ++begun_;
@@ -144,6 +144,7 @@ class Ring {
   const int32_t* experts_;
   uint8_t* slots_;
   uint64_t* full_;
+  uint64_t policy_ = read_once();
   int item_, at_ = 0;  // of the next copy
   Item current_{nullptr, nullptr, 0, 0};
   int begun_ = 0, begun_slot_ = 0, read_ = 0, read_slot_ = 0;

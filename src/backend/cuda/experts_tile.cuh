@@ -30,7 +30,8 @@ struct Variant {
   static constexpr int kStages = kStages_;
   static constexpr int kBoxTokens = kBoxTokens_;  // of one copy
   static constexpr int kBlocksAnSm = kBlocksAnSm_;
-  static constexpr bool kInParts = kInParts_;  // else the inputs are never cut
+  static constexpr bool kInParts = kInParts_;          // else the inputs are never cut
+  static constexpr bool kWeightsOnce = kTokens <= 64;  // by one tile of tokens, mostly
   static constexpr int kRows = kGroups * kGroupRows;
   static constexpr int kThreads = (kGroups + 1) * kGroupThreads;
   static constexpr int kWeightBytes = kRows * kRowBytes, kTokenBytes = kTokens * kRowBytes;
@@ -146,13 +147,36 @@ __device__ __forceinline__ void copy_stage(const TiledProduct& product, const Op
   const int octets = V::kRows / (product.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
   const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
   barrier_expect(full, static_cast<uint32_t>(V::kWeightBytes + boxes * V::kBoxTokens * kRowBytes));
-  copy_tensor_5d(to, &maps.weights, full, input, 0, 0, tile.row_tile * octets, tile.expert);
+  if constexpr (V::kWeightsOnce) {
+    copy_tensor_5d(to, &maps.weights, full, input, 0, 0, tile.row_tile * octets, tile.expert, read_once());
+  } else {
+    copy_tensor_5d(to, &maps.weights, full, input, 0, 0, tile.row_tile * octets, tile.expert);
+  }
   to += V::kWeightBytes;
   for (int b = 0; b < boxes; ++b) {
-    const int row = product.p.one_token ? 0 : tile.begin + b * V::kBoxTokens;
+    const int row = product.p.sorted ? tile.begin + b * V::kBoxTokens : 0;
     copy_tensor_2d(to + b * V::kBoxTokens * kRowBytes, &maps.tokens, full, input, row);
   }
 }
+
+// Which of the tile's pairs a column is: where the inputs are not sorted, the columns are the step's tokens, and those
+// of the tile are as many bits.
+struct Columns {
+  bool sorted = true;
+  unsigned tokens = 0;
+  // A lane's bit, fetched before the products.
+  __device__ __forceinline__ static unsigned token_of_lane(const ExpertProduct& p, const Tile& tile) {
+    const int lane = threadIdx.x % kWarp;
+    if (p.sorted || lane >= tile.n) return 0;
+    return 1u << static_cast<unsigned>(p.groups.pairs[tile.begin + lane]) / static_cast<unsigned>(p.top_k);
+  }
+  // tile.n: it is none of them.
+  __device__ __forceinline__ int pair(const Tile& tile, int column) const {
+    if (sorted) return min(column, tile.n);
+    const unsigned bit = 1u << column;
+    return (tokens & bit) != 0 ? __popc(tokens & (bit - 1)) : tile.n;
+  }
+};
 
 // One number of each of two tokens becomes two of one token: rows that differ by one are four lanes apart.
 __device__ __forceinline__ float2 pair_up(float of_a, float of_b, bool odd) {
@@ -179,10 +203,10 @@ __device__ __forceinline__ float silu_value(float gate, float up) {
 }
 
 // What is neither plain nor SiLU: biases, weights on the input, other activations.
-__device__ __forceinline__ float any_value(const ExpertProduct& p, const Tile& tile, int64_t index, int column,
+__device__ __forceinline__ float any_value(const ExpertProduct& p, const Tile& tile, int64_t index, int pair,
                                            float gate, float up) {
   if (p.input_weights != nullptr) {
-    const float factor = p.input_weights[p.groups.pairs[tile.begin + column]];
+    const float factor = p.input_weights[p.groups.pairs[tile.begin + pair]];
     gate *= factor, up *= factor;
   }
   if (p.bias != nullptr) {
@@ -194,8 +218,8 @@ __device__ __forceinline__ float any_value(const ExpertProduct& p, const Tile& t
 
 // A gate and its up, for two tokens: rows `index` of both halves.
 template <End kEnd, bool kHalf>
-__device__ __forceinline__ void finish_first(const ExpertProduct& p, const Tile& tile, int64_t index, int column,
-                                             const float* d) {
+__device__ __forceinline__ void finish_first(const ExpertProduct& p, const Tile& tile, const Columns& columns,
+                                             int64_t index, int column, const float* d) {
   const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
   const int64_t inner = p.w.rows / 2;
   float value[2];
@@ -204,13 +228,15 @@ __device__ __forceinline__ void finish_first(const ExpertProduct& p, const Tile&
     if constexpr (kEnd == End::kSilu) {
       value[t] = silu_value(d[t], d[t + 2]);
     } else {
-      const bool there = column + t < tile.n && index < inner;
-      value[t] = there ? any_value(p, tile, index, column + t, d[t], d[t + 2]) : 0.0f;
+      const int pair = columns.pair(tile, column + t);
+      const bool there = pair < tile.n && index < inner;
+      value[t] = there ? any_value(p, tile, index, pair, d[t], d[t + 2]) : 0.0f;
     }
   }
   const float2 two = pair_up(value[0], value[1], odd);
-  const int64_t row = tile.begin + column + odd, at = index - odd;  // inner is even: eight rows are all there or not
-  if (column + odd < tile.n && at < inner) {
+  const int pair = columns.pair(tile, column + odd);
+  const int64_t row = tile.begin + pair, at = index - odd;  // inner is even: eight rows are all there or not
+  if (pair < tile.n && at < inner) {
     *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_numbers<kHalf>(two);
   }
 }
@@ -231,8 +257,8 @@ __device__ __forceinline__ void finish_second(const ExpertProduct& p, const Tile
 }
 
 template <typename V, End kEnd, bool kHalf, int kColumns>
-__device__ __forceinline__ void finish(const ExpertProduct& p, const Tile& tile, const float (&d)[kColumns / 2],
-                                       int group) {
+__device__ __forceinline__ void finish(const ExpertProduct& p, const Tile& tile, const Columns& columns,
+                                       const float (&d)[kColumns / 2], int group) {
   const int lane = threadIdx.x % kWarp, slab = group * 4 + static_cast<int>(threadIdx.x) % kGroupThreads / kWarp;
   const int64_t first_row = static_cast<int64_t>(tile.row_tile) * V::kRows;
   const int64_t index = first_row / 2 + slab * 8 + lane / 4, output = first_row + slab * 16 + lane / 4;
@@ -241,7 +267,7 @@ __device__ __forceinline__ void finish(const ExpertProduct& p, const Tile& tile,
     const int column = 8 * j + 2 * (lane % 4);
     if (8 * j >= tile.n) break;
     if constexpr (kEnd != End::kOutput) {
-      finish_first<kEnd, kHalf>(p, tile, index, column, &d[4 * j]);
+      finish_first<kEnd, kHalf>(p, tile, columns, index, column, &d[4 * j]);
     } else {
       finish_second<V::kInParts>(p, tile, output, column, d[4 * j], d[4 * j + 1]);
       finish_second<V::kInParts>(p, tile, output + 8, column, d[4 * j + 2], d[4 * j + 3]);
@@ -253,6 +279,8 @@ __device__ __forceinline__ void finish(const ExpertProduct& p, const Tile& tile,
 template <typename V, End kEnd, bool kHalf, int kColumns>
 __device__ __forceinline__ void multiply(const TiledProduct& product, const Tile& tile, uint8_t* stages, Ring<V>& ring,
                                          Place& place, int group) {
+  constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
+  const unsigned token = kUnsorted ? Columns::token_of_lane(product.p, tile) : 0;
   float d[kColumns / 2];
 #pragma unroll
   for (int i = 0; i < kColumns / 2; ++i) d[i] = 0;
@@ -282,7 +310,9 @@ __device__ __forceinline__ void multiply(const TiledProduct& product, const Tile
   wgmma_wait<0>();
   if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
 
-  finish<V, kEnd, kHalf, kColumns>(product.p, tile, d, group);
+  Columns columns;
+  if constexpr (kUnsorted) columns = {product.p.sorted, __reduce_or_sync(kAllLanes, token)};
+  finish<V, kEnd, kHalf, kColumns>(product.p, tile, columns, d, group);
 }
 
 // One tile, by one warpgroup.

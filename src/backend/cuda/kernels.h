@@ -101,6 +101,10 @@ void attention(const AttentionProblem& problem, cudaStream_t stream);
 // of 8 tokens.
 bool attention_tensor(const AttentionProblem& problem, cudaStream_t stream);
 
+// --- attention_single.cu ---
+// The same where every sequence has one query. REQUIRES: attention_tensor is for it, and n_tokens == n_seqs > 0.
+void attention_single(const AttentionProblem& problem, cudaStream_t stream);
+
 // --- attention_latent.cu ---
 // The same over a latent cache of DeepSeek's shape: keys of 576 numbers, values of 512, without sinks.
 bool attention_latent(const AttentionProblem& problem, cudaStream_t stream);
@@ -234,8 +238,9 @@ struct ExpertProduct {
   const float* input_weights = nullptr;  // [n_pairs] by pair, or null
   Matrix y;                              // first: inner (cols: of the stride, padded with zeros)
   int parts = 1;                         // more: for the second of experts_few alone
-  bool one_token = false;                // experts_few, experts_many: every pair's input is x's only row
+  bool sorted = true;                    // x by pair; else it has the tokens, for the first of experts_few alone
 };
+constexpr int64_t kUnsortedTokensMax = 8;
 constexpr int64_t kNarrowTokensMax = 32;  // more in a step: the wide kernel
 // For few tokens: every weight is read once, by one block; bound by memory.
 void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t stream);

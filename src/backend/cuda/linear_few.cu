@@ -93,7 +93,8 @@ __device__ __forceinline__ uint32_t bytes_of_sums(const FewProduct& p, int rank)
 // --- the thread that copies ---
 
 __device__ __forceinline__ void prefetch_tensor_2d(const CUtensorMap* map, int c0, int c1) {
-  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(map), "r"(c0), "r"(c1)
+  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile.L2::cache_hint [%0, {%1, %2}], %3;" ::"l"(map), "r"(c0),
+               "r"(c1), "l"(read_once())
                : "memory");
 }
 
@@ -128,7 +129,8 @@ struct Copier {
   __device__ __forceinline__ void copy_weights(int s) const {
     uint64_t* const full = &ring.full[s % F::kStages];
     barrier_expect(full, F::kStageBytes);
-    copy_tensor_2d(stages + s % F::kStages * F::kStageBytes, &maps.weights, full, (part.begin + s) * kInputs, row);
+    copy_tensor_2d(stages + s % F::kStages * F::kStageBytes, &maps.weights, full, (part.begin + s) * kInputs, row,
+                   read_once());
   }
   __device__ __forceinline__ void copy_tokens(int s) const {
     copy_tensor_2d(stages + s % F::kStages * F::kStageBytes + kWeightBytes, &maps.tokens, &ring.full[s % F::kStages],

@@ -46,11 +46,12 @@ __device__ __forceinline__ int weight_row(const NarrowProduct& p, int i) {
 __device__ __forceinline__ void fetch_weights(const NarrowProduct& p, int turn, uint32_t to) {
   const int lane = threadIdx.x % kWarp, stride = static_cast<int>(p.w.stride);
   const auto* const weights = static_cast<const __nv_bfloat16*>(p.w.data);
+  const uint64_t policy = read_once();
 #pragma unroll
   for (int i = 0; i < kTurnWords; ++i) {
     const int row = weight_row(p, lane / 4 + i % 2 * 8), k = turn * kTurn + i / 2 * (kTurn / 2) + lane % 4 * 8;
     const bool there = k < stride && row >= 0;
-    fetch_word(to + i * kWarp * kWordBytes, weights + (there ? row * stride + k : 0), there);
+    fetch_word(to + i * kWarp * kWordBytes, weights + (there ? row * stride + k : 0), there, policy);
   }
   end_group();
 }

@@ -40,10 +40,8 @@ struct Counts {
 };
 
 struct RoutingSpace {
-  union {
-    float shares[kWarps][kTileSums];            // of a tile, a warp's each
-    alignas(int4) int32_t ids[kRoutePairsMax];  // afterwards
-  };
+  float shares[kWarps][kTileSums];            // of a tile, a warp's each
+  alignas(int4) int32_t ids[kRoutePairsMax];  // not in the shares' place: others' sends do not say that those are read
   // In the cluster's first block:
   union {
     float sums[kTilesMost * kTileSums];  // [part][kTileTokens][rows of all tiles]

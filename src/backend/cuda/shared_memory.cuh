@@ -1,7 +1,8 @@
 #pragma once
 
 // Shared memory by address: copies into it that are waited for later, and the loads that give a warp the fragments of
-// mma.m16n8k16; and what is only to come nearer. Source: PTX ISA 9.0, cp.async, ldmatrix and cp.async.bulk.prefetch.
+// mma.m16n8k16; and what is only to come nearer. Source: PTX ISA 9.0, cp.async, ldmatrix, cp.async.bulk.prefetch and
+// createpolicy.
 
 #include <cstdint>
 
@@ -23,9 +24,26 @@ __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t at) {
                : "r"(at)
                : "memory");
 }
+// How long the L2 cache keeps what is read. A step reads each weight once, far more of them than it holds: they leave
+// first, so that the kernels' own code stays there, which every layer fetches anew, and what kernels hand on.
+__device__ __forceinline__ uint64_t read_once() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+__device__ __forceinline__ uint64_t read_again() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
 // Zeros where `there` is false: then nothing is read.
 __device__ __forceinline__ void fetch_word(uint32_t to, const void* from, bool there) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0) : "memory");
+}
+__device__ __forceinline__ void fetch_word(uint32_t to, const void* from, bool there, uint64_t policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(to), "l"(from),
+               "r"(there ? 16 : 0), "l"(policy)
+               : "memory");
 }
 // Into the L2 cache. REQUIRES: address and bytes multiples of 16.
 __device__ __forceinline__ void prefetch_bulk(const void* from, uint32_t bytes) {

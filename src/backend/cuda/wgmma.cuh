@@ -4,8 +4,7 @@
 //
 // A warpgroup multiplies 64 rows of A with N rows of B (both in shared memory, 64 numbers of 2 bytes a row, in the
 // 128-byte swizzle that the tensor copy writes), d += A B^T. A thread's sums: d[4 j + i] is row 16 (warp % 4) + lane /
-// 4
-// + 8 (i / 2), column 8 j + 2 (lane % 4) + i % 2.
+// 4 + 8 (i / 2), column 8 j + 2 (lane % 4) + i % 2.
 
 #include <cuda.h>
 
@@ -48,10 +47,12 @@ __device__ __forceinline__ void prefetch(const OperandMaps& maps) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.tokens) : "memory");
 }
 // REQUIRES: addresses and bytes multiples of 16.
-__device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
+__device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier,
+                                          uint64_t policy) {
   asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_place(to)),
-      "l"(from), "r"(bytes), "r"(shared_place(barrier))
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
+      "%4;" ::"r"(shared_place(to)),
+      "l"(from), "r"(bytes), "r"(shared_place(barrier)), "l"(policy)
       : "memory");
 }
 __device__ __forceinline__ void copy_tensor_2d(void* to, const CUtensorMap* map, uint64_t* barrier, int c0, int c1) {
@@ -61,12 +62,28 @@ __device__ __forceinline__ void copy_tensor_2d(void* to, const CUtensorMap* map,
       "l"(map), "r"(shared_place(barrier)), "r"(c0), "r"(c1)
       : "memory");
 }
+__device__ __forceinline__ void copy_tensor_2d(void* to, const CUtensorMap* map, uint64_t* barrier, int c0, int c1,
+                                               uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3, "
+      "%4}], [%2], %5;" ::"r"(shared_place(to)),
+      "l"(map), "r"(shared_place(barrier)), "r"(c0), "r"(c1), "l"(policy)
+      : "memory");
+}
 __device__ __forceinline__ void copy_tensor_5d(void* to, const CUtensorMap* map, uint64_t* barrier, int c0, int c1,
                                                int c2, int c3, int c4) {
   asm volatile(
-      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6, "
-      "%7}], [%2];" ::"r"(shared_place(to)),
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, "
+      "%4, %5, %6, %7}], [%2];" ::"r"(shared_place(to)),
       "l"(map), "r"(shared_place(barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4)
+      : "memory");
+}
+__device__ __forceinline__ void copy_tensor_5d(void* to, const CUtensorMap* map, uint64_t* barrier, int c0, int c1,
+                                               int c2, int c3, int c4, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3, "
+      "%4, %5, %6, %7}], [%2], %8;" ::"r"(shared_place(to)),
+      "l"(map), "r"(shared_place(barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4), "l"(policy)
       : "memory");
 }
 
