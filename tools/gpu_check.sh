@@ -44,13 +44,16 @@ part() {
 : >"$results/summary.txt"
 nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv 2>&1 | tee -a "$results/summary.txt"
 
-# ops_in_shares [TOOL...]: most of an op's test is the reference's time on one thread, so that the tests are dealt to
-# several processes, each under the tool.
-ops_in_shares() {
+# in_shares BINARY FILTER [TOOL...]: most of an op's test is the reference's time on one thread, and a sanitizer's is one
+# thread's too, so that the tests are dealt to several processes, each under the tool.
+in_shares() {
   local n=$(($(nproc) < 16 ? $(nproc) : 16)) status=0 i
+  local binary=$1 filter=$2
+  shift 2
   local -a processes=()
   for ((i = 0; i < n; ++i)); do
-    GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i "$@" "$ops" --gtest_brief=1 >"$results/share_$i.txt" 2>&1 &
+    GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i "$@" "$binary" --gtest_filter="$filter" --gtest_brief=1 \
+      >"$results/share_$i.txt" 2>&1 &
     processes+=($!)
   done
   for i in "${processes[@]}"; do wait "$i" || status=1; done
@@ -58,9 +61,9 @@ ops_in_shares() {
   rm -f "$results"/share_*.txt
   return $status
 }
-export -f ops_in_shares
-export ops results
-part ops 120 bash -c ops_in_shares || failed=1
+export -f in_shares
+export results
+part ops 120 bash -c 'in_shares "$@"' shares "$ops" '*' || failed=1
 grep -v ' info ' "$results/ops.txt" | tail -n 30
 grep -q 'SKIPPED' "$results/ops.txt" && { say "the op tests were skipped: no usable GPU"; exit 1; }
 part models 180 "$models" --gtest_filter='*_cuda' --gtest_brief=1 || failed=1
@@ -77,11 +80,14 @@ for shape in qwen1.5-moe-a2.7b qwen3-30b-a3b mixtral-8x7b deepseek-v2-lite olmoe
 done
 
 if [ "$sanitize" = sanitize ]; then
-  part sanitize_ops 200 bash -c 'ops_in_shares "$@"' shares compute-sanitizer --tool memcheck --error-exitcode 9 || failed=1
+  part sanitize_ops 200 bash -c 'in_shares "$@"' shares "$ops" '*' compute-sanitizer --tool memcheck --error-exitcode 9 ||
+    failed=1
   part sanitize_models 100 compute-sanitizer --tool memcheck --error-exitcode 9 "$models" \
     --gtest_filter='*_cuda' --gtest_brief=1 || failed=1
-  part racecheck 200 compute-sanitizer --tool racecheck --error-exitcode 9 "$models" \
-    --gtest_filter='*Greedy*/mixtral_cuda:*Greedy*/qwen2_moe_cuda:*Greedy*/qwen3_moe_cuda' --gtest_brief=1 || failed=1
+  raced='*Greedy*/mixtral_cuda:*Greedy*/qwen2_moe_cuda:*Greedy*/qwen3_moe_cuda'
+  for model in mixtral qwen2_moe qwen3_moe deepseek_v2 gpt_oss; do raced+=":*Bfloat16/${model}_cuda"; done
+  part racecheck 200 bash -c 'in_shares "$@"' shares "$models" "$raced" compute-sanitizer --tool racecheck \
+    --error-exitcode 9 || failed=1
   for what in sanitize_ops sanitize_models racecheck; do
     grep -v ' info ' "$results/$what.txt" | tail -n 30
   done

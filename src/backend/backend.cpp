@@ -44,6 +44,12 @@ void Backend::prepare_qkv(const QkvParams& p, const StepLayout& layout, const Te
   kv_write(kv, k, v, layout.slots);
 }
 
+void Backend::attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
+                               const KvLayer& kv, const StepLayout& layout, const Tensor& out) {
+  prepare_qkv(qkv_params, layout, qkv, kv);
+  attention(params, qkv.slice_cols(0, int64_t{qkv_params.n_heads} * qkv_params.head_dim), kv, layout, out);
+}
+
 void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                             const Routing& routing, const ExpertGroups& groups) {
   if (p.gate != nullptr) {

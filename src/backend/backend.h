@@ -63,6 +63,7 @@ struct StepLayout {
   Tensor block_table;  // [n_seqs, blocks_max]
   // Of a recorded step, whose contexts grow: the table's columns by then, [1] i32, at most blocks_max. Else empty.
   Tensor block_table_cols;
+  int keys_most = 0;  // kv_len of every sequence, at most; 0: not known
 };
 // A row that only fills a recorded step up has token -1, position 0, slot -1 and, as a sequence, kv_len 0. It is
 // computed or not, counts nowhere, and writes no KV.
@@ -99,7 +100,7 @@ struct ExpertVisit {
 
 // A layer's router, and what it is called with.
 struct RouteExperts {
-  const Weight* router = nullptr;  // [n_experts, hidden] f32; null: routing without logits
+  const Weight* router = nullptr;  // [n_experts, hidden] in router_dtype; null: routing without logits
   const float* router_bias = nullptr;
   const float* selection_bias = nullptr;
   routing::RouterConfig config;
@@ -161,6 +162,9 @@ class Backend {
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
   virtual DType activation_dtype(DType weight_dtype) const = 0;
+  // What a router stored as `stored` is kept in, beside weights kept in `weight_dtype`: f32, or `stored` itself, so
+  // that nothing of it is lost.
+  virtual DType router_dtype(DType /*stored*/, DType /*weight_dtype*/) const { return DType::kF32; }
 
   // --- steps ---
   // Ops between begin_recording() and end_recording() are kept instead of run; replay() runs them, on what stands in
@@ -235,6 +239,9 @@ class Backend {
   // --- fused ---
   // qkv [n, q | k | v] f32: norms, rotation and factors of q in place; keys and values into the cache.
   virtual void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv);
+  // The same, then attention of the queries; whether q in `qkv` is prepared afterwards is open.
+  virtual void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
+                                const KvLayer& kv, const StepLayout& layout, const Tensor& out);
   // linear with the router, route, group_by_expert; first the gate's, if there is one. `logits` is scratch; the router
   // may be empty (hash).
   virtual void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,

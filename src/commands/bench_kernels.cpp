@@ -293,7 +293,7 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
                               x, tokens, logits, routing, groups);
     };
     report(absl::StrCat("routing to ", top_k, " of ", n_experts), s,
-           {4.0 * static_cast<double>(hidden) * n_experts, 2.0 * static_cast<double>(n * hidden) * n_experts},
+           {router.front().value_bytes(), 2.0 * static_cast<double>(n * hidden) * n_experts},
            static_cast<int>(router.size()), logits, route);
     route(0);
   }
@@ -328,7 +328,8 @@ absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
       copies_of(3.0 * static_cast<double>(hidden * ffn.inner) * static_cast<double>(groups) * weight_bytes());
   std::vector<Weight> routers;
   if (router != nullptr) {
-    ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, DType::kF32, copies));
+    const DType dtype = backend().router_dtype(house_.config().dtype, house_.weight_dtype());
+    ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, dtype, copies));
   }
   ASSIGN_OR_RETURN(const auto gate_up,
                    weights({.groups = groups, .rows = 2 * int64_t{ffn.inner}, .cols = hidden, .glu = true},

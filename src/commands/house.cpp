@@ -82,6 +82,10 @@ absl::StatusOr<std::unique_ptr<House>> House::look(const Settings& settings) {
 
 absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
   ASSIGN_OR_RETURN(auto house, look(settings));
+  // Only to know what its routers are stored in. That it cannot be opened is for load() to say: it is not the first
+  // thing that somebody who tries a model wants to hear.
+  auto checkpoint = open_weights(settings, house->directory_, house->dtype_);
+  if (checkpoint.ok()) house->checkpoint_ = *std::move(checkpoint);
   RETURN_IF_ERROR(house->settle_memory(settings));
   return house;
 }
@@ -123,7 +127,8 @@ absl::Status House::settle_memory(const Settings& settings) {
   const bool device = free >= 0;
   if (device) held_back_ = std::max<int64_t>(0, total - static_cast<int64_t>(settings.memory_share * total));
   const int64_t available = device ? std::max<int64_t>(0, free - held_back_) : available_memory();
-  const int64_t weights = weight_bytes(facts_, dtype_);
+  const int64_t weights = checkpoint_ != nullptr ? model::bytes_to_load(config_, *checkpoint_, *backend_, dtype_)
+                                                 : weight_bytes(facts_, dtype_);
   const int64_t logits = static_cast<int64_t>(std::min(settings.sequences, step_tokens_)) * config_.vocab;
   const int64_t token_bytes = facts_.step_floats_per_token * 4;
   const int64_t scratch = token_bytes * step_tokens_ + logits * 4 + (device ? kDeviceMarginBytes : 0);
@@ -157,10 +162,13 @@ absl::Status House::settle_memory(const Settings& settings) {
 
 absl::Status House::load_weights(const Settings& settings) {
   const double begin = base::steady_seconds();
-  ASSIGN_OR_RETURN(auto checkpoint, open_weights(settings, directory_, dtype_));
+  if (checkpoint_ == nullptr) {
+    ASSIGN_OR_RETURN(checkpoint_, open_weights(settings, directory_, dtype_));
+  }
   model::LoadOptions options{
       .dtype = dtype_, .model_len = model_len_, .record = !settings.eager, .progress = loading_progress()};
-  ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint, *backend_, options));
+  ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
+  checkpoint_.reset();
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
                  absl::StrCat(std::round((base::steady_seconds() - begin) * 10) / 10), " s");
   return absl::OkStatus();

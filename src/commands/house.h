@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "kvcache/kv_cache.h"
 #include "model/load.h"
+#include "weights/checkpoint.h"
 
 namespace polymath::commands {
 
@@ -62,6 +63,7 @@ class House {
   int step_tokens_ = 0;
   int sequences_ = 0;
   std::unique_ptr<backend::Backend> backend_;
+  std::unique_ptr<weights::Checkpoint> checkpoint_;  // between open() and load(); null: it could not be opened
   std::unique_ptr<model::Transformer> transformer_;
   std::unique_ptr<kvcache::KvCache> cache_;
   std::unique_ptr<engine::Engine> engine_;

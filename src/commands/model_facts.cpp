@@ -42,7 +42,7 @@ ModelFacts model_facts(const model::ModelConfig& config) {
     const bool is_lookup = slot.name == "embed" && !config.tied_embeddings;
     if (!is_lookup)
       facts.active_parameters += static_cast<int64_t>(active_share(config, slot) * static_cast<double>(elements));
-    if (slot.vector || slot.keep_f32) facts.vector_parameters += elements;
+    if (slot.vector || slot.router) facts.vector_parameters += elements;
   }
   for (const model::LayerConfig& layer : config.layers) {
     const auto& a = layer.attention;

@@ -41,7 +41,8 @@ absl::StatusOr<std::string> first_non_finite(const ModelConfig& config, weights:
                                              tensor::DType dtype) {
   const std::vector<WeightRow> rows = find_architecture(config.architecture)->weights(config);
   for (const Slot& slot : slots(config)) {
-    const tensor::DType kept = slot.vector || slot.keep_f32 ? tensor::DType::kF32 : dtype;
+    // A router is kept without loss, in f32 or as it is stored: finite in the one is finite in the other.
+    const tensor::DType kept = slot.vector || slot.router ? tensor::DType::kF32 : dtype;
     const std::string* last = nullptr;
     const std::vector<PieceSource> pieces = piece_sources(config, slot, rows);
     for (const PieceSource& piece : pieces) {

@@ -37,6 +37,19 @@ const float* WeightStore::vector(const std::string& slot) const {
   return it == vectors_.end() ? nullptr : static_cast<const float*>(it->second.data());
 }
 
+namespace {
+
+// What the values of a slot are kept in.
+tensor::DType kept_dtype(const Slot& slot, const std::vector<PieceSource>& pieces,
+                         const weights::Checkpoint& checkpoint, const backend::Backend& backend, tensor::DType dtype) {
+  if (slot.vector) return tensor::DType::kF32;
+  if (!slot.router) return dtype;
+  CHECK(pieces.size() == 1);
+  return backend.router_dtype(weights::stored_dtype(checkpoint, pieces.front().tensor), dtype);
+}
+
+}  // namespace
+
 class WeightLoader {
  public:
   WeightLoader(const ModelConfig& config, weights::Checkpoint& checkpoint, backend::Backend& backend,
@@ -102,8 +115,7 @@ class WeightLoader {
   }
 
   absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
-    const auto dtype = slot.keep_f32 ? tensor::DType::kF32 : options_.dtype;
-    auto weight = backend_.make_weight(slot.shape, dtype);
+    auto weight = backend_.make_weight(slot.shape, kept_dtype(slot, pieces, checkpoint_, backend_, options_.dtype));
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
     if (!generate(pieces, *weight)) {
@@ -182,6 +194,19 @@ class WeightLoader {
 absl::StatusOr<WeightStore> load_weights(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                          backend::Backend& backend, const LoadOptions& options) {
   return WeightLoader(config, checkpoint, backend, options).load();
+}
+
+int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& checkpoint, const backend::Backend& backend,
+                      tensor::DType dtype) {
+  const std::vector<WeightRow> rows = find_architecture(config.architecture)->weights(config);
+  int64_t bytes = 0;
+  for (const Slot& slot : slots(config)) {
+    // Only a router's type depends on where it comes from.
+    const auto pieces = slot.router ? piece_sources(config, slot, rows) : std::vector<PieceSource>{};
+    const tensor::DType kept = kept_dtype(slot, pieces, checkpoint, backend, dtype);
+    bytes += slot.shape.groups * slot.shape.rows * slot.shape.cols * static_cast<int64_t>(tensor::dtype_bytes(kept));
+  }
+  return bytes;
 }
 
 }  // namespace polymath::model

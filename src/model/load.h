@@ -60,6 +60,10 @@ class Transformer : public Model {
   virtual StepCost last_step_cost() = 0;
 };
 
+// Of the weights in memory, without padding, before any is read.
+int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& checkpoint, const backend::Backend& backend,
+                      tensor::DType dtype);
+
 // kInvalidArgument: names missing or unused, or a wrong shape. kResourceExhausted: no memory.
 absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                                         backend::Backend& backend, const LoadOptions& options);

@@ -22,6 +22,7 @@ class Renamed : public weights::Checkpoint {
       if (info.name == from) info.name = to;
       infos_.push_back(info);
     }
+    std::sort(infos_.begin(), infos_.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   }
   std::span<const weights::TensorInfo> tensors() const override { return infos_; }
   bool has(std::string_view name) const override {
@@ -77,6 +78,41 @@ TEST(Load, AConfigThatDisagreesWithTheFileIsRefusedWithBothShapes) {
   ASSERT_EQ(l.model.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(absl::StrContains(l.model.status().message(), "321")) << l.model.status();
   EXPECT_TRUE(absl::StrContains(l.model.status().message(), "320")) << l.model.status();
+}
+
+// On every backend that this machine has, whatever the routers are stored in: the load takes what was planned, and what
+// the buffers are longer than what they hold.
+TEST(Load, TakesTheBytesThatWerePlanned) {
+  const auto json = base::parse_json(
+      R"({"architectures": ["PolymathMoeForCausalLM"], "hidden_size": 64, "vocab_size": 64, "num_hidden_layers": 2,
+          "num_attention_heads": 2, "moe_intermediate_size": 32, "shared_intermediate_size": 16,
+          "routing": {"n_experts": 8, "name": "softmax_topk", "top_k": 2}})",
+      {});
+  const auto config = parse_config(*json);
+  ASSERT_TRUE(config.ok()) << config.status();
+  constexpr int64_t kRouterNumbers = 2 * 8 * 64;
+  for (const char* name : {"reference", "cpu", "cuda"}) {
+    auto backend = backend::make_backend(name, {.threads = 1});
+    if (!backend.ok()) continue;
+    for (const auto dtype : {tensor::DType::kF32, tensor::DType::kF16, tensor::DType::kBf16}) {
+      int64_t planned_f32 = 0, longer_f32 = 0;
+      for (const auto stored : {tensor::DType::kF32, tensor::DType::kF16, tensor::DType::kBf16}) {
+        SCOPED_TRACE(testing::Message() << name << ": " << tensor::dtype_name(stored) << " in "
+                                        << tensor::dtype_name(dtype));
+        auto checkpoint = weights::dummy_checkpoint(1, stored);
+        const int64_t planned = bytes_to_load(*config, *checkpoint, **backend, dtype);
+        const auto model = load_model(*config, *checkpoint, **backend, {.dtype = dtype, .model_len = 64});
+        ASSERT_TRUE(model.ok()) << model.status();
+        const int64_t longer = static_cast<int64_t>((*model)->weight_bytes()) - planned;
+        if (stored == tensor::DType::kF32) planned_f32 = planned, longer_f32 = longer;
+        const bool halved =
+            name == std::string_view("cuda") && stored == tensor::DType::kBf16 && dtype == tensor::DType::kBf16;
+        EXPECT_EQ(planned_f32 - planned, halved ? 2 * kRouterNumbers : 0);
+        EXPECT_GE(longer, 0);
+        EXPECT_EQ(longer, longer_f32);
+      }
+    }
+  }
 }
 
 // Every routing that is known runs in a model of our own config kind, on seeded random weights.

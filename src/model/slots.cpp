@@ -66,7 +66,7 @@ void ffn(SlotList& s, const ModelConfig& c, const FfnConfig& f) {
   const int64_t experts = f.router.n_experts;
   if (!f.routing.empty() && f.routing != "hash") {
     s.matrix("router", {experts * std::max(1, f.slots)}, c.hidden);
-    s.list.back().keep_f32 = true;
+    s.list.back().router = true;
     if (f.router_linear_bias) s.vector("router_bias", experts);
     if (f.selection_bias) s.vector("selection_bias", experts);
   }

@@ -23,7 +23,7 @@ struct Slot {
   quant::WeightShape shape;     // cols 1: a vector
   std::vector<int64_t> pieces;  // rows of each piece; their sum is shape.rows
   bool vector = false;          // kept as f32, unpacked
-  bool keep_f32 = false;        // a matrix that is always f32: routers
+  bool router = false;          // a matrix, one tensor, kept in what Backend::router_dtype says
 };
 
 // Every slot of the model, in loading order.

@@ -85,6 +85,7 @@ StepViews StepInputs::put(backend::Backend& backend, const Batch& batch, int row
   for (int64_t i = static_cast<int64_t>(batch.query_start.size()); i <= seqs; ++i) words[i] = static_cast<int32_t>(i);
   layout.kv_len = place(seqs, DType::kI32, &words);
   copy(batch.kv_len, words, seqs, 0);
+  if (rows == 0) layout.keys_most = seqs > 0 ? *std::max_element(words, words + seqs) : 0;
   v.logit_rows = place(logits, DType::kI32, &words);
   copy(batch.logit_rows, words, logits, 0);
   backend::SampleParams* sampling = nullptr;

@@ -79,10 +79,9 @@ void TransformerModel::attend(int index, Step& step) {
   const Tensor qkv{DType::kF32, {step.n, q_width + 2 * kv_width}, act_buffers_.qkv.data()};
   backend_.linear(step.x, layer.qkv, {.bias = layer.qkv_bias, .clamp = a.clip_qkv}, qkv);
   const KvLayer& kv = cache_->layer(index);
-  backend_.prepare_qkv(qkv_params(layer, a, step), step.layout, qkv, kv);
-  const Tensor q = qkv.slice_cols(0, q_width);
   const Tensor out{act_, {step.n, q_width}, act_buffers_.attention.data()};
-  backend_.attention({a.n_heads, a.scale, a.window, a.chunk, layer.sinks}, q, kv, step.layout, out);
+  backend_.attention_of_qkv(qkv_params(layer, a, step), {a.n_heads, a.scale, a.window, a.chunk, layer.sinks}, qkv, kv,
+                            step.layout, out);
   backend_.linear(out, layer.attn_out,
                   {.bias = layer.attn_out_bias, .accumulate = true, .scale = config_.residual_scale}, step.h);
 }
@@ -180,25 +179,23 @@ void TransformerModel::run(const StepViews& v) {
   if (chooses()) backend_.choose(logits, v.sampling, chosen);
 }
 
-// The rows of the recorded step that takes this one; 0: none does.
-int TransformerModel::recorded_rows(const Batch& batch) const {
+const TransformerModel::Recorded* TransformerModel::recorded_step(const Batch& batch) const {
   const int n = batch.n_tokens();
-  if (n != batch.n_seqs() || n != static_cast<int>(batch.logit_rows.size())) return 0;
-  for (const auto& [rows, recording] : recordings_) {
-    if (rows >= n) return rows;
+  if (n == 0 || n != batch.n_seqs() || n != static_cast<int>(batch.logit_rows.size())) return nullptr;
+  const int keys = *std::max_element(batch.kv_len.begin(), batch.kv_len.end());
+  for (const Recorded& r : recorded_) {
+    if (r.rows >= n && (r.keys_most == 0 || r.keys_most >= keys)) return &r;
   }
-  return 0;
+  return nullptr;
 }
 
 absl::Status TransformerModel::start(const Batch& batch) {
   check(batch);
   note_cost(batch);
-  const int rows = recorded_rows(batch);
-  const StepViews views = inputs_.put(backend_, batch, rows);
-  if (rows > 0) {
-    const auto at =
-        std::find_if(recordings_.begin(), recordings_.end(), [&](const auto& r) { return r.first == rows; });
-    backend_.replay(*at->second);
+  const Recorded* const recorded = recorded_step(batch);
+  const StepViews views = inputs_.put(backend_, batch, recorded != nullptr ? recorded->rows : 0);
+  if (recorded != nullptr) {
+    backend_.replay(*recorded->recording);
   } else {
     run(views);
   }
@@ -236,6 +233,9 @@ absl::StatusOr<StepResult> TransformerModel::finish() {
   return result;
 }
 
+// Keys of the sequences of a recorded step of short contexts, at most.
+constexpr int kShortContext = 512;
+
 // Rows of the recorded steps: few enough that recording them is a moment's work, close enough that little is computed
 // for nothing.
 absl::Status TransformerModel::record() {
@@ -248,12 +248,15 @@ absl::Status TransformerModel::record() {
   const int most = std::min({limits_.seqs_max, limits_.tokens_max, limits_.logit_rows_max});
   const int64_t free_before = backend_.memory_available();
   for (int rows = 1; rows > 0;) {
-    const StepViews views = inputs_.put(backend_, {}, rows);
-    run(views);  // what is loaded or chosen at the first call is so now
-    backend_.begin_recording();
-    run(views);
-    ASSIGN_OR_RETURN(auto recording, backend_.end_recording());
-    recordings_.emplace_back(rows, std::move(recording));
+    StepViews views = inputs_.put(backend_, {}, rows);
+    for (const int keys_most : {kShortContext, 0}) {
+      views.layout.keys_most = keys_most;
+      run(views);  // what is loaded or chosen at the first call is so now
+      backend_.begin_recording();
+      run(views);
+      ASSIGN_OR_RETURN(auto recording, backend_.end_recording());
+      recorded_.push_back({rows, keys_most, std::move(recording)});
+    }
     const int next = rows < 8 ? 2 * rows : rows < 32 ? rows + 8 : rows < 64 ? rows + 16 : rows + 32;
     rows = rows == most ? 0 : std::min(next, most);
   }

@@ -66,7 +66,8 @@ class TransformerModel : public Transformer {
   void run(const StepViews& views);
   void post_results(const Batch& batch);
   absl::Status record();
-  int recorded_rows(const Batch& batch) const;
+  struct Recorded;
+  const Recorded* recorded_step(const Batch& batch) const;  // that takes this one; null: none does
   QueryTemperature query_temperature() const;
   void attend(int index, Step& step);
   void attend_latent(int index, Step& step);
@@ -98,8 +99,13 @@ class TransformerModel : public Transformer {
   };
   std::array<Flight, kBoxes> flights_;
   uint64_t n_started_ = 0, n_finished_ = 0;  // a step's box is its number modulo kBoxes
-  // Steps of one token a sequence, by their rows.
-  std::vector<std::pair<int, std::unique_ptr<backend::Recording>>> recordings_;
+  // Steps of one token a sequence, by their rows, and of the same rows those of short contexts first: their attention
+  // needs no blocks for keys that are cut.
+  struct Recorded {
+    int rows, keys_most;  // keys_most 0: any
+    std::unique_ptr<backend::Recording> recording;
+  };
+  std::vector<Recorded> recorded_;
   size_t recorded_bytes_ = 0;
   // For last_step_cost.
   int last_tokens_ = 0, last_logit_rows_ = 0;

@@ -51,7 +51,7 @@ struct MoeLayer {
   tensor::Buffer slot_inputs, slot_outputs;  // [n_experts * slots, hidden] f32 (kSoft)
   routing::RouterConfig config;
   routing::RouteFn route = nullptr;    // null: every token to expert 0 with weight 1
-  quant::Weight router;                // [n_experts, hidden] f32; empty for routing without logits (hash)
+  quant::Weight router;                // [n_experts, hidden]; empty for routing without logits (hash)
   const float* router_bias = nullptr;  // [n_experts], added to the logits
   const float* selection_bias = nullptr;
   quant::Weight gate_up, down;

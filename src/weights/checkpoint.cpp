@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "quant/format.h"
 #include "weights/directory.h"
 #include "weights/safetensors.h"
 #include "weights/safetensors_header.h"
@@ -10,14 +11,20 @@
 namespace polymath::weights {
 namespace {
 
+// Null: it is not listed.
+const TensorInfo* find_tensor(const Checkpoint& checkpoint, std::string_view name) {
+  const auto infos = checkpoint.tensors();
+  const auto at = std::lower_bound(infos.begin(), infos.end(), name,
+                                   [](const TensorInfo& info, std::string_view n) { return info.name < n; });
+  return at != infos.end() && at->name == name ? &*at : nullptr;
+}
+
 // Every tensor that the index names stands in the shard that it says. A tensor that it does not name is no fault
 // here: it is in tensors(), and who loads the model decides.
 absl::Status check_index(const Checkpoint& checkpoint, const WeightFiles& files) {
-  const auto infos = checkpoint.tensors();
   for (const auto& [name, path] : files.index) {
-    const auto at = std::lower_bound(infos.begin(), infos.end(), name,
-                                     [](const TensorInfo& info, const std::string& n) { return info.name < n; });
-    if (at != infos.end() && at->name == name && at->file == path) continue;
+    const TensorInfo* at = find_tensor(checkpoint, name);
+    if (at != nullptr && at->file == path) continue;
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": tensor ", shown_name(name), " is not in this file, though the index says so"));
   }
@@ -27,9 +34,14 @@ absl::Status check_index(const Checkpoint& checkpoint, const WeightFiles& files)
 }  // namespace
 
 std::string place_of(const Checkpoint& checkpoint, std::string_view tensor) {
-  const auto infos = checkpoint.tensors();
-  const auto at = std::find_if(infos.begin(), infos.end(), [&](const TensorInfo& info) { return info.name == tensor; });
-  return absl::StrCat(at == infos.end() ? "" : at->file + ": ", "tensor ", shown_name(tensor));
+  const TensorInfo* at = find_tensor(checkpoint, tensor);
+  return absl::StrCat(at == nullptr ? "" : at->file + ": ", "tensor ", shown_name(tensor));
+}
+
+tensor::DType stored_dtype(const Checkpoint& checkpoint, std::string_view tensor) {
+  if (const TensorInfo* at = find_tensor(checkpoint, tensor); at != nullptr) return at->dtype;
+  const auto generator = checkpoint.generator(tensor);
+  return generator.has_value() ? generator->stored->dtype : tensor::DType::kCount;
 }
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory,

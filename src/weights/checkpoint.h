@@ -73,6 +73,10 @@ class Checkpoint {
 // How a message about a tensor begins: FILE: tensor "NAME"; without a file where the checkpoint has none (dummy).
 std::string place_of(const Checkpoint& checkpoint, std::string_view tensor);
 
+// What a tensor is stored in, or made in where the checkpoint makes it (dummy); kCount: it has no such tensor, or of a
+// type that read() refuses.
+tensor::DType stored_dtype(const Checkpoint& checkpoint, std::string_view tensor);
+
 // model.safetensors, or the shards that model.safetensors.index.json names (an index and no shard of it missing),
 // or any *.safetensors of the directory (consolidated* is left out beside model*). kNotFound: no weights, or a shard is
 // missing. kUnimplemented: only GGUF. kFailedPrecondition: only pickle files (*.bin, *.pt,

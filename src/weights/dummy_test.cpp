@@ -43,6 +43,12 @@ TEST(Dummy, IsNormalInEveryType) {
   }
 }
 
+TEST(Dummy, SaysWhatItMakes) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBf16}) {
+    EXPECT_EQ(stored_dtype(*dummy_checkpoint(7, dtype), "w"), dtype);
+  }
+}
+
 TEST(Dummy, IsAFunctionOfSeedAndName) {
   const auto one = dummy_checkpoint(1, DType::kBf16), again = dummy_checkpoint(1, DType::kBf16);
   const auto other = dummy_checkpoint(2, DType::kBf16);

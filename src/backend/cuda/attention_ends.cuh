@@ -122,15 +122,16 @@ inline int64_t tiles_of(const TileShape& s) {
 
 // Rows of the tiles, and a grid from the step's shape alone: a block a tile, and as many more as cuts can make of what
 // fills the card; the blocks of a prompt's tiles are cut by its longest, so that there may be twice as many.
-inline dim3 shape_grid(TileShape& s, int rows, int dim) {
+inline dim3 shape_grid(TileShape& s, int rows, int dim, int blocks_each = 2, bool may_cut = true) {
   s.heads = s.group < rows ? s.group : rows;
   s.queries = s.single ? 1 : rows / s.heads;
   s.rows = s.heads * s.queries;
   s.head_tiles = static_cast<int>(ceil_div(s.group, s.heads));
   const int64_t tiles = tiles_of(s), across = static_cast<int64_t>(s.p.kv.n_kv_heads) * s.head_tiles;
-  const int64_t slots = 2 * s.p.n_multiprocessors, more = (s.single ? 1 : 2) * ceil_div(slots, across);
+  const int64_t slots = blocks_each * s.p.n_multiprocessors, more = (s.single ? 1 : 2) * ceil_div(slots, across);
   const int64_t units = (tiles + more) * across;
-  s.cuts = s.p.counters != nullptr && units <= s.p.n_counters && units * s.rows * (dim + 4) <= s.p.partial_floats;
+  s.cuts =
+      may_cut && s.p.counters != nullptr && units <= s.p.n_counters && units * s.rows * (dim + 4) <= s.p.partial_floats;
   s.slot_part = static_cast<float>(across) / static_cast<float>(slots);
   return dim3(static_cast<unsigned>(across), static_cast<unsigned>(tiles + (s.cuts ? more : 0)));
 }

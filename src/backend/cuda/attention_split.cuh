@@ -15,13 +15,19 @@ struct KeyRange {
   int begin, end;  // keys [begin, end) are seen; end <= begin: none
 };
 
-__device__ __forceinline__ KeyRange keys_of_query(const AttentionProblem& p, int seq, int token) {
-  const int position = p.positions[token];
+// Where there are no chunks.
+__device__ __forceinline__ KeyRange keys_in_window(const AttentionProblem& p, int seq, int position) {
   int begin = 0, end = position + 1;
   if (p.kv_len != nullptr) end = min(end, p.kv_len[seq]);
   if (p.params.window > 0) begin = max(begin, position - p.params.window + 1);
-  if (p.params.chunk > 0) begin = max(begin, position - position % p.params.chunk);
   return {begin, end};
+}
+
+__device__ __forceinline__ KeyRange keys_of_query(const AttentionProblem& p, int seq, int token) {
+  const int position = p.positions[token];
+  KeyRange keys = keys_in_window(p, seq, position);
+  if (p.params.chunk > 0) keys.begin = max(keys.begin, position - position % p.params.chunk);
+  return keys;
 }
 
 __device__ __forceinline__ int64_t table_cols_of(const AttentionProblem& p) {

@@ -2,11 +2,11 @@
 // heads that share a kv head, and walks over the keys with a running maximum and sum in registers. Each warp fetches
 // 16 keys of every 64, while earlier ones are multiplied.
 //   narrow_kernel: 16 rows. Each warp multiplies the keys that it fetched itself, waits for nobody, and the warps' sums
-//                  are put together at the end: one token a sequence is bound by memory.
+//                  are put together at the end: few tokens a sequence are bound by memory.
 //   wide_kernel:   64 or 128 rows, each warp its own, over all 64 keys: prompts are bound by the products.
 // Keys of a tile are cut in splits, so that all blocks have about the same work: each block adds up the step's keys and
 // finds its tile and split from them, since a recorded step is run again with longer contexts. The last block of a tile
-// that ends puts the splits together.
+// that ends puts the splits together. Steps of one token a sequence: attention_single.cu.
 
 #include "backend/cuda/attention_ends.cuh"
 
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   extern __shared__ __align__(128) unsigned char memory[];
   // Where the keys are follows from the step's inputs: it is looked up before the wait.
   const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
-  const Tile tile = s.single ? find_single(s) : find_tile(s);
+  const Tile tile = find_tile(s);
   if (tile.seq < 0) return;  // those that work wait for all
   const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
   if (tile.split >= split.used) return;
@@ -94,21 +94,11 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   const uint32_t base = shared_place(memory);
   const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
   Slices<kDim> fetcher(s, tile, split, table_cols);
-  // Earlier steps wrote all keys of single tokens but the last: they are fetched before the wait too.
-  const bool new_last = !s.single || split.end == keys_of_tile(s, tile).end;
-  const int old = !s.single ? 0 : new_last && (slices - 1) % kWarps == warp ? mine - 1 : mine;
-  const auto begin_fetch = [&](int i) {
-    if (i < mine) fetcher.fetch(i, own + i * M::kStage, own + i * M::kStage + M::kHalf);
-    end_group();
-  };
-#pragma unroll
-  for (int i = 0; i < kStages; ++i) {
-    if (i < old) begin_fetch(i);
-  }
   wait_for_input();
 #pragma unroll
   for (int i = 0; i < kStages; ++i) {
-    if (i >= old) begin_fetch(i);
+    if (i < mine) fetcher.fetch(i, own + i * M::kStage, own + i * M::kStage + M::kHalf);
+    end_group();
   }
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
   begin_rows<kDim, kNarrowRows>(s, tile, split, memory + M::kQueries, seen);
@@ -266,18 +256,22 @@ void launch_both(TileShape s, cudaStream_t stream) {
   launch_wide<kDim, 1>(s, stream);
 }
 
-bool takes(const AttentionProblem& p) {
+}  // namespace
+
+bool attention_tensor_takes(const AttentionProblem& p) {
   const Kv& kv = p.kv;
   const bool dim = kv.key_dim == 64 || kv.key_dim == 96 || kv.key_dim == 128 || kv.key_dim == 256;
   return dim && kv.value_dim == kv.key_dim && !kv.latent && in_tiles(p);
 }
 
-}  // namespace
-
 bool attention_tensor(const AttentionProblem& p, cudaStream_t stream) {
-  if (!takes(p)) return false;
+  if (!attention_tensor_takes(p)) return false;
   if (p.n_tokens == 0) return true;
   const TileShape s = shape_of(p);
+  if (s.single) {
+    attention_single(p, stream);
+    return true;
+  }
   switch (p.kv.key_dim) {
     case 64:
       launch_both<64>(s, stream);

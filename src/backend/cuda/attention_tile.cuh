@@ -24,8 +24,8 @@ struct TileShape {
   bool cuts;            // keys are cut in splits: there is room for the partial sums
   bool q_words;         // rows of q are whole 16-byte words
   bool out_pairs;       // pairs of out can be written at once
-  bool out_words;       // and fours
   int least_keys;       // of a split: fewer are not worth the merge
+  int kept_keys;        // of attention_single: more of a sequence are not kept in the L2 cache
   float slot_part;      // blocks of a tile and all kv heads, over those that the card holds at once
   float scale;          // of a score, in powers of two
   uint64_t pages_part;  // 2^32 / pages of a block, rounded up

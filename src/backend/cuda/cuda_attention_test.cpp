@@ -29,28 +29,43 @@ constexpr AttentionCase kMoreCases[] = {
     {"latent, twenty heads, window", 20, 1, 576, 512, 16, true, 90, 0, false},
     {"latent, four heads", 4, 1, 576, 512, 8, true, 0, 0, false},
 };
-constexpr int kTokens = 400, kSeqs = 3, kFillers = 2;
+constexpr int kTokens = 1020, kSeqs = 3, kFillers = 2;
 constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
                              .seqs_max = kSeqs + kFillers,
-                             .blocks_max = 100,
+                             .blocks_max = 210,
                              .hidden_max = 128,
                              .pairs_max = 8,
                              .inner_max = 8,
-                             .attention_max = 20 * 576,
+                             .attention_max = 450 * 96,
                              .key_dim_max = 640};
+
+// How queries and outputs come: rows with a gap of one number are no whole words.
+struct Io {
+  DType q = DType::kF32, out = DType::kF32;
+  int gap = 1;
+};
+
+// What attention_of_qkv() does with heads before; its weights and angles are made by the conversation.
+struct Before {
+  QkvNorm norm = QkvNorm::kNone;
+  int turned = 0;  // numbers of a head
+  bool interleaved = false, factors = false;
+};
 
 // Sequences whose keys arrive in steps, through a scattered block table, over memory that others used before.
 class Conversation {
  public:
-  Conversation(Side& side, const AttentionCase& c, DType dtype) : s_(side), c_(c) {
+  Conversation(Side& side, const AttentionCase& c, DType dtype, Io io = {}, const Before* before = nullptr)
+      : s_(side), c_(c), io_(io), before_(before) {
     blocks_ = (kTokens + c.block_size - 1) / c.block_size;
     shape_ = {c.n_kv_heads, c.key_dim, c.value_dim, c.latent, c.block_size, int64_t{blocks_} * kSeqs, dtype};
     const auto floats = static_cast<int64_t>(s_.b.kv_block_bytes(shape_) / 4 + 1) * shape_.n_blocks;
     cache_ = s_.floats(std::vector<float>(floats, std::numeric_limits<float>::quiet_NaN()));
   }
 
-  // lengths[s] more tokens of each sequence; what attention gives for them, and for rows that only fill a step up.
-  std::vector<double> step(const std::vector<int>& lengths, int fillers = 0) {
+  // lengths[s] more tokens of each sequence; what attention gives for them, and for rows that only fill a step up. Or
+  // nothing but the tokens' keys and values.
+  std::vector<double> step(const std::vector<int>& lengths, int fillers = 0, bool attend = true) {
     std::vector<int32_t> positions, slots, query_start = {0}, kv_len, table;
     for (int seq = 0; seq < kSeqs; ++seq) {
       if (lengths[seq] == 0) continue;
@@ -75,10 +90,10 @@ class Conversation {
     const uint32_t seed = 100 * ++steps_;
     const Tensor k = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.key_dim, seed, 1, 3);
     const Tensor v = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.value_dim, seed + 1, 1, 2);
-    const Tensor q = s_.matrix(DType::kF32, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, 1, 1);
-    const Tensor out = s_.zeros(DType::kF32, n, int64_t{c_.n_heads} * c_.value_dim);
     const Tensor where = s_.ints(slots);
     s_.b.kv_write(kv, k, c_.latent ? Tensor{} : v, where);
+    if (!attend) return {};
+    const Tensor out = s_.zeros(io_.out, n, int64_t{c_.n_heads} * c_.value_dim);
     const StepLayout layout{static_cast<int>(n),
                             static_cast<int>(n_seqs),
                             s_.ints(positions),
@@ -87,15 +102,33 @@ class Conversation {
                             s_.ints(kv_len),
                             s_.ints(table).reshape({n_seqs, blocks_})};
     const float* sinks = c_.sinks ? s_.matrix(DType::kF32, 1, c_.n_heads, 7).f32() : nullptr;
-    s_.b.attention({c_.n_heads, 0.3f, c_.window, c_.chunk, sinks}, q, kv, layout, out);
+    const AttentionParams params{c_.n_heads, 0.3f, c_.window, c_.chunk, sinks};
+    if (before_ != nullptr) {
+      const Tensor qkv = s_.matrix(DType::kF32, n, (c_.n_heads + 2 * int64_t{c_.n_kv_heads}) * c_.key_dim, seed + 2);
+      s_.b.attention_of_qkv(qkv_params(n), params, qkv, kv, layout, out);
+    } else {
+      const Tensor q = s_.matrix(io_.q, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, 1, io_.gap);
+      s_.b.attention(params, q, kv, layout, out);
+    }
     return s_.get(out);
   }
 
  private:
+  QkvParams qkv_params(int64_t n) {
+    const auto weights = [&](uint32_t seed) { return s_.matrix(DType::kF32, 1, c_.key_dim, seed).f32(); };
+    QkvParams p{.n_heads = c_.n_heads, .n_kv_heads = c_.n_kv_heads, .head_dim = c_.key_dim, .norm = before_->norm};
+    if (before_->norm != QkvNorm::kNone) p.q_norm = weights(8), p.k_norm = weights(9);
+    if (before_->turned > 0) p.rope.cos_sin = s_.matrix(DType::kF32, kTokens, before_->turned, 10).f32();
+    p.rope.dims = before_->turned, p.rope.interleaved = before_->interleaved;
+    if (before_->factors) p.factors = s_.matrix(DType::kF32, 1, n, 11).f32();
+    return p;
+  }
   int block(int seq, int index) const { return (index * kSeqs + seq) * 7 % (blocks_ * kSeqs); }
 
   Side& s_;
   const AttentionCase& c_;
+  const Io io_;
+  const Before* const before_;
   KvShape shape_;
   Tensor cache_;
   int blocks_ = 0, done_[kSeqs] = {};
@@ -142,6 +175,71 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
     // On tensor cores queries and weights are rounded to bf16.
     const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
     for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "number " << i;
+  }
+}
+
+// Every sequence has one query. Steps of more than 132 kv heads and sequences have blocks of fewer warps.
+struct SingleCase {
+  AttentionCase kind;
+  Io io;
+  Before before;
+  bool of_qkv = false;
+};
+constexpr Io kPlain{DType::kF32, DType::kBf16, 0};
+constexpr SingleCase kSingleCases[] = {
+    {{"one head a kv head", 4, 4, 128, 128, 16, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"one head a kv head, many", 48, 48, 128, 128, 16, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"four, 64", 8, 2, 64, 64, 8, false, 0, 0, false}, {DType::kF32, DType::kF32, 0}},
+    {{"seven, 96", 14, 2, 96, 96, 24, false, 0, 0, false}, {DType::kBf16, DType::kBf16, 0}},
+    {{"eight, 128", 32, 4, 128, 128, 16, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"eight, 128, rows that are no words", 32, 4, 128, 128, 16, false, 0, 0, false}, {DType::kBf16, DType::kF32, 1}},
+    {{"eight, 64, many, window, sinks", 400, 50, 64, 64, 16, false, 130, 0, true}, {DType::kF32, DType::kBf16, 0}},
+    {{"eight, 256", 16, 2, 256, 256, 16, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"nine, 96, many", 450, 50, 96, 96, 32, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"sixteen, 128, sinks", 32, 2, 128, 128, 32, false, 0, 0, true}, {DType::kF32, DType::kBf16, 0}},
+    {{"sixteen, 256", 16, 1, 256, 256, 128, false, 0, 0, false}, {DType::kF32, DType::kF32, 0}},
+    {{"twenty, 128, window", 40, 2, 128, 128, 16, false, 37, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"two, 64, chunk and sinks", 4, 2, 64, 64, 16, false, 0, 300, true}, {DType::kBf16, DType::kBf16, 0}},
+    {{"of qkv, 128, norm", 32, 4, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kHead, 128}, true},
+    {{"of qkv, 128, many", 48, 48, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kNone, 128}, true},
+    {{"of qkv, 64, norm after, factors, window, sinks", 8, 2, 64, 64, 8, false, 130, 0, true},
+     {DType::kF32, DType::kF32, 0},
+     {QkvNorm::kHeadAfter, 64, false, true},
+     true},
+    {{"of qkv, 64, seven, many", 350, 50, 64, 64, 16, false, 0, 0, false}, kPlain, {QkvNorm::kHead, 64}, true},
+    {{"of qkv, not turned, chunk", 4, 2, 128, 128, 16, false, 0, 300, false}, kPlain, {}, true},
+    {{"of qkv, turned in part", 4, 2, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kHead, 64}, true},
+    {{"of qkv, interleaved", 4, 2, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kNone, 128, true}, true},
+    {{"of qkv, twelve", 24, 2, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kNone, 128}, true},
+    {{"of qkv, 96", 4, 2, 96, 96, 16, false, 0, 0, false}, kPlain, {QkvNorm::kNone, 96}, true},
+};
+void PrintTo(const SingleCase& c, std::ostream* out) { *out << c.kind.what; }
+
+class CudaAttentionSingle : public testing::TestWithParam<SingleCase> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionSingle, testing::ValuesIn(kSingleCases));
+
+TEST_P(CudaAttentionSingle, IsTheReferences) {
+  const auto& [c, io, around, of_qkv] = GetParam();
+  auto made = make_cuda_backend({.threads = 2});
+  if (!made.ok()) GTEST_SKIP() << made.status().message();
+  const auto cuda = *std::move(made);
+  const auto reference = make_reference_backend({}).value();
+  for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
+  Side here(*cuda), there(*reference);
+  const Before* const before_attention = of_qkv ? &around : nullptr;
+  Conversation got(here, c, DType::kBf16, io, before_attention);
+  Conversation expected(there, c, DType::kBf16, io, before_attention);
+  std::vector<int> done(kSeqs, 0);
+  for (const std::vector<int>& contexts :
+       {std::vector<int>{1, 15, 16}, {17, 127, 128}, {129, 255, 256}, {257, 511, 700}, {300, 513, 1000}}) {
+    SCOPED_TRACE(testing::Message() << contexts[0] << ", " << contexts[1] << ", " << contexts[2]);
+    std::vector<int> before;
+    for (int seq = 0; seq < kSeqs; ++seq) before.push_back(contexts[seq] - 1 - done[seq]);
+    for (Conversation* conversation : {&got, &expected}) conversation->step(before, 0, false);
+    const auto a = got.step({1, 1, 1}, of_qkv ? kFillers : 0), b = expected.step({1, 1, 1});
+    ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 3e-2) << "number " << i;
+    done = contexts;
   }
 }
 

@@ -82,6 +82,9 @@ class CudaBackend : public Backend {
   DType activation_dtype(DType weight_dtype) const override {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
+  DType router_dtype(DType stored, DType weight_dtype) const override {
+    return stored == DType::kBf16 ? activation_dtype(weight_dtype) : DType::kF32;
+  }
 
   absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) override {
     Weight w{&quant::plain_format(dtype), shape, {}};
@@ -153,6 +156,8 @@ class CudaBackend : public Backend {
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                const Tensor& out) override;
   void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) override;
+  void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
+                        const KvLayer& kv, const StepLayout& layout, const Tensor& out) override;
   void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                      const Routing& routing, const ExpertGroups& groups) override;
   void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
@@ -169,6 +174,8 @@ class CudaBackend : public Backend {
     ASSIGN_OR_RETURN(buffer, allocate(static_cast<size_t>(bytes)));
     return absl::OkStatus();
   }
+  cuda::AttentionProblem attention_problem(const AttentionParams& params, const Tensor& q, const KvLayer& kv,
+                                           const StepLayout& layout, const Tensor& out) const;
 
   std::unique_ptr<cuda::Device> device_;
   std::unique_ptr<cuda::LinearRunner> linear_;
@@ -243,29 +250,34 @@ void CudaBackend::batched_linear(const Tensor& x, int64_t x_stride, const Weight
   device_->launched("batched_linear");
 }
 
-void CudaBackend::attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
-                            const Tensor& out) {
+cuda::AttentionProblem CudaBackend::attention_problem(const AttentionParams& params, const Tensor& q, const KvLayer& kv,
+                                                      const StepLayout& layout, const Tensor& out) const {
   const KvShape& s = kv.shape;
   CHECK(params.n_heads % s.n_kv_heads == 0 && q.cols() == int64_t{params.n_heads} * s.key_dim);
   CHECK(out.cols() == int64_t{params.n_heads} * s.value_dim && q.rows() == layout.n_tokens);
-  const cuda::AttentionProblem problem{
-      .params = params,
-      .q = matrix_of(q),
-      .out = matrix_of(out),
-      .kv = kv_of(kv),
-      .n_tokens = layout.n_tokens,
-      .n_seqs = layout.n_seqs,
-      .positions = layout.positions.i32(),
-      .query_start = layout.query_start.i32(),
-      .kv_len = layout.kv_len.i32(),
-      .block_table = layout.block_table.i32(),
-      .table_cols = layout.block_table.cols(),
-      .table_stride = layout.block_table_cols.empty() ? nullptr : layout.block_table_cols.i32(),
-      .partial = static_cast<float*>(partial_.data()),
-      .partial_floats = static_cast<int64_t>(partial_.bytes() / sizeof(float)),
-      .counters = static_cast<unsigned*>(counters_.data()) + cuda::kRouteCounters,
-      .n_counters = kPartialRows,
-      .n_multiprocessors = device_->n_multiprocessors()};
+  return {.params = params,
+          .q = matrix_of(q),
+          .out = matrix_of(out),
+          .kv = kv_of(kv),
+          .n_tokens = layout.n_tokens,
+          .n_seqs = layout.n_seqs,
+          .keys_most = layout.keys_most,
+          .positions = layout.positions.i32(),
+          .query_start = layout.query_start.i32(),
+          .kv_len = layout.kv_len.i32(),
+          .block_table = layout.block_table.i32(),
+          .table_cols = layout.block_table.cols(),
+          .table_stride = layout.block_table_cols.empty() ? nullptr : layout.block_table_cols.i32(),
+          .partial = static_cast<float*>(partial_.data()),
+          .partial_floats = static_cast<int64_t>(partial_.bytes() / sizeof(float)),
+          .counters = static_cast<unsigned*>(counters_.data()) + cuda::kRouteCounters,
+          .n_counters = kPartialRows,
+          .n_multiprocessors = device_->n_multiprocessors()};
+}
+
+void CudaBackend::attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
+                            const Tensor& out) {
+  const cuda::AttentionProblem problem = attention_problem(params, q, kv, layout, out);
   const cudaStream_t stream = device_->stream();
   if (!cuda::attention_tensor(problem, stream) && !cuda::attention_latent(problem, stream)) {
     cuda::attention(problem, stream);
@@ -299,34 +311,48 @@ void CudaBackend::route(const routing::RouterConfig& config, routing::RouteFn fn
   device_->launched("route");
 }
 
-void CudaBackend::prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
+cuda::PrepareQkv qkv_problem(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
   CHECK(qkv.dtype == DType::kF32 && kv.shape.key_dim == params.head_dim && kv.shape.value_dim == params.head_dim);
+  return {.params = params,
+          .qkv = matrix_of(qkv),
+          .positions = layout.positions.i32(),
+          .slots = layout.slots.i32(),
+          .kv = kv_of(kv)};
+}
+
+void CudaBackend::prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
   if (params.norm == QkvNorm::kWhole || params.head_dim > cuda::kQkvHeadMax) {
     return Backend::prepare_qkv(params, layout, qkv, kv);
   }
-  cuda::prepare_qkv({.params = params,
-                     .qkv = matrix_of(qkv),
-                     .positions = layout.positions.i32(),
-                     .slots = layout.slots.i32(),
-                     .kv = kv_of(kv)},
-                    device_->stream());
+  cuda::prepare_qkv(qkv_problem(params, layout, qkv, kv), device_->stream());
   device_->launched("prepare_qkv");
+}
+
+void CudaBackend::attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
+                                   const KvLayer& kv, const StepLayout& layout, const Tensor& out) {
+  const Tensor q = qkv.slice_cols(0, int64_t{qkv_params.n_heads} * qkv_params.head_dim);
+  if (!cuda::attention_of_qkv(attention_problem(params, q, kv, layout, out), qkv_problem(qkv_params, layout, qkv, kv),
+                              device_->stream())) {
+    return Backend::attention_of_qkv(qkv_params, params, qkv, kv, layout, out);
+  }
+  device_->launched("attention_of_qkv");
 }
 
 // Whether one launch does a layer's routing.
 bool routes_at_once(const RouteExperts& p, const Tensor& x) {
   if (p.router == nullptr || kernels_of(p.route).route_experts == nullptr) return false;
-  const auto fits = [&](const Weight& w) { return w.format->dtype == DType::kF32 && w.shape.cols == x.cols(); };
+  const DType type = p.router->format->dtype;  // of the gate too
+  const auto fits = [&](const Weight& w) { return w.format->dtype == type && w.shape.cols == x.cols(); };
   const RouteExperts* gate = p.gate;  // sigmoid(gate x) and nothing else
   if (gate != nullptr && (kernels_of(gate->route).name != std::string_view("sigmoid_topk") || !fits(*gate->router) ||
                           gate->config.n_experts != 1 || gate->config.normalize || gate->config.weight_scale != 1 ||
                           gate->router_bias != nullptr || gate->selection_bias != nullptr)) {
     return false;
   }
-  return fits(*p.router) && x.dtype == DType::kBf16 && x.cols() % 8 == 0 && x.stride() % 8 == 0 &&
-         reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.rows() <= cuda::kRouteTokensMax &&
-         p.config.n_experts <= cuda::kRouteExpertsMax && p.config.top_k <= cuda::kRouteTopKMax &&
-         x.rows() * p.config.top_k <= cuda::kRoutePairsMax;
+  return (type == DType::kF32 || type == DType::kBf16) && fits(*p.router) && x.dtype == DType::kBf16 &&
+         x.cols() % 8 == 0 && x.stride() % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0 &&
+         x.rows() <= cuda::kRouteTokensMax && p.config.n_experts <= cuda::kRouteExpertsMax &&
+         p.config.top_k <= cuda::kRouteTopKMax && x.rows() * p.config.top_k <= cuda::kRoutePairsMax;
 }
 
 void CudaBackend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,

@@ -486,6 +486,30 @@ TEST_F(Cuda, PreparesQkvAsTheReference) {
   }
 }
 
+// A layer's router with a gate beside it, or without one.
+Results route_layer(Side& s, const routing::Router& router, const routing::RouterConfig& config, DType dtype, int rows,
+                    int cols, bool gated) {
+  const int n_experts = config.n_experts, top_k = config.top_k;
+  const float scale = 8 / std::sqrt(static_cast<float>(cols));  // of logits that do not grow with the width
+  const Tensor x = s.matrix(DType::kBf16, rows, cols, 11), logits = s.zeros(DType::kF32, rows, n_experts);
+  const Weight& w = s.weight({1, n_experts, cols}, dtype, 12, scale);
+  const float* bias = s.matrix(DType::kF32, 1, n_experts, 13, 0.1f).f32();
+  std::vector<int32_t> tokens(rows);
+  for (int32_t i = 0; i < rows; ++i) tokens[i] = 31 * i;
+  const Routing out{s.zeros(DType::kI32, rows, top_k), s.zeros(DType::kF32, rows, top_k)};
+  const ExpertGroups groups{s.ints(std::vector<int32_t>(n_experts + 1)), s.ints(std::vector<int32_t>(rows * top_k)),
+                            s.zeros(DType::kI64, 1, n_experts).reshape({n_experts})};
+  RouteExperts params{&w, bias, bias, config, router.route};
+  const RouteExperts gate{.router = &s.weight({1, 1, cols}, dtype, 14, scale),
+                          .config = {.n_experts = 1, .top_k = 1},
+                          .route = routing::find_router("sigmoid_topk")->route};
+  params.gate_out = {s.zeros(DType::kI32, rows, 1), s.zeros(DType::kF32, rows, 1)};
+  if (gated) params.gate = &gate;
+  s.b.route_experts(params, x, s.ints(tokens), logits, out, groups);
+  return {s.get(out.ids),      s.get(out.weights), s.get(groups.offsets),
+          s.get(groups.pairs), s.get(groups.load), s.get(params.gate_out.weights)};
+}
+
 TEST_F(Cuda, RoutesALayerAsTheReference) {
   for (const auto& router : routing::routers()) {
     for (const int n_experts : {1, 8, 40, 60, 128}) {
@@ -496,28 +520,29 @@ TEST_F(Cuda, RoutesALayerAsTheReference) {
         if (n_experts >= 8 && router.name.find("group") != std::string_view::npos)
           config.n_groups = 4, config.top_groups = 2;
         config.normalize = n_experts == 60;
-        const auto run = [&](Side& s) -> Results {
-          const Tensor x = s.matrix(DType::kBf16, rows, 64, 11), logits = s.zeros(DType::kF32, rows, n_experts);
-          const Weight& w = s.weight({1, n_experts, 64}, DType::kF32, 12);
-          const float* bias = s.matrix(DType::kF32, 1, n_experts, 13, 0.1f).f32();
-          std::vector<int32_t> tokens(rows);
-          for (int32_t i = 0; i < rows; ++i) tokens[i] = 31 * i;
-          const Routing out{s.zeros(DType::kI32, rows, config.top_k), s.zeros(DType::kF32, rows, config.top_k)};
-          const ExpertGroups groups{s.ints(std::vector<int32_t>(n_experts + 1)),
-                                    s.ints(std::vector<int32_t>(rows * config.top_k)),
-                                    s.zeros(DType::kI64, 1, n_experts).reshape({n_experts})};
-          RouteExperts params{&w, bias, bias, config, router.route};
-          const RouteExperts gate{.router = &s.weight({1, 1, 64}, DType::kF32, 14),
-                                  .config = {.n_experts = 1, .top_k = 1},
-                                  .route = routing::find_router("sigmoid_topk")->route};
-          params.gate_out = {s.zeros(DType::kI32, rows, 1), s.zeros(DType::kF32, rows, 1)};
-          if (n_experts != 8) params.gate = &gate;
-          s.b.route_experts(params, x, s.ints(tokens), logits, out, groups);
-          return {s.get(out.ids),      s.get(out.weights), s.get(groups.offsets),
-                  s.get(groups.pairs), s.get(groups.load), s.get(params.gate_out.weights)};
-        };
-        compare((std::string(router.name) + " " + std::to_string(n_experts) + " " + std::to_string(rows)).c_str(), run,
-                1e-4, 1e-4);
+        for (const DType dtype : {DType::kF32, DType::kBf16}) {
+          SCOPED_TRACE(tensor::dtype_name(dtype));
+          compare((std::string(router.name) + " " + std::to_string(n_experts) + " " + std::to_string(rows)).c_str(),
+                  [&](Side& s) { return route_layer(s, router, config, dtype, rows, 64, n_experts != 8); }, 1e-4, 1e-4);
+        }
+      }
+    }
+  }
+}
+
+// All of a warp's early turns, turns behind them, ends within one, and tiles cut in parts, or several a block.
+TEST_F(Cuda, RoutesWideInputsAsTheReference) {
+  const routing::Router& router = *routing::find_router("softmax_topk");
+  for (const int cols : {1000, 2048, 2056, 2880, 4608}) {
+    for (const int n_experts : {8, 60, 128, 250}) {
+      for (const int rows : {1, 8, 13}) {
+        for (const DType dtype : {DType::kF32, DType::kBf16}) {
+          SCOPED_TRACE(testing::Message() << n_experts << " x " << cols << " " << tensor::dtype_name(dtype));
+          const routing::RouterConfig config{.n_experts = n_experts, .top_k = 4};
+          compare(
+              std::to_string(rows).c_str(),
+              [&](Side& s) { return route_layer(s, router, config, dtype, rows, cols, n_experts == 60); }, 1e-4, 1e-4);
+        }
       }
     }
   }

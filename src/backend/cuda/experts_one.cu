@@ -293,7 +293,10 @@ bool experts_one(const OneToken& p, int n_multiprocessors, cudaStream_t stream) 
   w.of_inner = 1.0f / static_cast<float>(w.inner), w.of_parts = 1.0f / static_cast<float>(w.parts);
   static const cudaError_t raised = cudaFuncSetAttribute(
       experts_one_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kSharedMost));
-  static_cast<void>(raised);  // a failure shows at the launch
+  // All that an SM has, or it is cut to fit this block, and none of the next product's comes beside it.
+  static const cudaError_t widened = cudaFuncSetAttribute(
+      experts_one_kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+  static_cast<void>(raised), static_cast<void>(widened);  // a failure shows at the launch
   launch_after(experts_one_kernel, dim3(static_cast<unsigned>(n_multiprocessors)), dim3(kThreads), bytes, stream, w);
   return true;
 }

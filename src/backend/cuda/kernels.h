@@ -82,6 +82,7 @@ struct AttentionProblem {
   Matrix q, out;
   Kv kv;
   int n_tokens = 0, n_seqs = 0;  // every sequence has a query
+  int keys_most = 0;             // of a sequence; 0: not known
   const int32_t *positions = nullptr, *query_start = nullptr;
   const int32_t* kv_len = nullptr;  // null: positions tell; 0: a row that only fills the step up, its output is zeros
   const int32_t* block_table = nullptr;
@@ -100,6 +101,7 @@ void attention(const AttentionProblem& problem, cudaStream_t stream);
 // problem. It is for a bf16 cache of keys and values of 64, 96, 128 or 256 numbers, not latent, in blocks of a multiple
 // of 8 tokens.
 bool attention_tensor(const AttentionProblem& problem, cudaStream_t stream);
+bool attention_tensor_takes(const AttentionProblem& problem);
 
 // --- attention_single.cu ---
 // The same where every sequence has one query. REQUIRES: attention_tensor is for it, and n_tokens == n_seqs > 0.
@@ -128,8 +130,8 @@ constexpr int kRoutePairsMax = 2048;  // more: the ops one by one
 constexpr int kRouteTopKMax = 32;     // more (a lane each): the ops one by one
 struct RouteExperts {
   Matrix x;             // bf16, 16-byte words, cols a multiple of 8
-  WeightMatrix router;  // f32 [n_experts, cols]
-  WeightMatrix gate;    // f32 [1, cols] of an expert beside, or data null: its weight is the sigmoid of x gate^T
+  WeightMatrix router;  // f32 or bf16 [n_experts, cols]
+  WeightMatrix gate;  // [1, cols] in the same, of an expert beside; or data null: its weight is the sigmoid of x gate^T
   float* gate_weights = nullptr;
   const float* router_bias = nullptr;
   RouteProblem route;  // without logits: they stay in the kernel
@@ -153,6 +155,9 @@ struct PrepareQkv {
   Kv kv;  // not latent
 };
 void prepare_qkv(const PrepareQkv& problem, cudaStream_t stream);
+// That and attention, of single tokens, in one launch of attention_single.cu; q in `qkv` stays as it is. False: nothing
+// is done, it is not for this problem.
+bool attention_of_qkv(const AttentionProblem& attention, const PrepareQkv& qkv, cudaStream_t stream);
 
 // --- choose.cu ---
 void choose(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream);
@@ -240,7 +245,7 @@ struct ExpertProduct {
   int parts = 1;                         // more: for the second of experts_few alone
   bool sorted = true;                    // x by pair; else it has the tokens, for the first of experts_few alone
 };
-constexpr int64_t kUnsortedTokensMax = 8;
+constexpr int64_t kUnsortedTokensMax = 8;  // tokens of a step; more: the inputs are sorted by pair
 constexpr int64_t kNarrowTokensMax = 32;  // more in a step: the wide kernel
 // For few tokens: every weight is read once, by one block; bound by memory.
 void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t stream);

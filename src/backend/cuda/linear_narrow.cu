@@ -130,7 +130,7 @@ __device__ __forceinline__ float4 add(float4 a, float4 b) {
 }
 
 template <int kTiles>
-__global__ void __launch_bounds__(kThreads, kBlocksAnSm) linear_narrow_kernel(NarrowProduct p) {
+__global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) linear_narrow_kernel(NarrowProduct p) {
   extern __shared__ __align__(kWordBytes) unsigned char memory[];
   __shared__ float4 shares[kWarps][kTiles][kWarp], of_others[kPartsMost - 1][kTiles][kWarp];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;

@@ -214,11 +214,12 @@ __device__ __forceinline__ void route_tokens(const RouteExperts& p, const Cut& c
   group_pairs(p, s.ids, s.counts);
 }
 
-template <Kind kKind>
+// Number: of the router and the gate.
+template <Kind kKind, typename Number>
 __global__ void __launch_bounds__(kThreads, 2) route_experts_kernel(const __grid_constant__ RouteExperts p, Cut cut) {
   __shared__ RoutingSpace s;
-  const int rank = rank_in_cluster(), part = rank % cut.parts;
-  const int first_tile = rank / cut.parts, tile_step = static_cast<int>(gridDim.x) / cut.parts;
+  const int rank = rank_in_cluster(), part = rank & (cut.parts - 1);
+  const int first_tile = rank >> cut.log_parts, tile_step = static_cast<int>(gridDim.x) >> cut.log_parts;
   const int first = static_cast<int>(blockIdx.y) * kRouteGroup;
   const int n = min(kRouteGroup, static_cast<int>(p.route.n) - first);
   const int warp = threadIdx.x / kWarp, at = static_cast<int>(threadIdx.x);
@@ -229,11 +230,12 @@ __global__ void __launch_bounds__(kThreads, 2) route_experts_kernel(const __grid
   }
   __syncwarp();
   cluster_arrive();
-  prefetch_weights(p, cut, first_tile, tile_step, part);
+  prefetch_weights<Number>(p, cut, first_tile, tile_step, part);
   if (rank == 0) fetch_bias(p, s);
+  const EarlyInputs inputs(p, Turns<__nv_bfloat16>(p, cut, 0, part), 0, n, at);  // in f32 not needed
 #pragma unroll 1
   for (int tile = first_tile;;) {
-    const EarlyWeights early = fetch_early({p, tile, part, cut.parts});
+    const EarlyWeights early = fetch_early(Turns<Number>(p, cut, tile, part));
     if (tile == first_tile) {
       end_group();
       wait_groups<0>();
@@ -241,7 +243,7 @@ __global__ void __launch_bounds__(kThreads, 2) route_experts_kernel(const __grid
       wait_for_input();
       if (tile >= cut.tiles) break;
     }
-    multiply_tile(p, tile, part, cut.parts, n, early, s.shares);
+    multiply_tile<Number>(p, cut, tile, part, n, early, inputs, s.shares);
     send_sums(cut, tile, part, n, s);
     tile += tile_step;
     if (tile >= cut.tiles) break;
@@ -259,10 +261,14 @@ void launch_experts(const RouteExperts& p, cudaStream_t stream) {
   Cut cut{static_cast<int>(ceil_div(rows, kTileRows)), 1};
   int blocks = 1;  // a power of two: no other cluster has been tried
   while (blocks < cut.tiles && blocks < kBlocksMost) blocks *= 2;
-  for (; 2 * blocks <= kBlocksMost && cut.parts * kWarps * kTurn < p.x.cols; blocks *= 2) cut.parts *= 2;
+  for (; 2 * blocks <= kBlocksMost && cut.parts * kWarps * kTurn < p.x.cols; blocks *= 2)
+    cut.parts *= 2, ++cut.log_parts;
+  cut.turns = static_cast<int>(min(ceil_div(p.x.cols, cut.parts * kWarps * kTurn), int64_t{kAhead}));
   blocks = max(blocks, 2);  // stores into shared memory that count bytes are a cluster's
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
-  launch_clusters_after(grid.x, route_experts_kernel<kKind>, grid, dim3(kThreads), 0, stream, p, cut);
+  const auto kernel =
+      p.router.type == Type::kBf16 ? route_experts_kernel<kKind, __nv_bfloat16> : route_experts_kernel<kKind, float>;
+  launch_clusters_after(grid.x, kernel, grid, dim3(kThreads), 0, stream, p, cut);
 }
 
 template <Kind kKind>
