@@ -37,16 +37,7 @@ struct Partial {
 // order of the splits. `heads`: shared, [splits][rows]; kItems: words of a thread that are under way together.
 template <int kDim, int kItems>
 __device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& tile, int used, float2* heads) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const auto others = static_cast<unsigned>(used - 1);
-    last = atomicInc(s.p.counters + tile.unit, others) == others;  // and 0 again
-  }
-  __syncthreads();
-  if (!last) return;
-  __threadfence();
+  if (!is_last(s.p.counters + tile.unit, static_cast<unsigned>(used))) return;
   for (int i = threadIdx.x; i < used * s.rows; i += kThreads) {
     heads[i] = __ldcg(Partial<kDim>(s, tile, i / s.rows).heads(s) + i % s.rows);
   }

@@ -166,18 +166,9 @@ template <typename P, int kDim, int kBlockWarps>
 __device__ __forceinline__ void put_splits(const TileShape& s, const Job& job, int heads, float* factors) {
   constexpr int kDeep = 8;  // splits whose numbers are under way together
   static_assert(kSplitsMax <= kWarp && kWarp % kDeep == 0);
-  __shared__ bool last;
   const Tile& tile = job.tile;
   const int used = job.split.used, lane = threadIdx.x % kWarp;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const auto others = static_cast<unsigned>(used - 1);
-    last = atomicInc(s.p.counters + tile.unit, others) == others;  // and 0 again
-  }
-  __syncthreads();
-  if (!last) return;
-  __threadfence();
+  if (!is_last(s.p.counters + tile.unit, static_cast<unsigned>(used))) return;
 #pragma unroll 1
   for (int head = threadIdx.x / kWarp; head < heads; head += kBlockWarps) {
     float2 own{negative_infinity(), 0};
@@ -208,7 +199,7 @@ __device__ __forceinline__ void put_splits(const TileShape& s, const Job& job, i
   }
 }
 
-// kFresh: `fresh` is done with too.
+// kFresh: queries, the new key and value come from `fresh`; else it is not read.
 template <int kDim, int kTiles, int kBlockWarps, bool kFresh>
 __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <= 128 ? 3 : 1)
     single_kernel(const __grid_constant__ TileShape s, const __grid_constant__ PrepareQkv fresh) {
@@ -273,7 +264,7 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
   if (job.split.used > 1) put_splits<P, kDim, kBlockWarps>(s, job, heads, reinterpret_cast<float*>(memory));
 }
 
-// Blocks for cuts that turn out to be none cost more than a block's few turns more: the next kernel begins behind them.
+// Where no sequence has more, none is cut: blocks for cuts would end at once, but the next kernel begins behind them.
 constexpr int kUncutKeys = 512;
 
 template <int kDim, int kTiles, int kBlockWarps, bool kFresh>

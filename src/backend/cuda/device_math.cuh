@@ -114,4 +114,17 @@ __device__ __forceinline__ float finished(const LinearEpilogue& e, int64_t row, 
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// By all threads: true in one of `n` blocks, when all others are here; what they wrote can then be read past the L1
+// cache. `counter`: zero, and zero again for the next launch.
+__device__ __forceinline__ bool is_last(unsigned* counter, unsigned n) {
+  if (n > 1) __threadfence();
+  __syncthreads();
+  if (n == 1) return true;
+  __shared__ bool last;
+  if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+
 }  // namespace polymath::backend::cuda

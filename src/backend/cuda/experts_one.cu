@@ -24,7 +24,7 @@ struct Work {
   OneToken p;
   int cols, inner, shared_inner, outputs;
   int parts;                 // of an output's inputs: a choice's, or as many of the shared network's
-  float of_inner, of_parts;  // 1 / inner, 1 / parts
+  float of_inner = 0, of_parts = 0;  // 1 / inner, 1 / parts
 };
 
 // Two rows, and the inputs that both meet: n numbers from `x` on in shared memory; n 0: an expert that there is not.

@@ -64,18 +64,6 @@ __device__ __forceinline__ void send_sums(const Cut& cut, int tile, int part, in
   send(place_in_block(place, 0), place_in_block(shared_place(&s.sums_there), 0), sum);
 }
 
-// True in one of `n` blocks, when all others are here; what they wrote can then be read past the L1 cache.
-__device__ __forceinline__ bool is_last(unsigned* counter, unsigned n) {
-  if (n > 1) __threadfence();
-  __syncthreads();
-  if (n == 1) return true;
-  __shared__ bool last;
-  if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;  // zero again for the next launch
-  __syncthreads();
-  __threadfence();
-  return last;
-}
-
 __device__ __forceinline__ void count_to_places(const RouteExperts& p, Counts& c) {
   const int lane = threadIdx.x % kWarp, n_experts = p.route.config.n_experts;
   for (int e = threadIdx.x; e < n_experts; e += kThreads) {
