@@ -23,7 +23,7 @@ constexpr size_t kSharedMost = 224 * 1024;  // and little more that is static
 struct Work {
   OneToken p;
   int cols, inner, shared_inner, outputs;
-  int parts;                 // of an output's inputs: a choice's, or as many of the shared network's
+  int parts;                         // of an output's inputs: a choice's, or as many of the shared network's
   float of_inner = 0, of_parts = 0;  // 1 / inner, 1 / parts
 };
 
