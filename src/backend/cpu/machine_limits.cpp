@@ -1,6 +1,7 @@
 #include "backend/cpu/machine_limits.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "backend/cpu/kernels/kernels.h"
@@ -15,8 +16,8 @@ constexpr int64_t kRounds = 50'000;           // of arithmetic: about a millisec
 
 const cpu::Kernels& best_kernels() { return **cpu::choose_kernels(""); }
 
-// A place for results, so that no measured loop is dropped.
-volatile double result_sink = 0;
+// A place for results, of all threads, so that no measured loop is dropped.
+std::atomic<double> result_sink = 0;
 
 }  // namespace
 
@@ -35,7 +36,10 @@ double LimitMeter::read_gbs(base::ThreadPool& pool, int runs) {
     at_ = (at_ + kWindow) % kBytes;
     const auto* window = static_cast<const std::byte*>(memory_.data()) + at_;
     const double start = base::steady_seconds();
-    pool.run([&](int rank) { result_sink = kernels.read(window + static_cast<size_t>(rank) * share, share); });
+    pool.run([&](int rank) {
+      const double result = kernels.read(window + static_cast<size_t>(rank) * share, share);
+      result_sink.store(result, std::memory_order_relaxed);
+    });
     best = std::max(best, static_cast<double>(share) * pool.size() / (base::steady_seconds() - start));
   }
   return best * 1e-9;
