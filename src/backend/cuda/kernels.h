@@ -246,14 +246,14 @@ struct ExpertProduct {
   bool sorted = true;                    // x by pair; else it has the tokens, for the first of experts_few alone
 };
 constexpr int64_t kUnsortedTokensMax = 8;  // tokens of a step; more: the inputs are sorted by pair
-constexpr int64_t kNarrowTokensMax = 32;  // more in a step: the wide kernel
+constexpr int64_t kNarrowTokensMax = 32;   // more in a step: the wide kernel
 // For few tokens: every weight is read once, by one block; bound by memory.
 void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t stream);
 // For many: tiles in shared memory.
 void experts_wide(const ExpertProduct& product, cudaStream_t stream);
 
-// Whether the two below take it; x is sorted by pair for both products (gather_pairs). Weights may be f16 too; then x
-// and the inner numbers are.
+// Whether the two below take it; x is sorted by pair (gather_pairs), unless the first says not. Weights may be f16 too;
+// then x and the inner numbers are.
 bool experts_tensor_takes(const ExpertProduct& product);
 
 // --- experts_one.cu ---
