@@ -140,11 +140,13 @@ class Bench {
   std::set<std::string> done_;  // ops that another layer had too
 };
 
-// The median of one op's time, over copies of what it reads. On a device that records: of a recording of many, since a
-// launch by itself is longer than a small op.
+// The median of one op's time, over copies of what it reads. On a device that records: of a recording of many, since
+// its start and the wait for its end take longer than a small op.
 double Bench::seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op) {
   constexpr int kRepeats = 7;
+  constexpr int kRecordedLeast = 16;
   constexpr double kSecondsMost = 0.5;
+  int ops = copies;
   float number = 0;
   const auto wait = [&] { backend().copy_out(&number, {DType::kF32, {1}, out.data}); };
   for (int i = 0; i < copies; ++i) op(i);
@@ -152,7 +154,8 @@ double Bench::seconds_of(int copies, const Tensor& out, const std::function<void
   std::unique_ptr<backend::Recording> recording;
   if (backend().records()) {
     backend().begin_recording();
-    for (int i = 0; i < copies; ++i) op(i);
+    ops = copies * ((kRecordedLeast + copies - 1) / copies);
+    for (int i = 0; i < ops; ++i) op(i % copies);
     auto made = backend().end_recording();
     if (made.ok()) recording = *std::move(made);
   }
@@ -165,10 +168,10 @@ double Bench::seconds_of(int copies, const Tensor& out, const std::function<void
     if (recording != nullptr) {
       backend().replay(*recording);
     } else {
-      for (int i = 0; i < copies; ++i) op(i);
+      for (int i = 0; i < ops; ++i) op(i % copies);
     }
     wait();
-    if (r > 0) seconds.push_back((base::steady_seconds() - begin) / copies);  // the first warms up
+    if (r > 0) seconds.push_back((base::steady_seconds() - begin) / ops);  // the first warms up
   }
   return median(seconds);
 }
