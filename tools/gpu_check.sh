@@ -4,7 +4,7 @@
 # BINARIES: a build folder, or any folder with polymath, backend_cuda_test and conformance_models in it (built elsewhere
 # with the preset cuda-release; no toolkit is needed here, only the driver and libcublasLt.so.13).
 # RESULTS: a text file for each part, summary.txt, and the figures of each shape as JSON; bench/results/h200 holds those of
-# one H200. sanitize: also compute-sanitizer's memcheck, and its racecheck over some models (slow).
+# one H200. sanitize: also compute-sanitizer's memcheck and racecheck (some 20 minutes on one card; several share the work).
 # Exit status: 0 if every test passed. A part that takes longer than its limit is ended and counts as failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -37,7 +37,7 @@ part() {
   local name=$1 limit=$2 begin=$SECONDS status=0
   shift 2
   timeout "$limit" "$@" >"$results/$name.txt" 2>&1 || status=$?
-  say "$name: exit status $status, $((SECONDS - begin)) s"
+  say "$name: exit status $status, $((SECONDS - begin)) s" "$(grep -h ' tests ran in ' "$results/$name.txt")"
   return $status
 }
 
@@ -45,19 +45,26 @@ part() {
 nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv 2>&1 | tee -a "$results/summary.txt"
 
 # in_shares BINARY FILTER [TOOL...]: most of an op's test is the reference's time on one thread, and a sanitizer's is one
-# thread's too, so that the tests are dealt to several processes, each under the tool.
+# thread's too, so that the tests are dealt to several processes, each under the tool, and these to all cards. Fails too
+# where no test ran.
 in_shares() {
-  local n=$(($(nproc) < 16 ? $(nproc) : 16)) status=0 i
+  local cards n status=0 i
+  cards=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
+  cards=$((cards > 0 ? cards : 1))
+  n=$(($(nproc) < 16 * cards ? $(nproc) : 16 * cards))
   local binary=$1 filter=$2
   shift 2
   local -a processes=()
   for ((i = 0; i < n; ++i)); do
-    GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i "$@" "$binary" --gtest_filter="$filter" --gtest_brief=1 \
+    CUDA_VISIBLE_DEVICES=$((i % cards)) GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i \
+      "$@" "$binary" --gtest_filter="$filter" --gtest_brief=1 \
       >"$results/share_$i.txt" 2>&1 &
     processes+=($!)
   done
   for i in "${processes[@]}"; do wait "$i" || status=1; done
   cat "$results"/share_*.txt
+  awk -v n="$n" '/tests? from .* ran\./ {ran += $2} END {print ran + 0, "tests ran in", n, "processes"; exit ran == 0}' \
+    "$results"/share_*.txt || status=1
   rm -f "$results"/share_*.txt
   return $status
 }
@@ -66,7 +73,7 @@ export results
 part ops 120 bash -c 'in_shares "$@"' shares "$ops" '*' || failed=1
 grep -v ' info ' "$results/ops.txt" | tail -n 30
 grep -q 'SKIPPED' "$results/ops.txt" && { say "the op tests were skipped: no usable GPU"; exit 1; }
-part models 180 "$models" --gtest_filter='*_cuda' --gtest_brief=1 || failed=1
+part models 180 bash -c 'in_shares "$@"' shares "$models" '*_cuda' || failed=1
 grep -v ' info ' "$results/models.txt" | tail -n 40
 
 # bench SHAPE: speeds are figures, not tests; a shape that does not fit says so.
@@ -82,12 +89,10 @@ done
 if [ "$sanitize" = sanitize ]; then
   part sanitize_ops 200 bash -c 'in_shares "$@"' shares "$ops" '*' compute-sanitizer --tool memcheck --error-exitcode 9 ||
     failed=1
-  part sanitize_models 100 compute-sanitizer --tool memcheck --error-exitcode 9 "$models" \
-    --gtest_filter='*_cuda' --gtest_brief=1 || failed=1
-  raced='*Greedy*/mixtral_cuda:*Greedy*/qwen2_moe_cuda:*Greedy*/qwen3_moe_cuda'
-  for model in mixtral qwen2_moe qwen3_moe deepseek_v2 gpt_oss; do raced+=":*Bfloat16/${model}_cuda"; done
-  part racecheck 200 bash -c 'in_shares "$@"' shares "$models" "$raced" compute-sanitizer --tool racecheck \
+  part sanitize_models 100 bash -c 'in_shares "$@"' shares "$models" '*_cuda' compute-sanitizer --tool memcheck \
     --error-exitcode 9 || failed=1
+  part racecheck 2000 bash -c 'in_shares "$@"' shares "$models" '*_cuda' compute-sanitizer --tool racecheck \
+    --kernel-name kns=polymath --error-exitcode 9 || failed=1
   for what in sanitize_ops sanitize_models racecheck; do
     grep -v ' info ' "$results/$what.txt" | tail -n 30
   done
