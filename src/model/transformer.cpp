@@ -234,7 +234,7 @@ absl::StatusOr<StepResult> TransformerModel::finish() {
 }
 
 // Keys of the sequences of a recorded step of short contexts, at most.
-constexpr int kShortContext = 512;
+constexpr int kShortContext = 1024;
 
 // Rows of the recorded steps: few enough that recording them is a moment's work, close enough that little is computed
 // for nothing.

@@ -98,9 +98,9 @@ void launch(void (*kernel)(TileShape), dim3 grid, const TileShape& s, cudaStream
   launch_after(kernel, grid, dim3(kThreads), M::kBytes, stream, s);
 }
 
-template <typename M, typename Kernel>
-bool allow(Kernel kernel) {
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, M::kBytes) == cudaSuccess;
+template <typename Kernel>
+bool allow(Kernel kernel, int bytes) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) == cudaSuccess;
 }
 
 // Tiles of all sequences, at most.

@@ -202,9 +202,10 @@ __global__ void __launch_bounds__(kThreads, 1) latent_kernel(const __grid_consta
 template <int kTiles>
 void launch_latent(TileShape s, cudaStream_t stream) {
   using M = LatentMemory<kTiles * 16>;
-  static const bool allowed = allow<M>(latent_kernel<kTiles>);
+  static const bool allowed = allow(latent_kernel<kTiles>, M::kBytes);
   static_cast<void>(allowed);  // a failure shows at the launch
   s.least_keys = (s.single ? 2 : 4) * kRun;
+  s.uncut_keys = 2 * s.least_keys - 1;
   const dim3 grid = shape_grid(s, kTiles * 16, kValueDim);
   launch<M>(latent_kernel<kTiles>, grid, s, stream);
 }
@@ -218,8 +219,6 @@ bool attention_latent(const AttentionProblem& p, cudaStream_t stream) {
   }
   if (p.n_tokens == 0) return true;
   TileShape s = shape_of(p);
-  s.from = 0;
-  s.to = INT_MAX;
   // A query of 16 heads fills a tile; prompts share each run of keys between two.
   s.single ? launch_latent<1>(s, stream) : launch_latent<2>(s, stream);
   return true;

@@ -264,21 +264,28 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
   if (job.split.used > 1) put_splits<P, kDim, kBlockWarps>(s, job, heads, reinterpret_cast<float*>(memory));
 }
 
-// Where no sequence has more, none is cut: blocks for cuts would end at once, but the next kernel begins behind them.
-constexpr int kUncutKeys = 512;
+// A merge costs more than it saves up to here. Where no sequence has more, the grid has no blocks for cuts: they would
+// end at once, but the next kernel begins behind them.
+constexpr int kUncutKeys = 1024;
+// Shared memory of a block of which a multiprocessor holds two and no third. Where contexts are long and the card holds
+// all blocks at once, it spreads them: else some multiprocessors get three and end last.
+constexpr int kTwoEach = 80 << 10;
 
 template <int kDim, int kTiles, int kBlockWarps, bool kFresh>
 void launch_warps(TileShape s, const PrepareQkv& fresh, cudaStream_t stream) {
   using P = Plan<kDim, kTiles, kBlockWarps>;
-  static const bool allowed = allow<P>(single_kernel<kDim, kTiles, kBlockWarps, kFresh>);
+  constexpr int kBytesMost = kBlockWarps == 4 && P::kBytes < kTwoEach ? kTwoEach : P::kBytes;
+  static const bool allowed = allow(single_kernel<kDim, kTiles, kBlockWarps, kFresh>, kBytesMost);
   static_cast<void>(allowed);  // a failure shows at the launch
   s.least_keys = 2 * P::kRunKeys;
+  s.uncut_keys = kUncutKeys;
   s.kept_keys = static_cast<int>(kKeptBytes / static_cast<float>(kDim * 4) / static_cast<float>(s.p.n_seqs) /
                                  static_cast<float>(s.p.kv.n_kv_heads));
   const bool may_cut = s.p.keys_most == 0 || s.p.keys_most > kUncutKeys;
   const dim3 grid = shape_grid(s, P::kHeads, kDim, kBlockWarps == 4 ? 2 : 1, may_cut);
-  launch_after(single_kernel<kDim, kTiles, kBlockWarps, kFresh>, grid, dim3(P::kBlockThreads), P::kBytes, stream, s,
-               fresh);
+  const int64_t blocks = int64_t{s.p.n_seqs} * grid.x;
+  const int bytes = may_cut && blocks <= 2 * s.p.n_multiprocessors ? kBytesMost : P::kBytes;
+  launch_after(single_kernel<kDim, kTiles, kBlockWarps, kFresh>, grid, dim3(P::kBlockThreads), bytes, stream, s, fresh);
 }
 
 // A step of few blocks has a multiprocessor for each: more warps have more keys under way at once.

@@ -53,7 +53,7 @@ __device__ __forceinline__ Job begin_job(const TileShape& s, int step) {
   const int seq = static_cast<int>(blockIdx.y);
   if (seq < s.p.n_seqs && s.head_tiles == 1 && s.p.params.chunk == 0) {
     const KeyRange keys = keys_in_window(s.p, seq, s.p.positions[seq]);
-    if (agreed(!s.cuts || keys.end - keys.begin < 2 * s.least_keys)) {  // as find_single says
+    if (agreed(!s.cuts || keys.end - keys.begin <= s.uncut_keys)) {  // as find_single says
       Tile tile{};
       tile.seq = tile.token = seq;
       tile.token_end = seq + 1;

@@ -219,7 +219,7 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
 
 template <int kDim>
 void launch_narrow(TileShape s, cudaStream_t stream) {
-  static const bool allowed = allow<NarrowMemory<kDim>>(narrow_kernel<kDim>);
+  static const bool allowed = allow(narrow_kernel<kDim>, NarrowMemory<kDim>::kBytes);
   static_cast<void>(allowed);  // a failure shows at the launch
   s.least_keys = 2 * kRun;
   const dim3 grid = shape_grid(s, kNarrowRows, kDim);
@@ -228,7 +228,7 @@ void launch_narrow(TileShape s, cudaStream_t stream) {
 
 template <int kDim, int kTiles>
 void launch_wide(TileShape s, cudaStream_t stream) {
-  static const bool allowed = allow<WideMemory<kDim, kTiles>>(wide_kernel<kDim, kTiles>);
+  static const bool allowed = allow(wide_kernel<kDim, kTiles>, WideMemory<kDim, kTiles>::kBytes);
   static_cast<void>(allowed);
   s.least_keys = 4 * kRun;  // sums of many rows
   const dim3 grid = shape_grid(s, kWarps * kTiles * 16, kDim);
@@ -243,7 +243,6 @@ void launch_both(TileShape s, cudaStream_t stream) {
   const int few_queries = s.group >= kNarrowRows ? 1 : kNarrowRows / s.group;
   const bool narrow = s.p.n_tokens - s.p.n_seqs < kFew && s.p.n_tokens <= 2 * few_queries * s.p.n_seqs;
   const bool wide = !narrow && (s.p.n_seqs == 1 || s.p.n_tokens / s.p.n_seqs >= kMany);
-  s.from = 0;
   s.to = wide ? -1 : narrow ? INT_MAX : few_queries;
   if (!wide) launch_narrow<kDim>(s, stream);
   if (narrow) return;

@@ -15,20 +15,21 @@ constexpr float kKeptBytes = 8 << 20;  // a layer's keys and values that the L2 
 
 struct TileShape {
   AttentionProblem p;
-  int rows;             // of a tile, without padding: heads * queries
-  int heads, queries;   // of a tile
-  int head_tiles;       // of a kv head
-  int group;            // heads that share a kv head
-  int from, to;         // this launch is for sequences of [from, to] queries
-  bool single;          // every sequence has one query
-  bool cuts;            // keys are cut in splits: there is room for the partial sums
-  bool q_words;         // rows of q are whole 16-byte words
-  bool out_pairs;       // pairs of out can be written at once
-  int least_keys;       // of a split: fewer are not worth the merge
-  int kept_keys;        // of attention_single: more of a sequence are not kept in the L2 cache
-  float slot_part;      // blocks of a tile and all kv heads, over those that the card holds at once
-  float scale;          // of a score, in powers of two
-  uint64_t pages_part;  // 2^32 / pages of a block, rounded up
+  int rows;                    // of a tile, without padding: heads * queries
+  int heads, queries;          // of a tile
+  int head_tiles;              // of a kv head
+  int group;                   // heads that share a kv head
+  int from = 0, to = INT_MAX;  // this launch is for sequences of [from, to] queries
+  bool single;                 // every sequence has one query
+  bool cuts;                   // keys are cut in splits: there is room for the partial sums
+  bool q_words;                // rows of q are whole 16-byte words
+  bool out_pairs;              // pairs of out can be written at once
+  int least_keys;              // of a split: fewer are not worth the merge
+  int uncut_keys = 0;          // a tile of no more is not cut
+  int kept_keys;               // of attention_single: more of a sequence are not kept in the L2 cache
+  float slot_part;             // blocks of a tile and all kv heads, over those that the card holds at once
+  float scale;                 // of a score, in powers of two
+  uint64_t pages_part;         // 2^32 / pages of a block, rounded up
 };
 
 // What a block does; seq -1: nothing.
@@ -68,7 +69,10 @@ class Works {
   }
   __device__ __forceinline__ int tiles(int seq) const { return of(seq).tiles; }
   // Of a tile, at most: so many that the step makes as many as the card holds at once.
-  __device__ __forceinline__ int splits(int seq) const { return max(1, min(of(seq).keys / keys_, kSplitsMax)); }
+  __device__ __forceinline__ int splits(int seq) const {
+    const int keys = of(seq).keys;
+    return keys <= s_.uncut_keys ? 1 : max(1, min(keys / keys_, kSplitsMax));
+  }
 
  private:
   __device__ __forceinline__ Work of(int seq) const { return seq == lane_ ? own_ : work_of(s_, seq); }
@@ -92,7 +96,7 @@ __device__ __forceinline__ Tile find_single(const TileShape& s) {
   const int index = static_cast<int>(blockIdx.y), lane = threadIdx.x % kWarp;
   Piece found{index, 0};
   int splits = 1, before = 0;  // splits behind the first, of the sequences before
-  if (index >= s.p.n_seqs || (s.cuts && work_of(s, index).keys >= 2 * s.least_keys)) {
+  if (index >= s.p.n_seqs || (s.cuts && work_of(s, index).keys > s.uncut_keys)) {
     const Works works(s);
     if (index >= s.p.n_seqs) {
       found = find_piece(index - s.p.n_seqs, s.p.n_seqs, [&](int seq) { return works.splits(seq) - 1; });
@@ -230,9 +234,6 @@ class Slices {
     first_page_ = begin_ / kPage + warp * (kSlice / kPage);
     head_ = static_cast<const __nv_bfloat16*>(kv.data) + static_cast<int64_t>(tile.kv_head) * kv.block_size * kDim;
     to_values_ = static_cast<int64_t>(kv.n_kv_heads) * kv.block_size * kDim;
-    // A few sequences' keys stay in the L2 cache until the next step, if nothing pushes them out; many are read once.
-    const float bytes = static_cast<float>(end_) * static_cast<float>(s.p.n_seqs * kv.n_kv_heads * (kDim * 4));
-    policy_ = bytes > kKeptBytes ? read_once() : read_again();
     now_ = look_up(0);
     next_ = look_up(1);
   }
@@ -254,8 +255,8 @@ class Slices {
         const int at = lane + k * kWarp, row = at / Rows<kDim>::kWords, key = page * kPage + row;
         const bool there = key >= begin_ && key < end_;
         const int to = i * kPage * Rows<kDim>::kBytes + Rows<kDim>::offset(row, at % Rows<kDim>::kWords);
-        fetch_word(keys + to, from + at * 8, there, policy_);
-        if constexpr (!kLatent) fetch_word(values + to, from + to_values_ + at * 8, there, policy_);
+        fetch_word(keys + to, from + at * 8, there);
+        if constexpr (!kLatent) fetch_word(values + to, from + to_values_ + at * 8, there);
       }
     }
   }
@@ -275,7 +276,6 @@ class Slices {
   const int32_t* table_;
   const __nv_bfloat16* head_;
   int64_t to_values_;
-  uint64_t policy_;
   int begin_, end_, first_page_, now_, next_;
 };
 

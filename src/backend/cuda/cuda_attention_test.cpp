@@ -29,10 +29,10 @@ constexpr AttentionCase kMoreCases[] = {
     {"latent, twenty heads, window", 20, 1, 576, 512, 16, true, 90, 0, false},
     {"latent, four heads", 4, 1, 576, 512, 8, true, 0, 0, false},
 };
-constexpr int kTokens = 1020, kSeqs = 3, kFillers = 2;
+constexpr int kTokens = 2100, kSeqs = 3, kFillers = 2;
 constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
                              .seqs_max = kSeqs + kFillers,
-                             .blocks_max = 210,
+                             .blocks_max = 420,
                              .hidden_max = 128,
                              .pairs_max = 8,
                              .inner_max = 8,
@@ -230,8 +230,12 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
   Conversation got(here, c, DType::kBf16, io, before_attention);
   Conversation expected(there, c, DType::kBf16, io, before_attention);
   std::vector<int> done(kSeqs, 0);
-  for (const std::vector<int>& contexts :
-       {std::vector<int>{1, 15, 16}, {17, 127, 128}, {129, 255, 256}, {257, 511, 700}, {300, 513, 1000}}) {
+  for (const std::vector<int>& contexts : {std::vector<int>{1, 15, 16},
+                                           {17, 127, 128},
+                                           {129, 255, 256},
+                                           {257, 511, 700},
+                                           {300, 1024, 1025},
+                                           {1030, 1500, 2100}}) {
     SCOPED_TRACE(testing::Message() << contexts[0] << ", " << contexts[1] << ", " << contexts[2]);
     std::vector<int> before;
     for (int seq = 0; seq < kSeqs; ++seq) before.push_back(contexts[seq] - 1 - done[seq]);

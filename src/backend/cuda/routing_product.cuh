@@ -269,7 +269,6 @@ __device__ __forceinline__ void multiply_floats(const RouteExperts& p, const Cut
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, step = cut.parts * kWarps * kTurn;
   const int begin = (part * kWarps + warp) * kTurn + lane % 4 * 8, cols = static_cast<int>(p.x.cols);
   uint32_t lost = early.lost;
-  asm volatile("" : "+r"(n));
   multiply_early(early, inputs_of(p, 0, n), begin, step, cols, sums[0]);
   if (n > 8) multiply_early(early, inputs_of(p, 1, n), begin, step, cols, sums[1]);
   asm("" : "+r"(tile), "+r"(n));  // rows are found again rather than kept: the early weights need the registers
