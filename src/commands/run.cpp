@@ -6,9 +6,10 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdio>
-#include <deque>
 #include <iostream>
 #include <mutex>
+#include <optional>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "api/chat_prompt.h"
@@ -45,17 +46,15 @@ class TerminalSink : public engine::TokenSink {
     wake_.notify_one();
   }
 
-  // False: it has ended and all ids were taken. An empty optional in `id`: nothing came for a while.
-  bool next(std::optional<int32_t>* id) {
+  // The ids that came, none after a while. False: it has ended and all were taken.
+  bool take(std::vector<int32_t>& ids) {
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, std::chrono::milliseconds(50), [this] { return !ids_.empty() || finish_.has_value(); });
-    id->reset();
-    if (ids_.empty()) return !finish_.has_value();
-    *id = ids_.front();
-    ids_.pop_front();
-    return true;
+    ids.clear();
+    ids.swap(ids_);
+    return !ids.empty() || !finish_.has_value();
   }
-  // REQUIRES: next() was false.
+  // REQUIRES: take() was false.
   const engine::Finish& finish() const { return *finish_; }
   double first() const { return first_; }  // when the first token came; 0: none
   double last() const { return last_; }
@@ -63,7 +62,7 @@ class TerminalSink : public engine::TokenSink {
  private:
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<int32_t> ids_;
+  std::vector<int32_t> ids_;
   std::optional<engine::Finish> finish_;
   double first_ = 0, last_ = 0;
 };
@@ -121,15 +120,15 @@ absl::StatusOr<std::string> answer(const Session& session, const std::string& pr
   const double begin = base::steady_seconds();
   ASSIGN_OR_RETURN(const engine::RequestId id, session.house.engine().submit(std::move(request)));
   std::string whole;
-  std::optional<int32_t> next;
-  while (sink->next(&next)) {
+  const auto& eos = session.model.eos_ids;
+  for (std::vector<int32_t> ids; sink->take(ids);) {
     if (g_interrupted.exchange(false)) session.house.engine().cancel(id);
-    if (!next.has_value()) continue;
-    const auto& eos = session.model.eos_ids;
-    if (std::find(eos.begin(), eos.end(), *next) != eos.end()) continue;
-    const std::string delta = text.push(*next);
-    print(delta);
-    whole += delta;
+    for (const int32_t token : ids) {
+      if (std::find(eos.begin(), eos.end(), token) != eos.end()) continue;
+      const std::string delta = text.push(token);
+      print(delta);
+      whole += delta;
+    }
   }
   const std::string rest = text.finish();
   print(rest);
