@@ -29,10 +29,10 @@ constexpr AttentionCase kMoreCases[] = {
     {"latent, twenty heads, window", 20, 1, 576, 512, 16, true, 90, 0, false},
     {"latent, four heads", 4, 1, 576, 512, 8, true, 0, 0, false},
 };
-constexpr int kTokens = 2100, kSeqs = 3, kFillers = 2;
+constexpr int kTokens = 2102, kSeqs = 3, kFillers = 2;
 constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
                              .seqs_max = kSeqs + kFillers,
-                             .blocks_max = 420,
+                             .blocks_max = 421,
                              .hidden_max = 128,
                              .pairs_max = 8,
                              .inner_max = 8,
@@ -58,14 +58,15 @@ class Conversation {
   Conversation(Side& side, const AttentionCase& c, DType dtype, Io io = {}, const Before* before = nullptr)
       : s_(side), c_(c), io_(io), before_(before) {
     blocks_ = (kTokens + c.block_size - 1) / c.block_size;
+    EXPECT_NE(blocks_ * kSeqs % 7, 0) << "block() would give blocks twice";
     shape_ = {c.n_kv_heads, c.key_dim, c.value_dim, c.latent, c.block_size, int64_t{blocks_} * kSeqs, dtype};
     const auto floats = static_cast<int64_t>(s_.b.kv_block_bytes(shape_) / 4 + 1) * shape_.n_blocks;
     cache_ = s_.floats(std::vector<float>(floats, std::numeric_limits<float>::quiet_NaN()));
   }
 
   // lengths[s] more tokens of each sequence; what attention gives for them, and for rows that only fill a step up. Or
-  // nothing but the tokens' keys and values.
-  std::vector<double> step(const std::vector<int>& lengths, int fillers = 0, bool attend = true) {
+  // nothing but the tokens' keys and values. keys_most: the layout's.
+  std::vector<double> step(const std::vector<int>& lengths, int fillers = 0, bool attend = true, int keys_most = 0) {
     std::vector<int32_t> positions, slots, query_start = {0}, kv_len, table;
     for (int seq = 0; seq < kSeqs; ++seq) {
       if (lengths[seq] == 0) continue;
@@ -94,13 +95,14 @@ class Conversation {
     s_.b.kv_write(kv, k, c_.latent ? Tensor{} : v, where);
     if (!attend) return {};
     const Tensor out = s_.zeros(io_.out, n, int64_t{c_.n_heads} * c_.value_dim);
-    const StepLayout layout{static_cast<int>(n),
-                            static_cast<int>(n_seqs),
-                            s_.ints(positions),
-                            where,
-                            s_.ints(query_start),
-                            s_.ints(kv_len),
-                            s_.ints(table).reshape({n_seqs, blocks_})};
+    StepLayout layout{static_cast<int>(n),
+                      static_cast<int>(n_seqs),
+                      s_.ints(positions),
+                      where,
+                      s_.ints(query_start),
+                      s_.ints(kv_len),
+                      s_.ints(table).reshape({n_seqs, blocks_})};
+    layout.keys_most = keys_most;
     const float* sinks = c_.sinks ? s_.matrix(DType::kF32, 1, c_.n_heads, 7).f32() : nullptr;
     const AttentionParams params{c_.n_heads, 0.3f, c_.window, c_.chunk, sinks};
     if (before_ != nullptr) {
@@ -244,6 +246,27 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
     ASSERT_TRUE(cuda->health().ok()) << cuda->health();
     for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 3e-2) << "number " << i;
     done = contexts;
+  }
+}
+
+// Told that no sequence has more than 1,024 keys, a step cuts none, and adds in another order than one that does.
+TEST(CudaAttention, LongContextsAreCut) {
+  auto made = make_cuda_backend({.threads = 2});
+  if (!made.ok()) GTEST_SKIP() << made.status().message();
+  const auto cuda = *std::move(made);
+  ASSERT_TRUE(cuda->reserve(kLimits).ok());
+  for (const AttentionCase& c : {AttentionCase{"8 warps", 32, 4, 128, 128, 16, false, 0, 0, false},
+                                 AttentionCase{"4 warps", 16, 1, 256, 256, 16, false, 0, 0, false}}) {
+    SCOPED_TRACE(c.what);
+    Side some(*cuda), others(*cuda);
+    Conversation cut(some, c, DType::kBf16), whole(others, c, DType::kBf16);
+    for (const bool more : {false, true}) {
+      for (Conversation* conversation : {&cut, &whole}) conversation->step(std::vector<int>(kSeqs, 1023), 0, false);
+      const auto a = cut.step({1, 1, 1}), b = whole.step({1, 1, 1}, 0, true, 1024);
+      ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-2) << "number " << i;
+      EXPECT_EQ(a != b, more);
+    }
   }
 }
 
