@@ -70,10 +70,16 @@ in_shares() {
 }
 export -f in_shares
 export results
-part ops 120 bash -c 'in_shares "$@"' shares "$ops" '*' || failed=1
+# tests NAME SECONDS_MAX BINARY FILTER [TOOL...]: a part in shares.
+tests() {
+  local name=$1 limit=$2
+  shift 2
+  part "$name" "$limit" bash -c 'in_shares "$@"' shares "$@" || failed=1
+}
+tests ops 120 "$ops" '*'
 grep -v ' info ' "$results/ops.txt" | tail -n 30
 grep -q 'SKIPPED' "$results/ops.txt" && { say "the op tests were skipped: no usable GPU"; exit 1; }
-part models 180 bash -c 'in_shares "$@"' shares "$models" '*_cuda' || failed=1
+tests models 180 "$models" '*_cuda'
 grep -v ' info ' "$results/models.txt" | tail -n 40
 
 # bench SHAPE: speeds are figures, not tests; a shape that does not fit says so.
@@ -87,12 +93,9 @@ for shape in qwen1.5-moe-a2.7b qwen3-30b-a3b mixtral-8x7b deepseek-v2-lite olmoe
 done
 
 if [ "$sanitize" = sanitize ]; then
-  part sanitize_ops 200 bash -c 'in_shares "$@"' shares "$ops" '*' compute-sanitizer --tool memcheck --error-exitcode 9 ||
-    failed=1
-  part sanitize_models 100 bash -c 'in_shares "$@"' shares "$models" '*_cuda' compute-sanitizer --tool memcheck \
-    --error-exitcode 9 || failed=1
-  part racecheck 2000 bash -c 'in_shares "$@"' shares "$models" '*_cuda' compute-sanitizer --tool racecheck \
-    --kernel-name kns=polymath --error-exitcode 9 || failed=1
+  tests sanitize_ops 200 "$ops" '*' compute-sanitizer --tool memcheck --error-exitcode 9
+  tests sanitize_models 100 "$models" '*_cuda' compute-sanitizer --tool memcheck --error-exitcode 9
+  tests racecheck 2000 "$models" '*_cuda' compute-sanitizer --tool racecheck --kernel-name kns=polymath --error-exitcode 9
   for what in sanitize_ops sanitize_models racecheck; do
     grep -v ' info ' "$results/$what.txt" | tail -n 30
   done

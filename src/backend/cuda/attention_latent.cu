@@ -205,7 +205,7 @@ void launch_latent(TileShape s, cudaStream_t stream) {
   static const bool allowed = allow(latent_kernel<kTiles>, M::kBytes);
   static_cast<void>(allowed);  // a failure shows at the launch
   s.least_keys = (s.single ? 2 : 4) * kRun;
-  s.uncut_keys = 2 * s.least_keys - 1;
+  s.uncut_keys = 2 * s.least_keys - 1;  // makes one split anyway: no sequence need look at the others
   const dim3 grid = shape_grid(s, kTiles * 16, kValueDim);
   launch<M>(latent_kernel<kTiles>, grid, s, stream);
 }

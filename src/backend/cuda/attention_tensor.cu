@@ -266,11 +266,11 @@ bool attention_tensor_takes(const AttentionProblem& p) {
 bool attention_tensor(const AttentionProblem& p, cudaStream_t stream) {
   if (!attention_tensor_takes(p)) return false;
   if (p.n_tokens == 0) return true;
-  const TileShape s = shape_of(p);
-  if (s.single) {
+  if (p.n_tokens == p.n_seqs) {
     attention_single(p, stream);
     return true;
   }
+  const TileShape s = shape_of(p);
   switch (p.kv.key_dim) {
     case 64:
       launch_both<64>(s, stream);
