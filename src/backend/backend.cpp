@@ -50,6 +50,21 @@ void Backend::attention_of_qkv(const QkvParams& qkv_params, const AttentionParam
   attention(params, qkv.slice_cols(0, int64_t{qkv_params.n_heads} * qkv_params.head_dim), kv, layout, out);
 }
 
+void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, const Tensor& q, const Tensor& k,
+                             const Tensor& q_full, const KvLayer& kv) {
+  const int head = p.nope_dim + p.rope.dims, key = p.kv_lora + p.rope.dims;
+  RopeParams rotation = p.rope;
+  rotation.heads = p.n_heads, rotation.head_stride = head, rotation.offset = p.nope_dim;
+  rope(rotation, layout.positions, q);
+  copy_heads(p.n_heads, p.rope.dims, q.slice_cols(p.nope_dim, q.cols() - p.nope_dim), head,
+             q_full.slice_cols(p.kv_lora, q_full.cols() - p.kv_lora), key);
+  const Tensor latent = k.slice_cols(0, p.kv_lora);
+  norm({.eps = p.eps, .weight = p.kv_norm}, latent, latent);
+  rotation.heads = 1, rotation.head_stride = key, rotation.offset = p.kv_lora;
+  rope(rotation, layout.positions, k);
+  kv_write(kv, k, {}, layout.slots);
+}
+
 void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                             const Routing& routing, const ExpertGroups& groups) {
   if (p.gate != nullptr) {

@@ -61,6 +61,15 @@ struct QkvParams {
   const float* factors = nullptr;                    // [n]: of each row of q, or null
 };
 
+// MLA (DeepSeek-V2, arXiv:2405.04434): from the projections q, in heads of nope_dim + rope.dims numbers, and k, kv_lora
+// latent numbers and one rotated key, to attention in the latent space.
+struct LatentParams {
+  int n_heads = 0, nope_dim = 0, kv_lora = 0;
+  float eps = 1e-6f;
+  const float* kv_norm = nullptr;  // [kv_lora]: of the latent numbers
+  RopeParams rope;                 // heads, head_stride and offset are not read
+};
+
 struct AttentionParams {
   int n_heads = 0;               // query heads; n_heads % n_kv_heads == 0
   float scale = 1;               // of the scores

@@ -59,8 +59,8 @@ absl::Status TransformerModel::build_layer(int index) {
   layer.q_a_norm = vector("q_a_norm");
   layer.kv_a_norm = vector("kv_a_norm");
   const std::pair<const char*, quant::Weight*> matrices[] = {
-      {"qkv", &layer.qkv}, {"attn_out", &layer.attn_out}, {"q", &layer.q},           {"q_a", &layer.q_a},
-      {"q_b", &layer.q_b}, {"kv_a", &layer.kv_a},         {"key_up", &layer.key_up}, {"value_up", &layer.value_up},
+      {"qkv", &layer.qkv}, {"q_kv_a", &layer.qkv},    {"q_a_kv_a", &layer.qkv},      {"attn_out", &layer.attn_out},
+      {"q_b", &layer.q_b}, {"key_up", &layer.key_up}, {"value_up", &layer.value_up},
   };
   for (const auto& [name, weight] : matrices) {
     if (store_.has(p + name)) *weight = store_.take(p + name);
@@ -165,7 +165,7 @@ namespace {
 
 // Widths of the widest layer.
 struct Widths {
-  int64_t qkv = 0, q_low = 1, q_full = 1, attention = 0, latent_out = 1, inner = 0, top_k = 1;
+  int64_t qkv = 0, q = 1, q_full = 1, attention = 0, latent_out = 1, inner = 0, top_k = 1;
   int64_t logits = 1;  // of a router: its experts, or all their slots
 };
 
@@ -175,8 +175,13 @@ Widths widths(const ModelConfig& config, backend::StepLimits& limits) {
     const auto& a = layer.attention;
     const int64_t heads = a.n_heads, key_dim = a.kv_lora > 0 ? a.kv_lora + a.rope.dims : a.head_dim;
     const int64_t value_dim = a.kv_lora > 0 ? a.kv_lora : a.head_dim;
-    w.qkv = std::max({w.qkv, (heads + 2 * static_cast<int64_t>(a.n_kv_heads)) * a.head_dim, key_dim});
-    w.q_low = std::max<int64_t>(w.q_low, a.q_lora);
+    const int64_t q = heads * a.head_dim;
+    if (a.kv_lora > 0) {
+      w.qkv = std::max(w.qkv, (a.q_lora > 0 ? a.q_lora : q) + key_dim);
+    } else {
+      w.qkv = std::max(w.qkv, q + 2 * static_cast<int64_t>(a.n_kv_heads) * a.head_dim);
+    }
+    if (a.q_lora > 0) w.q = std::max(w.q, q);
     w.attention = std::max(w.attention, heads * (a.kv_lora > 0 ? a.value_dim : a.head_dim));
     if (a.kv_lora > 0) {
       w.q_full = std::max(w.q_full, heads * key_dim);
@@ -193,7 +198,7 @@ Widths widths(const ModelConfig& config, backend::StepLimits& limits) {
   limits.inner_max = w.inner;
   limits.pairs_max = std::max(limits.tokens_max * w.top_k, w.logits);
   limits.hidden_max =
-      std::max({static_cast<int64_t>(config.hidden), w.qkv, w.attention, w.q_low, w.q_full, w.latent_out});
+      std::max({static_cast<int64_t>(config.hidden), w.qkv, w.attention, w.q, w.q_full, w.latent_out});
   return w;
 }
 
@@ -217,7 +222,7 @@ absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
       {&b.gathered, n * config_.hidden},
       {&b.x, n * config_.hidden},
       {&b.qkv, n * w.qkv},
-      {&b.q_low, n * w.q_low},
+      {&b.q, n * w.q},
       {&b.q_full, n * w.q_full},
       {&b.attention, n * w.attention},
       {&b.latent_out, n * w.latent_out},

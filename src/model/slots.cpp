@@ -46,14 +46,14 @@ void grouped_query(SlotList& s, const ModelConfig& c, const AttentionConfig& a) 
 
 void latent(SlotList& s, const ModelConfig& c, const AttentionConfig& a) {
   const int64_t q = static_cast<int64_t>(a.n_heads) * a.head_dim;
+  const int64_t kv_a = a.kv_lora + a.rope.dims;
   if (a.q_lora > 0) {
-    s.matrix("q_a", {a.q_lora}, c.hidden);
+    s.matrix("q_a_kv_a", {a.q_lora, kv_a}, c.hidden);
     s.vector("q_a_norm", a.q_lora);
     s.matrix("q_b", {q}, a.q_lora);
   } else {
-    s.matrix("q", {q}, c.hidden);
+    s.matrix("q_kv_a", {q, kv_a}, c.hidden);
   }
-  s.matrix("kv_a", {a.kv_lora + a.rope.dims}, c.hidden);
   s.vector("kv_a_norm", a.kv_lora);
   s.matrix("key_up", {a.kv_lora}, a.nope_dim, a.n_heads);
   s.matrix("value_up", {a.value_dim}, a.kv_lora, a.n_heads);

@@ -5,7 +5,7 @@
 //   embed, final_norm, final_norm_bias, lm_head, lm_head_bias
 //   layer.{l}.attn_norm, attn_norm_bias, ffn_norm, ffn_norm_bias
 //   layer.{l}.qkv, qkv_bias, q_norm, k_norm, sinks, attn_out, attn_out_bias
-//   layer.{l}.q, q_a, q_a_norm, q_b, kv_a, kv_a_norm, key_up, value_up        (MLA)
+//   layer.{l}.q_kv_a or q_a_kv_a, q_a_norm, q_b, kv_a_norm, key_up, value_up  (MLA)
 //   layer.{l}.<role>.router, router_bias, selection_bias, gate_up, gate_up_bias, down, down_bias
 //                                                                            (<role>: experts, shared, dense)
 

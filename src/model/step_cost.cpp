@@ -18,8 +18,7 @@ void add(Transformer::StepCost& cost, const quant::Weight& w, double rows, doubl
 void TransformerModel::add_attention_cost(int index, StepCost& cost) const {
   const Layer& layer = layers_[index];
   const backend::KvShape& kv = cache_->layer(index).shape;
-  for (const auto* w : {&layer.qkv, &layer.q, &layer.q_a, &layer.q_b, &layer.kv_a, &layer.attn_out})
-    add(cost, *w, last_tokens_, 1);
+  for (const auto* w : {&layer.qkv, &layer.q_b, &layer.attn_out}) add(cost, *w, last_tokens_, 1);
   for (const auto* w : {&layer.key_up, &layer.value_up})
     add(cost, *w, last_tokens_, static_cast<double>(w->shape.groups), true);
   cost.kv_bytes += last_context_ * static_cast<double>(backend_.kv_block_bytes(kv)) / kv.block_size;

@@ -90,34 +90,27 @@ void TransformerModel::attend(int index, Step& step) {
 void TransformerModel::attend_latent(int index, Step& step) {
   const Layer& layer = layers_[index];
   const AttentionConfig& a = config_.layers[index].attention;
-  const int64_t n = step.n, key_dim = a.kv_lora + a.rope.dims;
-  const Tensor q{DType::kF32, {n, static_cast<int64_t>(a.n_heads) * a.head_dim}, act_buffers_.qkv.data()};
+  const int64_t n = step.n, q_dim = static_cast<int64_t>(a.n_heads) * a.head_dim, key_dim = a.kv_lora + a.rope.dims;
+  const int64_t x_q_dim = a.q_lora > 0 ? a.q_lora : q_dim;
+  const Tensor qkv{DType::kF32, {n, x_q_dim + key_dim}, act_buffers_.qkv.data()};
+  backend_.linear(step.x, layer.qkv, {}, qkv);
+  Tensor q = qkv.slice_cols(0, x_q_dim);
   if (a.q_lora > 0) {
-    const Tensor low{DType::kF32, {n, a.q_lora}, act_buffers_.q_low.data()};
-    backend_.linear(step.x, layer.q_a, {}, low);
-    backend_.norm({.eps = config_.norm_eps, .weight = layer.q_a_norm}, low, low);
-    backend_.linear(low, layer.q_b, {}, q);
-  } else {
-    backend_.linear(step.x, layer.q, {}, q);
+    backend_.norm({.eps = config_.norm_eps, .weight = layer.q_a_norm}, q, q);
+    const Tensor up{DType::kF32, {n, q_dim}, act_buffers_.q.data()};
+    backend_.linear(q, layer.q_b, {}, up);
+    q = up;
   }
-  backend_.rope({layer.cos_sin, a.rope.dims, a.rope.interleaved, a.n_heads, a.head_dim, a.nope_dim},
-                step.layout.positions, q);
-
-  const Tensor full{DType::kF32, {n, a.n_heads * key_dim}, act_buffers_.q_full.data()};
-  backend_.batched_linear(q, a.head_dim, layer.key_up, key_dim, full);
-  backend_.copy_heads(a.n_heads, a.rope.dims, q.slice_cols(a.nope_dim, q.cols() - a.nope_dim), a.head_dim,
-                      full.slice_cols(a.kv_lora, full.cols() - a.kv_lora), key_dim);
-
-  // The queries are done with `qkv`: the latent keys take its place.
-  const Tensor k{DType::kF32, {n, key_dim}, act_buffers_.qkv.data()};
-  backend_.linear(step.x, layer.kv_a, {}, k);
-  const Tensor latent = k.slice_cols(0, a.kv_lora);
-  backend_.norm({.eps = config_.norm_eps, .weight = layer.kv_a_norm}, latent, latent);
-  backend_.rope({layer.cos_sin, a.rope.dims, a.rope.interleaved, 1, static_cast<int>(key_dim), a.kv_lora},
-                step.layout.positions, k);
   const KvLayer& kv = cache_->layer(index);
-  backend_.kv_write(kv, k, {}, step.layout.slots);
-
+  const Tensor full{DType::kF32, {n, a.n_heads * key_dim}, act_buffers_.q_full.data()};
+  backend_.prepare_latent({.n_heads = a.n_heads,
+                           .nope_dim = a.nope_dim,
+                           .kv_lora = a.kv_lora,
+                           .eps = config_.norm_eps,
+                           .kv_norm = layer.kv_a_norm,
+                           .rope = {layer.cos_sin, a.rope.dims, a.rope.interleaved}},
+                          step.layout, q, qkv.slice_cols(x_q_dim, key_dim), full, kv);
+  backend_.batched_linear(q, a.head_dim, layer.key_up, key_dim, full);
   const Tensor latents{act_, {n, static_cast<int64_t>(a.n_heads) * a.kv_lora}, act_buffers_.latent_out.data()};
   backend_.attention({a.n_heads, a.scale, a.window, a.chunk, nullptr}, full, kv, step.layout, latents);
   const Tensor out{act_, {n, static_cast<int64_t>(a.n_heads) * a.value_dim}, act_buffers_.attention.data()};

@@ -17,9 +17,9 @@ namespace polymath::model {
 // One layer's weights, and how its operations are to be called.
 struct Layer {
   const float *attn_norm = nullptr, *attn_norm_bias = nullptr, *ffn_norm = nullptr, *ffn_norm_bias = nullptr;
-  quant::Weight qkv, attn_out;
+  quant::Weight qkv, attn_out;                  // MLA: of x, [q or q_a | kv_a]
   const float *qkv_bias = nullptr, *attn_out_bias = nullptr, *q_norm = nullptr, *k_norm = nullptr, *sinks = nullptr;
-  quant::Weight q, q_a, q_b, kv_a, key_up, value_up;  // MLA
+  quant::Weight q_b, key_up, value_up;  // MLA
   const float *q_a_norm = nullptr, *kv_a_norm = nullptr;
   const float* cos_sin = nullptr;  // null: no rotation
   std::vector<std::unique_ptr<moe::MoeLayer>> ffns;
@@ -27,7 +27,7 @@ struct Layer {
 
 // Tensors of one step, for the largest step.
 struct Activations {
-  tensor::Buffer h, gathered, x, qkv, q_low, q_full, attention, latent_out, logits, gathered_tokens, chosen;
+  tensor::Buffer h, gathered, x, qkv, q, q_full, attention, latent_out, logits, gathered_tokens, chosen;
 };
 
 class TransformerModel : public Transformer {

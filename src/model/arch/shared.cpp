@@ -208,11 +208,13 @@ void add_latent_rows(std::vector<WeightRow>& rows) {
   const auto add = [&](std::string_view slot, const std::string& name, Layout layout = Layout::kRows) {
     rows.push_back({slot, {a + name + ".weight"}, layout, parallel::Shard::kOutput});
   };
-  add("layer.{l}.q", "q_proj");
-  add("layer.{l}.q_a", "q_a_proj");
+  const auto add_with_kv_a = [&](std::string_view slot, const std::string& name) {
+    rows.push_back({slot, {a + name + ".weight", a + "kv_a_proj_with_mqa.weight"}, Layout::kRows, parallel::Shard::kOutput});
+  };
+  add_with_kv_a("layer.{l}.q_kv_a", "q_proj");
+  add_with_kv_a("layer.{l}.q_a_kv_a", "q_a_proj");
   add("layer.{l}.q_a_norm", "q_a_layernorm");
   add("layer.{l}.q_b", "q_b_proj");
-  add("layer.{l}.kv_a", "kv_a_proj_with_mqa");
   add("layer.{l}.kv_a_norm", "kv_a_layernorm");
   add("layer.{l}.key_up", "kv_b_proj", Layout::kMlaKeyUp);
   add("layer.{l}.value_up", "kv_b_proj", Layout::kMlaValueUp);
