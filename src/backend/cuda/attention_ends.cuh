@@ -3,10 +3,18 @@
 // How a tile of attention begins and ends on both kinds of tensor-core kernels: grids from a step's shape, the launch,
 // and the splits of a tile put together.
 
+#include <algorithm>
+
 #include "backend/cuda/attention_tile.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
+
+// Rare, and out of the way: what is never run still comes with the code around it.
+static __device__ __noinline__ void put_two(const Matrix& out, int64_t row, int64_t col, float2 v) {
+  put(out, row, col, v.x);
+  put(out, row, col + 1, v.y);
+}
 
 __device__ __forceinline__ void put_pair(const TileShape& s, int64_t row, int64_t col, float a, float b) {
   const Matrix& out = s.p.out;
@@ -15,8 +23,7 @@ __device__ __forceinline__ void put_pair(const TileShape& s, int64_t row, int64_
   } else if (s.out_pairs && out.type == Type::kBf16) {
     *reinterpret_cast<uint32_t*>(static_cast<__nv_bfloat16*>(out.data) + row * out.stride + col) = two_bf16(a, b);
   } else {
-    put(out, row, col, a);
-    put(out, row, col + 1, b);
+    put_two(out, row, col, {a, b});
   }
 }
 
@@ -119,7 +126,12 @@ inline dim3 shape_grid(TileShape& s, int rows, int dim, int blocks_each = 2, boo
   s.rows = s.heads * s.queries;
   s.head_tiles = static_cast<int>(ceil_div(s.group, s.heads));
   const int64_t tiles = tiles_of(s), across = static_cast<int64_t>(s.p.kv.n_kv_heads) * s.head_tiles;
-  const int64_t slots = blocks_each * s.p.n_multiprocessors, more = (s.single ? 1 : 2) * ceil_div(slots, across);
+  const int64_t slots = blocks_each * s.p.n_multiprocessors;
+  int64_t more = (s.single ? 1 : 2) * ceil_div(slots, across);
+  if (s.single) {  // idle blocks cost little, but the next kernel begins behind them
+    const int64_t splits = s.p.keys_most > 0 && s.least_keys > 0 ? s.p.keys_most / s.least_keys : kSplitsMax;
+    more = std::clamp<int64_t>(tiles * (std::min<int64_t>(splits, kSplitsMax) - 1), 0, more);
+  }
   const int64_t units = (tiles + more) * across;
   s.cuts =
       may_cut && s.p.counters != nullptr && units <= s.p.n_counters && units * s.rows * (dim + 4) <= s.p.partial_floats;

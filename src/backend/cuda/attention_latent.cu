@@ -112,41 +112,57 @@ __device__ __forceinline__ void add_columns(uint32_t keys, uint32_t weights, Sum
   }
 }
 
-// The rows' outputs, or their sums for the merge. `shared` takes each warp's part of the weights' sums.
+// The rows' outputs, or their sums for the merge, by way of the keys' shared memory: so few instructions do it, which a
+// step's weights have driven out of the caches. `shared` takes each warp's part of the weights' sums.
 template <int kTiles>
 __device__ __forceinline__ void end_latent(const TileShape& s, const Tile& tile, int used,
-                                           const Sums<kColumns, kTiles>& sums, float* shared) {
+                                           const Sums<kColumns, kTiles>& sums, float* values, float* shared) {
+  constexpr int kStride = kValueDim + 8, kWords = kValueDim / 4;
+  static_assert(kTiles * 16 * kStride * static_cast<int>(sizeof(float)) <= LatentMemory<kTiles * 16>::kQueries);
   const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const Partial<kValueDim> partial(s, tile, tile.split);
 #pragma unroll
   for (int i = 0; i < 2 * kTiles; ++i) {
-    if (lane % 4 == 0) shared[warp * kTiles * 16 + row_of(i / 2, i % 2)] = sums.sum[i / 2][i % 2];
+    const int m = i / 2, h = i % 2, row = row_of(m, h);
+    if (lane % 4 == 0) shared[warp * kTiles * 16 + row] = sums.sum[m][h];
+    if (used > 1 && warp == 0 && lane % 4 == 0 && row < s.rows) partial.heads(s)[row].x = sums.max[m][h];
+    float* const to = values + row * kStride + warp * kColumns + lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < kColumns / 8; ++n) {
+      *reinterpret_cast<float2*>(to + n * 8) = {sums.values[m][n][2 * h], sums.values[m][n][2 * h + 1]};
+    }
   }
   __syncthreads();
+  constexpr int kAcross = 8;  // threads of a row
+#pragma unroll 1
+  for (int row = static_cast<int>(threadIdx.x) / kAcross; row < s.rows; row += kThreads / kAcross) {
+    float total = 0;
 #pragma unroll
-  for (int m = 0; m < kTiles; ++m) {
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const int row = row_of(m, h), first = warp * kColumns + lane % 4 * 2;
-      float total = 0;
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) total += shared[w * kTiles * 16 + row];
-      const RowPlace place = place_of(s, tile, row);
-      if (used > 1 && row < s.rows) {
-        if (warp == 0 && lane % 4 == 0) partial.heads(s)[row] = {sums.max[m][h], total};
-#pragma unroll
-        for (int n = 0; n < kColumns / 8; ++n) {
-          *reinterpret_cast<float2*>(partial.values + row * kValueDim + first + n * 8) = {sums.values[m][n][2 * h],
-                                                                                          sums.values[m][n][2 * h + 1]};
-        }
-      } else if (used == 1 && place.token >= 0) {
-        const float part = total > 0 ? 1.0f / total : 0.0f;
-#pragma unroll
-        for (int n = 0; n < kColumns / 8; ++n) {
-          put_pair(s, place.token, static_cast<int64_t>(place.head) * kValueDim + first + n * 8,
-                   sums.values[m][n][2 * h] * part, sums.values[m][n][2 * h + 1] * part);
-        }
+    for (int w = 0; w < kWarps; ++w) total += shared[w * kTiles * 16 + row];
+    const RowPlace place = place_of(s, tile, row);
+    const float part = used > 1 ? 1.0f : total > 0 ? 1.0f / total : 0.0f;
+    const auto each = [&](auto put) {
+#pragma unroll 4
+      for (int word = static_cast<int>(threadIdx.x) % kAcross; word < kWords; word += kAcross) {
+        const float4 v = reinterpret_cast<const float4*>(values + row * kStride)[word];
+        put(word * 4, make_float4(v.x * part, v.y * part, v.z * part, v.w * part));
       }
+    };
+    const int64_t col = static_cast<int64_t>(place.head) * kValueDim;
+    if (used > 1) {
+      if (threadIdx.x % kAcross == 0) partial.heads(s)[row].y = total;
+      each([&](int c, float4 v) { *reinterpret_cast<float4*>(partial.values + row * kValueDim + c) = v; });
+    } else if (place.token >= 0 && s.out_pairs && s.p.out.type == Type::kBf16) {
+      auto* const to = static_cast<__nv_bfloat16*>(s.p.out.data) + place.token * s.p.out.stride + col;
+      each([&](int c, float4 v) {
+        reinterpret_cast<uint32_t*>(to + c)[0] = two_bf16(v.x, v.y);
+        reinterpret_cast<uint32_t*>(to + c)[1] = two_bf16(v.z, v.w);
+      });
+    } else if (place.token >= 0) {
+      each([&](int c, float4 v) {
+        put_two(s.p.out, place.token, col + c, {v.x, v.y});
+        put_two(s.p.out, place.token, col + c + 2, {v.z, v.w});
+      });
     }
   }
 }
@@ -194,7 +210,7 @@ __global__ void __launch_bounds__(kThreads, 1) latent_kernel(const __grid_consta
   sums.end(s.scale);
   wait_groups<0>();
   __syncthreads();
-  end_latent<kTiles>(s, tile, split.used, sums, shared);
+  end_latent<kTiles>(s, tile, split.used, sums, reinterpret_cast<float*>(memory), shared);
   if (split.used == 1) return;
   merge_splits<kValueDim, 8>(s, tile, split.used, reinterpret_cast<float2*>(memory));
 }

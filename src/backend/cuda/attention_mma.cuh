@@ -19,11 +19,6 @@ __device__ __forceinline__ float power_of_two(float x) {
   return y;
 }
 
-__device__ __forceinline__ uint32_t two_bf16(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
 // Rows in shared memory are 16-byte words whose order depends on the row, so that the eight rows of a matrix that are
 // read at once meet all banks. Words of a row: a multiple of 8, or of 4.
 template <int kDim>

@@ -105,11 +105,6 @@ __device__ __forceinline__ void put_sums(HeadSums<kDim, kTiles>& sums, int heads
   }
 }
 
-__device__ __noinline__ void put_two(const Matrix& out, int64_t row, int64_t col, float2 v) {
-  put(out, row, col, v.x);
-  put(out, row, col + 1, v.y);
-}
-
 // Two numbers of a head of the tile.
 template <int kDim>
 __device__ __forceinline__ void put_out(const TileShape& s, const Tile& tile, int head, int col, float2 v) {

@@ -157,48 +157,67 @@ __device__ __forceinline__ KeyRange keys_of_tile(const TileShape& s, const Tile&
 __device__ __forceinline__ uint4 eight_of(const float4& low, const float4& high) {
   return {two_bf16(low.x, low.y), two_bf16(low.z, low.w), two_bf16(high.x, high.y), two_bf16(high.z, high.w)};
 }
-__device__ __forceinline__ uint4 eight_queries(const Matrix& q, int64_t row, int64_t col) {
-  return eight_of({at(q, row, col), at(q, row, col + 1), at(q, row, col + 2), at(q, row, col + 3)},
-                  {at(q, row, col + 4), at(q, row, col + 5), at(q, row, col + 6), at(q, row, col + 7)});
+// Any queries as begin_rows() has them. Rare, and out of the way: what is never run still comes with the code around it.
+template <int kDim, int kRows>
+__device__ __noinline__ void copy_rows(const TileShape& s, const Tile& tile, unsigned char* queries) {
+  constexpr int kWords = Rows<kDim>::kWords;
+  for (int i = threadIdx.x; i < kRows * kWords; i += kThreads) {
+    const RowPlace place = place_of(s, tile, i / kWords);
+    uint32_t pairs[4] = {};
+    for (int k = 0; k < 4 && place.token >= 0; ++k) {
+      const int64_t col = static_cast<int64_t>(place.head) * kDim + i % kWords * 8 + 2 * k;
+      pairs[k] = two_bf16(at(s.p.q, place.token, col), at(s.p.q, place.token, col + 1));
+    }
+    *reinterpret_cast<uint4*>(queries + Rows<kDim>::offset(i / kWords, i % kWords)) =
+        make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+  }
 }
 
-// The tile's queries as bf16, and the keys of this split that each sees; zeros and none up to kRows rows.
+// The tile's queries as bf16, and the keys of this split that each sees; zeros and none up to kRows rows. Eight threads
+// have a row: where it stands is found once.
 template <int kDim, int kRows>
 __device__ __forceinline__ void begin_rows(const TileShape& s, const Tile& tile, const Split& split,
                                            unsigned char* queries, KeyRange* seen) {
-  constexpr int kWords = Rows<kDim>::kWords, kAll = kRows * kWords;
-  constexpr int kBatch = kAll < 8 * kThreads ? (kAll + kThreads - 1) / kThreads : 8;
+  constexpr int kWords = Rows<kDim>::kWords, kAcross = 8, kStep = kThreads / kAcross;
+  constexpr int kEach = (kWords + kAcross - 1) / kAcross, kFew = kEach < 8 ? 8 / kEach : 1;
+  constexpr int kBatch = kFew < kRows / kStep ? kFew : kRows / kStep;  // rows of a thread that are under way together
+  static_assert(kRows % (kStep * kBatch) == 0);
   for (int row = threadIdx.x; row < kRows; row += kThreads) {
     const RowPlace place = place_of(s, tile, row);
     KeyRange keys{0, 0};
     if (place.token >= 0) keys = keys_of_query(s.p, tile.seq, place.token);
     seen[row] = {max(keys.begin, split.begin), min(keys.end, split.end)};
   }
-  const int64_t size = s.p.q.type == Type::kF32 ? 4 : 2;
-  const bool words = s.q_words && s.p.q.type != Type::kF16;
-  for (int first = threadIdx.x; first < kAll; first += kThreads * kBatch) {
-    float4 low[kBatch], high[kBatch];  // loads of a batch are under way together
-    RowPlace places[kBatch];
+  if (!s.q_words || s.p.q.type == Type::kF16) return copy_rows<kDim, kRows>(s, tile, queries);
+  const int size = s.p.q.type == Type::kF32 ? 4 : 2;
+  const int across = static_cast<int>(threadIdx.x) % kAcross;
+#pragma unroll 1
+  for (int first = static_cast<int>(threadIdx.x) / kAcross; first < kRows; first += kStep * kBatch) {
+    float4 low[kBatch][kEach], high[kBatch][kEach];
+    bool there[kBatch];
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
-      const int at = first + i * kThreads;
-      places[i] = place_of(s, tile, at / kWords);  // none behind the last row
-      low[i] = high[i] = {};
-      if (!words || places[i].token < 0) continue;
-      const int64_t number = places[i].token * s.p.q.stride + places[i].head * kDim + at % kWords * 8;
-      const auto* from = reinterpret_cast<const float4*>(static_cast<const unsigned char*>(s.p.q.data) + number * size);
-      low[i] = from[0];
-      if (size == 4) high[i] = from[1];
+      const RowPlace place = place_of(s, tile, first + i * kStep);
+      there[i] = place.token >= 0;
+      const int64_t number = there[i] ? place.token * s.p.q.stride + place.head * kDim : 0;
+      const auto* const from = static_cast<const unsigned char*>(s.p.q.data) + number * size;
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) {  // no branches: what is not wanted is read and left
+        const auto* const at = reinterpret_cast<const float4*>(from + min(across + e * kAcross, kWords - 1) * 8 * size);
+        low[i][e] = at[0];
+        high[i][e] = at[size == 4 ? 1 : 0];
+      }
     }
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
-      const int at = first + i * kThreads, word = at % kWords;
-      if (at >= kAll) continue;
-      uint4 value = size == 4 ? eight_of(low[i], high[i]) : reinterpret_cast<const uint4&>(low[i]);
-      if (!words && places[i].token >= 0) {
-        value = eight_queries(s.p.q, places[i].token, static_cast<int64_t>(places[i].head) * kDim + word * 8);
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) {
+        const int word = across + e * kAcross;
+        if (kWords % kAcross != 0 && word >= kWords) continue;
+        const uint4 value = size == 4 ? eight_of(low[i][e], high[i][e]) : reinterpret_cast<const uint4&>(low[i][e]);
+        *reinterpret_cast<uint4*>(queries + Rows<kDim>::offset(first + i * kStep, word)) =
+            there[i] ? value : make_uint4(0, 0, 0, 0);
       }
-      *reinterpret_cast<uint4*>(queries + Rows<kDim>::offset(at / kWords, word)) = value;
     }
   }
 }
@@ -250,18 +269,42 @@ class Slices {
       const int block = __shfl_sync(kAllLanes, now_, turn * 2 + i), page = first_page_ + index * (kRun / kPage) + i;
       const int in_block = page - block_of(page) * (s_.p.kv.block_size / kPage);
       const __nv_bfloat16* from = head_ + block * ((kLatent ? 1 : 2) * to_values_) + in_block * (kPage * kDim);
+      if constexpr (kLatent) {
+        fetch_long_rows(from, page, keys + i * kPage * Rows<kDim>::kBytes);
+      } else {
 #pragma unroll
-      for (int k = 0; k < kDim / kWarp; ++k) {
-        const int at = lane + k * kWarp, row = at / Rows<kDim>::kWords, key = page * kPage + row;
-        const bool there = key >= begin_ && key < end_;
-        const int to = i * kPage * Rows<kDim>::kBytes + Rows<kDim>::offset(row, at % Rows<kDim>::kWords);
-        fetch_word(keys + to, from + at * 8, there);
-        if constexpr (!kLatent) fetch_word(values + to, from + to_values_ + at * 8, there);
+        for (int k = 0; k < kDim / kWarp; ++k) {
+          const int at = lane + k * kWarp, row = at / Rows<kDim>::kWords, key = page * kPage + row;
+          const bool there = key >= begin_ && key < end_;
+          const int to = i * kPage * Rows<kDim>::kBytes + Rows<kDim>::offset(row, at % Rows<kDim>::kWords);
+          fetch_word(keys + to, from + at * 8, there);
+          fetch_word(values + to, from + to_values_ + at * 8, there);
+        }
       }
     }
   }
 
  private:
+  // A page whose rows have more words than a warp has lanes: row by row, then what is left of some rows at once.
+  __device__ __forceinline__ void fetch_long_rows(const __nv_bfloat16* from, int page, uint32_t to) const {
+    constexpr int kWords = Rows<kDim>::kWords, kRest = kWords % kWarp, kRows = kWarp / kRest, kWord = 16;
+    static_assert(kWords % 8 == 0 && kWarp % kRest == 0 && kPage % kRows == 0);
+    const int lane = threadIdx.x % kWarp;
+#pragma unroll
+    for (int row = 0; row < kPage; ++row) {
+      const bool there = page * kPage + row >= begin_ && page * kPage + row < end_;
+      const uint32_t at = to + row * Rows<kDim>::kBytes + ((lane ^ row) * kWord);  // as Rows::offset() has it
+#pragma unroll
+      for (int k = 0; k < kWords / kWarp; ++k) {
+        fetch_word(at + k * kWarp * kWord, from + row * kDim + (lane + k * kWarp) * 8, there);
+      }
+    }
+#pragma unroll
+    for (int first = 0; first < kPage; first += kRows) {
+      const int row = first + lane / kRest, word = kWords - kRest + lane % kRest, key = page * kPage + row;
+      fetch_word(to + Rows<kDim>::offset(row, word), from + row * kDim + word * 8, key >= begin_ && key < end_);
+    }
+  }
   __device__ __forceinline__ int block_of(int page) const {
     return static_cast<int>(static_cast<uint64_t>(page) * s_.pages_part >> 32);
   }

@@ -156,6 +156,8 @@ class CudaBackend : public Backend {
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                const Tensor& out) override;
   void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) override;
+  void prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
+                      const Tensor& q_full, const KvLayer& kv) override;
   void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
                         const KvLayer& kv, const StepLayout& layout, const Tensor& out) override;
   void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
@@ -336,6 +338,24 @@ void CudaBackend::attention_of_qkv(const QkvParams& qkv_params, const AttentionP
     return Backend::attention_of_qkv(qkv_params, params, qkv, kv, layout, out);
   }
   device_->launched("attention_of_qkv");
+}
+
+void CudaBackend::prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
+                                 const Tensor& q_full, const KvLayer& kv) {
+  if (params.kv_lora > cuda::kLatentMost || params.rope.dims > cuda::kLatentRotatedMax || params.kv_norm == nullptr) {
+    return Backend::prepare_latent(params, layout, q, k, q_full, kv);
+  }
+  CHECK(q.dtype == DType::kF32 && k.dtype == DType::kF32 && q_full.dtype == DType::kF32);
+  CHECK(kv.shape.latent && kv.shape.key_dim == params.kv_lora + params.rope.dims && k.cols() == kv.shape.key_dim);
+  cuda::prepare_latent({.params = params,
+                        .q = matrix_of(q),
+                        .k = matrix_of(k),
+                        .q_full = matrix_of(q_full),
+                        .positions = layout.positions.i32(),
+                        .slots = layout.slots.i32(),
+                        .kv = kv_of(kv)},
+                       device_->stream());
+  device_->launched("prepare_latent");
 }
 
 // Whether one launch does a layer's routing.

@@ -133,6 +133,25 @@ TEST_F(Cuda, BatchedLinear) {
   }
 }
 
+// What linear_heads.cu is for: DeepSeek's two shapes, and odd ones.
+TEST_F(Cuda, BatchedLinearOfHeads) {
+  const WeightShape shapes[] = {{16, 512, 128}, {16, 128, 512}, {3, 40, 200}, {2, 7, 264}, {5, 24, 8}};
+  for (const WeightShape& shape : shapes) {
+    for (const DType act : {DType::kF32, DType::kBf16}) {
+      for (const int64_t n : {1, 9, 33, 128}) {
+        const TestRun run = [&](Side& s) -> Results {
+          const Weight& w = s.weight(shape, DType::kBf16, 3);
+          const Tensor all = s.matrix(act, n, 64 + shape.groups * (shape.cols + 64), 4);
+          const Tensor x = all.slice_cols(64, all.cols() - 64), y = s.zeros(act, n, shape.groups * (shape.rows + 3));
+          s.b.batched_linear(x, shape.cols + 64, w, shape.rows + 3, y);
+          return {s.get(y)};
+        };
+        compare("heads", run, 1e-4, act == DType::kBf16 ? kBf16Step : 1e-5);
+      }
+    }
+  }
+}
+
 // Expert (t * t + choice) % n of each token, some dropped.
 struct Choices {
   Choices(Side& s, int64_t n, int64_t top_k, int n_experts, bool drop) {
@@ -483,6 +502,57 @@ TEST_F(Cuda, PreparesQkvAsTheReference) {
       return {s.get(q), s.get(out)};
     };
     compare(c.name, run, 1e-4, 1e-4);
+  }
+}
+
+struct LatentCase {
+  const char* name;
+  LatentParams params;
+  int rope_dims;
+  bool interleaved;
+  DType cache;
+};
+
+TEST_F(Cuda, PreparesLatentAsTheReference) {
+  const LatentCase cases[] = {
+      {"deepseek", {.n_heads = 16, .nope_dim = 128, .kv_lora = 512}, 64, true, DType::kF32},
+      {"halves", {.n_heads = 3, .nope_dim = 16, .kv_lora = 40}, 8, false, DType::kF32},
+      {"wide rotation", {.n_heads = 4, .nope_dim = 8, .kv_lora = 32}, 128, true, DType::kF32},
+      {"wider than the kernel's", {.n_heads = 2, .nope_dim = 8, .kv_lora = 32}, 132, true, DType::kF32},
+      {"bf16 cache", {.n_heads = 16, .nope_dim = 128, .kv_lora = 512}, 64, true, DType::kBf16},
+  };
+  constexpr int kRows = 7, kBlock = 8;
+  for (const LatentCase& c : cases) {
+    const auto run = [&](Side& s) -> Results {
+      LatentParams p = c.params;
+      const int head = p.nope_dim + c.rope_dims, key = p.kv_lora + c.rope_dims;
+      p.kv_norm = s.matrix(DType::kF32, 1, p.kv_lora, 1).f32();
+      p.rope = {.cos_sin = s.matrix(DType::kF32, 40, c.rope_dims, 3).f32(), .dims = c.rope_dims};
+      p.rope.interleaved = c.interleaved;
+      const Tensor qk = s.matrix(DType::kF32, kRows, p.n_heads * head + key, 5);  // side by side, as the model has them
+      const Tensor full = s.zeros(DType::kF32, kRows, p.n_heads * key);
+      const KvShape shape{1, key, p.kv_lora, true, kBlock, 6, c.cache};
+      const auto bytes = static_cast<int64_t>(s.b.kv_block_bytes(shape)) * shape.n_blocks;
+      const Tensor cache = s.zeros(DType::kF32, 1, bytes / 4);
+      StepLayout layout;
+      layout.n_tokens = kRows;
+      layout.n_seqs = 1;
+      layout.positions = s.ints({0, 1, 2, 3, 9, 33, 39});
+      layout.slots = s.ints({8, 9, 10, 11, 23, 47, 2});
+      s.b.prepare_latent(p, layout, qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), full,
+                         {shape, cache.data});
+      // The layouts differ: what the cache holds is seen through attention over it.
+      layout.query_start = s.ints({0, kRows});
+      layout.kv_len = s.ints({11});
+      layout.positions = s.ints({0, 1, 2, 3, 3, 8, 10});
+      layout.block_table = s.ints({1, 0}).reshape({1, 2});
+      const Tensor q = s.matrix(DType::kF32, kRows, full.cols(), 6);
+      const Tensor out = s.zeros(DType::kF32, kRows, int64_t{p.n_heads} * p.kv_lora);
+      s.b.attention({p.n_heads, 0.1f, 0, 0, nullptr}, q, {shape, cache.data}, layout, out);
+      return {s.get(full), s.get(out)};
+    };
+    const double tolerance = c.cache == DType::kBf16 ? 2e-2 : 1e-4;
+    compare(c.name, run, tolerance, tolerance);
   }
 }
 

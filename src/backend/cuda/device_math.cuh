@@ -36,6 +36,11 @@ __device__ __forceinline__ void put(const Matrix& m, int64_t row, int64_t col, f
   put_at(m.data, m.type, row * m.stride + col, v);
 }
 
+__device__ __forceinline__ uint32_t two_bf16(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+
 template <typename T>
 __device__ __forceinline__ T warp_sum(T v) {
   for (int step = kWarp / 2; step > 0; step /= 2) v += __shfl_xor_sync(kAllLanes, v, step);

@@ -81,9 +81,8 @@ __global__ void __launch_bounds__(kWideThreads) rms_norm_kernel(NormParams p, Ma
     if (y.type == Type::kF32) {
       reinterpret_cast<float4*>(static_cast<float*>(y.data) + row * y.stride)[at] = n;
     } else {
-      const __nv_bfloat162 low = __floats2bfloat162_rn(n.x, n.y), high = __floats2bfloat162_rn(n.z, n.w);
       reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(y.data) + row * y.stride)[at] =
-          make_uint2(*reinterpret_cast<const uint32_t*>(&low), *reinterpret_cast<const uint32_t*>(&high));
+          make_uint2(two_bf16(n.x, n.y), two_bf16(n.z, n.w));
     }
   }
 }
