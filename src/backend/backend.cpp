@@ -51,10 +51,11 @@ void Backend::attention_of_qkv(const QkvParams& qkv_params, const AttentionParam
 }
 
 void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                             const Tensor& q_full, const KvLayer& kv) {
+                             const Weight& key_up, const Tensor& q_full, const KvLayer& kv) {
   const int head = p.nope_dim + p.rope.dims, key = p.kv_lora + p.rope.dims;
   RopeParams rotation = p.rope;
   rotation.heads = p.n_heads, rotation.head_stride = head, rotation.offset = p.nope_dim;
+  batched_linear(q, head, key_up, key, q_full);
   rope(rotation, layout.positions, q);
   copy_heads(p.n_heads, p.rope.dims, q.slice_cols(p.nope_dim, q.cols() - p.nope_dim), head,
              q_full.slice_cols(p.kv_lora, q_full.cols() - p.kv_lora), key);

@@ -243,10 +243,11 @@ class Backend {
   virtual void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
                                 const KvLayer& kv, const StepLayout& layout, const Tensor& out);
   // MLA. q [n, n_heads * (nope_dim + rope.dims)] and k [n, kv_lora + rope.dims], both f32: k's latent numbers are
-  // normalised, its key rotated, all of it goes into the cache; the rotated parts of q's heads go to the ends of q_full's
-  // [n, n_heads * (kv_lora + rope.dims)] f32. Whether q and k are prepared afterwards is open.
+  // normalised, its key rotated, all of it goes into the cache. q_full [n, n_heads * (kv_lora + rope.dims)] f32: each
+  // head's product with key_up [n_heads, kv_lora, nope_dim], then its rotated numbers. Whether q and k are prepared
+  // afterwards is open.
   virtual void prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                              const Tensor& q_full, const KvLayer& kv);
+                              const Weight& key_up, const Tensor& q_full, const KvLayer& kv);
   // linear with the router, route, group_by_expert; first the gate's, if there is one. `logits` is scratch; the router
   // may be empty (hash).
   virtual void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,

@@ -197,8 +197,7 @@ Widths widths(const ModelConfig& config, backend::StepLimits& limits) {
   }
   limits.inner_max = w.inner;
   limits.pairs_max = std::max(limits.tokens_max * w.top_k, w.logits);
-  limits.hidden_max =
-      std::max({static_cast<int64_t>(config.hidden), w.qkv, w.attention, w.q, w.q_full, w.latent_out});
+  limits.hidden_max = std::max({static_cast<int64_t>(config.hidden), w.qkv, w.attention, w.q, w.q_full, w.latent_out});
   return w;
 }
 

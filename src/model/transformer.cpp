@@ -109,8 +109,7 @@ void TransformerModel::attend_latent(int index, Step& step) {
                            .eps = config_.norm_eps,
                            .kv_norm = layer.kv_a_norm,
                            .rope = {layer.cos_sin, a.rope.dims, a.rope.interleaved}},
-                          step.layout, q, qkv.slice_cols(x_q_dim, key_dim), full, kv);
-  backend_.batched_linear(q, a.head_dim, layer.key_up, key_dim, full);
+                          step.layout, q, qkv.slice_cols(x_q_dim, key_dim), layer.key_up, full, kv);
   const Tensor latents{act_, {n, static_cast<int64_t>(a.n_heads) * a.kv_lora}, act_buffers_.latent_out.data()};
   backend_.attention({a.n_heads, a.scale, a.window, a.chunk, nullptr}, full, kv, step.layout, latents);
   const Tensor out{act_, {n, static_cast<int64_t>(a.n_heads) * a.value_dim}, act_buffers_.attention.data()};

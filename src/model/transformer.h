@@ -17,7 +17,7 @@ namespace polymath::model {
 // One layer's weights, and how its operations are to be called.
 struct Layer {
   const float *attn_norm = nullptr, *attn_norm_bias = nullptr, *ffn_norm = nullptr, *ffn_norm_bias = nullptr;
-  quant::Weight qkv, attn_out;                  // MLA: of x, [q or q_a | kv_a]
+  quant::Weight qkv, attn_out;  // MLA: of x, [q or q_a | kv_a]
   const float *qkv_bias = nullptr, *attn_out_bias = nullptr, *q_norm = nullptr, *k_norm = nullptr, *sinks = nullptr;
   quant::Weight q_b, key_up, value_up;  // MLA
   const float *q_a_norm = nullptr, *kv_a_norm = nullptr;

@@ -157,7 +157,8 @@ __device__ __forceinline__ KeyRange keys_of_tile(const TileShape& s, const Tile&
 __device__ __forceinline__ uint4 eight_of(const float4& low, const float4& high) {
   return {two_bf16(low.x, low.y), two_bf16(low.z, low.w), two_bf16(high.x, high.y), two_bf16(high.z, high.w)};
 }
-// Any queries as begin_rows() has them. Rare, and out of the way: what is never run still comes with the code around it.
+// Any queries as begin_rows() has them. Rare, and out of the way: what is never run still comes with the code around
+// it.
 template <int kDim, int kRows>
 __device__ __noinline__ void copy_rows(const TileShape& s, const Tile& tile, unsigned char* queries) {
   constexpr int kWords = Rows<kDim>::kWords;

@@ -157,7 +157,7 @@ class CudaBackend : public Backend {
                const Tensor& out) override;
   void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) override;
   void prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                      const Tensor& q_full, const KvLayer& kv) override;
+                      const Weight& key_up, const Tensor& q_full, const KvLayer& kv) override;
   void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
                         const KvLayer& kv, const StepLayout& layout, const Tensor& out) override;
   void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
@@ -341,20 +341,28 @@ void CudaBackend::attention_of_qkv(const QkvParams& qkv_params, const AttentionP
 }
 
 void CudaBackend::prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                                 const Tensor& q_full, const KvLayer& kv) {
+                                 const Weight& key_up, const Tensor& q_full, const KvLayer& kv) {
   if (params.kv_lora > cuda::kLatentMost || params.rope.dims > cuda::kLatentRotatedMax || params.kv_norm == nullptr) {
-    return Backend::prepare_latent(params, layout, q, k, q_full, kv);
+    return Backend::prepare_latent(params, layout, q, k, key_up, q_full, kv);
   }
   CHECK(q.dtype == DType::kF32 && k.dtype == DType::kF32 && q_full.dtype == DType::kF32);
   CHECK(kv.shape.latent && kv.shape.key_dim == params.kv_lora + params.rope.dims && k.cols() == kv.shape.key_dim);
-  cuda::prepare_latent({.params = params,
-                        .q = matrix_of(q),
-                        .k = matrix_of(k),
-                        .q_full = matrix_of(q_full),
-                        .positions = layout.positions.i32(),
-                        .slots = layout.slots.i32(),
-                        .kv = kv_of(kv)},
-                       device_->stream());
+  const int head = params.nope_dim + params.rope.dims, key = kv.shape.key_dim;
+  CHECK(key_up.shape.groups == params.n_heads && key_up.shape.rows == params.kv_lora);
+  CHECK(key_up.shape.cols == params.nope_dim && q.cols() == int64_t{params.n_heads} * head);
+  CHECK(q_full.cols() == int64_t{params.n_heads} * key && q.rows() == q_full.rows() && q.rows() == k.rows());
+  const cuda::PrepareLatent problem{.params = params,
+                                    .q = matrix_of(q),
+                                    .k = matrix_of(k),
+                                    .q_full = matrix_of(q_full),
+                                    .positions = layout.positions.i32(),
+                                    .slots = layout.slots.i32(),
+                                    .kv = kv_of(kv)};
+  const cuda::HeadsProduct product{problem.q, problem.q_full, cuda::weight_matrix(key_up), head, key};
+  if (!cuda::prepare_latent(problem, product, device_->n_multiprocessors(), device_->stream())) {
+    batched_linear(q, head, key_up, key, q_full);
+    cuda::prepare_latent(problem, device_->stream());
+  }
   device_->launched("prepare_latent");
 }
 

@@ -510,16 +510,16 @@ struct LatentCase {
   LatentParams params;
   int rope_dims;
   bool interleaved;
-  DType cache;
+  DType weights, cache;
 };
 
 TEST_F(Cuda, PreparesLatentAsTheReference) {
   const LatentCase cases[] = {
-      {"deepseek", {.n_heads = 16, .nope_dim = 128, .kv_lora = 512}, 64, true, DType::kF32},
-      {"halves", {.n_heads = 3, .nope_dim = 16, .kv_lora = 40}, 8, false, DType::kF32},
-      {"wide rotation", {.n_heads = 4, .nope_dim = 8, .kv_lora = 32}, 128, true, DType::kF32},
-      {"wider than the kernel's", {.n_heads = 2, .nope_dim = 8, .kv_lora = 32}, 132, true, DType::kF32},
-      {"bf16 cache", {.n_heads = 16, .nope_dim = 128, .kv_lora = 512}, 64, true, DType::kBf16},
+      {"deepseek", {.n_heads = 16, .nope_dim = 128, .kv_lora = 512}, 64, true, DType::kBf16, DType::kF32},
+      {"halves", {.n_heads = 3, .nope_dim = 16, .kv_lora = 40}, 8, false, DType::kF32, DType::kF32},
+      {"wide rotation", {.n_heads = 4, .nope_dim = 8, .kv_lora = 32}, 128, true, DType::kBf16, DType::kF32},
+      {"wider than the kernel's", {.n_heads = 2, .nope_dim = 8, .kv_lora = 32}, 132, true, DType::kBf16, DType::kF32},
+      {"bf16 cache", {.n_heads = 16, .nope_dim = 128, .kv_lora = 512}, 64, true, DType::kBf16, DType::kBf16},
   };
   constexpr int kRows = 7, kBlock = 8;
   for (const LatentCase& c : cases) {
@@ -531,6 +531,7 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       p.rope.interleaved = c.interleaved;
       const Tensor qk = s.matrix(DType::kF32, kRows, p.n_heads * head + key, 5);  // side by side, as the model has them
       const Tensor full = s.zeros(DType::kF32, kRows, p.n_heads * key);
+      const Weight& key_up = s.weight({p.n_heads, p.kv_lora, p.nope_dim}, c.weights, 7);
       const KvShape shape{1, key, p.kv_lora, true, kBlock, 6, c.cache};
       const auto bytes = static_cast<int64_t>(s.b.kv_block_bytes(shape)) * shape.n_blocks;
       const Tensor cache = s.zeros(DType::kF32, 1, bytes / 4);
@@ -539,8 +540,8 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       layout.n_seqs = 1;
       layout.positions = s.ints({0, 1, 2, 3, 9, 33, 39});
       layout.slots = s.ints({8, 9, 10, 11, 23, 47, 2});
-      s.b.prepare_latent(p, layout, qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), full,
-                         {shape, cache.data});
+      s.b.prepare_latent(p, layout, qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), key_up,
+                         full, {shape, cache.data});
       // The layouts differ: what the cache holds is seen through attention over it.
       layout.query_start = s.ints({0, kRows});
       layout.kv_len = s.ints({11});

@@ -160,7 +160,18 @@ void prepare_qkv(const PrepareQkv& problem, cudaStream_t stream);
 bool attention_of_qkv(const AttentionProblem& attention, const PrepareQkv& qkv, cudaStream_t stream);
 
 // --- latent.cu ---
+// y[:, g * y_group_stride ..] = x[:, g * x_group_stride ..] w[g]^T
+constexpr int64_t kLinearHeadsRowsMax = 128;
+struct HeadsProduct {
+  Matrix x, y;  // x: f32 or bf16
+  WeightMatrix w;
+  int64_t x_group_stride = 0, y_group_stride = 0;
+};
+// False: not launched: more rows, not bf16 weights, more than 512 inputs a group, or no whole words.
+bool linear_heads(const HeadsProduct& product, int n_multiprocessors, cudaStream_t stream);
+
 constexpr int kLatentMost = 512, kLatentRotatedMax = 128;  // numbers of a key
+// But for the product with key_up.
 struct PrepareLatent {
   LatentParams params;  // kv_lora at most kLatentMost, rope.dims at most kLatentRotatedMax
   Matrix q, k, q_full;  // f32
@@ -168,6 +179,9 @@ struct PrepareLatent {
   Kv kv;  // latent
 };
 void prepare_latent(const PrepareLatent& problem, cudaStream_t stream);
+// With it, in one launch. False: nothing is done: linear_heads is not for it.
+bool prepare_latent(const PrepareLatent& problem, const HeadsProduct& key_up, int n_multiprocessors,
+                    cudaStream_t stream);
 
 // --- choose.cu ---
 void choose(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream);
@@ -236,17 +250,6 @@ void linear_narrow(NarrowProduct product, int n_multiprocessors, cudaStream_t st
 constexpr int64_t kLinearFewRowsMax = 64;
 // False: not launched: more rows, a weight that is not cut among blocks, or no whole words.
 bool linear_few(const NarrowProduct& product, int n_multiprocessors, cudaStream_t stream);
-
-// --- linear_heads.cu ---
-// y[:, g * y_group_stride ..] = x[:, g * x_group_stride ..] w[g]^T of a few rows, for groups of at most 512 inputs.
-constexpr int64_t kLinearHeadsRowsMax = 128;
-struct HeadsProduct {
-  Matrix x, y;  // x: f32 or bf16
-  WeightMatrix w;
-  int64_t x_group_stride = 0, y_group_stride = 0;
-};
-// False: not launched: not bf16 weights, more inputs, or no whole words.
-bool linear_heads(const HeadsProduct& product, int n_multiprocessors, cudaStream_t stream);
 
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.

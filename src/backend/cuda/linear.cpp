@@ -147,9 +147,8 @@ void LinearRunner::run(const Linear& l) {
       run_few({.x = aligned(l.x, Type::kBf16), .y = l.y, .w = l.w, .epilogue = l.epilogue})) {
     return;
   }
-  if (l.w.groups > 1 && l.x.rows <= kLinearHeadsRowsMax &&
-      linear_heads({l.x, l.y, l.w, l.x_group_stride, l.y_group_stride}, device_.n_multiprocessors(),
-                   device_.stream())) {
+  if (l.w.groups > 1 && linear_heads({l.x, l.y, l.w, l.x_group_stride, l.y_group_stride}, device_.n_multiprocessors(),
+                                     device_.stream())) {
     return;  // such a product has no epilogue
   }
   const LinearEpilogue& e = l.epilogue;

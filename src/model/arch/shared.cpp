@@ -209,7 +209,8 @@ void add_latent_rows(std::vector<WeightRow>& rows) {
     rows.push_back({slot, {a + name + ".weight"}, layout, parallel::Shard::kOutput});
   };
   const auto add_with_kv_a = [&](std::string_view slot, const std::string& name) {
-    rows.push_back({slot, {a + name + ".weight", a + "kv_a_proj_with_mqa.weight"}, Layout::kRows, parallel::Shard::kOutput});
+    rows.push_back(
+        {slot, {a + name + ".weight", a + "kv_a_proj_with_mqa.weight"}, Layout::kRows, parallel::Shard::kOutput});
   };
   add_with_kv_a("layer.{l}.q_kv_a", "q_proj");
   add_with_kv_a("layer.{l}.q_a_kv_a", "q_a_proj");
