@@ -10,21 +10,18 @@
 
 namespace polymath::backend::cuda {
 
-// Rare, and out of the way: what is never run still comes with the code around it.
-static __device__ __noinline__ void put_two(const Matrix& out, int64_t row, int64_t col, float2 v) {
-  put(out, row, col, v.x);
-  put(out, row, col + 1, v.y);
-}
-
+// Numbers of a row of the output from an even column on.
 __device__ __forceinline__ void put_pair(const TileShape& s, int64_t row, int64_t col, float a, float b) {
   const Matrix& out = s.p.out;
-  if (s.out_pairs && out.type == Type::kF32) {
+  if (out.type == Type::kF32) {
     *reinterpret_cast<float2*>(static_cast<float*>(out.data) + row * out.stride + col) = {a, b};
-  } else if (s.out_pairs && out.type == Type::kBf16) {
-    *reinterpret_cast<uint32_t*>(static_cast<__nv_bfloat16*>(out.data) + row * out.stride + col) = two_bf16(a, b);
   } else {
-    put_two(out, row, col, {a, b});
+    *reinterpret_cast<uint32_t*>(static_cast<__nv_bfloat16*>(out.data) + row * out.stride + col) = two_bf16(a, b);
   }
+}
+__device__ __forceinline__ void put_four(const TileShape& s, int64_t row, int64_t col, float4 v) {
+  put_pair(s, row, col, v.x, v.y);
+  put_pair(s, row, col + 2, v.z, v.w);
 }
 
 // A split's sums: [rows][kDim] under the maximum of each row, then [rows] of {maximum, sum}.
@@ -62,8 +59,10 @@ __device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& til
   }
   __syncthreads();
   constexpr int kDeep = 16 / kItems;  // splits whose numbers are under way together
+#pragma unroll 1                      // as everywhere at a tile's end: code that a step runs once comes from memory
   for (int first = threadIdx.x; first < s.rows * (kDim / 4); first += kItems * kThreads) {
     float4 sums[kItems]{};
+#pragma unroll 1
     for (int split = 0; split < used; split += kDeep) {
       float4 v[kDeep][kItems];
 #pragma unroll
@@ -91,9 +90,7 @@ __device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& til
       const int at = first + i * kThreads;
       const RowPlace place = place_of(s, tile, at / (kDim / 4));
       if (place.token < 0) continue;
-      const int64_t col = static_cast<int64_t>(place.head) * kDim + at % (kDim / 4) * 4;
-      put_pair(s, place.token, col, sums[i].x, sums[i].y);
-      put_pair(s, place.token, col + 2, sums[i].z, sums[i].w);
+      put_four(s, place.token, static_cast<int64_t>(place.head) * kDim + at % (kDim / 4) * 4, sums[i]);
     }
   }
 }
@@ -141,25 +138,25 @@ inline dim3 shape_grid(TileShape& s, int rows, int dim, int blocks_each = 2, boo
 
 // What follows from the problem alone.
 inline TileShape shape_of(const AttentionProblem& p) {
-  const auto aligned = [](const Matrix& m, int64_t bytes) {
-    return reinterpret_cast<uintptr_t>(m.data) % bytes == 0 && m.stride * type_bytes(m.type) % bytes == 0;
-  };
   TileShape s{};
   s.p = p;
   s.group = p.params.n_heads / p.kv.n_kv_heads;
   s.single = p.n_tokens == p.n_seqs;
-  s.q_words = aligned(p.q, 16);
-  s.out_pairs = aligned(p.out, 2 * type_bytes(p.out.type));
   s.scale = p.params.scale * 1.4426950408889634f;
   const uint64_t pages = static_cast<uint64_t>(p.kv.block_size / kPage);
   s.pages_part = ((uint64_t{1} << 32) + pages - 1) / pages;
   return s;
 }
 
-// A bf16 cache in whole pages, and a grid that holds the step.
+// A bf16 cache in whole pages, queries in whole words, outputs in pairs, and a grid that holds the step.
 inline bool in_tiles(const AttentionProblem& p) {
+  const auto aligned = [](const Matrix& m, int64_t bytes) {
+    return m.type != Type::kF16 && reinterpret_cast<uintptr_t>(m.data) % bytes == 0 &&
+           m.stride * type_bytes(m.type) % bytes == 0;
+  };
   return p.kv.type == Type::kBf16 && p.kv.block_size % kPage == 0 && reinterpret_cast<uintptr_t>(p.kv.data) % 16 == 0 &&
-         p.params.scale > 0 && p.n_tokens + p.n_seqs <= 65535;
+         aligned(p.q, 16) && aligned(p.out, 2 * type_bytes(p.out.type)) && p.params.scale > 0 &&
+         p.n_tokens + p.n_seqs <= 65535;
 }
 
 }  // namespace polymath::backend::cuda

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kKeyDim = 576, kValueDim = 512;
 constexpr int kColumns = kValueDim / kWarps;  // of values, a warp's
+constexpr int kUncutKeys = 512;               // of a single token's
 
 // Bytes of shared memory, from the front: two runs of keys, queries, weights of a run, what rows see, a number of each
 // row and warp.
@@ -152,17 +153,8 @@ __device__ __forceinline__ void end_latent(const TileShape& s, const Tile& tile,
     if (used > 1) {
       if (threadIdx.x % kAcross == 0) partial.heads(s)[row].y = total;
       each([&](int c, float4 v) { *reinterpret_cast<float4*>(partial.values + row * kValueDim + c) = v; });
-    } else if (place.token >= 0 && s.out_pairs && s.p.out.type == Type::kBf16) {
-      auto* const to = static_cast<__nv_bfloat16*>(s.p.out.data) + place.token * s.p.out.stride + col;
-      each([&](int c, float4 v) {
-        reinterpret_cast<uint32_t*>(to + c)[0] = two_bf16(v.x, v.y);
-        reinterpret_cast<uint32_t*>(to + c)[1] = two_bf16(v.z, v.w);
-      });
     } else if (place.token >= 0) {
-      each([&](int c, float4 v) {
-        put_two(s.p.out, place.token, col + c, {v.x, v.y});
-        put_two(s.p.out, place.token, col + c + 2, {v.z, v.w});
-      });
+      each([&](int c, float4 v) { put_four(s, place.token, col + c, v); });
     }
   }
 }
@@ -221,7 +213,8 @@ void launch_latent(TileShape s, cudaStream_t stream) {
   static const bool allowed = allow(latent_kernel<kTiles>, M::kBytes);
   static_cast<void>(allowed);  // a failure shows at the launch
   s.least_keys = (s.single ? 2 : 4) * kRun;
-  s.uncut_keys = 2 * s.least_keys - 1;  // makes one split anyway: no sequence need look at the others
+  // A merge takes as long as four runs of keys; and no sequence that is not cut need look at the others.
+  s.uncut_keys = s.single ? kUncutKeys : 2 * s.least_keys - 1;
   const dim3 grid = shape_grid(s, kTiles * 16, kValueDim);
   launch<M>(latent_kernel<kTiles>, grid, s, stream);
 }

@@ -22,27 +22,17 @@ __device__ __forceinline__ float inverse(float x) {
   return y;
 }
 
-// The tile's queries as bf16 pairs in shared memory.
-template <typename P, int kDim>
-__device__ __noinline__ void copy_queries(const TileShape& s, int64_t row, int head, int heads, uint32_t* to) {
-  for (int i = threadIdx.x; i < heads * (kDim / 2); i += P::kBlockThreads) {
-    const int64_t col = static_cast<int64_t>(head) * kDim + 2 * i;
-    to[i] = two_bf16(at(s.p.q, row, col), at(s.p.q, row, col + 1));
-  }
-  __syncthreads();
-}
-
 // Queries as the second factor of the first product: lane l has, of head l / 4 of each 8, the numbers 2 (l % 4) + {0,
 // 1} of each 8. Heads that there are not: those of the last. The next kernel may begin when all loads are under way.
 template <typename P, int kDim, int kTiles>
-__device__ __forceinline__ void load_queries(const TileShape& s, const Tile& tile, int heads, unsigned char* shared,
+__device__ __forceinline__ void load_queries(const TileShape& s, const Tile& tile, int heads,
                                              uint32_t (&q)[kTiles][kDim / 8]) {
   const int lane = threadIdx.x % kWarp, head = tile.kv_head * s.group + tile.head_begin;
   const int64_t begin = tile.token * s.p.q.stride + head * kDim;
   int place[kTiles];
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) place[t] = min(t * 8 + lane / 4, heads - 1) * kDim + lane % 4 * 2;
-  if (s.q_words && s.p.q.type == Type::kF32) {
+  if (s.p.q.type == Type::kF32) {
     const float* from = static_cast<const float*>(s.p.q.data) + begin;
     constexpr int kAll = kTiles * (kDim / 8), kBatch = kAll < 32 ? kAll : 32;  // under way together
 #pragma unroll
@@ -62,10 +52,6 @@ __device__ __forceinline__ void load_queries(const TileShape& s, const Tile& til
     return;
   }
   const auto* from = static_cast<const __nv_bfloat16*>(s.p.q.data) + begin;
-  if (!s.q_words || s.p.q.type != Type::kBf16) {
-    copy_queries<P, kDim>(s, tile.token, head, heads, reinterpret_cast<uint32_t*>(shared));
-    from = reinterpret_cast<const __nv_bfloat16*>(shared);
-  }
 #pragma unroll
   for (int i = 0; i < kTiles * (kDim / 8); ++i) {
     const int t = i / (kDim / 8), n = i % (kDim / 8);
@@ -108,16 +94,7 @@ __device__ __forceinline__ void put_sums(HeadSums<kDim, kTiles>& sums, int heads
 // Two numbers of a head of the tile.
 template <int kDim>
 __device__ __forceinline__ void put_out(const TileShape& s, const Tile& tile, int head, int col, float2 v) {
-  const Matrix& out = s.p.out;
-  col += (tile.kv_head * s.group + tile.head_begin + head) * kDim;
-  const int64_t to = tile.token * out.stride + col;
-  if (s.out_pairs && out.type == Type::kBf16) {
-    *reinterpret_cast<uint32_t*>(static_cast<__nv_bfloat16*>(out.data) + to) = two_bf16(v.x, v.y);
-  } else if (s.out_pairs && out.type == Type::kF32) {
-    *reinterpret_cast<float2*>(static_cast<float*>(out.data) + to) = v;
-  } else {
-    put_two(out, tile.token, col, v);
-  }
+  put_pair(s, tile.token, col + (tile.kv_head * s.group + tile.head_begin + head) * kDim, v.x, v.y);
 }
 
 // All warps' sums put together in the order of the warps, to the output or to the split's partial sums.
@@ -230,7 +207,7 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
   if constexpr (kFresh) {
     prepare_rows<P, kDim>(s, fresh, job, heads, new_key, space, q[0]);
   } else {
-    load_queries<P, kDim, kTiles>(s, job.tile, heads, memory + P::kQueries, q);
+    load_queries<P, kDim, kTiles>(s, job.tile, heads, q);
   }
   HeadSums<kDim, kTiles> sums;
   sums.clear(s, job.tile, warp == 0 && job.tile.split == 0);

@@ -150,7 +150,7 @@ __device__ __forceinline__ void end_wide(const TileShape& s, const Tile& tile, i
       } else if (used == 1 && place.token >= 0) {
         const float part = sums.sum[m][h] > 0 ? 1.0f / sums.sum[m][h] : 0.0f;
         const int64_t col = static_cast<int64_t>(place.head) * kDim + lane % 4 * 2;
-        if (s.out_pairs && s.p.out.type == Type::kF32) {  // asked once a row
+        if (s.p.out.type == Type::kF32) {  // asked once a row
           float* to = static_cast<float*>(s.p.out.data) + place.token * s.p.out.stride + col;
 #pragma unroll
           for (int n = 0; n < kDim / 8; ++n) {

@@ -22,8 +22,6 @@ struct TileShape {
   int from = 0, to = INT_MAX;  // this launch is for sequences of [from, to] queries
   bool single;                 // every sequence has one query
   bool cuts;                   // keys are cut in splits: there is room for the partial sums
-  bool q_words;                // rows of q are whole 16-byte words
-  bool out_pairs;              // pairs of out can be written at once
   int least_keys;              // of a split: fewer are not worth the merge
   int uncut_keys = 0;          // a tile of no more is not cut
   int kept_keys;               // of attention_single: more of a sequence are not kept in the L2 cache
@@ -157,23 +155,6 @@ __device__ __forceinline__ KeyRange keys_of_tile(const TileShape& s, const Tile&
 __device__ __forceinline__ uint4 eight_of(const float4& low, const float4& high) {
   return {two_bf16(low.x, low.y), two_bf16(low.z, low.w), two_bf16(high.x, high.y), two_bf16(high.z, high.w)};
 }
-// Any queries as begin_rows() has them. Rare, and out of the way: what is never run still comes with the code around
-// it.
-template <int kDim, int kRows>
-__device__ __noinline__ void copy_rows(const TileShape& s, const Tile& tile, unsigned char* queries) {
-  constexpr int kWords = Rows<kDim>::kWords;
-  for (int i = threadIdx.x; i < kRows * kWords; i += kThreads) {
-    const RowPlace place = place_of(s, tile, i / kWords);
-    uint32_t pairs[4] = {};
-    for (int k = 0; k < 4 && place.token >= 0; ++k) {
-      const int64_t col = static_cast<int64_t>(place.head) * kDim + i % kWords * 8 + 2 * k;
-      pairs[k] = two_bf16(at(s.p.q, place.token, col), at(s.p.q, place.token, col + 1));
-    }
-    *reinterpret_cast<uint4*>(queries + Rows<kDim>::offset(i / kWords, i % kWords)) =
-        make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
-  }
-}
-
 // The tile's queries as bf16, and the keys of this split that each sees; zeros and none up to kRows rows. Eight threads
 // have a row: where it stands is found once.
 template <int kDim, int kRows>
@@ -189,7 +170,6 @@ __device__ __forceinline__ void begin_rows(const TileShape& s, const Tile& tile,
     if (place.token >= 0) keys = keys_of_query(s.p, tile.seq, place.token);
     seen[row] = {max(keys.begin, split.begin), min(keys.end, split.end)};
   }
-  if (!s.q_words || s.p.q.type == Type::kF16) return copy_rows<kDim, kRows>(s, tile, queries);
   const int size = s.p.q.type == Type::kF32 ? 4 : 2;
   const int across = static_cast<int>(threadIdx.x) % kAcross;
 #pragma unroll 1

@@ -39,10 +39,10 @@ constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
                              .attention_max = 450 * 96,
                              .key_dim_max = 640};
 
-// How queries and outputs come: rows with a gap of one number are no whole words.
+// How queries and outputs come: rows with a gap of one number are no whole words, and not for tensor cores.
 struct Io {
   DType q = DType::kF32, out = DType::kF32;
-  int gap = 1;
+  int gap = 8;
 };
 
 // What attention_of_qkv() does with heads before; its weights and angles are made by the conversation.
@@ -202,6 +202,9 @@ constexpr SingleCase kSingleCases[] = {
     {{"sixteen, 256", 16, 1, 256, 256, 128, false, 0, 0, false}, {DType::kF32, DType::kF32, 0}},
     {{"twenty, 128, window", 40, 2, 128, 128, 16, false, 37, 0, false}, kPlain},
     {{"two, 64, chunk and sinks", 4, 2, 64, 64, 16, false, 0, 300, true}, {DType::kBf16, DType::kBf16, 0}},
+    {{"latent", 16, 1, 576, 512, 16, true, 0, 0, false}, kPlain},
+    {{"latent, forty, f32", 40, 1, 576, 512, 8, true, 0, 0, false}, {DType::kF32, DType::kF32, 0}},
+    {{"latent, six, bf16, window", 6, 1, 576, 512, 32, true, 700, 0, false}, {DType::kBf16, DType::kBf16, 0}},
     {{"of qkv, 128, norm", 32, 4, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kHead, 128}, true},
     {{"of qkv, 128, many", 48, 48, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kNone, 128}, true},
     {{"of qkv, 64, norm after, factors, window, sinks", 8, 2, 64, 64, 8, false, 130, 0, true},
