@@ -10,7 +10,7 @@
 
 namespace polymath::backend::cuda {
 
-// Numbers of a row of the output from an even column on.
+// Neighbours of a row of the output, from an even column on.
 __device__ __forceinline__ void put_pair(const TileShape& s, int64_t row, int64_t col, float a, float b) {
   const Matrix& out = s.p.out;
   if (out.type == Type::kF32) {
@@ -59,7 +59,8 @@ __device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& til
   }
   __syncthreads();
   constexpr int kDeep = 16 / kItems;  // splits whose numbers are under way together
-#pragma unroll 1                      // as everywhere at a tile's end: code that a step runs once comes from memory
+  // Loops that are not unrolled, here and wherever a tile begins or ends: code that a step runs once comes from memory.
+#pragma unroll 1
   for (int first = threadIdx.x; first < s.rows * (kDim / 4); first += kItems * kThreads) {
     float4 sums[kItems]{};
 #pragma unroll 1

@@ -99,7 +99,7 @@ void attention(const AttentionProblem& problem, cudaStream_t stream);
 // --- attention_tensor.cu ---
 // The same on tensor cores, with queries and weights rounded to bf16. False: nothing is done, it is not for this
 // problem. It is for a bf16 cache of keys and values of 64, 96, 128 or 256 numbers, not latent, in blocks of a multiple
-// of 8 tokens.
+// of 8 tokens, with rows of queries in 16-byte words and of outputs in pairs, f32 or bf16.
 bool attention_tensor(const AttentionProblem& problem, cudaStream_t stream);
 bool attention_tensor_takes(const AttentionProblem& problem);
 
