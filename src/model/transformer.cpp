@@ -225,7 +225,8 @@ absl::StatusOr<StepResult> TransformerModel::finish() {
   return result;
 }
 
-// Keys of the sequences of a recorded step of short contexts, at most: CUDA's attention of single tokens cuts no fewer.
+// Keys of the sequences of a recorded step of short contexts, at most: few enough that CUDA's attention cuts none but
+// latent ones.
 constexpr int kShortContext = 1024;
 
 // Rows of the recorded steps: few enough that recording them is a moment's work, close enough that little is computed

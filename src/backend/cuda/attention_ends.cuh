@@ -151,13 +151,9 @@ inline TileShape shape_of(const AttentionProblem& p) {
 
 // A bf16 cache in whole pages, queries in whole words, outputs in pairs, and a grid that holds the step.
 inline bool in_tiles(const AttentionProblem& p) {
-  const auto aligned = [](const Matrix& m, int64_t bytes) {
-    return m.type != Type::kF16 && reinterpret_cast<uintptr_t>(m.data) % bytes == 0 &&
-           m.stride * type_bytes(m.type) % bytes == 0;
-  };
   return p.kv.type == Type::kBf16 && p.kv.block_size % kPage == 0 && reinterpret_cast<uintptr_t>(p.kv.data) % 16 == 0 &&
-         aligned(p.q, 16) && aligned(p.out, 2 * type_bytes(p.out.type)) && p.params.scale > 0 &&
-         p.n_tokens + p.n_seqs <= 65535;
+         p.q.type != Type::kF16 && rows_aligned(p.q, 16) && p.out.type != Type::kF16 &&
+         rows_aligned(p.out, 2 * type_bytes(p.out.type)) && p.params.scale > 0 && p.n_tokens + p.n_seqs <= 65535;
 }
 
 }  // namespace polymath::backend::cuda

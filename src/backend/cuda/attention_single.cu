@@ -282,8 +282,7 @@ bool takes_fresh(const AttentionProblem& p, const PrepareQkv& fresh) {
   const bool turns = q.rope.cos_sin != nullptr;
   return p.n_tokens == p.n_seqs && p.params.n_heads <= 8 * p.kv.n_kv_heads &&
          (!turns || (q.rope.dims == q.head_dim && !q.rope.interleaved)) && q.norm != QkvNorm::kWhole &&
-         words(q.rope.cos_sin) && words(q.q_norm) && words(q.k_norm) && words(fresh.qkv.data) &&
-         fresh.qkv.stride % 4 == 0 && words(p.kv.data);
+         words(q.rope.cos_sin) && words(q.q_norm) && words(q.k_norm) && rows_aligned(fresh.qkv, 16) && words(p.kv.data);
 }
 
 }  // namespace

@@ -91,9 +91,7 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(Combine c) {
 }
 
 bool in_words(const Combine& c) {
-  const auto whole = [](const Matrix& m) {
-    return m.data == nullptr || (m.cols % 4 == 0 && m.stride % 4 == 0 && reinterpret_cast<uintptr_t>(m.data) % 16 == 0);
-  };
+  const auto whole = [](const Matrix& m) { return m.data == nullptr || (m.cols % 4 == 0 && rows_aligned(m, 16)); };
   return whole(c.y) && whole(c.shared) && c.out.cols % 4 == 0;
 }
 

@@ -133,7 +133,7 @@ TEST_F(Cuda, BatchedLinear) {
   }
 }
 
-// What linear_heads.cu is for: DeepSeek's two shapes, and odd ones.
+// What latent.cu has a kernel for: DeepSeek's two shapes, and odd ones.
 TEST_F(Cuda, BatchedLinearOfHeads) {
   const WeightShape shapes[] = {{16, 512, 128}, {16, 128, 512}, {3, 40, 200}, {2, 7, 264}, {5, 24, 8}};
   for (const WeightShape& shape : shapes) {
@@ -454,6 +454,22 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   }
 }
 
+// Attention of a sequence in blocks 1 and 0 of a cache, a query at each position: the layouts of caches differ, and
+// what one holds is seen so.
+Tensor attend(Side& s, const KvLayer& kv, const Tensor& q, const std::vector<int32_t>& positions) {
+  const int n_heads = static_cast<int>(q.cols() / kv.shape.key_dim);
+  StepLayout layout;
+  layout.n_tokens = static_cast<int>(positions.size());
+  layout.n_seqs = 1;
+  layout.positions = s.ints(positions);
+  layout.query_start = s.ints({0, layout.n_tokens});
+  layout.kv_len = s.ints({*std::max_element(positions.begin(), positions.end()) + 1});
+  layout.block_table = s.ints({1, 0}).reshape({1, 2});
+  const Tensor out = s.zeros(DType::kF32, layout.n_tokens, int64_t{n_heads} * kv.shape.value_dim);
+  s.b.attention({n_heads, 0.1f, 0, 0, nullptr}, q, kv, layout, out);
+  return out;
+}
+
 struct QkvCase {
   const char* name;
   QkvParams params;
@@ -491,15 +507,8 @@ TEST_F(Cuda, PreparesQkvAsTheReference) {
       layout.positions = s.ints({0, 1, 2, 3, 9, 33, 39});
       layout.slots = s.ints({4, 5, 6, 7, 23, 0, 11});
       s.b.prepare_qkv(p, layout, qkv, {shape, cache.data});
-      // The layouts differ: what the cache holds is seen through attention over it.
-      layout.query_start = s.ints({0, kRows});
-      layout.kv_len = s.ints({4});
-      layout.positions = s.ints({0, 1, 2, 3, 3, 3, 3});
-      layout.block_table = s.ints({1, 0}).reshape({1, 2});
       const Tensor q = qkv.slice_cols(0, int64_t{p.n_heads} * p.head_dim);
-      const Tensor out = s.zeros(DType::kF32, kRows, q.cols());
-      s.b.attention({p.n_heads, 0.1f, 0, 0, nullptr}, q, {shape, cache.data}, layout, out);
-      return {s.get(q), s.get(out)};
+      return {s.get(q), s.get(attend(s, {shape, cache.data}, q, {0, 1, 2, 3, 3, 3, 3}))};
     };
     compare(c.name, run, 1e-4, 1e-4);
   }
@@ -542,15 +551,8 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       layout.slots = s.ints({8, 9, 10, 11, 23, 47, 2});
       s.b.prepare_latent(p, layout, qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), key_up,
                          full, {shape, cache.data});
-      // The layouts differ: what the cache holds is seen through attention over it.
-      layout.query_start = s.ints({0, kRows});
-      layout.kv_len = s.ints({11});
-      layout.positions = s.ints({0, 1, 2, 3, 3, 8, 10});
-      layout.block_table = s.ints({1, 0}).reshape({1, 2});
       const Tensor q = s.matrix(DType::kF32, kRows, full.cols(), 6);
-      const Tensor out = s.zeros(DType::kF32, kRows, int64_t{p.n_heads} * p.kv_lora);
-      s.b.attention({p.n_heads, 0.1f, 0, 0, nullptr}, q, {shape, cache.data}, layout, out);
-      return {s.get(full), s.get(out)};
+      return {s.get(full), s.get(attend(s, {shape, cache.data}, q, {0, 1, 2, 3, 3, 8, 10}))};
     };
     const double tolerance = c.cache == DType::kBf16 ? 2e-2 : 1e-4;
     compare(c.name, run, tolerance, tolerance);

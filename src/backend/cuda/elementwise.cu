@@ -176,13 +176,10 @@ void embed(const WeightMatrix& table, const int32_t* ids, float scale, const Mat
 
 void norm(const NormParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream) {
   if (x.rows == 0) return;
-  const auto words = [](const void* p, int64_t stride, int64_t bytes) {
-    return reinterpret_cast<uintptr_t>(p) % (4 * static_cast<uintptr_t>(bytes)) == 0 && stride % 4 == 0;
-  };
   const bool wide = params.kind == NormKind::kRms && params.segments == 1 && params.bias == nullptr &&
                     x.type == Type::kF32 && y.type != Type::kF16 && x.cols % 4 == 0 &&
-                    x.cols <= 4 * kWideWords * kWideThreads && words(x.data, x.stride, 4) &&
-                    words(y.data, y.stride, type_bytes(y.type)) && words(params.weight, 0, 4);
+                    x.cols <= 4 * kWideWords * kWideThreads && rows_aligned(x, 16) &&
+                    rows_aligned(y, 4 * type_bytes(y.type)) && reinterpret_cast<uintptr_t>(params.weight) % 16 == 0;
   if (wide) {
     launch_after(rms_norm_kernel, dim3(blocks(x.rows)), dim3(kWideThreads), 0, stream, params, x, y);
   } else if (x.cols / params.segments <= kThreads) {

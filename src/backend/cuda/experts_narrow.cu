@@ -119,10 +119,7 @@ __global__ void __launch_bounds__(kThreads) narrow_kernel(ExpertProduct p) {
     __syncthreads();
     for (int t = warp; t < kTiles; t += kWarps) {
       float4 sum = shares[0][t][lane];
-      for (int w = 1; w < kWarps; ++w) {
-        const float4 other = shares[w][t][lane];
-        sum = make_float4(sum.x + other.x, sum.y + other.y, sum.z + other.z, sum.w + other.w);
-      }
+      for (int w = 1; w < kWarps; ++w) sum = add(sum, shares[w][t][lane]);
       const int64_t j = begin + t * kTokens + lane % 4 * 2;
       if (j < end) finish(p, expert, j, lane / 4, sum.x, sum.z);
       if (j + 1 < end) finish(p, expert, j + 1, lane / 4, sum.y, sum.w);

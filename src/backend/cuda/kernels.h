@@ -26,6 +26,12 @@ struct Matrix {
   Type type = Type::kF32;
 };
 
+// Whether every row begins at a multiple of `bytes`.
+inline bool rows_aligned(const Matrix& m, int64_t bytes) {
+  return reinterpret_cast<uintptr_t>(m.data) % static_cast<uintptr_t>(bytes) == 0 &&
+         m.stride * type_bytes(m.type) % bytes == 0;
+}
+
 // A weight in device memory, [groups][rows][stride]: rows of whole 16-byte words, zeros behind `cols`.
 struct WeightMatrix {
   const void* data = nullptr;
@@ -161,13 +167,12 @@ bool attention_of_qkv(const AttentionProblem& attention, const PrepareQkv& qkv, 
 
 // --- latent.cu ---
 // y[:, g * y_group_stride ..] = x[:, g * x_group_stride ..] w[g]^T
-constexpr int64_t kLinearHeadsRowsMax = 128;
 struct HeadsProduct {
   Matrix x, y;  // x: f32 or bf16
   WeightMatrix w;
   int64_t x_group_stride = 0, y_group_stride = 0;
 };
-// False: not launched: more rows, not bf16 weights, more than 512 inputs a group, or no whole words.
+// False: not launched: more than 128 rows, not bf16 weights, more than 512 inputs a group, or no whole words.
 bool linear_heads(const HeadsProduct& product, int n_multiprocessors, cudaStream_t stream);
 
 constexpr int kLatentMost = 512, kLatentRotatedMax = 128;  // numbers of a key

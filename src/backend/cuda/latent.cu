@@ -21,6 +21,7 @@ constexpr int kSlice = 128;  // inputs of a warp
 constexpr int kStep = 32;    // inputs of the four lanes of a row: 8 of each
 constexpr int kSteps = kSlice / kStep, kLaneInputs = 8;
 constexpr int kBlocksAnSm = 6;
+constexpr int64_t kRowsMost = 128;  // of x
 
 using Words = uint4[kSteps];
 
@@ -110,8 +111,7 @@ __device__ __forceinline__ void multiply_heads(const HeadsProduct& p, const Part
       if (slice > 0) continue;
 #pragma unroll
       for (int s = 1; s < kSlices; ++s) {
-        const float4 other = shares[i][warp + s][lane];
-        sum = make_float4(sum.x + other.x, sum.y + other.y, sum.z + other.z, sum.w + other.w);
+        sum = add(sum, shares[i][warp + s][lane]);
       }
     }
     put_sums(p, part.head, tile * kTokens + lane % 4 * 2, first_row, sum);
@@ -206,17 +206,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
   multiply_heads<kSlices>(product, {index % across, index / across % heads, index / across / heads, deep});
 }
 
-bool in_words(const Matrix& x, int64_t group_stride) {
-  const int64_t bytes = type_bytes(x.type);
-  return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride * bytes % 16 == 0 && group_stride * bytes % 16 == 0;
-}
-
 int parts_of(const PrepareLatent& p) { return static_cast<int>(ceil_div(p.params.n_heads + 1, kWarps)); }
 
 bool launch_heads(const HeadsProduct& p, const PrepareLatent& prepare, int n_multiprocessors, cudaStream_t stream) {
   const int slices = p.w.cols <= kSlice ? 1 : p.w.cols <= 2 * kSlice ? 2 : kWarps;
   if (p.w.type != Type::kBf16 || p.x.type == Type::kF16 || p.w.cols > slices * kSlice || p.w.cols % kLaneInputs != 0 ||
-      p.x.rows > kLinearHeadsRowsMax || !in_words(p.x, p.x_group_stride)) {
+      p.x.rows > kRowsMost || !rows_aligned(p.x, 16) || p.x_group_stride * type_bytes(p.x.type) % 16 != 0) {
     return false;
   }
   const int64_t across = ceil_div(p.w.rows, kRows * (kWarps / slices)), tiles = ceil_div(p.x.rows, kTokens);

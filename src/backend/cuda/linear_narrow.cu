@@ -125,10 +125,6 @@ __device__ __forceinline__ void finish(const NarrowProduct& p, int64_t token, in
   }
 }
 
-__device__ __forceinline__ float4 add(float4 a, float4 b) {
-  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-
 template <int kTiles>
 __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) linear_narrow_kernel(NarrowProduct p) {
   extern __shared__ __align__(kWordBytes) unsigned char memory[];
