@@ -8,9 +8,10 @@ namespace polymath::backend {
 
 absl::Status Backend::reserve_defaults(const StepLimits& limits) {
   const size_t pairs = static_cast<size_t>(limits.pairs_max);
-  const size_t inner = static_cast<size_t>(limits.inner_max), hidden = static_cast<size_t>(limits.hidden_max);
-  ASSIGN_OR_RETURN(gate_up_buffer_, allocate(pairs * 2 * inner * sizeof(float)));
-  ASSIGN_OR_RETURN(inner_buffer_, allocate(pairs * inner * sizeof(float)));
+  const size_t intermediate = static_cast<size_t>(limits.intermediate_max),
+               hidden = static_cast<size_t>(limits.hidden_max);
+  ASSIGN_OR_RETURN(gate_up_buffer_, allocate(pairs * 2 * intermediate * sizeof(float)));
+  ASSIGN_OR_RETURN(intermediate_buffer_, allocate(pairs * intermediate * sizeof(float)));
   ASSIGN_OR_RETURN(down_buffer_, allocate(pairs * hidden * sizeof(float)));
   ASSIGN_OR_RETURN(input_buffer_, allocate(pairs * 2 * sizeof(float)));
   pairs_max_ = limits.pairs_max;
@@ -19,11 +20,11 @@ absl::Status Backend::reserve_defaults(const StepLimits& limits) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Recording>> Backend::end_recording() {
+absl::StatusOr<std::unique_ptr<CapturedGraph>> Backend::end_capture() {
   return absl::UnimplementedError("this backend records no steps");
 }
-void Backend::choose(const Tensor&, const SampleParams*, const Tensor&) { CHECK(chooses()); }
-void Backend::take_chosen(const Tensor&, const Tensor&, const Tensor&) { CHECK(chooses()); }
+void Backend::sample(const Tensor&, const SampleParams*, const Tensor&) { CHECK(samples_on_device()); }
+void Backend::take_sampled(const Tensor&, const Tensor&, const Tensor&) { CHECK(samples_on_device()); }
 
 void Backend::prepare_qkv(const QkvParams& p, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
   const int64_t q_width = int64_t{p.n_heads} * p.head_dim, kv_width = int64_t{p.n_kv_heads} * p.head_dim;
@@ -83,9 +84,9 @@ void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& r
                          const Tensor& out) {
   const int64_t pairs = routing.ids.shape.elements();
   const int top_k = static_cast<int>(routing.ids.cols());
-  const int64_t inner = mlp.down->shape.cols, hidden = mlp.down->shape.rows;
-  const Tensor gate_up{DType::kF32, {pairs, 2 * inner}, gate_up_buffer_.data()};
-  const Tensor activated{activation_dtype(mlp.down->format->dtype), {pairs, inner}, inner_buffer_.data()};
+  const int64_t intermediate = mlp.down->shape.cols, hidden = mlp.down->shape.rows;
+  const Tensor gate_up{DType::kF32, {pairs, 2 * intermediate}, gate_up_buffer_.data()};
+  const Tensor activated{activation_dtype(mlp.down->format->dtype), {pairs, intermediate}, intermediate_buffer_.data()};
   const Tensor down{DType::kF32, {pairs, hidden}, down_buffer_.data()};
   Routing combined = routing;
   // On the input, a weight commutes with the (bias-free) projection: w * (x W^T) = (w * x) W^T.

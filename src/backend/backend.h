@@ -61,11 +61,11 @@ struct StepLayout {
   Tensor query_start;  // [n_seqs + 1]: first row of each sequence
   Tensor kv_len;       // [n_seqs]: tokens of the sequence with KV, this step's counted in
   Tensor block_table;  // [n_seqs, blocks_max]
-  // Of a recorded step, whose contexts grow: the table's columns by then, [1] i32, at most blocks_max. Else empty.
+  // Of a captured step, whose contexts grow: the table's columns by then, [1] i32, at most blocks_max. Else empty.
   Tensor block_table_cols;
   int keys_most = 0;  // kv_len of every sequence, at most; 0: not known
 };
-// A row that only fills a recorded step up has token -1, position 0, slot -1 and, as a sequence, kv_len 0. It is
+// A row that only fills a captured step up has token -1, position 0, slot -1 and, as a sequence, kv_len 0. It is
 // computed or not, counts nowhere, and writes no KV.
 
 struct Routing {
@@ -82,9 +82,9 @@ struct ExpertGroups {
 
 // A group of gated feed-forward networks. A dense one is a group of one.
 struct ExpertMlp {
-  const Weight* gate_up = nullptr;      // [E, 2 * inner, hidden], glu
-  const Weight* down = nullptr;         // [E, hidden, inner]
-  const float* gate_up_bias = nullptr;  // [E, 2 * inner]: gate first, then up; or null
+  const Weight* gate_up = nullptr;      // [E, 2 * intermediate, hidden], glu
+  const Weight* down = nullptr;         // [E, hidden, intermediate]
+  const float* gate_up_bias = nullptr;  // [E, 2 * intermediate]: gate first, then up; or null
   const float* down_bias = nullptr;     // [E, hidden] or null
   GluParams glu;
   bool weight_on_input = false;  // Llama 4: the routing weight multiplies the expert's input, not its output
@@ -112,24 +112,24 @@ struct RouteExperts {
 };
 
 // Ops that were kept, to be run again; made by a backend, and not to outlive it.
-class Recording {
+class CapturedGraph {
  public:
-  virtual ~Recording() = default;
+  virtual ~CapturedGraph() = default;
 };
 
 // The largest step, so that every byte of scratch can be set aside before the first.
 struct StepLimits {
-  int tokens_max = 0;         // rows of a step; more are never given
-  int seqs_max = 0;           // sequences of a step; more are never given
-  int logit_rows_max = 0;     // rows of a step whose logits are wanted; more are never given; 0: tokens_max
-  int blocks_max = 0;         // blocks of one sequence; more are never given
-  int64_t hidden_max = 0;     // widest input or output of a linear
-  int64_t logits_max = 0;     // numbers that read() gives at once; more are never asked for
-  int64_t pairs_max = 0;      // tokens_max * largest top_k
-  int64_t inner_max = 0;      // widest expert (half of gate_up's rows)
-  int64_t expert_io_max = 0;  // widest input and output of an expert; 0: hidden_max
-  int64_t attention_max = 0;  // largest n_heads * max(key_dim, value_dim)
-  int key_dim_max = 0;        // widest key
+  int tokens_max = 0;            // rows of a step; more are never given
+  int seqs_max = 0;              // sequences of a step; more are never given
+  int logit_rows_max = 0;        // rows of a step whose logits are wanted; more are never given; 0: tokens_max
+  int blocks_max = 0;            // blocks of one sequence; more are never given
+  int64_t hidden_max = 0;        // widest input or output of a linear
+  int64_t logits_max = 0;        // numbers that read() gives at once; more are never asked for
+  int64_t pairs_max = 0;         // tokens_max * largest top_k
+  int64_t intermediate_max = 0;  // widest expert (half of gate_up's rows)
+  int64_t expert_io_max = 0;     // widest input and output of an expert; 0: hidden_max
+  int64_t attention_max = 0;     // largest n_heads * max(key_dim, value_dim)
+  int key_dim_max = 0;           // widest key
 };
 
 struct DeviceLimits {
@@ -146,11 +146,12 @@ class Backend {
   virtual absl::StatusOr<Buffer> allocate(size_t bytes) = 0;  // zeroed device memory
   virtual void copy_in(const Tensor& to, const void* host) = 0;
   virtual void copy_out(void* host, const Tensor& from) = 0;  // waits until `from` is computed
-  // Where the host will find `from` (no gaps) once collect(box) has returned: itself, where device memory is host
-  // memory; else a copy, made behind the ops before this and valid until something is posted after the next collect()
-  // of the same box. Does not wait. Boxes 0 and 1, so that one step's results can be read while the next one runs.
-  virtual Tensor post(int /*box*/, const Tensor& from) { return from; }
-  virtual void collect(int /*box*/) {}
+  // Where the host will find `from` (no gaps) once await_readback(slot) has returned: itself, where device memory is
+  // host memory; else a copy, made behind the ops before this and valid until something is posted after the next
+  // await_readback() of the same slot. Does not wait. Slots 0 and 1, so that one step's results can be read while the
+  // next one runs.
+  virtual Tensor enqueue_readback(int /*slot*/, const Tensor& from) { return from; }
+  virtual void await_readback(int /*slot*/) {}
   // For tests: what is asked for from now on ends in a fault of the device's own. False: it has none to make.
   virtual bool make_fault() { return false; }
   // kInternal: the device failed, and nothing that it gave since is to be trusted.
@@ -167,19 +168,19 @@ class Backend {
   virtual DType router_dtype(DType /*stored*/, DType /*weight_dtype*/) const { return DType::kF32; }
 
   // --- steps ---
-  // Ops between begin_recording() and end_recording() are kept instead of run; replay() runs them, on what stands in
+  // Ops between begin_capture() and end_capture() are kept instead of run; launch() runs them, on what stands in
   // their tensors by then. False: this backend cannot.
-  virtual bool records() const { return false; }
-  virtual void begin_recording() {}
-  virtual absl::StatusOr<std::unique_ptr<Recording>> end_recording();
-  virtual void replay(const Recording& /*recording*/) {}
-  // Whether choose() and take_chosen() are there.
-  virtual bool chooses() const { return false; }
+  virtual bool captures_graphs() const { return false; }
+  virtual void begin_capture() {}
+  virtual absl::StatusOr<std::unique_ptr<CapturedGraph>> end_capture();
+  virtual void launch(const CapturedGraph& /*graph*/) {}
+  // Whether sample() and take_sampled() are there.
+  virtual bool samples_on_device() const { return false; }
   // ids[i]: the token after row i of logits, or -1: the row has a NaN, +infinity or nothing finite. params: [n] in
   // device memory.
-  virtual void choose(const Tensor& logits, const SampleParams* params, const Tensor& ids);
+  virtual void sample(const Tensor& logits, const SampleParams* params, const Tensor& ids);
   // tokens[i] = chosen[rows[i]] where rows[i] >= 0.
-  virtual void take_chosen(const Tensor& chosen, const Tensor& rows, const Tensor& tokens);
+  virtual void take_sampled(const Tensor& chosen, const Tensor& rows, const Tensor& tokens);
 
   // --- weights ---
   // Zeroed memory for a weight in the plain format of `dtype`.
@@ -201,7 +202,7 @@ class Backend {
   virtual void kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) = 0;
 
   // --- primitives ---
-  // y[i] = scale * table[ids[i]]; ids [n] i32, y [n, hidden]. Id -1 gives zeros, where the backend chooses().
+  // y[i] = scale * table[ids[i]]; ids [n] i32, y [n, hidden]. Id -1 gives zeros, where the backend samples_on_device().
   virtual void embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) = 0;
   // x [n, cols] -> y [n, cols] act; y may be x.
   virtual void norm(const NormParams& params, const Tensor& x, const Tensor& y) = 0;
@@ -230,7 +231,7 @@ class Backend {
   // y[j] = x[pairs[j] / top_k] w[expert of j]^T + bias, for each sorted pair j. gather false: y[j] = x[j] ...
   virtual void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
                               int top_k, bool gather, const Tensor& y) = 0;
-  // x [m, 2 * inner] (gate, then up) -> y [m, inner] act.
+  // x [m, 2 * intermediate] (gate, then up) -> y [m, intermediate] act.
   virtual void glu(const GluParams& params, const Tensor& x, const Tensor& y) = 0;
   // out[t] += scale * sum over t's choices of weight * y[row of the pair]; in order of choice.
   virtual void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
@@ -271,7 +272,7 @@ class Backend {
   absl::Status reserve_defaults(const StepLimits& limits);
 
  private:
-  Buffer gate_up_buffer_, inner_buffer_, down_buffer_;
+  Buffer gate_up_buffer_, intermediate_buffer_, down_buffer_;
   Buffer input_buffer_;  // pairs_max_ ones, then the sorted weights
   int64_t pairs_max_ = 0;
 };

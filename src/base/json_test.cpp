@@ -63,7 +63,7 @@ TEST(Json, ReadsFiles) {
 constexpr const char* kDocument =
     R"({"n": 7, "whole": 8.0, "half": 1.5, "big": 4294967296, "huge": 18446744073709551615,
     "t": true, "s": "x", "null": null, "ints": [1, 2.0, -2147483648], "strings": ["a"], "mixed": [1, "a"],
-    "inner": {"k": 1, "bad": "x"}, "floats": [0.5, 1], "vast": [1e300]})";
+    "intermediate": {"k": 1, "bad": "x"}, "floats": [0.5, 1], "vast": [1e300]})";
 
 TEST(JsonReader, ReadsWhatIsThere) {
   const auto root = parse_json(kDocument, {});
@@ -79,7 +79,7 @@ TEST(JsonReader, ReadsWhatIsThere) {
   EXPECT_EQ((std::vector<int>{1, 2, -2147483648}), j.ints("ints"));
   EXPECT_EQ((std::vector<double>{0.5, 1}), j.numbers("floats"));
   EXPECT_EQ((std::vector<std::string>{"a"}), j.strings("strings"));
-  EXPECT_EQ(1, j.object("inner").i("k"));
+  EXPECT_EQ(1, j.object("intermediate").i("k"));
   EXPECT_FALSE(j.has("null"));
   EXPECT_EQ(5, j.i("null", 5));
   EXPECT_EQ(-1, j.i("absent", -1));
@@ -112,7 +112,7 @@ TEST(JsonReader, ComplainsWithAPath) {
            Row{[](JsonReader& j) { j.strings("mixed"); }, "mixed: must be an array of strings"},
            Row{[](JsonReader& j) { j.strings("n"); }, "n: must be an array of strings"},
            Row{[](JsonReader& j) { j.object("n"); }, "n: must be an object"},
-           Row{[](JsonReader& j) { j.object("inner").i("bad"); }, "inner.bad: must be an integer"},
+           Row{[](JsonReader& j) { j.object("intermediate").i("bad"); }, "intermediate.bad: must be an integer"},
            Row{[](JsonReader& j) { j.complain("n", "must be even"), j.i("absent"); }, "n: must be even"},
        }) {
     JsonReader j(*root);

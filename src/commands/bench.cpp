@@ -80,7 +80,7 @@ absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n, Lim
   }
   limits.sample_read();
   limits.sample_gflops();
-  if (house.transformer().chooses()) return decode_ahead(settings, n, all);
+  if (house.transformer().samples_on_device()) return decode_ahead(settings, n, all);
   double seconds = 0, bytes = 0, flops = 0;
   for (int t = 0; t < settings.bench_output; ++t) {
     if (t % kStepsBetweenSamples == 0) {
@@ -155,7 +155,7 @@ absl::Status offline(const Settings& settings) {
   const auto dtype = bf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
   const backend::DeviceLimits device = house->backend().measure_limits(dtype);  // while its memory is free
   RETURN_IF_ERROR(house->load(settings, metrics));
-  if (settings.bench_feedback && !house->transformer().chooses()) {
+  if (settings.bench_feedback && !house->transformer().samples_on_device()) {
     return absl::UnimplementedError("--feedback: this device chooses no tokens itself; it is for a GPU");
   }
   const int most = *std::max_element(settings.bench_batch.begin(), settings.bench_batch.end());

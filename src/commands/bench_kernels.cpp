@@ -151,13 +151,13 @@ double Bench::seconds_of(int copies, const Tensor& out, const std::function<void
   const auto wait = [&] { backend().copy_out(&number, {DType::kF32, {1}, out.data}); };
   for (int i = 0; i < copies; ++i) op(i);
   wait();
-  std::unique_ptr<backend::Recording> recording;
-  if (backend().records()) {
-    backend().begin_recording();
+  std::unique_ptr<backend::CapturedGraph> graph;
+  if (backend().captures_graphs()) {
+    backend().begin_capture();
     ops = copies * ((kRecordedLeast + copies - 1) / copies);
     for (int i = 0; i < ops; ++i) op(i % copies);
-    auto made = backend().end_recording();
-    if (made.ok()) recording = *std::move(made);
+    auto made = backend().end_capture();
+    if (made.ok()) graph = *std::move(made);
   }
   std::vector<double> seconds;
   const double end = base::steady_seconds() + kSecondsMost;
@@ -165,8 +165,8 @@ double Bench::seconds_of(int copies, const Tensor& out, const std::function<void
     limits_.sample_read();
     limits_.sample_gflops();
     const double begin = base::steady_seconds();
-    if (recording != nullptr) {
-      backend().replay(*recording);
+    if (graph != nullptr) {
+      backend().launch(*graph);
     } else {
       for (int i = 0; i < ops; ++i) op(i % copies);
     }
@@ -304,8 +304,8 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
   backend().copy_out(offsets.data(), groups.offsets);
   int touched = 0;
   for (int e = 0; e < n_experts; ++e) touched += offsets[e + 1] > offsets[e] ? 1 : 0;
-  const double numbers = 3.0 * static_cast<double>(hidden) * ffn.inner;
-  report(absl::StrCat(ffn.role, " of ", ffn.inner, ", ", touched, " of ", n_experts, " touched"), s,
+  const double numbers = 3.0 * static_cast<double>(hidden) * ffn.intermediate;
+  report(absl::StrCat(ffn.role, " of ", ffn.intermediate, ", ", touched, " of ", n_experts, " touched"), s,
          {touched * numbers * weight_bytes(), 2.0 * numbers * static_cast<double>(offsets.back())},
          static_cast<int>(gate_up.size()), out, [&](int i) {
            const auto at = static_cast<size_t>(i);
@@ -318,7 +318,7 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
 }
 
 absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
-  const std::string name = absl::StrCat(ffn.role, ffn.routing, ffn.inner);
+  const std::string name = absl::StrCat(ffn.role, ffn.routing, ffn.intermediate);
   if (!done_.insert(name).second) return absl::OkStatus();
   const int64_t hidden = house_.config().hidden, groups = std::max(1, ffn.router.n_experts);
   const routing::Router* router = routing::find_router(ffn.routing);
@@ -328,17 +328,17 @@ absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
     return absl::OkStatus();
   }
   const int copies =
-      copies_of(3.0 * static_cast<double>(hidden * ffn.inner) * static_cast<double>(groups) * weight_bytes());
+      copies_of(3.0 * static_cast<double>(hidden * ffn.intermediate) * static_cast<double>(groups) * weight_bytes());
   std::vector<Weight> routers;
   if (router != nullptr) {
     const DType dtype = backend().router_dtype(house_.config().dtype, house_.weight_dtype());
     ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, dtype, copies));
   }
   ASSIGN_OR_RETURN(const auto gate_up,
-                   weights({.groups = groups, .rows = 2 * int64_t{ffn.inner}, .cols = hidden, .glu = true},
+                   weights({.groups = groups, .rows = 2 * int64_t{ffn.intermediate}, .cols = hidden, .glu = true},
                            house_.weight_dtype(), copies));
-  ASSIGN_OR_RETURN(const auto down,
-                   weights({.groups = groups, .rows = hidden, .cols = ffn.inner}, house_.weight_dtype(), copies));
+  ASSIGN_OR_RETURN(const auto down, weights({.groups = groups, .rows = hidden, .cols = ffn.intermediate},
+                                            house_.weight_dtype(), copies));
   RETURN_IF_ERROR(reserve());
   for (const StepShape& s : shapes_) RETURN_IF_ERROR(experts(ffn, s, routers, gate_up, down));
   return absl::OkStatus();
@@ -361,7 +361,7 @@ absl::Status Bench::reserve() const {
     limits.attention_max = std::max(limits.attention_max, int64_t{a.n_heads} * key_dim);
     limits.hidden_max = std::max(limits.hidden_max, (int64_t{a.n_heads} + 2 * a.n_kv_heads) * key_dim);
     for (const auto& f : layer.ffns) {
-      limits.inner_max = std::max<int64_t>(limits.inner_max, f.inner);
+      limits.intermediate_max = std::max<int64_t>(limits.intermediate_max, f.intermediate);
       top_k = std::max<int64_t>(top_k, f.router.top_k);
     }
   }

@@ -166,7 +166,7 @@ absl::Status House::load_weights(const Settings& settings) {
     ASSIGN_OR_RETURN(checkpoint_, open_weights(settings, directory_, dtype_));
   }
   model::LoadOptions options{
-      .dtype = dtype_, .model_len = model_len_, .record = !settings.eager, .progress = loading_progress()};
+      .dtype = dtype_, .model_len = model_len_, .capture_graphs = !settings.eager, .progress = loading_progress()};
   ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
   checkpoint_.reset();
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
@@ -216,7 +216,7 @@ absl::Status House::make_cache(const Settings& settings) {
     const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
     base::log_info("serve", "memory of the device: weights ", text(static_cast<int64_t>(transformer_->weight_bytes())),
                    ", KV cache ", text(static_cast<int64_t>(cache_->bytes())), ", scratch ", text(step_bytes_),
-                   ", recorded steps ", text(static_cast<int64_t>(transformer_->recorded_bytes())), "; left ",
+                   ", recorded steps ", text(static_cast<int64_t>(transformer_->graph_bytes())), "; left ",
                    text(backend_->memory_available()));
   }
   return absl::OkStatus();

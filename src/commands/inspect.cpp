@@ -37,10 +37,10 @@ std::string ffn_text(const model::LayerConfig& layer) {
   for (const model::FfnConfig& f : layer.ffns) {
     absl::StrAppend(&out, out.empty() ? "" : " + ");
     if (f.routing.empty()) {
-      absl::StrAppend(&out, f.role, " of ", f.inner);
+      absl::StrAppend(&out, f.role, " of ", f.intermediate);
     } else {
-      absl::StrAppend(&out, f.router.n_experts, " experts of ", f.inner, ", top ", f.router.top_k, " (", f.routing,
-                      ")");
+      absl::StrAppend(&out, f.router.n_experts, " experts of ", f.intermediate, ", top ", f.router.top_k, " (",
+                      f.routing, ")");
     }
   }
   return out;

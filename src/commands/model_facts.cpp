@@ -24,7 +24,8 @@ int64_t widest_step(const model::ModelConfig& config) {
     const int64_t attention = static_cast<int64_t>(a.n_heads + 2 * a.n_kv_heads) * a.head_dim + a.kv_lora * a.n_heads;
     int64_t ffn = 0;
     for (const model::FfnConfig& f : layer.ffns) {
-      ffn = std::max(ffn, static_cast<int64_t>(f.router.top_k) * (3 * f.inner + config.hidden) + f.router.n_experts);
+      ffn = std::max(ffn,
+                     static_cast<int64_t>(f.router.top_k) * (3 * f.intermediate + config.hidden) + f.router.n_experts);
     }
     widest = std::max(widest, attention + ffn);
   }

@@ -46,9 +46,9 @@ void BatchBuilder::add(const StepPlan::Item& item) {
   for (int position = sequence.computed_len; position < end; ++position) {
     const bool known = position < sequence.token_len();
     n_unknown_ += known ? 0 : 1;
-    token_rows_.push_back(known ? -1 : sequence.chosen_row);
+    token_rows_.push_back(known ? -1 : sequence.sampled_row);
     if (sequence.wants_logits(position)) {
-      sequence.chosen_row = static_cast<int32_t>(logit_rows_.size());
+      sequence.sampled_row = static_cast<int32_t>(logit_rows_.size());
       logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
     }
     tokens_.push_back(known ? sequence.tokens[position] : 0);

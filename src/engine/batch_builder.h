@@ -16,7 +16,7 @@ class BatchBuilder {
   BatchBuilder(const SchedulerLimits& limits, int model_len_max);
 
   // Valid until the next call. The rows of an item's logits follow each other, items in the plan's order. An unknown
-  // token is named by its row, and each sequence learns which row the next one will be chosen from (chosen_row).
+  // token is named by its row, and each sequence learns which row the next one will be chosen from (sampled_row).
   const model::Batch& build(const StepPlan& plan);
 
  private:

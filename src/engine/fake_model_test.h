@@ -27,7 +27,7 @@ class FakeModel : public model::Model {
   // `depth` 2: a device, which chooses tokens.
   FakeModel(int vocab, int block_size, int64_t n_blocks, int rows_max, int depth = 1)
       : vocab_(vocab), block_size_(block_size), depth_(depth), store_(n_blocks * block_size), scratch_(vocab) {
-    CHECK(depth >= 1 && depth <= kBoxes && vocab <= static_cast<int>(kStretch));
+    CHECK(depth >= 1 && depth <= kResultSlots && vocab <= static_cast<int>(kStretch));
     for (Step& step : steps_) {
       for (auto* list : {&step.tokens, &step.positions, &step.slots, &step.token_rows}) list->reserve(store_.size());
       for (auto* list : {&step.query_start, &step.kv_len, &step.logit_rows, &step.host_rows, &step.ids}) {
@@ -60,10 +60,10 @@ class FakeModel : public model::Model {
 
   absl::Status start(const model::Batch& batch) override {
     CHECK(n_in_flight() < depth_ && !failed_);
-    CHECK(chooses() || (batch.sampling.empty() && batch.token_rows.empty()));
+    CHECK(samples_on_device() || (batch.sampling.empty() && batch.token_rows.empty()));
     if (n_starts == fail_at_start) return fail();
     n_tokens += batch.n_tokens();
-    steps_[n_starts++ % kBoxes].copy(batch);
+    steps_[n_starts++ % kResultSlots].copy(batch);
     return absl::OkStatus();
   }
 
@@ -72,7 +72,7 @@ class FakeModel : public model::Model {
     CHECK(n_in_flight() > 0 && !failed_);
     if (step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us));
     if (n_forwards == fail_at) return fail();
-    Step& step = steps_[n_forwards++ % kBoxes];
+    Step& step = steps_[n_forwards++ % kResultSlots];
     model::StepResult result;
     const absl::Status status = run(step, result);
     chosen_before_ = step.ids;
@@ -80,7 +80,7 @@ class FakeModel : public model::Model {
     return result;
   }
 
-  bool chooses() const override { return depth_ > 1; }
+  bool samples_on_device() const override { return depth_ > 1; }
   int steps_in_flight_max() const override { return depth_; }
   int n_in_flight() const { return static_cast<int>(n_starts - n_forwards); }
   int vocab() const override { return vocab_; }
@@ -102,7 +102,7 @@ class FakeModel : public model::Model {
     int32_t position = -1;
   };
 
-  static constexpr int kBoxes = 2;
+  static constexpr int kResultSlots = 2;
 
   // A batch of its own, since the caller's is gone when it runs; and its results.
   struct Step {
@@ -208,7 +208,7 @@ class FakeModel : public model::Model {
 
   const int vocab_, block_size_, depth_;
   std::vector<Slot> store_;
-  std::array<Step, kBoxes> steps_;
+  std::array<Step, kResultSlots> steps_;
   std::vector<int32_t> chosen_before_;  // of the step that ran last
   Scratch scratch_;
   bool failed_ = false;

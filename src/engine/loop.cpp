@@ -34,8 +34,8 @@ Loop::Loop(model::Model& model, const EngineOptions& options, base::MetricsRegis
     : model_(model),
       options_(options),
       vocab_(model.vocab()),
-      chooses_(model.chooses()),
-      depth_(chooses_ ? std::min(kFlightsMax, model.steps_in_flight_max()) : 1),
+      samples_on_device_(model.samples_on_device()),
+      depth_(samples_on_device_ ? std::min(kInFlightMax, model.steps_in_flight_max()) : 1),
       scheduler_(scheduler_limits(options)),
       builder_(scheduler_limits(options), options.model_len_max),
       sampler_(vocab_),
@@ -43,7 +43,7 @@ Loop::Loop(model::Model& model, const EngineOptions& options, base::MetricsRegis
   CHECK(options.n_blocks >= 2 && options.model_len_max >= 2);
   answers_.reserve(options.waiting_max + options.sequences_max);
   ended_.reserve(answers_.capacity());
-  for (Flight& flight : flights_) flight.items.reserve(options.sequences_max);
+  for (InFlightStep& flight : in_flight_) flight.items.reserve(options.sequences_max);
   sampling_.reserve(options.sequences_max);
   host_rows_.reserve(options.sequences_max);
 }
@@ -106,9 +106,9 @@ void Loop::end_all(FinishReason reason, const std::string& error) {
   while (!answers_.empty()) end(*answers_.back(), reason, error);
   while (n_in_flight() > 0) {  // the model is left at rest
     ++n_finished_;
-    if (!model_.finish().ok()) forget_flights();
+    if (!model_.finish().ok()) forget_in_flight();
   }
-  forget_flights();
+  forget_in_flight();
   left_at_ = 0;
   watch(base::steady_seconds());
 }
@@ -121,7 +121,7 @@ absl::Status Loop::step() {
   const absl::Status status = start_and_finish();
   if (!status.ok()) {
     failed_ = true;
-    forget_flights();
+    forget_in_flight();
   }
   const double now = base::steady_seconds();
   metrics_.host_time(now - left_at_ - away_);
@@ -142,40 +142,41 @@ absl::Status Loop::start_and_finish() {
 // Not where most would have to be left out: they would settle into two steps of half the size each.
 bool Loop::plans_ahead() const {
   if (n_in_flight() == 0) return true;
-  const Flight& last = flights_[(n_started_ - 1) % kFlightsMax];
+  const InFlightStep& last = in_flight_[(n_started_ - 1) % kInFlightMax];
   return last.n_on_device >= last.n_on_host;
 }
 
 absl::Status Loop::start(const StepPlan& plan) {
   note_started(plan);
   model::Batch batch = builder_.build(plan);
-  Flight& flight = flights_[n_started_ % kFlightsMax];
+  InFlightStep& flight = in_flight_[n_started_ % kInFlightMax];
   note_rows(plan, flight);
   CHECK(flight.n_rows == static_cast<int>(batch.logit_rows.size()));
   flight.n_tokens = batch.n_tokens();
-  if (chooses_) {
+  if (samples_on_device_) {
     batch.sampling = sampling_;
     batch.host_rows = host_rows_;
   }
   if (n_started_ + 1 == fail_at_) faulty_ = model_.make_fault();
   const double begin = base::steady_seconds();
   RETURN_IF_ERROR(model_.start(batch));
-  if (!chooses_) away_ += base::steady_seconds() - begin;
+  if (!samples_on_device_) away_ += base::steady_seconds() - begin;
   ++n_started_;
   scheduler_.commit(plan);
-  for (const Flight::Item& item : flight.items) item.answer->n_unknown += item.on_device ? 1 : 0;
+  for (const InFlightStep::Item& item : flight.items) item.answer->n_unknown += item.on_device ? 1 : 0;
   return absl::OkStatus();
 }
 
 // Which rows of logits are whose, and who chooses from them. Before the step is committed.
-void Loop::note_rows(const StepPlan& plan, Flight& flight) {
+void Loop::note_rows(const StepPlan& plan, InFlightStep& flight) {
   flight.items.clear();
   sampling_.clear();
   host_rows_.clear();
   flight.n_prompt = flight.n_rows = flight.n_host_rows = flight.n_on_device = flight.n_on_host = 0;
   for (const auto& [sequence, n_tokens] : plan.items) {
     const int begin = sequence->computed_len, end = begin + n_tokens;
-    Flight::Item item{.answer = static_cast<Answer*>(sequence), .row = flight.n_rows, .host_row = flight.n_host_rows};
+    InFlightStep::Item item{
+        .answer = static_cast<Answer*>(sequence), .row = flight.n_rows, .host_row = flight.n_host_rows};
     item.told_from = std::max(begin, sequence->logits_from);
     item.n_told = std::max(0, std::min(end, sequence->prompt_len - 1) - item.told_from);
     for (int i = 0; i < item.n_told; ++i) {
@@ -183,17 +184,17 @@ void Loop::note_rows(const StepPlan& plan, Flight& flight) {
       sampling_.emplace_back();
     }
     flight.n_host_rows += item.n_told;
-    item.chooses = end == sequence->length();
-    if (item.chooses) note_choice(flight, item);
+    item.samples = end == sequence->length();
+    if (item.samples) note_choice(flight, item);
     flight.n_prompt += std::clamp(sequence->prompt_len - begin, 0, n_tokens);
     flight.items.push_back(item);
   }
 }
 
-void Loop::note_choice(Flight& flight, Flight::Item& item) {
+void Loop::note_choice(InFlightStep& flight, InFlightStep::Item& item) {
   const Answer& answer = *item.answer;
   std::optional<model::SampleParams> params;
-  if (chooses_) {
+  if (samples_on_device_) {
     params = sampler_.for_device(
         {answer.sampling, {}, answer.prompt(), answer.output(), answer.mask.get(), answer.n_unknown});
   }
@@ -214,13 +215,13 @@ absl::Status Loop::finish() {
   away_ += now - begin;
   if (!result.ok()) return result.status();
   if (stats_.steps + 1 == fail_at_ && !faulty_) return absl::InternalError("this step was to fail");
-  Flight& flight = flights_[n_finished_++ % kFlightsMax];
-  CHECK(static_cast<int>(result->ids.size()) == (chooses_ ? flight.n_rows : 0));
+  InFlightStep& flight = in_flight_[n_finished_++ % kInFlightMax];
+  CHECK(static_cast<int>(result->ids.size()) == (samples_on_device_ ? flight.n_rows : 0));
   CHECK(result->logits.shape[0] == flight.n_host_rows);
   ++stats_.steps;
   stats_.prompt_tokens_computed += flight.n_prompt;
   metrics_.step(now, flight.n_tokens, flight.n_prompt);
-  for (const Flight::Item& item : flight.items) {
+  for (const InFlightStep::Item& item : flight.items) {
     if (item.answer != nullptr) deliver(item, *result);
   }
   flight.items.clear();
@@ -229,8 +230,8 @@ absl::Status Loop::finish() {
 }
 
 // After a failure: the model gives no results any more.
-void Loop::forget_flights() {
-  for (Flight& flight : flights_) flight.items.clear();
+void Loop::forget_in_flight() {
+  for (InFlightStep& flight : in_flight_) flight.items.clear();
   n_finished_ = n_started_;
 }
 
@@ -245,7 +246,7 @@ void Loop::note_started(const StepPlan& plan) {
   }
 }
 
-void Loop::deliver(const Flight::Item& item, const model::StepResult& result) {
+void Loop::deliver(const InFlightStep::Item& item, const model::StepResult& result) {
   Answer& answer = *item.answer;  // stays where it is when it ends
   const int n_told = item.n_told;
   const auto logits = [&](int i) {
@@ -254,7 +255,7 @@ void Loop::deliver(const Flight::Item& item, const model::StepResult& result) {
   for (int i = 0; i < n_told; ++i) {
     if (!tell_prompt(answer, logits(i), item.told_from + i)) return;
   }
-  if (!item.chooses) return;
+  if (!item.samples) return;
   if (!item.on_device) return choose(answer, logits(n_told));
   --answer.n_unknown;
   const int32_t id = result.ids[item.row + n_told];
@@ -317,8 +318,8 @@ void Loop::append(Answer& answer, int32_t id, std::span<const float> logits) {
 
 void Loop::end(Answer& answer, FinishReason reason, const std::string& error, std::optional<int32_t> stop_id) {
   scheduler_.finish(answer);
-  for (Flight& flight : flights_) {
-    for (Flight::Item& item : flight.items) {
+  for (InFlightStep& flight : in_flight_) {
+    for (InFlightStep::Item& item : flight.items) {
       if (item.answer == &answer) item.answer = nullptr;
     }
   }

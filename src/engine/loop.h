@@ -39,12 +39,12 @@ struct Answer : Sequence {
 };
 
 // A step that was started and is not finished.
-struct Flight {
+struct InFlightStep {
   struct Item {
     Answer* answer = nullptr;       // null: it has ended since
     int row = 0, host_row = 0;      // its first row of logits: in the step, and among those that the host gets
     int told_from = 0, n_told = 0;  // the prompt's positions whose logits these rows are, to be told
-    bool chooses = false;           // and one row more, from which its next token is chosen,
+    bool samples = false;           // and one row more, from which its next token is chosen,
     bool on_device = false;         // by the model
   };
   std::vector<Item> items;
@@ -79,7 +79,7 @@ class Loop {
   std::vector<std::unique_ptr<Answer>>& ended() { return ended_; }
 
  private:
-  static constexpr int kFlightsMax = 2;  // token_rows names rows of the step before; more would need more
+  static constexpr int kInFlightMax = 2;  // token_rows names rows of the step before; more would need more
 
   int n_in_flight() const { return static_cast<int>(n_started_ - n_finished_); }
   bool plans_ahead() const;
@@ -87,10 +87,10 @@ class Loop {
   absl::Status start(const StepPlan& plan);
   absl::Status finish();
   void note_started(const StepPlan& plan);
-  void note_rows(const StepPlan& plan, Flight& flight);
-  void note_choice(Flight& flight, Flight::Item& item);
-  void forget_flights();
-  void deliver(const Flight::Item& item, const model::StepResult& result);
+  void note_rows(const StepPlan& plan, InFlightStep& flight);
+  void note_choice(InFlightStep& flight, InFlightStep::Item& item);
+  void forget_in_flight();
+  void deliver(const InFlightStep::Item& item, const model::StepResult& result);
   bool tell_prompt(Answer& answer, std::span<const float> logits, int position);
   void choose(Answer& answer, std::span<const float> logits);
   void take(Answer& answer, int32_t id, std::span<const float> logits);
@@ -101,14 +101,14 @@ class Loop {
   model::Model& model_;
   const EngineOptions options_;
   const int vocab_;
-  const bool chooses_;  // the model, where it can
-  const int depth_;     // steps in flight at most
+  const bool samples_on_device_;  // the model, where it can
+  const int depth_;               // steps in flight at most
   Scheduler scheduler_;
   BatchBuilder builder_;
   Sampler sampler_;
   EngineMetrics metrics_;
   std::vector<std::unique_ptr<Answer>> answers_, ended_;
-  std::array<Flight, kFlightsMax> flights_;  // a step's place is its number modulo their number
+  std::array<InFlightStep, kInFlightMax> in_flight_;  // a step's place is its number modulo their number
   uint64_t n_started_ = 0, n_finished_ = 0;
   // Of the step that is being started, by its rows.
   std::vector<model::SampleParams> sampling_;

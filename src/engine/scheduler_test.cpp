@@ -48,23 +48,23 @@ class House {
     EXPECT_LE(std::accumulate(out.begin(), out.end(), 0), limits_.step_tokens_max);
     n_preempted = plan.preempted.size();
     scheduler.commit(plan);
-    flights_.emplace_back();
+    in_flight_.emplace_back();
     for (const auto& [s, n] : plan.items) {
-      const bool chooses = s->computed_len == s->length();
-      s->n_unknown += chooses;
-      flights_.back().push_back({s, chooses});
+      const bool samples = s->computed_len == s->length();
+      s->n_unknown += samples;
+      in_flight_.back().push_back({s, samples});
     }
     scheduler.check_invariants();
-    if (static_cast<int>(flights_.size()) == depth()) settle_first();
+    if (static_cast<int>(in_flight_.size()) == depth()) settle_first();
     return out;
   }
 
   // All that is in flight, so that the next step sees what it would see alone.
   void settle() {
-    while (!flights_.empty()) settle_first();
+    while (!in_flight_.empty()) settle_first();
   }
   void finish(Sequence& s) {
-    for (auto& flight : flights_) std::erase_if(flight, [&](const auto& item) { return item.first == &s; });
+    for (auto& flight : in_flight_) std::erase_if(flight, [&](const auto& item) { return item.first == &s; });
     scheduler.finish(s);
   }
   static int depth() { return SchedulerAtDepth::GetParam(); }
@@ -75,11 +75,11 @@ class House {
 
  private:
   void settle_first() {
-    const auto flight = std::move(flights_.front());
-    flights_.erase(flights_.begin());
-    for (const auto& [s, chooses] : flight) {
+    const auto flight = std::move(in_flight_.front());
+    in_flight_.erase(in_flight_.begin());
+    for (const auto& [s, samples] : flight) {
       s->logits_from = std::max(s->logits_from, std::min(s->computed_len, s->prompt_len - 1));
-      if (!chooses) continue;
+      if (!samples) continue;
       --s->n_unknown;
       s->tokens.push_back(1000 + static_cast<int>(s->arrival));
       scheduler.share(*s);
@@ -89,7 +89,7 @@ class House {
   }
   const SchedulerLimits limits_;
   std::vector<std::unique_ptr<Sequence>> sequences_;
-  std::vector<std::vector<std::pair<Sequence*, bool>>> flights_;  // and whether it gets a token
+  std::vector<std::vector<std::pair<Sequence*, bool>>> in_flight_;  // and whether it gets a token
 };
 
 SchedulerLimits limits(int64_t n_blocks = 64) {

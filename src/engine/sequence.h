@@ -56,9 +56,9 @@ struct Sequence {
   std::vector<int32_t> tokens;  // the prompt, then the output
   int prompt_len;
   int computed_len = 0;
-  int n_unknown = 0;        // tokens after these that the device has chosen, or will, in steps that are not finished
-  int32_t chosen_row = -1;  // n_unknown > 0: the last of them, as a row of logits of the step started last
-  int token_len_max;        // the engine ends the sequence there
+  int n_unknown = 0;         // tokens after these that the device has chosen, or will, in steps that are not finished
+  int32_t sampled_row = -1;  // n_unknown > 0: the last of them, as a row of logits of the step started last
+  int token_len_max;         // the engine ends the sequence there
   int logits_from;       // see wants_logits; 0: of the whole prompt. Raised as they are told, lest they be told twice
   uint64_t arrival = 0;  // distinct; set by the engine in order of arrival
   int priority = 0;      // lower goes first, under the priority policy

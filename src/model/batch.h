@@ -22,7 +22,7 @@ struct Batch {
   int block_table_width = 0;
   std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending; may be empty
 
-  // Of a model that chooses tokens itself (Model::chooses()).
+  // Of a model that chooses tokens itself (Model::samples_on_device()).
   // [n_tokens] or empty: >= 0: the token is the one chosen for this logit row of the step started before this one,
   // and tokens[i] is not looked at. -1: tokens[i].
   std::span<const int32_t> token_rows;

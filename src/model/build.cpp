@@ -165,7 +165,7 @@ namespace {
 
 // Widths of the widest layer.
 struct Widths {
-  int64_t qkv = 0, q = 1, q_full = 1, attention = 0, latent_out = 1, inner = 0, top_k = 1;
+  int64_t qkv = 0, q = 1, q_full = 1, attention = 0, latent_out = 1, intermediate = 0, top_k = 1;
   int64_t logits = 1;  // of a router: its experts, or all their slots
 };
 
@@ -190,12 +190,12 @@ Widths widths(const ModelConfig& config, backend::StepLimits& limits) {
     limits.attention_max = std::max(limits.attention_max, heads * std::max(key_dim, value_dim));
     limits.key_dim_max = std::max(limits.key_dim_max, static_cast<int>(key_dim));
     for (const auto& f : layer.ffns) {
-      w.inner = std::max<int64_t>(w.inner, f.inner);
+      w.intermediate = std::max<int64_t>(w.intermediate, f.intermediate);
       w.top_k = std::max<int64_t>(w.top_k, f.router.top_k);
       w.logits = std::max<int64_t>(w.logits, static_cast<int64_t>(f.router.n_experts) * std::max(1, f.slots));
     }
   }
-  limits.inner_max = w.inner;
+  limits.intermediate_max = w.intermediate;
   limits.pairs_max = std::max(limits.tokens_max * w.top_k, w.logits);
   limits.hidden_max = std::max({static_cast<int64_t>(config.hidden), w.qkv, w.attention, w.q, w.q_full, w.latent_out});
   return w;
@@ -227,7 +227,7 @@ absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
       {&b.latent_out, n * w.latent_out},
       {&b.logits, limits_.logit_rows_max * config_.vocab},
       {&b.gathered_tokens, n},
-      {&b.chosen, limits_.logit_rows_max},
+      {&b.sampled, limits_.logit_rows_max},
   };
   for (const auto& [buffer, elements] : sizes) RETURN_IF_ERROR(make(*buffer, elements));
   ASSIGN_OR_RETURN(inputs_, StepInputs::create(backend_, limits_, query_temperature()));
@@ -238,7 +238,7 @@ absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
 absl::Status TransformerModel::attach(const kvcache::KvCache& cache) {
   CHECK(cache_ == nullptr && limits_.tokens_max > 0);
   cache_ = &cache;
-  return record();
+  return capture_steps();
 }
 
 std::vector<Model::ExpertLoad> TransformerModel::expert_load() const {

@@ -43,7 +43,7 @@ absl::Status check_ffn(const FfnConfig& f) {
   const auto& r = f.router;
   RETURN_IF_ERROR(check_range("the number of experts", r.n_experts, 1, routing::kExpertsMax));
   RETURN_IF_ERROR(check_range("the experts of a token", r.top_k, 1, std::min<int>(r.n_experts, routing::kTopKMax)));
-  RETURN_IF_ERROR(check_range("a feed-forward's width", f.inner, 1, kWidthMax));
+  RETURN_IF_ERROR(check_range("a feed-forward's width", f.intermediate, 1, kWidthMax));
   RETURN_IF_ERROR(check_range("the slots of an expert", f.slots, f.routing == "soft_moe" ? 1 : 0, 4096));
   RETURN_IF_ERROR(check_range("the number of expert groups", r.n_groups, 1, r.n_experts));
   RETURN_IF_ERROR(check_range("the groups of a token", r.top_groups, 1, r.n_groups));

@@ -67,7 +67,7 @@ struct FfnConfig {
   std::string routing;              // a name of routing/list; empty: every token visits expert 0 with weight 1
   bool router_linear_bias = false;  // added to the logits
   bool selection_bias = false;      // moves the choice only
-  int inner = 0;
+  int intermediate = 0;
   backend::GluParams glu;
   bool expert_bias = false;
   bool weight_on_input = false;

@@ -34,7 +34,7 @@ std::vector<std::string> architecture_names();
 struct LoadOptions {
   tensor::DType dtype = tensor::DType::kBf16;  // weights are kept in this (f32, f16, bf16)
   int model_len = 0;                           // positions to make rotary tables for; 0: the model's positions_max
-  bool record = true;  // steps of one token a sequence are recorded by attach(), where the backend can
+  bool capture_graphs = true;  // steps of one token a sequence are recorded by attach(), where the backend can
   // Called after each tensor with the values (numbers) done and in all. May be empty.
   std::function<void(size_t done, size_t total)> progress;
 };
@@ -48,8 +48,8 @@ class Transformer : public Model {
   // REQUIRES: once, before forward. `cache` must outlive the model.
   virtual absl::Status attach(const kvcache::KvCache& cache) = 0;
   virtual const ModelConfig& config() const = 0;
-  virtual size_t weight_bytes() const = 0;    // in memory, padding counted in
-  virtual size_t recorded_bytes() const = 0;  // of the steps that attach() recorded
+  virtual size_t weight_bytes() const = 0;  // in memory, padding counted in
+  virtual size_t graph_bytes() const = 0;   // of the steps that attach() recorded
   // What the last forward() had to do at least; for rooflines. Experts are counted as they were touched since the last
   // call of this, so that it wants to be called after each step.
   struct StepCost {

@@ -17,7 +17,8 @@ const std::string kModels = std::string(POLYMATH_SOURCE_DIR) + "/tests/conforman
 // A checkpoint with one tensor renamed.
 class Renamed : public weights::Checkpoint {
  public:
-  Renamed(std::unique_ptr<weights::Checkpoint> inner, std::string from, std::string to) : inner_(std::move(inner)) {
+  Renamed(std::unique_ptr<weights::Checkpoint> intermediate, std::string from, std::string to)
+      : inner_(std::move(intermediate)) {
     for (auto info : inner_->tensors()) {
       if (info.name == from) info.name = to;
       infos_.push_back(info);

@@ -30,7 +30,8 @@ class Model {
   virtual ~Model() = default;
 
   // A step's spans are read before this returns. kInternal: the device failed.
-  // REQUIRES: fewer than steps_in_flight_max() steps are in flight; chooses(), if `sampling` or `token_rows` are given.
+  // REQUIRES: fewer than steps_in_flight_max() steps are in flight; samples_on_device(), if `sampling` or `token_rows`
+  // are given.
   virtual absl::Status start(const Batch& batch) = 0;
   // The step that was started first. kInternal: the device failed, and no step can follow. NaNs in logits are passed
   // on; the sampler sees them. REQUIRES: a step is in flight.
@@ -44,7 +45,7 @@ class Model {
 
   // For tests: the steps that start from now on meet a fault of the device. False: it can make none.
   virtual bool make_fault() { return false; }
-  virtual bool chooses() const { return false; }
+  virtual bool samples_on_device() const { return false; }
   virtual int steps_in_flight_max() const { return 1; }
   virtual int vocab() const = 0;
 

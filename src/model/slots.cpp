@@ -70,9 +70,9 @@ void ffn(SlotList& s, const ModelConfig& c, const FfnConfig& f) {
     if (f.router_linear_bias) s.vector("router_bias", experts);
     if (f.selection_bias) s.vector("selection_bias", experts);
   }
-  s.matrix("gate_up", {f.inner, f.inner}, c.hidden, experts, true);
-  if (f.expert_bias) s.vector("gate_up_bias", 2 * f.inner, experts, {f.inner, f.inner});
-  s.matrix("down", {c.hidden}, f.inner, experts);
+  s.matrix("gate_up", {f.intermediate, f.intermediate}, c.hidden, experts, true);
+  if (f.expert_bias) s.vector("gate_up_bias", 2 * f.intermediate, experts, {f.intermediate, f.intermediate});
+  s.matrix("down", {c.hidden}, f.intermediate, experts);
   if (f.expert_bias) s.vector("down_bias", c.hidden, experts);
   s.prefix = layer_prefix;
 }

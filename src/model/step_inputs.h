@@ -1,7 +1,7 @@
 #pragma once
 
 // A step's arrays in device memory: packed into one stretch, so that one copy carries them. Where each stands depends
-// on the step's extent alone, so that a recorded step finds them again.
+// on the step's extent alone, so that a captured step finds them again.
 
 #include <vector>
 

@@ -27,7 +27,7 @@ void TransformerModel::check(const Batch& batch) const {
   CHECK(batch.n_seqs() >= 1 && batch.n_seqs() <= limits_.seqs_max);
   CHECK(static_cast<int>(batch.logit_rows.size()) <= limits_.logit_rows_max);
   CHECK(batch.block_table_width >= 1 && batch.block_table_width <= limits_.blocks_max);
-  CHECK(chooses() || (batch.sampling.empty() && batch.token_rows.empty()));
+  CHECK(samples_on_device() || (batch.sampling.empty() && batch.token_rows.empty()));
   CHECK(batch.sampling.empty() || batch.sampling.size() == batch.logit_rows.size());
 }
 
@@ -159,8 +159,8 @@ void TransformerModel::run(const StepViews& v) {
             .gathers = v.logit_rows.shape[0] < v.n,
             .factors = v.factors,
             .layout = v.layout};
-  const Tensor chosen{DType::kI32, {limits_.logit_rows_max}, b.chosen.data()};
-  if (chooses()) backend_.take_chosen(chosen, v.token_rows, v.tokens);
+  const Tensor chosen{DType::kI32, {limits_.logit_rows_max}, b.sampled.data()};
+  if (samples_on_device()) backend_.take_sampled(chosen, v.token_rows, v.tokens);
   backend_.embed(embed_, step.tokens, config_.embedding_scale, step.h);
   for (size_t l = 0; l < layers_.size(); ++l) run_layer(static_cast<int>(l), step);
   if (step.n == 0) return;
@@ -168,14 +168,14 @@ void TransformerModel::run(const StepViews& v) {
   backend_.norm(norm_params(store_.vector("final_norm"), store_.vector("final_norm_bias")), step.h, step.x);
   const quant::Weight& head = config_.tied_embeddings ? embed_ : lm_head_;
   backend_.linear(step.x, head, {.bias = store_.vector("lm_head_bias"), .scale = config_.logit_scale}, logits);
-  if (chooses()) backend_.choose(logits, v.sampling, chosen);
+  if (samples_on_device()) backend_.sample(logits, v.sampling, chosen);
 }
 
-const TransformerModel::Recorded* TransformerModel::recorded_step(const Batch& batch) const {
+const TransformerModel::CapturedStep* TransformerModel::captured_step(const Batch& batch) const {
   const int n = batch.n_tokens();
   if (n == 0 || n != batch.n_seqs() || n != static_cast<int>(batch.logit_rows.size())) return nullptr;
   const int keys = *std::max_element(batch.kv_len.begin(), batch.kv_len.end());
-  for (const Recorded& r : recorded_) {
+  for (const CapturedStep& r : captured_) {
     if (r.rows >= n && (r.keys_most == 0 || r.keys_most >= keys)) return &r;
   }
   return nullptr;
@@ -184,10 +184,10 @@ const TransformerModel::Recorded* TransformerModel::recorded_step(const Batch& b
 absl::Status TransformerModel::start(const Batch& batch) {
   check(batch);
   note_cost(batch);
-  const Recorded* const recorded = recorded_step(batch);
-  const StepViews views = inputs_.put(backend_, batch, recorded != nullptr ? recorded->rows : 0);
-  if (recorded != nullptr) {
-    backend_.replay(*recorded->recording);
+  const CapturedStep* const captured = captured_step(batch);
+  const StepViews views = inputs_.put(backend_, batch, captured != nullptr ? captured->rows : 0);
+  if (captured != nullptr) {
+    backend_.launch(*captured->graph);
   } else {
     run(views);
   }
@@ -196,43 +196,43 @@ absl::Status TransformerModel::start(const Batch& batch) {
 }
 
 void TransformerModel::post_results(const Batch& batch) {
-  const int box = static_cast<int>(n_started_++ % kBoxes);
-  Flight& flight = flights_[static_cast<size_t>(box)];
+  const int slot = static_cast<int>(n_started_++ % kResultSlots);
+  InFlightStep& flight = in_flight_[static_cast<size_t>(slot)];
   const auto rows = static_cast<int64_t>(batch.logit_rows.size());
   const Tensor logits{DType::kF32, {rows, config_.vocab}, act_buffers_.logits.data()};
   flight = {};
   flight.logits = {DType::kF32, {0, config_.vocab}, nullptr};
   if (rows == 0) return;
   if (batch.sampling.empty()) {
-    flight.logits = backend_.post(box, logits);
+    flight.logits = backend_.enqueue_readback(slot, logits);
     return;
   }
-  flight.ids = backend_.post(box, {DType::kI32, {rows}, act_buffers_.chosen.data()});
+  flight.ids = backend_.enqueue_readback(slot, {DType::kI32, {rows}, act_buffers_.sampled.data()});
   for (size_t i = 0; i < batch.host_rows.size(); ++i) {  // one behind the other in the box
-    const Tensor row = backend_.post(box, logits.slice_rows(batch.host_rows[i], 1));
+    const Tensor row = backend_.enqueue_readback(slot, logits.slice_rows(batch.host_rows[i], 1));
     if (i == 0) flight.logits = {DType::kF32, {static_cast<int64_t>(batch.host_rows.size()), config_.vocab}, row.data};
   }
 }
 
 absl::StatusOr<StepResult> TransformerModel::finish() {
   CHECK(n_finished_ < n_started_);
-  const int box = static_cast<int>(n_finished_++ % kBoxes);
-  const Flight& flight = flights_[static_cast<size_t>(box)];
-  backend_.collect(box);
+  const int slot = static_cast<int>(n_finished_++ % kResultSlots);
+  const InFlightStep& flight = in_flight_[static_cast<size_t>(slot)];
+  backend_.await_readback(slot);
   RETURN_IF_ERROR(backend_.health());
   StepResult result{flight.logits, {}};
   if (!flight.ids.empty()) result.ids = {flight.ids.i32(), static_cast<size_t>(flight.ids.shape[0])};
   return result;
 }
 
-// Keys of the sequences of a recorded step of short contexts, at most: few enough that CUDA's attention cuts none but
+// Keys of the sequences of a captured step of short contexts, at most: few enough that CUDA's attention cuts none but
 // latent ones.
 constexpr int kShortContext = 1024;
 
-// Rows of the recorded steps: few enough that recording them is a moment's work, close enough that little is computed
+// Rows of the captured steps: few enough that recording them is a moment's work, close enough that little is computed
 // for nothing.
-absl::Status TransformerModel::record() {
-  if (!options_.record || !backend_.records()) return absl::OkStatus();
+absl::Status TransformerModel::capture_steps() {
+  if (!options_.capture_graphs || !backend_.captures_graphs()) return absl::OkStatus();
   for (const auto& layer : layers_) {
     for (const auto& ffn : layer.ffns) {
       if (!ffn->by_token()) return absl::OkStatus();  // it goes by way of the host
@@ -245,15 +245,15 @@ absl::Status TransformerModel::record() {
     for (const int keys_most : {kShortContext, 0}) {
       views.layout.keys_most = keys_most;
       run(views);  // what is loaded or chosen at the first call is so now
-      backend_.begin_recording();
+      backend_.begin_capture();
       run(views);
-      ASSIGN_OR_RETURN(auto recording, backend_.end_recording());
-      recorded_.push_back({rows, keys_most, std::move(recording)});
+      ASSIGN_OR_RETURN(auto graph, backend_.end_capture());
+      captured_.push_back({rows, keys_most, std::move(graph)});
     }
     const int next = rows < 8 ? 2 * rows : rows < 32 ? rows + 8 : rows < 64 ? rows + 16 : rows + 32;
     rows = rows == most ? 0 : std::min(next, most);
   }
-  recorded_bytes_ = static_cast<size_t>(std::max<int64_t>(0, free_before - backend_.memory_available()));
+  graph_bytes_ = static_cast<size_t>(std::max<int64_t>(0, free_before - backend_.memory_available()));
   return backend_.health();
 }
 

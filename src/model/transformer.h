@@ -27,7 +27,7 @@ struct Layer {
 
 // Tensors of one step, for the largest step.
 struct Activations {
-  tensor::Buffer h, gathered, x, qkv, q, q_full, attention, latent_out, logits, gathered_tokens, chosen;
+  tensor::Buffer h, gathered, x, qkv, q, q_full, attention, latent_out, logits, gathered_tokens, sampled;
 };
 
 class TransformerModel : public Transformer {
@@ -38,8 +38,8 @@ class TransformerModel : public Transformer {
   absl::Status start(const Batch& batch) override;
   absl::StatusOr<StepResult> finish() override;
   bool make_fault() override { return backend_.make_fault(); }
-  bool chooses() const override { return backend_.chooses(); }
-  int steps_in_flight_max() const override { return backend_.chooses() ? kBoxes : 1; }
+  bool samples_on_device() const override { return backend_.samples_on_device(); }
+  int steps_in_flight_max() const override { return backend_.samples_on_device() ? kResultSlots : 1; }
   int vocab() const override { return config_.vocab; }
   std::vector<ExpertLoad> expert_load() const override;
   std::vector<backend::KvShape> kv_shapes(int block_size, tensor::DType dtype) const override;
@@ -47,7 +47,7 @@ class TransformerModel : public Transformer {
   absl::Status attach(const kvcache::KvCache& cache) override;
   const ModelConfig& config() const override { return config_; }
   size_t weight_bytes() const override { return store_.bytes(); }
-  size_t recorded_bytes() const override { return recorded_bytes_; }
+  size_t graph_bytes() const override { return graph_bytes_; }
   StepCost last_step_cost() override;
 
  private:
@@ -65,9 +65,9 @@ class TransformerModel : public Transformer {
   // Everything that the device does in a step; what it gives stands in act_buffers_.
   void run(const StepViews& views);
   void post_results(const Batch& batch);
-  absl::Status record();
-  struct Recorded;
-  const Recorded* recorded_step(const Batch& batch) const;  // that takes this one; null: none does
+  absl::Status capture_steps();
+  struct CapturedStep;
+  const CapturedStep* captured_step(const Batch& batch) const;  // that takes this one; null: none does
   QueryTemperature query_temperature() const;
   void attend(int index, Step& step);
   void attend_latent(int index, Step& step);
@@ -93,20 +93,20 @@ class TransformerModel : public Transformer {
   moe::MoeScratch moe_scratch_;
   StepInputs inputs_;
   // A step that was started and is not finished; its results are in its box.
-  static constexpr int kBoxes = 2;
-  struct Flight {
+  static constexpr int kResultSlots = 2;
+  struct InFlightStep {
     tensor::Tensor logits, ids;
   };
-  std::array<Flight, kBoxes> flights_;
-  uint64_t n_started_ = 0, n_finished_ = 0;  // a step's box is its number modulo kBoxes
+  std::array<InFlightStep, kResultSlots> in_flight_;
+  uint64_t n_started_ = 0, n_finished_ = 0;  // a step's box is its number modulo kResultSlots
   // Steps of one token a sequence, by their rows, and of the same rows those of short contexts first: their attention
   // needs no blocks for keys that are cut.
-  struct Recorded {
+  struct CapturedStep {
     int rows, keys_most;  // keys_most 0: any
-    std::unique_ptr<backend::Recording> recording;
+    std::unique_ptr<backend::CapturedGraph> graph;
   };
-  std::vector<Recorded> recorded_;
-  size_t recorded_bytes_ = 0;
+  std::vector<CapturedStep> captured_;
+  size_t graph_bytes_ = 0;
   // For last_step_cost.
   int last_tokens_ = 0, last_logit_rows_ = 0;
   double last_context_ = 0;  // tokens with KV, over all sequences

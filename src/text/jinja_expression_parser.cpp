@@ -112,9 +112,9 @@ const Expression* ExpressionParser::target(bool allow_namespace) {
 
 const Expression* ExpressionParser::target_part(bool allow_namespace) {
   if (tokens_.skip_operator("(")) {
-    const Expression* inner = target(allow_namespace);
+    const Expression* intermediate = target(allow_namespace);
     tokens_.expect_operator(")");
-    return inner;
+    return intermediate;
   }
   Expression* node = make(ExpressionType::kName);
   node->name = tokens_.expect_name();
@@ -255,9 +255,9 @@ const Expression* ExpressionParser::name() {
 const Expression* ExpressionParser::parenthesised() {
   tokens_.next();
   if (tokens_.skip_operator(")")) return make(ExpressionType::kTuple);
-  const Expression* inner = tuple();
+  const Expression* intermediate = tuple();
   tokens_.expect_operator(")");
-  return inner;
+  return intermediate;
 }
 
 const Expression* ExpressionParser::list() {

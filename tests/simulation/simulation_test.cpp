@@ -63,7 +63,7 @@ class World {
       step();
       ASSERT_GT(model_.n_forwards, before) << "a step that does nothing";
     }
-    while (!flights_.empty()) finish();
+    while (!in_flight_.empty()) finish();
     ASSERT_EQ(scheduler_.n_blocks_held(), 0);
   }
 
@@ -129,7 +129,7 @@ class World {
 
   // Whatever is in flight of it comes to nothing.
   void end(size_t i) {
-    for (Flight& flight : flights_) {
+    for (InFlightStep& flight : in_flight_) {
       for (Item& item : flight) {
         if (item.actor != actors_[i].get()) continue;
         item.actor = nullptr;
@@ -142,9 +142,9 @@ class World {
   }
 
   void step() {
-    while (static_cast<int>(flights_.size()) < depth_ && start()) {
+    while (static_cast<int>(in_flight_.size()) < depth_ && start()) {
     }
-    if (!flights_.empty()) finish();
+    if (!in_flight_.empty()) finish();
   }
 
   // False: nothing can be planned now.
@@ -159,14 +159,14 @@ class World {
     if (plan.items.empty()) return false;
     model::Batch batch = builder_.build(plan);
     check_plan(plan, batch, decoding);
-    Flight flight = flight_of(plan);
+    InFlightStep flight = flight_of(plan);
     const std::vector<model::SampleParams> greedy(depth_ > 1 ? batch.logit_rows.size() : 0);
     batch.sampling = greedy;
     if (depth_ > 1) batch.host_rows = host_rows_;
     EXPECT_TRUE(model_.start(batch).ok());
     scheduler_.commit(plan);
     for (const Item& item : flight) item.actor->sequence->n_unknown += item.on_device;
-    flights_.push_back(std::move(flight));
+    in_flight_.push_back(std::move(flight));
     scheduler_.check_invariants();
     return true;
   }
@@ -177,10 +177,10 @@ class World {
     std::vector<int> told;  // positions
     bool chooses, on_device;
   };
-  using Flight = std::vector<Item>;
+  using InFlightStep = std::vector<Item>;
 
-  Flight flight_of(const StepPlan& plan) {
-    Flight flight;
+  InFlightStep flight_of(const StepPlan& plan) {
+    InFlightStep flight;
     host_rows_.clear();
     int row = 0;
     for (const auto& [sequence, n] : plan.items) {
@@ -204,8 +204,8 @@ class World {
   void finish() {
     const auto result = model_.finish();
     ASSERT_TRUE(result.ok()) << result.status();
-    const Flight flight = std::move(flights_.front());
-    flights_.erase(flights_.begin());
+    const InFlightStep flight = std::move(in_flight_.front());
+    in_flight_.erase(in_flight_.begin());
     const float* host_row = result->logits.shape[0] == 0 ? nullptr : result->logits.f32();
     for (const Item& item : flight) deliver(item, *result, host_row);
     scheduler_.check_invariants();
@@ -284,7 +284,7 @@ class World {
   FakeModel model_;
   std::vector<int32_t> prefixes_[3];
   std::vector<std::unique_ptr<Actor>> actors_;
-  std::vector<Flight> flights_;  // the one started first, first
+  std::vector<InFlightStep> in_flight_;  // the one started first, first
   std::vector<int32_t> host_rows_;
   uint64_t n_arrivals_ = 0;
   int64_t n_answers_ = 0, n_wasted_ = 0;

@@ -16,7 +16,7 @@ constexpr StepLimits kLimits{.tokens_max = 400,
                              .blocks_max = 40,
                              .hidden_max = 100,
                              .pairs_max = 400,
-                             .inner_max = 10,
+                             .intermediate_max = 10,
                              .attention_max = 1300,
                              .key_dim_max = 160};
 

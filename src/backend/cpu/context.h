@@ -29,7 +29,7 @@ struct AttentionScratch {
 
 struct Scratch {
   uint32_t* input = nullptr;              // packed rows
-  uint32_t* inner = nullptr;              // packed rows of the experts' inner activations
+  uint32_t* intermediate = nullptr;       // packed rows of the experts' intermediate activations
   float* row_weights = nullptr;           // [pairs_max]: of the sorted pairs
   int32_t* row_tokens = nullptr;          // [pairs_max]
   Segment* segments = nullptr;            // [segments_max]

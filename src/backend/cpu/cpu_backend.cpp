@@ -110,16 +110,16 @@ absl::Status CpuBackend::reserve(const StepLimits& limits) {
   const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
   // Memory that a step does not touch costs nothing, so the widest case of each op may be counted in f32.
   const int64_t wide = std::max(limits.hidden_max, limits.attention_max) + 2;
-  const int64_t input = std::max(tokens * wide, pairs * (std::max(limits.hidden_max, limits.inner_max) + 2));
+  const int64_t input = std::max(tokens * wide, pairs * (std::max(limits.hidden_max, limits.intermediate_max) + 2));
   s.input_bytes = static_cast<size_t>(input) * 4;
-  s.inner_bytes = static_cast<size_t>(pairs * (limits.inner_max + 2)) * 4;
+  s.inner_bytes = static_cast<size_t>(pairs * (limits.intermediate_max + 2)) * 4;
   s.pairs_max = pairs;
   s.segments_max = 2 * routing::kExpertsMax * (pairs / cpu::kSegmentRows + 1);
   s.seqs_max = limits.seqs_max;
   s.key_dim_max = limits.key_dim_max;
   s.value_dim_max = std::max<int64_t>(limits.attention_max, limits.key_dim_max);
   RETURN_IF_ERROR(set_aside(s.input, s.input_bytes));
-  RETURN_IF_ERROR(set_aside(s.inner, s.inner_bytes));
+  RETURN_IF_ERROR(set_aside(s.intermediate, s.inner_bytes));
   RETURN_IF_ERROR(set_aside(s.row_weights, static_cast<size_t>(pairs) * sizeof(float)));
   RETURN_IF_ERROR(set_aside(s.row_tokens, static_cast<size_t>(pairs) * sizeof(int32_t)));
   RETURN_IF_ERROR(set_aside(s.segments, static_cast<size_t>(s.segments_max) * sizeof(cpu::Segment)));

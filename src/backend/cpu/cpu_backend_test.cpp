@@ -14,7 +14,7 @@ constexpr StepLimits kLimits{.tokens_max = 1100,
                              .blocks_max = 64,
                              .hidden_max = 5000,
                              .pairs_max = 2200,
-                             .inner_max = 100,
+                             .intermediate_max = 100,
                              .attention_max = 640,
                              .key_dim_max = 160};
 
@@ -224,7 +224,7 @@ TEST_P(Cpu, GluOfRows) {
 struct MlpCase {
   GluKind glu;
   int n_experts;
-  int64_t top_k, n, hidden, inner;
+  int64_t top_k, n, hidden, intermediate;
   bool bias, on_input, drop;
 };
 constexpr MlpCase kMlps[] = {{GluKind::kSilu, 6, 2, 1, 40, 48, false, false, false},
@@ -235,10 +235,10 @@ constexpr MlpCase kMlps[] = {{GluKind::kSilu, 6, 2, 1, 40, 48, false, false, fal
                              {GluKind::kSilu, 2, 2, 1090, 34, 20, false, false, false}};
 
 void check_mlp(Backend& cpu, const MlpCase& c, DType type) {
-  const WeightShape up{.groups = c.n_experts, .rows = 2 * c.inner, .cols = c.hidden, .glu = true};
+  const WeightShape up{.groups = c.n_experts, .rows = 2 * c.intermediate, .cols = c.hidden, .glu = true};
   const TestWeight gate_up(cpu, up, type, 11, 0.3f);
-  const TestWeight down(cpu, {.groups = c.n_experts, .rows = c.hidden, .cols = c.inner}, type, 12, 0.3f);
-  TestMatrix up_bias(DType::kF32, c.n_experts, 2 * c.inner), down_bias(DType::kF32, c.n_experts, c.hidden);
+  const TestWeight down(cpu, {.groups = c.n_experts, .rows = c.hidden, .cols = c.intermediate}, type, 12, 0.3f);
+  TestMatrix up_bias(DType::kF32, c.n_experts, 2 * c.intermediate), down_bias(DType::kF32, c.n_experts, c.hidden);
   up_bias.randomize(13);
   down_bias.randomize(14);
   TestRouting t(c.n, c.top_k, c.n_experts, c.drop);
@@ -262,21 +262,21 @@ void check_mlp(Backend& cpu, const MlpCase& c, DType type) {
       const int e = t.ids[pair];
       if (e < 0) continue;
       const double in = c.on_input ? t.weights[pair] : 1, weight = 0.7 * (c.on_input ? 1 : t.weights[pair]);
-      std::vector<double> inner(c.inner);
-      for (int64_t i = 0; i < c.inner; ++i) {
+      std::vector<double> intermediate(c.intermediate);
+      for (int64_t i = 0; i < c.intermediate; ++i) {
         const double gate = in * exact_dot(x, token, 0, gate_up, e, i) + (c.bias ? up_bias.at(e, i) : 0);
-        const double lift =
-            in * exact_dot(x, token, 0, gate_up, e, c.inner + i) + (c.bias ? up_bias.at(e, c.inner + i) : 0);
-        inner[i] = rounded(static_cast<float>(exact_glu(mlp.glu, gate, lift)), act);
+        const double lift = in * exact_dot(x, token, 0, gate_up, e, c.intermediate + i) +
+                            (c.bias ? up_bias.at(e, c.intermediate + i) : 0);
+        intermediate[i] = rounded(static_cast<float>(exact_glu(mlp.glu, gate, lift)), act);
       }
       for (int64_t r = 0; r < c.hidden; ++r) {
         double sum = c.bias ? down_bias.at(e, r) : 0;
-        for (int64_t i = 0; i < c.inner; ++i) sum += inner[i] * down.at(e, r, i);
+        for (int64_t i = 0; i < c.intermediate; ++i) sum += intermediate[i] * down.at(e, r, i);
         expected[r] += weight * sum;
       }
     }
     for (int64_t r = 0; r < c.hidden; ++r) {
-      // An inner number at the edge of two bf16 values may fall on the other side.
+      // An intermediate number at the edge of two bf16 values may fall on the other side.
       const double slack = act == DType::kBf16 ? 4e-3 : 1e-5;
       ASSERT_NEAR(out.at(token, r), before.at(token, r) + expected[r], slack) << token << "," << r;
     }

@@ -67,17 +67,17 @@ class ExpertRun : public RowSource {
 
   void gate_up(int rank, int64_t task, int64_t next) {
     const Segment& s = segments_[task / up_.tiles];
-    const int64_t tile = task % up_.tiles, first = tile * kPanel, inner = down_.shape.cols;
+    const int64_t tile = task % up_.tiles, first = tile * kPanel, intermediate = down_.shape.cols;
     float* sums = c_.scratch.sums[rank];
     multiply_tile(c_.kernels, {&up_, gate_up_weights(task), c_.scratch.input + s.first_row * up_.steps, s.rows,
                                next < 0 ? nullptr : gate_up_weights(next), sums});
     GluTileArgs t;
-    t.n = static_cast<int>(std::min<int64_t>(kPanel, inner - first));
+    t.n = static_cast<int>(std::min<int64_t>(kPanel, intermediate - first));
     t.glu = mlp_.glu;
     t.pairs = down_.pairs;
     if (mlp_.gate_up_bias != nullptr) {
-      t.gate_bias = mlp_.gate_up_bias + s.group * 2 * inner + first;
-      t.up_bias = t.gate_bias + inner;
+      t.gate_bias = mlp_.gate_up_bias + s.group * 2 * intermediate + first;
+      t.up_bias = t.gate_bias + intermediate;
     }
     const RowBlocks blocks(s.rows, c_.kernels.rows_max);
     for (int i = 0; i < blocks.n; ++i) {
@@ -85,7 +85,7 @@ class ExpertRun : public RowSource {
       t.acc = sums + blocks.begin(i) * kTile;
       t.m = blocks.size(i);
       t.row_scale = mlp_.weight_on_input ? c_.scratch.row_weights + row : nullptr;
-      t.out = c_.scratch.inner + row * down_.steps + (down_.pairs ? first / 2 : first) * t.m;
+      t.out = c_.scratch.intermediate + row * down_.steps + (down_.pairs ? first / 2 : first) * t.m;
       c_.kernels.glu_tile(t);
     }
   }
@@ -101,7 +101,7 @@ class ExpertRun : public RowSource {
       const std::byte* next = i + 1 < segments_.size() ? down_.tile(segments_[i + 1].group, tile)
                               : next_tile >= 0         ? down_.tile(segments_[0].group, next_tile)
                                                        : nullptr;
-      multiply_tile(c_.kernels, {&down_, down_.tile(s.group, tile), c_.scratch.inner + s.first_row * down_.steps,
+      multiply_tile(c_.kernels, {&down_, down_.tile(s.group, tile), c_.scratch.intermediate + s.first_row * down_.steps,
                                  s.rows, next, sums});
       t.bias = mlp_.down_bias == nullptr ? nullptr : mlp_.down_bias + s.group * down_.shape.rows + col;
       for (int r = 0; r < s.rows; ++r) {

@@ -15,7 +15,7 @@ struct ExpertStep {
 };
 
 // 1. The rows of each expert are packed.
-// 2. Gate and up, tile by tile in the order of memory; the activation in a tile's end packs the inner rows.
+// 2. Gate and up, tile by tile in the order of memory; the activation in a tile's end packs the intermediate rows.
 // 3. Down, by output columns, so that no two threads write one number: each thread goes through the experts in
 //    order and adds to `out`. A token's sum is in the order of expert ids, whoever shares the step.
 void expert_mlp(Context& context, const ExpertStep& step);

@@ -40,8 +40,8 @@ Panels::Panels(const WeightShape& s, DType d)
 TileColumns Panels::columns(int64_t t) const {
   const auto whole = [](int64_t n) { return static_cast<int>(std::clamp<int64_t>(n, 0, kPanel)); };
   if (shape.glu) {
-    const int64_t inner = shape.rows / 2, first = t * kPanel;
-    return {{first, inner + first}, {whole(inner - first), whole(inner - first)}};
+    const int64_t intermediate = shape.rows / 2, first = t * kPanel;
+    return {{first, intermediate + first}, {whole(intermediate - first), whole(intermediate - first)}};
   }
   const int64_t first = t * kTile;
   return {{first, first + kPanel}, {whole(shape.rows - first), whole(shape.rows - first - kPanel)}};

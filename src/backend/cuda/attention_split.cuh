@@ -2,7 +2,7 @@
 
 // What a query sees of its sequence's keys, and how the keys of a tile are cut in splits, a block each.
 //
-// A recorded step is run again with longer contexts. So a grid's size follows from the step's shape alone, and each
+// A captured step is run again with longer contexts. So a grid's size follows from the step's shape alone, and each
 // block asks on the device how many splits are worth their merge: the others end at once.
 
 #include "backend/cuda/device_math.cuh"

@@ -5,7 +5,7 @@
 //                  are put together at the end: few tokens a sequence are bound by memory.
 //   wide_kernel:   64 or 128 rows, each warp its own, over all 64 keys: prompts are bound by the products.
 // Keys of a tile are cut in splits, so that all blocks have about the same work: each block adds up the step's keys and
-// finds its tile and split from them, since a recorded step is run again with longer contexts. The last block of a tile
+// finds its tile and split from them, since a captured step is run again with longer contexts. The last block of a tile
 // that ends puts the splits together. Steps of one token a sequence: attention_single.cu.
 
 #include "backend/cuda/attention_ends.cuh"

@@ -35,7 +35,7 @@ constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
                              .blocks_max = 421,
                              .hidden_max = 128,
                              .pairs_max = 8,
-                             .inner_max = 8,
+                             .intermediate_max = 8,
                              .attention_max = 450 * 96,
                              .key_dim_max = 640};
 
@@ -273,7 +273,7 @@ TEST(CudaAttention, LongContextsAreCut) {
   }
 }
 
-// A recorded step's rows without a sequence read no keys, give zeros, and leave the other rows as they are.
+// A captured step's rows without a sequence read no keys, give zeros, and leave the other rows as they are.
 TEST(CudaAttention, RowsThatFillAStepUp) {
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();

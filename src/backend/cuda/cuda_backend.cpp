@@ -8,7 +8,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/experts.h"
 #include "backend/cuda/fill.h"
-#include "backend/cuda/result_box.h"
+#include "backend/cuda/result_slot.h"
 #include "base/log.h"
 
 namespace polymath::backend {
@@ -23,9 +23,9 @@ using cuda::type_of;
 constexpr int64_t kPartialRows = 16384;
 constexpr int64_t kPartialBytes = int64_t{64} << 20;  // at least: a long prompt's, measured to be worth it
 
-struct CudaRecording : Recording {
-  explicit CudaRecording(cudaGraphExec_t g) : graph(g) {}
-  ~CudaRecording() override { cudaGraphExecDestroy(graph); }
+struct CudaGraph : CapturedGraph {
+  explicit CudaGraph(cudaGraphExec_t g) : graph(g) {}
+  ~CudaGraph() override { cudaGraphExecDestroy(graph); }
   cudaGraphExec_t graph;
 };
 
@@ -50,26 +50,26 @@ class CudaBackend : public Backend {
     CHECK(from.row_gap == 0);
     device_->copy_out(host, from.data, from.bytes());
   }
-  Tensor post(int box, const Tensor& from) override { return boxes_[box].post(*device_, from); }
-  void collect(int box) override { boxes_[box].collect(*device_); }
-  bool records() const override { return true; }
-  void begin_recording() override { device_->begin_capture(); }
-  absl::StatusOr<std::unique_ptr<Recording>> end_recording() override {
+  Tensor enqueue_readback(int slot, const Tensor& from) override {
+    return result_slots_[slot].enqueue_readback(*device_, from);
+  }
+  void await_readback(int slot) override { result_slots_[slot].await_readback(*device_); }
+  bool captures_graphs() const override { return true; }
+  void begin_capture() override { device_->begin_capture(); }
+  absl::StatusOr<std::unique_ptr<CapturedGraph>> end_capture() override {
     ASSIGN_OR_RETURN(const cudaGraphExec_t graph, device_->end_capture());
-    return std::make_unique<CudaRecording>(graph);
+    return std::make_unique<CudaGraph>(graph);
   }
-  void replay(const Recording& recording) override {
-    device_->launch(static_cast<const CudaRecording&>(recording).graph);
-  }
-  bool chooses() const override { return true; }
-  void choose(const Tensor& logits, const SampleParams* params, const Tensor& ids) override {
+  void launch(const CapturedGraph& graph) override { device_->launch(static_cast<const CudaGraph&>(graph).graph); }
+  bool samples_on_device() const override { return true; }
+  void sample(const Tensor& logits, const SampleParams* params, const Tensor& ids) override {
     CHECK(ids.shape[0] >= logits.rows() && logits.dtype == DType::kF32);
-    cuda::choose(matrix_of(logits), params, ids.i32(), device_->stream());
-    device_->launched("choose");
+    cuda::sample(matrix_of(logits), params, ids.i32(), device_->stream());
+    device_->launched("sample");
   }
-  void take_chosen(const Tensor& chosen, const Tensor& rows, const Tensor& tokens) override {
-    cuda::take_chosen(chosen.i32(), rows.i32(), tokens.i32(), tokens.shape[0], device_->stream());
-    device_->launched("take_chosen");
+  void take_sampled(const Tensor& chosen, const Tensor& rows, const Tensor& tokens) override {
+    cuda::take_sampled(chosen.i32(), rows.i32(), tokens.i32(), tokens.shape[0], device_->stream());
+    device_->launched("take_sampled");
   }
   bool make_fault() override {
     cuda::make_fault(device_->stream());
@@ -187,7 +187,7 @@ class CudaBackend : public Backend {
   bool plain_experts_ = false;
   int64_t pairs_max_ = 0;
   Buffer partial_, row_of_pair_;  // of the largest step: partial sums of attention, the row of each pair
-  std::array<cuda::ResultBox, 2> boxes_;
+  std::array<cuda::ResultSlot, 2> result_slots_;
   Buffer counters_;  // zeros: of route_experts, then of attention
 };
 
@@ -202,7 +202,7 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
   RETURN_IF_ERROR(set_aside(row_of_pair_, pairs * 4));
   RETURN_IF_ERROR(experts_.reserve(limits));
   RETURN_IF_ERROR(set_aside(counters_, (cuda::kRouteCounters + kPartialRows) * static_cast<int64_t>(sizeof(unsigned))));
-  for (auto& box : boxes_) {
+  for (auto& box : result_slots_) {
     RETURN_IF_ERROR(box.reserve(*device_, static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * 4));
   }
   device_->wait();

@@ -10,8 +10,8 @@
 #include <string>
 
 #include "backend/cuda/cuda_side_test.h"
-#include "backend/reference/choose.h"
 #include "backend/reference/reference_backend.h"
+#include "backend/reference/sample.h"
 
 namespace polymath::backend {
 namespace {
@@ -22,7 +22,7 @@ constexpr StepLimits kLimits{.tokens_max = 1300,
                              .hidden_max = 5000,
                              .logits_max = 4096,
                              .pairs_max = 4000,
-                             .inner_max = 128,
+                             .intermediate_max = 128,
                              .expert_io_max = 512,
                              .attention_max = 4096,
                              .key_dim_max = 640};
@@ -218,7 +218,7 @@ TEST_F(Cuda, Glu) {
 struct MlpCase {
   GluKind glu;
   int n_experts;
-  int64_t top_k, n, hidden, inner;
+  int64_t top_k, n, hidden, intermediate;
   bool bias, on_input, drop;
 };
 constexpr MlpCase kMlps[] = {{GluKind::kSilu, 6, 2, 1, 40, 48, false, false, false},
@@ -240,15 +240,15 @@ TEST_F(Cuda, ExpertMlp) {
     for (const MlpCase& c : kMlps) {
       SCOPED_TRACE(testing::Message() << tensor::dtype_name(type) << " hidden " << c.hidden << " n " << c.n);
       const TestRun run = [&](Side& s) -> Results {
-        const WeightShape up{.groups = c.n_experts, .rows = 2 * c.inner, .cols = c.hidden, .glu = true};
-        const WeightShape back{.groups = c.n_experts, .rows = c.hidden, .cols = c.inner};
+        const WeightShape up{.groups = c.n_experts, .rows = 2 * c.intermediate, .cols = c.hidden, .glu = true};
+        const WeightShape back{.groups = c.n_experts, .rows = c.hidden, .cols = c.intermediate};
         ExpertMlp mlp{.gate_up = &s.weight(up, type, 11, 0.3f),
                       .down = &s.weight(back, type, 12, 0.3f),
                       .glu = {c.glu},
                       .weight_on_input = c.on_input,
                       .scale = 0.7f};
         if (c.bias) {
-          mlp.gate_up_bias = s.matrix(DType::kF32, c.n_experts, 2 * c.inner, 13).f32();
+          mlp.gate_up_bias = s.matrix(DType::kF32, c.n_experts, 2 * c.intermediate, 13).f32();
           mlp.down_bias = s.matrix(DType::kF32, c.n_experts, c.hidden, 14).f32();
         }
         const Choices choices(s, c.n, c.top_k, c.n_experts, c.drop);
@@ -257,7 +257,7 @@ TEST_F(Cuda, ExpertMlp) {
         s.b.expert_mlp(mlp, x, choices.routing, choices.groups, out);
         return {s.get(out)};
       };
-      // An inner number at the edge of two bf16 values may fall on the other side.
+      // An intermediate number at the edge of two bf16 values may fall on the other side.
       const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-2 : 1e-4;
       compare("expert_mlp", run, absolute, type == DType::kF32 ? 1e-5 : 2e-3);
     }
@@ -267,7 +267,7 @@ TEST_F(Cuda, ExpertMlp) {
 struct SharedCase {
   GluKind glu, shared_glu;
   int n_experts;
-  int64_t top_k, n, hidden, inner, shared_inner;
+  int64_t top_k, n, hidden, intermediate, shared_intermediate;
   bool bias, drop;
 };
 // One token's, few tokens' that the shared network joins, and those that it does not.
@@ -287,18 +287,18 @@ TEST_F(Cuda, ExpertMlpWithShared) {
     for (const SharedCase& c : kShared) {
       SCOPED_TRACE(testing::Message() << tensor::dtype_name(type) << " hidden " << c.hidden << " n " << c.n);
       const TestRun run = [&](Side& s) -> Results {
-        const auto networks = [&](int64_t n, int64_t inner, GluKind glu, uint32_t seed) -> ExpertMlp {
-          const WeightShape up{.groups = n, .rows = 2 * inner, .cols = c.hidden, .glu = true};
-          const WeightShape back{.groups = n, .rows = c.hidden, .cols = inner};
+        const auto networks = [&](int64_t n, int64_t intermediate, GluKind glu, uint32_t seed) -> ExpertMlp {
+          const WeightShape up{.groups = n, .rows = 2 * intermediate, .cols = c.hidden, .glu = true};
+          const WeightShape back{.groups = n, .rows = c.hidden, .cols = intermediate};
           return {.gate_up = &s.weight(up, type, seed, 0.3f),
                   .down = &s.weight(back, type, seed + 1, 0.3f),
                   .glu = {glu},
                   .scale = 0.7f};
         };
-        ExpertMlp mlp = networks(c.n_experts, c.inner, c.glu, 11);
-        const ExpertMlp shared = networks(1, c.shared_inner, c.shared_glu, 21);
+        ExpertMlp mlp = networks(c.n_experts, c.intermediate, c.glu, 11);
+        const ExpertMlp shared = networks(1, c.shared_intermediate, c.shared_glu, 21);
         if (c.bias) {
-          mlp.gate_up_bias = s.matrix(DType::kF32, c.n_experts, 2 * c.inner, 13).f32();
+          mlp.gate_up_bias = s.matrix(DType::kF32, c.n_experts, 2 * c.intermediate, 13).f32();
           mlp.down_bias = s.matrix(DType::kF32, c.n_experts, c.hidden, 14).f32();
         }
         const Choices choices(s, c.n, c.top_k, c.n_experts, c.drop), all(s, c.n, 1, 1, false);
@@ -444,10 +444,10 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   std::vector<float> back(values.size());
   cuda_->copy_out(back.data(), t);
   EXPECT_EQ(back, values);
-  for (const int box : {0, 1, 0}) {  // two posts stand one behind the other
-    const Tensor first = cuda_->post(box, {DType::kF32, {1, 1000}, t.f32() + 5});
-    const Tensor second = cuda_->post(box, {DType::kF32, {1, 3096}, t.f32() + 1005});
-    cuda_->collect(box);
+  for (const int slot : {0, 1, 0}) {  // two posts stand one behind the other
+    const Tensor first = cuda_->enqueue_readback(slot, {DType::kF32, {1, 1000}, t.f32() + 5});
+    const Tensor second = cuda_->enqueue_readback(slot, {DType::kF32, {1, 3096}, t.f32() + 1005});
+    cuda_->await_readback(slot);
     EXPECT_EQ(second.f32(), first.f32() + 1000);
     EXPECT_EQ(std::vector<float>(first.f32(), first.f32() + 4096),
               std::vector<float>(values.begin() + 5, values.begin() + 4101));
@@ -641,15 +641,15 @@ TEST_F(Cuda, ChoosesTokens) {
     Tensor device = s.zeros(DType::kF32, 1, static_cast<int64_t>(params.size() * sizeof(SampleParams) / 4));
     cuda_->copy_in(device, params.data());
     const Tensor ids = s.ints(std::vector<int32_t>(rows));
-    cuda_->choose(logits, device.as<SampleParams>(), ids);
+    cuda_->sample(logits, device.as<SampleParams>(), ids);
     const std::vector<double> got = s.get(ids);
     for (int r = 0; r + 1 < rows; ++r) {
       const std::vector<float> row(values.begin() + int64_t{r} * vocab, values.begin() + int64_t{r + 1} * vocab);
-      EXPECT_EQ(got[r], choose_by_sorting(row, params[r])) << "row " << r << " of " << vocab;
+      EXPECT_EQ(got[r], sample_by_sorting(row, params[r])) << "row " << r << " of " << vocab;
     }
     EXPECT_EQ(got[rows - 1], -1);
     const Tensor tokens = s.ints({100, 200, 300}), from = s.ints({-1, 2, 0});
-    cuda_->take_chosen(ids, from, tokens);
+    cuda_->take_sampled(ids, from, tokens);
     EXPECT_EQ(s.get(tokens), (std::vector<double>{100, got[2], got[0]}));
   }
 }

@@ -136,11 +136,11 @@ __global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
 __global__ void glu_kernel(GluParams params, Matrix x, const float* factors, Matrix y) {
   let_next_begin();
   wait_for_input();
-  const int64_t row = blockIdx.x, inner = x.cols / 2;
+  const int64_t row = blockIdx.x, intermediate = x.cols / 2;
   const float factor = factors != nullptr ? factors[row] : 1.0f;
   for (int64_t c = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; c < y.cols;
        c += static_cast<int64_t>(gridDim.y) * kThreads) {
-    put(y, row, c, c < inner ? factor * glu_value(params, at(x, row, c), at(x, row, inner + c)) : 0.0f);
+    put(y, row, c, c < intermediate ? factor * glu_value(params, at(x, row, c), at(x, row, intermediate + c)) : 0.0f);
   }
 }
 

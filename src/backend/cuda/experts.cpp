@@ -36,12 +36,13 @@ absl::Status ExpertRunner::reserve(const StepLimits& limits) {
   const int64_t joined = std::min(tokens, kFewSharedTokensMax);
   pairs_max_ = pairs;
   const std::pair<tensor::Buffer*, int64_t> sizes[] = {
-      {&inner_,
-       (pairs * weight_stride(limits.inner_max, Type::kBf16) + weight_stride(dense_inner_max_, Type::kBf16)) * 2},
+      {&intermediate_,
+       (pairs * weight_stride(limits.intermediate_max, Type::kBf16) + weight_stride(dense_inner_max_, Type::kBf16)) *
+           2},
       {&outputs_, pairs * io * 4},
       {&sorted_, pairs * weight_stride(io, Type::kBf16) * 2},
       {&gate_up_, tokens * 2 * dense_inner_max_ * 4},
-      {&shared_inner_, joined * weight_stride(dense_inner_max_, Type::kBf16) * 2},
+      {&shared_intermediate_, joined * weight_stride(dense_inner_max_, Type::kBf16) * 2},
       {&shared_outputs_, joined * kSharedParts * io * 4},
       {&counters_, (kFewCounters + 1) * static_cast<int64_t>(sizeof(unsigned))},
   };
@@ -78,18 +79,20 @@ bool ExpertRunner::run_dense(const ExpertVisit& visit, const Tensor& x, const Te
   const ExpertMlp& mlp = *visit.mlp;
   if (mlp.gate_up->shape.groups != 1 || has_biases(mlp) || mlp.weight_on_input) return false;
   const Type type = type_of(dtype_of(mlp));
-  const int64_t n = x.rows(), inner = mlp.down->shape.cols, stride = weight_stride(inner, type);
+  const int64_t n = x.rows(), intermediate = mlp.down->shape.cols, stride = weight_stride(intermediate, type);
   const float* weights = visit.routing.weights.f32();
-  const Matrix inputs = linear_.aligned(matrix_of(x), type), inners{inner_.data(), n, stride, stride, type};
+  const Matrix inputs = linear_.aligned(matrix_of(x), type),
+               intermediates{intermediate_.data(), n, stride, stride, type};
   const WeightMatrix gate_up = weight_matrix(*mlp.gate_up);
-  if (!linear_.run_few({.x = inputs, .y = inners, .w = gate_up, .gated = true, .glu = mlp.glu, .factors = weights})) {
+  if (!linear_.run_few(
+          {.x = inputs, .y = intermediates, .w = gate_up, .gated = true, .glu = mlp.glu, .factors = weights})) {
     // A sum may be more than a half holds.
-    const Matrix both{gate_up_.data(), n, 2 * inner, 2 * inner, type == Type::kF16 ? Type::kF32 : type};
-    CHECK(static_cast<size_t>(n * 2 * inner * type_bytes(both.type)) <= gate_up_.bytes());
+    const Matrix both{gate_up_.data(), n, 2 * intermediate, 2 * intermediate, type == Type::kF16 ? Type::kF32 : type};
+    CHECK(static_cast<size_t>(n * 2 * intermediate * type_bytes(both.type)) <= gate_up_.bytes());
     linear_.run({.x = inputs, .y = both, .w = gate_up});
-    glu(mlp.glu, both, weights, inners, device_.stream());
+    glu(mlp.glu, both, weights, intermediates, device_.stream());
   }
-  linear_.run({.x = inners,
+  linear_.run({.x = intermediates,
                .y = matrix_of(out),
                .w = weight_matrix(*mlp.down),
                .epilogue = {.accumulate = true, .scale = mlp.scale}});
@@ -111,9 +114,9 @@ bool ExpertRunner::run_single(const ExpertVisit& visit, const ExpertVisit* share
                  .n_choices = static_cast<int>(top_k),
                  .glu = mlp.glu,
                  .scale = mlp.scale,
-                 .inner = inner_.data(),
+                 .intermediate = intermediate_.data(),
                  .counter = static_cast<unsigned*>(counters_.data()) + kFewCounters};
-  int64_t inner = top_k * token.down.cols;
+  int64_t intermediate = top_k * token.down.cols;
   if (shared != nullptr) {
     const ExpertMlp& other = *shared->mlp;
     if (other.scale != mlp.scale || other.glu.kind != mlp.glu.kind || other.glu.limit != mlp.glu.limit ||
@@ -122,23 +125,24 @@ bool ExpertRunner::run_single(const ExpertVisit& visit, const ExpertVisit* share
     }
     token.shared_gate_up = weight_matrix(*other.gate_up), token.shared_down = weight_matrix(*other.down);
     token.shared_factors = shared->routing.weights.f32();
-    inner += token.shared_down.cols;
+    intermediate += token.shared_down.cols;
   }
-  CHECK(static_cast<size_t>(inner * 2) <= inner_.bytes());
+  CHECK(static_cast<size_t>(intermediate * 2) <= intermediate_.bytes());
   if (!experts_one(token, device_.n_multiprocessors(), device_.stream())) return false;
   device_.launched("a token's experts");
   return true;
 }
 
-ExpertRunner::Products ExpertRunner::products_of(const ExpertVisit& visit, const Matrix& x, const tensor::Buffer& inner,
-                                                 const tensor::Buffer& outputs, int64_t parts) const {
+ExpertRunner::Products ExpertRunner::products_of(const ExpertVisit& visit, const Matrix& x,
+                                                 const tensor::Buffer& intermediate, const tensor::Buffer& outputs,
+                                                 int64_t parts) const {
   const ExpertMlp& mlp = *visit.mlp;
   const Type type = type_of(dtype_of(mlp));
   const int64_t pairs = visit.routing.ids.shape.elements(), hidden = mlp.down->shape.rows;
   const int64_t stride = weight_stride(mlp.down->shape.cols, type);
-  const Matrix inners{inner.data(), pairs, stride, stride, type};
+  const Matrix intermediates{intermediate.data(), pairs, stride, stride, type};
   parts = std::min(parts, static_cast<int64_t>(outputs.bytes()) / (pairs * hidden * 4));
-  CHECK(static_cast<size_t>(pairs * stride * 2) <= inner.bytes() && parts >= 1);
+  CHECK(static_cast<size_t>(pairs * stride * 2) <= intermediate.bytes() && parts >= 1);
   const Matrix y{outputs.data(), pairs * parts, hidden, hidden, Type::kF32};
   const Groups groups = groups_of(visit.groups, pairs);
   return {.first = {.x = x,
@@ -149,8 +153,8 @@ ExpertRunner::Products ExpertRunner::products_of(const ExpertVisit& visit, const
                     .first = true,
                     .glu = mlp.glu,
                     .input_weights = mlp.weight_on_input ? visit.routing.weights.f32() : nullptr,
-                    .y = inners},
-          .second = {.x = inners,
+                    .y = intermediates},
+          .second = {.x = intermediates,
                      .w = weight_matrix(*mlp.down),
                      .bias = mlp.down_bias,
                      .groups = groups,
@@ -172,10 +176,10 @@ bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, 
   const int64_t n = x.rows(), pairs = visit.routing.ids.shape.elements();
   if (pairs >= kFewTokens * visit.mlp->gate_up->shape.groups) return false;
   const Matrix inputs = linear_.aligned(matrix_of(x), type_of(dtype_of(*visit.mlp)));
-  Products group = products_of(visit, inputs, inner_, outputs_, parts_of(*visit.mlp));
+  Products group = products_of(visit, inputs, intermediate_, outputs_, parts_of(*visit.mlp));
   std::optional<Products> beside;
   if (shared != nullptr) {
-    beside = products_of(*shared, inputs, shared_inner_, shared_outputs_, parts_of(*shared->mlp));
+    beside = products_of(*shared, inputs, shared_intermediate_, shared_outputs_, parts_of(*shared->mlp));
   }
   const auto fits = [](const Products& p) { return experts_tensor_takes(p.first) && experts_tensor_takes(p.second); };
   if (!fits(group) || (beside && !fits(*beside))) return false;
@@ -204,7 +208,7 @@ bool ExpertRunner::run_few(const ExpertVisit& visit, const ExpertVisit* shared, 
 
 void ExpertRunner::run_many(const ExpertVisit& visit, const Tensor& x, const Tensor& out) {
   const Matrix inputs = linear_.aligned(matrix_of(x), type_of(dtype_of(*visit.mlp)));
-  Products group = products_of(visit, inputs, inner_, outputs_, 1);
+  Products group = products_of(visit, inputs, intermediate_, outputs_, 1);
   if (experts_tensor_takes(group.first)) sort_inputs(group.first);
   for (const ExpertProduct* product : {&group.first, &group.second}) {
     if (experts_tensor_takes(*product)) {

@@ -39,7 +39,7 @@ class ExpertRunner {
   struct Products {
     ExpertProduct first, second;
   };
-  Products products_of(const ExpertVisit& visit, const Matrix& x, const tensor::Buffer& inner,
+  Products products_of(const ExpertVisit& visit, const Matrix& x, const tensor::Buffer& intermediate,
                        const tensor::Buffer& outputs, int64_t parts) const;
   void check(const ExpertVisit& visit, const Tensor& x, const Tensor& out) const;
   // False: not for this network, nothing was done.
@@ -52,10 +52,11 @@ class ExpertRunner {
   Device& device_;
   LinearRunner& linear_;
   int64_t dense_inner_max_ = 0, pairs_max_ = 0;
-  // Of the largest step: the inner numbers, the outputs, a dense network's gate and up, every pair's inputs by expert.
-  tensor::Buffer inner_, outputs_, gate_up_, sorted_;
-  tensor::Buffer shared_inner_, shared_outputs_;  // of a shared network that joins
-  tensor::Buffer counters_;                       // zeros between the runs
+  // Of the largest step: the intermediate numbers, the outputs, a dense network's gate and up, every pair's inputs by
+  // expert.
+  tensor::Buffer intermediate_, outputs_, gate_up_, sorted_;
+  tensor::Buffer shared_intermediate_, shared_outputs_;  // of a shared network that joins
+  tensor::Buffer counters_;                              // zeros between the runs
 };
 
 }  // namespace polymath::backend::cuda

@@ -24,8 +24,8 @@ __device__ __forceinline__ uint4 stream_word(const __nv_bfloat16* from, bool the
 // The weight row that is row `i` of the block's sixteen; -1: behind the last.
 __device__ __forceinline__ int64_t weight_row(const ExpertProduct& p, int i) {
   if (p.first) {
-    const int64_t inner = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * 8 + i % 8;
-    return index < inner ? index + (i >= 8 ? inner : 0) : -1;
+    const int64_t intermediate = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * 8 + i % 8;
+    return index < intermediate ? index + (i >= 8 ? intermediate : 0) : -1;
   }
   const int64_t row = static_cast<int64_t>(blockIdx.x) * 16 + i;
   return row < p.w.rows ? row : -1;
@@ -41,13 +41,13 @@ __device__ void finish(const ExpertProduct& p, int expert, int64_t j, int i, flo
     if (row_high >= 0) put(p.y, pair, row_high, high + (bias != nullptr ? bias[row_high] : 0.0f));
     return;
   }
-  const int64_t inner = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * 8 + i;
+  const int64_t intermediate = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * 8 + i;
   if (index >= p.y.cols) return;
   const float factor = p.input_weights != nullptr ? p.input_weights[pair] : 1.0f;
   float value = 0;  // of the padding
-  if (index < inner) {
+  if (index < intermediate) {
     value = glu_value(p.glu, factor * low + (bias != nullptr ? bias[index] : 0.0f),
-                      factor * high + (bias != nullptr ? bias[inner + index] : 0.0f));
+                      factor * high + (bias != nullptr ? bias[intermediate + index] : 0.0f));
   }
   put(p.y, j, index, value);
 }

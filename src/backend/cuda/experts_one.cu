@@ -22,9 +22,9 @@ constexpr size_t kSharedMost = 224 * 1024;  // and little more that is static
 
 struct Work {
   OneToken p;
-  int cols, inner, shared_inner, outputs;
+  int cols, intermediate, shared_intermediate, outputs;
   int parts;                         // of an output's inputs: a choice's, or as many of the shared network's
-  float of_inner = 0, of_parts = 0;  // 1 / inner, 1 / parts
+  float of_inner = 0, of_parts = 0;  // 1 / intermediate, 1 / parts
 };
 
 // Two rows, and the inputs that both meet: n numbers from `x` on in shared memory; n 0: an expert that there is not.
@@ -38,7 +38,7 @@ struct Share {
   int n_first, n_second, n_pairs;
   __device__ __forceinline__ explicit Share(const Work& w) {
     const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
-    n_first = (w.p.n_choices * w.inner + w.shared_inner - block + blocks - 1) / blocks;
+    n_first = (w.p.n_choices * w.intermediate + w.shared_intermediate - block + blocks - 1) / blocks;
     n_pairs = ((w.outputs + 1) / 2 - block + blocks - 1) / blocks;
     n_second = n_pairs * w.parts;
   }
@@ -57,25 +57,25 @@ struct Division {
 };
 
 __device__ __forceinline__ Item first_item(const Work& w, const int32_t* experts, int row) {
-  const bool shared = row < w.shared_inner;
+  const bool shared = row < w.shared_intermediate;
   const WeightMatrix& weight = shared ? w.p.shared_gate_up : w.p.gate_up;
-  const int inner = shared ? w.shared_inner : w.inner;
-  const Division choice(shared ? 0 : row - w.shared_inner, w.inner, w.of_inner);
+  const int intermediate = shared ? w.shared_intermediate : w.intermediate;
+  const Division choice(shared ? 0 : row - w.shared_intermediate, w.intermediate, w.of_inner);
   const int expert = shared ? 0 : experts[choice.quotient], in_network = shared ? row : choice.rest;
   if (expert < 0) return {nullptr, nullptr, 0, 0};
   const auto* a = static_cast<const __nv_bfloat16*>(weight.data) + (expert * weight.rows + in_network) * weight.stride;
-  return {a, a + inner * weight.stride, w.cols, 0};
+  return {a, a + intermediate * weight.stride, w.cols, 0};
 }
 
 __device__ __forceinline__ Item second_item(const Work& w, const int32_t* experts, int pair, int part) {
   const bool shared = part >= w.p.n_choices;
   const WeightMatrix& weight = shared ? w.p.shared_down : w.p.down;
-  const int from = shared ? (part - w.p.n_choices) * w.inner : 0, expert = shared ? 0 : experts[part];
+  const int from = shared ? (part - w.p.n_choices) * w.intermediate : 0, expert = shared ? 0 : experts[part];
   if (expert < 0) return {nullptr, nullptr, 0, 0};
   const auto* a =
       static_cast<const __nv_bfloat16*>(weight.data) + (expert * weight.rows + 2 * pair) * weight.stride + from;
-  return {a, 2 * pair + 1 < w.outputs ? a + weight.stride : a, shared ? min(w.inner, w.shared_inner - from) : w.inner,
-          part * w.inner};
+  return {a, 2 * pair + 1 < w.outputs ? a + weight.stride : a,
+          shared ? min(w.intermediate, w.shared_intermediate - from) : w.intermediate, part * w.intermediate};
 }
 
 __device__ __forceinline__ Item item_of(const Work& w, const Share& share, const int32_t* experts, int i) {
@@ -121,7 +121,7 @@ class Ring {
     while (at_ == current_.n) {
       const int next = item_ + kWarps;
       if (next >= share_.n_first + share_.n_second) return false;
-      if (!choices_known && (next >= share_.n_first || nth_of_block(next) >= w_.shared_inner)) return false;
+      if (!choices_known && (next >= share_.n_first || nth_of_block(next) >= w_.shared_intermediate)) return false;
       item_ = next;
       current_ = item_of(w_, share_, experts_, next);
       at_ = 0;
@@ -216,12 +216,12 @@ __device__ __forceinline__ void fetch_inputs(const void* from, int n, uint8_t* t
 struct Factors {
   float of_choice[kOneTokenChoicesMax], of_shared;
 };
-__device__ __forceinline__ void write_inner(const Work& w, const Factors& factors, int row, float2 sums) {
-  const bool shared = row < w.shared_inner;
-  const Division choice(shared ? 0 : row - w.shared_inner, w.inner, w.of_inner);
+__device__ __forceinline__ void write_intermediate(const Work& w, const Factors& factors, int row, float2 sums) {
+  const bool shared = row < w.shared_intermediate;
+  const Division choice(shared ? 0 : row - w.shared_intermediate, w.intermediate, w.of_inner);
   const float factor = shared ? factors.of_shared : factors.of_choice[choice.quotient];
-  const int to = shared ? w.p.n_choices * w.inner + row : row - w.shared_inner;
-  static_cast<__nv_bfloat16*>(w.p.inner)[to] = __float2bfloat16_rn(factor * glu_value(w.p.glu, sums.x, sums.y));
+  const int to = shared ? w.p.n_choices * w.intermediate + row : row - w.shared_intermediate;
+  static_cast<__nv_bfloat16*>(w.p.intermediate)[to] = __float2bfloat16_rn(factor * glu_value(w.p.glu, sums.x, sums.y));
 }
 
 // The bound leaves registers for the next kernels' blocks, which wait beside it.
@@ -234,7 +234,7 @@ __global__ void __launch_bounds__(kThreads + 256, 1) experts_one_kernel(const __
   const bool one = threadIdx.x % kWarp == 0;
   const Share share(w);
   uint8_t* const x = memory + kWarps * kSlots * kSlotBytes;
-  const int x_numbers = max(w.cols, w.p.n_choices * w.inner + w.shared_inner);
+  const int x_numbers = max(w.cols, w.p.n_choices * w.intermediate + w.shared_intermediate);
   auto* const parts = reinterpret_cast<float2*>(x + 2 * x_numbers);  // [n_second]: of both rows
   Ring ring(w, share, experts, memory + warp * kSlots * kSlotBytes, full[warp]);
   ring.fill(false);
@@ -255,10 +255,10 @@ __global__ void __launch_bounds__(kThreads + 256, 1) experts_one_kernel(const __
   for (; i < share.n_first; i += kWarps) {
     const int row = nth_of_block(i);
     const float2 sums = multiply(ring, first_item(w, experts, row), x);
-    if (one) write_inner(w, factors, row, sums);
+    if (one) write_intermediate(w, factors, row, sums);
   }
   meet(w.p.counter);
-  fetch_inputs(w.p.inner, w.p.n_choices * w.inner + w.shared_inner, x);
+  fetch_inputs(w.p.intermediate, w.p.n_choices * w.intermediate + w.shared_intermediate, x);
   __syncthreads();
   for (; i < share.n_first + share.n_second; i += kWarps) {
     const float2 sums = multiply(ring, item_of(w, share, experts, i), x);
@@ -279,18 +279,18 @@ __global__ void __launch_bounds__(kThreads + 256, 1) experts_one_kernel(const __
 bool experts_one(const OneToken& p, int n_multiprocessors, cudaStream_t stream) {
   Work w{.p = p,
          .cols = static_cast<int>(p.gate_up.cols),
-         .inner = static_cast<int>(p.down.cols),
-         .shared_inner = p.shared_down.data != nullptr ? static_cast<int>(p.shared_down.cols) : 0,
+         .intermediate = static_cast<int>(p.down.cols),
+         .shared_intermediate = p.shared_down.data != nullptr ? static_cast<int>(p.shared_down.cols) : 0,
          .outputs = static_cast<int>(p.down.rows),
          .parts = 0};
-  if (w.cols % kWord != 0 || w.inner % kWord != 0 || w.shared_inner % kWord != 0) return false;
-  w.parts = p.n_choices + static_cast<int>(ceil_div(w.shared_inner, w.inner));
+  if (w.cols % kWord != 0 || w.intermediate % kWord != 0 || w.shared_intermediate % kWord != 0) return false;
+  w.parts = p.n_choices + static_cast<int>(ceil_div(w.shared_intermediate, w.intermediate));
   const int64_t pairs = ceil_div(ceil_div(w.outputs, 2), n_multiprocessors);
-  const size_t numbers = static_cast<size_t>(max(w.cols, p.n_choices * w.inner + w.shared_inner));
+  const size_t numbers = static_cast<size_t>(max(w.cols, p.n_choices * w.intermediate + w.shared_intermediate));
   const size_t rest = numbers * 2 + static_cast<size_t>(pairs * w.parts) * sizeof(float2);
   const size_t bytes = static_cast<size_t>(kWarps * kSlots) * kSlotBytes + rest;
   if (bytes > kSharedMost || 2 * pairs > kThreads) return false;
-  w.of_inner = 1.0f / static_cast<float>(w.inner), w.of_parts = 1.0f / static_cast<float>(w.parts);
+  w.of_inner = 1.0f / static_cast<float>(w.intermediate), w.of_parts = 1.0f / static_cast<float>(w.parts);
   static const cudaError_t raised = cudaFuncSetAttribute(
       experts_one_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kSharedMost));
   // All that an SM has, or it is cut to fit this block, and none of the next product's comes beside it.

@@ -221,7 +221,7 @@ template <End kEnd, bool kHalf>
 __device__ __forceinline__ void finish_first(const ExpertProduct& p, const Tile& tile, const Columns& columns,
                                              int64_t index, int column, const float* d) {
   const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
-  const int64_t inner = p.w.rows / 2;
+  const int64_t intermediate = p.w.rows / 2;
   float value[2];
 #pragma unroll
   for (int t = 0; t < 2; ++t) {
@@ -229,14 +229,14 @@ __device__ __forceinline__ void finish_first(const ExpertProduct& p, const Tile&
       value[t] = silu_value(d[t], d[t + 2]);
     } else {
       const int pair = columns.pair(tile, column + t);
-      const bool there = pair < tile.n && index < inner;
+      const bool there = pair < tile.n && index < intermediate;
       value[t] = there ? any_value(p, tile, index, pair, d[t], d[t + 2]) : 0.0f;
     }
   }
   const float2 two = pair_up(value[0], value[1], odd);
   const int pair = columns.pair(tile, column + odd);
-  const int64_t row = tile.begin + pair, at = index - odd;  // inner is even: eight rows are all there or not
-  if (pair < tile.n && at < inner) {
+  const int64_t row = tile.begin + pair, at = index - odd;  // intermediate is even: eight rows are all there or not
+  if (pair < tile.n && at < intermediate) {
     *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_numbers<kHalf>(two);
   }
 }

@@ -33,8 +33,8 @@ __device__ __forceinline__ int word_place(int row, int word) { return row * kWor
 __device__ __forceinline__ int64_t weight_row(const ExpertProduct& p, int i) {
   const int64_t first = static_cast<int64_t>(blockIdx.y) * kOutputs;
   if (!p.first) return first + i < p.w.rows ? first + i : -1;
-  const int64_t inner = p.w.rows / 2, index = first / 2 + i / 16 * 8 + i % 8;
-  return index < inner ? index + (i % 16 >= 8 ? inner : 0) : -1;
+  const int64_t intermediate = p.w.rows / 2, index = first / 2 + i / 16 * 8 + i % 8;
+  return index < intermediate ? index + (i % 16 >= 8 ? intermediate : 0) : -1;
 }
 
 // What a thread copies: the same word of every kLoadRows-th row.
@@ -106,10 +106,10 @@ __device__ void multiply(const uint4* stage, float (&sums)[kBlocks][4][4]) {
   }
 }
 
-// Two neighbouring sums of gate and of up for sorted pair j, from inner number `index` on.
+// Two neighbouring sums of gate and of up for sorted pair j, from intermediate number `index` on.
 __device__ void finish_first(const ExpertProduct& p, int expert, int64_t j, int64_t index, const float* gate,
                              const float* up) {
-  const int64_t inner = p.w.rows / 2;
+  const int64_t intermediate = p.w.rows / 2;
   const float* bias = p.bias != nullptr ? p.bias + expert * p.w.rows : nullptr;
   const float factor = p.input_weights != nullptr ? p.input_weights[p.groups.pairs[j]] : 1.0f;
 #pragma unroll
@@ -117,9 +117,9 @@ __device__ void finish_first(const ExpertProduct& p, int expert, int64_t j, int6
     const int64_t at = index + i;
     if (at >= p.y.cols) return;
     float value = 0;  // of the padding
-    if (at < inner) {
+    if (at < intermediate) {
       value = glu_value(p.glu, factor * gate[i] + (bias != nullptr ? bias[at] : 0.0f),
-                        factor * up[i] + (bias != nullptr ? bias[inner + at] : 0.0f));
+                        factor * up[i] + (bias != nullptr ? bias[intermediate + at] : 0.0f));
     }
     put(p.y, j, at, value);
   }

@@ -188,10 +188,10 @@ void prepare_latent(const PrepareLatent& problem, cudaStream_t stream);
 bool prepare_latent(const PrepareLatent& problem, const HeadsProduct& key_up, int n_multiprocessors,
                     cudaStream_t stream);
 
-// --- choose.cu ---
-void choose(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream);
+// --- sample.cu ---
+void sample(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream);
 // tokens[i] = chosen[rows[i]] where rows[i] >= 0.
-void take_chosen(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int64_t n, cudaStream_t stream);
+void take_sampled(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int64_t n, cudaStream_t stream);
 
 // --- grouping.cu ---
 void group_by_expert(const int32_t* ids, int64_t n_pairs, int n_experts, int32_t* offsets, int32_t* pairs,
@@ -236,10 +236,11 @@ struct PlainProduct {
 void plain_product(const PlainProduct& product, cudaStream_t stream);
 
 // --- linear_narrow.cu ---
-// y = [y +] scale * clamp(x w^T + bias) of a few rows. Gated: y[t] = factors[t] * glu(x w^T), w [2 * inner, cols].
+// y = [y +] scale * clamp(x w^T + bias) of a few rows. Gated: y[t] = factors[t] * glu(x w^T), w [2 * intermediate,
+// cols].
 constexpr int64_t kLinearNarrowRowsMax = 16;
 struct NarrowProduct {
-  Matrix x, y;     // x: bf16, 16-byte words, cols a multiple of 8; gated: y's cols behind inner become zeros
+  Matrix x, y;     // x: bf16, 16-byte words, cols a multiple of 8; gated: y's cols behind intermediate become zeros
   WeightMatrix w;  // bf16, one group
   LinearEpilogue epilogue;
   bool gated = false;
@@ -258,11 +259,11 @@ bool linear_few(const NarrowProduct& product, int n_multiprocessors, cudaStream_
 
 // --- experts_narrow.cu, experts_wide.cu ---
 // One of the two products of a group of gated networks with bf16 weights, on tensor cores.
-//   first:  inner[j] = glu(f * (x[pairs[j] / top_k] w[e]^T) + bias), bf16; f: the pair's weight where weight_on_input
-//   second: y[pairs[j]] = inner[j] w[e]^T + bias, f32; in parts of the inputs: y[pairs[j] * parts + part], to be added
-//   up
+//   first:  intermediate[j] = glu(f * (x[pairs[j] / top_k] w[e]^T) + bias), bf16; f: the pair's weight where
+//   weight_on_input second: y[pairs[j]] = intermediate[j] w[e]^T + bias, f32; in parts of the inputs: y[pairs[j] *
+//   parts + part], to be added up
 struct ExpertProduct {
-  Matrix x;  // bf16, 16-byte words, cols a multiple of 8; second: inner
+  Matrix x;  // bf16, 16-byte words, cols a multiple of 8; second: intermediate
   WeightMatrix w;
   const float* bias = nullptr;
   Groups groups;
@@ -270,7 +271,7 @@ struct ExpertProduct {
   bool first = true;
   GluParams glu;
   const float* input_weights = nullptr;  // [n_pairs] by pair, or null
-  Matrix y;                              // first: inner (cols: of the stride, padded with zeros)
+  Matrix y;                              // first: intermediate (cols: of the stride, padded with zeros)
   int parts = 1;                         // more: for the second of experts_few alone
   bool sorted = true;                    // x by pair; else it has the tokens, for the first of experts_few alone
 };
@@ -282,12 +283,12 @@ void experts_narrow(const ExpertProduct& product, int64_t n_tokens, cudaStream_t
 void experts_wide(const ExpertProduct& product, cudaStream_t stream);
 
 // Whether the two below take it; x is sorted by pair (gather_pairs), unless the first says not. Weights may be f16 too;
-// then x and the inner numbers are.
+// then x and the intermediate numbers are.
 bool experts_tensor_takes(const ExpertProduct& product);
 
 // --- experts_one.cu ---
 // The experts of one token, and of a shared network that needs no choosing: y += scale * the sum of
-// glu(f * x gate_up[e]^T) down[e]^T over them, weights and inner numbers bf16; an expert of -1 adds nothing.
+// glu(f * x gate_up[e]^T) down[e]^T over them, weights and intermediate numbers bf16; an expert of -1 adds nothing.
 constexpr int kOneTokenChoicesMax = 32;
 struct OneToken {
   Matrix x, y;                               // of one row; x: bf16 in 16-byte words
@@ -299,8 +300,8 @@ struct OneToken {
   const float* shared_factors = nullptr;     // [1], or null: 1
   GluParams glu;
   float scale = 1;
-  void* inner = nullptr;        // [n_choices * inner + shared inner] bf16, for the kernel
-  unsigned* counter = nullptr;  // once zero
+  void* intermediate = nullptr;  // [n_choices * intermediate + shared intermediate] bf16, for the kernel
+  unsigned* counter = nullptr;   // once zero
 };
 // False: not launched, numbers that are no whole words, or more than shared memory holds.
 bool experts_one(const OneToken& token, int n_multiprocessors, cudaStream_t stream);

@@ -35,8 +35,8 @@ constexpr int kSharedBytes = kWarps * kDeep * kTurnBytes;
 __device__ __forceinline__ int weight_row(const NarrowProduct& p, int i) {
   const int n_rows = static_cast<int>(p.w.rows), block = static_cast<int>(blockIdx.x) / p.parts;
   if (p.gated) {
-    const int inner = n_rows / 2, index = block * (kRows / 2) + i % 8;
-    return index < inner ? index + (i >= 8 ? inner : 0) : -1;
+    const int intermediate = n_rows / 2, index = block * (kRows / 2) + i % 8;
+    return index < intermediate ? index + (i >= 8 ? intermediate : 0) : -1;
   }
   const int row = block * kRows + i;
   return row < n_rows ? row : -1;

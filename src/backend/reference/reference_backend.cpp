@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "backend/reference/choose.h"
+#include "backend/reference/sample.h"
 #include "backend/reference/values.h"
 
 namespace polymath::backend {
@@ -22,21 +22,21 @@ class ReferenceBackend : public Backend {
   void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
   void copy_out(void* host, const Tensor& from) override { std::memcpy(host, from.data, from.bytes()); }
   absl::Status reserve(const StepLimits& limits) override {
-    box_bytes_ = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * sizeof(float);
+    slot_bytes_ = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * sizeof(float);
     return reserve_defaults(limits);
   }
   // It could give the tensors themselves; that it copies and chooses like a device makes it the oracle of those that
   // do.
-  Tensor post(int box, const Tensor& from) override;
-  void collect(int box) override { boxes_[box].collected = true; }
-  bool chooses() const override { return true; }
-  void choose(const Tensor& logits, const SampleParams* params, const Tensor& ids) override {
+  Tensor enqueue_readback(int slot, const Tensor& from) override;
+  void await_readback(int slot) override { result_slots_[slot].collected = true; }
+  bool samples_on_device() const override { return true; }
+  void sample(const Tensor& logits, const SampleParams* params, const Tensor& ids) override {
     for (int64_t i = 0; i < logits.rows(); ++i) {
       const std::span<const float> row(logits.f32() + i * logits.stride(), static_cast<size_t>(logits.cols()));
-      ids.i32()[i] = choose_by_sorting(row, params[i]);
+      ids.i32()[i] = sample_by_sorting(row, params[i]);
     }
   }
-  void take_chosen(const Tensor& chosen, const Tensor& rows, const Tensor& tokens) override {
+  void take_sampled(const Tensor& chosen, const Tensor& rows, const Tensor& tokens) override {
     for (int64_t i = 0; i < tokens.shape[0]; ++i) {
       if (rows.i32()[i] >= 0) tokens.i32()[i] = chosen.i32()[rows.i32()[i]];
     }
@@ -84,23 +84,23 @@ class ReferenceBackend : public Backend {
                const Tensor& out) override;
 
  private:
-  struct Box {
+  struct ResultSlot {
     std::vector<std::byte> bytes;
     bool collected = true;
   };
-  Box boxes_[2];
-  size_t box_bytes_ = 0;
+  ResultSlot result_slots_[2];
+  size_t slot_bytes_ = 0;
 };
 
-Tensor ReferenceBackend::post(int index, const Tensor& from) {
-  Box& box = boxes_[index];
-  if (std::exchange(box.collected, false)) box.bytes.clear();
-  box.bytes.reserve(box_bytes_);  // it never moves: what was posted before stays where it is
-  CHECK(from.row_gap == 0 && box.bytes.size() + from.bytes() <= box_bytes_);
-  const size_t begin = box.bytes.size();
+Tensor ReferenceBackend::enqueue_readback(int index, const Tensor& from) {
+  ResultSlot& slot = result_slots_[index];
+  if (std::exchange(slot.collected, false)) slot.bytes.clear();
+  slot.bytes.reserve(slot_bytes_);  // it never moves: what was posted before stays where it is
+  CHECK(from.row_gap == 0 && slot.bytes.size() + from.bytes() <= slot_bytes_);
+  const size_t begin = slot.bytes.size();
   const auto* data = static_cast<const std::byte*>(from.data);
-  box.bytes.insert(box.bytes.end(), data, data + from.bytes());
-  return {from.dtype, from.shape, box.bytes.data() + begin};
+  slot.bytes.insert(slot.bytes.end(), data, data + from.bytes());
+  return {from.dtype, from.shape, slot.bytes.data() + begin};
 }
 
 void ReferenceBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
@@ -124,7 +124,7 @@ void ReferenceBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor
 void ReferenceBackend::embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) {
   for (int64_t i = 0; i < y.rows(); ++i) {
     const int32_t id = ids.i32()[i];
-    CHECK(id >= -1 && id < table.shape.rows);  // -1: no token, as choose() says where the logits are no numbers
+    CHECK(id >= -1 && id < table.shape.rows);  // -1: no token, as sample() says where the logits are no numbers
     for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, id < 0 ? 0.0f : scale * weight_value(table, 0, id, c));
   }
 }

@@ -44,7 +44,7 @@ class Sampler {
   // come.
   absl::StatusOr<int32_t> sample(const SampleInput& input);
 
-  // What a device that chooses (model::Model::chooses) needs; absent: only the host can, or it wants to see the logits.
+  // What a device that chooses (model::Model::samples) needs; absent: only the host can, or it wants to see the logits.
   // The logits are not looked at.
   std::optional<backend::SampleParams> for_device(const SampleInput& input);
 

@@ -23,7 +23,7 @@ FfnConfig routed(base::JsonReader& j, std::string routing) {
 // The first layers are dense; of the others, every moe_layer_freq-th is MoE.
 void set_ffns(base::JsonReader& j, ModelConfig& c, const FfnConfig& experts) {
   const int first = j.i("first_k_dense_replace", 0), every = std::max(1, j.i("moe_layer_freq", 1));
-  const int shared = j.i("n_shared_experts", 0) * experts.inner;
+  const int shared = j.i("n_shared_experts", 0) * experts.intermediate;
   for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
     if (l < first || l % every != 0) {
       c.layers[l].ffns = {dense_ffn(j.i("intermediate_size"))};

@@ -22,7 +22,7 @@ ModelConfig parse(base::JsonReader& j) {
   moe.router.normalize_min = static_cast<float>(j.f("moe_norm_min", 1e-12));
   const int first = j.i("moe_layer_start_index", 0), interval = std::max(1, j.i("moe_layer_interval", 1));
   const int end = j.i("moe_layer_end_index", -1), last = end < 0 ? n_layers - 1 : end;
-  const int shared = j.i("moe_num_shared_experts", 0) * moe.inner;
+  const int shared = j.i("moe_num_shared_experts", 0) * moe.intermediate;
   for (int l = 0; l < n_layers; ++l) {
     if (l < first || l > last || (l + 1) % interval != 0) {
       c.layers[l].ffns = {dense_ffn(j.i("intermediate_size"))};

@@ -13,10 +13,10 @@ ModelConfig parse(base::JsonReader& j) {
   set_attention(j, c, a);
   const int n_layers = static_cast<int>(c.layers.size());
   const auto top_k = per_layer(j, "moe_topk", n_layers, 1);
-  const auto inner = per_layer(j, "moe_intermediate_size", n_layers, j.i("intermediate_size"));
+  const auto intermediate = per_layer(j, "moe_intermediate_size", n_layers, j.i("intermediate_size"));
   const auto shared = per_layer(j, "num_shared_expert", n_layers, 1);
   for (int l = 0; l < n_layers; ++l) {
-    FfnConfig moe = routed_ffn("softmax_topk", j.i("num_experts"), top_k[l], inner[l]);
+    FfnConfig moe = routed_ffn("softmax_topk", j.i("num_experts"), top_k[l], intermediate[l]);
     moe.router.normalize = j.b("norm_topk_prob", true);
     c.layers[l].ffns = {moe};
     if (shared[l] > 0) c.layers[l].ffns.push_back(shared_ffn(j.i("intermediate_size") * shared[l]));

@@ -42,7 +42,7 @@ ModelConfig parse(base::JsonReader& j) {
     const bool sparse = j.has("moe_layers") ? std::find(moe_layers.begin(), moe_layers.end(), l) != moe_layers.end()
                                             : (l + 1) % step == 0;
     if (sparse) {
-      c.layers[l].ffns = {moe, shared_ffn(moe.inner)};
+      c.layers[l].ffns = {moe, shared_ffn(moe.intermediate)};
     } else {
       c.layers[l].ffns = {dense_ffn(j.i("intermediate_size_mlp"))};
     }

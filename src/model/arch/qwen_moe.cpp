@@ -10,8 +10,8 @@ namespace {
 
 int n_experts(base::JsonReader& j) { return j.has("num_experts") ? j.i("num_experts") : j.i("num_local_experts"); }
 
-FfnConfig routed(base::JsonReader& j, bool normalize, int inner) {
-  FfnConfig f = routed_ffn("softmax_topk", n_experts(j), j.i("num_experts_per_tok"), inner);
+FfnConfig routed(base::JsonReader& j, bool normalize, int intermediate) {
+  FfnConfig f = routed_ffn("softmax_topk", n_experts(j), j.i("num_experts_per_tok"), intermediate);
   f.router.normalize = j.b("norm_topk_prob", normalize);
   return f;
 }

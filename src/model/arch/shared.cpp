@@ -113,26 +113,26 @@ void set_attention(base::JsonReader& j, ModelConfig& c, const AttentionConfig& a
   }
 }
 
-FfnConfig dense_ffn(int inner) {
+FfnConfig dense_ffn(int intermediate) {
   FfnConfig f;
   f.role = "dense";
-  f.inner = inner;
+  f.intermediate = intermediate;
   return f;
 }
 
-FfnConfig shared_ffn(int inner) {
-  FfnConfig f = dense_ffn(inner);
+FfnConfig shared_ffn(int intermediate) {
+  FfnConfig f = dense_ffn(intermediate);
   f.role = "shared";
   return f;
 }
 
-FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int inner) {
+FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermediate) {
   FfnConfig f;
   f.role = "experts";
   f.routing = std::move(routing);
   f.router.n_experts = n_experts;
   f.router.top_k = top_k;
-  f.inner = inner;
+  f.intermediate = intermediate;
   return f;
 }
 

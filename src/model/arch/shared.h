@@ -23,9 +23,9 @@ AttentionConfig grouped_query_attention(base::JsonReader& j, const ModelConfig& 
 // Gives every layer this attention; sliding windows by sliding_window, layer_types, use_sliding_window.
 void set_attention(base::JsonReader& j, ModelConfig& c, const AttentionConfig& attention);
 
-FfnConfig dense_ffn(int inner);
-FfnConfig shared_ffn(int inner);
-FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int inner);
+FfnConfig dense_ffn(int intermediate);
+FfnConfig shared_ffn(int intermediate);
+FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermediate);
 
 // An integer, or one a layer.
 std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback);

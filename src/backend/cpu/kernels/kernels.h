@@ -1,6 +1,6 @@
 #pragma once
 
-// The table of inner loops, one for each instruction set. Everything above it is the same code on every CPU.
+// The table of intermediate loops, one for each instruction set. Everything above it is the same code on every CPU.
 //
 // A matrix product is cut into tiles: up to rows_max rows of activations times 32 outputs, over a run of inputs.
 // A step is what one 4-byte word of an activation row holds: two inputs in bf16, one in f32. Weights of a step stand

@@ -10,6 +10,6 @@
 namespace polymath::backend {
 
 // -1: the row has a NaN or +infinity, or nothing finite.
-int32_t choose_by_sorting(std::span<const float> logits, const SampleParams& params);
+int32_t sample_by_sorting(std::span<const float> logits, const SampleParams& params);
 
 }  // namespace polymath::backend

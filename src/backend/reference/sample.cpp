@@ -1,4 +1,4 @@
-#include "backend/reference/choose.h"
+#include "backend/reference/sample.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 namespace polymath::backend {
 
-int32_t choose_by_sorting(std::span<const float> logits, const SampleParams& p) {
+int32_t sample_by_sorting(std::span<const float> logits, const SampleParams& p) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   if (std::ranges::any_of(logits, [](float v) { return !(v < kInfinity); })) return -1;
   std::vector<int32_t> ids(logits.size());

@@ -141,7 +141,7 @@ __device__ int draw(const RowLogits& row, const SampleParams& p, Shared& shared)
   return find_id(row, target < all ? target : all - 1, shared, weight);
 }
 
-__global__ void __launch_bounds__(kThreads) choose_kernel(Matrix logits, const SampleParams* params, int32_t* ids) {
+__global__ void __launch_bounds__(kThreads) sample_kernel(Matrix logits, const SampleParams* params, int32_t* ids) {
   __shared__ Shared shared;
   wait_for_input();
   const float* row = static_cast<const float*>(logits.data) + blockIdx.x * logits.stride;
@@ -177,7 +177,7 @@ __global__ void __launch_bounds__(kThreads) choose_kernel(Matrix logits, const S
   if (threadIdx.x == 0) ids[blockIdx.x] = id;
 }
 
-__global__ void take_chosen_kernel(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int n) {
+__global__ void take_sampled_kernel(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int n) {
   wait_for_input();
   const int i = blockIdx.x * kThreads + threadIdx.x;
   if (i < n && rows[i] >= 0) tokens[i] = chosen[rows[i]];
@@ -185,14 +185,14 @@ __global__ void take_chosen_kernel(const int32_t* chosen, const int32_t* rows, i
 
 }  // namespace
 
-void choose(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream) {
+void sample(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream) {
   if (logits.rows == 0) return;
-  launch_after(choose_kernel, dim3(static_cast<unsigned>(logits.rows)), dim3(kThreads), 0, stream, logits, params, ids);
+  launch_after(sample_kernel, dim3(static_cast<unsigned>(logits.rows)), dim3(kThreads), 0, stream, logits, params, ids);
 }
 
-void take_chosen(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int64_t n, cudaStream_t stream) {
+void take_sampled(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int64_t n, cudaStream_t stream) {
   if (n == 0) return;
-  launch_after(take_chosen_kernel, dim3(static_cast<unsigned>(ceil_div(n, kThreads))), dim3(kThreads), 0, stream,
+  launch_after(take_sampled_kernel, dim3(static_cast<unsigned>(ceil_div(n, kThreads))), dim3(kThreads), 0, stream,
                chosen, rows, tokens, static_cast<int>(n));
 }
 

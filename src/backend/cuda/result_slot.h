@@ -8,12 +8,12 @@
 
 namespace polymath::backend::cuda {
 
-class ResultBox {
+class ResultSlot {
  public:
-  ResultBox() = default;
-  ResultBox(const ResultBox&) = delete;
-  ResultBox& operator=(const ResultBox&) = delete;
-  ~ResultBox() {
+  ResultSlot() = default;
+  ResultSlot(const ResultSlot&) = delete;
+  ResultSlot& operator=(const ResultSlot&) = delete;
+  ~ResultSlot() {
     if (there_ != nullptr) cudaEventDestroy(there_);
   }
 
@@ -23,8 +23,8 @@ class ResultBox {
     return absl::OkStatus();
   }
 
-  // Backend::post: one behind the other, from the first after collect() on.
-  tensor::Tensor post(Device& device, const tensor::Tensor& from) {
+  // Backend::enqueue_readback: one behind the other, from the first after await_readback() on.
+  tensor::Tensor enqueue_readback(Device& device, const tensor::Tensor& from) {
     if (collected_) used_ = 0;
     collected_ = false;
     CHECK(from.row_gap == 0 && used_ + from.bytes() <= memory_.bytes());
@@ -35,7 +35,7 @@ class ResultBox {
     return {from.dtype, from.shape, to};
   }
 
-  void collect(Device& device) {
+  void await_readback(Device& device) {
     device.wait_for(there_);
     collected_ = true;
   }
