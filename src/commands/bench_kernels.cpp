@@ -252,17 +252,11 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
 }
 
 absl::Status Bench::attention(const model::AttentionConfig& a) {
-  const bool latent = a.kv_lora > 0;
-  const backend::KvShape kv{.n_kv_heads = latent ? 1 : a.n_kv_heads,
-                            .key_dim = latent ? a.kv_lora + a.rope.dims : a.head_dim,
-                            .value_dim = latent ? a.kv_lora : a.head_dim,
-                            .latent = latent,
-                            .block_size = settings_.block_size,
-                            .dtype = house_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32};
+  backend::KvShape kv = layers::kv_shape(a);
+  kv.block_size = settings_.block_size;
+  kv.dtype = house_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
   RETURN_IF_ERROR(backend().check_kv(kv));
-  for (const StepShape& s : shapes_) {
-    RETURN_IF_ERROR(attention({a.n_heads, a.scale, a.window, a.chunk, nullptr}, kv, s));
-  }
+  for (const StepShape& s : shapes_) RETURN_IF_ERROR(attention(layers::params(a), kv, s));
   return absl::OkStatus();
 }
 
@@ -355,11 +349,10 @@ absl::Status Bench::reserve() const {
   }
   limits.hidden_max = limits.expert_io_max = c.hidden;
   for (const auto& layer : c.layers) {
-    const model::AttentionConfig& a = layer.attention;
-    const int key_dim = a.kv_lora > 0 ? a.kv_lora + a.rope.dims : a.head_dim;
-    limits.key_dim_max = std::max(limits.key_dim_max, key_dim);
-    limits.attention_max = std::max(limits.attention_max, int64_t{a.n_heads} * key_dim);
-    limits.hidden_max = std::max(limits.hidden_max, (int64_t{a.n_heads} + 2 * a.n_kv_heads) * key_dim);
+    layers::StepNeeds needs{.limits = limits};
+    layers::reserve(layer.attention, needs);
+    limits = needs.limits;
+    limits.hidden_max = std::max(limits.hidden_max, *std::max_element(needs.scratch.begin(), needs.scratch.end()));
     for (const auto& f : layer.ffns) {
       limits.intermediate_max = std::max<int64_t>(limits.intermediate_max, f.intermediate);
       top_k = std::max<int64_t>(top_k, f.router.top_k);
@@ -374,13 +367,13 @@ absl::Status Bench::run() {
   const model::ModelConfig& c = house_.config();
   RETURN_IF_ERROR(reserve());
   for (const auto& layer : c.layers) {
-    const model::AttentionConfig& a = layer.attention;
-    if (a.kv_lora == 0) {
-      RETURN_IF_ERROR(linear("q, k, v", (int64_t{a.n_heads} + 2 * a.n_kv_heads) * a.head_dim, c.hidden, false));
+    layers::SlotList slots;
+    layers::add_slots(layer.attention, slots, c.hidden);
+    for (const layers::Slot& slot : slots.list) {
+      if (slot.vector || slot.shape.groups > 1) continue;
+      RETURN_IF_ERROR(linear(slot.name.c_str(), slot.shape.rows, slot.shape.cols, slot.shape.rows == c.hidden));
     }
-    RETURN_IF_ERROR(attention(a));
-    RETURN_IF_ERROR(
-        linear("attention's output", c.hidden, int64_t{a.n_heads} * (a.kv_lora > 0 ? a.value_dim : a.head_dim), true));
+    RETURN_IF_ERROR(attention(layer.attention));
     for (const auto& ffn : layer.ffns) RETURN_IF_ERROR(feed_forward(ffn));
   }
   return linear("lm_head", c.vocab, c.hidden, false);
