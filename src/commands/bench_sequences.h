@@ -1,23 +1,24 @@
 #pragma once
 
-// The sequences that `bench offline` times, over a house's KV cache: each with blocks of its own, one after the other.
+// The sequences that `bench offline` times, over a runtime's KV cache: each with blocks of its own, one after the
+// other.
 
 #include <cstdint>
 #include <random>
 #include <vector>
 
 #include "base/status.h"
-#include "commands/house.h"
-#include "commands/settings.h"
+#include "commands/options.h"
+#include "commands/runtime.h"
 #include "model/load.h"
 
 namespace polymath::commands {
 
 class Sequences {
  public:
-  // Of up to `prompt` + settings.bench_output tokens. REQUIRES: the house is loaded, outlives this, and its cache has
+  // Of up to `prompt` + options.output tokens. REQUIRES: the runtime is loaded, outlives this, and its cache has
   // n * width() blocks.
-  Sequences(House& house, const Settings& settings, int n, int prompt);
+  Sequences(Runtime& runtime, const BenchOptions& options, int n, int prompt);
 
   // One step of `count` more tokens for each sequence, all its logits on the host; seconds.
   absl::StatusOr<double> step(int count);

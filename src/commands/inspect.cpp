@@ -77,8 +77,8 @@ std::string template_text(const std::string& directory) {
   return parsed.ok() ? "yes" : absl::StrCat("not understood: ", parsed.status().message());
 }
 
-absl::StatusOr<base::JsonObject> inspect_model(const Settings& settings) {
-  ASSIGN_OR_RETURN(const std::string directory, weights::resolve_model(settings.model, settings.revision));
+absl::StatusOr<base::JsonObject> inspect_model(const ModelOptions& options) {
+  ASSIGN_OR_RETURN(const std::string directory, weights::resolve_model(options.name, options.revision));
   ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
   const ModelFacts facts = model_facts(config);
   base::JsonObject out;
@@ -136,11 +136,11 @@ void print_text(const base::JsonObject& facts) {
 }  // namespace
 
 int inspect(const Arguments& arguments) {
-  const auto settings = parse_flags(kInspect, arguments);
-  if (!settings.ok()) return fail_flags(settings.status());
-  const auto facts = inspect_model(*settings);
+  const auto options = parse_flags(kInspect, arguments);
+  if (!options.ok()) return fail_flags(options.status());
+  const auto facts = inspect_model(options->model);
   if (!facts.ok()) return fail(facts.status());
-  if (settings->json) {
+  if (options->inspect.json) {
     std::printf("%s\n", base::to_text(*facts).c_str());
   } else {
     print_text(*facts);
