@@ -21,7 +21,7 @@ PAGE_LINES_MAX = 150  # of docs/internals
 
 CPP = {".cpp", ".h", ".cu", ".cuh"}
 CODE = CPP | {".py", ".sh", ".cmake"}
-SKIPPED_FOLDERS = {".git", ".venv", "build", "__pycache__", "node_modules", "shared"}
+SKIPPED = {".git", ".venv", "build", "__pycache__", "node_modules", "shared"}
 
 # Third-party headers and the only places under src/ that may know them.
 THIRD_PARTY = [
@@ -52,11 +52,10 @@ class Tree:
 
     def _walk(self, folder):
         for path in folder.iterdir():
-            if path.is_symlink():
+            if path.is_symlink() or path.name in SKIPPED:
                 continue
             if path.is_dir():
-                if path.name not in SKIPPED_FOLDERS:
-                    yield from self._walk(path)
+                yield from self._walk(path)
             elif path.stat().st_size < 2_000_000:  # larger: weights and vocabularies
                 yield path
 
