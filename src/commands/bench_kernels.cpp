@@ -71,7 +71,8 @@ class Memory {
     return t.reshape({n});
   }
   absl::StatusOr<Weight> weight(const quant::WeightShape& shape, DType dtype) {
-    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, dtype));
+    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, quant::plain_format(dtype)));
+    if (shape.glu) backend_.expect_experts(shape, *w.format);
     const float scale = 1 / std::sqrt(static_cast<float>(shape.cols));
     for (int64_t g = 0; g < shape.groups; ++g) {
       const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, w.format};
@@ -331,7 +332,10 @@ absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
       copies_of(3.0 * static_cast<double>(hidden * ffn.intermediate) * static_cast<double>(groups) * weight_bytes());
   std::vector<Weight> routers;
   if (router != nullptr) {
-    const DType dtype = backend().router_dtype(house_.config().dtype, house_.weight_dtype());
+    const DType dtype =
+        backend()
+            .kept_format(quant::plain_format(house_.config().dtype), quant::WeightUse::kRouter, house_.weight_dtype())
+            .dtype;
     ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, dtype, copies));
   }
   ASSIGN_OR_RETURN(const auto gate_up,

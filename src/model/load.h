@@ -60,7 +60,7 @@ class Transformer : public Model {
   virtual StepCost last_step_cost() = 0;
 };
 
-// Of the weights in memory, without padding, before any is read.
+// What load_model() allocates for weights, as Backend::weight_bytes has it, before any is read.
 int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& checkpoint, const backend::Backend& backend,
                       tensor::DType dtype);
 
