@@ -266,7 +266,7 @@ void House::make_engine(const Settings& settings, base::MetricsRegistry& metrics
   options.sequences_max = sequences_;
   options.waiting_max = settings.waiting;
   options.prefix_caching = settings.prefix_caching;
-  options.priority_policy = settings.priority_policy;
+  options.policy = settings.priority_policy ? "priority" : "fcfs";
   engine_ = std::make_unique<engine::Engine>(*transformer_, options, metrics);
 }
 
