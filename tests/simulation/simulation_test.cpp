@@ -1,7 +1,6 @@
-// A thousand small worlds, each from its seed: random limits, arrivals, shared prefixes, cancellations, pools too
-// small. After every step the house must be in order, and every answer must be the one its request gets when it runs
-// alone. Every world is lived through twice: one step at a time, and with each step planned while the one before it
-// runs, on a device that chooses the tokens of most sequences itself.
+// Simulates the scheduler from 1,000 seeds: random limits, arrivals, shared prefixes, cancellations, small pools.
+// Invariants hold after every step. Every answer equals that of the same request run alone. Each seed runs twice: with
+// one step in flight, and with two on a device that samples most tokens itself.
 //
 //   simulation_test                    all seeds
 //   SIM_SEED=417 simulation_test       one of them
@@ -34,9 +33,9 @@ struct Actor {
   std::unique_ptr<Sequence> sequence;
   std::vector<int32_t> prompt;
   int output_max;
-  int told = 0;  // prompt positions whose logits were told
-  bool tells_prompt;
-  bool on_host;  // the host chooses its tokens
+  int reported = 0;  // prompt positions whose logits were reported
+  bool reports_prompt;
+  bool on_host;  // the host samples its tokens
 };
 
 class World {
@@ -58,7 +57,7 @@ class World {
       step();
     }
     for (int i = 0; !actors_.empty() && !::testing::Test::HasFatalFailure(); ++i) {
-      ASSERT_LT(i, kRestSteps) << "somebody starves";
+      ASSERT_LT(i, kRestSteps) << "a sequence starves";
       const int64_t before = model_.n_forwards;
       step();
       ASSERT_GT(model_.n_forwards, before) << "a step that does nothing";
@@ -104,12 +103,13 @@ class World {
     const auto& prefix = prefixes_[up_to(2)];
     std::vector<int32_t> prompt(prefix.begin(), prefix.begin() + up_to(40));
     for (const int32_t token : draw_tokens(1 + up_to(30))) prompt.push_back(token);
-    Actor actor{.prompt = prompt, .output_max = 1 + up_to(90), .tells_prompt = up_to(9) == 0, .on_host = up_to(3) == 0};
+    Actor actor{
+        .prompt = prompt, .output_max = 1 + up_to(90), .reports_prompt = up_to(9) == 0, .on_host = up_to(3) == 0};
     const int length_max = std::min<int>(kLengthMax, prompt.size() + actor.output_max);
     actor.sequence = std::make_unique<Sequence>(prompt, length_max, limits_.block_size);
     actor.sequence->arrival = ++n_arrivals_;
     actor.sequence->priority = up_to(2);
-    if (actor.tells_prompt) actor.sequence->logits_from = 0;
+    if (actor.reports_prompt) actor.sequence->logits_from = 0;
     kvcache::BlockHasher hasher(scheduler_.cache_seed());
     if (limits_.prefix_caching) actor.sequence->hash_prompt(hasher, up_to(9) == 0 ? "salt" : "", limits_.block_size);
     const absl::Status status = scheduler_.admit(*actor.sequence);
@@ -127,7 +127,7 @@ class World {
     scheduler_.check_invariants();
   }
 
-  // Whatever is in flight of it comes to nothing.
+  // Its tokens in flight are dropped.
   void end(size_t i) {
     for (InFlightStep& flight : in_flight_) {
       for (Item& item : flight) {
@@ -174,7 +174,7 @@ class World {
   struct Item {
     Actor* actor;  // null: it has ended
     int begin, end, row;
-    std::vector<int> told;  // positions
+    std::vector<int> reported;  // positions
     bool chooses, on_device;
   };
   using InFlightStep = std::vector<Item>;
@@ -192,7 +192,7 @@ class World {
       for (int position = item.begin; position < item.end; ++position) {
         if (!s->wants_logits(position)) continue;
         const bool chooses = position == s->length() - 1;
-        if (!chooses) item.told.push_back(position);
+        if (!chooses) item.reported.push_back(position);
         if (!chooses || !item.on_device) host_rows_.push_back(row);
         ++row;
       }
@@ -231,7 +231,7 @@ class World {
     check_writers(batch);
   }
 
-  // Whatever is written lies in a block that exactly one sequence holds.
+  // A step writes only to blocks that exactly one sequence holds.
   void check_writers(const model::Batch& batch) {
     std::vector<int> holders(limits_.n_blocks, 0);
     for (const auto& actor : actors_) {
@@ -246,16 +246,16 @@ class World {
       host_row += kVocab;
       return best;
     };
-    for (const int position : item.told) {
+    for (const int position : item.reported) {
       const int32_t best = best_of_next();
       if (item.actor == nullptr) continue;
       Sequence& s = *item.actor->sequence;
       s.logits_from = position + 1;
       ASSERT_EQ(best, FakeModel::next(position + 1, kVocab, [&](int i) { return s.tokens[i]; }));
-      ++item.actor->told;
+      ++item.actor->reported;
     }
     if (!item.chooses) return;
-    const int32_t id = item.on_device ? result.ids[item.row + item.told.size()] : best_of_next();
+    const int32_t id = item.on_device ? result.ids[item.row + item.reported.size()] : best_of_next();
     if (item.actor == nullptr) return;
     Sequence& s = *item.actor->sequence;
     s.tokens.push_back(id);
@@ -270,7 +270,7 @@ class World {
     const std::vector<int32_t> got(s.output().begin(), s.output().end());
     const int output_max = s.token_len_max - s.prompt_len;
     ASSERT_EQ(got, FakeModel::answer(actor.prompt, output_max, kVocab, kEos));
-    ASSERT_EQ(actor.told, actor.tells_prompt ? s.prompt_len - 1 : 0);
+    ASSERT_EQ(actor.reported, actor.reports_prompt ? s.prompt_len - 1 : 0);
     end(i);
     ++n_answers_;
   }
@@ -290,7 +290,7 @@ class World {
   int64_t n_answers_ = 0, n_wasted_ = 0;
 };
 
-// A CHECK ends the process: say first how to come back here.
+// A CHECK ends the process: print first how to replay this seed.
 volatile uint32_t current_seed = 0;
 void say_seed(int) { std::fprintf(stderr, "replay it with: SIM_SEED=%u simulation_test\n", current_seed); }
 
@@ -320,8 +320,8 @@ TEST_P(SimulationAtDepth, EverySeedKeepsTheHouseInOrder) {
   EXPECT_GT(hits, 100000u);
   EXPECT_GT(answers, 10000);
   if (GetParam() == 1) return;
-  EXPECT_GT(ahead, 100000) << "tokens that nobody knew when they were planned";
-  EXPECT_GT(wasted, 1000) << "tokens chosen for nobody";
+  EXPECT_GT(ahead, 100000) << "tokens unknown when they were planned";
+  EXPECT_GT(wasted, 1000) << "tokens sampled for ended sequences";
 }
 
 }  // namespace

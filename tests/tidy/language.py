@@ -20,7 +20,7 @@ AVOIDED = [
     (r"copy engine", "TMA"),
     (r"told", "say who does what"),
     (r"nobody|somebody|anybody", "name the subject, or use the passive"),
-    (r"stands", "is, or lies"),
+    (r"stands(?! for| in\b)", "is, or lies"),
     (r"(?:its|their|step's|the) box", "result slot"),
     (r"fills up", "padding"),
     (r"recorded steps?|recordings?", "CUDA graph"),
