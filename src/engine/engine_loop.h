@@ -8,7 +8,7 @@
 // before the one before it is finished. A sequence that turns out to have ended has then a row in the next step, whose
 // token is dropped. Rows whose token the host has to choose, or whose logits it wants, make their sequence skip a step.
 //
-// Owns the scheduler and the answers. Thread safety: check and make_answer may be called from any thread; the rest
+// Owns the scheduler and the answers. Thread safety: check and make_request may be called from any thread; the rest
 // belongs to one. A step allocates nothing.
 
 #include <array>
@@ -28,7 +28,7 @@ namespace polymath::engine {
 enum class CancelMark { kNone, kCancel, kStop, kCount };
 
 // A request from its arrival to its end.
-struct Answer : Sequence {
+struct RunningRequest : Sequence {
   using Sequence::Sequence;
   SamplingParams sampling;
   std::shared_ptr<TokenMask> mask;
@@ -41,27 +41,27 @@ struct Answer : Sequence {
 // A step that was started and is not finished.
 struct InFlightStep {
   struct Item {
-    Answer* answer = nullptr;       // null: it has ended since
-    int row = 0, host_row = 0;      // its first row of logits: in the step, and among those that the host gets
-    int told_from = 0, n_told = 0;  // the prompt's positions whose logits these rows are, to be told
-    bool samples = false;           // and one row more, from which its next token is chosen,
-    bool on_device = false;         // by the model
+    RunningRequest* request = nullptr;  // null: it has ended since
+    int row = 0, host_row = 0;          // its first row of logits: in the step, and among those that the host gets
+    int told_from = 0, n_told = 0;      // the prompt's positions whose logits these rows are, to be told
+    bool samples = false;               // and one row more, from which its next token is chosen,
+    bool on_device = false;             // by the model
   };
   std::vector<Item> items;
   int n_tokens = 0, n_prompt = 0, n_rows = 0, n_host_rows = 0;
   int n_on_device = 0, n_on_host = 0;  // tokens, by who chooses them
 };
 
-class Loop {
+class EngineLoop {
  public:
-  Loop(model::Model& model, const EngineOptions& options, base::MetricsRegistry& registry);
+  EngineLoop(model::Model& model, const EngineOptions& options, base::MetricsRegistry& registry);
 
   // kInvalidArgument, as Engine::submit. Any thread.
   absl::Status check(const Request& request) const;
-  std::unique_ptr<Answer> make_answer(Request request, RequestId id) const;  // REQUIRES: checked. Any thread.
+  std::unique_ptr<RunningRequest> make_request(Request request, RequestId id) const;  // REQUIRES: checked. Any thread.
 
-  void admit(std::unique_ptr<Answer> answer);  // REQUIRES: fewer than waiting_max + sequences_max are in
-  void end_marked();                           // those that were cancelled
+  void admit(std::unique_ptr<RunningRequest> request);  // REQUIRES: fewer than waiting_max + sequences_max are in
+  void end_marked();                                    // those that were cancelled
   void end_all(FinishReason reason, const std::string& error);
   // Starts as many steps as may be in flight, and finishes the first of them. An error: the model failed, and end_all()
   // is due; step() is not called again. REQUIRES: busy().
@@ -71,12 +71,12 @@ class Loop {
   // The rates, for somebody who watches while nothing happens. False: they have come to rest.
   bool tick();
 
-  bool busy() const { return !answers_.empty() || n_in_flight() > 0; }
+  bool busy() const { return !requests_.empty() || n_in_flight() > 0; }
   int n_waiting() const { return scheduler_.n_waiting(); }
   EngineStats stats() const;
   void check_invariants() const { scheduler_.check_invariants(); }  // as the scheduler's; for tests
   // Answers that ended, to be let go by the caller.
-  std::vector<std::unique_ptr<Answer>>& ended() { return ended_; }
+  std::vector<std::unique_ptr<RunningRequest>>& ended() { return ended_; }
 
  private:
   static constexpr int kInFlightMax = 2;  // token_rows names rows of the step before; more would need more
@@ -91,11 +91,12 @@ class Loop {
   void note_choice(InFlightStep& flight, InFlightStep::Item& item);
   void forget_in_flight();
   void deliver(const InFlightStep::Item& item, const model::StepResult& result);
-  bool tell_prompt(Answer& answer, std::span<const float> logits, int position);
-  void choose(Answer& answer, std::span<const float> logits);
-  void take(Answer& answer, int32_t id, std::span<const float> logits);
-  void append(Answer& answer, int32_t id, std::span<const float> logits);
-  void end(Answer& answer, FinishReason reason, const std::string& error = "", std::optional<int32_t> stop_id = {});
+  bool tell_prompt(RunningRequest& request, std::span<const float> logits, int position);
+  void choose(RunningRequest& request, std::span<const float> logits);
+  void take(RunningRequest& request, int32_t id, std::span<const float> logits);
+  void append(RunningRequest& request, int32_t id, std::span<const float> logits);
+  void end(RunningRequest& request, FinishReason reason, const std::string& error = "",
+           std::optional<int32_t> stop_id = {});
   void watch(double now);
 
   model::Model& model_;
@@ -107,7 +108,7 @@ class Loop {
   BatchBuilder builder_;
   Sampler sampler_;
   EngineMetrics metrics_;
-  std::vector<std::unique_ptr<Answer>> answers_, ended_;
+  std::vector<std::unique_ptr<RunningRequest>> requests_, ended_;
   std::array<InFlightStep, kInFlightMax> in_flight_;  // a step's place is its number modulo their number
   uint64_t n_started_ = 0, n_finished_ = 0;
   // Of the step that is being started, by its rows.

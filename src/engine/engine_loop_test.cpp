@@ -1,6 +1,6 @@
 // The loop allocates nothing once it runs: operator new is counted in this binary.
 
-#include "engine/loop.h"
+#include "engine/engine_loop.h"
 
 #include <gtest/gtest.h>
 
@@ -31,10 +31,10 @@ class Silent : public TokenSink {
   int n_tokens = 0, n_finished = 0;
 };
 
-class LoopAtDepth : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Steps, LoopAtDepth, ::testing::Values(1, 2));
+class EngineLoopAtDepth : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Steps, EngineLoopAtDepth, ::testing::Values(1, 2));
 
-TEST_P(LoopAtDepth, StepsAllocateNothing) {
+TEST_P(EngineLoopAtDepth, StepsAllocateNothing) {
   constexpr int kVocab = 500;
   EngineOptions options{.model_name = "fake",
                         .n_blocks = 40,
@@ -44,7 +44,7 @@ TEST_P(LoopAtDepth, StepsAllocateNothing) {
                         .waiting_max = 64};
   FakeModel model(kVocab, options.block_size, options.n_blocks, options.sequences_max, GetParam());
   base::MetricsRegistry registry;
-  Loop loop(model, options, registry);
+  EngineLoop loop(model, options, registry);
   const auto sink = std::make_shared<Silent>();
   const auto admit = [&](int i) {
     Request request;
@@ -60,7 +60,7 @@ TEST_P(LoopAtDepth, StepsAllocateNothing) {
     request.sampling.max_tokens = 60 + i;
     request.sampling.seed = i;
     request.sink = sink;
-    loop.admit(loop.make_answer(std::move(request), i + 1));
+    loop.admit(loop.make_request(std::move(request), i + 1));
   };
   for (int i = 0; i < 40; ++i) admit(i);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(loop.step().ok());

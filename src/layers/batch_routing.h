@@ -8,7 +8,7 @@
 #include "backend/backend.h"
 #include "routing/batch.h"
 
-namespace polymath::moe {
+namespace polymath::layers {
 
 // Fills `routing` [n, n_experts]: column e holds expert e where it chose the token, -1 where not.
 void choose_by_experts(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
@@ -29,4 +29,4 @@ SoftMixture mix_slots(backend::Backend& backend, const tensor::Tensor& logits, c
 void combine_slots(backend::Backend& backend, const SoftMixture& mixture, const tensor::Tensor& outputs, float scale,
                    const tensor::Tensor& out);
 
-}  // namespace polymath::moe
+}  // namespace polymath::layers

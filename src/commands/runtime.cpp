@@ -1,4 +1,4 @@
-#include "commands/house.h"
+#include "commands/runtime.h"
 
 #include <algorithm>
 #include <cmath>
@@ -32,9 +32,9 @@ constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const Settings& settings,
+absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const ModelOptions& options,
                                                                   const std::string& directory, tensor::DType dtype) {
-  if (settings.load_format == "dummy") return weights::dummy_checkpoint(settings.seed.value_or(0), dtype);
+  if (options.load_format == "dummy") return weights::dummy_checkpoint(options.seed.value_or(0), dtype);
   return weights::open_checkpoint(directory, {});
 }
 
@@ -45,14 +45,14 @@ struct MemorySum {
 };
 
 // The flags that would make it fit, with values where there are such.
-std::string what_would_fit(const MemorySum& m, const Settings& settings) {
-  if (settings.kv_bytes > 0 && m.beside > 0) {
+std::string what_would_fit(const MemorySum& m, const RuntimeOptions& options) {
+  if (options.kv_bytes > 0 && m.beside > 0) {
     return absl::StrCat("--kv-cache-memory-bytes ", m.beside >> 20, "Mi would fit; so would a smaller ",
                         "--max-num-batched-tokens");
   }
-  const int64_t tokens = (m.available - m.weights - (m.scratch - m.token_bytes * settings.step_tokens)) /
+  const int64_t tokens = (m.available - m.weights - (m.scratch - m.token_bytes * options.step_tokens)) /
                          std::max<int64_t>(1, 2 * m.token_bytes);  // half is left for the KV cache
-  if (tokens >= 1 && tokens < settings.step_tokens) {
+  if (tokens >= 1 && tokens < options.step_tokens) {
     return absl::StrCat("--max-num-batched-tokens ", tokens, " would fit");
   }
   if (m.held_back > 0 && m.beside + m.held_back > 0) {
@@ -65,75 +65,75 @@ std::string what_would_fit(const MemorySum& m, const Settings& settings) {
 
 }  // namespace
 
-std::string served_name(const Settings& settings) {
-  return settings.served_names.empty() ? settings.model : settings.served_names.front();
+std::string served_name(const ModelOptions& model) {
+  return model.served_names.empty() ? model.name : model.served_names.front();
 }
 
-absl::StatusOr<std::unique_ptr<House>> House::look(const Settings& settings) {
-  std::unique_ptr<House> house(new House);
-  ASSIGN_OR_RETURN(house->directory_, weights::resolve_model(settings.model, settings.revision));
-  ASSIGN_OR_RETURN(house->config_, model::read_config(house->directory_));
-  house->facts_ = model_facts(house->config_);
-  RETURN_IF_ERROR(house->settle_types(settings));
-  ASSIGN_OR_RETURN(house->backend_,
-                   backend::make_backend(settings.backend, {.threads = settings.threads, .isa = settings.isa}));
-  return house;
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model, const RuntimeOptions& options) {
+  std::unique_ptr<Runtime> runtime(new Runtime(model, options));
+  ASSIGN_OR_RETURN(runtime->directory_, weights::resolve_model(model.name, model.revision));
+  ASSIGN_OR_RETURN(runtime->config_, model::read_config(runtime->directory_));
+  runtime->facts_ = model_facts(runtime->config_);
+  RETURN_IF_ERROR(runtime->settle_types());
+  ASSIGN_OR_RETURN(runtime->backend_,
+                   backend::make_backend(options.backend, {.threads = options.threads, .isa = options.isa}));
+  return runtime;
 }
 
-absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
-  ASSIGN_OR_RETURN(auto house, look(settings));
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model, const RuntimeOptions& options) {
+  ASSIGN_OR_RETURN(auto runtime, look(model, options));
   // Only to know what its routers are stored in. That it cannot be opened is for load() to say: it is not the first
   // thing that somebody who tries a model wants to hear.
-  auto checkpoint = open_weights(settings, house->directory_, house->dtype_);
-  if (checkpoint.ok()) house->checkpoint_ = *std::move(checkpoint);
-  RETURN_IF_ERROR(house->settle_memory(settings));
-  return house;
+  auto checkpoint = open_weights(model, runtime->directory_, runtime->dtype_);
+  if (checkpoint.ok()) runtime->checkpoint_ = *std::move(checkpoint);
+  RETURN_IF_ERROR(runtime->settle_memory());
+  return runtime;
 }
 
-absl::Status House::load(const Settings& settings, base::MetricsRegistry& metrics) {
-  RETURN_IF_ERROR(load_weights(settings));
-  RETURN_IF_ERROR(reserve_step(settings));
-  RETURN_IF_ERROR(make_cache(settings));
-  RETURN_IF_ERROR(warm_up(settings));
-  make_engine(settings, metrics);
+absl::Status Runtime::load(base::MetricsRegistry& metrics) {
+  RETURN_IF_ERROR(load_weights());
+  RETURN_IF_ERROR(reserve_step());
+  RETURN_IF_ERROR(make_cache());
+  RETURN_IF_ERROR(warm_up());
+  make_engine(metrics);
   return absl::OkStatus();
 }
 
-absl::Status House::settle_types(const Settings& settings) {
+absl::Status Runtime::settle_types() {
   dtype_ = config_.dtype;
-  if (settings.dtype != "auto") {
-    const auto dtype = tensor::dtype_from_name(settings.dtype);
-    if (!dtype.has_value()) return absl::InvalidArgumentError(absl::StrCat("--dtype: no type ", settings.dtype));
+  if (model_options_.dtype != "auto") {
+    const auto dtype = tensor::dtype_from_name(model_options_.dtype);
+    if (!dtype.has_value()) return absl::InvalidArgumentError(absl::StrCat("--dtype: no type ", model_options_.dtype));
     dtype_ = *dtype;
   }
   kv_dtype_ = dtype_ == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
-  if (settings.kv_dtype != "auto") kv_dtype_ = *tensor::dtype_from_name(settings.kv_dtype);
-  if (settings.max_model_len > config_.positions_max) {
-    return absl::InvalidArgumentError(absl::StrCat("--max-model-len ", settings.max_model_len,
+  if (options_.kv_dtype != "auto") kv_dtype_ = *tensor::dtype_from_name(options_.kv_dtype);
+  if (model_options_.max_model_len > config_.positions_max) {
+    return absl::InvalidArgumentError(absl::StrCat("--max-model-len ", model_options_.max_model_len,
                                                    " exceeds the model's own maximum of ", config_.positions_max));
   }
-  model_len_ = settings.max_model_len > 0 ? settings.max_model_len : config_.positions_max;
-  step_tokens_ = std::max(settings.step_tokens, 1);
-  sequences_ = std::min(settings.sequences, step_tokens_);  // each of them needs a token in a step
-  if (sequences_ < settings.sequences) {
+  model_len_ = model_options_.max_model_len > 0 ? model_options_.max_model_len : config_.positions_max;
+  step_tokens_ = std::max(options_.step_tokens, 1);
+  sequences_ = std::min(options_.sequences, step_tokens_);  // each of them needs a token in a step
+  if (sequences_ < options_.sequences) {
     base::log_warning("serve", "--max-num-seqs is lowered to the ", step_tokens_, " of --max-num-batched-tokens");
   }
   return absl::OkStatus();
 }
 
 // Everything that will be taken is summed up before the first byte of it.
-absl::Status House::settle_memory(const Settings& settings) {
+absl::Status Runtime::settle_memory() {
   const int64_t free = backend_->memory_available(), total = backend_->memory_total();
   const bool device = free >= 0;
-  if (device) held_back_ = std::max<int64_t>(0, total - static_cast<int64_t>(settings.memory_share * total));
+  if (device) held_back_ = std::max<int64_t>(0, total - static_cast<int64_t>(options_.memory_share * total));
   const int64_t available = device ? std::max<int64_t>(0, free - held_back_) : available_memory();
   const int64_t weights = checkpoint_ != nullptr ? model::bytes_to_load(config_, *checkpoint_, *backend_, dtype_)
                                                  : weight_bytes(facts_, dtype_);
-  const int64_t logits = static_cast<int64_t>(std::min(settings.sequences, step_tokens_)) * config_.vocab;
+  const int64_t logits = static_cast<int64_t>(std::min(options_.sequences, step_tokens_)) * config_.vocab;
   const int64_t token_bytes = facts_.step_floats_per_token * 4;
   const int64_t scratch = token_bytes * step_tokens_ + logits * 4 + (device ? kDeviceMarginBytes : 0);
   const int64_t beside = available - weights - scratch;
-  kv_bytes_ = settings.kv_bytes;
+  kv_bytes_ = options_.kv_bytes;
   if (kv_bytes_ == 0 && device) kv_bytes_ = std::max<int64_t>(0, beside);  // a device's memory is for this
   if (kv_bytes_ == 0 && !device) {                                         // a host has others to serve
     const double share = kDefaultKvShare * static_cast<double>(std::max<int64_t>(0, beside));
@@ -143,7 +143,7 @@ absl::Status House::settle_memory(const Settings& settings) {
   const std::string sum =
       absl::StrCat(text(weights), " of weights (", std::string(tensor::dtype_name(dtype_)), ") + ", text(kv_bytes_),
                    " of KV cache + about ", text(scratch), " of scratch (", step_tokens_, " tokens a step)");
-  const std::string of = device ? absl::StrCat(text(available), " (--gpu-memory-utilization ", settings.memory_share,
+  const std::string of = device ? absl::StrCat(text(available), " (--gpu-memory-utilization ", options_.memory_share,
                                                " of ", text(total), ", of which ", text(free), " are free)")
                                 : text(available);
   base::log_info("serve", "memory: ", sum, ", of ", of, " available");
@@ -157,16 +157,16 @@ absl::Status House::settle_memory(const Settings& settings) {
                                                                    .held_back = held_back_,
                                                                    .total = total,
                                                                    .beside = beside},
-                                                                  settings)));
+                                                                  options_)));
 }
 
-absl::Status House::load_weights(const Settings& settings) {
+absl::Status Runtime::load_weights() {
   const double begin = base::steady_seconds();
   if (checkpoint_ == nullptr) {
-    ASSIGN_OR_RETURN(checkpoint_, open_weights(settings, directory_, dtype_));
+    ASSIGN_OR_RETURN(checkpoint_, open_weights(model_options_, directory_, dtype_));
   }
   model::LoadOptions options{
-      .dtype = dtype_, .model_len = model_len_, .capture_graphs = !settings.eager, .progress = loading_progress()};
+      .dtype = dtype_, .model_len = model_len_, .capture_graphs = !options_.eager, .progress = loading_progress()};
   ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
   checkpoint_.reset();
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
@@ -174,48 +174,48 @@ absl::Status House::load_weights(const Settings& settings) {
   return absl::OkStatus();
 }
 
-absl::Status House::reserve_step(const Settings& settings) {
+absl::Status Runtime::reserve_step() {
   backend::StepLimits limits;
   limits.tokens_max = step_tokens_;
   limits.seqs_max = sequences_;
   limits.logit_rows_max = limits.seqs_max;
-  limits.blocks_max = static_cast<int>(ceil_div(model_len_, settings.block_size));
+  limits.blocks_max = static_cast<int>(ceil_div(model_len_, options_.block_size));
   const int64_t before = backend_->memory_available();
   RETURN_IF_ERROR(transformer_->reserve(limits));
   if (before < 0) return absl::OkStatus();
   const int64_t after = backend_->memory_available();
   step_bytes_ = before - after;
   // Exactly what is left now that everything else stands.
-  if (settings.kv_bytes == 0) kv_bytes_ = std::max<int64_t>(0, after - held_back_ - kDeviceMarginBytes);
+  if (options_.kv_bytes == 0) kv_bytes_ = std::max<int64_t>(0, after - held_back_ - kDeviceMarginBytes);
   return absl::OkStatus();
 }
 
-absl::Status House::make_cache(const Settings& settings) {
-  const auto shapes = transformer_->kv_shapes(settings.block_size, kv_dtype_);
-  const auto block_bytes = static_cast<int64_t>(kvcache::KvCache::block_bytes(*backend_, shapes));
+absl::Status Runtime::make_cache() {
+  model::CacheOptions cache{.block_size = options_.block_size, .dtype = kv_dtype_};
+  const auto block_bytes = static_cast<int64_t>(transformer_->kv_block_bytes(cache));
   int64_t n_blocks = kv_bytes_ / std::max<int64_t>(1, block_bytes);
   // Without a wish of the user's: no more than every sequence at full length could use.
-  const int64_t useful = sequences_ * ceil_div(model_len_, settings.block_size) + 1;
-  if (settings.kv_bytes == 0) n_blocks = std::min(n_blocks, std::max<int64_t>(2, useful));
-  if (settings.kv_blocks > 0) n_blocks = settings.kv_blocks;
-  const int64_t tokens = n_blocks * settings.block_size;
-  if (n_blocks < 2 || (settings.max_model_len > 0 && tokens < model_len_)) {
+  const int64_t useful = sequences_ * ceil_div(model_len_, options_.block_size) + 1;
+  if (options_.kv_bytes == 0) n_blocks = std::min(n_blocks, std::max<int64_t>(2, useful));
+  if (options_.kv_blocks > 0) n_blocks = options_.kv_blocks;
+  const int64_t tokens = n_blocks * options_.block_size;
+  if (n_blocks < 2 || (model_options_.max_model_len > 0 && tokens < model_len_)) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the KV cache of ", bytes_text(static_cast<double>(kv_bytes_)), " holds ", tokens,
                      " tokens, but one request of ", model_len_, " needs ",
-                     bytes_text(static_cast<double>(ceil_div(model_len_, settings.block_size) * block_bytes)),
+                     bytes_text(static_cast<double>(ceil_div(model_len_, options_.block_size) * block_bytes)),
                      "; raise --kv-cache-memory-bytes or lower --max-model-len"));
   }
   model_len_ = static_cast<int>(std::min<int64_t>(model_len_, tokens));
-  ASSIGN_OR_RETURN(cache_, kvcache::KvCache::create(*backend_, shapes, n_blocks));
-  RETURN_IF_ERROR(transformer_->attach(*cache_));
-  base::log_info("serve", "KV cache: ", bytes_text(static_cast<double>(cache_->bytes())), ", ", n_blocks, " blocks of ",
-                 settings.block_size, ", ", tokens, " tokens; requests of ", model_len_,
+  cache.n_blocks = kv_blocks_ = n_blocks;
+  RETURN_IF_ERROR(transformer_->make_cache(cache));
+  base::log_info("serve", "KV cache: ", bytes_text(static_cast<double>(transformer_->kv_bytes())), ", ", n_blocks,
+                 " blocks of ", options_.block_size, ", ", tokens, " tokens; requests of ", model_len_,
                  " tokens at once: ", tokens / std::max(1, model_len_));
   if (backend_->memory_available() >= 0) {
     const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
     base::log_info("serve", "memory of the device: weights ", text(static_cast<int64_t>(transformer_->weight_bytes())),
-                   ", KV cache ", text(static_cast<int64_t>(cache_->bytes())), ", scratch ", text(step_bytes_),
+                   ", KV cache ", text(static_cast<int64_t>(transformer_->kv_bytes())), ", scratch ", text(step_bytes_),
                    ", recorded steps ", text(static_cast<int64_t>(transformer_->graph_bytes())), "; left ",
                    text(backend_->memory_available()));
   }
@@ -223,13 +223,13 @@ absl::Status House::make_cache(const Settings& settings) {
 }
 
 // One forward pass, so that the first request finds everything touched, and a broken model fails here.
-absl::Status House::warm_up(const Settings& settings) {
-  const int n = std::min({settings.block_size, step_tokens_, model_len_, 16});
+absl::Status Runtime::warm_up() {
+  const int n = std::min({options_.block_size, step_tokens_, model_len_, 16});
   const std::vector<int32_t> tokens(static_cast<size_t>(n), 0);
   std::vector<int32_t> places(static_cast<size_t>(n));
   std::iota(places.begin(), places.end(), 0);
   const std::vector<int32_t> query_start = {0, n}, kv_len = {n}, last = {n - 1};
-  const std::vector<int32_t> block_table(static_cast<size_t>(ceil_div(model_len_, settings.block_size)), 0);
+  const std::vector<int32_t> block_table(static_cast<size_t>(ceil_div(model_len_, options_.block_size)), 0);
   const model::Batch batch{.tokens = tokens,
                            .positions = places,
                            .slots = places,
@@ -241,32 +241,32 @@ absl::Status House::warm_up(const Settings& settings) {
   ASSIGN_OR_RETURN(const tensor::Tensor logits, transformer_->forward(batch));
   const float* row = logits.f32();
   const bool finite = std::all_of(row, row + logits.shape.elements(), [](float v) { return std::isfinite(v); });
-  return finite ? absl::OkStatus() : not_finite(settings);
+  return finite ? absl::OkStatus() : not_finite();
 }
 
 // The weight at fault is looked for only now, so that a good model does not pay for it.
-absl::Status House::not_finite(const Settings& settings) const {
-  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(settings, directory_, dtype_));
+absl::Status Runtime::not_finite() const {
+  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(model_options_, directory_, dtype_));
   ASSIGN_OR_RETURN(const std::string weight, model::first_non_finite(config_, *checkpoint, dtype_));
   return absl::DataLossError(absl::StrCat("the model's first forward pass gave numbers that are not finite: ",
                                           weight.empty() ? "every weight is, a sum of them is not" : weight));
 }
 
-void House::make_engine(const Settings& settings, base::MetricsRegistry& metrics) {
+void Runtime::make_engine(base::MetricsRegistry& metrics) {
   engine::EngineOptions options;
-  options.model_name = served_name(settings);
-  options.block_size = settings.block_size;
-  options.n_blocks = cache_->n_blocks();
+  options.model_name = served_name(model_options_);
+  options.block_size = options_.block_size;
+  options.n_blocks = kv_blocks_;
   options.model_len_max = model_len_;
   options.step_tokens_max = step_tokens_;
-  const int threads = settings.threads > 0 ? settings.threads : base::available_cores();
+  const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
   const int mixed =
       backend_->memory_available() >= 0 ? kMixedPrefillTokensOnDevice : kMixedPrefillTokensPerThread * threads;
-  options.mixed_prefill_tokens_max = settings.mixed_prefill_tokens < 0 ? mixed : settings.mixed_prefill_tokens;
+  options.mixed_prefill_tokens_max = options_.mixed_prefill_tokens < 0 ? mixed : options_.mixed_prefill_tokens;
   options.sequences_max = sequences_;
-  options.waiting_max = settings.waiting;
-  options.prefix_caching = settings.prefix_caching;
-  options.priority_policy = settings.priority_policy;
+  options.waiting_max = options_.waiting;
+  options.prefix_caching = options_.prefix_caching;
+  options.priority_policy = options_.priority_policy;
   engine_ = std::make_unique<engine::Engine>(*transformer_, options, metrics);
 }
 

@@ -1,10 +1,10 @@
-#include "model/rope.h"
+#include "layers/rope.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-namespace polymath::model {
+namespace polymath::layers {
 namespace {
 
 // The pair whose wavelength makes `rotations` turns over the original context (YaRN, section 3.2).
@@ -111,4 +111,4 @@ std::vector<float> rope_table(const RopeConfig& r, int model_len, int positions_
   return table;
 }
 
-}  // namespace polymath::model
+}  // namespace polymath::layers

@@ -1,6 +1,6 @@
-#include "moe/batch_routing.h"
+#include "layers/batch_routing.h"
 
-namespace polymath::moe {
+namespace polymath::layers {
 namespace {
 
 using tensor::DType;
@@ -82,4 +82,4 @@ void combine_slots(backend::Backend& backend, const SoftMixture& m, const Tensor
   backend.copy_in(out, sum.data());
 }
 
-}  // namespace polymath::moe
+}  // namespace polymath::layers

@@ -1,4 +1,4 @@
-#include "engine/loop.h"
+#include "engine/engine_loop.h"
 
 #include <algorithm>
 
@@ -30,7 +30,7 @@ bool contains(const std::vector<int32_t>& ids, int32_t id) {
 
 }  // namespace
 
-Loop::Loop(model::Model& model, const EngineOptions& options, base::MetricsRegistry& registry)
+EngineLoop::EngineLoop(model::Model& model, const EngineOptions& options, base::MetricsRegistry& registry)
     : model_(model),
       options_(options),
       vocab_(model.vocab()),
@@ -41,14 +41,14 @@ Loop::Loop(model::Model& model, const EngineOptions& options, base::MetricsRegis
       sampler_(vocab_),
       metrics_(options, model, registry) {
   CHECK(options.n_blocks >= 2 && options.model_len_max >= 2);
-  answers_.reserve(options.waiting_max + options.sequences_max);
-  ended_.reserve(answers_.capacity());
+  requests_.reserve(options.waiting_max + options.sequences_max);
+  ended_.reserve(requests_.capacity());
   for (InFlightStep& flight : in_flight_) flight.items.reserve(options.sequences_max);
   sampling_.reserve(options.sequences_max);
   host_rows_.reserve(options.sequences_max);
 }
 
-absl::Status Loop::check(const Request& request) const {
+absl::Status EngineLoop::check(const Request& request) const {
   const int64_t prompt_len = static_cast<int64_t>(request.prompt.size());
   if (prompt_len == 0) return absl::InvalidArgumentError("prompt is empty");
   if (prompt_len >= options_.model_len_max) {
@@ -61,49 +61,54 @@ absl::Status Loop::check(const Request& request) const {
     return absl::InvalidArgumentError(
         absl::StrCat("prompt has token ", id, ", and the vocabulary has ids from 0 to ", vocab_ - 1));
   }
+  if (request.adapter < -1 || request.adapter >= model_.n_adapters()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("adapter ", request.adapter, " is not loaded; the model has ", model_.n_adapters()));
+  }
   RETURN_IF_ERROR(check_sampling(request.sampling, vocab_));
   return scheduler_.check_fits(
       static_cast<int>(std::min<int64_t>(prompt_len + request.sampling.max_tokens, options_.model_len_max)));
 }
 
-std::unique_ptr<Answer> Loop::make_answer(Request request, RequestId id) const {
+std::unique_ptr<RunningRequest> EngineLoop::make_request(Request request, RequestId id) const {
   CHECK(request.sink != nullptr);
   const int64_t wanted = static_cast<int64_t>(request.prompt.size()) + request.sampling.max_tokens;
   const int token_len_max = static_cast<int>(std::min<int64_t>(wanted, options_.model_len_max));
-  auto answer = std::make_unique<Answer>(std::move(request.prompt), token_len_max, options_.block_size);
-  answer->arrival = id;
-  answer->priority = request.priority;
-  if (request.sampling.prompt_logprobs >= 0) answer->logits_from = 0;
+  auto running = std::make_unique<RunningRequest>(std::move(request.prompt), token_len_max, options_.block_size);
+  running->arrival = id;
+  running->priority = request.priority;
+  running->adapter = request.adapter;
+  if (request.sampling.prompt_logprobs >= 0) running->logits_from = 0;
   if (options_.prefix_caching) {
     kvcache::BlockHasher hasher(scheduler_.cache_seed());
-    answer->hash_prompt(hasher, request.cache_salt, options_.block_size);
+    running->hash_prompt(hasher, request.cache_salt, options_.block_size);
   }
-  answer->sampling = std::move(request.sampling);
-  answer->mask = std::move(request.mask);
-  answer->sink = std::move(request.sink);
-  answer->times.arrived = base::steady_seconds();
-  return answer;
+  running->sampling = std::move(request.sampling);
+  running->mask = std::move(request.mask);
+  running->sink = std::move(request.sink);
+  running->times.arrived = base::steady_seconds();
+  return running;
 }
 
-void Loop::admit(std::unique_ptr<Answer> answer) {
-  CHECK(scheduler_.admit(*answer).ok());
-  answer->index = answers_.size();
-  answers_.push_back(std::move(answer));
+void EngineLoop::admit(std::unique_ptr<RunningRequest> request) {
+  CHECK(scheduler_.admit(*request).ok());
+  request->index = requests_.size();
+  requests_.push_back(std::move(request));
 }
 
-// Backwards, since end() puts the last answer in the place of the one that ended.
-void Loop::end_marked() {
-  for (size_t i = answers_.size(); i-- > 0;) {
-    const CancelMark mark = answers_[i]->mark.load(std::memory_order_relaxed);
+// Backwards, since end() puts the last request in the place of the one that ended.
+void EngineLoop::end_marked() {
+  for (size_t i = requests_.size(); i-- > 0;) {
+    const CancelMark mark = requests_[i]->mark.load(std::memory_order_relaxed);
     if (mark == CancelMark::kNone) continue;
-    end(*answers_[i], mark == CancelMark::kStop ? FinishReason::kStop : FinishReason::kCancelled);
+    end(*requests_[i], mark == CancelMark::kStop ? FinishReason::kStop : FinishReason::kCancelled);
   }
   if (!busy()) left_at_ = 0;
   watch(base::steady_seconds());
 }
 
-void Loop::end_all(FinishReason reason, const std::string& error) {
-  while (!answers_.empty()) end(*answers_.back(), reason, error);
+void EngineLoop::end_all(FinishReason reason, const std::string& error) {
+  while (!requests_.empty()) end(*requests_.back(), reason, error);
   while (n_in_flight() > 0) {  // the model is left at rest
     ++n_finished_;
     if (!model_.finish().ok()) forget_in_flight();
@@ -115,7 +120,7 @@ void Loop::end_all(FinishReason reason, const std::string& error) {
 
 // The host's time of a step is all that this thread did since the last one was left, but for waiting for the device;
 // and where the model computes on this very thread, but for that.
-absl::Status Loop::step() {
+absl::Status EngineLoop::step() {
   if (left_at_ == 0) left_at_ = base::steady_seconds();
   away_ = 0;
   const absl::Status status = start_and_finish();
@@ -129,7 +134,7 @@ absl::Status Loop::step() {
   return status;
 }
 
-absl::Status Loop::start_and_finish() {
+absl::Status EngineLoop::start_and_finish() {
   while (n_in_flight() < depth_ && plans_ahead()) {
     const StepPlan plan = scheduler_.plan();
     if (plan.items.empty()) break;
@@ -140,13 +145,13 @@ absl::Status Loop::start_and_finish() {
 }
 
 // Not where most would have to be left out: they would settle into two steps of half the size each.
-bool Loop::plans_ahead() const {
+bool EngineLoop::plans_ahead() const {
   if (n_in_flight() == 0) return true;
   const InFlightStep& last = in_flight_[(n_started_ - 1) % kInFlightMax];
   return last.n_on_device >= last.n_on_host;
 }
 
-absl::Status Loop::start(const StepPlan& plan) {
+absl::Status EngineLoop::start(const StepPlan& plan) {
   note_started(plan);
   model::Batch batch = builder_.build(plan);
   InFlightStep& flight = in_flight_[n_started_ % kInFlightMax];
@@ -163,12 +168,12 @@ absl::Status Loop::start(const StepPlan& plan) {
   if (!samples_on_device_) away_ += base::steady_seconds() - begin;
   ++n_started_;
   scheduler_.commit(plan);
-  for (const InFlightStep::Item& item : flight.items) item.answer->n_unknown += item.on_device ? 1 : 0;
+  for (const InFlightStep::Item& item : flight.items) item.request->n_unknown += item.on_device ? 1 : 0;
   return absl::OkStatus();
 }
 
 // Which rows of logits are whose, and who chooses from them. Before the step is committed.
-void Loop::note_rows(const StepPlan& plan, InFlightStep& flight) {
+void EngineLoop::note_rows(const StepPlan& plan, InFlightStep& flight) {
   flight.items.clear();
   sampling_.clear();
   host_rows_.clear();
@@ -176,7 +181,7 @@ void Loop::note_rows(const StepPlan& plan, InFlightStep& flight) {
   for (const auto& [sequence, n_tokens] : plan.items) {
     const int begin = sequence->computed_len, end = begin + n_tokens;
     InFlightStep::Item item{
-        .answer = static_cast<Answer*>(sequence), .row = flight.n_rows, .host_row = flight.n_host_rows};
+        .request = static_cast<RunningRequest*>(sequence), .row = flight.n_rows, .host_row = flight.n_host_rows};
     item.told_from = std::max(begin, sequence->logits_from);
     item.n_told = std::max(0, std::min(end, sequence->prompt_len - 1) - item.told_from);
     for (int i = 0; i < item.n_told; ++i) {
@@ -191,12 +196,12 @@ void Loop::note_rows(const StepPlan& plan, InFlightStep& flight) {
   }
 }
 
-void Loop::note_choice(InFlightStep& flight, InFlightStep::Item& item) {
-  const Answer& answer = *item.answer;
+void EngineLoop::note_choice(InFlightStep& flight, InFlightStep::Item& item) {
+  const RunningRequest& request = *item.request;
   std::optional<model::SampleParams> params;
   if (samples_on_device_) {
     params = sampler_.for_device(
-        {answer.sampling, {}, answer.prompt(), answer.output(), answer.mask.get(), answer.n_unknown});
+        {request.sampling, {}, request.prompt(), request.output(), request.mask.get(), request.n_unknown});
   }
   item.on_device = params.has_value();
   ++(item.on_device ? flight.n_on_device : flight.n_on_host);
@@ -208,7 +213,7 @@ void Loop::note_choice(InFlightStep& flight, InFlightStep::Item& item) {
   ++flight.n_rows;
 }
 
-absl::Status Loop::finish() {
+absl::Status EngineLoop::finish() {
   const double begin = base::steady_seconds();
   const auto result = model_.finish();
   const double now = base::steady_seconds();
@@ -222,7 +227,7 @@ absl::Status Loop::finish() {
   stats_.prompt_tokens_computed += flight.n_prompt;
   metrics_.step(now, flight.n_tokens, flight.n_prompt);
   for (const InFlightStep::Item& item : flight.items) {
-    if (item.answer != nullptr) deliver(item, *result);
+    if (item.request != nullptr) deliver(item, *result);
   }
   flight.items.clear();
   watch(base::steady_seconds());
@@ -230,117 +235,118 @@ absl::Status Loop::finish() {
 }
 
 // After a failure: the model gives no results any more.
-void Loop::forget_in_flight() {
+void EngineLoop::forget_in_flight() {
   for (InFlightStep& flight : in_flight_) flight.items.clear();
   n_finished_ = n_started_;
 }
 
-void Loop::note_started(const StepPlan& plan) {
+void EngineLoop::note_started(const StepPlan& plan) {
   const double now = base::steady_seconds();
   for (const auto& item : plan.items) {
-    auto& answer = static_cast<Answer&>(*item.sequence);
-    if (answer.times.started > 0) continue;
-    answer.times.started = now;
-    stats_.prompt_tokens_cached += answer.cached_len;
-    metrics_.started(answer.times, answer);
+    auto& request = static_cast<RunningRequest&>(*item.sequence);
+    if (request.times.started > 0) continue;
+    request.times.started = now;
+    stats_.prompt_tokens_cached += request.cached_len;
+    metrics_.started(request.times, request);
   }
 }
 
-void Loop::deliver(const InFlightStep::Item& item, const model::StepResult& result) {
-  Answer& answer = *item.answer;  // stays where it is when it ends
+void EngineLoop::deliver(const InFlightStep::Item& item, const model::StepResult& result) {
+  RunningRequest& request = *item.request;  // stays where it is when it ends
   const int n_told = item.n_told;
   const auto logits = [&](int i) {
     return std::span<const float>(result.logits.f32() + int64_t{item.host_row + i} * vocab_, vocab_);
   };
   for (int i = 0; i < n_told; ++i) {
-    if (!tell_prompt(answer, logits(i), item.told_from + i)) return;
+    if (!tell_prompt(request, logits(i), item.told_from + i)) return;
   }
   if (!item.samples) return;
-  if (!item.on_device) return choose(answer, logits(n_told));
-  --answer.n_unknown;
+  if (!item.on_device) return choose(request, logits(n_told));
+  --request.n_unknown;
   const int32_t id = result.ids[item.row + n_told];
-  if (id == model::kNotNumbers) return end(answer, FinishReason::kError, kNotNumbersSentence);
+  if (id == model::kNotNumbers) return end(request, FinishReason::kError, kNotNumbersSentence);
   CHECK(id >= 0 && id < vocab_);
-  take(answer, id, {});
+  take(request, id, {});
 }
 
-// False: the answer ended, since the logits were no numbers.
-bool Loop::tell_prompt(Answer& answer, std::span<const float> logits, int position) {
+// False: the request ended, since the logits were no numbers.
+bool EngineLoop::tell_prompt(RunningRequest& request, std::span<const float> logits, int position) {
   if (!is_sane(logits)) {
-    end(answer, FinishReason::kError, kNotNumbersSentence);
+    end(request, FinishReason::kError, kNotNumbersSentence);
     return false;
   }
-  const auto told = sampler_.logprobs(logits, answer.tokens[position + 1], answer.sampling.prompt_logprobs);
-  answer.logits_from = position + 1;
-  answer.sink->on_prompt_logprobs({position + 1, told.chosen, told.top});
+  const auto told = sampler_.logprobs(logits, request.tokens[position + 1], request.sampling.prompt_logprobs);
+  request.logits_from = position + 1;
+  request.sink->on_prompt_logprobs({position + 1, told.chosen, told.top});
   return true;
 }
 
-void Loop::choose(Answer& answer, std::span<const float> logits) {
-  const auto id = sampler_.sample({answer.sampling, logits, answer.prompt(), answer.output(), answer.mask.get()});
+void EngineLoop::choose(RunningRequest& request, std::span<const float> logits) {
+  const auto id = sampler_.sample({request.sampling, logits, request.prompt(), request.output(), request.mask.get()});
   if (!id.ok()) {
-    end(answer, FinishReason::kError, std::string(id.status().message()));
+    end(request, FinishReason::kError, std::string(id.status().message()));
     return;
   }
-  take(answer, *id, logits);
+  take(request, *id, logits);
 }
 
 // `logits`: empty, if the device chose it.
-void Loop::take(Answer& answer, int32_t id, std::span<const float> logits) {
-  append(answer, id, logits);
-  const int n_output = static_cast<int>(answer.output().size());
-  const SamplingParams& p = answer.sampling;
+void EngineLoop::take(RunningRequest& request, int32_t id, std::span<const float> logits) {
+  append(request, id, logits);
+  const int n_output = static_cast<int>(request.output().size());
+  const SamplingParams& p = request.sampling;
   const bool stops = contains(p.stop_ids, id) || (!p.ignore_eos && contains(p.eos_ids, id));
   if (stops && n_output >= p.min_tokens) {
-    end(answer, FinishReason::kStop, "", id);
-  } else if (answer.token_len() == answer.token_len_max) {
-    end(answer, FinishReason::kLength);
+    end(request, FinishReason::kStop, "", id);
+  } else if (request.token_len() == request.token_len_max) {
+    end(request, FinishReason::kLength);
   }
 }
 
-void Loop::append(Answer& answer, int32_t id, std::span<const float> logits) {
+void EngineLoop::append(RunningRequest& request, int32_t id, std::span<const float> logits) {
   const double now = base::steady_seconds();
   TokenOutput output{.id = id};
-  if (answer.sampling.logprobs >= 0) {
-    const auto told = sampler_.logprobs(logits, id, answer.sampling.logprobs);
+  if (request.sampling.logprobs >= 0) {
+    const auto told = sampler_.logprobs(logits, id, request.sampling.logprobs);
     output.chosen = told.chosen;
     output.top = told.top;
   }
-  if (answer.mask != nullptr) answer.mask->accept(id);
-  answer.tokens.push_back(id);
-  scheduler_.share(answer);
+  if (request.mask != nullptr) request.mask->accept(id);
+  request.tokens.push_back(id);
+  scheduler_.share(request);
   ++stats_.generated_tokens;
-  metrics_.token(now, answer.times);
-  if (answer.times.first_token == 0) answer.times.first_token = now;
-  answer.times.last_token = now;
-  answer.sink->on_token(output);
+  metrics_.token(now, request.times);
+  if (request.times.first_token == 0) request.times.first_token = now;
+  request.times.last_token = now;
+  request.sink->on_token(output);
 }
 
-void Loop::end(Answer& answer, FinishReason reason, const std::string& error, std::optional<int32_t> stop_id) {
-  scheduler_.finish(answer);
+void EngineLoop::end(RunningRequest& request, FinishReason reason, const std::string& error,
+                     std::optional<int32_t> stop_id) {
+  scheduler_.finish(request);
   for (InFlightStep& flight : in_flight_) {
     for (InFlightStep::Item& item : flight.items) {
-      if (item.answer == &answer) item.answer = nullptr;
+      if (item.request == &request) item.request = nullptr;
     }
   }
   const Finish finish{.reason = reason,
                       .stop_id = stop_id,
                       .error = error,
-                      .prompt_tokens = answer.prompt_len,
-                      .cached_tokens = std::max(0, answer.cached_len),
-                      .output_tokens = static_cast<int>(answer.output().size())};
-  metrics_.finished(base::steady_seconds(), answer.times, finish, answer.sampling.max_tokens);
-  answer.sink->on_finish(finish);
-  const size_t index = answer.index;
-  ended_.push_back(std::move(answers_[index]));
-  if (index + 1 < answers_.size()) {
-    answers_[index] = std::move(answers_.back());
-    answers_[index]->index = index;
+                      .prompt_tokens = request.prompt_len,
+                      .cached_tokens = std::max(0, request.cached_len),
+                      .output_tokens = static_cast<int>(request.output().size())};
+  metrics_.finished(base::steady_seconds(), request.times, finish, request.sampling.max_tokens);
+  request.sink->on_finish(finish);
+  const size_t index = request.index;
+  ended_.push_back(std::move(requests_[index]));
+  if (index + 1 < requests_.size()) {
+    requests_[index] = std::move(requests_.back());
+    requests_[index]->index = index;
   }
-  answers_.pop_back();
+  requests_.pop_back();
 }
 
-EngineStats Loop::stats() const {
+EngineStats EngineLoop::stats() const {
   EngineStats stats = stats_;
   stats.running = scheduler_.n_running();
   stats.waiting = scheduler_.n_waiting();
@@ -349,7 +355,7 @@ EngineStats Loop::stats() const {
   return stats;
 }
 
-void Loop::watch(double now) {
+void EngineLoop::watch(double now) {
   metrics_.levels(stats());
   metrics_.cache(scheduler_.counts());
   const bool due = now - ticked_at_ >= kTickSeconds;
@@ -362,7 +368,7 @@ void Loop::watch(double now) {
   if (due) tick();
 }
 
-bool Loop::tick() {
+bool EngineLoop::tick() {
   const double now = base::steady_seconds();
   ticked_at_ = now;
   metrics_.tick(now, stats());

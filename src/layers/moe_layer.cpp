@@ -1,12 +1,14 @@
-#include "moe/moe_layer.h"
+#include "layers/moe_layer.h"
 
 #include <algorithm>
 #include <numeric>
 #include <vector>
 
-#include "moe/batch_routing.h"
+#include "absl/strings/str_cat.h"
+#include "layers/batch_routing.h"
+#include "routing/validate.h"
 
-namespace polymath::moe {
+namespace polymath::layers {
 
 using tensor::DType;
 using tensor::Tensor;
@@ -55,6 +57,69 @@ backend::ExpertGroups MoeScratch::one_group(int64_t tokens) const {
 
 backend::ExpertGroups MoeScratch::groups(int64_t pairs, int64_t experts, const Tensor& load) const {
   return {{DType::kI32, {experts + 1}, offsets_.data()}, {DType::kI32, {pairs}, pairs_.data()}, load};
+}
+
+namespace {
+
+absl::Status set_routing(const FfnConfig& ffn, MoeLayer& m) {
+  m.routed = ffn.routing == "expert_choice" ? Routed::kExpertChoice
+             : ffn.routing == "soft_moe"    ? Routed::kSoft
+                                            : Routed::kTokenWise;
+  if (m.routed != Routed::kTokenWise) return absl::OkStatus();
+  const routing::Router* router = routing::find_router(ffn.routing);
+  if (router == nullptr) return absl::UnimplementedError(absl::StrCat("routing \"", ffn.routing, "\" is not known"));
+  m.route = router->route;
+  return routing::validate(*router, ffn.router);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<MoeLayer>> MoeLayer::make(const FfnConfig& ffn, const LayerBuilder& b) {
+  auto m = std::make_unique<MoeLayer>();
+  m->config = ffn.router;
+  m->capacity_factor = ffn.capacity_factor;
+  m->slots = ffn.slots;
+  const std::string p = ffn.role + ".";
+  if (!ffn.routing.empty()) {
+    RETURN_IF_ERROR(set_routing(ffn, *m));
+    if (m->routed == Routed::kSoft) {
+      const size_t bytes = static_cast<size_t>(ffn.router_width() * b.hidden) * sizeof(float);
+      ASSIGN_OR_RETURN(m->slot_inputs, b.backend.allocate(bytes));
+      ASSIGN_OR_RETURN(m->slot_outputs, b.backend.allocate(bytes));
+    }
+    m->router = b.matrix(p + "router");
+    m->router_bias = b.vector(p + "router_bias");
+    m->selection_bias = b.vector(p + "selection_bias");
+  }
+  m->gate_up = b.matrix(p + "gate_up");
+  m->down = b.matrix(p + "down");
+  // One rank adds the bias of a sum that is split.
+  const float* down_bias = b.rank.first() ? b.vector(p + "down_bias") : nullptr;
+  m->mlp = {.gate_up = &m->gate_up,
+            .down = &m->down,
+            .gate_up_bias = b.vector(p + "gate_up_bias"),
+            .down_bias = down_bias,
+            .glu = ffn.glu,
+            .weight_on_input = ffn.weight_on_input,
+            .scale = b.residual_scale};
+  return m;
+}
+
+void MoeLayer::join_to(MoeLayer& before) {
+  const auto routes = [](const MoeLayer& m) {
+    return m.routed == Routed::kTokenWise && m.by_token() && !m.router.empty();
+  };
+  const bool gated = routes(*this) && config.n_experts == 1;
+  if (!routes(before) || before.joined || (!gated && routed != Routed::kOneExpert)) return;
+  if (gated) routed = Routed::kGated;
+  joined = true;
+  before.shared = this;
+}
+
+void MoeLayer::add_cost(double rows, double pairs, double touched, StepCost& cost) const {
+  cost.add_weight(router, rows);
+  cost.add_weight(gate_up, pairs, touched);
+  cost.add_weight(down, pairs, touched);
 }
 
 // Routing that looks at the whole step goes by way of the host.
@@ -128,4 +193,4 @@ void MoeLayer::run_soft(backend::Backend& backend, const Tensor& x, const MoeScr
   combine_slots(backend, mixture, outputs, mlp.scale, out);
 }
 
-}  // namespace polymath::moe
+}  // namespace polymath::layers

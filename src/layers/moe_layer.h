@@ -4,19 +4,22 @@
 //
 //   moe.run(backend, x, tokens, scratch, h);    // h += scale * block(x)
 //
-// A dense block is one expert that every token visits with weight 1; a gated shared expert is one whose weight is
-// the sigmoid of its gate. Experts are all on this device; carrying tokens to other devices comes with expert
-// parallelism.
+// A dense block is one expert that every token visits with weight 1. A gated shared expert has the sigmoid of its gate
+// as weight. Under tensor parallelism every rank has a part of each expert (layers/feed_forward.h).
 
 #include "backend/backend.h"
+#include "layers/builder.h"
+#include "layers/ffn_config.h"
+#include "layers/step_cost.h"
 
-namespace polymath::moe {
+namespace polymath::layers {
 
 // Tensors that one step's routing needs, for the largest step and the largest block; made once.
 class MoeScratch {
  public:
-  static absl::StatusOr<MoeScratch> create(backend::Backend& backend, int64_t tokens_max, int64_t top_k_max,
-                                           int64_t experts_max);
+  // For steps of `tokens_max` tokens, `pairs_max` (token, expert) pairs and `logits_max` router logits a token.
+  static absl::StatusOr<MoeScratch> create(backend::Backend& backend, int64_t tokens_max, int64_t pairs_max,
+                                           int64_t logits_max);
 
   tensor::Tensor logits(int64_t tokens, int64_t experts) const {
     return {tensor::DType::kF32, {tokens, experts}, logits_.data()};
@@ -45,6 +48,9 @@ enum class Routed {
 // kExpertChoice, kSoft and a capacity make a token's output depend on the step's other tokens: so these algorithms are
 // defined. They run on the host, between copies: right on every backend, and slow.
 struct MoeLayer {
+  // kUnimplemented: a routing that is not known; kInvalidArgument: a config that it cannot run.
+  static absl::StatusOr<std::unique_ptr<MoeLayer>> make(const FfnConfig& ffn, const LayerBuilder& builder);
+
   Routed routed = Routed::kOneExpert;
   float capacity_factor = 0;  // > 0: bounds an expert's tokens of a step (kTokenWise), or sets them (kExpertChoice)
   int slots = 0;              // of an expert (kSoft)
@@ -57,13 +63,18 @@ struct MoeLayer {
   quant::Weight gate_up, down;
   backend::ExpertMlp mlp;  // points at the two above
   tensor::Tensor load;     // [n_experts] i64; empty: not counted
-  // A block of one expert (kOneExpert or kGated) that runs with this one, its gate asked with this router; null: none.
+  // A block of one expert (kOneExpert or kGated) fused into this one, its gate into this router; null: none.
   const MoeLayer* shared = nullptr;
   bool joined = false;  // it is another block's `shared`, and does not run by itself
 
   // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
   void run(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens, const MoeScratch& scratch,
            const tensor::Tensor& out) const;
+
+  // A block that every token visits joins the routed one before it: one op runs both, one op routes both.
+  void join_to(MoeLayer& before);
+  // `rows` tokens came; `pairs` of them, with their experts, and `touched` experts.
+  void add_cost(double rows, double pairs, double touched, StepCost& cost) const;
 
   // Whether every token is routed by itself, on the device.
   bool by_token() const {
@@ -80,4 +91,4 @@ struct MoeLayer {
                 const tensor::Tensor& out) const;
 };
 
-}  // namespace polymath::moe
+}  // namespace polymath::layers
