@@ -158,19 +158,26 @@ TEST_F(ReferenceBackendTest, CopiesRowsAndHeads) {
   EXPECT_THAT(y, ElementsAre(-3, -4, 10, 20, -3, -4));
 }
 
+struct AttentionRow {
+  const char* what;
+  AttentionParams params;
+  KvShape shape;
+  Floats keys, values, query, out;
+};
+
 // One sequence over blocks 2, 0, 1 of two tokens each; the last token's output.
-Floats attend_last(Backend& backend, const AttentionParams& params, KvShape shape, Floats keys, Floats values,
-                   Floats query) {
+Floats attend_last(Backend& backend, AttentionRow row) {
+  KvShape& shape = row.shape;
   shape.block_size = 2;
   shape.n_blocks = 3;
   const Buffer memory = backend.allocate(backend.kv_block_bytes(shape) * 3).value();
   const KvLayer kv{shape, memory.data()};
   const int64_t key_cols = int64_t{shape.n_kv_heads} * shape.key_dim;
-  const int n = static_cast<int>(static_cast<int64_t>(keys.size()) / key_cols);
+  const int n = static_cast<int>(static_cast<int64_t>(row.keys.size()) / key_cols);
   Ints all_slots = {4, 5, 0, 1, 2, 3}, slots(all_slots.begin(), all_slots.begin() + n);
   Tensor v;
-  if (!shape.latent) v = matrix(values, int64_t{shape.n_kv_heads} * shape.value_dim);
-  backend.kv_write(kv, matrix(keys, key_cols), v, ints(slots));
+  if (!shape.latent) v = matrix(row.values, int64_t{shape.n_kv_heads} * shape.value_dim);
+  backend.kv_write(kv, matrix(row.keys, key_cols), v, ints(slots));
 
   Ints positions = {n - 1}, own_slot = {slots.back()}, query_start = {0, 1}, kv_len = {n}, blocks = {2, 0, 1};
   StepLayout layout{.n_tokens = 1,
@@ -180,8 +187,8 @@ Floats attend_last(Backend& backend, const AttentionParams& params, KvShape shap
                     .query_start = ints(query_start),
                     .kv_len = ints(kv_len),
                     .block_table = {DType::kI32, {1, 3}, blocks.data()}};
-  Floats out(params.n_heads * shape.value_dim);
-  backend.attention(params, matrix(query, static_cast<int64_t>(query.size())), kv, layout,
+  Floats out(row.params.n_heads * shape.value_dim);
+  backend.attention(row.params, matrix(row.query, static_cast<int64_t>(row.query.size())), kv, layout,
                     matrix(out, static_cast<int64_t>(out.size())));
   return out;
 }
@@ -191,12 +198,7 @@ TEST_F(ReferenceBackendTest, Attention) {
   const KvShape two{.n_kv_heads = 2, .key_dim = 1, .value_dim = 1};
   const KvShape latent{.n_kv_heads = 1, .key_dim = 2, .value_dim = 1, .latent = true};
   const Floats sinks = {0};
-  const struct {
-    const char* what;
-    AttentionParams params;
-    KvShape shape;
-    Floats keys, values, query, out;
-  } cases[] = {
+  const AttentionRow cases[] = {
       {"one key", {.n_heads = 1}, one, {5}, {10}, {1}, {10}},
       {"equal keys", {.n_heads = 1}, one, {0, 0, 0, 0, 0}, {10, 20, 30, 40, 50}, {1}, {30}},
       {"weights 3 : 1", {.n_heads = 1}, one, {1, 0}, {10, 30}, {kLog3}, {15}},
@@ -210,7 +212,7 @@ TEST_F(ReferenceBackendTest, Attention) {
       {"large scores", {.n_heads = 1}, one, {1000, 0}, {10, 30}, {1000}, {10}},
   };
   for (const auto& c : cases) {
-    EXPECT_THAT(attend_last(*backend_, c.params, c.shape, c.keys, c.values, c.query), Near(c.out)) << c.what;
+    EXPECT_THAT(attend_last(*backend_, c), Near(c.out)) << c.what;
   }
 }
 
