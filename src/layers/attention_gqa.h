@@ -1,7 +1,7 @@
 #pragma once
 
-// Grouped-query attention (arXiv:2305.13245) over paged keys and values, with its variants as data: windows, chunks,
-// sinks, norms of q and k, NoPE.
+// Grouped-query attention (arXiv:2305.13245) over paged keys and values. Variants are data: windows, chunks, sinks,
+// norms of q and k, NoPE.
 
 #include <memory>
 #include <string>

@@ -1,6 +1,6 @@
 #pragma once
 
-// Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434): queries are projected into the
+// Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434). Queries are projected into the
 // latent space, so that attention reads the cached latents as they are.
 
 #include <memory>

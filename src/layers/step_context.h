@@ -1,6 +1,6 @@
 #pragma once
 
-// What every layer of one step is given: who computes, where the tokens are, and memory for what lies between two ops.
+// The arguments of every layer in one step: backend, layout of the tokens, memory between ops.
 //
 // Thread safety: none; a step belongs to the thread that drives its backend.
 
