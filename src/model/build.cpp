@@ -210,6 +210,9 @@ absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
   limits_.logits_max = static_cast<int64_t>(limits_.logit_rows_max) * config_.vocab;
   limits_.expert_io_max = config_.hidden;
   const Widths w = widths(config_, limits_);
+  for (const Layer& layer : layers_) {
+    for (const auto& f : layer.ffns) limits_.experts.push_back(f->expert_shape(limits_.tokens_max));
+  }
   const auto make = [&](tensor::Buffer& buffer, int64_t elements) -> absl::Status {
     ASSIGN_OR_RETURN(buffer, backend_.allocate(static_cast<size_t>(elements) * 4));
     return absl::OkStatus();
