@@ -249,6 +249,8 @@ class Backend {
   // For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` numbers. Both f32.
   virtual void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
                           int64_t to_stride) = 0;
+  // Every element becomes 0. Without gaps.
+  virtual void zero(const Tensor& x) = 0;
   // x[i, :] *= factors[i]; factors [n].
   virtual void scale_rows(const Tensor& factors, const Tensor& x) = 0;
   // y[i] = x[rows[i]]; rows [m] i32.

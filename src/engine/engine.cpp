@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/loop.h"
+#include "engine/engine_loop.h"
 
 namespace polymath::engine {
 
@@ -30,14 +30,14 @@ struct Engine::State {
   void end_everything(FinishReason reason, const std::string& error);
 
   const EngineOptions options;
-  Loop loop;
-  std::vector<std::unique_ptr<Answer>> arrived;  // of the engine thread: taken from the inbox
+  EngineLoop loop;
+  std::vector<std::unique_ptr<RunningRequest>> arrived;  // of the engine thread: taken from the inbox
 
   std::mutex mutex;
   std::condition_variable wake;     // there is work
   std::condition_variable at_rest;  // `live` became empty
-  std::vector<std::unique_ptr<Answer>> inbox;
-  absl::flat_hash_map<RequestId, Answer*> live;  // submitted, and not ended
+  std::vector<std::unique_ptr<RunningRequest>> inbox;
+  absl::flat_hash_map<RequestId, RunningRequest*> live;  // submitted, and not ended
   RequestId next_id = 1;
   int waiting_in_loop = 0;  // as last seen
   bool started = false, stopping = false, draining = false, failed = false;
@@ -154,7 +154,7 @@ absl::StatusOr<RequestId> Engine::submit(Request request) {
     RETURN_IF_ERROR(s.may_submit());  // before the work of making an answer
     id = s.next_id++;
   }
-  auto answer = s.loop.make_answer(std::move(request), id);
+  auto answer = s.loop.make_request(std::move(request), id);
   const std::lock_guard lock(s.mutex);
   RETURN_IF_ERROR(s.may_submit());
   s.live.emplace(id, answer.get());

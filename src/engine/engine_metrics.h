@@ -26,7 +26,7 @@ class EngineMetrics {
   EngineMetrics(const EngineOptions& options, const model::Model& model, base::MetricsRegistry& registry);
 
   void step(double now, int n_tokens, int n_prompt_tokens);           // sizes of a forward pass
-  void host_time(double seconds);                                     // of a step, see Loop::step
+  void host_time(double seconds);                                     // of a step, see EngineLoop::step
   void started(const RequestTimes& times, const Sequence& sequence);  // planned for the first time
   void token(double now, const RequestTimes& times);                  // before `times` learns of it
   void finished(double now, const RequestTimes& times, const Finish& finish, int max_tokens);

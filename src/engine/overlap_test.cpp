@@ -7,7 +7,7 @@
 #include <random>
 
 #include "engine/fake_model_test.h"
-#include "engine/loop.h"
+#include "engine/engine_loop.h"
 #include "engine/sinks_test.h"
 
 namespace polymath::engine {
@@ -22,7 +22,7 @@ constexpr int kStepsMax = 20000;  // far more than any case needs
 struct House {
   House(int depth, EngineOptions o = {})
       : options(fill(o)), model(kVocab, options.block_size, options.n_blocks, options.sequences_max, depth) {
-    loop = std::make_unique<Loop>(model, options, registry);
+    loop = std::make_unique<EngineLoop>(model, options, registry);
   }
   static EngineOptions fill(EngineOptions o) {
     o.model_name = "fake";
@@ -31,10 +31,10 @@ struct House {
     return o;
   }
 
-  Answer& add(Request request) {
+  RunningRequest& add(Request request) {
     EXPECT_TRUE(loop->check(request).ok());
-    auto answer = loop->make_answer(std::move(request), ++n_requests);
-    Answer& out = *answer;
+    auto answer = loop->make_request(std::move(request), ++n_requests);
+    RunningRequest& out = *answer;
     loop->admit(std::move(answer));
     return out;
   }
@@ -55,7 +55,7 @@ struct House {
   const EngineOptions options;
   FakeModel model;
   base::MetricsRegistry registry;
-  std::unique_ptr<Loop> loop;
+  std::unique_ptr<EngineLoop> loop;
   RequestId n_requests = 0;
 };
 
@@ -182,7 +182,7 @@ void live_through(uint32_t seed) {
   struct Asked {
     Request request;
     std::shared_ptr<Recorder> sink;
-    Answer* answer;
+    RunningRequest* answer;
   };
   std::vector<Asked> all;
   for (int i = 0; i < 40; ++i) {
@@ -284,7 +284,7 @@ TEST(Overlap, AStepForNobodyIsFinished) {
 TEST(Overlap, CancelInMidFlightFreesBlocksThatOthersTakeAtOnce) {
   House house(2, {.n_blocks = 8, .model_len_max = 120, .prefix_caching = false});
   const auto cancelled = std::make_shared<Recorder>(), next = std::make_shared<Recorder>();
-  Answer& first = house.add(greedy(60, 3, 50, cancelled));
+  RunningRequest& first = house.add(greedy(60, 3, 50, cancelled));
   house.add(greedy(70, 4, 50, next));  // waits for the blocks of the first
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(house.step().ok());
   EXPECT_TRUE(next->tokens().empty());
@@ -305,7 +305,7 @@ TEST(Overlap, APreemptedSequenceGetsTheTokenThatWasInFlight) {
   House house(2, {.n_blocks = 6, .model_len_max = 90, .prefix_caching = false});
   const auto one = std::make_shared<Recorder>(), two = std::make_shared<Recorder>();
   house.add(greedy(31, 1, 50, one));
-  Answer& second = house.add(greedy(30, 2, 30, two));
+  RunningRequest& second = house.add(greedy(30, 2, 30, two));
   while (house.loop->stats().preemptions == 0) {
     const int known = second.token_len(), unknown = second.n_unknown;
     ASSERT_TRUE(house.step().ok());

@@ -32,7 +32,7 @@ struct Sequence {
 
   // Names the prompt's full blocks for the prefix cache; on the caller's thread, since long prompts take milliseconds.
   void hash_prompt(kvcache::BlockHasher& hasher, std::string_view salt, int block_size) {
-    root = hasher.root(salt);
+    root = hasher.root(salt, adapter);
     for (int at = 0; at + block_size <= prompt_len; at += block_size) {
       const std::span<const int32_t> block(tokens.data() + at, block_size);
       digests.push_back(hasher.next(digests.empty() ? root : digests.back(), block));
@@ -62,6 +62,7 @@ struct Sequence {
   int logits_from;       // see wants_logits; 0: of the whole prompt. Raised as they are told, lest they be told twice
   uint64_t arrival = 0;  // distinct; set by the engine in order of arrival
   int priority = 0;      // lower goes first, under the priority policy
+  int adapter = -1;      // index of the LoRA adapter; -1: the base model
 
   // Owned by the scheduler.
   std::vector<int32_t> blocks;           // of token i: blocks[i / block_size]

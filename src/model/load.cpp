@@ -54,7 +54,11 @@ class WeightLoader {
  public:
   WeightLoader(const ModelConfig& config, weights::Checkpoint& checkpoint, backend::Backend& backend,
                const LoadOptions& options)
-      : config_(config), checkpoint_(checkpoint), backend_(backend), options_(options) {}
+      : config_(config),
+        checkpoint_(checkpoint),
+        backend_(backend),
+        options_(options),
+        rank_(options.group != nullptr ? options.group->rank() : parallel::Rank{}) {}
 
   absl::StatusOr<WeightStore> load() {
     const Architecture* architecture = find_architecture(config_.architecture);
@@ -73,8 +77,9 @@ class WeightLoader {
  private:
   void plan(const std::vector<Slot>& all) {
     for (const Slot& slot : all) {
-      sources_.push_back(piece_sources(config_, slot, rows_));
-      total_ += static_cast<size_t>(slot.shape.groups * slot.shape.rows * slot.shape.cols);
+      sources_.push_back(piece_sources(config_, slot, rows_, rank_));
+      const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+      total_ += static_cast<size_t>(shape.groups * shape.rows * shape.cols);
     }
   }
 
@@ -115,7 +120,8 @@ class WeightLoader {
   }
 
   absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
-    auto weight = backend_.make_weight(slot.shape, kept_dtype(slot, pieces, checkpoint_, backend_, options_.dtype));
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    auto weight = backend_.make_weight(shape, kept_dtype(slot, pieces, checkpoint_, backend_, options_.dtype));
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
     if (!generate(pieces, *weight)) {
@@ -143,11 +149,11 @@ class WeightLoader {
   }
 
   absl::Status load_vector(const Slot& slot, const std::vector<PieceSource>& pieces) {
-    const int64_t n = slot.shape.groups * slot.shape.rows;
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    const int64_t n = shape.groups * shape.rows;
     std::vector<float> values(static_cast<size_t>(n));
     RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
-      for (int64_t r = 0; r < view.rows; ++r)
-        view.read_row(r, 0, 1, &values[p.group * slot.shape.rows + p.row_begin + r]);
+      for (int64_t r = 0; r < view.rows; ++r) view.read_row(r, 0, 1, &values[p.group * shape.rows + p.row_begin + r]);
     }));
     ASSIGN_OR_RETURN(auto buffer, backend_.allocate(values.size() * sizeof(float)));
     backend_.copy_in({tensor::DType::kF32, {n}, buffer.data()}, values.data());
@@ -185,6 +191,7 @@ class WeightLoader {
   weights::Checkpoint& checkpoint_;
   backend::Backend& backend_;
   const LoadOptions& options_;
+  const parallel::Rank rank_;
   std::vector<WeightRow> rows_;
   std::vector<std::vector<PieceSource>> sources_;
   WeightStore store_;

@@ -25,7 +25,7 @@ void copy(std::span<const int32_t> from, int32_t* to, int64_t n, int32_t fill) {
 }  // namespace
 
 absl::StatusOr<StepInputs> StepInputs::create(backend::Backend& backend, const backend::StepLimits& limits,
-                                              QueryTemperature temperature) {
+                                              layers::QueryTemperature temperature) {
   StepInputs s;
   s.temperature_ = temperature;
   s.blocks_max_ = limits.blocks_max;

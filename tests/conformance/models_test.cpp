@@ -134,6 +134,29 @@ TEST_P(Models, LogitsInBfloat16) {
   }
 }
 
+// Heads and features that the ranks do not divide refuse; of these models, only some do so for four ranks.
+TEST_P(Models, TensorParallelLogits) {
+  if (GetParam().backend == "cuda") GTEST_SKIP() << "ranks share host memory";
+  auto alone = make(tensor::DType::kF32);
+  ASSERT_NE(alone, nullptr);
+  const auto refs = references(*alone);
+  for (const int ranks : {2, 4}) {
+    auto group = Runner::create(model_directory(GetParam().model), {.backend = GetParam().backend,
+                                                                    .isa = GetParam().isa,
+                                                                    .dtype = tensor::DType::kF32,
+                                                                    .threads = ranks,
+                                                                    .ranks = ranks});
+    if (ranks > 2 && absl::IsInvalidArgument(group.status())) continue;
+    ASSERT_TRUE(group.ok()) << group.status();
+    for (const auto& r : refs) {
+      const auto expected = prefill(*alone, r, 7), got = prefill(**group, r, 7);
+      float largest = 1;
+      for (const float v : expected) largest = std::max(largest, std::abs(v));
+      EXPECT_LT(largest_difference(got, expected), 1e-5 * largest) << ranks << " ranks, " << r.ids.size() << " tokens";
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Models, testing::ValuesIn(cases()), [](const auto& info) {
   std::string name = info.param.model + "_" + info.param.backend + info.param.isa;
   std::replace_if(

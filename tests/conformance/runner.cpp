@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "model/rank_group.h"
 
 namespace polymath::conformance {
 namespace {
@@ -67,16 +68,25 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& direct
   r->options_ = options;
   ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
   ASSIGN_OR_RETURN(auto checkpoint, weights::open_checkpoint(directory, {}));
-  ASSIGN_OR_RETURN(r->backend_, backend::make_backend(options.backend, {options.threads, options.isa}));
-  ASSIGN_OR_RETURN(r->model_, model::load_model(config, *checkpoint, *r->backend_,
-                                                {.dtype = options.dtype, .model_len = kModelLen}));
+  std::vector<backend::Backend*> backends;
+  for (int rank = 0; rank < options.ranks; ++rank) {
+    ASSIGN_OR_RETURN(auto backend,
+                     backend::make_backend(options.backend, {options.threads / options.ranks, options.isa}));
+    backends.push_back(backend.get());
+    r->backends_.push_back(std::move(backend));
+  }
+  const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen};
+  if (options.ranks > 1) {
+    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, *checkpoint, backends, load));
+  } else {
+    ASSIGN_OR_RETURN(r->model_, model::load_model(config, *checkpoint, *backends.front(), load));
+  }
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
-  ASSIGN_OR_RETURN(r->cache_, kvcache::KvCache::create(*r->backend_, r->model_->kv_shapes(options.block_size, kv_dtype),
-                                                       kSequencesMax * r->blocks_per_sequence_));
   RETURN_IF_ERROR(r->model_->reserve(
       {.tokens_max = kModelLen * kSequencesMax, .seqs_max = kSequencesMax, .blocks_max = r->blocks_per_sequence_}));
-  RETURN_IF_ERROR(r->model_->attach(*r->cache_));
+  RETURN_IF_ERROR(
+      r->model_->make_cache({options.block_size, kv_dtype, int64_t{kSequencesMax} * r->blocks_per_sequence_}));
   return r;
 }
 

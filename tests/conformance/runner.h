@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "kvcache/kv_cache.h"
 #include "model/load.h"
 
 namespace polymath::conformance {
@@ -17,10 +16,11 @@ struct RunnerOptions {
   std::string isa;
   tensor::DType dtype = tensor::DType::kF32;
   int block_size = 16;
-  int threads = 2;
+  int threads = 2;  // in all
+  int ranks = 1;    // of tensor parallelism
 };
 
-// What stands in reference.safetensors for one prompt.
+// A prompt of reference.safetensors.
 struct Reference {
   std::vector<int32_t> ids, argmax, greedy;
   std::vector<float> logits, margin;  // logits of the last `logit_rows` positions
@@ -49,9 +49,8 @@ class Runner {
   static constexpr int kSequencesMax = 8;
   int blocks_per_sequence_ = 0;
   RunnerOptions options_;
-  std::unique_ptr<backend::Backend> backend_;
+  std::vector<std::unique_ptr<backend::Backend>> backends_;
   std::unique_ptr<model::Transformer> model_;
-  std::unique_ptr<kvcache::KvCache> cache_;
 };
 
 }  // namespace polymath::conformance

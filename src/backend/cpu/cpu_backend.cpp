@@ -66,6 +66,7 @@ class CpuBackend : public Backend {
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
   void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
                   int64_t to_stride) override;
+  void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
   void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,

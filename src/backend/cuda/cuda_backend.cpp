@@ -134,6 +134,7 @@ class CudaBackend : public Backend {
     cuda::copy_heads({heads, width, matrix_of(from), matrix_of(to), from_stride, to_stride}, device_->stream());
     device_->launched("copy_heads");
   }
+  void zero(const Tensor& x) override { device_->zero(x.data, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override {
     cuda::scale_rows(factors.f32(), matrix_of(x), device_->stream());
     device_->launched("scale_rows");
