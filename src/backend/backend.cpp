@@ -29,10 +29,8 @@ std::vector<std::string_view> Backend::kernels_for(const OpCall& call) {
   std::vector<std::string_view> names;
   for (const KernelInfo& family : kernels()) {
     if (family.op != call.op) continue;
-    for (const bool runs : {true, false}) {
-      for (const KernelInfo::Variant& v : family.variants) {
-        if (v.ran == runs && v.on_machine) names.push_back(v.name);
-      }
+    for (const KernelInfo::Variant& v : family.variants) {
+      if (v.on_machine) names.insert(v.ran ? names.begin() : names.end(), v.name);
     }
   }
   return names;

@@ -148,20 +148,22 @@ struct StepLimits {
 struct OpCall {
   std::string_view op;  // as KernelInfo::op
   int tokens = 1, seqs = 1;
-  int keys_most = 0;                      // as StepLayout
-  DType weight_dtype = DType::kF32;       // of `weight` and of the experts' weights; a router's is router_dtype's
-  WeightShape weight;                     // linear, batched_linear; prepare_latent: key_up
-  LinearEpilogue epilogue;                // linear
-  AttentionParams attention;              // attention, attention_of_qkv
-  QkvParams qkv;                          // prepare_qkv, attention_of_qkv
-  LatentParams latent;                    // prepare_latent
-  KvShape kv;                             // all of attention's
-  routing::RouterConfig router;           // route_experts
-  routing::RouteFn route = nullptr;       // route_experts
-  DType router_dtype = DType::kF32;       // route_experts
-  bool has_router = true, gated = false;  // route_experts: reads logits; with the gate of a shared expert
-  ExpertShape experts, shared;            // expert_mlp, expert_mlp_with_shared
-  ExpertMlp mlp;                          // of `experts`: biases, GLU, weight_on_input
+  int keys_most = 0;                 // as StepLayout
+  DType weight_dtype = DType::kF32;  // of `weight` and of the experts' weights; a router's is router_dtype's
+  WeightShape weight;                // linear, batched_linear; prepare_latent: key_up
+  LinearEpilogue epilogue;           // linear
+  AttentionParams attention;         // attention, attention_of_qkv
+  QkvParams qkv;                     // prepare_qkv, attention_of_qkv
+  LatentParams latent;               // prepare_latent
+  KvShape kv;                        // all of attention's
+  routing::RouterConfig router;      // route_experts
+  routing::RouteFn route = nullptr;  // route_experts
+  DType router_dtype = DType::kF32;  // route_experts
+  bool has_router = true;            // route_experts: reads logits
+  routing::RouteFn gate = nullptr;   // route_experts: of a shared expert, or none
+  routing::RouterConfig gate_router;
+  ExpertShape experts, shared;  // expert_mlp, expert_mlp_with_shared
+  ExpertMlp mlp;                // of `experts`: biases, GLU, weight_on_input
 };
 
 struct DeviceLimits {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Every token-wise router, in the order from the plain to the particular. The host's table and every device's kernels
-// are made from this list alone: a new router is its header and its row.
+// Every token-wise router, in the order from the plain to the particular. Host table and device kernels are made from
+// this list: a new router is its header and its row.
 
 #include <array>
 

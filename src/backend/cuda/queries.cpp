@@ -85,9 +85,8 @@ Names route_experts(const OpCall& c, const OpFamilies& f) {
   const Weight gate = weight_of({.rows = 1, .cols = hidden}, c.router_dtype);
   RouteExperts params{.config = c.router, .route = c.route}, gate_params;
   if (c.has_router) params.router = &router;
-  if (c.gated) {
-    gate_params.router = &gate;
-    gate_params.route = routing::find_router("sigmoid_topk")->route;
+  if (c.gate != nullptr) {
+    gate_params = {.router = &gate, .config = c.gate_router, .route = c.gate};
     params.gate = &gate_params;
   }
   const DType act = c.weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;

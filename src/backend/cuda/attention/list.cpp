@@ -10,6 +10,7 @@ void launch(const AttentionCall& c) {
   run(c.entry, c.stream);
 }
 
+// In order of speed, best first.
 constexpr Variant<AttentionCall> kAttention[] = {
     {"paged_attention_decode", [](const AttentionCall& c) { return paged_attention_decode_fits(c.entry); },
      launch<paged_attention_decode>},

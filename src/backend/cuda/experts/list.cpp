@@ -84,7 +84,7 @@ ExpertScratch fused_small_m_scratch(const ExpertShape& s) {
   return scratch;
 }
 
-// --- tables ---
+// --- tables, in order of speed, best first ---
 
 using Grouped = ExpertRunner::Grouped;
 template <Grouped kKernel>

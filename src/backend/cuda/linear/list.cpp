@@ -106,6 +106,7 @@ void run_lt(const LinearProblem& p) {
   }
 }
 
+// In order of speed, best first.
 constexpr Variant<LinearProblem> kLinear[] = {
     {"gemm_small_m_sm90", gemm_small_m_fits, run_gemm_small_m},
     {"gemv", gemv_fits, run_gemv},

@@ -17,6 +17,7 @@ bool layer_fits(const RouteLayerCall& c) {
          l.x.rows * config.top_k <= kRoutePairsMax;
 }
 
+// In order of speed, best first.
 constexpr Variant<RouteLayerCall> kRouteExperts[] = {
     {"route_layer", layer_fits,
      [](const RouteLayerCall& c) { route_kernels(c.router).route_layer(c.layer, c.stream); }},

@@ -17,12 +17,12 @@ struct RouteProblem {
   float* weights = nullptr;
 };
 
-// A layer's routing in one launch: router GEMM, top-k and grouping by expert. Its bounds:
-constexpr int kRouteTokensMax = 128;
-constexpr int kRouteExpertsMax = 256;
-constexpr int kRoutePairsMax = 2048;
-constexpr int kRouteTopKMax = 32;  // a lane each
-constexpr int kRouteGroup = 16;    // tokens of a cluster
+// A layer's routing in one launch: router GEMM, top-k and grouping by expert.
+constexpr int kRouteTokensMax = 128;   // more: the default composition
+constexpr int kRouteExpertsMax = 256;  // more: the default composition
+constexpr int kRoutePairsMax = 2048;   // more: the default composition
+constexpr int kRouteTopKMax = 32;      // more (a lane each): the default composition
+constexpr int kRouteGroup = 16;        // tokens of a cluster
 constexpr int kRouteCounters = 1;
 struct RouteLayer {
   Matrix x;             // bf16, rows of 16-byte words, cols a multiple of 8
