@@ -2,9 +2,39 @@
 
 #include "backend/backend.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace polymath::backend {
+
+// The op families that every backend has: primitives, then fused ops.
+constexpr std::string_view kPrimitives[] = {"linear", "batched_linear", "attention"};
+constexpr std::string_view kFused[] = {"attention_of_qkv", "prepare_qkv", "prepare_latent",
+                                       "route_experts",    "expert_mlp",  "expert_mlp_with_shared"};
+
+std::vector<KernelInfo> Backend::kernels_of(std::span<const KernelInfo::Variant> own,
+                                            std::span<const std::string_view> own_ops) {
+  std::vector<KernelInfo> all;
+  for (const std::string_view op : kPrimitives) all.push_back({op, {own.begin(), own.end()}});
+  for (const std::string_view op : kFused) {
+    const bool overridden = std::find(own_ops.begin(), own_ops.end(), op) != own_ops.end();
+    all.push_back({op, {}});
+    if (overridden) all.back().variants.assign(own.begin(), own.end());
+    all.back().variants.push_back({kComposition, !overridden});
+  }
+  return all;
+}
+
+std::vector<std::string_view> Backend::kernels_for(const OpCall& call) {
+  std::vector<std::string_view> names;
+  for (const KernelInfo& family : kernels()) {
+    if (family.op != call.op) continue;
+    for (const KernelInfo::Variant& v : family.variants) {
+      if (v.on_machine) names.insert(v.ran ? names.begin() : names.end(), v.name);
+    }
+  }
+  return names;
+}
 
 absl::Status Backend::reserve_defaults(const StepLimits& limits) {
   const size_t pairs = static_cast<size_t>(limits.pairs_max);
@@ -88,6 +118,7 @@ void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor
 void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                          const Tensor& out) {
   const int64_t pairs = routing.ids.shape.elements();
+  CHECK(pairs <= pairs_max_);  // reserve_defaults() was called
   const int top_k = static_cast<int>(routing.ids.cols());
   const int64_t intermediate = mlp.down->shape.cols, hidden = mlp.down->shape.rows;
   const Tensor gate_up{DType::kF32, {pairs, 2 * intermediate}, gate_up_buffer_.data()};

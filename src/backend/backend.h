@@ -20,8 +20,10 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "backend/params.h"
+#include "backend/variant.h"
 #include "base/status.h"
 #include "quant/generated.h"
 #include "quant/weight.h"
@@ -117,6 +119,13 @@ class CapturedGraph {
   virtual ~CapturedGraph() = default;
 };
 
+// A kind of expert networks that a model has: what scratch for them is sized by.
+struct ExpertShape {
+  int64_t groups = 1, hidden = 0, intermediate = 0;
+  int64_t pairs_max = 0;      // of a step
+  DType dtype = DType::kF32;  // that the weights are kept in
+};
+
 // The largest step, so that every byte of scratch can be set aside before the first.
 struct StepLimits {
   int tokens_max = 0;            // rows of a step; more are never given
@@ -130,6 +139,31 @@ struct StepLimits {
   int64_t expert_io_max = 0;     // widest input and output of an expert; 0: hidden_max
   int64_t attention_max = 0;     // largest n_heads * max(key_dim, value_dim)
   int key_dim_max = 0;           // widest key
+  // Every kind of experts that expert_mlp() will be called with; repeats are allowed.
+  std::vector<ExpertShape> experts;
+};
+
+// A call of an op by its shapes alone, without memory: what Backend::kernels_for() is asked about. An op reads the
+// fields that its parameters have; pointers in them are not followed.
+struct OpCall {
+  std::string_view op;  // as KernelInfo::op
+  int tokens = 1, seqs = 1;
+  int keys_most = 0;                 // as StepLayout
+  DType weight_dtype = DType::kF32;  // of `weight` and of the experts' weights; a router's is router_dtype's
+  WeightShape weight;                // linear, batched_linear; prepare_latent: key_up
+  LinearEpilogue epilogue;           // linear
+  AttentionParams attention;         // attention, attention_of_qkv
+  QkvParams qkv;                     // prepare_qkv, attention_of_qkv
+  LatentParams latent;               // prepare_latent
+  KvShape kv;                        // all of attention's
+  routing::RouterConfig router;      // route_experts
+  routing::RouteFn route = nullptr;  // route_experts
+  DType router_dtype = DType::kF32;  // route_experts
+  bool has_router = true;            // route_experts: reads logits
+  routing::RouteFn gate = nullptr;   // route_experts: of a shared expert, or none
+  routing::RouterConfig gate_router;
+  ExpertShape experts, shared;  // expert_mlp, expert_mlp_with_shared
+  ExpertMlp mlp;                // of `experts`: biases, GLU, weight_on_input
 };
 
 struct DeviceLimits {
@@ -187,8 +221,6 @@ class Backend {
   virtual size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const = 0;
   // Zeroed memory. REQUIRES: kept_format() gave the format.
   virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) = 0;
-  // Announces an expert_mlp() with such a gate_up. REQUIRES: before reserve().
-  virtual void expect_experts(const WeightShape& /*gate_up*/, const quant::QuantFormat& /*format*/) {}
   // Puts `view` at rows [row_begin, row_begin + view.rows) of a group; converts and packs; uses all threads.
   // REQUIRES: a packed weight takes views of its own format; blocks of several rows are not cut.
   virtual void fill_weight(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view) = 0;
@@ -271,10 +303,20 @@ class Backend {
   // What the device reads and multiplies at best, measured in a moment with memory that is given back; 0: not known, it
   // is the host's own (LimitMeter).
   virtual DeviceLimits measure_limits(DType /*weight_dtype*/) { return {}; }
-  // True: expert_mlp runs on the default composition. Logged once, and refused under --require-fused.
-  virtual bool expert_mlp_is_default() const { return true; }
+
+  // --- kernels ---
+  // Every op family that has variants, or a default composition. Any thread.
+  virtual std::vector<KernelInfo> kernels() const = 0;
+  // The variants of call.op that fit the call, the first being the one that would run. Empty: no such op family.
+  virtual std::vector<std::string_view> kernels_for(const OpCall& call);
+  // From now on `variant` of `op` runs wherever it fits; "": the best again. For tests and measurements.
+  // False: there is none of this name, or the backend has one variant of each.
+  virtual bool force_kernel(std::string_view /*op*/, std::string_view /*variant*/) { return false; }
 
  protected:
+  // kernels() of a backend without tables: `own` for each op of `own_ops`, the composition for the other fused ops.
+  static std::vector<KernelInfo> kernels_of(std::span<const KernelInfo::Variant> own,
+                                            std::span<const std::string_view> own_ops);
   // Sets aside what the default compositions need; a backend that uses one calls it from reserve().
   absl::Status reserve_defaults(const StepLimits& limits);
 

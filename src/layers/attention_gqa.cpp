@@ -34,15 +34,12 @@ class GroupedQueryLayer : public AttentionLayer {
         qkv_(b.linear("qkv")),
         out_(b.linear("attn_out", /*reduces=*/b.rank.size > 1 && !config.replicated())),
         params_(config.params()),
-        qkv_params_{.n_heads = config.n_heads,
-                    .n_kv_heads = config.n_kv_heads,
-                    .head_dim = config.head_dim,
-                    .norm = norm_of(config.qk_norm),
-                    .eps = b.norm_eps,
-                    .q_norm = b.vector("q_norm"),
-                    .k_norm = b.vector("k_norm"),
-                    .rope = {.cos_sin = cos_sin, .dims = config.rope.dims, .interleaved = config.rope.interleaved}} {
+        qkv_params_(config.qkv_params()) {
     params_.sinks = b.vector("sinks");
+    qkv_params_.eps = b.norm_eps;
+    qkv_params_.q_norm = b.vector("q_norm");
+    qkv_params_.k_norm = b.vector("k_norm");
+    qkv_params_.rope.cos_sin = cos_sin;
     CHECK(qkv_.weight.shape.rows == config.q_width() + 2 * config.kv_width());
   }
 
@@ -69,7 +66,7 @@ class GroupedQueryLayer : public AttentionLayer {
   const float residual_scale_;
   Linear qkv_, out_;
   backend::AttentionParams params_;
-  const backend::QkvParams qkv_params_;
+  backend::QkvParams qkv_params_;
 };
 
 }  // namespace
@@ -107,6 +104,14 @@ void GroupedQuery::add_slots(SlotList& s, int64_t hidden) const {
 
 kvcache::CacheSpec GroupedQuery::cache() const {
   return {.paged = {.n_kv_heads = n_kv_heads, .key_dim = head_dim, .value_dim = head_dim}};
+}
+
+backend::QkvParams GroupedQuery::qkv_params() const {
+  return {.n_heads = n_heads,
+          .n_kv_heads = n_kv_heads,
+          .head_dim = head_dim,
+          .norm = norm_of(qk_norm),
+          .rope = {.dims = rope.dims, .interleaved = rope.interleaved}};
 }
 
 void GroupedQuery::reserve(StepNeeds& needs) const {

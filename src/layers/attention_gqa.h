@@ -39,6 +39,7 @@ struct GroupedQuery {
   void add_slots(SlotList& slots, int64_t hidden) const;
   kvcache::CacheSpec cache() const;
   backend::AttentionParams params() const { return {n_heads, scale, window, chunk, nullptr}; }
+  backend::QkvParams qkv_params() const;  // without the weights' pointers
   void reserve(StepNeeds& needs) const;
   // Becomes one rank's part. A norm over all heads needs them all: such a layer is replicated.
   absl::Status split(parallel::Rank rank);

@@ -148,7 +148,6 @@ class WeightLoader {
     auto weight = backend_.make_weight(shape, format);
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
-    if (shape.glu) backend_.expect_experts(shape, format);
     if (!generate(pieces, *weight)) {
       RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
         backend_.fill_weight(*weight, p.group, p.row_begin, view);

@@ -27,6 +27,10 @@ class CpuBackend : public Backend {
   CpuBackend(const cpu::Kernels& kernels, int threads) : c_{kernels, cpu::Team(threads), {}} {}
 
   std::string_view name() const override { return "cpu"; }
+  std::vector<KernelInfo> kernels() const override {
+    static constexpr std::string_view kOwnOps[] = {"expert_mlp"};
+    return kernels_of(cpu::kernel_tables(c_.kernels), kOwnOps);
+  }
 
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
   void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
@@ -93,7 +97,6 @@ class CpuBackend : public Backend {
                   const Tensor& out) override {
     cpu::expert_mlp(c_, {&mlp, &x, &routing, &groups, &out});
   }
-  bool expert_mlp_is_default() const override { return false; }
 
  private:
   // f(i) for each of n rows of `cols` numbers that move about `bytes` each.

@@ -137,6 +137,16 @@ class Conversation {
   uint32_t steps_ = 0;
 };
 
+std::vector<std::string_view> variants_of(const Backend& backend, std::string_view op) {
+  std::vector<std::string_view> names;
+  for (const KernelInfo& family : backend.kernels()) {
+    for (const auto& variant : family.variants) {
+      if (family.op == op) names.push_back(variant.name);
+    }
+  }
+  return names;
+}
+
 std::vector<AttentionCase> cases() {
   std::vector<AttentionCase> all(std::begin(kAttentionCases), std::end(kAttentionCases));
   all.insert(all.end(), std::begin(kMoreCases), std::end(kMoreCases));
@@ -168,15 +178,22 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
   const auto reference = make_reference_backend({}).value();
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
   Side here(*cuda), there(*reference);
-  Conversation got(here, c, dtype), expected(there, c, dtype);
-  for (const std::vector<int>& lengths :
-       {std::vector<int>{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}}) {
-    SCOPED_TRACE(testing::Message() << lengths[0] << ", " << lengths[1] << ", " << lengths[2]);
-    const auto a = got.step(lengths), b = expected.step(lengths);
-    ASSERT_TRUE(cuda->health().ok()) << cuda->health();
-    // On tensor cores queries and weights are rounded to bf16.
-    const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "number " << i;
+  const std::vector<std::vector<int>> steps = {{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}};
+  std::vector<std::vector<double>> expected;
+  Conversation told(there, c, dtype);
+  for (const auto& lengths : steps) expected.push_back(told.step(lengths));
+  // On tensor cores queries and probabilities are rounded to bf16.
+  const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
+  for (const std::string_view variant : variants_of(*cuda, "attention")) {
+    SCOPED_TRACE(variant);
+    ASSERT_TRUE(cuda->force_kernel("attention", variant));
+    Conversation got(here, c, dtype);
+    for (size_t step = 0; step < steps.size(); ++step) {
+      SCOPED_TRACE(testing::Message() << "step " << step);
+      const auto a = got.step(steps[step]);
+      ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], expected[step][i], tolerance) << "element " << i;
+    }
   }
 }
 
@@ -223,6 +240,22 @@ void PrintTo(const SingleCase& c, std::ostream* out) { *out << c.kind.what; }
 class CudaAttentionSingle : public testing::TestWithParam<SingleCase> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionSingle, testing::ValuesIn(kSingleCases));
 
+// A token of each sequence on contexts that grow.
+std::vector<std::vector<double>> decode(Conversation& conversation, int fillers) {
+  constexpr int kContexts[][kSeqs] = {{1, 15, 16},     {17, 127, 128},    {129, 255, 256},
+                                      {257, 511, 700}, {300, 1024, 1025}, {1030, 1500, 2100}};
+  std::vector<std::vector<double>> outputs;
+  std::vector<int> done(kSeqs, 0);
+  for (const auto& contexts : kContexts) {
+    std::vector<int> before;
+    for (int seq = 0; seq < kSeqs; ++seq) before.push_back(contexts[seq] - 1 - done[seq]);
+    conversation.step(before, 0, false);
+    outputs.push_back(conversation.step({1, 1, 1}, fillers));
+    done.assign(std::begin(contexts), std::end(contexts));
+  }
+  return outputs;
+}
+
 TEST_P(CudaAttentionSingle, IsTheReferences) {
   const auto& [c, io, around, of_qkv] = GetParam();
   auto made = make_cuda_backend({.threads = 2});
@@ -232,23 +265,21 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
   Side here(*cuda), there(*reference);
   const Before* const before_attention = of_qkv ? &around : nullptr;
-  Conversation got(here, c, DType::kBf16, io, before_attention);
   Conversation expected(there, c, DType::kBf16, io, before_attention);
-  std::vector<int> done(kSeqs, 0);
-  for (const std::vector<int>& contexts : {std::vector<int>{1, 15, 16},
-                                           {17, 127, 128},
-                                           {129, 255, 256},
-                                           {257, 511, 700},
-                                           {300, 1024, 1025},
-                                           {1030, 1500, 2100}}) {
-    SCOPED_TRACE(testing::Message() << contexts[0] << ", " << contexts[1] << ", " << contexts[2]);
-    std::vector<int> before;
-    for (int seq = 0; seq < kSeqs; ++seq) before.push_back(contexts[seq] - 1 - done[seq]);
-    for (Conversation* conversation : {&got, &expected}) conversation->step(before, 0, false);
-    const auto a = got.step({1, 1, 1}, of_qkv ? kFillers : 0), b = expected.step({1, 1, 1});
+  const std::vector<std::vector<double>> outputs = decode(expected, 0);
+  const std::string_view op = of_qkv ? "attention_of_qkv" : "attention";
+  for (const std::string_view variant : variants_of(*cuda, op)) {
+    SCOPED_TRACE(variant);
+    ASSERT_TRUE(cuda->force_kernel(op, variant));
+    Conversation got(here, c, DType::kBf16, io, before_attention);
+    const std::vector<std::vector<double>> all = decode(got, of_qkv ? kFillers : 0);
     ASSERT_TRUE(cuda->health().ok()) << cuda->health();
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 3e-2) << "number " << i;
-    done = contexts;
+    for (size_t step = 0; step < all.size(); ++step) {
+      const auto &a = all[step], &b = outputs[step];
+      for (size_t i = 0; i < a.size(); ++i) {
+        ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 3e-2) << "step " << step << ", element " << i;
+      }
+    }
   }
 }
 

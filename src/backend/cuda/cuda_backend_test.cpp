@@ -16,18 +16,25 @@
 namespace polymath::backend {
 namespace {
 
-constexpr StepLimits kLimits{.tokens_max = 1300,
-                             .seqs_max = 64,
-                             .blocks_max = 256,
-                             .hidden_max = 5000,
-                             .logits_max = 4096,
-                             .pairs_max = 4000,
-                             .intermediate_max = 128,
-                             .expert_io_max = 512,
-                             .attention_max = 4096,
-                             .key_dim_max = 640};
+constexpr int64_t kPairsMax = 4000, kSharedIntermediateMax = 640;  // of the tests
 
-constexpr int64_t kSharedInnerMax = 640;  // of the tests
+StepLimits limits() {
+  StepLimits l{.tokens_max = 1300,
+               .seqs_max = 64,
+               .blocks_max = 256,
+               .hidden_max = 5000,
+               .logits_max = 4096,
+               .pairs_max = kPairsMax,
+               .intermediate_max = 128,
+               .expert_io_max = 512,
+               .attention_max = 4096,
+               .key_dim_max = 640};
+  l.experts = {{64, 512, 128, kPairsMax, DType::kBf16},
+               {1, 512, kSharedIntermediateMax, 1300, DType::kBf16},
+               {2, 64, 9216, 8, DType::kBf16},
+               {6, 40, 48, kPairsMax, DType::kF32}};  // by the default composition
+  return l;
+}
 
 class Cuda : public testing::Test {
  protected:
@@ -37,30 +44,57 @@ class Cuda : public testing::Test {
     cuda_ = *std::move(made);
     reference_ = make_reference_backend({}).value();
     for (Backend* b : {cuda_.get(), reference_.get()}) {
-      // Memory is set aside for gated weights of a kind and width that were made before.
-      b->expect_experts({.rows = 2 * kSharedInnerMax, .cols = 8, .glu = true}, quant::kF32);
-      const absl::Status reserved = b->reserve(kLimits);
+      const absl::Status reserved = b->reserve(limits());
       ASSERT_TRUE(reserved.ok()) << reserved;
     }
   }
 
-  // |a - b| <= absolute + relative * |b|, number by number.
-  void compare(const char* what, const TestRun& run, double absolute, double relative = 0) {
-    Side here(*cuda_), there(*reference_);
-    const Results got = run(here), expected = run(there);
+  struct Tolerance {
+    double absolute = 0, relative = 0;  // |a - b| <= absolute + relative * |b|, element by element
+  };
+
+  // `op`: its variants are forced one after the other, and each that fits is compared; "": what runs by itself.
+  void compare(const char* what, const TestRun& run, Tolerance tolerance, std::string_view op = "") {
+    Side there(*reference_);
+    const Results expected = run(there);
+    compare_results(what, run, expected, tolerance);
+    for (const KernelInfo& family : cuda_->kernels()) {
+      if (family.op != op) continue;
+      for (const KernelInfo::Variant& variant : family.variants) {
+        SCOPED_TRACE(variant.name);
+        ASSERT_TRUE(cuda_->force_kernel(op, variant.name));
+        compare_results(what, run, expected, tolerance);
+      }
+    }
+    if (!op.empty()) ASSERT_TRUE(cuda_->force_kernel(op, ""));
+  }
+
+  // The cases of a test reach every variant of `op`.
+  void expect_all_ran(std::string_view op) const {
+    for (const KernelInfo& family : cuda_->kernels()) {
+      for (const KernelInfo::Variant& variant : family.variants) {
+        EXPECT_TRUE(family.op != op || variant.ran) << op << ": no case is for " << variant.name;
+      }
+    }
+  }
+
+  std::unique_ptr<Backend> cuda_, reference_;
+
+ private:
+  void compare_results(const char* what, const TestRun& run, const Results& expected, Tolerance tolerance) {
+    Side here(*cuda_);
+    const Results got = run(here);
     ASSERT_TRUE(cuda_->health().ok()) << what << ": " << cuda_->health();
     ASSERT_EQ(got.size(), expected.size());
     for (size_t r = 0; r < got.size(); ++r) {
       ASSERT_EQ(got[r].size(), expected[r].size());
       for (size_t i = 0; i < got[r].size(); ++i) {
         if (std::isnan(expected[r][i]) && std::isnan(got[r][i])) continue;
-        ASSERT_NEAR(got[r][i], expected[r][i], absolute + relative * std::abs(expected[r][i]))
-            << what << ": result " << r << ", number " << i;
+        ASSERT_NEAR(got[r][i], expected[r][i], tolerance.absolute + tolerance.relative * std::abs(expected[r][i]))
+            << what << ": result " << r << ", element " << i;
       }
     }
   }
-
-  std::unique_ptr<Backend> cuda_, reference_;
 };
 
 constexpr double kBf16Step = 1.0 / 128;  // between neighbours near 1
@@ -109,8 +143,9 @@ TEST_P(CudaLinear, IsTheReferences) {
         return {s.get(all), s.get(plain), s.get(sum), s.get(biased), s.get(clamped)};
       };
       const double root = std::sqrt(static_cast<double>(c.cols));
-      compare("linear", run, c.type == DType::kF16 ? 1e-3 + 4e-4 * root : 1e-5 * root + 1e-5,
-              act == DType::kBf16 ? kBf16Step : 1e-5);
+      compare("linear", run,
+              {c.type == DType::kF16 ? 1e-3 + 4e-4 * root : 1e-5 * root + 1e-5, act == DType::kBf16 ? kBf16Step : 1e-5},
+              "linear");
     }
   }
 }
@@ -127,13 +162,13 @@ TEST_F(Cuda, BatchedLinear) {
           s.b.batched_linear(odd, 27, w, 41, z);
           return {s.get(y), s.get(z)};
         };
-        compare("batched_linear", run, 1e-4, act == DType::kBf16 ? kBf16Step : 1e-5);
+        compare("batched_linear", run, {1e-4, act == DType::kBf16 ? kBf16Step : 1e-5}, "batched_linear");
       }
     }
   }
 }
 
-// What latent.cu has a kernel for: DeepSeek's two shapes, and odd ones.
+// What mla_head_gemm is for: DeepSeek's two shapes, and odd ones.
 TEST_F(Cuda, BatchedLinearOfHeads) {
   const WeightShape shapes[] = {{16, 512, 128}, {16, 128, 512}, {3, 40, 200}, {2, 7, 264}, {5, 24, 8}};
   for (const WeightShape& shape : shapes) {
@@ -146,10 +181,11 @@ TEST_F(Cuda, BatchedLinearOfHeads) {
           s.b.batched_linear(x, shape.cols + 64, w, shape.rows + 3, y);
           return {s.get(y)};
         };
-        compare("heads", run, 1e-4, act == DType::kBf16 ? kBf16Step : 1e-5);
+        compare("heads", run, {1e-4, act == DType::kBf16 ? kBf16Step : 1e-5}, "batched_linear");
       }
     }
   }
+  expect_all_ran("batched_linear");
 }
 
 // Expert (t * t + choice) % n of each token, some dropped.
@@ -179,7 +215,7 @@ TEST_F(Cuda, GroupByExpert) {
         s.b.group_by_expert(c.routing, experts, c.groups);  // loads are added
         return {s.get(c.groups.offsets), s.get(c.groups.pairs), s.get(c.groups.load)};
       };
-      compare("group_by_expert", run, 0);
+      compare("group_by_expert", run, {});
     }
   }
 }
@@ -199,7 +235,7 @@ TEST_F(Cuda, GroupedLinearAndCombine) {
         s.b.grouped_linear(z, w, nullptr, c.groups, top_k, false, again);
         return {s.get(y), s.get(out), s.get(again)};
       };
-      compare("grouped_linear", run, 1e-4, 1e-5);
+      compare("grouped_linear", run, {1e-4, 1e-5});
     }
   }
 }
@@ -211,7 +247,7 @@ TEST_F(Cuda, Glu) {
       s.b.glu({kind, 3.0f, 1.7f}, x, y);
       return {s.get(y)};
     };
-    compare("glu", run, 1e-5, 1e-5);
+    compare("glu", run, {1e-5, 1e-5});
   }
 }
 
@@ -259,9 +295,10 @@ TEST_F(Cuda, ExpertMlp) {
       };
       // An intermediate number at the edge of two bf16 values may fall on the other side.
       const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-2 : 1e-4;
-      compare("expert_mlp", run, absolute, type == DType::kF32 ? 1e-5 : 2e-3);
+      compare("expert_mlp", run, {absolute, type == DType::kF32 ? 1e-5 : 2e-3}, "expert_mlp");
     }
   }
+  expect_all_ran("expert_mlp");
 }
 
 struct SharedCase {
@@ -311,9 +348,10 @@ TEST_F(Cuda, ExpertMlpWithShared) {
         return {s.get(out)};
       };
       const double absolute = type == DType::kF32 ? 1e-4 : 1e-1;  // of sums around ten
-      compare("expert_mlp_with_shared", run, absolute, type == DType::kF32 ? 1e-5 : 5e-3);
+      compare("expert_mlp_with_shared", run, {absolute, type == DType::kF32 ? 1e-5 : 5e-3}, "expert_mlp_with_shared");
     }
   }
+  expect_all_ran("expert_mlp_with_shared");
 }
 
 TEST_F(Cuda, EmbedFillAndGather) {
@@ -329,7 +367,7 @@ TEST_F(Cuda, EmbedFillAndGather) {
       s.b.scale_rows(s.floats({1, 2}), some);
       return {s.get(y), s.get(some), s.get(wide)};
     };
-    compare("embed", run, 0);
+    compare("embed", run, {});
     for (const DType stored : {DType::kF32, DType::kBf16, DType::kF16}) {
       const TestRun transposed = [&](Side& s) -> Results {
         TestMatrix source(stored, 600, 21);  // the weight is its transpose
@@ -345,7 +383,7 @@ TEST_F(Cuda, EmbedFillAndGather) {
         s.b.embed(w, s.ints(rows), 1, y);
         return {s.get(y)};
       };
-      compare("fill_weight", transposed, 0);
+      compare("fill_weight", transposed, {});
     }
   }
 }
@@ -384,7 +422,7 @@ TEST_F(Cuda, Norm) {
           s.b.norm({kind, 1e-5f, 1, nullptr, nullptr}, x, x);
           return {s.get(y), s.get(x)};
         };
-        compare("norm", run, 1e-4, act == DType::kBf16 ? kBf16Step : 1e-4);
+        compare("norm", run, {1e-4, act == DType::kBf16 ? kBf16Step : 1e-4});
       }
     }
   }
@@ -403,7 +441,7 @@ TEST_F(Cuda, Rope) {
         s.b.rope({s.floats(table).f32(), dims, interleaved, heads, stride, 5}, s.ints({0, 49, 3, 7}), x);
         return {s.get(x)};
       };
-      compare("rope", run, 1e-6);
+      compare("rope", run, {1e-6});
     }
   }
 }
@@ -431,7 +469,7 @@ TEST_F(Cuda, EveryRouting) {
         s.b.route(config, router.route, logits, bias, s.ints(tokens), out);
         return {s.get(out.ids), s.get(out.weights)};
       };
-      compare(std::string(router.name).c_str(), run, 1e-6, 1e-5);
+      compare(std::string(router.name).c_str(), run, {1e-6, 1e-5});
     }
   }
 }
@@ -510,8 +548,9 @@ TEST_F(Cuda, PreparesQkvAsTheReference) {
       const Tensor q = qkv.slice_cols(0, int64_t{p.n_heads} * p.head_dim);
       return {s.get(q), s.get(attend(s, {shape, cache.data}, q, {0, 1, 2, 3, 3, 3, 3}))};
     };
-    compare(c.name, run, 1e-4, 1e-4);
+    compare(c.name, run, {1e-4, 1e-4}, "prepare_qkv");
   }
+  expect_all_ran("prepare_qkv");
 }
 
 struct LatentCase {
@@ -555,13 +594,20 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       return {s.get(full), s.get(attend(s, {shape, cache.data}, q, {0, 1, 2, 3, 3, 8, 10}))};
     };
     const double tolerance = c.cache == DType::kBf16 ? 2e-2 : 1e-4;
-    compare(c.name, run, tolerance, tolerance);
+    compare(c.name, run, {tolerance, tolerance}, "prepare_latent");
   }
+  expect_all_ran("prepare_latent");
 }
 
-// A layer's router with a gate beside it, or without one.
-Results route_layer(Side& s, const routing::Router& router, const routing::RouterConfig& config, DType dtype, int rows,
-                    int cols, bool gated) {
+struct RouterShape {
+  DType dtype;
+  int rows, cols;
+  bool gated;  // with the gate of a shared expert
+};
+
+Results route_layer(Side& s, const routing::Router& router, const routing::RouterConfig& config,
+                    const RouterShape& shape) {
+  const auto& [dtype, rows, cols, gated] = shape;
   const int n_experts = config.n_experts, top_k = config.top_k;
   const float scale = 8 / std::sqrt(static_cast<float>(cols));  // of logits that do not grow with the width
   const Tensor x = s.matrix(DType::kBf16, rows, cols, 11), logits = s.zeros(DType::kF32, rows, n_experts);
@@ -596,11 +642,15 @@ TEST_F(Cuda, RoutesALayerAsTheReference) {
         for (const DType dtype : {DType::kF32, DType::kBf16}) {
           SCOPED_TRACE(tensor::dtype_name(dtype));
           compare((std::string(router.name) + " " + std::to_string(n_experts) + " " + std::to_string(rows)).c_str(),
-                  [&](Side& s) { return route_layer(s, router, config, dtype, rows, 64, n_experts != 8); }, 1e-4, 1e-4);
+                  [&](Side& s) {
+                    return route_layer(s, router, config, {dtype, rows, 64, n_experts != 8});
+                  },
+                  {1e-4, 1e-4}, "route_experts");
         }
       }
     }
   }
+  expect_all_ran("route_experts");
 }
 
 // All of a warp's early turns, turns behind them, ends within one, and tiles cut in parts, or several a block.
@@ -614,7 +664,10 @@ TEST_F(Cuda, RoutesWideInputsAsTheReference) {
           const routing::RouterConfig config{.n_experts = n_experts, .top_k = 4};
           compare(
               std::to_string(rows).c_str(),
-              [&](Side& s) { return route_layer(s, router, config, dtype, rows, cols, n_experts == 60); }, 1e-4, 1e-4);
+              [&](Side& s) {
+                return route_layer(s, router, config, {dtype, rows, cols, n_experts == 60});
+              },
+              {1e-4, 1e-4}, "route_experts");
         }
       }
     }

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "backend/cuda/kernels.h"
+#include "backend/cuda/probe.h"
 #include "base/clock.h"
 #include "base/log.h"
 

@@ -5,7 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "backend/cuda/kernels.h"
+#include "backend/cuda/matrix.h"
 
 namespace polymath::backend::cuda {
 

@@ -8,8 +8,6 @@
 
 namespace polymath::backend::cuda {
 
-WeightMatrix weight_matrix(const Weight& weight);
-
 class Filler {
  public:
   Filler(Device& device, int threads) : device_(device), pool_(threads) {}

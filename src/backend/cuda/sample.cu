@@ -7,6 +7,7 @@
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/sample.h"
 
 namespace polymath::backend::cuda {
 namespace {

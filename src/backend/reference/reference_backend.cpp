@@ -17,6 +17,10 @@ namespace {
 class ReferenceBackend : public Backend {
  public:
   std::string_view name() const override { return "reference"; }
+  std::vector<KernelInfo> kernels() const override {
+    static constexpr KernelInfo::Variant kOwn[] = {{"reference", true}};
+    return kernels_of(kOwn, {});
+  }
 
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
   void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
