@@ -13,7 +13,7 @@ using backend::OpCall;
 
 namespace {
 
-// For pointers that a call only needs to be there: nobody follows them.
+// In place of a pointer that a call must have and no kernel follows.
 alignas(16) constexpr float kPresent = 0;
 
 bool routes_by_token(const layers::FfnConfig& f) {

@@ -25,7 +25,7 @@ using cuda::Matrix;
 using cuda::matrix_of;
 using cuda::type_of;
 
-// Sums of splits that attention may keep: rows of a step times splits.
+// Room for split-KV partial sums: rows of a step times splits.
 constexpr int64_t kPartialRows = 16384;
 constexpr int64_t kPartialBytes = int64_t{64} << 20;  // at least: a long prompt's, measured to be worth it
 

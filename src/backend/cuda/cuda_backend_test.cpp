@@ -1,4 +1,4 @@
-// Every op of the CUDA backend beside the reference's. Skipped, with the reason, where there is no card.
+// Every op of the CUDA backend against the reference. Skipped, with the reason, without a GPU.
 
 #include "backend/cuda/cuda_backend.h"
 
@@ -53,7 +53,7 @@ class Cuda : public testing::Test {
     double absolute = 0, relative = 0;  // |a - b| <= absolute + relative * |b|, element by element
   };
 
-  // `op`: its variants are forced one after the other, and each that fits is compared; "": what runs by itself.
+  // `op`: each of its variants is forced and compared, if it fits. "": the default choice alone.
   void compare(const char* what, const TestRun& run, Tolerance tolerance, std::string_view op = "") {
     Side there(*reference_);
     const Results expected = run(there);
@@ -66,7 +66,9 @@ class Cuda : public testing::Test {
         compare_results(what, run, expected, tolerance);
       }
     }
-    if (!op.empty()) ASSERT_TRUE(cuda_->force_kernel(op, ""));
+    if (!op.empty()) {
+      ASSERT_TRUE(cuda_->force_kernel(op, ""));
+    }
   }
 
   // The cases of a test reach every variant of `op`.
@@ -116,7 +118,7 @@ std::string name_of(const LinearCase& c) {
 }
 void PrintTo(const LinearCase& c, std::ostream* out) { *out << name_of(c); }
 
-// A test each: the reference takes seconds for some, so that they are better run beside each other.
+// A test each, to run in parallel: the reference takes seconds for some.
 class CudaLinear : public Cuda, public testing::WithParamInterface<LinearCase> {};
 INSTANTIATE_TEST_SUITE_P(Sizes, CudaLinear, testing::ValuesIn(linear_cases()),
                          [](const auto& info) { return name_of(info.param); });
@@ -168,7 +170,7 @@ TEST_F(Cuda, BatchedLinear) {
   }
 }
 
-// What mla_head_gemm is for: DeepSeek's two shapes, and odd ones.
+// mla_head_gemm: DeepSeek's two shapes, and odd ones.
 TEST_F(Cuda, BatchedLinearOfHeads) {
   const WeightShape shapes[] = {{16, 512, 128}, {16, 128, 512}, {3, 40, 200}, {2, 7, 264}, {5, 24, 8}};
   for (const WeightShape& shape : shapes) {
@@ -293,7 +295,7 @@ TEST_F(Cuda, ExpertMlp) {
         s.b.expert_mlp(mlp, x, choices.routing, choices.groups, out);
         return {s.get(out)};
       };
-      // An intermediate number at the edge of two bf16 values may fall on the other side.
+      // An intermediate element between two bf16 values may round either way.
       const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-2 : 1e-4;
       compare("expert_mlp", run, {absolute, type == DType::kF32 ? 1e-5 : 2e-3}, "expert_mlp");
     }
@@ -307,7 +309,7 @@ struct SharedCase {
   int64_t top_k, n, hidden, intermediate, shared_intermediate;
   bool bias, drop;
 };
-// One token's, few tokens' that the shared network joins, and those that it does not.
+// One token, few tokens with a shared expert that joins, and cases where it does not join.
 constexpr SharedCase kShared[] = {{GluKind::kSilu, GluKind::kSilu, 64, 4, 1, 256, 96, 384, false, false},
                                   {GluKind::kSilu, GluKind::kSilu, 8, 3, 1, 72, 40, 104, false, true},
                                   {GluKind::kSilu, GluKind::kGelu, 8, 2, 1, 128, 64, 64, false, false},
@@ -492,8 +494,8 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   }
 }
 
-// Attention of a sequence in blocks 1 and 0 of a cache, a query at each position: the layouts of caches differ, and
-// what one holds is seen so.
+// Attention of a sequence in blocks 1 and 0 of a cache, a query at each position. Cache layouts differ, so caches are
+// compared by attending to them.
 Tensor attend(Side& s, const KvLayer& kv, const Tensor& q, const std::vector<int32_t>& positions) {
   const int n_heads = static_cast<int>(q.cols() / kv.shape.key_dim);
   StepLayout layout;
@@ -653,7 +655,7 @@ TEST_F(Cuda, RoutesALayerAsTheReference) {
   expect_all_ran("route_experts");
 }
 
-// All of a warp's early turns, turns behind them, ends within one, and tiles cut in parts, or several a block.
+// All of a warp's early turns, later turns, ends within a turn, split-K tiles, and several tiles a block.
 TEST_F(Cuda, RoutesWideInputsAsTheReference) {
   const routing::Router& router = *routing::find_router("softmax_topk");
   for (const int cols : {1000, 2048, 2056, 2880, 4608}) {

@@ -170,7 +170,7 @@ void Device::mark(cudaEvent_t event) { keep(cudaEventRecord(event, stream_), "cu
 
 void Device::wait_for(cudaEvent_t event) { keep(cudaEventSynchronize(event), "a kernel of this step"); }
 
-// Relaxed: modules may be loaded meanwhile, when a kernel is met for the first time.
+// Relaxed: the first use of a kernel may load its module meanwhile.
 void Device::begin_capture() {
   keep(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
 }

@@ -1,4 +1,4 @@
-// The KV cache's layout is `Kv` in kernels.h.
+// Writes keys and values into the paged cache; its layout is `Kv` in attention.h.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/kv_layout.cuh"

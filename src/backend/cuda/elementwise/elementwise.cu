@@ -1,4 +1,4 @@
-// The ops that touch each number once: a thread a number, or a block a row.
+// Ops that touch each element once: a thread an element, or a block a row.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/elementwise/elementwise.h"
@@ -24,7 +24,7 @@ __global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale
   }
 }
 
-// A block a segment of a row. Each thread reads and writes the same numbers, so that y may be x.
+// A block a segment of a row. Each thread writes the elements that it read, so y may be x.
 template <int kBlock>
 __global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
   wait_for_input();
@@ -48,7 +48,7 @@ __global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
   }
 }
 
-// The same for the residual stream: a row is read once, 16 bytes a load.
+// The same for the residual stream: one pass, 16-byte loads.
 constexpr int kWideThreads = 512, kWideWords = 4;  // of 4 numbers, a thread
 __global__ void __launch_bounds__(kWideThreads) rms_norm_kernel(NormParams p, Matrix x, Matrix y) {
   const int64_t row = blockIdx.x;

@@ -1,4 +1,4 @@
-// The end of a layer's experts: each token's outputs of its choices, and of a shared network, weighted and added up.
+// The sums that end a layer's experts: each token's choices and its shared expert, weighted.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// kWide neighbouring numbers of a thread: four in one load, or one.
+// kWide adjacent elements of a thread: four in one load, or one.
 template <int kWide>
 struct Numbers {
   float v[kWide];
@@ -25,7 +25,7 @@ struct Numbers {
   }
 };
 
-// One of a token's rows to add: all parts of its choices, then those of the shared network's.
+// A row to add to a token: every part of its choices, then of the shared expert.
 struct Addend {
   const float* row = nullptr;
   float weight = 0;
@@ -46,7 +46,7 @@ __device__ __forceinline__ Addend addend_of(const Combine& c, int64_t token, int
           c.scale * (c.weights != nullptr ? c.weights[pair] : 1.0f), there};
 }
 
-// All of a token's numbers from column `col` on, added to `sum` in their order.
+// Adds all of a token's rows to `sum`, in their order, from column `col` on.
 template <int kWide>
 __device__ __forceinline__ void add_all(const Combine& c, int64_t token, int64_t col, float (&sum)[kWide]) {
   constexpr int kTogether = 8;  // rows whose numbers are under way at once

@@ -1,4 +1,4 @@
-// Experts of many tokens: a launch for each product, so that the registers of one's end are not held for the other's.
+// Grouped GEMM of many tokens. A launch a GEMM: the registers of one epilogue are not held for the other.
 
 #include "backend/cuda/experts/experts.h"
 #include "backend/cuda/experts/tile_sm90.cuh"
@@ -9,7 +9,7 @@ namespace {
 
 using Many = TileConfig<2, 256, 4, 64, 1, false>;
 
-// One thread: every stage of every tile. Blocks stay and take every gridDim-th tile.
+// One thread: the TMA copies of every stage. Blocks are persistent and take every gridDim-th tile.
 __device__ void produce(const TiledGemm& product, const OperandMaps& maps, uint8_t* stages, Ring<Many>& ring,
                         const ExpertTiles<int>& experts, int n_tiles) {
   Place place;

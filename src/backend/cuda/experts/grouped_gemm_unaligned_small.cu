@@ -1,9 +1,11 @@
-// Experts for few tokens: bound by the weights' bytes, each of which is read once.
+// Grouped GEMM of few tokens, any width. Bound by the weights' bytes, each of which is read once.
 //
-// A block has 16 rows of one expert's weight (of a gated one: 8 of the gate and the same 8 of up) and all its tokens,
-// in tiles of 8. Its four warps share the inputs between them; a warp multiplies 32 inputs a step on the tensor cores,
-// weights as the 16-row side. Which inputs a lane holds is free, as a sum has no order, as long as both sides agree: so
-// a lane takes 8 neighbours of its row, one load of 16 bytes, for two products.
+// A block has 16 weight rows of one expert and all of its tokens, in tiles of 8. Gated weights: 8 rows of the gate and
+// the same 8 of up. Four warps split the inputs; a warp multiplies 32 a step (mma.sync), the weights being the 16-row
+// operand.
+//
+// A dot product may permute its inputs if both operands agree. So a lane takes 8 adjacent inputs of its row, one
+// 16-byte load for two mma.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
@@ -22,7 +24,7 @@ __device__ __forceinline__ uint4 stream_word(const __nv_bfloat16* from, bool the
   return there ? __ldcs(reinterpret_cast<const uint4*>(from)) : make_uint4(0, 0, 0, 0);
 }
 
-// The weight row that is row `i` of the block's sixteen; -1: behind the last.
+// Weight row of row `i` of the block's sixteen; -1: past the last.
 __device__ __forceinline__ int64_t weight_row(const ExpertGemm& p, int i) {
   if (p.first) {
     const int64_t intermediate = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * 8 + i % 8;
@@ -32,7 +34,7 @@ __device__ __forceinline__ int64_t weight_row(const ExpertGemm& p, int i) {
   return row < p.w.rows ? row : -1;
 }
 
-// The end of two sums that a lane holds for sorted pair j: rows i and i + 8 of the block's sixteen.
+// Epilogue of a lane's two sums for sorted pair j: rows i and i + 8 of the block's sixteen.
 __device__ void finish(const ExpertGemm& p, int expert, int64_t j, int i, float low, float high) {
   const int32_t pair = p.groups.pairs[j];
   const float* bias = p.bias != nullptr ? p.bias + expert * p.w.rows : nullptr;
@@ -53,7 +55,7 @@ __device__ void finish(const ExpertGemm& p, int expert, int64_t j, int i, float 
   put(p.y, j, index, value);
 }
 
-// The sums of kTiles tiles of tokens from sorted pair `begin` on, over this warp's share of the inputs.
+// Sums of kTiles tiles of tokens from sorted pair `begin` on, over this warp's share of the inputs.
 template <int kTiles>
 __device__ void multiply(const ExpertGemm& p, const __nv_bfloat16* low, const __nv_bfloat16* high, int64_t begin,
                          int64_t end, float (&sums)[kTiles][4]) {

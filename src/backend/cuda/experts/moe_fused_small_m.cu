@@ -1,9 +1,9 @@
-// Experts of few tokens: both products of a layer's networks in one launch, bound by the weights' bytes.
+// Both grouped GEMMs of a layer's experts in one launch, for few tokens. Bound by the weights' bytes.
 //
-// Tiles are claimed one after the other from a counter: first those of the first products, then those of the second. So
-// the weights of the one stream in while the last tiles of the other are multiplied, and a block with a long tile takes
-// fewer. A tile of a second product waits for the first product's tiles of its tokens; those were claimed long before
-// by blocks that run, so that nobody waits for a block that has not begun.
+// Blocks claim tiles from a counter: all tiles of the first GEMM, then all of the second. So the second's weights
+// stream in while the first's last tiles are multiplied. A block with a long tile claims fewer. A tile of the second
+// GEMM waits for the first's tiles of its tokens. Running blocks claimed those long before: no block waits for one that
+// has not started.
 
 #include <cstring>
 
@@ -14,7 +14,7 @@
 namespace polymath::backend::cuda {
 namespace {
 
-// The fewer tokens a tile has room for, the more weights are under way.
+// Smaller token tiles leave room for more stages of weights in flight.
 template <int kTokens>
 using Few = TileConfig<1, kTokens,
                        kTokens == 16   ? 10
@@ -22,7 +22,7 @@ using Few = TileConfig<1, kTokens,
                                        : 6,
                        8, 2, true>;
 
-// The shared network's tiles are long: they come first, and the others fill up behind them.
+// The shared expert's tiles are long, so they come first and the others fill the gaps.
 enum ProductIndex { kSharedFirst, kFirst, kSharedSecond, kSecond, kProducts };
 constexpr int kVisits = 2;     // the shared network's, the group's: product % kVisits
 constexpr int kTellAhead = 6;  // stages of a tile whose copies have not begun when the next one is claimed
@@ -43,7 +43,7 @@ __device__ __forceinline__ void wait_until(const unsigned* counter, unsigned n) 
   }
 }
 
-// Pairs and tiles of tokens of both visits: there are fewer than 2^16 (kSmallM for each expert).
+// Pairs and token tiles of both visits. Fewer than 2^16: at most kSmallM for each expert.
 using VisitTiles = ExpertTiles<uint16_t>[kVisits];
 static_assert(kSmallM * routing::kExpertsMax <= 1 << 16);
 
@@ -67,12 +67,12 @@ __device__ __forceinline__ Claimed find_claimed(const Work& work, const VisitTil
   return {kProducts, {}};
 }
 
-// The tile of tokens among those of both visits: the shared network's come first.
+// Index of the token tile over both visits, the shared expert's first.
 __device__ __forceinline__ int counter_of(const Work& work, const VisitTiles& tiles, const Claimed& claimed) {
   return claimed.tile.of_tokens + (claimed.product % kVisits == 0 ? 0 : token_tiles(work, tiles, 0));
 }
 
-// What the warps of a block hand on. One tile is told ahead of the one whose copies begin.
+// Hand-over between the block's warps. A tile is published one ahead of the tile being copied.
 template <typename V>
 struct Hall {
   Ring<V> ring;
@@ -92,7 +92,7 @@ __device__ __forceinline__ void begin_hall(Hall<V>& hall) {
   begin_ring(hall.ring);
 }
 
-// One thread: claims tiles, finds where they stand, waits until what they need is written.
+// One thread: claims tiles, locates them, and waits until their inputs are written.
 template <typename V>
 __device__ void schedule(const Work& work, const VisitTiles& tiles, Hall<V>& hall) {
   unsigned claim = blockIdx.x;  // the others are claimed behind every block's first
@@ -110,7 +110,7 @@ __device__ void schedule(const Work& work, const VisitTiles& tiles, Hall<V>& hal
   }
 }
 
-// One thread: the copies of every stage.
+// One thread: the TMA copies of every stage.
 template <typename V>
 __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hall<V>& hall) {
   Place place;
@@ -133,7 +133,7 @@ __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hal
   barrier_arrive(&hall.ring.full[place.stage]);  // a stage of no tile
 }
 
-// One thread: says to all blocks what this one has written, so that those who write need not wait for their stores.
+// One thread: signals written tiles to all blocks, so that the warps that write need not wait for their stores.
 template <typename V>
 __device__ void signal(const Work& work, Hall<V>& hall) {
   for (uint32_t phase = 0;; phase ^= 1) {
@@ -145,7 +145,7 @@ __device__ void signal(const Work& work, Hall<V>& hall) {
   }
 }
 
-// By the warpgroup that multiplies: hands on which tile of tokens has one more tile written.
+// By the multiplying warpgroup: passes on that one more tile of this token tile is written.
 template <typename V>
 __device__ __forceinline__ void say_written(Hall<V>& hall, int tile, uint32_t phase) {
   asm volatile("fence.proxy.async.global;" ::: "memory");

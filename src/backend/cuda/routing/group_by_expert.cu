@@ -1,5 +1,5 @@
-// Pairs by expert and back. A block an expert: it reads all ids, so that no block waits for another and the order is
-// that of the pairs, always.
+// Sorts pairs by expert, and inverts that. Each expert's block reads all ids, so blocks do not wait for each other. The
+// order is always that of the pairs.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
