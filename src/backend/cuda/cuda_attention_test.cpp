@@ -48,7 +48,7 @@ struct Io {
 // The prologue of attention_of_qkv(); the conversation makes its weights and angles.
 struct Before {
   QkvNorm norm = QkvNorm::kNone;
-  int turned = 0;  // numbers of a head
+  int turned = 0;  // rotated elements of a head
   bool interleaved = false, factors = false;
 };
 

@@ -343,7 +343,7 @@ TEST_F(Cuda, ExpertMlpWithShared) {
         const Choices choices(s, c.n, c.top_k, c.n_experts, c.drop), all(s, c.n, 1, 1, false);
         const Tensor x = s.matrix(s.b.activation_dtype(type), c.n, c.hidden, 15);
         const Tensor out = s.matrix(DType::kF32, c.n, c.hidden, 16, 1, 4);
-        for (int i = 0; i < 3; ++i) {  // what one leaves behind, the next one finds
+        for (int i = 0; i < 3; ++i) {  // repeats find the counters of the run before
           s.b.expert_mlp_with_shared({&mlp, choices.routing, choices.groups}, {&shared, all.routing, all.groups}, x,
                                      out);
         }
@@ -484,7 +484,7 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   std::vector<float> back(values.size());
   cuda_->copy_out(back.data(), t);
   EXPECT_EQ(back, values);
-  for (const int slot : {0, 1, 0}) {  // two posts stand one behind the other
+  for (const int slot : {0, 1, 0}) {  // two readbacks lie one after another
     const Tensor first = cuda_->enqueue_readback(slot, {DType::kF32, {1, 1000}, t.f32() + 5});
     const Tensor second = cuda_->enqueue_readback(slot, {DType::kF32, {1, 3096}, t.f32() + 1005});
     cuda_->await_readback(slot);

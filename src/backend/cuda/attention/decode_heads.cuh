@@ -70,7 +70,7 @@ struct HeadSums {
 template <int kDim, int kTiles>
 __device__ __forceinline__ void score_keys(const Matrices<kDim, false>& keys, const uint32_t (&q)[kTiles][kDim / 8],
                                            float (&scores)[kTiles][4]) {
-  constexpr int kChains = kTiles == 1 ? 2 : 1;  // two, so that a product does not wait for the one before
+  constexpr int kChains = kTiles == 1 ? 2 : 1;  // independent mma chains
   float sums[kChains][kTiles][4] = {};
 #pragma unroll
   for (int k = 0; k < kDim / 16; ++k) {

@@ -65,7 +65,7 @@ __device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace
   if (q.norm == QkvNorm::kHead) norm_row<kDim>(q.eps, weights, v);
   if (q.rope.cos_sin != nullptr) {
 #pragma unroll
-    for (int n = 0; n < kDim / 16; ++n) {  // a number's partner is half a head on
+    for (int n = 0; n < kDim / 16; ++n) {  // an element is rotated with the one half a head on
       const float4 angles = space.angles[n * 4 + threadIdx.x % 4];
       const float2 a = v[n], b = v[n + kDim / 16];
       v[n] = {a.x * angles.x - b.x * angles.y, a.y * angles.z - b.y * angles.w};
@@ -101,7 +101,7 @@ struct NewKey {
 template <typename P, int kDim>
 __device__ __forceinline__ void prepare_rows(const TileShape& s, const QkvPrologue& p, const Job& job, int heads,
                                              const NewKey& fresh, FreshSpace<kDim>& space, uint32_t (&q)[kDim / 8]) {
-  static_assert(kDim <= 128);  // a lane has at most four numbers of the value
+  static_assert(kDim <= 128);  // a lane has at most four elements of the value
   const int lane = threadIdx.x % kWarp, head = job.tile.kv_head * s.group + min(lane / 4, heads - 1);
   const float* const row = static_cast<const float*>(p.qkv.data) + job.tile.token * p.qkv.stride;
   const float* const keys = row + (p.params.n_heads + job.tile.kv_head) * kDim;
@@ -115,7 +115,7 @@ __device__ __forceinline__ void prepare_rows(const TileShape& s, const QkvProlog
   const float factor = p.params.factors != nullptr ? p.params.factors[job.tile.token] : 1.0f;
   let_next_begin();
   wait_groups<P::kStages - 1>();
-  __syncthreads();  // what fetch_around() copied is there
+  __syncthreads();  // fetch_around()'s copies have arrived
   prepare_row<kDim>(p.params, space, p.params.q_norm != nullptr ? space.q_weights : nullptr, query);
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) q[n] = two_bf16(query[n].x * factor, query[n].y * factor);

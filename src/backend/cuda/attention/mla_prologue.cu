@@ -117,7 +117,7 @@ __device__ __forceinline__ void multiply_heads(const HeadGemm& p, const Part& pa
   }
 }
 
-constexpr int kPairs = kMlaRotatedMax / 2 / kWarp, kNumbers = kMlaLatentMax / kWarp;  // of a lane
+constexpr int kPairs = kMlaRotatedMax / 2 / kWarp, kElements = kMlaLatentMax / kWarp;  // of a lane
 
 struct Rotation {
   float2 angles[kPairs];
@@ -148,13 +148,13 @@ struct Rotation {
   }
 };
 
-__device__ void put_key(const MlaPrologue& p, const Rotation& rotation, const float (&weight)[kNumbers], int64_t row,
+__device__ void put_key(const MlaPrologue& p, const Rotation& rotation, const float (&weight)[kElements], int64_t row,
                         int64_t slot) {
   const int lane = threadIdx.x % kWarp, latents = p.params.kv_lora;
   const float* const from = static_cast<const float*>(p.k.data) + row * p.k.stride;
-  float v[kNumbers], squares = 0;
+  float v[kElements], squares = 0;
 #pragma unroll
-  for (int i = 0; i < kNumbers; ++i) {
+  for (int i = 0; i < kElements; ++i) {
     v[i] = lane + i * kWarp < latents ? from[lane + i * kWarp] : 0.0f;
     squares += v[i] * v[i];
   }
@@ -162,7 +162,7 @@ __device__ void put_key(const MlaPrologue& p, const Rotation& rotation, const fl
   if (slot < 0) return;
   const int64_t to = key_place(p.kv, slot / p.kv.block_size, 0, slot % p.kv.block_size);
 #pragma unroll
-  for (int i = 0; i < kNumbers; ++i) {
+  for (int i = 0; i < kElements; ++i) {
     const int c = lane + i * kWarp;
     if (c < latents) put_at(p.kv.data, p.kv.type, to + c, v[i] * inverse * weight[i]);
   }
@@ -177,9 +177,9 @@ __device__ __forceinline__ void prepare_heads(const MlaPrologue& p, int64_t row,
   if (index > a.n_heads || position < 0) return wait_for_input();
   // Angles and norm weight do not depend on the projections.
   const Rotation rotation(a.rope, position);
-  float weight[kNumbers] = {};
+  float weight[kElements] = {};
 #pragma unroll
-  for (int i = 0; i < kNumbers; ++i) {
+  for (int i = 0; i < kElements; ++i) {
     const int c = lane + i * kWarp;
     if (index == a.n_heads && c < a.kv_lora) weight[i] = a.kv_norm[c];
   }
@@ -198,11 +198,11 @@ __global__ void prologue_kernel(MlaPrologue p) { prepare_heads(p, blockIdx.x, st
 // blockIdx.x: parts of the GEMM, `across` a head's rows times `deep` in tiles; then those of prepare_heads.
 template <int kSlices>
 __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
-    heads_kernel(HeadGemm product, int across, int deep, MlaPrologue prepare, int prepare_parts) {
-  const int index = static_cast<int>(blockIdx.x), heads = static_cast<int>(product.w.groups);
+    heads_kernel(HeadGemm gemm, int across, int deep, MlaPrologue prepare, int prepare_parts) {
+  const int index = static_cast<int>(blockIdx.x), heads = static_cast<int>(gemm.w.groups);
   const int rest = index - across * heads * deep;
   if (rest >= 0) return prepare_heads(prepare, rest / prepare_parts, rest % prepare_parts);
-  multiply_heads<kSlices>(product, {index % across, index / across % heads, index / across / heads, deep});
+  multiply_heads<kSlices>(gemm, {index % across, index / across % heads, index / across / heads, deep});
 }
 
 int parts_of(const MlaPrologue& p) { return static_cast<int>(ceil_div(p.params.n_heads + 1, kWarps)); }

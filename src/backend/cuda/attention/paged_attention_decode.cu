@@ -35,7 +35,7 @@ __device__ __forceinline__ void load_queries(const TileShape& s, const Tile& til
   for (int t = 0; t < kTiles; ++t) place[t] = min(t * 8 + lane / 4, heads - 1) * kDim + lane % 4 * 2;
   if (s.p.q.type == Type::kF32) {
     const float* from = static_cast<const float*>(s.p.q.data) + begin;
-    constexpr int kAll = kTiles * (kDim / 8), kBatch = kAll < 32 ? kAll : 32;  // under way together
+    constexpr int kAll = kTiles * (kDim / 8), kBatch = kAll < 32 ? kAll : 32;  // in flight together
 #pragma unroll
     for (int first = 0; first < kAll; first += kBatch) {
       float2 pairs[kBatch];
@@ -137,7 +137,7 @@ __device__ __forceinline__ void put_heads(const TileShape& s, const Job& job, in
 // the order of the splits. `factors`: shared memory, [heads][32].
 template <typename P, int kDim, int kBlockWarps>
 __device__ __forceinline__ void put_splits(const TileShape& s, const Job& job, int heads, float* factors) {
-  constexpr int kDeep = 8;  // splits whose numbers are under way together
+  constexpr int kDeep = 8;  // splits in flight together
   static_assert(kSplitsMax <= kWarp && kWarp % kDeep == 0);
   const Tile& tile = job.tile;
   const int used = job.split.used, lane = threadIdx.x % kWarp;
@@ -164,7 +164,7 @@ __device__ __forceinline__ void put_splits(const TileShape& s, const Job& job, i
       }
 #pragma unroll
       for (int k = 0; k < kDeep; ++k) {
-        const float factor = factors[head * kWarp + first + k];  // 0 behind the last split
+        const float factor = factors[head * kWarp + first + k];  // 0 past the last split
         sum = {sum.x + v[k].x * factor, sum.y + v[k].y * factor};
       }
     }
@@ -180,7 +180,7 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
   extern __shared__ __align__(128) unsigned char memory[];
   // Key positions depend on the step's inputs alone, and earlier steps wrote all keys but the last. So keys are looked
   // up and fetched before the wait.
-  const int64_t table_cols = table_cols_of(s.p);  // under way with what the job is found from
+  const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the job
   const Job job = begin_job(s, P::kRunKeys);
   if (agreed(job.tile.seq < 0 || job.tile.split >= job.split.used)) return;  // those that work wait for all
 

@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   constexpr int kStages = M::kQueries / M::kStage;
   extern __shared__ __align__(128) unsigned char memory[];
   // Key positions depend on the step's inputs alone, so they are looked up before the wait.
-  const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
+  const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
   const Tile tile = find_tile(s);
   if (tile.seq < 0) return;  // those that work wait for all
   const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   Sums<kDim, 1> sums;
   begin_sums(s, tile, 0, warp == 0 && tile.split == 0, sums);
   __syncthreads();
-  let_next_begin();  // not sooner: what the next kernel fetches ahead would stand before the keys
+  let_next_begin();  // not sooner: the next kernel's prefetch would delay the keys
   int stage = 0;
   for (int i = 0; i < mine; ++i) {
     wait_groups<kStages - 1>();
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
   using M = WideMemory<kDim, kTiles>;
   extern __shared__ __align__(128) unsigned char memory[];
   wait_for_input();
-  const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
+  const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
   const Tile tile = find_tile(s);
   if (tile.seq < 0) return;
   const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);

@@ -9,7 +9,7 @@ namespace polymath::backend::cuda {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 constexpr int kSlice = 16, kRun = kWarps * kSlice;  // keys: of a warp's fetch, of a block's
-constexpr int kPage = 8;                            // keys whose numbers stand side by side in any cache we take
+constexpr int kPage = 8;                            // keys that are contiguous in every cache that fits
 constexpr int kNarrowRows = 16;
 constexpr float kKeptBytes = 8 << 20;  // a layer's keys and values that the L2 cache is asked to keep, at most
 
@@ -21,11 +21,11 @@ struct TileShape {
   int group;                   // heads that share a kv head
   int from = 0, to = INT_MAX;  // this launch is for sequences of [from, to] queries
   bool single;                 // every sequence has one query
-  bool cuts;                   // keys are cut in splits: there is room for the partial sums
+  bool cuts;                   // keys are split: the partial sums have room
   int least_keys;              // of a split: fewer are not worth the merge
   int uncut_keys = 0;          // a tile of no more is not cut
   int kept_keys;               // of paged_attention_decode: more of a sequence are not kept in the L2 cache
-  float slot_part;             // blocks of a tile and all kv heads, over those that the card holds at once
+  float slot_part;             // blocks of a tile over all kv heads, per block that the GPU holds at once
   float scale;                 // of a score, in powers of two
   uint64_t pages_part;         // 2^32 / pages of a block, rounded up
 };
@@ -38,7 +38,7 @@ struct Tile {
 };
 
 struct Work {
-  int tiles, keys;  // of a sequence, and what its last query sees
+  int tiles, keys;  // of a sequence; keys of its last query
   int sum;          // of the keys of all tiles, about: in a prompt the first queries see fewer
 };
 __device__ __forceinline__ Work work_of(const TileShape& s, int seq) {
@@ -93,7 +93,7 @@ __device__ __forceinline__ Tile make_tile(const TileShape& s, int seq) {
 __device__ __forceinline__ Tile find_single(const TileShape& s) {
   const int index = static_cast<int>(blockIdx.y), lane = threadIdx.x % kWarp;
   Piece found{index, 0};
-  int splits = 1, before = 0;  // splits behind the first, of the sequences before
+  int splits = 1, before = 0;  // splits after the first, of the sequences before
   if (index >= s.p.n_seqs || (s.cuts && work_of(s, index).keys > s.uncut_keys)) {
     const Works works(s);
     if (index >= s.p.n_seqs) {
@@ -136,7 +136,7 @@ __device__ __forceinline__ Tile find_tile(const TileShape& s) {
 }
 
 struct RowPlace {
-  int token, head;  // token -1: there is no such row
+  int token, head;  // token -1: no such row
 };
 __device__ __forceinline__ RowPlace place_of(const TileShape& s, const Tile& tile, int row) {
   const int token = tile.token + row / s.heads, in_group = tile.head_begin + row % s.heads;
@@ -162,7 +162,7 @@ __device__ __forceinline__ void begin_rows(const TileShape& s, const Tile& tile,
                                            unsigned char* queries, KeyRange* seen) {
   constexpr int kWords = Rows<kDim>::kWords, kAcross = 8, kStep = kThreads / kAcross;
   constexpr int kEach = (kWords + kAcross - 1) / kAcross, kFew = kEach < 8 ? 8 / kEach : 1;
-  constexpr int kBatch = kFew < kRows / kStep ? kFew : kRows / kStep;  // rows of a thread that are under way together
+  constexpr int kBatch = kFew < kRows / kStep ? kFew : kRows / kStep;  // rows of a thread in flight together
   static_assert(kRows % (kStep * kBatch) == 0);
   for (int row = threadIdx.x; row < kRows; row += kThreads) {
     const RowPlace place = place_of(s, tile, row);
@@ -183,7 +183,7 @@ __device__ __forceinline__ void begin_rows(const TileShape& s, const Tile& tile,
       const int64_t number = there[i] ? place.token * s.p.q.stride + place.head * kDim : 0;
       const auto* const from = static_cast<const unsigned char*>(s.p.q.data) + number * size;
 #pragma unroll
-      for (int e = 0; e < kEach; ++e) {  // no branches: what is not wanted is read and left
+      for (int e = 0; e < kEach; ++e) {  // no branches: surplus words are read and dropped
         const auto* const at = reinterpret_cast<const float4*>(from + min(across + e * kAcross, kWords - 1) * 8 * size);
         low[i][e] = at[0];
         high[i][e] = at[size == 4 ? 1 : 0];

@@ -57,7 +57,7 @@ __device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& til
     for (int i = 0; i < used; ++i) heads[i * s.rows + row].x *= total > 0 ? 1.0f / total : 0.0f;
   }
   __syncthreads();
-  constexpr int kDeep = 16 / kItems;  // splits whose numbers are under way together
+  constexpr int kDeep = 16 / kItems;  // splits in flight together
   // Not unrolled: a step runs this code once, so its instructions come from memory.
 #pragma unroll 1
   for (int first = threadIdx.x; first < s.rows * (kDim / 4); first += kItems * kThreads) {
@@ -125,7 +125,7 @@ inline dim3 shape_grid(TileShape& s, int rows, int dim, int blocks_each = 2, boo
   const int64_t tiles = tiles_of(s), across = static_cast<int64_t>(s.p.kv.n_kv_heads) * s.head_tiles;
   const int64_t slots = blocks_each * s.p.n_multiprocessors;
   int64_t more = (s.single ? 1 : 2) * ceil_div(slots, across);
-  if (s.single) {  // idle blocks cost little, but the next kernel begins behind them
+  if (s.single) {  // idle blocks cost little, but delay the next kernel
     const int64_t splits = s.p.keys_most > 0 && s.least_keys > 0 ? s.p.keys_most / s.least_keys : kSplitsMax;
     more = std::clamp<int64_t>(tiles * (std::min<int64_t>(splits, kSplitsMax) - 1), 0, more);
   }

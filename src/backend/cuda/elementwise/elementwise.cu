@@ -15,7 +15,7 @@ __global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale
   const int64_t row = blockIdx.x;
   const int32_t id = ids[row];
   const bool known = id >= 0 && id < table.rows;
-  if (id == -1) {  // no token: the row only fills the step up
+  if (id == -1) {  // a padding row
     for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) put(y, row, c, 0.0f);
     return;
   }
@@ -49,7 +49,7 @@ __global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
 }
 
 // The same for the residual stream: one pass, 16-byte loads.
-constexpr int kWideThreads = 512, kWideWords = 4;  // of 4 numbers, a thread
+constexpr int kWideThreads = 512, kWideWords = 4;  // of 4 elements, a thread
 __global__ void __launch_bounds__(kWideThreads) rms_norm_kernel(NormParams p, Matrix x, Matrix y) {
   const int64_t row = blockIdx.x;
   const int words = static_cast<int>(x.cols / 4);
@@ -124,7 +124,7 @@ __global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
   const int64_t row = blockIdx.x, from = rows[row];
   const bool there = from >= 0 && from < x.rows;
   for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
-    if (x.type == Type::kF32 && y.type == Type::kF32) {  // bit by bit: callers may gather numbers that are no floats
+    if (x.type == Type::kF32 && y.type == Type::kF32) {  // bitwise: callers may gather integers
       static_cast<uint32_t*>(y.data)[row * y.stride + c] =
           there ? static_cast<const uint32_t*>(x.data)[from * x.stride + c] : 0;
     } else {

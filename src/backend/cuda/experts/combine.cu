@@ -11,10 +11,10 @@ constexpr int kThreads = 128;
 
 // kWide adjacent elements of a thread: four in one load, or one.
 template <int kWide>
-struct Numbers {
+struct Elements {
   float v[kWide];
-  __device__ static __forceinline__ Numbers at(const float* from) {
-    Numbers n;
+  __device__ static __forceinline__ Elements at(const float* from) {
+    Elements n;
     if constexpr (kWide == 4) {
       const float4 four = *reinterpret_cast<const float4*>(from);
       n.v[0] = four.x, n.v[1] = four.y, n.v[2] = four.z, n.v[3] = four.w;
@@ -49,16 +49,16 @@ __device__ __forceinline__ Addend addend_of(const Combine& c, int64_t token, int
 // Adds all of a token's rows to `sum`, in their order, from column `col` on.
 template <int kWide>
 __device__ __forceinline__ void add_all(const Combine& c, int64_t token, int64_t col, float (&sum)[kWide]) {
-  constexpr int kTogether = 8;  // rows whose numbers are under way at once
+  constexpr int kTogether = 8;  // rows in flight together
   const int n = static_cast<int>(c.top_k) * c.parts + (c.shared.data != nullptr ? c.shared_parts : 0);
   for (int first = 0; first < n; first += kTogether) {
     Addend addends[kTogether];
-    Numbers<kWide> values[kTogether];
+    Elements<kWide> values[kTogether];
 #pragma unroll
-    for (int i = 0; i < kTogether; ++i) {  // what is there is asked for beside the numbers, not before
+    for (int i = 0; i < kTogether; ++i) {  // ids are loaded beside the rows, not before
       if (first + i >= n) continue;
       addends[i] = addend_of(c, token, first + i);
-      values[i] = Numbers<kWide>::at(addends[i].row + col);
+      values[i] = Elements<kWide>::at(addends[i].row + col);
     }
 #pragma unroll
     for (int i = 0; i < kTogether; ++i) {

@@ -4,7 +4,7 @@
 // the same 8 of up. Four warps split the inputs; a warp multiplies 32 a step (mma.sync), the weights being the 16-row
 // operand.
 //
-// A dot product may permute its inputs if both operands agree. So a lane takes 8 adjacent inputs of its row, one
+// A sum may permute its inputs if both operands agree. So a lane takes 8 adjacent inputs of its row, one
 // 16-byte load for two mma.
 
 #include "backend/cuda/device_math.cuh"

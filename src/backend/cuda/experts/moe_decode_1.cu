@@ -17,8 +17,8 @@ namespace {
 constexpr int kWarps = 16, kThreads = kWarps * kWarp;
 constexpr int kChunk = 512;  // inputs of a row that are copied at once
 constexpr int kRowBytes = kChunk * 2, kSlotBytes = 2 * kRowBytes;
-constexpr int kSlots = 2;  // of a warp's ring: more under way is slower, and the next kernel's weights need the room
-constexpr int kWord = 8;   // numbers of 16 bytes
+constexpr int kSlots = 2;  // of a warp's ring: more in flight is slower and takes the next kernel's room
+constexpr int kWord = 8;   // elements of 16 bytes
 constexpr size_t kSharedMost = 224 * 1024;  // and little more that is static
 
 struct Work {
@@ -153,8 +153,8 @@ class Ring {
 };
 
 // Eight multiply-adds of a lane by a pair of mma. Inputs are the rows of one operand, weights the columns of the other:
-// the diagonal holds the dot product.
-__device__ __forceinline__ void add_products(const uint4& weights, const uint4& x, float (&d)[4]) {
+// the diagonal holds their sum.
+__device__ __forceinline__ void add_dots(const uint4& weights, const uint4& x, float (&d)[4]) {
   mma_bf16(d, x.x, 0, x.y, 0, weights.x, weights.y);
   mma_bf16(d, x.z, 0, x.w, 0, weights.z, weights.w);
 }
@@ -163,7 +163,7 @@ __device__ __forceinline__ float diagonal(const float (&d)[4], const float (&e)[
   return warp_sum(column == 0 ? d[0] + e[0] : column == 1 ? d[1] + e[1] : 0.0f);
 }
 
-// Dot products of both rows, in every lane. x: the GEMV's inputs in shared memory.
+// Sums of both rows, in every lane. x: the GEMV's inputs in shared memory.
 __device__ __forceinline__ float2 multiply(Ring& ring, const Item& item, const uint8_t* x) {
   constexpr int kTogether = 2;
   const int lane = threadIdx.x % kWarp;
@@ -183,7 +183,7 @@ __device__ __forceinline__ float2 multiply(Ring& ring, const Item& item, const u
         v[i] = inputs[word], of_a[i] = weights[word], of_b[i] = weights[kRowBytes / 16 + word];
       }
 #pragma unroll
-      for (int i = 0; i < kTogether; ++i) add_products(of_a[i], v[i], a[i]), add_products(of_b[i], v[i], b[i]);
+      for (int i = 0; i < kTogether; ++i) add_dots(of_a[i], v[i], a[i]), add_dots(of_b[i], v[i], b[i]);
     }
     ring.done();
   }
@@ -235,8 +235,8 @@ __global__ void __launch_bounds__(kThreads + 256, 1) moe_decode_1_kernel(const _
   const bool one = threadIdx.x % kWarp == 0;
   const Share share(w);
   uint8_t* const x = memory + kWarps * kSlots * kSlotBytes;
-  const int x_numbers = max(w.cols, w.p.n_choices * w.intermediate + w.shared_intermediate);
-  auto* const parts = reinterpret_cast<float2*>(x + 2 * x_numbers);  // [n_second]: of both rows
+  const int x_elements = max(w.cols, w.p.n_choices * w.intermediate + w.shared_intermediate);
+  auto* const parts = reinterpret_cast<float2*>(x + 2 * x_elements);  // [n_second]: of both rows
   Ring ring(w, share, experts, memory + warp * kSlots * kSlotBytes, full[warp]);
   ring.fill(false);
   wait_for_input();

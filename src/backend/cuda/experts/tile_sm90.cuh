@@ -48,15 +48,15 @@ struct TiledGemm {
   int stages = 0, all_stages = 0;  // of a part; of all inputs
 };
 
-struct Tile {  // without initial values, to stand in shared memory
+struct Tile {  // without initialisers, for shared memory
   int expert, row_tile, part;
   int begin, n;   // sorted pairs
   int of_tokens;  // which of the step's tiles of tokens
 };
 template <typename V>
-__device__ __forceinline__ int stages_of(const TiledGemm& product, const Tile& tile) {
-  if (!V::kInParts) return product.stages;
-  return min(product.stages, product.all_stages - tile.part * product.stages);
+__device__ __forceinline__ int stages_of(const TiledGemm& gemm, const Tile& tile) {
+  if (!V::kInParts) return gemm.stages;
+  return min(gemm.stages, gemm.all_stages - tile.part * gemm.stages);
 }
 
 // First pair and first token tile of every expert; in shared memory.
@@ -90,21 +90,21 @@ __device__ __forceinline__ void count_tiles(int n_experts, ExpertTiles<Int>& exp
 
 // An expert's tokens are split into equal tiles, rounded up to eights.
 template <typename V, typename Int>
-__device__ Tile find_tile(const TiledGemm& product, const ExpertTiles<Int>& experts, int index) {
-  int low = 0, high = product.p.groups.n_experts;  // the last expert whose tiles begin at or before `index`
+__device__ Tile find_tile(const TiledGemm& gemm, const ExpertTiles<Int>& experts, int index) {
+  int low = 0, high = gemm.p.groups.n_experts;  // the last expert whose tiles begin at or before `index`
   while (high - low > 1) {
     const int middle = (low + high) / 2;
-    if (experts.tiles[middle] * product.row_tiles <= index) {
+    if (experts.tiles[middle] * gemm.row_tiles <= index) {
       low = middle;
     } else {
       high = middle;
     }
   }
   const int before = experts.tiles[low], token_tiles = experts.tiles[low + 1] - before;
-  const int rest = index - before * product.row_tiles, begin = experts.pairs[low];
+  const int rest = index - before * gemm.row_tiles, begin = experts.pairs[low];
   const int tokens = experts.pairs[low + 1] - begin;
   const int each = ((tokens + token_tiles - 1) / token_tiles + 7) / 8 * 8, nth = rest % token_tiles;
-  const int rows = rest / token_tiles, parts = V::kInParts ? product.p.parts : 1;
+  const int rows = rest / token_tiles, parts = V::kInParts ? gemm.p.parts : 1;
   return {.expert = low,
           .row_tile = rows / parts,
           .part = rows % parts,
@@ -142,10 +142,10 @@ __device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
 
 // By one thread: starts the copies of stage `s` of a tile.
 template <typename V>
-__device__ __forceinline__ void copy_stage(const TiledGemm& product, const OperandMaps& maps, const Tile& tile, int s,
+__device__ __forceinline__ void copy_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile, int s,
                                            uint8_t* to, uint64_t* full) {
-  const int input = ((V::kInParts ? tile.part * product.stages : 0) + s) * kInputs;
-  const int octets = V::kRows / (product.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
+  const int input = ((V::kInParts ? tile.part * gemm.stages : 0) + s) * kInputs;
+  const int octets = V::kRows / (gemm.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
   const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
   barrier_expect(full, static_cast<uint32_t>(V::kWeightBytes + boxes * V::kBoxTokens * kRowBytes));
   if constexpr (V::kWeightsOnce) {
@@ -155,7 +155,7 @@ __device__ __forceinline__ void copy_stage(const TiledGemm& product, const Opera
   }
   to += V::kWeightBytes;
   for (int b = 0; b < boxes; ++b) {
-    const int row = product.p.sorted ? tile.begin + b * V::kBoxTokens : 0;
+    const int row = gemm.p.sorted ? tile.begin + b * V::kBoxTokens : 0;
     copy_tensor_2d(to + b * V::kBoxTokens * kRowBytes, &maps.tokens, full, input, row);
   }
 }
@@ -187,7 +187,7 @@ __device__ __forceinline__ float2 pair_up(float of_a, float of_b, bool odd) {
 
 // Two 2-byte elements; f16 saturates.
 template <bool kHalf>
-__device__ __forceinline__ uint32_t two_numbers(float2 v) {
+__device__ __forceinline__ uint32_t two_elements(float2 v) {
   if constexpr (kHalf) {
     constexpr float kMost = 65504.0f;
     const __half2 pair = __floats2half2_rn(fminf(fmaxf(v.x, -kMost), kMost), fminf(fmaxf(v.y, -kMost), kMost));
@@ -238,7 +238,7 @@ __device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& ti
   const int pair = columns.pair(tile, column + odd);
   const int64_t row = tile.begin + pair, at = index - odd;  // intermediate is even: eight rows are all there or not
   if (pair < tile.n && at < intermediate) {
-    *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_numbers<kHalf>(two);
+    *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_elements<kHalf>(two);
   }
 }
 
@@ -278,15 +278,15 @@ __device__ __forceinline__ void finish(const ExpertGemm& p, const Tile& tile, co
 
 // One tile with kColumns columns for its tokens.
 template <typename V, End kEnd, bool kHalf, int kColumns>
-__device__ __forceinline__ void multiply(const TiledGemm& product, const Tile& tile, uint8_t* stages, Ring<V>& ring,
+__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, uint8_t* stages, Ring<V>& ring,
                                          Place& place, int group) {
   constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
-  const unsigned token = kUnsorted ? Columns::token_of_lane(product.p, tile) : 0;
+  const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
   float d[kColumns / 2];
 #pragma unroll
   for (int i = 0; i < kColumns / 2; ++i) d[i] = 0;
-  Place read = place;  // whose products are not known to be done
-  for (int s = 0, stages_here = stages_of<V>(product, tile); s < stages_here; ++s) {
+  Place read = place;  // its wgmma may still run
+  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
     barrier_wait(&ring.full[place.stage], place.phase);
     const uint8_t* from = stages + place.stage * V::kStageBytes;
     const uint64_t weights = matrix_descriptor(from + group * kGroupRows * kRowBytes),
@@ -312,31 +312,31 @@ __device__ __forceinline__ void multiply(const TiledGemm& product, const Tile& t
   if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
 
   Columns columns;
-  if constexpr (kUnsorted) columns = {product.p.sorted, __reduce_or_sync(kAllLanes, token)};
-  finish<V, kEnd, kHalf, kColumns>(product.p, tile, columns, d, group);
+  if constexpr (kUnsorted) columns = {gemm.p.sorted, __reduce_or_sync(kAllLanes, token)};
+  finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, columns, d, group);
 }
 
 // One tile, by one warpgroup.
 template <typename V, End kEnd, bool kHalf>
-__device__ __forceinline__ void multiply_tile(const TiledGemm& product, const Tile& tile, uint8_t* stages,
+__device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, uint8_t* stages,
                                               Ring<V>& ring, Place& place, int group) {
   if (tile.n <= 8) {
-    multiply<V, kEnd, kHalf, 8>(product, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 8>(gemm, tile, stages, ring, place, group);
   } else if (V::kTokens == 16 || tile.n <= 16) {
-    multiply<V, kEnd, kHalf, 16>(product, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 16>(gemm, tile, stages, ring, place, group);
   } else if (V::kTokens == 32 || tile.n <= 32) {
-    multiply<V, kEnd, kHalf, 32>(product, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 32>(gemm, tile, stages, ring, place, group);
   } else if (V::kTokens == 64 || tile.n <= 64) {
-    multiply<V, kEnd, kHalf, 64>(product, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 64>(gemm, tile, stages, ring, place, group);
   } else if constexpr (V::kTokens > 64) {
     if (tile.n <= 96) {
-      multiply<V, kEnd, kHalf, 96>(product, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 96>(gemm, tile, stages, ring, place, group);
     } else if (tile.n <= 128) {
-      multiply<V, kEnd, kHalf, 128>(product, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 128>(gemm, tile, stages, ring, place, group);
     } else if (tile.n <= 192) {
-      multiply<V, kEnd, kHalf, 192>(product, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 192>(gemm, tile, stages, ring, place, group);
     } else {
-      multiply<V, kEnd, kHalf, 256>(product, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 256>(gemm, tile, stages, ring, place, group);
     }
   }
 }
@@ -345,7 +345,7 @@ __device__ __forceinline__ void multiply_tile(const TiledGemm& product, const Ti
 
 // Splits a GEMM into tiles and encodes its operands' maps. False: the driver refuses.
 template <typename V>
-bool cut_in_tiles(const ExpertGemm& p, TiledGemm* product, OperandMaps* maps) {
+bool cut_in_tiles(const ExpertGemm& p, TiledGemm* gemm, OperandMaps* maps) {
   const uint64_t inputs = static_cast<uint64_t>(p.w.cols), row_bytes = static_cast<uint64_t>(p.w.stride) * 2;
   const uint64_t halves = p.first ? 2 : 1, rows = static_cast<uint64_t>(p.w.rows) / halves;
   const MapAxis of_weights[] = {{inputs, 0, kInputs},
@@ -355,10 +355,10 @@ bool cut_in_tiles(const ExpertGemm& p, TiledGemm* product, OperandMaps* maps) {
                                 {static_cast<uint64_t>(p.w.groups), halves * rows * row_bytes, 1}};
   const MapAxis of_tokens[] = {{inputs, 0, kInputs},
                                {static_cast<uint64_t>(p.x.rows), static_cast<uint64_t>(p.x.stride) * 2, V::kBoxTokens}};
-  product->p = p;
-  product->row_tiles = static_cast<int>(ceil_div(p.w.rows, V::kRows)) * p.parts;
-  product->all_stages = static_cast<int>(ceil_div(p.w.cols, kInputs));
-  product->stages = static_cast<int>(ceil_div(product->all_stages, p.parts));
+  gemm->p = p;
+  gemm->row_tiles = static_cast<int>(ceil_div(p.w.rows, V::kRows)) * p.parts;
+  gemm->all_stages = static_cast<int>(ceil_div(p.w.cols, kInputs));
+  gemm->stages = static_cast<int>(ceil_div(gemm->all_stages, p.parts));
   const bool bf16 = p.w.type == Type::kBf16;
   return encode_tensor_map(p.w.data, of_weights, 5, bf16, &maps->weights) &&
          encode_tensor_map(p.x.data, of_tokens, 2, bf16, &maps->tokens);

@@ -25,7 +25,7 @@ constexpr int kRows = 64;                             // of the weight
 constexpr int kInputs = 64, kRowBytes = kInputs * 2;  // of a stage
 constexpr int kWeightBytes = kRows * kRowBytes;
 constexpr int kPartsMost = 8;  // of the inputs; always a power of two
-constexpr int kAheadInL2 = 8;  // stages behind the ring's first ones
+constexpr int kAheadInL2 = 8;  // stages past the ring's
 constexpr int kBlocksAnSm = 3;
 constexpr int kBlockBytes = (228 << 10) / kBlocksAnSm - (1 << 10);  // the system has 1 KiB a block
 constexpr int kHeadBytes = 1 << 10;                                 // before the stages, which are aligned so
@@ -291,9 +291,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
 }
 
 template <int kTokens>
-bool launch(const SmallGemm& product, const SmallMGemm& p, int64_t tiles, cudaStream_t stream) {
-  const Matrix& x = product.x;
-  const WeightMatrix& w = product.w;
+bool launch(const SmallGemm& gemm, const SmallMGemm& p, int64_t tiles, cudaStream_t stream) {
+  const Matrix& x = gemm.x;
+  const WeightMatrix& w = gemm.w;
   const auto axis_of_rows = [](int64_t rows, int64_t stride, uint32_t box) {
     return MapAxis{static_cast<uint64_t>(rows), static_cast<uint64_t>(stride) * 2, box};
   };

@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) gemv_
       wait_groups<kDeep - 1>();
       multiply<kTiles>(own + i * kTurnBytes, x[i % kAhead], sums);
       fetch_inputs<kTiles>(p, turn + kAhead * step, x[i % kAhead]);
-      if (turn + kDeep * step < turns) {  // else what is left there meets inputs of 0
+      if (turn + kDeep * step < turns) {  // past the end stale weights meet zero inputs
         fetch_weights(p, turn + kDeep * step, own + i * kTurnBytes);
       } else {
         end_group();

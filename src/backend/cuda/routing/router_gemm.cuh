@@ -12,9 +12,9 @@
 namespace polymath::backend::cuda {
 
 constexpr int kThreads = 512, kWarps = kThreads / kWarp;
-constexpr int kBlocksMost = 8;            // of a cluster: what every card has
+constexpr int kBlocksMost = 8;            // of a cluster: the portable maximum
 constexpr int kTileRows = 16;             // of the router
-constexpr int kTileTokens = kRouteGroup;  // two tiles of a product's eight columns
+constexpr int kTileTokens = kRouteGroup;  // two mma tiles of eight columns
 constexpr int kTileSums = kTileRows * kTileTokens;
 constexpr int kTilesMost = kRouteExpertsMax / kTileRows + 1;  // of the experts and a gate
 constexpr int kTurn = 32;                                     // inputs of a warp's turn: eight a lane and row
@@ -24,7 +24,7 @@ constexpr int kAhead = 4;                                     // turns whose wei
 // one part.
 struct Cut {
   int tiles = 1, parts = 1;
-  int log_parts = 0;  // a division would stand before the first load
+  int log_parts = 0;  // a division would delay the first load
   int turns = 1;      // of a warp in neighbouring inputs, at most kAhead; of a router in f32: always one
 };
 
@@ -105,7 +105,7 @@ __device__ __forceinline__ int thread_again() {
 template <typename Number>
 struct Turns {
   const Number *low, *high;  // the lane's rows
-  int begin, step, cols;     // the lane's inputs; a step: to its next ones, behind those of all warps
+  int begin, step, cols;     // the lane's inputs; a step goes past those of all warps
   int turns;                 // of a step
   __device__ __forceinline__ Turns(const RouteLayer& p, const Cut& cut, int tile, int part, int thread = threadIdx.x) {
     const int lane = thread % kWarp, warp = thread / kWarp;

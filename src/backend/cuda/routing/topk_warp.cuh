@@ -30,7 +30,7 @@ __device__ __forceinline__ float float_of(unsigned order) {
 
 // A warp's selection: lane j has choice j. Its weight is computed later, while the ids are being stored.
 struct Choice {
-  int id = -1;  // a row that only fills the step up has none
+  int id = -1;  // a padding row has none
   float logit = 0;
   float max = 0, sum = 1;  // of all logits; the sum: for softmax_topk
 };
@@ -94,7 +94,7 @@ __device__ __forceinline__ Choice choose_in_slots(int n, int top_k, const LogitR
   float sum = 0;
   if constexpr (kIsSoftmaxTopk<kRoute>) {
 #pragma unroll
-    for (int i = 0; i < kSlots; ++i) sum += expf(mine[i] - max);  // what is no expert is -infinity
+    for (int i = 0; i < kSlots; ++i) sum += expf(mine[i] - max);  // padding is -infinity
   }
   int chosen = -1, step = kWarp / 2;
   unsigned chosen_order = 0;
@@ -156,7 +156,7 @@ __device__ void route_one(const RouteProblem& p, const float* row, int64_t i, in
   const int lane = threadIdx.x % kWarp, top_k = p.config.top_k;
   int32_t* ids = p.ids + i * top_k;
   float* weights = p.weights + i * top_k;
-  if (token < 0) {  // a row that only fills the step up
+  if (token < 0) {  // a padding row
     for (int j = lane; j < top_k; j += kWarp) ids[j] = -1, weights[j] = 0;
   } else if (kTakesBestLogits<kRoute> && p.config.n_experts <= kRouteExpertsMax && top_k <= kRouteTopKMax) {
     if constexpr (kTakesBestLogits<kRoute>) {
