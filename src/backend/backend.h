@@ -113,6 +113,43 @@ struct RouteExperts {
   Routing gate_out;
 };
 
+// What route_experts() finds.
+struct RoutedTokens {
+  Routing routing;
+  ExpertGroups groups;
+};
+
+struct RouteParams {
+  routing::RouterConfig config;
+  routing::RouteFn route = nullptr;
+  const float* bias = nullptr;  // [n_experts], or null
+};
+
+// y[j] = x[pairs[j] / top_k] w[expert of j]^T + bias, for each sorted pair j. gather false: y[j] = x[j] ...
+struct GroupedLinear {
+  const Weight* w = nullptr;
+  const float* bias = nullptr;  // [E, w.rows], or null
+  const ExpertGroups* groups = nullptr;
+  int top_k = 1;
+  bool gather = true;
+};
+
+// For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` elements. Both f32.
+struct HeadCopy {
+  int heads = 0, width = 0;
+  int64_t from_stride = 0, to_stride = 0;
+};
+
+struct QkvAttention {
+  QkvParams qkv;
+  AttentionParams attention;
+};
+
+// Of prepare_latent().
+struct LatentTensors {
+  Tensor q, k, q_full;
+};
+
 // Ops that were kept, to be run again; made by a backend, and not to outlive it.
 class CapturedGraph {
  public:
@@ -248,9 +285,7 @@ class Backend {
                               const Tensor& y) = 0;
   // In place; positions [n] i32.
   virtual void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) = 0;
-  // For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` numbers. Both f32.
-  virtual void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                          int64_t to_stride) = 0;
+  virtual void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) = 0;
   // Every element becomes 0. Without gaps.
   virtual void zero(const Tensor& x) = 0;
   // x[i, :] *= factors[i]; factors [n].
@@ -260,13 +295,10 @@ class Backend {
   // q [n, n_heads * key_dim] -> out [n, n_heads * value_dim] act. The step's own KV is already written.
   virtual void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                          const Tensor& out) = 0;
-  // logits [n, n_experts], bias [n_experts] or null, tokens [n] i32 (ids; for hash routing).
-  virtual void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
-                     const Tensor& tokens, const Routing& out) = 0;
+  // logits [n, n_experts], tokens [n] i32 (ids; for hash routing).
+  virtual void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) = 0;
   virtual void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) = 0;
-  // y[j] = x[pairs[j] / top_k] w[expert of j]^T + bias, for each sorted pair j. gather false: y[j] = x[j] ...
-  virtual void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
-                              int top_k, bool gather, const Tensor& y) = 0;
+  virtual void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) = 0;
   // x [m, 2 * intermediate] (gate, then up) -> y [m, intermediate] act.
   virtual void glu(const GluParams& params, const Tensor& x, const Tensor& y) = 0;
   // out[t] += scale * sum over t's choices of weight * y[row of the pair]; in order of choice.
@@ -277,18 +309,18 @@ class Backend {
   // qkv [n, q | k | v] f32: norms, rotation and factors of q in place; keys and values into the cache.
   virtual void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv);
   // The same, then attention of the queries; whether q in `qkv` is prepared afterwards is open.
-  virtual void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
-                                const KvLayer& kv, const StepLayout& layout, const Tensor& out);
+  virtual void attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv,
+                                const StepLayout& layout, const Tensor& out);
   // MLA. q [n, n_heads * (nope_dim + rope.dims)] and k [n, kv_lora + rope.dims], both f32: k's latent numbers are
   // normalised, its key rotated, all of it goes into the cache. q_full [n, n_heads * (kv_lora + rope.dims)] f32: each
   // head's product with key_up [n_heads, kv_lora, nope_dim], then its rotated numbers. Whether q and k are prepared
   // afterwards is open.
-  virtual void prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                              const Weight& key_up, const Tensor& q_full, const KvLayer& kv);
+  virtual void prepare_latent(const LatentParams& params, const StepLayout& layout, const LatentTensors& t,
+                              const Weight& key_up, const KvLayer& kv);
   // linear with the router, route, group_by_expert; first the gate's, if there is one. `logits` is scratch; the router
   // may be empty (hash).
   virtual void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                             const Routing& routing, const ExpertGroups& groups);
+                             const RoutedTokens& out);
   // out[t] += scale * sum over t's choices of weight * mlp_expert(x[t]);  x [n, hidden] act, out [n, hidden] f32.
   // The default composes grouped_linear, glu and combine.
   virtual void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,

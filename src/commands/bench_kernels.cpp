@@ -290,7 +290,7 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
     const routing::Router* found = routing::find_router(ffn.routing);
     const auto route = [&](int i) {
       backend().route_experts({.router = &router[static_cast<size_t>(i)], .config = ffn.router, .route = found->route},
-                              x, tokens, logits, routing, groups);
+                              x, tokens, logits, {routing, groups});
     };
     report({absl::StrCat("routing to ", top_k, " of ", n_experts),
             calls(s).route(ffn, hidden),

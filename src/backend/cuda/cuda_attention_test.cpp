@@ -107,7 +107,7 @@ class Conversation {
     const AttentionParams params{c_.n_heads, 0.3f, c_.window, c_.chunk, sinks};
     if (before_ != nullptr) {
       const Tensor qkv = s_.matrix(DType::kF32, n, (c_.n_heads + 2 * int64_t{c_.n_kv_heads}) * c_.key_dim, seed + 2);
-      s_.b.attention_of_qkv(qkv_params(n), params, qkv, kv, layout, out);
+      s_.b.attention_of_qkv({qkv_params(n), params}, qkv, kv, layout, out);
     } else {
       const Tensor q = s_.matrix(io_.q, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, 1, io_.gap);
       s_.b.attention(params, q, kv, layout, out);

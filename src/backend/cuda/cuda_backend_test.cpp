@@ -226,15 +226,16 @@ TEST_F(Cuda, GroupedLinearAndCombine) {
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
     for (const int64_t n : {1, 30, 500}) {
       const TestRun run = [&](Side& s) -> Results {
-        const int64_t top_k = 2, rows = 48, cols = 41;
+        const int64_t rows = 48, cols = 41;
+        const int top_k = 2;
         const Choices c(s, n, top_k, 5, true);
         const Weight& w = s.weight({.groups = 5, .rows = rows, .cols = cols}, type, 6);
         const Tensor x = s.matrix(DType::kF32, n, cols, 7), y = s.zeros(DType::kF32, n * top_k, rows);
         const Tensor out = s.matrix(DType::kF32, n, rows, 8, 1, 2), again = s.zeros(DType::kF32, n * top_k, rows);
         const Tensor z = s.matrix(DType::kF32, n * top_k, cols, 9);
-        s.b.grouped_linear(x, w, s.matrix(DType::kF32, 5, rows, 10).f32(), c.groups, top_k, true, y);
+        s.b.grouped_linear({&w, s.matrix(DType::kF32, 5, rows, 10).f32(), &c.groups, top_k, true}, x, y);
         s.b.combine(y, c.groups, c.routing, 2, out);
-        s.b.grouped_linear(z, w, nullptr, c.groups, top_k, false, again);
+        s.b.grouped_linear({&w, nullptr, &c.groups, top_k, false}, z, again);
         return {s.get(y), s.get(out), s.get(again)};
       };
       compare("grouped_linear", run, {1e-4, 1e-5});
@@ -365,7 +366,7 @@ TEST_F(Cuda, EmbedFillAndGather) {
                    wide = s.zeros(DType::kF32, 5, 90);
       s.b.embed(table, s.ints(ids), 2, y);
       s.b.gather_rows(y, s.ints({4, 1}), some);
-      s.b.copy_heads(3, 7, y, 8, wide, 30);
+      s.b.copy_heads({3, 7, 8, 30}, y, wide);
       s.b.scale_rows(s.floats({1, 2}), some);
       return {s.get(y), s.get(some), s.get(wide)};
     };
@@ -468,7 +469,7 @@ TEST_F(Cuda, EveryRouting) {
         for (int32_t i = 0; i < kRows; ++i) tokens[i] = 17 * i;
         const Routing out{s.zeros(DType::kI32, kRows, config.top_k), s.zeros(DType::kF32, kRows, config.top_k)};
         const float* bias = s.matrix(DType::kF32, 1, experts, 34, 0.1f).f32();
-        s.b.route(config, router.route, logits, bias, s.ints(tokens), out);
+        s.b.route({config, router.route, bias}, logits, s.ints(tokens), out);
         return {s.get(out.ids), s.get(out.weights)};
       };
       compare(std::string(router.name).c_str(), run, {1e-6, 1e-5});
@@ -590,8 +591,8 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       layout.n_seqs = 1;
       layout.positions = s.ints({0, 1, 2, 3, 9, 33, 39});
       layout.slots = s.ints({8, 9, 10, 11, 23, 47, 2});
-      s.b.prepare_latent(p, layout, qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), key_up,
-                         full, {shape, cache.data});
+      const LatentTensors t{qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), full};
+      s.b.prepare_latent(p, layout, t, key_up, {shape, cache.data});
       const Tensor q = s.matrix(DType::kF32, kRows, full.cols(), 6);
       return {s.get(full), s.get(attend(s, {shape, cache.data}, q, {0, 1, 2, 3, 3, 8, 10}))};
     };
@@ -626,7 +627,7 @@ Results route_layer(Side& s, const routing::Router& router, const routing::Route
                           .route = routing::find_router("sigmoid_topk")->route};
   params.gate_out = {s.zeros(DType::kI32, rows, 1), s.zeros(DType::kF32, rows, 1)};
   if (gated) params.gate = &gate;
-  s.b.route_experts(params, x, s.ints(tokens), logits, out, groups);
+  s.b.route_experts(params, x, s.ints(tokens), logits, {out, groups});
   return {s.get(out.ids),      s.get(out.weights), s.get(groups.offsets),
           s.get(groups.pairs), s.get(groups.load), s.get(params.gate_out.weights)};
 }

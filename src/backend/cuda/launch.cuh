@@ -19,30 +19,29 @@ __device__ __forceinline__ void wait_for_input() { asm volatile("griddepcontrol.
 // results of earlier kernels before its own wait.
 __device__ __forceinline__ void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 
-// A failure shows in Device::launched(), as with <<<>>>. `cluster`: blocks, neighbours along x, that share memory.
+struct LaunchShape {
+  dim3 grid, block;
+  size_t shared_bytes = 0;  // dynamic
+  cudaStream_t stream = nullptr;
+  unsigned cluster = 1;  // blocks, adjacent along x, that share memory
+};
+// A failure shows in Device::launched(), as with <<<>>>.
 template <typename... Parameters, typename... Arguments>
-void launch_clusters_after(unsigned cluster, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
-                           cudaStream_t stream, Arguments&&... arguments) {
+void launch_after(void (*kernel)(Parameters...), const LaunchShape& shape, Arguments&&... arguments) {
   cudaLaunchAttribute attributes[2];
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = 1;
   attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim.x = cluster;
+  attributes[1].val.clusterDim.x = shape.cluster;
   attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = shape.stream;
   config.attrs = attributes;
-  config.numAttrs = cluster > 1 ? 2 : 1;
+  config.numAttrs = shape.cluster > 1 ? 2 : 1;
   static_cast<void>(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...));
-}
-
-template <typename... Parameters, typename... Arguments>
-void launch_after(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
-                  Arguments&&... arguments) {
-  launch_clusters_after(1, kernel, grid, block, shared_bytes, stream, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace polymath::backend::cuda

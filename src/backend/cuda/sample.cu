@@ -188,12 +188,13 @@ __global__ void take_sampled_kernel(const int32_t* chosen, const int32_t* rows, 
 
 void sample(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream) {
   if (logits.rows == 0) return;
-  launch_after(sample_kernel, dim3(static_cast<unsigned>(logits.rows)), dim3(kThreads), 0, stream, logits, params, ids);
+  launch_after(sample_kernel, {dim3(static_cast<unsigned>(logits.rows)), dim3(kThreads), 0, stream}, logits, params,
+               ids);
 }
 
 void take_sampled(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int64_t n, cudaStream_t stream) {
   if (n == 0) return;
-  launch_after(take_sampled_kernel, dim3(static_cast<unsigned>(ceil_div(n, kThreads))), dim3(kThreads), 0, stream,
+  launch_after(take_sampled_kernel, {dim3(static_cast<unsigned>(ceil_div(n, kThreads))), dim3(kThreads), 0, stream},
                chosen, rows, tokens, static_cast<int>(n));
 }
 

@@ -217,7 +217,7 @@ void launch_heads(const HeadGemm& g, const MlaPrologue& prologue, int n_multipro
   const int64_t deep = wanted < 1 ? 1 : wanted < tiles ? wanted : tiles;
   const int64_t blocks = across * g.w.groups * deep + prologue.q.rows * parts_of(prologue);
   const auto kernel = slices == 1 ? heads_kernel<1> : slices == 2 ? heads_kernel<2> : heads_kernel<4>;
-  launch_after(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0, stream, g, static_cast<int>(across),
+  launch_after(kernel, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0, stream}, g, static_cast<int>(across),
                static_cast<int>(deep), prologue, parts_of(prologue));
 }
 
@@ -236,7 +236,7 @@ void mla_head_gemm(const HeadGemm& gemm, int n_multiprocessors, cudaStream_t str
 void mla_prologue(const MlaPrologue& p, cudaStream_t stream) {
   if (p.q.rows == 0) return;
   const dim3 grid(static_cast<unsigned>(p.q.rows), static_cast<unsigned>(parts_of(p)));
-  launch_after(prologue_kernel, grid, dim3(kThreads), 0, stream, p);
+  launch_after(prologue_kernel, {grid, dim3(kThreads), 0, stream}, p);
 }
 
 void mla_prologue_gemm(const MlaPrologue& p, const HeadGemm& gemm, int n_multiprocessors, cudaStream_t stream) {

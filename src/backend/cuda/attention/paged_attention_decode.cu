@@ -258,7 +258,8 @@ void launch_warps(TileShape s, const QkvPrologue& fresh, cudaStream_t stream) {
   const dim3 grid = shape_grid(s, P::kHeads, kDim, kBlockWarps == 4 ? 2 : 1, may_cut);
   const int64_t blocks = int64_t{s.p.n_seqs} * grid.x;
   const int bytes = may_cut && blocks <= 2 * s.p.n_multiprocessors ? kBytesMost : P::kBytes;
-  launch_after(decode_kernel<kDim, kTiles, kBlockWarps, kFresh>, grid, dim3(P::kBlockThreads), bytes, stream, s, fresh);
+  launch_after(decode_kernel<kDim, kTiles, kBlockWarps, kFresh>,
+               {grid, dim3(P::kBlockThreads), static_cast<size_t>(bytes), stream}, s, fresh);
 }
 
 // A step of few blocks has an SM for each: more warps keep more keys in flight.

@@ -101,7 +101,7 @@ __global__ void qkv_prologue_kernel(QkvPrologue p) {
 void qkv_prologue(const QkvPrologue& p, cudaStream_t stream) {
   if (p.qkv.rows == 0) return;
   const auto across = static_cast<unsigned>(ceil_div(p.params.n_heads + 2 * p.params.n_kv_heads, kWarps));
-  launch_after(qkv_prologue_kernel, dim3(static_cast<unsigned>(p.qkv.rows), across), dim3(kWarps * kWarp), 0, stream,
+  launch_after(qkv_prologue_kernel, {dim3(static_cast<unsigned>(p.qkv.rows), across), dim3(kWarps * kWarp), 0, stream},
                p);
 }
 

@@ -99,7 +99,7 @@ template <typename M>
 void launch(void (*kernel)(TileShape), dim3 grid, const TileShape& s, cudaStream_t stream) {
   constexpr int kHeads = kSplitsMax * 128 * static_cast<int>(sizeof(float2));  // of merge_splits
   static_assert(M::kBytes <= 227 * 1024 && M::kQueries >= kHeads);
-  launch_after(kernel, grid, dim3(kThreads), M::kBytes, stream, s);
+  launch_after(kernel, {grid, dim3(kThreads), M::kBytes, stream}, s);
 }
 
 template <typename Kernel>

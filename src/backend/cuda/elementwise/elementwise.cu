@@ -171,7 +171,7 @@ unsigned blocks(int64_t rows) { return static_cast<unsigned>(rows); }
 }  // namespace
 
 void embed(const WeightMatrix& table, const int32_t* ids, float scale, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(embed_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, table, ids, scale, y);
+  if (y.rows > 0) launch_after(embed_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, table, ids, scale, y);
 }
 
 void norm(const NormParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream) {
@@ -181,47 +181,47 @@ void norm(const NormParams& params, const Matrix& x, const Matrix& y, cudaStream
                     x.cols <= 4 * kWideWords * kWideThreads && rows_aligned(x, 16) &&
                     rows_aligned(y, 4 * type_bytes(y.type)) && reinterpret_cast<uintptr_t>(params.weight) % 16 == 0;
   if (wide) {
-    launch_after(rms_norm_kernel, dim3(blocks(x.rows)), dim3(kWideThreads), 0, stream, params, x, y);
+    launch_after(rms_norm_kernel, {dim3(blocks(x.rows)), dim3(kWideThreads), 0, stream}, params, x, y);
   } else if (x.cols / params.segments <= kThreads) {
-    launch_after(norm_kernel<kWarp>, dim3(blocks(x.rows * params.segments)), dim3(kWarp), 0, stream, params, x, y);
+    launch_after(norm_kernel<kWarp>, {dim3(blocks(x.rows * params.segments)), dim3(kWarp), 0, stream}, params, x, y);
   } else {
-    launch_after(norm_kernel<kThreads>, dim3(blocks(x.rows * params.segments)), dim3(kThreads), 0, stream, params, x,
+    launch_after(norm_kernel<kThreads>, {dim3(blocks(x.rows * params.segments)), dim3(kThreads), 0, stream}, params, x,
                  y);
   }
 }
 
 void rope(const RopeParams& params, const int32_t* positions, const Matrix& x, cudaStream_t stream) {
-  if (x.rows > 0) launch_after(rope_kernel, dim3(blocks(x.rows)), dim3(kThreads), 0, stream, params, positions, x);
+  if (x.rows > 0) launch_after(rope_kernel, {dim3(blocks(x.rows)), dim3(kThreads), 0, stream}, params, positions, x);
 }
 
 void copy_heads(const CopyHeads& c, cudaStream_t stream) {
-  if (c.from.rows > 0) launch_after(copy_heads_kernel, dim3(blocks(c.from.rows)), dim3(kThreads), 0, stream, c);
+  if (c.from.rows > 0) launch_after(copy_heads_kernel, {dim3(blocks(c.from.rows)), dim3(kThreads), 0, stream}, c);
 }
 
 void scale_rows(const float* factors, const Matrix& x, cudaStream_t stream) {
-  if (x.rows > 0) launch_after(scale_rows_kernel, dim3(blocks(x.rows)), dim3(kThreads), 0, stream, factors, x);
+  if (x.rows > 0) launch_after(scale_rows_kernel, {dim3(blocks(x.rows)), dim3(kThreads), 0, stream}, factors, x);
 }
 
 void gather_rows(const Matrix& x, const int32_t* rows, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(gather_rows_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, x, rows, y);
+  if (y.rows > 0) launch_after(gather_rows_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, x, rows, y);
 }
 
 void glu(const GluParams& params, const Matrix& x, const float* factors, const Matrix& y, cudaStream_t stream) {
   if (y.rows == 0) return;
   const auto across = static_cast<unsigned>(y.rows >= 256 ? 1 : ceil_div(y.cols, kThreads));
-  launch_after(glu_kernel, dim3(blocks(y.rows), across), dim3(kThreads), 0, stream, params, x, factors, y);
+  launch_after(glu_kernel, {dim3(blocks(y.rows), across), dim3(kThreads), 0, stream}, params, x, factors, y);
 }
 
 void finish_linear(const LinearEpilogue& epilogue, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(finish_linear_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, epilogue, y);
+  if (y.rows > 0) launch_after(finish_linear_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, epilogue, y);
 }
 
 void add_bias(const float* bias, float scale, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(add_bias_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, bias, scale, y);
+  if (y.rows > 0) launch_after(add_bias_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, bias, scale, y);
 }
 
 void convert(const Matrix& x, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(convert_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, x, y);
+  if (y.rows > 0) launch_after(convert_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, x, y);
 }
 
 }  // namespace polymath::backend::cuda

@@ -102,8 +102,8 @@ void combine(const Combine& c, cudaStream_t stream) {
   if (c.out.rows == 0) return;
   const bool wide = in_words(c);
   const auto across = static_cast<unsigned>(ceil_div(c.out.cols, kThreads * (wide ? 4 : 1)));
-  launch_after(wide ? combine_kernel<4> : combine_kernel<1>, dim3(static_cast<unsigned>(c.out.rows), across),
-               dim3(kThreads), 0, stream, c);
+  launch_after(wide ? combine_kernel<4> : combine_kernel<1>,
+               {dim3(static_cast<unsigned>(c.out.rows), across), dim3(kThreads), 0, stream}, c);
 }
 
 }  // namespace polymath::backend::cuda

@@ -69,7 +69,7 @@ bool launch(const ExpertGemm& p, int n_multiprocessors, cudaStream_t stream) {
   static_cast<void>(raised);  // a failure shows at the launch
   const int64_t tiles = token_tiles_most<Many>(p.groups) * gemm.row_tiles;
   const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * Many::kBlocksAnSm));
-  launch_after(grouped_gemm_sm90_kernel<kEnd, kHalf>, dim3(blocks), dim3(Many::kThreads), Many::kSharedBytes, stream,
+  launch_after(grouped_gemm_sm90_kernel<kEnd, kHalf>, {dim3(blocks), dim3(Many::kThreads), Many::kSharedBytes, stream},
                gemm, maps);
   return true;
 }
@@ -98,7 +98,7 @@ __global__ void gather_pairs_kernel(Matrix x, Groups groups, int64_t top_k, Matr
 
 void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream) {
   if (groups.n_pairs == 0) return;
-  launch_after(gather_pairs_kernel, dim3(static_cast<unsigned>(groups.n_pairs)), dim3(kGatherThreads), 0, stream, x,
+  launch_after(gather_pairs_kernel, {dim3(static_cast<unsigned>(groups.n_pairs)), dim3(kGatherThreads), 0, stream}, x,
                groups, top_k, y);
 }
 

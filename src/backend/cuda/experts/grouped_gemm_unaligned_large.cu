@@ -106,9 +106,12 @@ __device__ void multiply(const uint4* stage, float (&sums)[kBlocks][4][4]) {
   }
 }
 
+struct GatedSums {
+  const float *gate, *up;
+};
+
 // Epilogue of two adjacent sums of gate and of up for sorted pair j, from intermediate element `index` on.
-__device__ void finish_first(const ExpertGemm& p, int expert, int64_t j, int64_t index, const float* gate,
-                             const float* up) {
+__device__ void finish_first(const ExpertGemm& p, int expert, int64_t j, int64_t index, const GatedSums& sums) {
   const int64_t intermediate = p.w.rows / 2;
   const float* bias = p.bias != nullptr ? p.bias + expert * p.w.rows : nullptr;
   const float factor = p.input_weights != nullptr ? p.input_weights[p.groups.pairs[j]] : 1.0f;
@@ -118,8 +121,8 @@ __device__ void finish_first(const ExpertGemm& p, int expert, int64_t j, int64_t
     if (at >= p.y.cols) return;
     float value = 0;  // of the padding
     if (at < intermediate) {
-      value = glu_value(p.glu, factor * gate[i] + (bias != nullptr ? bias[at] : 0.0f),
-                        factor * up[i] + (bias != nullptr ? bias[intermediate + at] : 0.0f));
+      value = glu_value(p.glu, factor * sums.gate[i] + (bias != nullptr ? bias[at] : 0.0f),
+                        factor * sums.up[i] + (bias != nullptr ? bias[intermediate + at] : 0.0f));
     }
     put(p.y, j, at, value);
   }
@@ -151,7 +154,7 @@ __device__ void finish(const ExpertGemm& p, int expert, int64_t begin, int64_t e
         if (!p.first) finish_second(p, expert, j, first_output + o * 8 + lane % 4 * 2, &sums[i][o][half * 2]);
         if (p.first && o % 2 == 0) {
           const int64_t index = first_output / 2 + o / 2 * 8 + lane % 4 * 2;
-          finish_first(p, expert, j, index, &sums[i][o][half * 2], &sums[i][o + 1][half * 2]);
+          finish_first(p, expert, j, index, {&sums[i][o][half * 2], &sums[i][o + 1][half * 2]});
         }
       }
     }
@@ -204,7 +207,7 @@ void launch(const ExpertGemm& p, cudaStream_t stream) {
   const int64_t tiles = p.groups.n_pairs / Tile<kBlocks>::kRows + experts;
   const int64_t outputs = p.first ? ceil_div(p.y.cols, kOutputs / 2) : ceil_div(p.w.rows, kOutputs);
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(outputs));
-  launch_after(unaligned_large_kernel<kBlocks>, grid, dim3(kThreads), Tile<kBlocks>::kBytes, stream, p);
+  launch_after(unaligned_large_kernel<kBlocks>, {grid, dim3(kThreads), Tile<kBlocks>::kBytes, stream}, p);
 }
 
 }  // namespace

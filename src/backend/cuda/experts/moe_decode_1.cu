@@ -317,7 +317,7 @@ void moe_decode_1(const MoeDecode1& p, int n_multiprocessors, cudaStream_t strea
   static const cudaError_t widened = cudaFuncSetAttribute(
       moe_decode_1_kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
   static_cast<void>(raised), static_cast<void>(widened);  // a failure shows at the launch
-  launch_after(moe_decode_1_kernel, dim3(static_cast<unsigned>(n_multiprocessors)), dim3(kThreads), bytes, stream, w);
+  launch_after(moe_decode_1_kernel, {dim3(static_cast<unsigned>(n_multiprocessors)), dim3(kThreads), bytes, stream}, w);
 }
 
 }  // namespace polymath::backend::cuda

@@ -28,9 +28,9 @@ constexpr int kVisits = 2;         // the shared expert's, the group's: GEMM ind
 constexpr int kAnnounceAhead = 6;  // stages of a tile whose copies have not begun when the next one is claimed
 
 struct Work {
-  TiledGemm gemms[kGemms];  // row_tiles 0: none
-  unsigned* claims = nullptr;     // tiles that were claimed, but for the first of each block
-  unsigned* written = nullptr;    // by token tile, the shared expert's first: written tiles of the first GEMM
+  TiledGemm gemms[kGemms];      // row_tiles 0: none
+  unsigned* claims = nullptr;   // tiles that were claimed, but for the first of each block
+  unsigned* written = nullptr;  // by token tile, the shared expert's first: written tiles of the first GEMM
 };
 struct Maps {
   OperandMaps of[kGemms];
@@ -226,8 +226,8 @@ bool launch(const MoeFusedSmallM& e, int n_multiprocessors, cudaStream_t stream)
                            static_cast<int>(V::kSharedBytes));
   static_cast<void>(raised);  // a failure shows at the launch
   const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * V::kBlocksAnSm));
-  launch_after(moe_fused_small_m_kernel<V, kEnd, kHalf>, dim3(blocks), dim3(V::kThreads), V::kSharedBytes, stream, work,
-               maps);
+  launch_after(moe_fused_small_m_kernel<V, kEnd, kHalf>, {dim3(blocks), dim3(V::kThreads), V::kSharedBytes, stream},
+               work, maps);
   return true;
 }
 

@@ -318,8 +318,8 @@ __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile
 
 // One tile, by one warpgroup.
 template <typename V, End kEnd, bool kHalf>
-__device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, uint8_t* stages,
-                                              Ring<V>& ring, Place& place, int group) {
+__device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, uint8_t* stages, Ring<V>& ring,
+                                              Place& place, int group) {
   if (tile.n <= 8) {
     multiply<V, kEnd, kHalf, 8>(gemm, tile, stages, ring, place, group);
   } else if (V::kTokens == 16 || tile.n <= 16) {

@@ -103,7 +103,7 @@ void gemm_f32(const GemmF32& p, cudaStream_t stream) {
   if (tiles == 0) return;
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(ceil_div(p.w.rows, kTile)),
                   static_cast<unsigned>(grouped ? 1 : p.w.groups));
-  launch_after(gemm_f32_kernel, grid, dim3(kThreads), 0, stream, p);
+  launch_after(gemm_f32_kernel, {grid, dim3(kThreads), 0, stream}, p);
 }
 
 }  // namespace polymath::backend::cuda

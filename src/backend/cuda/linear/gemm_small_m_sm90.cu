@@ -313,8 +313,10 @@ bool launch(const SmallGemm& gemm, const SmallMGemm& p, int64_t tiles, cudaStrea
   static_cast<void>(raised);  // a failure shows at the launch
   const int stages = min(p.stages + (p.longer > 0 ? 1 : 0), F::kStages);
   const unsigned parts = 1u << p.log_parts;
-  launch_clusters_after(parts, gemm_small_m_kernel<kTokens>, dim3(static_cast<unsigned>(tiles) * parts), dim3(kThreads),
-                        static_cast<size_t>(kHeadBytes + stages * F::kStageBytes), stream, maps, p);
+  launch_after(gemm_small_m_kernel<kTokens>,
+               {dim3(static_cast<unsigned>(tiles) * parts), dim3(kThreads),
+                static_cast<size_t>(kHeadBytes + stages * F::kStageBytes), stream, parts},
+               maps, p);
   return true;
 }
 

@@ -109,20 +109,20 @@ __device__ __forceinline__ void read_before(const SmallGemm& p, int64_t token, i
 }
 
 // Epilogue of a lane's two sums of one token: rows i and i + 8 of the block's sixteen.
-__device__ __forceinline__ void finish(const SmallGemm& p, int64_t token, int i, float low, float high,
+__device__ __forceinline__ void finish(const SmallGemm& p, int64_t token, int i, float2 sums,
                                        const float (&before)[2]) {
   if (token >= p.x.rows) return;
   if (p.gated) {
     const int index = static_cast<int>(blockIdx.x) / p.parts * (kRows / 2) + i;
     if (index >= p.y.cols) return;
     const float factor = p.factors != nullptr ? p.factors[token] : 1.0f;
-    put(p.y, token, index, index < p.w.rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
+    put(p.y, token, index, index < p.w.rows / 2 ? factor * glu_value(p.glu, sums.x, sums.y) : 0.0f);
     return;
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = weight_row(p, i + 8 * half);
-    if (row >= 0) put(p.y, token, row, finished(p.epilogue, row, half == 0 ? low : high) + before[half]);
+    if (row >= 0) put(p.y, token, row, finished(p.epilogue, row, half == 0 ? sums.x : sums.y) + before[half]);
   }
 }
 
@@ -179,8 +179,8 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) gemv_
     for (int i = 1; i < p.parts && warp < kTiles; ++i) sum = add(sum, of_others[i - 1][warp][lane]);
   }
   if (warp >= kTiles) return;
-  finish(p, token, lane / 4, sum.x, sum.z, before[0]);
-  finish(p, token + 1, lane / 4, sum.y, sum.w, before[1]);
+  finish(p, token, lane / 4, {sum.x, sum.z}, before[0]);
+  finish(p, token + 1, lane / 4, {sum.y, sum.w}, before[1]);
 }
 
 bool raise_shared_memory() {
@@ -205,8 +205,8 @@ void gemv(SmallGemm p, int n_multiprocessors, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(blocks) * parts);
   static const bool raised = raise_shared_memory();
   static_cast<void>(raised);  // a failure shows at the launch
-  launch_clusters_after(parts, p.x.rows <= kTokens ? gemv_kernel<1> : gemv_kernel<2>, grid, dim3(kThreads),
-                        kSharedBytes, stream, p);
+  launch_after(p.x.rows <= kTokens ? gemv_kernel<1> : gemv_kernel<2>,
+               {grid, dim3(kThreads), kSharedBytes, stream, parts}, p);
 }
 
 }  // namespace polymath::backend::cuda

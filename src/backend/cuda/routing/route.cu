@@ -26,7 +26,7 @@ __global__ void route_kernel(RouteProblem p) {
 
 template <routing::RouteFn kRoute>
 void launch_route(const RouteProblem& p, cudaStream_t stream) {
-  if (p.n > 0) launch_after(route_kernel<kRoute>, dim3(static_cast<unsigned>(p.n)), dim3(kWarp), 0, stream, p);
+  if (p.n > 0) launch_after(route_kernel<kRoute>, {dim3(static_cast<unsigned>(p.n)), dim3(kWarp), 0, stream}, p);
 }
 
 // --- a layer's routing ---
@@ -167,10 +167,17 @@ __device__ __forceinline__ void fetch_bias(const RouteLayer& p, RoutingSpace& s)
   }
 }
 
+// A cluster's tokens, and the id of this warp's one.
+struct TokenGroup {
+  int first, n;
+  int32_t token;
+};
+
 // The first block, once all sums have arrived.
 template <routing::RouteFn kRoute>
-__device__ __forceinline__ void route_tokens(const RouteLayer& p, const Cut& cut, int first, int n, int32_t token,
+__device__ __forceinline__ void route_tokens(const RouteLayer& p, const Cut& cut, const TokenGroup& group,
                                              RoutingSpace& s) {
+  const int first = group.first, n = group.n;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int top_k = p.route.config.top_k, n_experts = p.route.config.n_experts, all = static_cast<int>(p.route.n);
   const int rows = cut.tiles * kTileRows;
@@ -187,7 +194,7 @@ __device__ __forceinline__ void route_tokens(const RouteLayer& p, const Cut& cut
   Choice choice;
   if (warp < n) {
     choice = choose_by_warp<kRoute>(n_experts, top_k, {s.sums + warp * rows, cut.parts, kTileTokens * rows, s.bias});
-    if (token < 0) choice = {};
+    if (group.token < 0) choice = {};
     if (lane < top_k) {
       s.ids[warp * top_k + lane] = choice.id;
       p.route.ids[(first + warp) * top_k + lane] = choice.id;
@@ -243,7 +250,7 @@ __global__ void __launch_bounds__(kThreads, 2) route_layer_kernel(const __grid_c
   if (rank != 0) return;
   const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
   wait_for_cluster(&s.sums_there, 0);
-  route_tokens<kRoute>(p, cut, first, n, token, s);
+  route_tokens<kRoute>(p, cut, {first, n, token}, s);
 }
 
 template <routing::RouteFn kRoute>
@@ -259,7 +266,7 @@ void launch_layer(const RouteLayer& p, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
   const auto kernel =
       p.router.type == Type::kBf16 ? route_layer_kernel<kRoute, __nv_bfloat16> : route_layer_kernel<kRoute, float>;
-  launch_clusters_after(grid.x, kernel, grid, dim3(kThreads), 0, stream, p, cut);
+  launch_after(kernel, {grid, dim3(kThreads), 0, stream, grid.x}, p, cut);
 }
 
 template <routing::RouteFn kRoute>
