@@ -102,7 +102,7 @@ struct ExpertVisit {
 
 // A layer's router, and what it is called with.
 struct RouteExperts {
-  const Weight* router = nullptr;  // [n_experts, hidden] in router_dtype; null: routing without logits
+  const Weight* router = nullptr;  // [n_experts, hidden]; null: routing without logits
   const float* router_bias = nullptr;
   const float* selection_bias = nullptr;
   routing::RouterConfig config;
@@ -186,7 +186,7 @@ struct OpCall {
   std::string_view op;  // as KernelInfo::op
   int tokens = 1, seqs = 1;
   int keys_most = 0;                 // as StepLayout
-  DType weight_dtype = DType::kF32;  // of `weight` and of the experts' weights; a router's is router_dtype's
+  DType weight_dtype = DType::kF32;  // of `weight` and of the experts' weights
   WeightShape weight;                // linear, batched_linear; prepare_latent: key_up
   LinearEpilogue epilogue;           // linear
   AttentionParams attention;         // attention, attention_of_qkv
@@ -234,10 +234,6 @@ class Backend {
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
   virtual DType activation_dtype(DType weight_dtype) const = 0;
-  // What a router stored as `stored` is kept in, beside weights kept in `weight_dtype`: f32, or `stored` itself, so
-  // that nothing of it is lost.
-  virtual DType router_dtype(DType /*stored*/, DType /*weight_dtype*/) const { return DType::kF32; }
-
   // --- steps ---
   // Ops between begin_capture() and end_capture() are kept instead of run; launch() runs them, on what stands in
   // their tensors by then. False: this backend cannot.
@@ -254,9 +250,16 @@ class Backend {
   virtual void take_sampled(const Tensor& chosen, const Tensor& rows, const Tensor& tokens);
 
   // --- weights ---
-  // Zeroed memory for a weight in the plain format of `dtype`.
-  virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) = 0;
+  // The format a weight stored as `stored` is kept in. `dtype`: of the model's plain weights (--dtype: f32, f16, bf16).
+  // The default keeps vectors and routers in f32 and everything else in `dtype`: packed weights are unpacked at load.
+  virtual const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
+                                                DType dtype) const;
+  // Bytes that make_weight() allocates, padding included.
+  virtual size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const = 0;
+  // Zeroed memory. REQUIRES: kept_format() gave the format.
+  virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) = 0;
   // Puts `view` at rows [row_begin, row_begin + view.rows) of a group; converts and packs; uses all threads.
+  // REQUIRES: a packed weight takes views of its own format; blocks of several rows are not cut.
   virtual void fill_weight(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view) = 0;
   // The same, of values that are computed and stored nowhere. False (the default): the backend does not; the caller
   // computes them and fills.

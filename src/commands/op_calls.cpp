@@ -31,9 +31,10 @@ bool joins(const layers::FfnConfig& before, const layers::FfnConfig& f) {
 
 CallTypes call_types(const Runtime& runtime) {
   const backend::Backend& b = runtime.backend();
+  const quant::QuantFormat& stored = quant::plain_format(runtime.config().dtype);
   return {.weights = runtime.weight_dtype(),
           .kv = runtime.kv_dtype(),
-          .router = b.router_dtype(runtime.config().dtype, runtime.weight_dtype()),
+          .router = b.kept_format(stored, quant::WeightUse::kRouter, runtime.weight_dtype()).dtype,
           .block_size = runtime.block_size()};
 }
 

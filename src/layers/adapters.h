@@ -1,7 +1,7 @@
 #pragma once
 
-// Low-rank adapters (LoRA, arXiv:2106.09685), several in one batch: an adapter is an expert that a sequence's tokens are
-// routed to with weight 1, so the ops of experts compute it.
+// Low-rank adapters (LoRA, arXiv:2106.09685), several in one batch. An adapter is an expert of its sequences' tokens,
+// with weight 1, so the experts' ops compute it.
 //
 //   y += x A^T B^T    for the rows whose sequence has an adapter; alpha / r is a factor of B
 
@@ -19,7 +19,7 @@ struct AdapterWeights {
 struct AdapterLimits {
   int n_adapters = 0;
   int64_t rank_max = 0;  // of a linear: the sum of what is joined in it (q, k, v)
-  int64_t rows_max = 0;
+  int64_t rows_max = 0;  // of a linear; the scratch is sized by it
 };
 
 // One step's tokens by adapter, and memory for the low-rank outputs.

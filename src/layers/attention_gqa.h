@@ -1,7 +1,7 @@
 #pragma once
 
-// Grouped-query attention (arXiv:2305.13245) over paged keys and values, with its variants as data: windows, chunks,
-// sinks, norms of q and k, NoPE.
+// Grouped-query attention (arXiv:2305.13245) over paged keys and values. Variants are data: windows, chunks, sinks,
+// norms of q and k, NoPE.
 
 #include <memory>
 #include <string>
@@ -37,7 +37,7 @@ struct GroupedQuery {
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;
-  backend::KvShape kv_shape() const;
+  kvcache::CacheSpec cache() const;
   backend::AttentionParams params() const { return {n_heads, scale, window, chunk, nullptr}; }
   backend::QkvParams qkv_params() const;  // without the weights' pointers
   void reserve(StepNeeds& needs) const;

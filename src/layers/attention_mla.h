@@ -1,6 +1,6 @@
 #pragma once
 
-// Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434): queries are projected into the
+// Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434). Queries are projected into the
 // latent space, so that attention reads the cached latents as they are.
 
 #include <memory>
@@ -23,7 +23,7 @@ struct Latent {
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;
-  backend::KvShape kv_shape() const;
+  kvcache::CacheSpec cache() const;
   backend::AttentionParams params() const { return {.n_heads = n_heads, .scale = scale}; }
   backend::LatentParams latent_params() const;  // without the weights' pointers
   void reserve(StepNeeds& needs) const;

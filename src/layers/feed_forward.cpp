@@ -14,7 +14,7 @@ absl::StatusOr<FeedForward> FeedForward::make(const std::vector<FfnConfig>& bloc
   return out;
 }
 
-// As in Linear::add_to: the first rank's part has the residual in it, the sum over the group is the new residual.
+// As in Linear::add_to: the first rank's part includes the residual. The group's sum is the new residual.
 void FeedForward::run(const StepContext& ctx, const backend::Tensor& x, const backend::Tensor& tokens,
                       const MoeScratch& scratch, const backend::Tensor& h) const {
   const parallel::Rank rank = ctx.group.rank();

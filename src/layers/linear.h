@@ -17,8 +17,8 @@ struct Linear {
   // x [n, cols] act -> y [n, rows] act; f32 where adapters may add to it. `epilogue.bias` is not read.
   void run(const StepContext& ctx, const backend::Tensor& x, backend::LinearEpilogue epilogue,
            const backend::Tensor& y) const;
-  // The same into the residual stream:
-  // h [n, rows] f32 += scale * (x W^T + bias), summed over the group if the columns are split.
+  // Adds to the residual stream: h [n, rows] f32 += scale * (x W^T + bias).
+  // Summed over the group if the columns are split.
   void add_to(const StepContext& ctx, const backend::Tensor& x, float scale, const backend::Tensor& h) const;
 
  private:

@@ -4,8 +4,8 @@
 //
 //   moe.run(backend, x, tokens, scratch, h);    // h += scale * block(x)
 //
-// A dense block is one expert that every token visits with weight 1; a gated shared expert is one whose weight is
-// the sigmoid of its gate. Under tensor parallelism every rank has a part of each expert (layers/feed_forward.h).
+// A dense block is one expert that every token visits with weight 1. A gated shared expert has the sigmoid of its gate
+// as weight. Under tensor parallelism every rank has a part of each expert (layers/feed_forward.h).
 
 #include "backend/backend.h"
 #include "layers/builder.h"
@@ -63,7 +63,7 @@ struct MoeLayer {
   quant::Weight gate_up, down;
   backend::ExpertMlp mlp;  // points at the two above
   tensor::Tensor load;     // [n_experts] i64; empty: not counted
-  // A block of one expert (kOneExpert or kGated) that runs with this one, its gate asked with this router; null: none.
+  // A block of one expert (kOneExpert or kGated) fused into this one, its gate into this router; null: none.
   const MoeLayer* shared = nullptr;
   bool joined = false;  // it is another block's `shared`, and does not run by itself
 

@@ -3,8 +3,8 @@
 // Rotary tables: cosine and sine of every position's angles, with the scaling of long contexts folded in.
 //
 // Sources: RoPE arXiv:2104.09864; YaRN arXiv:2309.00071; LongRoPE arXiv:2402.13753; llama3: Llama 3.1's config;
-// the formulas are those of transformers' modeling_rope_utils. "dynamic" and "longrope" are settled once by the
-// context that is served (as vLLM does), not by each sequence's length: cached keys would otherwise turn wrong.
+// the formulas are those of transformers' modeling_rope_utils. "dynamic" and "longrope" depend on the served context
+// length, as in vLLM. By each sequence's length, cached keys would become wrong.
 
 #include <vector>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What every layer of one step is given: who computes, where the tokens are, and memory for what lies between two ops.
+// The arguments of every layer in one step: backend, layout of the tokens, memory between ops.
 //
 // Thread safety: none; a step belongs to the thread that drives its backend.
 
@@ -49,6 +49,8 @@ struct StepContext {
   backend::DType act;                     // of what enters a linear
   const float* query_factors = nullptr;   // [n_tokens] (Llama 4), or null
   const backend::KvLayer* kv = nullptr;   // this layer's cache, if it has keys and values
+  void* states = nullptr;                 // this layer's state slots, if it is recurrent
+  backend::Tensor state_slots = {};       // [n_seqs] i32: each sequence's slot; empty: no recurrent layer
   const AdapterStep* adapters = nullptr;  // null: no sequence of this step has an adapter
 };
 

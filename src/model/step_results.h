@@ -12,7 +12,7 @@ namespace polymath::model {
 
 class StepResults {
  public:
-  static constexpr int kInFlightMax = 2;
+  static constexpr int kInFlightMax = 2;  // steps; a third start() is a CHECK
 
   // Enqueues readbacks behind a step's ops. `logits` [logit rows, vocab] f32, `sampled` [logit rows] i32.
   void enqueue(backend::Backend& backend, const Batch& batch, const tensor::Tensor& logits,

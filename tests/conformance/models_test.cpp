@@ -1,5 +1,5 @@
-// Every conformance model against transformers' logits and greedy tokens: whole prompts, chunks of 7, and batches of
-// mixed lengths; on each backend, in float32 (1e-3) and bfloat16 (2e-2 by norm).
+// Compares every conformance model with transformers' logits and greedy tokens, on each backend.
+// Prompts run whole, in chunks of 7, and in batches. Tolerance: float32 1e-3, bfloat16 2e-2 by norm.
 
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.model << " on " << c.
 
 std::vector<Case> cases() {
   std::vector<Case> out;
-  const bool cuda = backend::make_backend("cuda", {.threads = 1}).ok();  // built, and there is a card
+  const bool cuda = backend::make_backend("cuda", {.threads = 1}).ok();  // built, and a GPU is there
   for (const auto& model : model_names()) {
     out.push_back({model, "reference", ""});
     for (const char* isa : {"portable", "avx2", "avx512"}) {
@@ -118,9 +118,9 @@ TEST_P(Models, GreedyInABatchOfMixedLengths) {
   }
 }
 
-// Rounded inputs move a router's near-ties, and one other expert changes a row by far more than rounding does: with
-// random weights that happens in every MoE model. So the best row shows whether the arithmetic is right, and dense
-// models are held to the bound as a whole.
+// In bf16 a near-tie of a router may select another expert, which changes a row far more than rounding does. Random
+// weights have such near-ties in every MoE model. So the bound holds for a MoE model's best row, and for all rows of
+// a dense model.
 TEST_P(Models, LogitsInBfloat16) {
   auto runner = make(tensor::DType::kBf16);
   ASSERT_NE(runner, nullptr);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kModelLen = 256;
 
-// A binary that was built elsewhere (for a machine with a GPU) is told where the repository lies now.
+// POLYMATH_SOURCE_DIR overrides the build's path: the binary may run on another machine.
 std::string source_directory() {
   const char* given = std::getenv("POLYMATH_SOURCE_DIR");
   return given != nullptr ? given : POLYMATH_SOURCE_DIR;
@@ -95,7 +95,7 @@ absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences
   for (size_t i = 0; i < sequences.size(); ++i) {
     Sequence& s = *sequences[i];
     const int left = static_cast<int>(s.tokens.size()) - s.computed, n = chunk > 0 ? std::min(chunk, left) : left;
-    // Block b of sequence i: scattered, so that nothing works by lying in order.
+    // Scattered: code must not rely on the blocks' order.
     const auto block = [&](int b) {
       return (b * kSequencesMax + static_cast<int>(i)) * 7 % (kSequencesMax * blocks_per_sequence_);
     };

@@ -1,7 +1,7 @@
 #pragma once
 
-// Runs a model on token ids without an engine: one or several sequences, in chunks of any size, over a paged cache
-// whose blocks lie in scattered order.
+// Runs a model on token ids without an engine: one or several sequences, in chunks of any size.
+// The blocks of its paged cache are in scattered order.
 
 #include <memory>
 #include <string>
@@ -20,7 +20,7 @@ struct RunnerOptions {
   int ranks = 1;    // of tensor parallelism
 };
 
-// A prompt of reference.safetensors.
+// One prompt of reference.safetensors.
 struct Reference {
   std::vector<int32_t> ids, argmax, greedy;
   std::vector<float> logits, margin;  // logits of the last `logit_rows` positions
@@ -39,8 +39,8 @@ class Runner {
     std::vector<int32_t> tokens;  // all of them
     int computed = 0;
   };
-  // Computes up to `chunk` more tokens of each sequence (0: all) in one step; returns the logits of every row computed,
-  // [rows, vocab], sequence by sequence.
+  // Computes up to `chunk` more tokens of each sequence (0: all) in one step.
+  // Returns the logits of every computed row, [rows, vocab].
   absl::StatusOr<std::vector<float>> step(std::vector<Sequence*> sequences, int chunk);
   int vocab() const { return model_->vocab(); }
   model::Transformer& model() { return *model_; }

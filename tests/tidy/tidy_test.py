@@ -99,6 +99,9 @@ ROWS = [
     (truth.check_flags, "src/base/a.cpp", 'f("try --dtipe");\n', "--dtipe is no flag"),
     (truth.check_named_files, "docs/a.md", "`src/CMakeLists.txt`, `no/file.cpp` is planned\n", None),
     (truth.check_named_files, "docs/a.md", "`no/file.cpp`\n", "no/file.cpp"),
+    (truth.check_named_things, "docs/a.md", "`flag_table.cpp`, `kValue`, `absl::Flag`, `PrefixMap` is planned\n", None),
+    (truth.check_named_things, "docs/a.md", "`flags.cpp`\n", "no such file"),
+    (truth.check_named_things, "docs/a.md", "`Flag::apply`\n", "not in the sources"),
     (truth.check_ground_plan, "README.md", "", None),
 ]
 

@@ -81,6 +81,26 @@ def check_named_files(tree):
                     tree.fail(name, i, f"`{match.group(1)}` does not exist: mend it or say planned")
 
 
+def check_named_things(tree):
+    """`file.cpp`, `Type`, `Type::member` and `kConstant` in Markdown are somewhere in the sources, or planned."""
+    files = {Path(name).name for name in tree.texts}
+    words = {"absl", "std"}
+    for _, text in tree.files(CPP | {".py", ".sh", ".cmake"}):
+        words.update(re.findall(r"\w+", text))
+    file = re.compile(r"[A-Za-z][\w.-]*\.(?:cpp|h|cu|cuh|py|sh|cmake)")
+    thing = re.compile(r"(?:[A-Z][a-z0-9]+[A-Z]\w*|k[A-Z]\w+|[A-Za-z]\w*(?:::\w+)+)(?:\(\))?")
+    for name, text in tree.files({".md"}):
+        if name in {"STYLE.md", "CHANGELOG.md"} or name.startswith(("docs/adr/", "models/", "bench/")):
+            continue
+        for i, line in enumerate(text.splitlines(), 1):
+            for match in re.finditer(r"`([^`\n]+)`", "" if "planned" in line else line):
+                named = match.group(1)
+                if file.fullmatch(named) and named not in files:
+                    tree.fail(name, i, f"`{named}`: no such file; mend it or say planned")
+                elif thing.fullmatch(named) and not words.issuperset(re.findall(r"\w+", named)):
+                    tree.fail(name, i, f"`{named}` is not in the sources; mend it or say planned")
+
+
 def check_list_rows(tree):
     """What lies beside a list.cpp and is made for it, is in it: a forgotten line would be a feature that is not there."""
     for name, text in tree.files({".cpp"}, "src/"):
@@ -98,4 +118,4 @@ def check_list_rows(tree):
                 tree.fail(other, 1, f"{stem} is not in {name}")
 
 
-CHECKS = [check_flags, check_ground_plan, check_named_files, check_list_rows]
+CHECKS = [check_flags, check_ground_plan, check_named_files, check_named_things, check_list_rows]

@@ -86,14 +86,22 @@ class CudaBackend : public Backend {
   DType activation_dtype(DType weight_dtype) const override {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
-  DType router_dtype(DType stored, DType weight_dtype) const override {
-    return stored == DType::kBf16 ? activation_dtype(weight_dtype) : DType::kF32;
-  }
 
-  absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) override {
-    Weight w{&quant::plain_format(dtype), shape, {}};
-    const int64_t numbers = shape.groups * shape.rows * cuda::weight_stride(shape.cols, type_of(dtype));
-    ASSIGN_OR_RETURN(w.data, allocate(static_cast<size_t>(numbers) * tensor::dtype_bytes(dtype)));
+  // A router that is stored in bf16 loses nothing in it.
+  const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
+                                        DType dtype) const override {
+    if (use == quant::WeightUse::kRouter && &stored == &quant::kBf16) {
+      return quant::plain_format(activation_dtype(dtype));
+    }
+    return Backend::kept_format(stored, use, dtype);
+  }
+  size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const override {
+    const int64_t elements = shape.groups * shape.rows * cuda::weight_stride(shape.cols, type_of(format.dtype));
+    return static_cast<size_t>(format.bytes_of(elements));
+  }
+  absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) override {
+    Weight w{&format, shape, {}, {}, {}};
+    ASSIGN_OR_RETURN(w.data, allocate(weight_bytes(shape, format)));
     return w;
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override {

@@ -375,7 +375,7 @@ TEST_F(Cuda, EmbedFillAndGather) {
       const TestRun transposed = [&](Side& s) -> Results {
         TestMatrix source(stored, 600, 21);  // the weight is its transpose
         source.randomize(21);
-        Weight w = s.b.make_weight({.groups = 2, .rows = 21, .cols = 600}, type).value();
+        Weight w = s.b.make_weight({.groups = 2, .rows = 21, .cols = 600}, quant::plain_format(type)).value();
         for (int g = 0; g < 2; ++g) {
           s.b.fill_weight(w, g, 0, {&quant::plain_format(stored), source.bytes.data(), 21, 600, 1, 21});
         }
@@ -396,7 +396,7 @@ TEST_F(Cuda, GeneratedWeights) {
   for (size_t i = 0; i < quantiles.size(); ++i) quantiles[i] = static_cast<float>(i) / 1000 - 2;
   for (const DType type : {DType::kF32, DType::kBf16}) {
     Side s(*cuda_);
-    Weight w = s.b.make_weight({.rows = 30, .cols = 21}, type).value();
+    Weight w = s.b.make_weight({.rows = 30, .cols = 21}, quant::plain_format(type)).value();
     const quant::Generator g{77, quantiles.data(), 0.5f, &quant::kBf16};
     ASSERT_TRUE(s.b.generate_weight(w, 0, 4, {g, 1000, 26, 21, 3, 100}));
     std::vector<int32_t> rows(26);

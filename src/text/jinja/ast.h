@@ -2,8 +2,8 @@
 
 // The tree of a parsed template. Nodes belong to the Program's arena and never change.
 //
-// Chains are flat (a + b + c is one node, x.y[0]|f(1) is one node), so that the depth of the tree is the nesting
-// that the author wrote, which the parser bounds.
+// Chains are flat: a + b + c is one node, and so is x.y[0]|f(1). The tree is as deep as the author nested, which the
+// parser bounds.
 
 #include <cstdint>
 #include <span>

@@ -48,7 +48,7 @@ Value Interpreter::evaluate_node(const Expression& e) {
     case ExpressionType::kChain:
       return evaluate_chain(e, evaluate(*e.children[0]));
     default:
-      fail("an operation stands without a value");  // the parser makes none
+      fail("an operation has no value");  // the parser makes none
   }
 }
 

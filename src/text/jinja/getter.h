@@ -11,7 +11,7 @@ class AttributePath {
   // A text with dots, an integer, or none: the item itself.
   AttributePath(Budget& budget, const Value& attribute);
 
-  // `fallback`, unless it is none, stands in for what is undefined on the way.
+  // `fallback`, unless it is none, replaces an undefined value on the way.
   Value get(Budget& budget, Value item, const Value& fallback = none()) const;
   bool empty() const { return parts_->items.empty(); }
 

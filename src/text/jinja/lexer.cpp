@@ -53,7 +53,7 @@ class Lexer {
     if (sign == 0 && trims && starts("\n")) advance(1);
   }
 
-  // What stands before a tag that begins at `end`, with the white space gone that the tag takes.
+  // The text before a tag that begins at `end`, less the white space that the tag strips.
   std::string_view before_tag(size_t end, char sign, bool is_variable) const {
     const std::string_view text = source_.substr(at_, end - at_);
     if (sign == '-') return rstrip(text);
@@ -215,7 +215,7 @@ class Lexer {
   std::string_view source_;
   int& line_;
   size_t at_ = 0;
-  bool line_starting_ = true;  // what stands before at_ ends in a line end, or nothing does
+  bool line_starting_ = true;  // at_ is the input's start or behind a line end
   std::vector<Token> tokens_;
 };
 

@@ -31,14 +31,14 @@ struct Token {
   std::string_view text;  // into the source
 };
 
-// `source` has \n line ends only (see normalize_source) and outlives the tokens. TemplateError, with its line in
-// `*line`: a tag without end, a character that is not Jinja's, brackets that do not match.
+// REQUIRES: `source` has only \n line ends (see normalize_source) and outlives the tokens.
+// TemplateError, its line in `*line`: a tag without end, a character that is not Jinja's, unmatched brackets.
 std::vector<Token> tokenize(std::string_view source, int* line);
 
 // \r\n and \r become \n; one \n at the end goes; invalid UTF-8 becomes U+FFFD.
 std::string normalize_source(std::string_view source);
 
-// The text that a string token stands for.
+// The value of a string token: without quotes, escapes replaced.
 std::string unescape(std::string_view token);
 
 }  // namespace polymath::text::jinja

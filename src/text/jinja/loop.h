@@ -6,8 +6,8 @@
 
 namespace polymath::text::jinja {
 
-// What a loop runs over. With a condition (`for x in xs if ...`) it looks ahead only when it is asked to, as Jinja
-// does: the condition may read what the body sets.
+// The elements of a loop. A filtered loop (`for x in xs if ...`) seeks its next element as late as possible.
+// Jinja does so, too: the condition may read variables that the body sets.
 class LoopSource {
  public:
   virtual ~LoopSource() = default;

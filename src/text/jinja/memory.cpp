@@ -71,7 +71,7 @@ std::string_view Budget::concat(std::string_view left, std::string_view right) {
 
 void Builder::fill(size_t count, std::string_view unit) {
   if (unit.empty()) return;
-  budget_.expect_room(count);  // before the product can overflow
+  budget_.expect_room(count);  // before the multiplication can overflow
   budget_.expect_room(text_.size() + count * unit.size());
   budget_.step(count * unit.size() / 64);
   for (size_t i = 0; i < count; ++i) text_.append(unit);

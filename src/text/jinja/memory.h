@@ -1,9 +1,9 @@
 #pragma once
 
-// What one rendering may use: memory, steps, and the line that it stands at.
+// The bounds of one rendering: memory and steps; and its current line.
 //
-// Every string, list and scope of a rendering lives in its arenas and dies with them, all at once. So values
-// are plain words without counts, cycles through a namespace are harmless, and what is charged is what is used.
+// Every string, list and scope of a rendering lives in its arenas, which are freed at once. So values need no
+// reference counts, cycles through a namespace are harmless, and every charged byte is a used one.
 
 #include <cstddef>
 #include <memory>
@@ -69,7 +69,7 @@ class Budget {
   }
   char* text_buffer(size_t bytes) { return static_cast<char*>(arena_.allocate(bytes, 1)); }
   std::string_view copy(std::string_view text);
-  // `left` may be made longer where it stands; views of it stay what they are.
+  // May extend `left` in place; views of it stay valid and unchanged.
   std::string_view concat(std::string_view left, std::string_view right);
   std::pmr::memory_resource* objects() { return &arena_; }
 
@@ -80,7 +80,7 @@ class Budget {
   MemoryBound memory_;
   Arena arena_{&memory_};
 
-  // Long texts that came of adding, with room behind them: what keeps `text = text + more` in a loop linear.
+  // Long concatenated texts with spare room, so that `text = text + more` in a loop is linear.
   struct Growing {
     char* end = nullptr;
     size_t room = 0;

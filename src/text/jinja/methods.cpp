@@ -11,8 +11,7 @@
 namespace polymath::text::jinja {
 namespace {
 
-// All that Python 3 has, so that `x.name` finds a method where Python does; which of them can be called is what
-// call_method() knows.
+// All methods of Python 3, so that `x.name` finds a method where Python does. call_method() refuses some of them.
 constexpr std::string_view kTextMethods[] = {
     "capitalize",   "casefold",   "center",    "count",       "encode",    "endswith",     "expandtabs",   "find",
     "format",       "format_map", "index",     "isalnum",     "isalpha",   "isascii",      "isdecimal",    "isdigit",

@@ -14,7 +14,7 @@ namespace polymath::text::jinja {
 struct Template {
   explicit Template(size_t memory_bytes_max) : budget(memory_bytes_max, SIZE_MAX) {}
   std::string source;  // normalised; names and text are views into it
-  Budget budget;       // owns the nodes; its line is where parsing stands
+  Budget budget;       // owns the nodes; its line is the parser's
   Body body;
 };
 

@@ -15,7 +15,7 @@ bool is_stripped(std::string_view character, char32_t c, std::string_view set) {
   return set.data() == nullptr ? is_python_space(c) : set.find(character) != set.npos;
 }
 
-// `change(c, begins)`: `begins` is true where no letter stands before.
+// `change(c, begins)`: `begins` is true where no letter precedes.
 template <typename Change>
 std::string map_characters(std::string_view text, Change change) {
   std::string out;

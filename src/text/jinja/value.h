@@ -2,9 +2,9 @@
 
 // The values of a template: Python's, as far as chat templates use them.
 //
-// A Value is a word, its kind, and for text its length. What it points to belongs to the rendering's Budget, to the
-// parsed template or to the caller's JSON, all of which outlive it. Lists, dicts and text never change once they are
-// visible (the sandbox is immutable); only namespaces, scopes, cyclers and joiners do.
+// A Value is a word, its kind, and for text its length. Its target belongs to the rendering's Budget, the parsed
+// template or the caller's JSON; all of these outlive it. The sandbox is immutable: visible lists, dicts and text never
+// change. Only namespaces, scopes, cyclers and joiners do.
 
 #include <cstdint>
 #include <memory_resource>

@@ -1,10 +1,9 @@
 #pragma once
 
-// Tokens that are found in the text before anything else looks at it: special ones ("<|im_end|>") and those that a
-// model was given later.
+// Tokens found in the text before any other step: special ones ("<|im_end|>") and ones added after training.
 //
-// At each place the longest one wins. Those with normalized = false are sought in the text as it came, the others
-// behind the normalizer, in their own normalized spelling.
+// At each place the longest one wins. Those with normalized = false are sought in the raw text. The others are sought
+// behind the normalizer, in their normalized spelling.
 // Thread safety: split() may run at once on many threads.
 
 #include <memory>

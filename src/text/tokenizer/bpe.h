@@ -1,9 +1,9 @@
 #pragma once
 
-// Byte-pair encoding by ranked merges: the pair with the lowest rank merges first, of equal ones the leftmost.
+// Byte-pair encoding by ranked merges. The pair with the lowest rank merges first, the leftmost among equals.
 //
 // Time: n log n in a word's length, by a heap of candidate pairs over a linked list of symbols.
-// Short words are kept in a small cache of each thread's own, so that there is no lock to wait for.
+// Each thread caches short words, so that no lock is needed.
 // Source: arXiv:1508.07909; huggingface/tokenizers models/bpe.
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 #pragma once
 
 // GPT-2's alphabet: every byte as one printable character, so that any bytes are text.
-// Printable Latin-1 stands for itself; the 68 other bytes take U+0100 onwards, in order (space: U+0120 "Ġ").
+// Printable Latin-1 maps to itself; the 68 other bytes to U+0100 onwards, in order (space: U+0120 "Ġ").
 
 #include <string>
 #include <string_view>
@@ -10,7 +10,7 @@ namespace polymath::text {
 
 std::string bytes_to_level(std::string_view bytes);
 
-// Appends the bytes behind `token`. A token with a character outside the alphabet stands for itself.
+// Appends the bytes of `token`; `token` itself if a character is outside the alphabet.
 void append_level_bytes(std::string_view token, std::string& out);
 
 }  // namespace polymath::text

@@ -3,9 +3,8 @@
 // tokenizer.json's decoders: the spellings of tokens -> text.
 //
 // Types: Sequence, ByteLevel, ByteFallback, Fuse, Replace, Strip, Metaspace. Any other is kInvalidArgument by name.
-// ByteFallback differs from tokenizers in one thing: of bytes that are not UTF-8 as a whole, the whole characters
-// are kept and only the others become U+FFFD, as in SentencePiece. (tokenizers makes all of them U+FFFD, so that a
-// letter already streamed would have to be taken back.)
+// ByteFallback differs from tokenizers in runs that are partly invalid UTF-8. Whole characters stay, other bytes become
+// U+FFFD, as in SentencePiece. tokenizers replaces the whole run, which would take back text already streamed.
 // Thread safety: apply() may run at once on many threads.
 
 #include <memory>

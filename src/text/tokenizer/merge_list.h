@@ -1,13 +1,13 @@
 #pragma once
 
-// The engine of BPE: symbols in a row, of which the best neighbouring pair joins until none is left.
+// The merge loop of BPE: the best neighbouring pair of symbols joins, until no pair is left.
 //
 //   MergeList list(ids);
 //   list.run([&](TokenId l, TokenId r) -> std::optional<MergeList::Candidate> {...});   // lower rank first
 //   for (auto id : list) ...
 //
 // Time: n log n. Of equal ranks the leftmost pair joins first.
-// A heap entry is a rank and a place in one number; whether it is still true is looked up when its turn comes.
+// A heap entry packs a rank and a place. It is checked when popped: earlier merges make entries stale.
 
 #include <algorithm>
 #include <cstdint>

@@ -79,8 +79,8 @@ std::string nmt(const std::string& text) {
   return out;
 }
 
-// One grapheme. Graphemes take the shortest entry that begins them, and nothing of them is left: a peculiarity of
-// tokenizers that trained models depend on.
+// One grapheme: the shortest entry that begins it replaces all of it. Trained models depend on this peculiarity of
+// tokenizers.
 void append_mapped(const Charsmap& map, std::string_view grapheme, std::string& out) {
   if (grapheme.size() <= kGraphemeBytesMax) {
     if (const auto match = map.shortest(grapheme)) {

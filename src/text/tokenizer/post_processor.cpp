@@ -42,7 +42,7 @@ absl::StatusOr<SpecialAround> read_template(const base::JsonValue& node, const V
     base::JsonReader part(*parts[i], absl::StrCat(single, "[", i, "]"));
     RETURN_IF_ERROR(part.status());
     if (part.has("Sequence")) {
-      if (text_seen) return absl::InvalidArgumentError(absl::StrCat(single, ": the text stands twice"));
+      if (text_seen) return absl::InvalidArgumentError(absl::StrCat(single, ": the text occurs twice"));
       text_seen = true;
       continue;
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-// tokenizer.json's post-processors, as far as ids go: what stands before and behind a single text.
+// tokenizer.json's post-processors, as far as ids go: the special tokens around a single text.
 //
 // Types: TemplateProcessing ("single"), BertProcessing, RobertaProcessing, ByteLevel (it moves offsets only),
 // Sequence. Any other is kInvalidArgument by name.

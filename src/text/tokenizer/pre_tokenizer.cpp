@@ -45,7 +45,7 @@ class PatternSplit final : public PreTokenizer {
     for (const auto& range : words.ranges) {
       cuts.clear();
       pattern_.split(words.at(range), [&](size_t begin, size_t end, bool is_match) {
-        // An empty match takes no text, but it parts what stands around it.
+        // An empty match takes no text, but separates the words around it.
         cuts.push_back({{range.begin + begin, range.begin + end}, is_match != invert_});
       });
       append_words(cuts, behavior_, out);

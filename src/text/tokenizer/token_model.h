@@ -13,8 +13,8 @@ class TokenModel {
  public:
   virtual ~TokenModel() = default;
 
-  // Appends the ids. `word` is valid UTF-8; what the model has no token for becomes its unknown token, or nothing
-  // where it has none. May run at once on many threads.
+  // Appends the ids. `word` is valid UTF-8. Unknown text becomes the unknown token, or nothing if there is none.
+  // May run at once on many threads.
   virtual void encode(std::string_view word, std::vector<TokenId>& ids) const = 0;
 };
 

@@ -1,9 +1,8 @@
 #pragma once
 
-// tokenizer_config.json: which tokens were added, which are special, and what stands around a text.
+// tokenizer_config.json: added tokens, special tokens, and the tokens around a text.
 //
-// clean_up_tokenization_spaces is not read, whatever it says: it would take back blanks that were streamed already,
-// and decode() is that of the tokenizer file alone.
+// clean_up_tokenization_spaces is not read: it would take back blanks already streamed.
 
 #include <optional>
 #include <string>
@@ -29,12 +28,12 @@ struct TokenizerConfig {
 // Empty `json`: a config that says nothing.
 absl::StatusOr<TokenizerConfig> parse_tokenizer_config(std::string_view json, const TokenizerLimits& limits);
 
-// Joins the config's tokens to `tokens`, those of the tokenizer file; for the same content the config's flags win.
-// All of them enter the vocabulary, the special ones as such. A named token that is nowhere is left out.
+// Adds the config's tokens to `tokens` of the tokenizer file. For the same content the config's flags win.
+// All of them enter the vocabulary. A named token that has no id is left out.
 absl::Status join_added_tokens(const TokenizerConfig& config, std::vector<AddedToken>& tokens, Vocabulary& vocabulary);
 
-// add_bos_token and add_eos_token, where the config has them, over what the tokenizer file says. With tokenizer.json
-// that is so for Llama's kin only (flags_rule); elsewhere transformers leaves the post-processor as it is.
+// The config's add_bos_token and add_eos_token override the tokenizer file. With tokenizer.json they do so only for
+// Llama-like classes (flags_rule); elsewhere transformers leaves the post-processor as it is.
 // kInvalidArgument: the token to add has no name or no id.
 absl::Status override_special_around(const TokenizerConfig& config, const Vocabulary& vocabulary,
                                      SpecialAround& around);

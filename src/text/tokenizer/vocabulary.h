@@ -19,7 +19,7 @@ class Vocabulary {
  public:
   explicit Vocabulary(const TokenizerLimits& limits) : limits_(limits) {}
 
-  // kInvalidArgument: an id out of range or taken, a text that stands under another id, a token too long.
+  // kInvalidArgument: an id out of range or taken, a text with another id, a token too long.
   // The same pair again is fine.
   absl::Status add(std::string_view text, int64_t id);
 

@@ -11,8 +11,8 @@
 namespace polymath::text {
 namespace {
 
-// Symbols are ids, of four kinds: a piece [0, n); a user-defined piece cut out of the text n + its id; a character
-// that is no piece but stands in one, from 2 n on; and any other character, `stranger_`.
+// Symbols are ids, of four kinds. A piece: [0, n). A user-defined piece cut out of the text: n + its id.
+// A character that is in a piece but is none: from 2 n on. Any other character: `stranger_`.
 class SentencePieceBpe final : public TokenModel {
  public:
   SentencePieceBpe(const SentencePieceProto& proto, std::shared_ptr<const Vocabulary> vocabulary, TokenId unknown)

@@ -1,7 +1,7 @@
 #pragma once
 
-// SentencePiece's BPE: of all neighbouring symbols whose text is a piece, those of the best score join first, of
-// equal scores the leftmost. User-defined pieces are cut out first and join with nothing.
+// SentencePiece's BPE. Neighbouring symbols whose text is a piece join, the best score first, then the leftmost.
+// User-defined pieces are cut out first and join with nothing.
 // Source: sentencepiece src/bpe_model.cc.
 
 #include <memory>

@@ -12,8 +12,8 @@ uint32_t read_u32(const char* p) {
   return b[0] | b[1] << 8 | b[2] << 16 | static_cast<uint32_t>(b[3]) << 24;
 }
 
-// A unit: bits 0-7 the label, bit 8 "a value follows", bits 10-30 the offset (bit 9: shifted by 8); bit 31 marks
-// a value unit, whose other bits are the value.
+// A unit: bits 0-7 are the label, bit 8 "a value follows", bits 10-30 the offset.
+// Bit 9: the offset is shifted by 8. Bit 31 marks a value unit; its other bits are the value.
 bool has_value(uint32_t unit) { return (unit >> 8 & 1) != 0; }
 uint32_t value_of(uint32_t unit) { return unit & 0x7FFFFFFFu; }
 uint32_t label_of(uint32_t unit) { return unit & (0x80000000u | 0xFF); }

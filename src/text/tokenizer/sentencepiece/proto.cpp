@@ -96,7 +96,7 @@ absl::StatusOr<SentencePieceEntry> parse_piece(std::string_view message) {
     } else if (f.number == 2) {
       RETURN_IF_ERROR(fields.want(f, 5));
       entry.score = std::bit_cast<float>(static_cast<uint32_t>(f.value));
-      if (!std::isfinite(entry.score)) return fields.error("the score is no number");
+      if (!std::isfinite(entry.score)) return fields.error("the score is not finite");
     } else if (f.number == 3) {
       RETURN_IF_ERROR(fields.want(f, 0));
       if (f.value < 1 || f.value > 6) return fields.error(absl::StrCat("type ", f.value, " is not known"));
