@@ -2,17 +2,15 @@
 
 // Who computes: a device, its memory, and the operations of a forward pass.
 //
-// The primitives are pure virtual; a fused op is virtual with a default that composes primitives, so that every
-// override has its own oracle. A backend is complete when it compiles; tests/conformance compares each op with
-// backend/reference.
+// The primitives are pure virtual. A fused op is virtual with a default that composes primitives: the oracle of every
+// override. A backend is complete when it compiles; tests/conformance compares each op with backend/reference.
 //
 // Tensors are matrices [rows, cols] of f32 unless said otherwise; "act" means f32 or bf16. Accumulation is f32.
 // No op allocates: what it needs was set aside by reserve(). A wrong shape is our own fault: CHECK.
 //
-// Determinism: an output element is a function of its own row alone (and of its sequence's KV), never of the
-// other rows in the batch; every sum runs in a fixed order. "cuda" keeps less: the same step gives the same bits, but
-// cuBLAS and the attention choose how to cut sums by the shape of the step, so that rows may differ in rounding between
-// steps of other shapes.
+// Determinism: an output element depends on its own row (and its sequence's KV) alone. Every sum runs in a fixed order.
+// "cuda" keeps less: the same step gives the same bits. But cuBLAS and attention split sums by the step's shape, so
+// rounding may differ between shapes.
 //
 // Thread safety: none; one thread drives a backend.
 
@@ -67,8 +65,8 @@ struct StepLayout {
   Tensor block_table_cols;
   int keys_most = 0;  // kv_len of every sequence, at most; 0: not known
 };
-// A row that only fills a captured step up has token -1, position 0, slot -1 and, as a sequence, kv_len 0. It is
-// computed or not, counts nowhere, and writes no KV.
+// A padding row of a captured step has token -1, position 0, slot -1 and kv_len 0. It is computed or not, counts
+// nowhere, and writes no KV.
 
 struct Routing {
   Tensor ids;      // [n_tokens, top_k] i32; -1: a dropped choice, in no group and without output
@@ -217,10 +215,9 @@ class Backend {
   virtual absl::StatusOr<Buffer> allocate(size_t bytes) = 0;  // zeroed device memory
   virtual void copy_in(const Tensor& to, const void* host) = 0;
   virtual void copy_out(void* host, const Tensor& from) = 0;  // waits until `from` is computed
-  // Where the host will find `from` (no gaps) once await_readback(slot) has returned: itself, where device memory is
-  // host memory; else a copy, made behind the ops before this and valid until something is posted after the next
-  // await_readback() of the same slot. Does not wait. Slots 0 and 1, so that one step's results can be read while the
-  // next one runs.
+  // Where the host will find `from` (no gaps) once await_readback(slot) has returned. That is `from` itself if device
+  // memory is host memory, else an asynchronous copy. The copy is valid until the first readback after the slot's next
+  // await_readback(). Does not wait. Slots 0 and 1, so that one step's results can be read while the next one runs.
   virtual Tensor enqueue_readback(int /*slot*/, const Tensor& from) { return from; }
   virtual void await_readback(int /*slot*/) {}
   // For tests: what is asked for from now on ends in a fault of the device's own. False: it has none to make.
@@ -234,9 +231,8 @@ class Backend {
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
   virtual DType activation_dtype(DType weight_dtype) const = 0;
-  // --- steps ---
-  // Ops between begin_capture() and end_capture() are kept instead of run; launch() runs them, on what stands in
-  // their tensors by then. False: this backend cannot.
+  // --- steps --- Ops between begin_capture() and end_capture() are captured instead of run. launch() runs them on
+  // their tensors' contents by then. False: this backend cannot.
   virtual bool captures_graphs() const { return false; }
   virtual void begin_capture() {}
   virtual absl::StatusOr<std::unique_ptr<CapturedGraph>> end_capture();
@@ -308,16 +304,15 @@ class Backend {
   virtual void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                        const Tensor& out) = 0;
 
-  // --- fused ---
-  // qkv [n, q | k | v] f32: norms, rotation and factors of q in place; keys and values into the cache.
+  // --- fused --- qkv [n, q | k | v] f32. Norms, rotation and factors of q in place; keys and values into the cache.
   virtual void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv);
   // The same, then attention of the queries; whether q in `qkv` is prepared afterwards is open.
   virtual void attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv,
                                 const StepLayout& layout, const Tensor& out);
-  // MLA. q [n, n_heads * (nope_dim + rope.dims)] and k [n, kv_lora + rope.dims], both f32: k's latent numbers are
-  // normalised, its key rotated, all of it goes into the cache. q_full [n, n_heads * (kv_lora + rope.dims)] f32: each
-  // head's product with key_up [n_heads, kv_lora, nope_dim], then its rotated numbers. Whether q and k are prepared
-  // afterwards is open.
+  // MLA. q [n, n_heads * (nope_dim + rope.dims)] and k [n, kv_lora + rope.dims], both f32. k's latent is normalised,
+  // its key rotated, and both are written into the cache. q_full [n, n_heads * (kv_lora + rope.dims)] f32: each head's
+  // GEMM with key_up [n_heads, kv_lora, nope_dim], then its rotated numbers. Whether q and k are prepared afterwards is
+  // open.
   virtual void prepare_latent(const LatentParams& params, const StepLayout& layout, const LatentTensors& t,
                               const Weight& key_up, const KvLayer& kv);
   // linear with the router, route, group_by_expert; first the gate's, if there is one. `logits` is scratch; the router
@@ -332,8 +327,8 @@ class Backend {
   // turn.
   virtual void expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
                                       const Tensor& out);
-  // What the device reads and multiplies at best, measured in a moment with memory that is given back; 0: not known, it
-  // is the host's own (LimitMeter).
+  // The device's measured read bandwidth and compute; the memory for it is returned. 0: the host's own limits count
+  // (LimitMeter).
   virtual DeviceLimits measure_limits(DType /*weight_dtype*/) { return {}; }
 
   // --- kernels ---

@@ -38,8 +38,8 @@ struct AttentionProblem {
 // Any problem that check_kv takes, in f32.
 void paged_attention_f32(const AttentionProblem& problem, cudaStream_t stream);
 
-// Tensor cores; queries and probabilities are rounded to bf16. Fits a bf16 cache, not latent, of keys and values of 64,
-// 96, 128 or 256 elements, in blocks of a multiple of 8 tokens. Rows of queries are 16-byte words, of outputs pairs,
+// Tensor cores; queries and probabilities are rounded to bf16. Fits a bf16 cache, not latent, in blocks of a multiple
+// of 8 tokens. Keys and values have 64, 96, 128 or 256 elements. Rows of queries are 16-byte words, of outputs pairs,
 // f32 or bf16.
 bool paged_attention_mma_fits(const AttentionProblem& problem);
 void paged_attention_mma(const AttentionProblem& problem, cudaStream_t stream);

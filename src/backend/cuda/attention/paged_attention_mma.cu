@@ -3,9 +3,9 @@
 //  narrow_kernel: 16 rows. A warp multiplies only the keys that it fetched; the warps' sums are merged at the end.
 //                 For few tokens a sequence: bound by memory.
 //  wide_kernel: 64 or 128 rows, each warp its own, over all 64 keys. For prompts: bound by compute. Keys of a tile are
-// split so that all blocks do about the same work. A CUDA graph is replayed with longer contexts, so each block sums
-// the step's keys to find its tile and split. The last block of a tile merges its splits. Steps of one token a
-// sequence: paged_attention_decode.cu.
+// split so that all blocks do about the same work. A CUDA graph is replayed with longer contexts: each block sums the
+// step's keys to find its tile and split. The last block of a tile merges its splits. Steps of one token a sequence:
+// paged_attention_decode.cu.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/tile_ends.cuh"

@@ -33,7 +33,7 @@ struct MoeDecode1 {
   const int32_t* experts = nullptr;          // [n_choices]
   const float* factors = nullptr;            // f; null: 1
   int n_choices = 0;                         // at most kMoeDecodeTopKMax
-  WeightMatrix shared_gate_up, shared_down;  // data null: none
+  WeightMatrix shared_gate_up, shared_down;  // cols 0: none
   const float* shared_factors = nullptr;     // [1]; null: 1
   GluParams glu;
   float scale = 1;

@@ -285,7 +285,7 @@ Work work_of(const MoeDecode1& p) {
   Work w{.p = p,
          .cols = static_cast<int>(p.gate_up.cols),
          .intermediate = static_cast<int>(p.down.cols),
-         .shared_intermediate = p.shared_down.data != nullptr ? static_cast<int>(p.shared_down.cols) : 0,
+         .shared_intermediate = static_cast<int>(p.shared_down.cols),
          .outputs = static_cast<int>(p.down.rows),
          .parts = 0};
   w.parts = p.n_choices + static_cast<int>(ceil_div(w.shared_intermediate, w.intermediate));

@@ -132,8 +132,8 @@ MoeDecode1 ExpertRunner::decode_problem(const ExpertCall& call) const {
 void ExpertRunner::run_decode_1(const ExpertCall& call) {
   MoeDecode1 token = decode_problem(call);
   token.x = linear_.aligned(token.x, Type::kBf16);
-  const int64_t shared = token.shared_down.data != nullptr ? token.shared_down.cols : 0;
-  CHECK(static_cast<size_t>((token.n_choices * token.down.cols + shared) * 2) <= intermediate_.bytes());
+  const int64_t elements = token.n_choices * token.down.cols + token.shared_down.cols;
+  CHECK(static_cast<size_t>(elements * 2) <= intermediate_.bytes());
   moe_decode_1(token, device_.n_multiprocessors(), device_.stream());
   device_.launched("a token's experts");
 }

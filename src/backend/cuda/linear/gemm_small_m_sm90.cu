@@ -77,7 +77,7 @@ __device__ __forceinline__ Pointer place_of_sums(Pointer stages, int n) {
 // `own`-th.
 __device__ __forceinline__ int unit_of(const SmallMGemm& p, int own, int rank) { return (own << p.log_parts) + rank; }
 
-// Offset of a lane's sums of a unit in a block's receive buffer: all parts of a unit, then the next.
+// Offset of a lane's sums in a block's receive buffer: all parts of a unit, then the next.
 __device__ __forceinline__ uint32_t offset_of_sums(const SmallMGemm& p, int own, int part) {
   return (unit_of(p, own, part) * kWarp + threadIdx.x % kWarp) * sizeof(float4);
 }
