@@ -80,21 +80,23 @@ void Backend::prepare_qkv(const QkvParams& p, const StepLayout& layout, const Te
   kv_write(kv, k, v, layout.slots);
 }
 
-void Backend::attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
-                               const KvLayer& kv, const StepLayout& layout, const Tensor& out) {
-  prepare_qkv(qkv_params, layout, qkv, kv);
-  attention(params, qkv.slice_cols(0, int64_t{qkv_params.n_heads} * qkv_params.head_dim), kv, layout, out);
+void Backend::attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv,
+                               const StepLayout& layout, const Tensor& out) {
+  prepare_qkv(params.qkv, layout, qkv, kv);
+  const Tensor q = qkv.slice_cols(0, int64_t{params.qkv.n_heads} * params.qkv.head_dim);
+  attention(params.attention, q, kv, layout, out);
 }
 
-void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                             const Weight& key_up, const Tensor& q_full, const KvLayer& kv) {
+void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, const LatentTensors& t,
+                             const Weight& key_up, const KvLayer& kv) {
+  const auto& [q, k, q_full] = t;
   const int head = p.nope_dim + p.rope.dims, key = p.kv_lora + p.rope.dims;
   RopeParams rotation = p.rope;
   rotation.heads = p.n_heads, rotation.head_stride = head, rotation.offset = p.nope_dim;
   batched_linear(q, head, key_up, key, q_full);
   rope(rotation, layout.positions, q);
-  copy_heads(p.n_heads, p.rope.dims, q.slice_cols(p.nope_dim, q.cols() - p.nope_dim), head,
-             q_full.slice_cols(p.kv_lora, q_full.cols() - p.kv_lora), key);
+  copy_heads({p.n_heads, p.rope.dims, head, key}, q.slice_cols(p.nope_dim, q.cols() - p.nope_dim),
+             q_full.slice_cols(p.kv_lora, q_full.cols() - p.kv_lora));
   const Tensor latent = k.slice_cols(0, p.kv_lora);
   norm({.eps = p.eps, .weight = p.kv_norm}, latent, latent);
   rotation.heads = 1, rotation.head_stride = key, rotation.offset = p.kv_lora;
@@ -103,16 +105,16 @@ void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, co
 }
 
 void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                            const Routing& routing, const ExpertGroups& groups) {
+                            const RoutedTokens& out) {
   if (p.gate != nullptr) {
     const RouteExperts& g = *p.gate;
     const Tensor of_gate{logits.dtype, {x.rows(), 1}, logits.data};
     linear(x, *g.router, {.bias = g.router_bias}, of_gate);
-    route(g.config, g.route, of_gate, g.selection_bias, tokens, p.gate_out);
+    route({g.config, g.route, g.selection_bias}, of_gate, tokens, p.gate_out);
   }
   if (p.router != nullptr) linear(x, *p.router, {.bias = p.router_bias}, logits);
-  route(p.config, p.route, logits, p.selection_bias, tokens, routing);
-  group_by_expert(routing, p.config.n_experts, groups);
+  route({p.config, p.route, p.selection_bias}, logits, tokens, out.routing);
+  group_by_expert(out.routing, p.config.n_experts, out.groups);
 }
 
 void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
@@ -127,7 +129,7 @@ void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& r
   Routing combined = routing;
   // On the input, a weight commutes with the (bias-free) projection: w * (x W^T) = (w * x) W^T.
   CHECK(!mlp.weight_on_input || mlp.gate_up_bias == nullptr);
-  grouped_linear(x, *mlp.gate_up, mlp.gate_up_bias, groups, top_k, /*gather=*/true, gate_up);
+  grouped_linear({mlp.gate_up, mlp.gate_up_bias, &groups, top_k, /*gather=*/true}, x, gate_up);
   if (mlp.weight_on_input) {
     const Tensor ones{DType::kF32, {pairs}, input_buffer_.data()};
     const Tensor sorted{DType::kF32, {pairs, 1}, static_cast<float*>(input_buffer_.data()) + pairs_max_};
@@ -136,7 +138,7 @@ void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& r
     combined.weights = ones.reshape({routing.ids.rows(), routing.ids.cols()});
   }
   glu(mlp.glu, gate_up, activated);
-  grouped_linear(activated, *mlp.down, mlp.down_bias, groups, top_k, /*gather=*/false, down);
+  grouped_linear({mlp.down, mlp.down_bias, &groups, top_k, /*gather=*/false}, activated, down);
   combine(down, groups, combined, mlp.scale, out);
 }
 

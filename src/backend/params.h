@@ -1,7 +1,7 @@
 #pragma once
 
-// What the ops are told beside tensors: plain numbers and device pointers, and the scalar mathematics that every
-// backend shares. Includes nothing heavy, so that a CUDA kernel can include it.
+// Parameters of the ops beside tensors: scalars and device pointers, and the scalar functions that every backend
+// shares. Includes nothing heavy, so that a CUDA kernel can include it.
 
 #include <math.h>
 #include <stdint.h>
@@ -61,8 +61,8 @@ struct QkvParams {
   const float* factors = nullptr;                    // [n]: of each row of q, or null
 };
 
-// MLA (DeepSeek-V2, arXiv:2405.04434): from the projections q, in heads of nope_dim + rope.dims numbers, and k, kv_lora
-// latent numbers and one rotated key, to attention in the latent space.
+// MLA (DeepSeek-V2, arXiv:2405.04434): from the projections to attention in the latent space. q has heads of nope_dim +
+// rope.dims elements; k has kv_lora latent elements and one rotated key.
 struct LatentParams {
   int n_heads = 0, nope_dim = 0, kv_lora = 0;
   float eps = 1e-6f;
@@ -78,8 +78,8 @@ struct AttentionParams {
   const float* sinks = nullptr;  // [n_heads]: one more logit in the softmax, without a value (gpt-oss)
 };
 
-// How the token that follows a row of logits is chosen, as engine/sampling does it: the logits over the temperature;
-// then what min_p, top_k and top_p leave; then by the inverse of the cumulative distribution, in order of the ids.
+// Sampling from a row of logits, as engine/sampling: temperature, then min_p, top_k and top_p. Then the inverse of the
+// cumulative distribution, in order of the ids.
 struct SampleParams {
   float temperature = 0;  // 0: the best, the lowest id among equals; what follows is then not looked at
   float min_p = 0;        // > 0: at least this share of the best one's probability

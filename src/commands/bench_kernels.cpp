@@ -141,8 +141,8 @@ class Bench {
   std::set<std::string> done_;  // ops that another layer had too
 };
 
-// The median of one op's time, over copies of what it reads. On a device that records: of a recording of many, since
-// its start and the wait for its end take longer than a small op.
+// The median of one op's time, over copies of what it reads. On a device with graphs, of a CUDA graph of many ops: its
+// start and end take longer than a small op.
 double Bench::seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op) {
   constexpr int kRepeats = 7;
   constexpr int kRecordedLeast = 16;
@@ -263,7 +263,7 @@ absl::Status Bench::attention(const model::AttentionConfig& a) {
   return absl::OkStatus();
 }
 
-// One block on one step: routed in the run, so that the experts which have tokens are counted and not assumed.
+// One block on one step. The run routes, so that the experts with tokens are counted, not assumed.
 absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
                             const std::vector<Weight>& gate_up, const std::vector<Weight>& down) {
   const int64_t n = s.tokens(), hidden = runtime_.config().hidden, top_k = ffn.router.top_k;
@@ -290,7 +290,7 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
     const routing::Router* found = routing::find_router(ffn.routing);
     const auto route = [&](int i) {
       backend().route_experts({.router = &router[static_cast<size_t>(i)], .config = ffn.router, .route = found->route},
-                              x, tokens, logits, routing, groups);
+                              x, tokens, logits, {routing, groups});
     };
     report({absl::StrCat("routing to ", top_k, " of ", n_experts),
             calls(s).route(ffn, hidden),

@@ -1,7 +1,7 @@
 #pragma once
 
-// polymath bench kernels MODEL: the ops of a model's layers one by one, on random numbers of its shapes, beside what
-// the machine reads and multiplies. From config.json alone: no weights are loaded.
+// polymath bench kernels MODEL: the ops of a model's layers one by one on random values, beside the machine's limits.
+// From config.json alone: no weights are loaded.
 
 #include "base/status.h"
 #include "commands/op_calls.h"

@@ -13,7 +13,7 @@ using backend::OpCall;
 
 namespace {
 
-// For pointers that a call only needs to be there: nobody follows them.
+// In place of a pointer that a call must have and no kernel follows.
 alignas(16) constexpr float kPresent = 0;
 
 bool routes_by_token(const layers::FfnConfig& f) {
@@ -31,11 +31,10 @@ bool joins(const layers::FfnConfig& before, const layers::FfnConfig& f) {
 
 CallTypes call_types(const Runtime& runtime) {
   const backend::Backend& b = runtime.backend();
+  const quant::QuantFormat& stored = quant::plain_format(runtime.config().dtype);
   return {.weights = runtime.weight_dtype(),
           .kv = runtime.kv_dtype(),
-          .router = b.kept_format(quant::plain_format(runtime.config().dtype), quant::WeightUse::kRouter,
-                                  runtime.weight_dtype())
-                        .dtype,
+          .router = b.kept_format(stored, quant::WeightUse::kRouter, runtime.weight_dtype()).dtype,
           .block_size = runtime.block_size()};
 }
 

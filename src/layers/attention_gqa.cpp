@@ -49,7 +49,7 @@ class GroupedQueryLayer : public AttentionLayer {
     qkv_.run(ctx, x, {.clamp = config_.clip_qkv}, qkv);
     backend::QkvParams qkv_params = qkv_params_;
     if (config_.temperature.floor > 0) qkv_params.factors = ctx.query_factors;
-    ctx.backend.attention_of_qkv(qkv_params, params_, qkv, *ctx.kv, ctx.layout, out);
+    ctx.backend.attention_of_qkv({qkv_params, params_}, qkv, *ctx.kv, ctx.layout, out);
     out_.add_to(ctx, out, residual_scale_, h);
   }
 

@@ -45,8 +45,8 @@ class LatentLayer : public AttentionLayer {
       q = up;
     }
     const Tensor full = ctx.scratch.matrix(kFullQuery, DType::kF32, n, heads * key_dim);
-    ctx.backend.prepare_latent(latent_params_, ctx.layout, q, projected.slice_cols(x_q_width, key_dim), key_up_, full,
-                               *ctx.kv);
+    const Tensor k = projected.slice_cols(x_q_width, key_dim);
+    ctx.backend.prepare_latent(latent_params_, ctx.layout, {q, k, full}, key_up_, *ctx.kv);
     const Tensor latents = ctx.scratch.matrix(kLatents, ctx.act, n, heads * config_.kv_lora);
     ctx.backend.attention(config_.params(), full, *ctx.kv, ctx.layout, latents);
     const Tensor out = ctx.scratch.matrix(kOutput, ctx.act, n, heads * config_.value_dim);

@@ -74,8 +74,7 @@ class CpuBackend : public Backend {
     cpu::batched_linear(c_, x, x_stride, w, y_stride, y);
   }
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
-  void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                  int64_t to_stride) override;
+  void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override;
   void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
@@ -83,12 +82,10 @@ class CpuBackend : public Backend {
                  const Tensor& out) override {
     cpu::attention(c_, {&params, &q, &kv, &layout, &out});
   }
-  void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
-             const Tensor& tokens, const Routing& out) override;
+  void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) override;
   void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) override;
-  void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
-                      bool gather, const Tensor& y) override {
-    cpu::grouped_linear(c_, x, w, bias, {&groups, top_k, gather}, y);
+  void grouped_linear(const GroupedLinear& p, const Tensor& x, const Tensor& y) override {
+    cpu::grouped_linear(c_, p, x, y);
   }
   void glu(const GluParams& params, const Tensor& x, const Tensor& y) override;
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
@@ -194,13 +191,12 @@ void CpuBackend::rope(const RopeParams& params, const Tensor& positions, const T
   });
 }
 
-void CpuBackend::copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                            int64_t to_stride) {
+void CpuBackend::copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) {
   CHECK(from.dtype == DType::kF32 && to.dtype == DType::kF32);
-  for_rows(from.rows(), int64_t{heads} * width, 8, [&](int64_t i) {
-    for (int64_t h = 0; h < heads; ++h) {
-      std::memcpy(number_pointer(to, i, h * to_stride), number_pointer(from, i, h * from_stride),
-                  static_cast<size_t>(width) * sizeof(float));
+  for_rows(from.rows(), int64_t{copy.heads} * copy.width, 8, [&](int64_t i) {
+    for (int64_t h = 0; h < copy.heads; ++h) {
+      std::memcpy(number_pointer(to, i, h * copy.to_stride), number_pointer(from, i, h * copy.from_stride),
+                  static_cast<size_t>(copy.width) * sizeof(float));
     }
   });
 }
@@ -224,11 +220,10 @@ void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& 
   });
 }
 
-void CpuBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
-                       const float* bias, const Tensor& tokens, const Routing& out) {
+void CpuBackend::route(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
   for_rows(logits.rows(), logits.cols(), 200, [&](int64_t i) {
-    fn(config, logits.f32() + i * logits.stride(), bias, tokens.i32()[i], out.ids.i32() + i * config.top_k,
-       out.weights.f32() + i * config.top_k);
+    p.route(p.config, logits.f32() + i * logits.stride(), p.bias, tokens.i32()[i], out.ids.i32() + i * p.config.top_k,
+            out.weights.f32() + i * p.config.top_k);
   });
 }
 

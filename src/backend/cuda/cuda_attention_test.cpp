@@ -1,5 +1,4 @@
-// Attention on CUDA beside the reference's: every kind of layer, prompts, single tokens, and keys that are cut in
-// splits.
+// Attention on CUDA against the reference: every kind of layer, prompts, decode steps, and split keys.
 
 #include <gtest/gtest.h>
 
@@ -13,7 +12,7 @@
 namespace polymath::backend {
 namespace {
 
-// Beside kAttentionCases: blocks that the CPU has no layout for, and what this kernel cuts its own way.
+// Beside kAttentionCases: blocks that the CPU has no layout for, and shapes with their own tiles on CUDA.
 constexpr AttentionCase kMoreCases[] = {
     {"seven heads a kv head", 14, 2, 64, 64, 16, false, 0, 0, false},
     {"256", 4, 2, 256, 256, 16, false, 0, 0, false},
@@ -39,20 +38,21 @@ constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
                              .attention_max = 450 * 96,
                              .key_dim_max = 640};
 
-// How queries and outputs come: rows with a gap of one number are no whole words, and not for tensor cores.
+// Types and row gap of queries and outputs. Rows with a gap of one element are not 16-byte aligned: no tensor-core
+// kernel fits.
 struct Io {
   DType q = DType::kF32, out = DType::kF32;
   int gap = 8;
 };
 
-// What attention_of_qkv() does with heads before; its weights and angles are made by the conversation.
+// The prologue of attention_of_qkv(); the conversation makes its weights and angles.
 struct Before {
   QkvNorm norm = QkvNorm::kNone;
-  int turned = 0;  // numbers of a head
+  int turned = 0;  // rotated elements of a head
   bool interleaved = false, factors = false;
 };
 
-// Sequences whose keys arrive in steps, through a scattered block table, over memory that others used before.
+// Sequences whose keys arrive in steps, through a scattered block table, over memory used before.
 class Conversation {
  public:
   Conversation(Side& side, const AttentionCase& c, DType dtype, Io io = {}, const Before* before = nullptr)
@@ -64,8 +64,8 @@ class Conversation {
     cache_ = s_.floats(std::vector<float>(floats, std::numeric_limits<float>::quiet_NaN()));
   }
 
-  // lengths[s] more tokens of each sequence; what attention gives for them, and for rows that only fill a step up. Or
-  // nothing but the tokens' keys and values. keys_most: the layout's.
+  // Adds lengths[s] tokens to each sequence. Returns attention's output for them and for padding rows. attend false:
+  // only writes keys and values. keys_most: the layout's.
   std::vector<double> step(const std::vector<int>& lengths, int fillers = 0, bool attend = true, int keys_most = 0) {
     std::vector<int32_t> positions, slots, query_start = {0}, kv_len, table;
     for (int seq = 0; seq < kSeqs; ++seq) {
@@ -107,7 +107,7 @@ class Conversation {
     const AttentionParams params{c_.n_heads, 0.3f, c_.window, c_.chunk, sinks};
     if (before_ != nullptr) {
       const Tensor qkv = s_.matrix(DType::kF32, n, (c_.n_heads + 2 * int64_t{c_.n_kv_heads}) * c_.key_dim, seed + 2);
-      s_.b.attention_of_qkv(qkv_params(n), params, qkv, kv, layout, out);
+      s_.b.attention_of_qkv({qkv_params(n), params}, qkv, kv, layout, out);
     } else {
       const Tensor q = s_.matrix(io_.q, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, 1, io_.gap);
       s_.b.attention(params, q, kv, layout, out);
@@ -166,7 +166,7 @@ std::vector<KindCase> kinds() {
 }
 void PrintTo(const KindCase& c, std::ostream* out) { *out << c.kind.what << ", " << tensor::dtype_name(c.dtype); }
 
-// A test each: the reference takes a second for some, so that they are better run beside each other.
+// A test each, to run in parallel: the reference takes a second for some.
 class CudaAttentionKinds : public testing::TestWithParam<KindCase> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionKinds, testing::ValuesIn(kinds()));
 
@@ -197,7 +197,7 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
   }
 }
 
-// Every sequence has one query. Steps of more than 132 kv heads and sequences have blocks of fewer warps.
+// One query a sequence. Steps of more than 132 kv heads and sequences have blocks of fewer warps.
 struct SingleCase {
   AttentionCase kind;
   Io io;
@@ -240,7 +240,7 @@ void PrintTo(const SingleCase& c, std::ostream* out) { *out << c.kind.what; }
 class CudaAttentionSingle : public testing::TestWithParam<SingleCase> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionSingle, testing::ValuesIn(kSingleCases));
 
-// A token of each sequence on contexts that grow.
+// A token of each sequence on growing contexts.
 std::vector<std::vector<double>> decode(Conversation& conversation, int fillers) {
   constexpr int kContexts[][kSeqs] = {{1, 15, 16},     {17, 127, 128},    {129, 255, 256},
                                       {257, 511, 700}, {300, 1024, 1025}, {1030, 1500, 2100}};
@@ -283,7 +283,7 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
   }
 }
 
-// Told that no sequence has more than 1,024 keys, a step cuts none, and adds in another order than one that does.
+// A step whose keys_most is 1,024 splits no keys, and so adds in another order than one that does.
 TEST(CudaAttention, LongContextsAreCut) {
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();
@@ -304,7 +304,7 @@ TEST(CudaAttention, LongContextsAreCut) {
   }
 }
 
-// A captured step's rows without a sequence read no keys, give zeros, and leave the other rows as they are.
+// Padding rows of a captured step read no keys, give zeros, and leave the other rows unchanged.
 TEST(CudaAttention, RowsThatFillAStepUp) {
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();

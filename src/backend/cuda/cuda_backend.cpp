@@ -25,7 +25,7 @@ using cuda::Matrix;
 using cuda::matrix_of;
 using cuda::type_of;
 
-// Sums of splits that attention may keep: rows of a step times splits.
+// Room for split-KV partial sums: rows of a step times splits.
 constexpr int64_t kPartialRows = 16384;
 constexpr int64_t kPartialBytes = int64_t{64} << 20;  // at least: a long prompt's, measured to be worth it
 
@@ -136,10 +136,10 @@ class CudaBackend : public Backend {
     cuda::rope(params, positions.i32(), matrix_of(x), device_->stream());
     device_->launched("rope");
   }
-  void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                  int64_t to_stride) override {
+  void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override {
     CHECK(from.dtype == DType::kF32 && to.dtype == DType::kF32);
-    cuda::copy_heads({heads, width, matrix_of(from), matrix_of(to), from_stride, to_stride}, device_->stream());
+    cuda::copy_heads({copy.heads, copy.width, matrix_of(from), matrix_of(to), copy.from_stride, copy.to_stride},
+                     device_->stream());
     device_->launched("copy_heads");
   }
   void zero(const Tensor& x) override { device_->zero(x.data, x.bytes()); }
@@ -154,11 +154,9 @@ class CudaBackend : public Backend {
   }
   void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                  const Tensor& out) override;
-  void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
-             const Tensor& tokens, const Routing& out) override;
+  void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) override;
   void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) override;
-  void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
-                      bool gather, const Tensor& y) override;
+  void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) override;
   void glu(const GluParams& params, const Tensor& x, const Tensor& y) override {
     CHECK(x.cols() == 2 * y.cols() && x.rows() == y.rows());
     cuda::glu(params, matrix_of(x), nullptr, matrix_of(y), device_->stream());
@@ -167,12 +165,12 @@ class CudaBackend : public Backend {
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                const Tensor& out) override;
   void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) override;
-  void prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                      const Weight& key_up, const Tensor& q_full, const KvLayer& kv) override;
-  void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
-                        const KvLayer& kv, const StepLayout& layout, const Tensor& out) override;
+  void prepare_latent(const LatentParams& params, const StepLayout& layout, const LatentTensors& t,
+                      const Weight& key_up, const KvLayer& kv) override;
+  void attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv, const StepLayout& layout,
+                        const Tensor& out) override;
   void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                     const Routing& routing, const ExpertGroups& groups) override;
+                     const RoutedTokens& out) override;
   void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                   const Tensor& out) override;
   void expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
@@ -308,22 +306,20 @@ void CudaBackend::attention(const AttentionParams& params, const Tensor& q, cons
   device_->launched("attention");
 }
 
-cuda::RouteProblem route_problem(const routing::RouterConfig& config, const Tensor& logits, const float* bias,
-                                 const Tensor& tokens, const Routing& out) {
-  return {.config = config,
+cuda::RouteProblem route_problem(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
+  return {.config = p.config,
           .logits = logits.f32(),
           .n = logits.rows(),
           .stride = logits.stride(),
-          .bias = bias,
+          .bias = p.bias,
           .tokens = tokens.i32(),
           .ids = out.ids.i32(),
           .weights = out.weights.f32()};
 }
 
-void CudaBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
-                        const float* bias, const Tensor& tokens, const Routing& out) {
-  CHECK(config.n_experts <= routing::kExpertsMax);
-  cuda::route_kernels(fn).route(route_problem(config, logits, bias, tokens, out), device_->stream());
+void CudaBackend::route(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
+  CHECK(p.config.n_experts <= routing::kExpertsMax);
+  cuda::route_kernels(p.route).route(route_problem(p, logits, tokens, out), device_->stream());
   device_->launched("route");
 }
 
@@ -343,20 +339,20 @@ void CudaBackend::prepare_qkv(const QkvParams& params, const StepLayout& layout,
   device_->launched("prepare_qkv");
 }
 
-void CudaBackend::attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
-                                   const KvLayer& kv, const StepLayout& layout, const Tensor& out) {
+void CudaBackend::attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv,
+                                   const StepLayout& layout, const Tensor& out) {
   if (layout.n_tokens == 0) return;
-  const Tensor q = qkv.slice_cols(0, int64_t{qkv_params.n_heads} * qkv_params.head_dim);
+  const Tensor q = qkv.slice_cols(0, int64_t{params.qkv.n_heads} * params.qkv.head_dim);
   const cuda::AttentionOfQkvCall call{
-      {attention_problem(params, q, kv, layout, out), qkv_problem(qkv_params, layout, qkv, kv)}, device_->stream()};
-  if (!attention_.attention_of_qkv.run(call)) {
-    return Backend::attention_of_qkv(qkv_params, params, qkv, kv, layout, out);
-  }
+      {attention_problem(params.attention, q, kv, layout, out), qkv_problem(params.qkv, layout, qkv, kv)},
+      device_->stream()};
+  if (!attention_.attention_of_qkv.run(call)) return Backend::attention_of_qkv(params, qkv, kv, layout, out);
   device_->launched("attention_of_qkv");
 }
 
-void CudaBackend::prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                                 const Weight& key_up, const Tensor& q_full, const KvLayer& kv) {
+void CudaBackend::prepare_latent(const LatentParams& params, const StepLayout& layout, const LatentTensors& t,
+                                 const Weight& key_up, const KvLayer& kv) {
+  const auto& [q, k, q_full] = t;
   CHECK(q.dtype == DType::kF32 && k.dtype == DType::kF32 && q_full.dtype == DType::kF32);
   CHECK(kv.shape.latent && kv.shape.key_dim == params.kv_lora + params.rope.dims && k.cols() == kv.shape.key_dim);
   const int head = params.nope_dim + params.rope.dims, key = kv.shape.key_dim;
@@ -377,23 +373,23 @@ void CudaBackend::prepare_latent(const LatentParams& params, const StepLayout& l
                                       .stream = device_->stream()};
   if (q.rows() == 0) return;
   if (!attention_.prepare_latent.run(call)) {
-    return Backend::prepare_latent(params, layout, q, k, key_up, q_full, kv);
+    return Backend::prepare_latent(params, layout, t, key_up, kv);
   }
   device_->launched("prepare_latent");
 }
 
 void CudaBackend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                                const Routing& routing, const ExpertGroups& groups) {
+                                const RoutedTokens& out) {
   cuda::RouteLayerCall call = cuda::route_layer_call(p, x);
   call.stream = device_->stream();
   cuda::RouteLayer& l = call.layer;
   if (p.gate != nullptr) l.gate_weights = p.gate_out.weights.f32();
-  l.route = route_problem(p.config, logits, p.selection_bias, tokens, routing);
-  l.offsets = groups.offsets.i32();
-  l.pairs = groups.pairs.i32();
-  l.load = groups.load.empty() ? nullptr : groups.load.as<int64_t>();
+  l.route = route_problem({p.config, p.route, p.selection_bias}, logits, tokens, out.routing);
+  l.offsets = out.groups.offsets.i32();
+  l.pairs = out.groups.pairs.i32();
+  l.load = out.groups.load.empty() ? nullptr : out.groups.load.as<int64_t>();
   l.counters = static_cast<unsigned*>(counters_.data());
-  if (!routing_.route_experts.run(call)) return Backend::route_experts(p, x, tokens, logits, routing, groups);
+  if (!routing_.route_experts.run(call)) return Backend::route_experts(p, x, tokens, logits, out);
   device_->launched("route_experts");
 }
 
@@ -409,19 +405,19 @@ void CudaBackend::group_by_expert(const Routing& routing, int n_experts, const E
   device_->launched("group_by_expert");
 }
 
-void CudaBackend::grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
-                                 int top_k, bool gather, const Tensor& y) {
+void CudaBackend::grouped_linear(const GroupedLinear& p, const Tensor& x, const Tensor& y) {
+  const Weight& w = *p.w;
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows);
-  const cuda::Groups sorted = groups_of(groups, groups.pairs.shape.elements());
+  const cuda::Groups sorted = groups_of(*p.groups, p.groups->pairs.shape.elements());
   CHECK(sorted.n_experts == w.shape.groups);
   cuda::gemm_f32({.x = matrix_of(x),
                   .y = matrix_of(y),
                   .w = cuda::weight_matrix(w),
-                  .epilogue = {.bias = bias},
+                  .epilogue = {.bias = p.bias},
                   .round_input = w.format->dtype == DType::kBf16,
                   .groups = sorted,
-                  .top_k = top_k,
-                  .gather = gather},
+                  .top_k = p.top_k,
+                  .gather = p.gather},
                  device_->stream());
   device_->launched("grouped_linear");
 }

@@ -1,4 +1,4 @@
-// Every op of the CUDA backend beside the reference's. Skipped, with the reason, where there is no card.
+// Every op of the CUDA backend against the reference. Skipped, with the reason, without a GPU.
 
 #include "backend/cuda/cuda_backend.h"
 
@@ -53,7 +53,7 @@ class Cuda : public testing::Test {
     double absolute = 0, relative = 0;  // |a - b| <= absolute + relative * |b|, element by element
   };
 
-  // `op`: its variants are forced one after the other, and each that fits is compared; "": what runs by itself.
+  // `op`: each of its variants is forced and compared, if it fits. "": the default choice alone.
   void compare(const char* what, const TestRun& run, Tolerance tolerance, std::string_view op = "") {
     Side there(*reference_);
     const Results expected = run(there);
@@ -66,7 +66,9 @@ class Cuda : public testing::Test {
         compare_results(what, run, expected, tolerance);
       }
     }
-    if (!op.empty()) ASSERT_TRUE(cuda_->force_kernel(op, ""));
+    if (!op.empty()) {
+      ASSERT_TRUE(cuda_->force_kernel(op, ""));
+    }
   }
 
   // The cases of a test reach every variant of `op`.
@@ -116,7 +118,7 @@ std::string name_of(const LinearCase& c) {
 }
 void PrintTo(const LinearCase& c, std::ostream* out) { *out << name_of(c); }
 
-// A test each: the reference takes seconds for some, so that they are better run beside each other.
+// A test each, to run in parallel: the reference takes seconds for some.
 class CudaLinear : public Cuda, public testing::WithParamInterface<LinearCase> {};
 INSTANTIATE_TEST_SUITE_P(Sizes, CudaLinear, testing::ValuesIn(linear_cases()),
                          [](const auto& info) { return name_of(info.param); });
@@ -168,7 +170,7 @@ TEST_F(Cuda, BatchedLinear) {
   }
 }
 
-// What mla_head_gemm is for: DeepSeek's two shapes, and odd ones.
+// mla_head_gemm: DeepSeek's two shapes, and odd ones.
 TEST_F(Cuda, BatchedLinearOfHeads) {
   const WeightShape shapes[] = {{16, 512, 128}, {16, 128, 512}, {3, 40, 200}, {2, 7, 264}, {5, 24, 8}};
   for (const WeightShape& shape : shapes) {
@@ -224,15 +226,16 @@ TEST_F(Cuda, GroupedLinearAndCombine) {
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
     for (const int64_t n : {1, 30, 500}) {
       const TestRun run = [&](Side& s) -> Results {
-        const int64_t top_k = 2, rows = 48, cols = 41;
+        const int64_t rows = 48, cols = 41;
+        const int top_k = 2;
         const Choices c(s, n, top_k, 5, true);
         const Weight& w = s.weight({.groups = 5, .rows = rows, .cols = cols}, type, 6);
         const Tensor x = s.matrix(DType::kF32, n, cols, 7), y = s.zeros(DType::kF32, n * top_k, rows);
         const Tensor out = s.matrix(DType::kF32, n, rows, 8, 1, 2), again = s.zeros(DType::kF32, n * top_k, rows);
         const Tensor z = s.matrix(DType::kF32, n * top_k, cols, 9);
-        s.b.grouped_linear(x, w, s.matrix(DType::kF32, 5, rows, 10).f32(), c.groups, top_k, true, y);
+        s.b.grouped_linear({&w, s.matrix(DType::kF32, 5, rows, 10).f32(), &c.groups, top_k, true}, x, y);
         s.b.combine(y, c.groups, c.routing, 2, out);
-        s.b.grouped_linear(z, w, nullptr, c.groups, top_k, false, again);
+        s.b.grouped_linear({&w, nullptr, &c.groups, top_k, false}, z, again);
         return {s.get(y), s.get(out), s.get(again)};
       };
       compare("grouped_linear", run, {1e-4, 1e-5});
@@ -293,7 +296,7 @@ TEST_F(Cuda, ExpertMlp) {
         s.b.expert_mlp(mlp, x, choices.routing, choices.groups, out);
         return {s.get(out)};
       };
-      // An intermediate number at the edge of two bf16 values may fall on the other side.
+      // An intermediate element between two bf16 values may round either way.
       const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-2 : 1e-4;
       compare("expert_mlp", run, {absolute, type == DType::kF32 ? 1e-5 : 2e-3}, "expert_mlp");
     }
@@ -307,7 +310,7 @@ struct SharedCase {
   int64_t top_k, n, hidden, intermediate, shared_intermediate;
   bool bias, drop;
 };
-// One token's, few tokens' that the shared network joins, and those that it does not.
+// One token, few tokens with a shared expert that joins, and cases where it does not join.
 constexpr SharedCase kShared[] = {{GluKind::kSilu, GluKind::kSilu, 64, 4, 1, 256, 96, 384, false, false},
                                   {GluKind::kSilu, GluKind::kSilu, 8, 3, 1, 72, 40, 104, false, true},
                                   {GluKind::kSilu, GluKind::kGelu, 8, 2, 1, 128, 64, 64, false, false},
@@ -341,7 +344,7 @@ TEST_F(Cuda, ExpertMlpWithShared) {
         const Choices choices(s, c.n, c.top_k, c.n_experts, c.drop), all(s, c.n, 1, 1, false);
         const Tensor x = s.matrix(s.b.activation_dtype(type), c.n, c.hidden, 15);
         const Tensor out = s.matrix(DType::kF32, c.n, c.hidden, 16, 1, 4);
-        for (int i = 0; i < 3; ++i) {  // what one leaves behind, the next one finds
+        for (int i = 0; i < 3; ++i) {  // repeats find the counters of the run before
           s.b.expert_mlp_with_shared({&mlp, choices.routing, choices.groups}, {&shared, all.routing, all.groups}, x,
                                      out);
         }
@@ -363,7 +366,7 @@ TEST_F(Cuda, EmbedFillAndGather) {
                    wide = s.zeros(DType::kF32, 5, 90);
       s.b.embed(table, s.ints(ids), 2, y);
       s.b.gather_rows(y, s.ints({4, 1}), some);
-      s.b.copy_heads(3, 7, y, 8, wide, 30);
+      s.b.copy_heads({3, 7, 8, 30}, y, wide);
       s.b.scale_rows(s.floats({1, 2}), some);
       return {s.get(y), s.get(some), s.get(wide)};
     };
@@ -466,7 +469,7 @@ TEST_F(Cuda, EveryRouting) {
         for (int32_t i = 0; i < kRows; ++i) tokens[i] = 17 * i;
         const Routing out{s.zeros(DType::kI32, kRows, config.top_k), s.zeros(DType::kF32, kRows, config.top_k)};
         const float* bias = s.matrix(DType::kF32, 1, experts, 34, 0.1f).f32();
-        s.b.route(config, router.route, logits, bias, s.ints(tokens), out);
+        s.b.route({config, router.route, bias}, logits, s.ints(tokens), out);
         return {s.get(out.ids), s.get(out.weights)};
       };
       compare(std::string(router.name).c_str(), run, {1e-6, 1e-5});
@@ -482,7 +485,7 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   std::vector<float> back(values.size());
   cuda_->copy_out(back.data(), t);
   EXPECT_EQ(back, values);
-  for (const int slot : {0, 1, 0}) {  // two posts stand one behind the other
+  for (const int slot : {0, 1, 0}) {  // two readbacks lie one after another
     const Tensor first = cuda_->enqueue_readback(slot, {DType::kF32, {1, 1000}, t.f32() + 5});
     const Tensor second = cuda_->enqueue_readback(slot, {DType::kF32, {1, 3096}, t.f32() + 1005});
     cuda_->await_readback(slot);
@@ -492,8 +495,8 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   }
 }
 
-// Attention of a sequence in blocks 1 and 0 of a cache, a query at each position: the layouts of caches differ, and
-// what one holds is seen so.
+// Attention of a sequence in blocks 1 and 0 of a cache, a query at each position. Cache layouts differ, so caches are
+// compared by attending to them.
 Tensor attend(Side& s, const KvLayer& kv, const Tensor& q, const std::vector<int32_t>& positions) {
   const int n_heads = static_cast<int>(q.cols() / kv.shape.key_dim);
   StepLayout layout;
@@ -588,8 +591,8 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       layout.n_seqs = 1;
       layout.positions = s.ints({0, 1, 2, 3, 9, 33, 39});
       layout.slots = s.ints({8, 9, 10, 11, 23, 47, 2});
-      s.b.prepare_latent(p, layout, qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), key_up,
-                         full, {shape, cache.data});
+      const LatentTensors t{qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), full};
+      s.b.prepare_latent(p, layout, t, key_up, {shape, cache.data});
       const Tensor q = s.matrix(DType::kF32, kRows, full.cols(), 6);
       return {s.get(full), s.get(attend(s, {shape, cache.data}, q, {0, 1, 2, 3, 3, 8, 10}))};
     };
@@ -624,7 +627,7 @@ Results route_layer(Side& s, const routing::Router& router, const routing::Route
                           .route = routing::find_router("sigmoid_topk")->route};
   params.gate_out = {s.zeros(DType::kI32, rows, 1), s.zeros(DType::kF32, rows, 1)};
   if (gated) params.gate = &gate;
-  s.b.route_experts(params, x, s.ints(tokens), logits, out, groups);
+  s.b.route_experts(params, x, s.ints(tokens), logits, {out, groups});
   return {s.get(out.ids),      s.get(out.weights), s.get(groups.offsets),
           s.get(groups.pairs), s.get(groups.load), s.get(params.gate_out.weights)};
 }
@@ -653,7 +656,7 @@ TEST_F(Cuda, RoutesALayerAsTheReference) {
   expect_all_ran("route_experts");
 }
 
-// All of a warp's early turns, turns behind them, ends within one, and tiles cut in parts, or several a block.
+// All of a warp's early turns, later turns, ends within a turn, split-K tiles, and several tiles a block.
 TEST_F(Cuda, RoutesWideInputsAsTheReference) {
   const routing::Router& router = *routing::find_router("softmax_topk");
   for (const int cols : {1000, 2048, 2056, 2880, 4608}) {

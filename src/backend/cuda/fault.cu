@@ -1,4 +1,4 @@
-// A fault, for tests of what comes after one.
+// Traps, to test what follows a device fault.
 
 #include "backend/cuda/probe.h"
 

@@ -13,7 +13,7 @@ std::byte* row_place(const Weight& w, int64_t group, int64_t row) {
   return static_cast<std::byte*>(w.data.data()) + (group * m.rows + row) * m.stride * type_bytes(m.type);
 }
 
-// Row r of `view` as the weight stores it, padded with zeros to `bytes`.
+// Row r of `view` in the weight's type, padded with zeros to `bytes`.
 void put_row(const quant::MatrixView& view, int64_t r, const quant::QuantFormat& format, std::byte* to, size_t bytes) {
   const auto used = static_cast<size_t>(view.cols) * static_cast<size_t>(format.block_bytes);
   if (view.format == &format && view.col_stride == 1) {

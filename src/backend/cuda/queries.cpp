@@ -18,7 +18,7 @@ Names names_of(Families& family, const Problem& problem) {
 
 Matrix matrix(int64_t rows, int64_t cols, Type type) { return {nullptr, rows, cols, cols, type}; }
 Type act_of(DType weights) { return weights == DType::kBf16 ? Type::kBf16 : Type::kF32; }
-Weight weight_of(const WeightShape& shape, DType dtype) { return {&quant::plain_format(dtype), shape, {}}; }
+Weight weight_of(const WeightShape& shape, DType dtype) { return {&quant::plain_format(dtype), shape, {}, {}, {}}; }
 
 Names linear(const OpCall& c, const OpFamilies& f) {
   const Weight w = weight_of(c.weight, c.weight_dtype);

@@ -1,6 +1,6 @@
 #pragma once
 
-// The backend's tensors as the kernels take them.
+// The backend's tensors in the kernels' types.
 
 #include "backend/backend.h"
 #include "backend/cuda/matrix.h"

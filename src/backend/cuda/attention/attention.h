@@ -38,8 +38,9 @@ struct AttentionProblem {
 // Any problem that check_kv takes, in f32.
 void paged_attention_f32(const AttentionProblem& problem, cudaStream_t stream);
 
-// Tensor cores; queries and probabilities are rounded to bf16. A bf16 cache of keys and values of 64, 96, 128 or 256
-// elements, not latent, blocks of a multiple of 8 tokens, queries in 16-byte words, outputs in pairs, f32 or bf16.
+// Tensor cores; queries and probabilities are rounded to bf16. Fits a bf16 cache, not latent, in blocks of a multiple
+// of 8 tokens. Keys and values have 64, 96, 128 or 256 elements. Rows of queries are 16-byte words, of outputs pairs,
+// f32 or bf16.
 bool paged_attention_mma_fits(const AttentionProblem& problem);
 void paged_attention_mma(const AttentionProblem& problem, cudaStream_t stream);
 // The same where every sequence has one query.
@@ -61,8 +62,8 @@ struct QkvPrologue {
 };
 void qkv_prologue(const QkvPrologue& problem, cudaStream_t stream);
 
-// paged_attention_decode with the prologue in its launch: heads of 64 or 128 elements that rotate as a whole; at most 8
-// query heads a kv head. `qkv` is not written.
+// paged_attention_decode with the prologue in its launch. Fits heads of 64 or 128 elements that rotate as a whole, at
+// most 8 a kv head. `qkv` is not written.
 struct AttentionOfQkv {
   AttentionProblem attention;
   QkvPrologue qkv;

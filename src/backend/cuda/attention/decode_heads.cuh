@@ -1,7 +1,7 @@
 #pragma once
 
-// The products of paged_attention_decode.cu, transposed: keys, and then a head's numbers, are the side of 16, and up to
-// eight heads that share a kv head the side of 8.
+// The transposed matrix multiplications of paged_attention_decode.cu on mma.m16n8k16. Keys, then a head's elements, are
+// the side of 16. Up to eight heads that share a kv head are the side of 8.
 //
 // Source: PTX ISA 9.0, the fragments of ldmatrix, mma.m16n8k16 and movmatrix.
 
@@ -17,9 +17,8 @@ __device__ __forceinline__ uint32_t transposed(uint32_t matrix) {
   return y;
 }
 
-// Where a lane's row of matrices is, for ldmatrix of a stage's keys or values: of step k, 16 numbers, at place(k). The
-// four matrices: keys are to come as rows, so that the second has the next 8 keys; values as columns, so that it has
-// the next 8 numbers.
+// A lane's row address for ldmatrix, of a stage's keys or values; place(k) is step k, 16 elements. Keys are read as
+// rows: the second matrix has the next 8 keys. Values are read as columns: the second matrix has the next 8 elements.
 template <int kDim, bool kValues>
 class Matrices {
  public:
@@ -37,14 +36,14 @@ class Matrices {
   uint32_t begin_[kTurns];
 };
 
-// A warp's sums of a tile's heads. Of heads 8 t + 2 (lane % 4) + {0, 1}, a lane holds the numbers 16 n + lane / 4 + {0,
-// 8}: [0], [1] and [2], [3] of a four. Maxima in powers of two; `sum` is this lane's part of a head's.
+// A warp's running sums of a tile's heads. A lane holds heads 8 t + 2 (lane % 4) + {0, 1}. Of each: elements 16 n +
+// lane / 4 ([0], [1]) and + 8 ([2], [3]). Maxima are powers of two; `sum` is this lane's share of a head's.
 template <int kDim, int kTiles>
 struct HeadSums {
   float values[kTiles][kDim / 16][4];
   float max[kTiles][2], sum[kTiles][2];
 
-  // Sinks count as keys without values, of the warp that is told to.
+  // A sink counts as a key without a value, in the warp that has `sinks` set.
   __device__ __forceinline__ void clear(const TileShape& s, const Tile& tile, bool sinks) {
     const int lane = threadIdx.x % kWarp;
 #pragma unroll
@@ -67,11 +66,11 @@ struct HeadSums {
   }
 };
 
-// The scores of a slice's keys: a lane has, of the heads of HeadSums, keys lane / 4 ([0], [1]) and + 8 ([2], [3]).
+// The scores of a slice's keys. A lane has, of the heads of HeadSums, keys lane / 4 ([0], [1]) and + 8 ([2], [3]).
 template <int kDim, int kTiles>
 __device__ __forceinline__ void score_keys(const Matrices<kDim, false>& keys, const uint32_t (&q)[kTiles][kDim / 8],
                                            float (&scores)[kTiles][4]) {
-  constexpr int kChains = kTiles == 1 ? 2 : 1;  // two, so that a product does not wait for the one before
+  constexpr int kChains = kTiles == 1 ? 2 : 1;  // independent mma chains
   float sums[kChains][kTiles][4] = {};
 #pragma unroll
   for (int k = 0; k < kDim / 16; ++k) {
@@ -88,7 +87,7 @@ __device__ __forceinline__ void score_keys(const Matrices<kDim, false>& keys, co
   }
 }
 
-// Keys of the slice from `key` on that are outside [seen, end).
+// Masks the keys of the slice from `key` on that lie outside [seen, end).
 template <int kTiles>
 __device__ __forceinline__ void hide_keys(int seen, int end, int key, float (&scores)[kTiles][4]) {
   if (agreed(key >= seen && key + kSlice <= end)) return;
@@ -100,8 +99,8 @@ __device__ __forceinline__ void hide_keys(int seen, int end, int key, float (&sc
   }
 }
 
-// Scores become weights under the new maxima; what was summed shrinks, where a maximum of the warp grew. A slice has a
-// key that is seen, so that the new maxima are numbers.
+// Scores become probabilities under the new maxima. Earlier sums are rescaled only where a maximum of the warp grew. A
+// slice has a visible key, so the new maxima are finite.
 template <int kDim, int kTiles>
 __device__ __forceinline__ void weigh_keys(float scale, float (&scores)[kTiles][4], HeadSums<kDim, kTiles>& sums) {
   float top[kTiles][2];
@@ -148,7 +147,7 @@ __device__ __forceinline__ void weigh_keys(float scale, float (&scores)[kTiles][
   }
 }
 
-// The weights, transposed, are the second factor of the next product.
+// The probabilities, transposed, are the second operand of the next mma.
 template <int kDim, int kTiles>
 __device__ __forceinline__ void add_weighed(const Matrices<kDim, true>& values, const float (&weights)[kTiles][4],
                                             HeadSums<kDim, kTiles>& sums) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// What a block of paged_attention_decode.cu works on: its sequence and split, and each warp's keys on their way from
-// the pages of the cache into the warp's own ring of stages.
+// The work of a block of paged_attention_decode.cu: its sequence and split. Also the copies of each warp's keys from
+// the cache into the warp's ring of stages.
 
 #include "backend/cuda/attention/tile_ends.cuh"
 
@@ -21,10 +21,10 @@ struct Plan {
   static_assert(kHeads * kWarp * static_cast<int>(sizeof(float)) <= kRing);  // of put_splits
 };
 
-// Tells the compiler what all lanes agree on: else it makes code for lanes that part.
+// The lanes agree on `v`; without the vote the compiler emits code for divergent lanes.
 __device__ __forceinline__ bool agreed(bool v) { return __any_sync(kAllLanes, v) != 0; }
 
-// What a block does; seq -1: nothing.
+// seq -1: no work.
 struct Job {
   Tile tile;
   Split split;
@@ -42,7 +42,7 @@ __device__ __forceinline__ Job job_of(const TileShape& s, const Tile& tile, KeyR
   return job;
 }
 
-// Apart from the kernel's code: for contexts that are cut, for groups of several tiles, and for chunks.
+// Out of line: split contexts, groups of several tiles and chunks are rare.
 inline __device__ __noinline__ Job find_job(const TileShape& s, int step) {
   const Tile tile = find_single(s);
   if (tile.seq < 0) return Job{tile, {0, 0, 1}, 0, false};
@@ -65,12 +65,12 @@ __device__ __forceinline__ Job begin_job(const TileShape& s, int step) {
   return find_job(s, step);
 }
 
-// Fetches this warp's slices. Pages are looked up for 16 slices at once, a page a lane, by their number in the whole
-// cache; a sequence of more keys than that is looked up 8 slices ahead.
+// Fetches this warp's slices. Pages are looked up for 16 slices at once, a page a lane. Sequences of more keys are
+// looked up 8 slices ahead.
 template <typename P, int kDim>
 class Pages {
  public:
-  // Keys of the slices: from `first` on, 16 of every kRunKeys, none from `end` on.
+  // Keys of the slices: 16 of every kRunKeys from `first` on, none past `end`.
   __device__ __forceinline__ Pages(const TileShape& s, const Job& job, int first, int end, int64_t table_cols)
       : s_(s), table_(s.p.block_table + job.tile.seq * table_cols), end_(end), first_(first) {
     const Kv& kv = s.p.kv;
@@ -81,13 +81,13 @@ class Pages {
     now_ = look_up(0);
   }
 
-  // Slice `index` of this warp to the stage at `to`. A few sequences' keys stay in the L2 cache until the next step, if
-  // nothing pushes them out; many are read once.
+  // Slice `index` of this warp into the stage at `to`. Keys of few sequences may stay in the L2 cache until the next
+  // step; keys of many are read once.
   __device__ __forceinline__ void fetch(int index, uint32_t to) const {
     agreed(end_ > s_.kept_keys) ? fetch<true>(index, to) : fetch<false>(index, to);
   }
 
-  // Before slice `index` > 4 is fetched.
+  // To be called before slice `index` > 4 is fetched.
   __device__ __forceinline__ void turn(int index) {
     if (agreed(index % 16 == 8)) next_ = look_up(index / 16 + 1);
     if (index % 16 == 0) now_ = next_;
@@ -97,7 +97,7 @@ class Pages {
   static constexpr int kWords = Rows<kDim>::kWords, kStep = kWarp / kWords;  // rows of a word a lane, if they are whole
   static constexpr bool kWhole = kWarp % kWords == 0;
 
-  // Of the `k`-th words of a page, a lane each: this lane's row, and its place in rows at `to`, a multiple of 128.
+  // This lane's row of the k-th words of a page, and its place in rows at `to`. `to` is a multiple of 128.
   __device__ static __forceinline__ int row_of(int k) {
     const int lane = threadIdx.x % kWarp;
     return kWhole ? lane / kWords + k * kStep : (lane + k * kWarp) / kWords;
@@ -108,8 +108,7 @@ class Pages {
     return kWhole ? (place ^ (k * kStep % 8) << 4) + k * (kWarp * 16) : place;
   }
 
-  // What is behind the last key becomes zeros: a weight of 0 makes nothing of what is no number. Without a policy there
-  // are two instructions a word less, which move it where it is wanted.
+  // Zero-fill past the last key: 0 * NaN is NaN. A copy without a cache policy takes two instructions a word less.
   template <bool kOnce>
   __device__ __forceinline__ void fetch(int index, uint32_t to) const {
     const int left = end_ - first_ - index * P::kRunKeys - row_of(0);
@@ -133,7 +132,7 @@ class Pages {
     }
   }
 
-  // This lane's page of the `sixteen`-th 16 slices; some page of block 0 where there are no keys.
+  // This lane's page of the `sixteen`-th 16 slices; any page of block 0 past the last key.
   __device__ __forceinline__ int look_up(int sixteen) const {
     const int lane = threadIdx.x % kWarp, key = first_ + (sixteen * 16 + lane / 2) * P::kRunKeys + lane % 2 * kPage;
     const int page = key / kPage, block = static_cast<int>(static_cast<uint64_t>(page) * s_.pages_part >> 32);

@@ -1,19 +1,19 @@
 #pragma once
 
-// What paged_attention_decode.cu does with a token's q, k and v as the projection leaves them: norms and rotation of
-// its own heads, and the new key and value into the cache and into the slice that has them. It saves the launch of
-// qkv.cu.
+// The QKV prologue inside paged_attention_decode.cu, for one token. It normalises and rotates the block's own heads. It
+// writes the new key and value into the cache and into the slice in shared memory. It saves the launch of
+// qkv_prologue.cu.
 
 #include "backend/cuda/attention/decode_job.cuh"
 #include "backend/cuda/attention/kv_layout.cuh"
 
 namespace polymath::backend::cuda {
 
-// A row of a head, by the lanes of a four: lane l has the numbers 8 n + 2 (l % 4) + {0, 1}.
+// A row of a head, held by four lanes: lane l has elements 8 n + 2 (l % 4) + {0, 1}.
 template <int kDim>
 using HeadRow = float2[kDim / 8];
 
-// In shared memory, all of a block's lanes read it.
+// In shared memory; every lane of the block reads it.
 template <int kDim>
 struct FreshSpace {
   float4 angles[kDim / 4];  // cosine and sine of each pair
@@ -21,7 +21,8 @@ struct FreshSpace {
   uint4 row[2][kDim / 8];  // the new key, the new value, in bf16: the warp's that has them
 };
 
-// Begins the copies of what no kernel of the step writes; they are of the lane's first group.
+// Starts the copies of weights and angles, which no kernel of the step writes. They belong to the lane's first cp.async
+// group.
 template <typename P, int kDim>
 __device__ __forceinline__ void fetch_around(const QkvPrologue& p, int seq, FreshSpace<kDim>& space) {
   constexpr int kWords = kDim / 4;
@@ -57,14 +58,14 @@ __device__ __forceinline__ void norm_row(float eps, const float* weights, HeadRo
   }
 }
 
-// As prepare_qkv does it. `weights`: in shared memory, or null.
+// As qkv_prologue.cu. `weights`: shared memory, or null.
 template <int kDim>
 __device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace<kDim>& space, const float* weights,
                                             HeadRow<kDim>& v) {
   if (q.norm == QkvNorm::kHead) norm_row<kDim>(q.eps, weights, v);
   if (q.rope.cos_sin != nullptr) {
 #pragma unroll
-    for (int n = 0; n < kDim / 16; ++n) {  // a number's partner is half a head on
+    for (int n = 0; n < kDim / 16; ++n) {  // an element is rotated with the one half a head on
       const float4 angles = space.angles[n * 4 + threadIdx.x % 4];
       const float2 a = v[n], b = v[n + kDim / 16];
       v[n] = {a.x * angles.x - b.x * angles.y, a.y * angles.z - b.y * angles.w};
@@ -74,7 +75,7 @@ __device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace
   if (q.norm == QkvNorm::kHeadAfter) norm_row<kDim>(q.eps, weights, v);
 }
 
-// The new key and value to their place in the cache, by one warp.
+// One warp writes the new key and value into the cache.
 template <int kDim>
 __device__ __forceinline__ void keep_row(const QkvPrologue& p, const Tile& tile, int slot,
                                          const FreshSpace<kDim>& space) {
@@ -88,7 +89,7 @@ __device__ __forceinline__ void keep_row(const QkvPrologue& p, const Tile& tile,
     (word < kDim / 8 ? key : value)[word % (kDim / 8)] = space.row[word / (kDim / 8)][word % (kDim / 8)];
 }
 
-// A token's place in the cache, asked for before the wait.
+// A token's place in the cache, loaded before the wait.
 struct NewKey {
   bool here;  // this warp has it
   int slot;
@@ -96,11 +97,11 @@ struct NewKey {
       : here(is_here), slot(is_here && tile.head_begin == 0 ? p.slots[tile.token] : -1) {}
 };
 
-// The tile's queries as load_queries() has them, and, by the warp that has it, the new key and value. After the wait.
+// After the wait: the tile's queries as in load_queries(). The warp of the last slice adds the new key and value.
 template <typename P, int kDim>
 __device__ __forceinline__ void prepare_rows(const TileShape& s, const QkvPrologue& p, const Job& job, int heads,
                                              const NewKey& fresh, FreshSpace<kDim>& space, uint32_t (&q)[kDim / 8]) {
-  static_assert(kDim <= 128);  // a lane has at most four numbers of the value
+  static_assert(kDim <= 128);  // a lane has at most four elements of the value
   const int lane = threadIdx.x % kWarp, head = job.tile.kv_head * s.group + min(lane / 4, heads - 1);
   const float* const row = static_cast<const float*>(p.qkv.data) + job.tile.token * p.qkv.stride;
   const float* const keys = row + (p.params.n_heads + job.tile.kv_head) * kDim;
@@ -114,7 +115,7 @@ __device__ __forceinline__ void prepare_rows(const TileShape& s, const QkvProlog
   const float factor = p.params.factors != nullptr ? p.params.factors[job.tile.token] : 1.0f;
   let_next_begin();
   wait_groups<P::kStages - 1>();
-  __syncthreads();  // what fetch_around() copied is there
+  __syncthreads();  // fetch_around()'s copies have arrived
   prepare_row<kDim>(p.params, space, p.params.q_norm != nullptr ? space.q_weights : nullptr, query);
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) q[n] = two_bf16(query[n].x * factor, query[n].y * factor);
@@ -132,7 +133,7 @@ __device__ __forceinline__ void prepare_rows(const TileShape& s, const QkvProlog
   keep_row<kDim>(p, job.tile, fresh.slot, space);
 }
 
-// The new key and value to row `row` of the stage that has them, when its copies are there.
+// The new key and value into row `row` of their stage, once its copies have arrived.
 template <typename P, int kDim>
 __device__ __forceinline__ void put_row(const FreshSpace<kDim>& space, int row, uint32_t stage) {
   const int word = static_cast<int>(threadIdx.x) % kWarp, half = word / (kDim / 8);

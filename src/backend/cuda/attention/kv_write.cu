@@ -1,4 +1,4 @@
-// The KV cache's layout is `Kv` in kernels.h.
+// Writes keys and values into the paged cache; its layout is `Kv` in attention.h.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/kv_layout.cuh"
@@ -29,7 +29,7 @@ __global__ void kv_write_kernel(Kv kv, Matrix k, Matrix v, const int32_t* slots)
 
 void kv_write(const Kv& kv, const Matrix& k, const Matrix& v, const int32_t* slots, cudaStream_t stream) {
   if (k.rows == 0) return;
-  launch_after(kv_write_kernel, dim3(static_cast<unsigned>(k.rows)), dim3(kThreads), 0, stream, kv, k, v, slots);
+  launch_after(kv_write_kernel, {dim3(static_cast<unsigned>(k.rows)), dim3(kThreads), 0, stream}, kv, k, v, slots);
 }
 
 }  // namespace polymath::backend::cuda

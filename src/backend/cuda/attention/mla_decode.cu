@@ -1,9 +1,9 @@
-// Attention over a paged bf16 cache of latent keys (MLA, DeepSeek-V2, arXiv:2405.04434, in its absorbed form), on
-// tensor cores: one head of keys of 576 numbers, whose first 512 are the value too. The heads of a query are the rows
-// of a tile. Of a run of 64 keys each warp scores the 16 that it fetched; the weights of all go through shared memory,
-// and each warp adds up a quarter of the values' columns: a row's 512 sums are too many for one warp's registers.
+// MLA attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434) over a paged bf16 latent cache, on tensor cores.
+// There is one kv head: keys of 576 elements, whose first 512 are the value.
 //
-// Tiles, splits and their merge are those of paged_attention_mma.cu.
+// The heads of a query are the rows of a tile. Of a run of 64 keys each warp scores the 16 that it fetched. The
+// probabilities go through shared memory. Each warp accumulates a quarter of the value columns: 512 sums a row exceed
+// one warp's registers. Tiles, splits and their merge are those of paged_attention_mma.cu.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/tile_ends.cuh"
@@ -15,8 +15,7 @@ constexpr int kKeyDim = 576, kValueDim = 512;
 constexpr int kColumns = kValueDim / kWarps;  // of values, a warp's
 constexpr int kUncutKeys = 512;               // of a single token's
 
-// Bytes of shared memory, from the front: two runs of keys, queries, weights of a run, what rows see, a number of each
-// row and warp.
+// Shared memory, in bytes from the front: two runs of keys, queries, probabilities of a run, visible keys, row maxima.
 template <int kRows>
 struct LatentMemory {
   static constexpr int kStage = kRun * Rows<kKeyDim>::kBytes, kQueries = 2 * kStage;
@@ -31,7 +30,7 @@ __device__ __forceinline__ int row_of(int m, int h) {
   return m * 16 + h * 8 + static_cast<int>(threadIdx.x) % kWarp / 4;
 }
 
-// The largest of each row's scores of this warp's keys, for all warps to see.
+// Shares each row's maximum over this warp's keys.
 template <int kTiles>
 __device__ __forceinline__ void share_maxima(const Scores<kTiles, kSlice>& scores, float* shared) {
   const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -49,7 +48,7 @@ __device__ __forceinline__ void share_maxima(const Scores<kTiles, kSlice>& score
   }
 }
 
-// This warp's scores become weights under the maxima of all, in shared memory; what was summed shrinks.
+// This warp's scores become probabilities in shared memory, under the maxima of all warps. Earlier sums are rescaled.
 template <int kTiles>
 __device__ __forceinline__ void weigh_run(float scale, const float* shared, const Scores<kTiles, kSlice>& scores,
                                           Sums<kColumns, kTiles>& sums, unsigned char* weights) {
@@ -85,7 +84,7 @@ __device__ __forceinline__ void weigh_run(float scale, const float* shared, cons
   }
 }
 
-// This warp's columns of the run's values times the weights of all its keys.
+// Accumulates this warp's value columns, weighted by the probabilities of all keys.
 template <int kTiles>
 __device__ __forceinline__ void add_columns(uint32_t keys, uint32_t weights, Sums<kColumns, kTiles>& sums) {
   const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -114,8 +113,8 @@ __device__ __forceinline__ void add_columns(uint32_t keys, uint32_t weights, Sum
   }
 }
 
-// The rows' outputs, or their sums for the merge, by way of the keys' shared memory: so few instructions do it, which a
-// step's weights have driven out of the caches. `shared` takes each warp's part of the weights' sums.
+// Writes the outputs, or the partial sums, through the keys' shared memory. That takes few instructions, which matters:
+// a step's weights have evicted them from the caches. `shared` takes each warp's share of the sums.
 template <int kTiles>
 __device__ __forceinline__ void end_latent(const TileShape& s, const Tile& tile, int used,
                                            const Sums<kColumns, kTiles>& sums, float* values, float* shared) {
@@ -165,7 +164,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant_
   constexpr int kRows = kTiles * 16;
   using M = LatentMemory<kRows>;
   extern __shared__ __align__(128) unsigned char memory[];
-  // Where the keys are follows from the step's inputs: it is looked up before the wait.
+  // Key positions depend on the step's inputs alone, so they are looked up before the wait.
   const int64_t table_cols = table_cols_of(s.p);
   const Tile tile = s.single ? find_single(s) : find_tile(s);
   if (tile.seq < 0) return wait_for_input();
@@ -214,7 +213,7 @@ void launch_latent(TileShape s, cudaStream_t stream) {
   static const bool allowed = allow(mla_kernel<kTiles>, M::kBytes);
   static_cast<void>(allowed);  // a failure shows at the launch
   s.least_keys = (s.single ? 2 : 4) * kRun;
-  // A merge takes as long as four runs of keys; and no sequence that is not cut need look at the others.
+  // A merge costs as much as four runs of keys. An unsplit sequence need not look at the others.
   s.uncut_keys = s.single ? kUncutKeys : 2 * s.least_keys - 1;
   const dim3 grid = shape_grid(s, kTiles * 16, kValueDim);
   launch<M>(mla_kernel<kTiles>, grid, s, stream);

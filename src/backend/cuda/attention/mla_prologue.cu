@@ -1,11 +1,10 @@
-// MLA but for its attention: the products of each head with weights of its own, and what stands between the projections
-// and attention: the rotated parts of q's heads go behind the parts that were carried into the latent space; the key's
-// latent numbers are normalised, its rotated ones rotated, all of it goes into the cache, a warp a head and one the
-// key.
+// MLA around its attention: a GEMM for each head, and the prologue between projections and attention. The prologue
+// rotates q's rotary part into q_full, normalises the latent, rotates the key and writes both into the cache. A warp
+// has a head, one warp the key.
 //
-// Of a product, a warp keeps 16 rows of a head's weight, 128 inputs of each, in registers from before the wait on: they
-// are nobody's output. It multiplies them with tile after tile of 8 rows of x. Where a head has more inputs, the warps
-// of a block share them and add up. Which inputs a lane holds is free, as in grouped_gemm_unaligned_small.cu.
+// Of a head's GEMM a warp holds 16 weight rows by 128 inputs in registers, loaded before the wait. It multiplies them
+// with tile after tile of 8 rows of x. Warps of a block split the inputs of wider heads and sum up. A lane's inputs are
+// permuted as in grouped_gemm_unaligned_small.cu.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/kv_layout.cuh"
@@ -26,7 +25,7 @@ constexpr int64_t kRowsMost = 128;  // of x
 
 using Words = uint4[kSteps];
 
-// The inputs from `first` on of a row of x, in bf16.
+// Inputs of a row of x from `first` on, as bf16.
 __device__ __forceinline__ void fetch_inputs(const HeadGemm& p, int group, int first, int64_t row, Words& x) {
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
@@ -44,7 +43,7 @@ __device__ __forceinline__ void fetch_inputs(const HeadGemm& p, int group, int f
   }
 }
 
-// A lane's two rows of the weight, lane / 4 and lane / 4 + 8 of the warp's; zeros behind the last.
+// A lane's two weight rows, lane / 4 and + 8 of the warp's; zeros past the last.
 __device__ __forceinline__ void fetch_weights(const HeadGemm& p, int group, int first_row, int first, Words (&w)[2]) {
   const int lane = threadIdx.x % kWarp;
   const auto* const weights = static_cast<const __nv_bfloat16*>(p.w.data) + group * p.w.rows * p.w.stride;
@@ -62,7 +61,7 @@ __device__ __forceinline__ void fetch_weights(const HeadGemm& p, int group, int 
   }
 }
 
-// Of a lane: rows lane / 4 and + 8 of the weight for two rows of x from `row` on.
+// A lane's four sums: weight rows lane / 4 and + 8, for two rows of x from `row` on.
 __device__ __forceinline__ void put_sums(const HeadGemm& p, int group, int64_t row, int first_row, float4 sums) {
   const float values[2][2] = {{sums.x, sums.y}, {sums.z, sums.w}};
 #pragma unroll
@@ -118,14 +117,14 @@ __device__ __forceinline__ void multiply_heads(const HeadGemm& p, const Part& pa
   }
 }
 
-constexpr int kPairs = kMlaRotatedMax / 2 / kWarp, kNumbers = kMlaLatentMax / kWarp;  // of a lane
+constexpr int kPairs = kMlaRotatedMax / 2 / kWarp, kElements = kMlaLatentMax / kWarp;  // of a lane
 
 struct Rotation {
   float2 angles[kPairs];
   int half;
   bool interleaved;
 
-  // The pairs that the lane turns, pair lane and those a warp on.
+  // The lane rotates pairs lane, lane + 32, ...
   __device__ Rotation(const RopeParams& rope, int64_t position) : half(rope.dims / 2), interleaved(rope.interleaved) {
     const auto* const table = reinterpret_cast<const float2*>(rope.cos_sin + position * rope.dims);
 #pragma unroll
@@ -134,7 +133,7 @@ struct Rotation {
       angles[i] = j < half ? table[j] : make_float2(1, 0);
     }
   }
-  // put(place, value) of each number of `from`, rotated.
+  // put(place, value) of each rotated element of `from`.
   template <typename Put>
   __device__ void turn(const float* from, Put put) const {
 #pragma unroll
@@ -149,13 +148,13 @@ struct Rotation {
   }
 };
 
-__device__ void put_key(const MlaPrologue& p, const Rotation& rotation, const float (&weight)[kNumbers], int64_t row,
+__device__ void put_key(const MlaPrologue& p, const Rotation& rotation, const float (&weight)[kElements], int64_t row,
                         int64_t slot) {
   const int lane = threadIdx.x % kWarp, latents = p.params.kv_lora;
   const float* const from = static_cast<const float*>(p.k.data) + row * p.k.stride;
-  float v[kNumbers], squares = 0;
+  float v[kElements], squares = 0;
 #pragma unroll
-  for (int i = 0; i < kNumbers; ++i) {
+  for (int i = 0; i < kElements; ++i) {
     v[i] = lane + i * kWarp < latents ? from[lane + i * kWarp] : 0.0f;
     squares += v[i] * v[i];
   }
@@ -163,24 +162,24 @@ __device__ void put_key(const MlaPrologue& p, const Rotation& rotation, const fl
   if (slot < 0) return;
   const int64_t to = key_place(p.kv, slot / p.kv.block_size, 0, slot % p.kv.block_size);
 #pragma unroll
-  for (int i = 0; i < kNumbers; ++i) {
+  for (int i = 0; i < kElements; ++i) {
     const int c = lane + i * kWarp;
     if (c < latents) put_at(p.kv.data, p.kv.type, to + c, v[i] * inverse * weight[i]);
   }
   rotation.turn(from + latents, [&](int c, float x) { put_at(p.kv.data, p.kv.type, to + latents + c, x); });
 }
 
-// Heads of q and the key, kWarps of them.
+// kWarps of the heads of q and the key.
 __device__ __forceinline__ void prepare_heads(const MlaPrologue& p, int64_t row, int part) {
   const LatentParams& a = p.params;
   const int lane = threadIdx.x % kWarp, index = part * kWarps + static_cast<int>(threadIdx.x) / kWarp;
   const int64_t position = p.positions[row], slot = p.slots[row];
   if (index > a.n_heads || position < 0) return wait_for_input();
-  // None of this is the projections'.
+  // Angles and norm weight do not depend on the projections.
   const Rotation rotation(a.rope, position);
-  float weight[kNumbers] = {};
+  float weight[kElements] = {};
 #pragma unroll
-  for (int i = 0; i < kNumbers; ++i) {
+  for (int i = 0; i < kElements; ++i) {
     const int c = lane + i * kWarp;
     if (index == a.n_heads && c < a.kv_lora) weight[i] = a.kv_norm[c];
   }
@@ -196,14 +195,14 @@ __device__ __forceinline__ void prepare_heads(const MlaPrologue& p, int64_t row,
 
 __global__ void prologue_kernel(MlaPrologue p) { prepare_heads(p, blockIdx.x, static_cast<int>(blockIdx.y)); }
 
-// blockIdx.x: parts of the product, `across` of a head's rows and `deep` of the tiles; then those of prepare_heads.
+// blockIdx.x: parts of the GEMM, `across` a head's rows times `deep` in tiles; then those of prepare_heads.
 template <int kSlices>
 __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
-    heads_kernel(HeadGemm product, int across, int deep, MlaPrologue prepare, int prepare_parts) {
-  const int index = static_cast<int>(blockIdx.x), heads = static_cast<int>(product.w.groups);
+    heads_kernel(HeadGemm gemm, int across, int deep, MlaPrologue prepare, int prepare_parts) {
+  const int index = static_cast<int>(blockIdx.x), heads = static_cast<int>(gemm.w.groups);
   const int rest = index - across * heads * deep;
   if (rest >= 0) return prepare_heads(prepare, rest / prepare_parts, rest % prepare_parts);
-  multiply_heads<kSlices>(product, {index % across, index / across % heads, index / across / heads, deep});
+  multiply_heads<kSlices>(gemm, {index % across, index / across % heads, index / across / heads, deep});
 }
 
 int parts_of(const MlaPrologue& p) { return static_cast<int>(ceil_div(p.params.n_heads + 1, kWarps)); }
@@ -218,7 +217,7 @@ void launch_heads(const HeadGemm& g, const MlaPrologue& prologue, int n_multipro
   const int64_t deep = wanted < 1 ? 1 : wanted < tiles ? wanted : tiles;
   const int64_t blocks = across * g.w.groups * deep + prologue.q.rows * parts_of(prologue);
   const auto kernel = slices == 1 ? heads_kernel<1> : slices == 2 ? heads_kernel<2> : heads_kernel<4>;
-  launch_after(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0, stream, g, static_cast<int>(across),
+  launch_after(kernel, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0, stream}, g, static_cast<int>(across),
                static_cast<int>(deep), prologue, parts_of(prologue));
 }
 
@@ -237,7 +236,7 @@ void mla_head_gemm(const HeadGemm& gemm, int n_multiprocessors, cudaStream_t str
 void mla_prologue(const MlaPrologue& p, cudaStream_t stream) {
   if (p.q.rows == 0) return;
   const dim3 grid(static_cast<unsigned>(p.q.rows), static_cast<unsigned>(parts_of(p)));
-  launch_after(prologue_kernel, grid, dim3(kThreads), 0, stream, p);
+  launch_after(prologue_kernel, {grid, dim3(kThreads), 0, stream}, p);
 }
 
 void mla_prologue_gemm(const MlaPrologue& p, const HeadGemm& gemm, int n_multiprocessors, cudaStream_t stream) {

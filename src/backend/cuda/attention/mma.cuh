@@ -1,6 +1,6 @@
 #pragma once
 
-// Attention's products on tensor cores: what a warp does with keys and values that stand in shared memory.
+// Flash attention's inner loops on mma.sync, over keys and values in shared memory.
 //
 // Sources: Dao, "FlashAttention-2" (arXiv:2307.08691); PTX ISA 9.0 for the fragments of ldmatrix and mma.
 
@@ -19,8 +19,8 @@ __device__ __forceinline__ float power_of_two(float x) {
   return y;
 }
 
-// Rows in shared memory are 16-byte words whose order depends on the row, so that the eight rows of a matrix that are
-// read at once meet all banks. Words of a row: a multiple of 8, or of 4.
+// Rows in shared memory are permuted 16-byte words, so that ldmatrix's eight rows fall into different banks. A row has
+// a multiple of 8 words, or of 4.
 template <int kDim>
 struct Rows {
   static constexpr int kWords = kDim / 8, kBytes = kDim * 2;
@@ -29,8 +29,8 @@ struct Rows {
   __device__ static __forceinline__ int offset(int row, int word) { return row * kBytes + ((word ^ twist(row)) << 4); }
 };
 
-// A warp's rows, kTiles times 16: their sums so far. A lane holds of rows lane / 4 and + 8 the columns 8 n + 2 (lane %
-// 4) + {0, 1}; `sum` is this lane's part of a row's.
+// Running sums of a warp's rows, kTiles times 16. A lane holds rows lane / 4 and + 8, columns 8 n + 2 (lane % 4) + {0,
+// 1}. `sum` is this lane's share of a row's.
 template <int kDim, int kTiles>
 struct Sums {
   float values[kTiles][kDim / 8][4];
@@ -52,7 +52,7 @@ struct Sums {
     }
   }
 
-  // The sums of whole rows to all their lanes; maxima in powers of two.
+  // Reduces the sums over the lanes of a row; maxima are powers of two.
   __device__ __forceinline__ void end(float scale) {
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
@@ -102,7 +102,7 @@ __device__ __forceinline__ void score(uint32_t queries, uint32_t keys, Scores<kT
   }
 }
 
-// Keys that a row does not see; `seen` is of the warp's first row, `key` the first key.
+// Masks keys that a row does not see. `seen` is of the warp's first row, `key` the first key.
 template <int kTiles, int kKeys>
 __device__ __forceinline__ void hide(const KeyRange* seen, int key, Scores<kTiles, kKeys>& scores) {
   const int lane = threadIdx.x % kWarp;
@@ -123,7 +123,7 @@ __device__ __forceinline__ void hide(const KeyRange* seen, int key, Scores<kTile
   }
 }
 
-// Scores become weights under the new maxima; what was summed shrinks, where a maximum of the warp grew.
+// Scores become probabilities under the new maxima. Earlier sums are rescaled only where a maximum of the warp grew.
 template <int kDim, int kTiles, int kKeys>
 __device__ __forceinline__ void weigh(float scale, Scores<kTiles, kKeys>& scores, Sums<kDim, kTiles>& sums) {
   float base[kTiles][2];
@@ -172,7 +172,7 @@ __device__ __forceinline__ void weigh(float scale, Scores<kTiles, kKeys>& scores
   }
 }
 
-// Weights lie in a lane as the first factor of the next product wants them.
+// A lane's probabilities already have the layout of the next mma's first operand.
 template <int kDim, int kTiles, int kKeys>
 __device__ __forceinline__ void add_values(uint32_t values, const Scores<kTiles, kKeys>& weights,
                                            Sums<kDim, kTiles>& sums) {
@@ -203,7 +203,7 @@ __device__ __forceinline__ void add_values(uint32_t values, const Scores<kTiles,
   }
 }
 
-// Of a warp's rows: no row sees a key outside [any.begin, any.end), every row sees those of [all.begin, all.end).
+// Over a warp's rows: none sees a key outside [any.begin, any.end), each sees those of [all.begin, all.end).
 struct WarpView {
   KeyRange any, all;
 };

@@ -1,12 +1,12 @@
-// Attention for steps in which every sequence has one query, over a paged bf16 cache on tensor cores.
+// Attention of steps with one query a sequence, over a paged bf16 cache on tensor cores.
 //
-// Such a step is bound by memory, and by latency where contexts are short: the code is small, since it is not in the
-// instruction cache when a layer begins, and a warp waits for no other before the end. A block has a tile: up to 8 or
-// 16 heads that share a kv head. Each warp takes every kBlockWarps-th slice of 16 keys through a ring of its own in
-// shared memory. The products are the transposed ones, keys and then a head's numbers being the side of 16 and the
-// heads the side of 8: so queries go from memory to registers as the products want them, and the weights from the first
-// product to the second. The warps' sums, and those of the splits of a long context, are put together as in
-// paged_attention_mma.cu.
+// Bound by memory; short contexts by latency. So warps do not synchronise before the end. The code is small: a layer's
+// weights evict it from the instruction cache. A block has up to 8 or 16 heads of a kv head. Each warp streams every
+// kBlockWarps-th slice of 16 keys through its own ring in shared memory.
+//
+// The matrix multiplications are transposed. Keys, then a head's elements, are the side of 16; heads are the side of 8.
+// Queries then go from global memory to registers in mma layout, and probabilities from the first to the second. Sums
+// of warps and of splits are merged as in paged_attention_mma.cu.
 //
 // Sources: Dao, "FlashAttention-2" (arXiv:2307.08691); PTX ISA 9.0 for the fragments of ldmatrix, mma and movmatrix.
 
@@ -23,8 +23,8 @@ __device__ __forceinline__ float inverse(float x) {
   return y;
 }
 
-// Queries as the second factor of the first product: lane l has, of head l / 4 of each 8, the numbers 2 (l % 4) + {0,
-// 1} of each 8. Heads that there are not: those of the last. The next kernel may begin when all loads are under way.
+// Queries as the second operand. Lane l has, of head l / 4 of each 8, elements 2 (l % 4) + {0, 1} of each 8. Padding
+// heads repeat the last one. The next kernel may start once all loads are in flight.
 template <typename P, int kDim, int kTiles>
 __device__ __forceinline__ void load_queries(const TileShape& s, const Tile& tile, int heads,
                                              uint32_t (&q)[kTiles][kDim / 8]) {
@@ -35,7 +35,7 @@ __device__ __forceinline__ void load_queries(const TileShape& s, const Tile& til
   for (int t = 0; t < kTiles; ++t) place[t] = min(t * 8 + lane / 4, heads - 1) * kDim + lane % 4 * 2;
   if (s.p.q.type == Type::kF32) {
     const float* from = static_cast<const float*>(s.p.q.data) + begin;
-    constexpr int kAll = kTiles * (kDim / 8), kBatch = kAll < 32 ? kAll : 32;  // under way together
+    constexpr int kAll = kTiles * (kDim / 8), kBatch = kAll < 32 ? kAll : 32;  // in flight together
 #pragma unroll
     for (int first = 0; first < kAll; first += kBatch) {
       float2 pairs[kBatch];
@@ -61,7 +61,7 @@ __device__ __forceinline__ void load_queries(const TileShape& s, const Tile& til
   let_next_begin();
 }
 
-// A warp's sums to its ring in shared memory: of each head its numbers; then of each {maximum, sum}.
+// A warp's sums into its ring: the elements of each head, then {maximum, sum} of each.
 template <typename P, int kDim, int kTiles>
 __device__ __forceinline__ void put_sums(HeadSums<kDim, kTiles>& sums, int heads, unsigned char* ring) {
   const int lane = threadIdx.x % kWarp;
@@ -92,13 +92,13 @@ __device__ __forceinline__ void put_sums(HeadSums<kDim, kTiles>& sums, int heads
   }
 }
 
-// Two numbers of a head of the tile.
+// Two elements of a head of the tile.
 template <int kDim>
 __device__ __forceinline__ void put_out(const TileShape& s, const Tile& tile, int head, int col, float2 v) {
   put_pair(s, tile.token, col + (tile.kv_head * s.group + tile.head_begin + head) * kDim, v.x, v.y);
 }
 
-// All warps' sums put together in the order of the warps, to the output or to the split's partial sums.
+// Merges the warps' sums in their order, into the output or the split's partial sums.
 template <typename P, int kDim, int kBlockWarps>
 __device__ __forceinline__ void put_heads(const TileShape& s, const Job& job, int heads, const unsigned char* memory) {
 #pragma unroll 1
@@ -133,11 +133,11 @@ __device__ __forceinline__ void put_heads(const TileShape& s, const Job& job, in
   }
 }
 
-// Called by all threads with their partial sums written. The last block of the tile writes the output; sums go in the
-// order of the splits. `factors`: shared, a warp's lanes of each head.
+// Called by all threads once their partial sums are written. The last block of the tile writes the output; it adds in
+// the order of the splits. `factors`: shared memory, [heads][32].
 template <typename P, int kDim, int kBlockWarps>
 __device__ __forceinline__ void put_splits(const TileShape& s, const Job& job, int heads, float* factors) {
-  constexpr int kDeep = 8;  // splits whose numbers are under way together
+  constexpr int kDeep = 8;  // splits in flight together
   static_assert(kSplitsMax <= kWarp && kWarp % kDeep == 0);
   const Tile& tile = job.tile;
   const int used = job.split.used, lane = threadIdx.x % kWarp;
@@ -164,7 +164,7 @@ __device__ __forceinline__ void put_splits(const TileShape& s, const Job& job, i
       }
 #pragma unroll
       for (int k = 0; k < kDeep; ++k) {
-        const float factor = factors[head * kWarp + first + k];  // 0 behind the last split
+        const float factor = factors[head * kWarp + first + k];  // 0 past the last split
         sum = {sum.x + v[k].x * factor, sum.y + v[k].y * factor};
       }
     }
@@ -172,15 +172,15 @@ __device__ __forceinline__ void put_splits(const TileShape& s, const Job& job, i
   }
 }
 
-// kFresh: queries, the new key and value come from `fresh`; else it is not read.
+// kFresh: queries, new key and value come from `fresh`; otherwise `fresh` is not read.
 template <int kDim, int kTiles, int kBlockWarps, bool kFresh>
 __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <= 128 ? 3 : 1)
     decode_kernel(const __grid_constant__ TileShape s, const __grid_constant__ QkvPrologue fresh) {
   using P = Plan<kDim, kTiles, kBlockWarps>;
   extern __shared__ __align__(128) unsigned char memory[];
-  // Where the keys are follows from the step's inputs, and earlier steps wrote all of them but the last: they are
-  // looked up and fetched before the wait.
-  const int64_t table_cols = table_cols_of(s.p);  // under way with what the job is found from
+  // Key positions depend on the step's inputs alone, and earlier steps wrote all keys but the last. So keys are looked
+  // up and fetched before the wait.
+  const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the job
   const Job job = begin_job(s, P::kRunKeys);
   if (agreed(job.tile.seq < 0 || job.tile.split >= job.split.used)) return;  // those that work wait for all
 
@@ -237,11 +237,11 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
   if (job.split.used > 1) put_splits<P, kDim, kBlockWarps>(s, job, heads, reinterpret_cast<float*>(memory));
 }
 
-// A merge costs more than it saves up to here. Where no sequence has more, the grid has no blocks for cuts: they would
-// end at once, but the next kernel begins behind them.
+// Up to here a merge costs more than it saves. A step of shorter contexts has no blocks for splits: they would exit at
+// once but delay the next kernel.
 constexpr int kUncutKeys = 1024;
-// Shared memory of a block of which a multiprocessor holds two and no third. Where contexts are long and the card holds
-// all blocks at once, it spreads them: else some multiprocessors get three and end last.
+// Shared memory of which an SM fits two blocks but not three. Long contexts whose blocks all fit at once are thereby
+// spread evenly over the SMs.
 constexpr int kTwoEach = 80 << 10;
 
 template <int kDim, int kTiles, int kBlockWarps, bool kFresh>
@@ -258,10 +258,11 @@ void launch_warps(TileShape s, const QkvPrologue& fresh, cudaStream_t stream) {
   const dim3 grid = shape_grid(s, P::kHeads, kDim, kBlockWarps == 4 ? 2 : 1, may_cut);
   const int64_t blocks = int64_t{s.p.n_seqs} * grid.x;
   const int bytes = may_cut && blocks <= 2 * s.p.n_multiprocessors ? kBytesMost : P::kBytes;
-  launch_after(decode_kernel<kDim, kTiles, kBlockWarps, kFresh>, grid, dim3(P::kBlockThreads), bytes, stream, s, fresh);
+  launch_after(decode_kernel<kDim, kTiles, kBlockWarps, kFresh>,
+               {grid, dim3(P::kBlockThreads), static_cast<size_t>(bytes), stream}, s, fresh);
 }
 
-// A step of few blocks has a multiprocessor for each: more warps have more keys under way at once.
+// A step of few blocks has an SM for each: more warps keep more keys in flight.
 template <int kDim, int kTiles, bool kFresh = false>
 void launch_tiles(const TileShape& s, const QkvPrologue& fresh, cudaStream_t stream) {
   const int64_t blocks = s.p.n_seqs * s.p.kv.n_kv_heads * ceil_div(s.group, 8 * kTiles);

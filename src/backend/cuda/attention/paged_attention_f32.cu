@@ -1,10 +1,9 @@
-// Attention over a paged cache, for every kind of layer, prompts and single tokens alike: softmax with a running
-// maximum and sum (Milakov, Gimelshein, arXiv:1805.02867), all in f32.
+// Attention over a paged cache in f32, for every kind of layer, prompts and decode alike. Online softmax (Milakov,
+// Gimelshein, arXiv:1805.02867).
 //
-// A block computes a tile: rows of one sequence and kv head, a row being a query of one of the heads that share the kv
-// head. Keys come in runs of 32, through shared memory. A warp has kRows rows: for their scores each lane takes a key;
-// for the weighted sums each lane takes numbers of the value. Where tiles are few, the keys of a tile are cut in
-// splits, a block each, and merge_kernel puts the splits together.
+// A block has a tile: queries of one sequence, of the heads that share a kv head. Keys come in runs of 32 through
+// shared memory. A warp has kRows rows; a lane scores one key, then accumulates some value columns. Where tiles are
+// few, their keys are split over blocks and merge_kernel merges the splits.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/kv_layout.cuh"
@@ -30,7 +29,7 @@ struct Shape {
 
 __device__ float negative_infinity() { return __int_as_float(0xff800000); }
 
-// Copies n rows of `width` numbers at places[0..n) into shared memory as f32; the rows up to kRun become zeros.
+// Copies n rows of `width` elements at places[0..n) into shared memory as f32; rows up to kRun become zeros.
 __device__ void fetch_rows(const Kv& kv, const int64_t* places, int n, int width, float* to, int stride) {
   if (kv.type == Type::kBf16 && width % 8 == 0) {
     const int words = width / 8;
@@ -53,7 +52,7 @@ __device__ void fetch_rows(const Kv& kv, const int64_t* places, int n, int width
   }
 }
 
-// A warp's rows: what each sees, and its softmax so far.
+// A warp's rows: visible keys and running softmax.
 template <int kRows, int kColumns>
 struct RowState {
   int first[kRows], last[kRows];  // keys [first, last] are seen; last < first: no such row
@@ -84,7 +83,7 @@ __device__ void begin_rows(const Shape& s, int seq, int tile, RowState<kRows, kC
   }
 }
 
-// Scores of this lane's key for each row, then the softmax's step: returns the weights, and scales what was summed.
+// Scores this lane's key for each row and updates the running softmax; returns the probabilities.
 template <int kRows, int kColumns>
 __device__ void weigh(const Shape& s, const float* keys, const float* queries, int key,
                       RowState<kRows, kColumns>& state, float (&weights)[kRows]) {
@@ -155,7 +154,7 @@ __device__ void end_rows(const Shape& s, int used, const RowState<kRows, kColumn
   }
 }
 
-// This block's part of the keys that the tile sees: positions rise, so that the first row's first key is the first.
+// This block's split of the keys that the tile sees. Positions ascend: the first row's first key is the first.
 __device__ Split keys_of(const Shape& s, int seq, int tile) {
   const int token = s.p.query_start[seq] + tile * s.queries,
             token_end = min(token + s.queries, s.p.query_start[seq + 1]);
@@ -218,7 +217,7 @@ __global__ void __launch_bounds__(kThreads) paged_attention_f32_kernel(Shape s) 
   end_rows(s, range.used, state);
 }
 
-// A block a row: the splits' sums under one maximum, in the order of the splits.
+// A block a row: merges the splits under one maximum, in their order.
 __global__ void merge_kernel(Shape s) {
   const int64_t row = blockIdx.x, width = s.p.kv.value_dim, stride = width + kHeader;
   const float* partial = s.p.partial + row * s.splits * stride;
@@ -278,7 +277,7 @@ void paged_attention_f32(const AttentionProblem& p, cudaStream_t stream) {
   s.key_stride = p.kv.key_dim | 1;
   const int64_t tiles = min(static_cast<int64_t>(p.n_tokens), p.n_tokens / s.queries + static_cast<int64_t>(p.n_seqs));
   const int64_t across = static_cast<int64_t>(p.kv.n_kv_heads) * s.head_tiles;
-  // Partial sums stand by row, so that room is counted by all rows of the step.
+  // Partial sums are indexed by row, so room is counted for all rows of the step.
   const int64_t floats = static_cast<int64_t>(p.n_tokens) * p.params.n_heads * (p.kv.value_dim + kHeader);
   s.splits = choose_splits(p, tiles * across, ceil_div(floats, tiles * across), 4 * p.n_multiprocessors, 1);
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(across), static_cast<unsigned>(s.splits));

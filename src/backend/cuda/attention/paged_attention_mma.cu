@@ -1,12 +1,11 @@
-// Attention over a paged bf16 cache on tensor cores. A block has a tile of rows, a row being a query of one of the
-// heads that share a kv head, and walks over the keys with a running maximum and sum in registers. Each warp fetches
-// 16 keys of every 64, while earlier ones are multiplied.
-//   narrow_kernel: 16 rows. Each warp multiplies the keys that it fetched itself, waits for nobody, and the warps' sums
-//                  are put together at the end: few tokens a sequence are bound by memory.
-//   wide_kernel:   64 or 128 rows, each warp its own, over all 64 keys: prompts are bound by the products.
-// Keys of a tile are cut in splits, so that all blocks have about the same work: each block adds up the step's keys and
-// finds its tile and split from them, since a captured step is run again with longer contexts. The last block of a tile
-// that ends puts the splits together. Steps of one token a sequence: paged_attention_decode.cu.
+// Attention over a paged bf16 cache on tensor cores. A tile has queries of one sequence, of the heads that share a kv
+// head. A block walks over its keys with the running softmax in registers. Each warp fetches 16 of every 64 keys ahead.
+//  narrow_kernel: 16 rows. A warp multiplies only the keys that it fetched; the warps' sums are merged at the end.
+//                 For few tokens a sequence: bound by memory.
+//  wide_kernel: 64 or 128 rows, each warp its own, over all 64 keys. For prompts: bound by compute. Keys of a tile are
+// split so that all blocks do about the same work. A CUDA graph is replayed with longer contexts: each block sums the
+// step's keys to find its tile and split. The last block of a tile merges its splits. Steps of one token a sequence:
+// paged_attention_decode.cu.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/tile_ends.cuh"
@@ -14,7 +13,7 @@
 namespace polymath::backend::cuda {
 namespace {
 
-// The four warps' sums of the same rows, of different keys, put together in the order of the warps.
+// Merges the four warps' sums of the same rows over different keys, in the order of the warps.
 template <int kDim>
 __device__ __forceinline__ void merge_warps(const TileShape& s, const Tile& tile, int used, const Sums<kDim, 1>& sums,
                                             float* memory) {
@@ -60,7 +59,7 @@ __device__ __forceinline__ void merge_warps(const TileShape& s, const Tile& tile
   }
 }
 
-// Bytes of shared memory, from the front: runs of keys and values, queries, what rows see.
+// Shared memory, in bytes from the front: runs of keys and values, queries, visible keys.
 template <int kDim, int kStages, int kRows>
 struct Memory {
   static constexpr int kHalf = kRun * Rows<kDim>::kBytes, kStage = 2 * kHalf;  // keys, then values
@@ -68,7 +67,7 @@ struct Memory {
   static constexpr int kBytes = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
 };
 
-// A block begins and ends with little under way: three an SM hide each other's ends, rather than two with more stages.
+// Three blocks an SM hide each other's start and end better than two with more stages.
 template <int kDim>
 constexpr int kNarrowBlocks = kDim <= 128 ? 3 : 1;
 template <int kDim>
@@ -83,8 +82,8 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   using M = NarrowMemory<kDim>;
   constexpr int kStages = M::kQueries / M::kStage;
   extern __shared__ __align__(128) unsigned char memory[];
-  // Where the keys are follows from the step's inputs: it is looked up before the wait.
-  const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
+  // Key positions depend on the step's inputs alone, so they are looked up before the wait.
+  const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
   const Tile tile = find_tile(s);
   if (tile.seq < 0) return;  // those that work wait for all
   const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
@@ -106,7 +105,7 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   Sums<kDim, 1> sums;
   begin_sums(s, tile, 0, warp == 0 && tile.split == 0, sums);
   __syncthreads();
-  let_next_begin();  // not sooner: what the next kernel fetches ahead would stand before the keys
+  let_next_begin();  // not sooner: the next kernel's prefetch would delay the keys
   int stage = 0;
   for (int i = 0; i < mine; ++i) {
     wait_groups<kStages - 1>();
@@ -177,7 +176,7 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
   using M = WideMemory<kDim, kTiles>;
   extern __shared__ __align__(128) unsigned char memory[];
   wait_for_input();
-  const int64_t table_cols = table_cols_of(s.p);  // under way with what the tile is found from
+  const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
   const Tile tile = find_tile(s);
   if (tile.seq < 0) return;
   const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
@@ -236,8 +235,8 @@ void launch_wide(TileShape s, cudaStream_t stream) {
   launch<WideMemory<kDim, kTiles>>(wide_kernel<kDim, kTiles>, grid, s, stream);
 }
 
-// Sequences of few queries go to the narrow kernel and the others to the wide one; where the step's averages say that
-// one kind does nearly all the work, its kernel takes the other's sequences too and saves a launch.
+// Sequences of few queries go to the narrow kernel, the others to the wide one. If averages show that one kind
+// dominates, its kernel takes all sequences and saves a launch.
 template <int kDim>
 void launch_both(TileShape s, cudaStream_t stream) {
   constexpr int kFew = 64, kMany = 64;  // queries beyond one a sequence; a sequence's, on average

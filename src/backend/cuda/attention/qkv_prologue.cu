@@ -1,5 +1,5 @@
-// What stands between the projection and attention, in one pass: norms and rotation of the heads of q and k, the
-// temperature of q, and keys and values into the cache. A warp a head.
+// From the projection [q | k | v] to attention in one pass. It normalises and rotates q's and k's heads, scales q, and
+// writes keys and values into the cache. A warp a head.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/kv_layout.cuh"
@@ -12,7 +12,7 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kValues = kQkvHeadMax / kWarp;  // of a lane
 
-// x / sqrt(mean of squares + eps) * weight; a lane has the numbers lane, lane + 32, ...
+// x / sqrt(mean of squares + eps) * weight; a lane has elements lane, lane + 32, ...
 __device__ void norm_head(float (&v)[kValues], int dim, float eps, const float (&weight)[kValues]) {
   float squares = 0;
 #pragma unroll
@@ -22,12 +22,12 @@ __device__ void norm_head(float (&v)[kValues], int dim, float eps, const float (
   for (int i = 0; i < kValues; ++i) v[i] *= inverse * weight[i];
 }
 
-// The number of a head's pair that number c turns with.
+// The element that element c is rotated with.
 __device__ __forceinline__ int angle_of(const RopeParams& rope, int c) {
   return rope.interleaved ? c / 2 : c % (rope.dims / 2);
 }
 
-// angles: cosine and sine of each of the lane's numbers.
+// angles: cosine and sine of each of the lane's elements.
 __device__ void rotate_head(float (&v)[kValues], int dim, const RopeParams& rope, const float2 (&angles)[kValues],
                             float* head) {
   const int lane = threadIdx.x % kWarp, half = rope.dims / 2;
@@ -101,7 +101,7 @@ __global__ void qkv_prologue_kernel(QkvPrologue p) {
 void qkv_prologue(const QkvPrologue& p, cudaStream_t stream) {
   if (p.qkv.rows == 0) return;
   const auto across = static_cast<unsigned>(ceil_div(p.params.n_heads + 2 * p.params.n_kv_heads, kWarps));
-  launch_after(qkv_prologue_kernel, dim3(static_cast<unsigned>(p.qkv.rows), across), dim3(kWarps * kWarp), 0, stream,
+  launch_after(qkv_prologue_kernel, {dim3(static_cast<unsigned>(p.qkv.rows), across), dim3(kWarps * kWarp), 0, stream},
                p);
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 
-// What a query sees of its sequence's keys, and how the keys of a tile are cut in splits, a block each.
+// Split-KV: the keys that a query sees, and how a tile's keys are split over blocks.
 //
-// A captured step is run again with longer contexts. So a grid's size follows from the step's shape alone, and each
-// block asks on the device how many splits are worth their merge: the others end at once.
+// A CUDA graph replays a step with longer contexts. So the grid depends on the step's shape alone. Each block computes
+// on the device how many splits pay for their merge. Surplus blocks exit at once.
 
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/device_math.cuh"
@@ -16,7 +16,7 @@ struct KeyRange {
   int begin, end;  // keys [begin, end) are seen; end <= begin: none
 };
 
-// Where there are no chunks.
+// Without chunks.
 __device__ __forceinline__ KeyRange keys_in_window(const AttentionProblem& p, int seq, int position) {
   int begin = 0, end = position + 1;
   if (p.kv_len != nullptr) end = min(end, p.kv_len[seq]);
@@ -40,8 +40,8 @@ struct Split {
   int used;        // splits of the tile that have keys; at least 1, so that someone writes the output
 };
 
-// The `index`-th of at most `splits` parts of a tile's keys, of `least` keys or more; each begins a multiple of `step`
-// behind the first. Few keys are not cut: the merge would cost more.
+// The `index`-th of at most `splits` parts of a tile's keys, each of `least` keys or more. A part begins a multiple of
+// `step` after the first key. Few keys are not split: the merge would cost more.
 __device__ __forceinline__ Split split_of(KeyRange keys, int splits, int index, int step, int least) {
   const int n = keys.end - keys.begin;
   if (n <= 0) return {0, 0, 1};
@@ -52,8 +52,8 @@ __device__ __forceinline__ Split split_of(KeyRange keys, int splits, int index, 
   return {begin, min(begin + each, keys.end), used};
 }
 
-// Splits of a grid of `blocks` tiles and heads: as many as make `wanted` blocks, at least `least`, and no more than the
-// partial sums have room for.
+// Splits of a grid of `blocks` tiles and heads. Enough for `wanted` blocks, at least `least`, bounded by the room for
+// partial sums.
 inline int choose_splits(const AttentionProblem& p, int64_t blocks, int64_t floats_of_block, int64_t wanted,
                          int64_t least) {
   const int64_t room = p.partial_floats / floats_of_block / blocks;

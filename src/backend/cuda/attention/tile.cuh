@@ -1,7 +1,7 @@
 #pragma once
 
-// What a block of paged_attention_mma.cu works on: its tile and split, the rows' queries, and the keys on their way
-// from the pages of the cache into shared memory.
+// The work of a block of paged_attention_mma.cu: its tile and split. Also the rows' queries, and the copies of keys
+// from the cache into shared memory.
 
 #include "backend/cuda/attention/mma.cuh"
 
@@ -9,7 +9,7 @@ namespace polymath::backend::cuda {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 constexpr int kSlice = 16, kRun = kWarps * kSlice;  // keys: of a warp's fetch, of a block's
-constexpr int kPage = 8;                            // keys whose numbers stand side by side in any cache we take
+constexpr int kPage = 8;                            // keys that are contiguous in every cache that fits
 constexpr int kNarrowRows = 16;
 constexpr float kKeptBytes = 8 << 20;  // a layer's keys and values that the L2 cache is asked to keep, at most
 
@@ -21,16 +21,16 @@ struct TileShape {
   int group;                   // heads that share a kv head
   int from = 0, to = INT_MAX;  // this launch is for sequences of [from, to] queries
   bool single;                 // every sequence has one query
-  bool cuts;                   // keys are cut in splits: there is room for the partial sums
+  bool cuts;                   // keys are split: the partial sums have room
   int least_keys;              // of a split: fewer are not worth the merge
   int uncut_keys = 0;          // a tile of no more is not cut
   int kept_keys;               // of paged_attention_decode: more of a sequence are not kept in the L2 cache
-  float slot_part;             // blocks of a tile and all kv heads, over those that the card holds at once
+  float slot_part;             // blocks of a tile over all kv heads, per block that the GPU holds at once
   float scale;                 // of a score, in powers of two
   uint64_t pages_part;         // 2^32 / pages of a block, rounded up
 };
 
-// What a block does; seq -1: nothing.
+// seq -1: no work.
 struct Tile {
   int seq, token, token_end, kv_head, head_begin;
   int splits, split;   // at most, and this block's
@@ -38,7 +38,7 @@ struct Tile {
 };
 
 struct Work {
-  int tiles, keys;  // of a sequence, and what its last query sees
+  int tiles, keys;  // of a sequence; keys of its last query
   int sum;          // of the keys of all tiles, about: in a prompt the first queries see fewer
 };
 __device__ __forceinline__ Work work_of(const TileShape& s, int seq) {
@@ -55,7 +55,7 @@ __device__ __forceinline__ Work work_of(const TileShape& s, int seq) {
   return {tiles, keys, tiles * max(keys - n / 2, (keys + 1) / 2)};
 }
 
-// The works of all sequences, as a warp looks at them: each lane keeps the one of its number.
+// The work of every sequence, shared over a warp: each lane keeps the one of its index.
 class Works {
  public:
   __device__ __forceinline__ explicit Works(const TileShape& s) : s_(s), lane_(threadIdx.x % kWarp) {
@@ -66,7 +66,7 @@ class Works {
     keys_ = max(s.least_keys, static_cast<int>(static_cast<float>(warp_sum(sum)) * s.slot_part) + 1);
   }
   __device__ __forceinline__ int tiles(int seq) const { return of(seq).tiles; }
-  // Of a tile, at most: so many that the step makes as many as the card holds at once.
+  // Splits of a tile at most: as many as fill the GPU once with the whole step.
   __device__ __forceinline__ int splits(int seq) const {
     const int keys = of(seq).keys;
     return keys <= s_.uncut_keys ? 1 : max(1, min(keys / keys_, kSplitsMax));
@@ -88,12 +88,12 @@ __device__ __forceinline__ Tile make_tile(const TileShape& s, int seq) {
   return tile;
 }
 
-// Where every sequence has one query: a sequence's first split is the block of its number, so that short ones, which
-// are never cut, need not look at the others. The other splits stand behind.
+// One query a sequence: block i has the first split of sequence i. Short sequences are never split, so they need not
+// look at the others. Further splits follow all first ones.
 __device__ __forceinline__ Tile find_single(const TileShape& s) {
   const int index = static_cast<int>(blockIdx.y), lane = threadIdx.x % kWarp;
   Piece found{index, 0};
-  int splits = 1, before = 0;  // splits behind the first, of the sequences before
+  int splits = 1, before = 0;  // splits after the first, of the sequences before
   if (index >= s.p.n_seqs || (s.cuts && work_of(s, index).keys > s.uncut_keys)) {
     const Works works(s);
     if (index >= s.p.n_seqs) {
@@ -115,8 +115,8 @@ __device__ __forceinline__ Tile find_single(const TileShape& s) {
   return tile;
 }
 
-// Tiles of all sequences, a tile's splits side by side; from the back, since later queries see more keys and are to
-// begin first.
+// Tiles of all sequences, a tile's splits side by side. Last tiles come first: later queries see more keys and take
+// longer.
 __device__ __forceinline__ Tile find_tile(const TileShape& s) {
   const Works works(s);
   const auto pieces = [&](int seq) { return works.tiles(seq) * works.splits(seq); };
@@ -136,7 +136,7 @@ __device__ __forceinline__ Tile find_tile(const TileShape& s) {
 }
 
 struct RowPlace {
-  int token, head;  // token -1: there is no such row
+  int token, head;  // token -1: no such row
 };
 __device__ __forceinline__ RowPlace place_of(const TileShape& s, const Tile& tile, int row) {
   const int token = tile.token + row / s.heads, in_group = tile.head_begin + row % s.heads;
@@ -144,7 +144,7 @@ __device__ __forceinline__ RowPlace place_of(const TileShape& s, const Tile& til
   return {there ? token : -1, tile.kv_head * s.group + in_group};
 }
 
-// The keys that the tile's rows see, all together, from the beginning of a page: positions rise.
+// The union of the keys that the tile's rows see, from the start of a page. Positions ascend.
 __device__ __forceinline__ KeyRange keys_of_tile(const TileShape& s, const Tile& tile) {
   if (tile.token >= tile.token_end) return {0, 0};
   KeyRange keys = keys_of_query(s.p, tile.seq, tile.token);
@@ -155,14 +155,14 @@ __device__ __forceinline__ KeyRange keys_of_tile(const TileShape& s, const Tile&
 __device__ __forceinline__ uint4 eight_of(const float4& low, const float4& high) {
   return {two_bf16(low.x, low.y), two_bf16(low.z, low.w), two_bf16(high.x, high.y), two_bf16(high.z, high.w)};
 }
-// The tile's queries as bf16, and the keys of this split that each sees; zeros and none up to kRows rows. Eight threads
-// have a row: where it stands is found once.
+// The tile's queries as bf16, and the keys of this split that each sees. Padding rows up to kRows get zeros and no
+// keys. Eight threads share a row, so its address is computed once.
 template <int kDim, int kRows>
 __device__ __forceinline__ void begin_rows(const TileShape& s, const Tile& tile, const Split& split,
                                            unsigned char* queries, KeyRange* seen) {
   constexpr int kWords = Rows<kDim>::kWords, kAcross = 8, kStep = kThreads / kAcross;
   constexpr int kEach = (kWords + kAcross - 1) / kAcross, kFew = kEach < 8 ? 8 / kEach : 1;
-  constexpr int kBatch = kFew < kRows / kStep ? kFew : kRows / kStep;  // rows of a thread that are under way together
+  constexpr int kBatch = kFew < kRows / kStep ? kFew : kRows / kStep;  // rows of a thread in flight together
   static_assert(kRows % (kStep * kBatch) == 0);
   for (int row = threadIdx.x; row < kRows; row += kThreads) {
     const RowPlace place = place_of(s, tile, row);
@@ -183,7 +183,7 @@ __device__ __forceinline__ void begin_rows(const TileShape& s, const Tile& tile,
       const int64_t number = there[i] ? place.token * s.p.q.stride + place.head * kDim : 0;
       const auto* const from = static_cast<const unsigned char*>(s.p.q.data) + number * size;
 #pragma unroll
-      for (int e = 0; e < kEach; ++e) {  // no branches: what is not wanted is read and left
+      for (int e = 0; e < kEach; ++e) {  // no branches: surplus words are read and dropped
         const auto* const at = reinterpret_cast<const float4*>(from + min(across + e * kAcross, kWords - 1) * 8 * size);
         low[i][e] = at[0];
         high[i][e] = at[size == 4 ? 1 : 0];
@@ -203,7 +203,7 @@ __device__ __forceinline__ void begin_rows(const TileShape& s, const Tile& tile,
   }
 }
 
-// Before any key: the sinks, where these are the rows' first. A sink counts as a key without a value.
+// Initial sums: the sinks in split 0. A sink counts as a key without a value.
 template <int kDim, int kTiles>
 __device__ __forceinline__ void begin_sums(const TileShape& s, const Tile& tile, int row, bool first,
                                            Sums<kDim, kTiles>& sums) {
@@ -222,8 +222,8 @@ __device__ __forceinline__ void begin_sums(const TileShape& s, const Tile& tile,
   }
 }
 
-// Fetches this warp's slices of the block's runs of keys. Pages are looked up for 16 slices at once, a page a lane, and
-// 16 slices ahead. A latent cache has keys alone.
+// Fetches this warp's slices of the block's runs of keys. Pages are looked up for 16 slices at once, a page a lane, 16
+// slices ahead. A latent cache has keys alone.
 template <int kDim, bool kLatent = false>
 class Slices {
  public:
@@ -238,7 +238,7 @@ class Slices {
     next_ = look_up(1);
   }
 
-  // Slice `index` of this warp to 16 rows at `keys` and as many at `values`. Called with rising indices.
+  // Slice `index` of this warp into 16 rows at `keys` and at `values`. Called with ascending indices.
   __device__ __forceinline__ void fetch(int index, uint32_t keys, uint32_t values) {
     const int lane = threadIdx.x % kWarp, turn = index % 16;
     if (turn == 0 && index > 0) {
@@ -266,7 +266,8 @@ class Slices {
   }
 
  private:
-  // A page whose rows have more words than a warp has lanes: row by row, then what is left of some rows at once.
+  // A page whose rows have more words than a warp has lanes. First row by row, then the remainders of several rows at
+  // once.
   __device__ __forceinline__ void fetch_long_rows(const __nv_bfloat16* from, int page, uint32_t to) const {
     constexpr int kWords = Rows<kDim>::kWords, kRest = kWords % kWarp, kRows = kWarp / kRest, kWord = 16;
     static_assert(kWords % 8 == 0 && kWarp % kRest == 0 && kPage % kRows == 0);
@@ -289,7 +290,7 @@ class Slices {
   __device__ __forceinline__ int block_of(int page) const {
     return static_cast<int>(static_cast<uint64_t>(page) * s_.pages_part >> 32);
   }
-  // This lane's page of the `sixteen`-th 16 slices: the number of its block, or 0 where there are no keys.
+  // This lane's page of the `sixteen`-th 16 slices: its block's number, or 0 past the last key.
   __device__ __forceinline__ int look_up(int sixteen) const {
     const int lane = threadIdx.x % kWarp;
     const int page = first_page_ + (sixteen * 16 + lane / 2) * (kRun / kPage) + lane % 2;

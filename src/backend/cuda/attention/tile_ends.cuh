@@ -1,7 +1,6 @@
 #pragma once
 
-// How a tile of attention begins and ends on both kinds of tensor-core kernels: grids from a step's shape, the launch,
-// and the splits of a tile put together.
+// Shared by the tensor-core kernels: grid sizes, the launch, and the merge of a tile's splits.
 
 #include <algorithm>
 
@@ -10,7 +9,7 @@
 
 namespace polymath::backend::cuda {
 
-// Neighbours of a row of the output, from an even column on.
+// Two adjacent elements of an output row; `col` is even.
 __device__ __forceinline__ void put_pair(const TileShape& s, int64_t row, int64_t col, float a, float b) {
   const Matrix& out = s.p.out;
   if (out.type == Type::kF32) {
@@ -24,7 +23,7 @@ __device__ __forceinline__ void put_four(const TileShape& s, int64_t row, int64_
   put_pair(s, row, col + 2, v.z, v.w);
 }
 
-// A split's sums: [rows][kDim] under the maximum of each row, then [rows] of {maximum, sum}.
+// A split's partial sums: [rows][kDim] under each row's maximum, then [rows] of {maximum, sum}.
 template <int kDim>
 struct Partial {
   float* values;
@@ -37,8 +36,8 @@ struct Partial {
   }
 };
 
-// Called by all threads with their partial sums written. The last block of the tile writes the output; sums go in the
-// order of the splits. `heads`: shared, [splits][rows]; kItems: words of a thread that are under way together.
+// Called by all threads once their partial sums are written. The last block of the tile writes the output; it adds in
+// the order of the splits. `heads`: shared memory, [splits][rows]; kItems: words of a thread in flight together.
 template <int kDim, int kItems>
 __device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& tile, int used, float2* heads) {
   if (!is_last(s.p.counters + tile.unit, static_cast<unsigned>(used))) return;
@@ -58,8 +57,8 @@ __device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& til
     for (int i = 0; i < used; ++i) heads[i * s.rows + row].x *= total > 0 ? 1.0f / total : 0.0f;
   }
   __syncthreads();
-  constexpr int kDeep = 16 / kItems;  // splits whose numbers are under way together
-  // Loops that are not unrolled, here and wherever a tile begins or ends: code that a step runs once comes from memory.
+  constexpr int kDeep = 16 / kItems;  // splits in flight together
+  // Not unrolled: a step runs this code once, so its instructions come from memory.
 #pragma unroll 1
   for (int first = threadIdx.x; first < s.rows * (kDim / 4); first += kItems * kThreads) {
     float4 sums[kItems]{};
@@ -100,7 +99,7 @@ template <typename M>
 void launch(void (*kernel)(TileShape), dim3 grid, const TileShape& s, cudaStream_t stream) {
   constexpr int kHeads = kSplitsMax * 128 * static_cast<int>(sizeof(float2));  // of merge_splits
   static_assert(M::kBytes <= 227 * 1024 && M::kQueries >= kHeads);
-  launch_after(kernel, grid, dim3(kThreads), M::kBytes, stream, s);
+  launch_after(kernel, {grid, dim3(kThreads), M::kBytes, stream}, s);
 }
 
 template <typename Kernel>
@@ -108,7 +107,7 @@ bool allow(Kernel kernel, int bytes) {
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) == cudaSuccess;
 }
 
-// Tiles of all sequences, at most.
+// Upper bound of the tiles of all sequences.
 inline int64_t tiles_of(const TileShape& s) {
   if (s.single || s.to <= s.queries) return s.p.n_seqs;
   const int64_t n = s.p.n_tokens, longer = n / (s.from > 0 ? s.from : 1);
@@ -116,8 +115,8 @@ inline int64_t tiles_of(const TileShape& s) {
   return n < most ? n : most;
 }
 
-// Rows of the tiles, and a grid from the step's shape alone: a block a tile, and as many more as cuts can make of what
-// fills the card; the blocks of a prompt's tiles are cut by its longest, so that there may be twice as many.
+// Tile rows, and a grid that depends on the step's shape alone. A block a tile, plus the splits that fill the GPU. A
+// prompt's tiles are split by its longest one, so that there may be twice as many.
 inline dim3 shape_grid(TileShape& s, int rows, int dim, int blocks_each = 2, bool may_cut = true) {
   s.heads = s.group < rows ? s.group : rows;
   s.queries = s.single ? 1 : rows / s.heads;
@@ -126,7 +125,7 @@ inline dim3 shape_grid(TileShape& s, int rows, int dim, int blocks_each = 2, boo
   const int64_t tiles = tiles_of(s), across = static_cast<int64_t>(s.p.kv.n_kv_heads) * s.head_tiles;
   const int64_t slots = blocks_each * s.p.n_multiprocessors;
   int64_t more = (s.single ? 1 : 2) * ceil_div(slots, across);
-  if (s.single) {  // idle blocks cost little, but the next kernel begins behind them
+  if (s.single) {  // idle blocks cost little, but delay the next kernel
     const int64_t splits = s.p.keys_most > 0 && s.least_keys > 0 ? s.p.keys_most / s.least_keys : kSplitsMax;
     more = std::clamp<int64_t>(tiles * (std::min<int64_t>(splits, kSplitsMax) - 1), 0, more);
   }
@@ -137,7 +136,7 @@ inline dim3 shape_grid(TileShape& s, int rows, int dim, int blocks_each = 2, boo
   return dim3(static_cast<unsigned>(across), static_cast<unsigned>(tiles + (s.cuts ? more : 0)));
 }
 
-// What follows from the problem alone.
+// The part that depends on the problem alone.
 inline TileShape shape_of(const AttentionProblem& p) {
   TileShape s{};
   s.p = p;
@@ -149,7 +148,7 @@ inline TileShape shape_of(const AttentionProblem& p) {
   return s;
 }
 
-// A bf16 cache in whole pages, queries in whole words, outputs in pairs, and a grid that holds the step.
+// A bf16 cache in whole pages, queries in 16-byte words, outputs in pairs, and a grid that holds the step.
 inline bool in_tiles(const AttentionProblem& p) {
   return p.kv.type == Type::kBf16 && p.kv.block_size % kPage == 0 && reinterpret_cast<uintptr_t>(p.kv.data) % 16 == 0 &&
          p.q.type != Type::kF16 && rows_aligned(p.q, 16) && p.out.type != Type::kF16 &&

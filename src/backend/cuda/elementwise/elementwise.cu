@@ -1,4 +1,4 @@
-// The ops that touch each number once: a thread a number, or a block a row.
+// Ops that touch each element once: a thread an element, or a block a row.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/elementwise/elementwise.h"
@@ -15,7 +15,7 @@ __global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale
   const int64_t row = blockIdx.x;
   const int32_t id = ids[row];
   const bool known = id >= 0 && id < table.rows;
-  if (id == -1) {  // no token: the row only fills the step up
+  if (id == -1) {  // a padding row
     for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) put(y, row, c, 0.0f);
     return;
   }
@@ -24,7 +24,7 @@ __global__ void embed_kernel(WeightMatrix table, const int32_t* ids, float scale
   }
 }
 
-// A block a segment of a row. Each thread reads and writes the same numbers, so that y may be x.
+// A block a segment of a row. Each thread writes the elements that it read, so y may be x.
 template <int kBlock>
 __global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
   wait_for_input();
@@ -48,8 +48,8 @@ __global__ void norm_kernel(NormParams p, Matrix x, Matrix y) {
   }
 }
 
-// The same for the residual stream: a row is read once, 16 bytes a load.
-constexpr int kWideThreads = 512, kWideWords = 4;  // of 4 numbers, a thread
+// The same for the residual stream: one pass, 16-byte loads.
+constexpr int kWideThreads = 512, kWideWords = 4;  // of 4 elements, a thread
 __global__ void __launch_bounds__(kWideThreads) rms_norm_kernel(NormParams p, Matrix x, Matrix y) {
   const int64_t row = blockIdx.x;
   const int words = static_cast<int>(x.cols / 4);
@@ -124,7 +124,7 @@ __global__ void gather_rows_kernel(Matrix x, const int32_t* rows, Matrix y) {
   const int64_t row = blockIdx.x, from = rows[row];
   const bool there = from >= 0 && from < x.rows;
   for (int64_t c = threadIdx.x; c < y.cols; c += kThreads) {
-    if (x.type == Type::kF32 && y.type == Type::kF32) {  // bit by bit: callers may gather numbers that are no floats
+    if (x.type == Type::kF32 && y.type == Type::kF32) {  // bitwise: callers may gather integers
       static_cast<uint32_t*>(y.data)[row * y.stride + c] =
           there ? static_cast<const uint32_t*>(x.data)[from * x.stride + c] : 0;
     } else {
@@ -171,7 +171,7 @@ unsigned blocks(int64_t rows) { return static_cast<unsigned>(rows); }
 }  // namespace
 
 void embed(const WeightMatrix& table, const int32_t* ids, float scale, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(embed_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, table, ids, scale, y);
+  if (y.rows > 0) launch_after(embed_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, table, ids, scale, y);
 }
 
 void norm(const NormParams& params, const Matrix& x, const Matrix& y, cudaStream_t stream) {
@@ -181,47 +181,47 @@ void norm(const NormParams& params, const Matrix& x, const Matrix& y, cudaStream
                     x.cols <= 4 * kWideWords * kWideThreads && rows_aligned(x, 16) &&
                     rows_aligned(y, 4 * type_bytes(y.type)) && reinterpret_cast<uintptr_t>(params.weight) % 16 == 0;
   if (wide) {
-    launch_after(rms_norm_kernel, dim3(blocks(x.rows)), dim3(kWideThreads), 0, stream, params, x, y);
+    launch_after(rms_norm_kernel, {dim3(blocks(x.rows)), dim3(kWideThreads), 0, stream}, params, x, y);
   } else if (x.cols / params.segments <= kThreads) {
-    launch_after(norm_kernel<kWarp>, dim3(blocks(x.rows * params.segments)), dim3(kWarp), 0, stream, params, x, y);
+    launch_after(norm_kernel<kWarp>, {dim3(blocks(x.rows * params.segments)), dim3(kWarp), 0, stream}, params, x, y);
   } else {
-    launch_after(norm_kernel<kThreads>, dim3(blocks(x.rows * params.segments)), dim3(kThreads), 0, stream, params, x,
+    launch_after(norm_kernel<kThreads>, {dim3(blocks(x.rows * params.segments)), dim3(kThreads), 0, stream}, params, x,
                  y);
   }
 }
 
 void rope(const RopeParams& params, const int32_t* positions, const Matrix& x, cudaStream_t stream) {
-  if (x.rows > 0) launch_after(rope_kernel, dim3(blocks(x.rows)), dim3(kThreads), 0, stream, params, positions, x);
+  if (x.rows > 0) launch_after(rope_kernel, {dim3(blocks(x.rows)), dim3(kThreads), 0, stream}, params, positions, x);
 }
 
 void copy_heads(const CopyHeads& c, cudaStream_t stream) {
-  if (c.from.rows > 0) launch_after(copy_heads_kernel, dim3(blocks(c.from.rows)), dim3(kThreads), 0, stream, c);
+  if (c.from.rows > 0) launch_after(copy_heads_kernel, {dim3(blocks(c.from.rows)), dim3(kThreads), 0, stream}, c);
 }
 
 void scale_rows(const float* factors, const Matrix& x, cudaStream_t stream) {
-  if (x.rows > 0) launch_after(scale_rows_kernel, dim3(blocks(x.rows)), dim3(kThreads), 0, stream, factors, x);
+  if (x.rows > 0) launch_after(scale_rows_kernel, {dim3(blocks(x.rows)), dim3(kThreads), 0, stream}, factors, x);
 }
 
 void gather_rows(const Matrix& x, const int32_t* rows, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(gather_rows_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, x, rows, y);
+  if (y.rows > 0) launch_after(gather_rows_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, x, rows, y);
 }
 
 void glu(const GluParams& params, const Matrix& x, const float* factors, const Matrix& y, cudaStream_t stream) {
   if (y.rows == 0) return;
   const auto across = static_cast<unsigned>(y.rows >= 256 ? 1 : ceil_div(y.cols, kThreads));
-  launch_after(glu_kernel, dim3(blocks(y.rows), across), dim3(kThreads), 0, stream, params, x, factors, y);
+  launch_after(glu_kernel, {dim3(blocks(y.rows), across), dim3(kThreads), 0, stream}, params, x, factors, y);
 }
 
 void finish_linear(const LinearEpilogue& epilogue, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(finish_linear_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, epilogue, y);
+  if (y.rows > 0) launch_after(finish_linear_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, epilogue, y);
 }
 
 void add_bias(const float* bias, float scale, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(add_bias_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, bias, scale, y);
+  if (y.rows > 0) launch_after(add_bias_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, bias, scale, y);
 }
 
 void convert(const Matrix& x, const Matrix& y, cudaStream_t stream) {
-  if (y.rows > 0) launch_after(convert_kernel, dim3(blocks(y.rows)), dim3(kThreads), 0, stream, x, y);
+  if (y.rows > 0) launch_after(convert_kernel, {dim3(blocks(y.rows)), dim3(kThreads), 0, stream}, x, y);
 }
 
 }  // namespace polymath::backend::cuda

@@ -1,4 +1,4 @@
-// The end of a layer's experts: each token's outputs of its choices, and of a shared network, weighted and added up.
+// The sums that end a layer's experts: each token's choices and its shared expert, weighted.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
@@ -9,12 +9,12 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// kWide neighbouring numbers of a thread: four in one load, or one.
+// kWide adjacent elements of a thread: four in one load, or one.
 template <int kWide>
-struct Numbers {
+struct Elements {
   float v[kWide];
-  __device__ static __forceinline__ Numbers at(const float* from) {
-    Numbers n;
+  __device__ static __forceinline__ Elements at(const float* from) {
+    Elements n;
     if constexpr (kWide == 4) {
       const float4 four = *reinterpret_cast<const float4*>(from);
       n.v[0] = four.x, n.v[1] = four.y, n.v[2] = four.z, n.v[3] = four.w;
@@ -25,7 +25,7 @@ struct Numbers {
   }
 };
 
-// One of a token's rows to add: all parts of its choices, then those of the shared network's.
+// A row to add to a token: every part of its choices, then of the shared expert.
 struct Addend {
   const float* row = nullptr;
   float weight = 0;
@@ -46,19 +46,19 @@ __device__ __forceinline__ Addend addend_of(const Combine& c, int64_t token, int
           c.scale * (c.weights != nullptr ? c.weights[pair] : 1.0f), there};
 }
 
-// All of a token's numbers from column `col` on, added to `sum` in their order.
+// Adds all of a token's rows to `sum`, in their order, from column `col` on.
 template <int kWide>
 __device__ __forceinline__ void add_all(const Combine& c, int64_t token, int64_t col, float (&sum)[kWide]) {
-  constexpr int kTogether = 8;  // rows whose numbers are under way at once
+  constexpr int kTogether = 8;  // rows in flight together
   const int n = static_cast<int>(c.top_k) * c.parts + (c.shared.data != nullptr ? c.shared_parts : 0);
   for (int first = 0; first < n; first += kTogether) {
     Addend addends[kTogether];
-    Numbers<kWide> values[kTogether];
+    Elements<kWide> values[kTogether];
 #pragma unroll
-    for (int i = 0; i < kTogether; ++i) {  // what is there is asked for beside the numbers, not before
+    for (int i = 0; i < kTogether; ++i) {  // ids are loaded beside the rows, not before
       if (first + i >= n) continue;
       addends[i] = addend_of(c, token, first + i);
-      values[i] = Numbers<kWide>::at(addends[i].row + col);
+      values[i] = Elements<kWide>::at(addends[i].row + col);
     }
 #pragma unroll
     for (int i = 0; i < kTogether; ++i) {
@@ -102,8 +102,8 @@ void combine(const Combine& c, cudaStream_t stream) {
   if (c.out.rows == 0) return;
   const bool wide = in_words(c);
   const auto across = static_cast<unsigned>(ceil_div(c.out.cols, kThreads * (wide ? 4 : 1)));
-  launch_after(wide ? combine_kernel<4> : combine_kernel<1>, dim3(static_cast<unsigned>(c.out.rows), across),
-               dim3(kThreads), 0, stream, c);
+  launch_after(wide ? combine_kernel<4> : combine_kernel<1>,
+               {dim3(static_cast<unsigned>(c.out.rows), across), dim3(kThreads), 0, stream}, c);
 }
 
 }  // namespace polymath::backend::cuda

@@ -24,8 +24,8 @@ struct ExpertGemm {
   bool sorted = true;                    // x by sorted pair; false: by token, only for the first of moe_fused_small_m
 };
 
-// A single token's experts and a shared expert, both GEMMs in one launch, bf16:
-// y += scale * sum of glu(f * x gate_up[e]^T) down[e]^T. An expert of -1 adds nothing.
+// A single token's experts and a shared expert, both GEMMs in one launch, bf16. y += scale * sum of glu(f * x
+// gate_up[e]^T) down[e]^T. An expert of -1 adds nothing.
 constexpr int kMoeDecodeTopKMax = 32;
 struct MoeDecode1 {
   Matrix x, y;                               // one row; x: bf16 in 16-byte words
@@ -33,7 +33,7 @@ struct MoeDecode1 {
   const int32_t* experts = nullptr;          // [n_choices]
   const float* factors = nullptr;            // f; null: 1
   int n_choices = 0;                         // at most kMoeDecodeTopKMax
-  WeightMatrix shared_gate_up, shared_down;  // data null: none
+  WeightMatrix shared_gate_up, shared_down;  // cols 0: none
   const float* shared_factors = nullptr;     // [1]; null: 1
   GluParams glu;
   float scale = 1;
@@ -68,9 +68,9 @@ constexpr int64_t kUnalignedSmallTokensMax = 32;
 void grouped_gemm_unaligned_small(const ExpertGemm& gemm, int64_t n_tokens, cudaStream_t stream);
 void grouped_gemm_unaligned_large(const ExpertGemm& gemm, cudaStream_t stream);
 
-// out[t] += scale * sum over t's choices, in order, of weight * y[row]; the row is row_of[pair], or the pair where
-// row_of is null. Null weights: 1. Then out[t] += shared_scale * shared_weights[t] * shared[t].
-// A split-K row is the sum of `parts` rows from row * parts on.
+// out[t] += scale * sum over t's choices, in order, of weight * y[row]. The row is row_of[pair], or the pair where
+// row_of is null. Null weights: 1. Then out[t] += shared_scale * shared_weights[t] * shared[t]. A split-K row is the
+// sum of `parts` rows from row * parts on.
 struct Combine {
   Matrix y;  // f32; so is shared
   int parts = 1, shared_parts = 1;

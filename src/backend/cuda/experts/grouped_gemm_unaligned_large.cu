@@ -1,11 +1,10 @@
-// Experts for many tokens: a product of tiles in shared memory on the tensor cores (mma.sync).
+// Grouped GEMM of many tokens, any width: tiles in shared memory, mma.sync.
 //
-// A block computes 64 or 128 sorted pairs of one expert times 128 rows of its weight (of a gated one: 64 of the gate
-// and the same 64 of up, in turns of 8, so that a lane holds a gate beside its up). Inputs come 64 at a time, through a
-// ring of three stages filled by cp.async. A row of a stage is 8 words of 16 bytes; word w of row r stands at place w ^
-// (r % 8), so that the 8 rows that ldmatrix reads at once lie in different banks.
+// A block multiplies 64 or 128 sorted pairs of one expert with 128 rows of its weight. Gated weights: 64 rows of the
+// gate and the same 64 of up, alternating by 8. A lane so holds a gate beside its up. Inputs come 64 at a time through
+// three cp.async stages. Word w of row r lies at w ^ (r % 8), so that ldmatrix's 8 rows fall into different banks.
 //
-// Blocks that share weights are neighbours in the grid, so that weights come from memory about once.
+// Blocks that share weights are adjacent in the grid: weights come from memory about once.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
@@ -30,7 +29,7 @@ struct Tile {
 
 __device__ __forceinline__ int word_place(int row, int word) { return row * kWords + (word ^ (row % 8)); }
 
-// The weight row at row `i` of the block's 128; -1: behind the last.
+// Weight row of row `i` of the block's 128; -1: past the last.
 __device__ __forceinline__ int64_t weight_row(const ExpertGemm& p, int i) {
   const int64_t first = static_cast<int64_t>(blockIdx.y) * kOutputs;
   if (!p.first) return first + i < p.w.rows ? first + i : -1;
@@ -38,7 +37,7 @@ __device__ __forceinline__ int64_t weight_row(const ExpertGemm& p, int i) {
   return index < intermediate ? index + (i % 16 >= 8 ? intermediate : 0) : -1;
 }
 
-// What a thread copies: the same word of every kLoadRows-th row.
+// A thread copies the same word of every kLoadRows-th row.
 template <int kBlocks>
 struct Source {
   static constexpr int kInputRows = Tile<kBlocks>::kRows / kLoadRows, kWeightRows = kOutputs / kLoadRows;
@@ -79,7 +78,7 @@ struct Source {
   }
 };
 
-// One stage's products: a warp has kBlocks * 16 rows and 32 outputs.
+// Multiplies one stage: a warp has kBlocks * 16 rows and 32 outputs.
 template <int kBlocks>
 __device__ void multiply(const uint4* stage, float (&sums)[kBlocks][4][4]) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
@@ -107,9 +106,12 @@ __device__ void multiply(const uint4* stage, float (&sums)[kBlocks][4][4]) {
   }
 }
 
-// Two neighbouring sums of gate and of up for sorted pair j, from intermediate number `index` on.
-__device__ void finish_first(const ExpertGemm& p, int expert, int64_t j, int64_t index, const float* gate,
-                             const float* up) {
+struct GatedSums {
+  const float *gate, *up;
+};
+
+// Epilogue of two adjacent sums of gate and of up for sorted pair j, from intermediate element `index` on.
+__device__ void finish_first(const ExpertGemm& p, int expert, int64_t j, int64_t index, const GatedSums& sums) {
   const int64_t intermediate = p.w.rows / 2;
   const float* bias = p.bias != nullptr ? p.bias + expert * p.w.rows : nullptr;
   const float factor = p.input_weights != nullptr ? p.input_weights[p.groups.pairs[j]] : 1.0f;
@@ -119,8 +121,8 @@ __device__ void finish_first(const ExpertGemm& p, int expert, int64_t j, int64_t
     if (at >= p.y.cols) return;
     float value = 0;  // of the padding
     if (at < intermediate) {
-      value = glu_value(p.glu, factor * gate[i] + (bias != nullptr ? bias[at] : 0.0f),
-                        factor * up[i] + (bias != nullptr ? bias[intermediate + at] : 0.0f));
+      value = glu_value(p.glu, factor * sums.gate[i] + (bias != nullptr ? bias[at] : 0.0f),
+                        factor * sums.up[i] + (bias != nullptr ? bias[intermediate + at] : 0.0f));
     }
     put(p.y, j, at, value);
   }
@@ -152,7 +154,7 @@ __device__ void finish(const ExpertGemm& p, int expert, int64_t begin, int64_t e
         if (!p.first) finish_second(p, expert, j, first_output + o * 8 + lane % 4 * 2, &sums[i][o][half * 2]);
         if (p.first && o % 2 == 0) {
           const int64_t index = first_output / 2 + o / 2 * 8 + lane % 4 * 2;
-          finish_first(p, expert, j, index, &sums[i][o][half * 2], &sums[i][o + 1][half * 2]);
+          finish_first(p, expert, j, index, {&sums[i][o][half * 2], &sums[i][o + 1][half * 2]});
         }
       }
     }
@@ -205,14 +207,14 @@ void launch(const ExpertGemm& p, cudaStream_t stream) {
   const int64_t tiles = p.groups.n_pairs / Tile<kBlocks>::kRows + experts;
   const int64_t outputs = p.first ? ceil_div(p.y.cols, kOutputs / 2) : ceil_div(p.w.rows, kOutputs);
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(outputs));
-  launch_after(unaligned_large_kernel<kBlocks>, grid, dim3(kThreads), Tile<kBlocks>::kBytes, stream, p);
+  launch_after(unaligned_large_kernel<kBlocks>, {grid, dim3(kThreads), Tile<kBlocks>::kBytes, stream}, p);
 }
 
 }  // namespace
 
 void grouped_gemm_unaligned_large(const ExpertGemm& p, cudaStream_t stream) {
   if (p.groups.n_pairs == 0) return;
-  // Tiles of 128 pairs where an expert has more than one of them, about.
+  // Tiles of 128 pairs if the average expert fills more than one.
   if (p.groups.n_pairs >= int64_t{128} * p.groups.n_experts) {
     launch<4>(p, stream);
   } else {

@@ -1,9 +1,11 @@
-// Experts for few tokens: bound by the weights' bytes, each of which is read once.
+// Grouped GEMM of few tokens, any width. Bound by the weights' bytes, each of which is read once.
 //
-// A block has 16 rows of one expert's weight (of a gated one: 8 of the gate and the same 8 of up) and all its tokens,
-// in tiles of 8. Its four warps share the inputs between them; a warp multiplies 32 inputs a step on the tensor cores,
-// weights as the 16-row side. Which inputs a lane holds is free, as a sum has no order, as long as both sides agree: so
-// a lane takes 8 neighbours of its row, one load of 16 bytes, for two products.
+// A block has 16 weight rows of one expert and all of its tokens, in tiles of 8. Gated weights: 8 rows of the gate and
+// the same 8 of up. Four warps split the inputs; a warp multiplies 32 a step (mma.sync), the weights being the 16-row
+// operand.
+//
+// A sum may permute its inputs if both operands agree. So a lane takes 8 adjacent inputs of its row, one
+// 16-byte load for two mma.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
@@ -22,7 +24,7 @@ __device__ __forceinline__ uint4 stream_word(const __nv_bfloat16* from, bool the
   return there ? __ldcs(reinterpret_cast<const uint4*>(from)) : make_uint4(0, 0, 0, 0);
 }
 
-// The weight row that is row `i` of the block's sixteen; -1: behind the last.
+// Weight row of row `i` of the block's sixteen; -1: past the last.
 __device__ __forceinline__ int64_t weight_row(const ExpertGemm& p, int i) {
   if (p.first) {
     const int64_t intermediate = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * 8 + i % 8;
@@ -32,14 +34,14 @@ __device__ __forceinline__ int64_t weight_row(const ExpertGemm& p, int i) {
   return row < p.w.rows ? row : -1;
 }
 
-// The end of two sums that a lane holds for sorted pair j: rows i and i + 8 of the block's sixteen.
-__device__ void finish(const ExpertGemm& p, int expert, int64_t j, int i, float low, float high) {
+// Epilogue of a lane's two sums for sorted pair j: rows i and i + 8 of the block's sixteen.
+__device__ void finish(const ExpertGemm& p, int expert, int64_t j, int i, float2 sums) {
   const int32_t pair = p.groups.pairs[j];
   const float* bias = p.bias != nullptr ? p.bias + expert * p.w.rows : nullptr;
   if (!p.first) {
     const int64_t row = weight_row(p, i), row_high = weight_row(p, i + 8);
-    if (row >= 0) put(p.y, pair, row, low + (bias != nullptr ? bias[row] : 0.0f));
-    if (row_high >= 0) put(p.y, pair, row_high, high + (bias != nullptr ? bias[row_high] : 0.0f));
+    if (row >= 0) put(p.y, pair, row, sums.x + (bias != nullptr ? bias[row] : 0.0f));
+    if (row_high >= 0) put(p.y, pair, row_high, sums.y + (bias != nullptr ? bias[row_high] : 0.0f));
     return;
   }
   const int64_t intermediate = p.w.rows / 2, index = static_cast<int64_t>(blockIdx.x) * 8 + i;
@@ -47,16 +49,21 @@ __device__ void finish(const ExpertGemm& p, int expert, int64_t j, int i, float 
   const float factor = p.input_weights != nullptr ? p.input_weights[pair] : 1.0f;
   float value = 0;  // of the padding
   if (index < intermediate) {
-    value = glu_value(p.glu, factor * low + (bias != nullptr ? bias[index] : 0.0f),
-                      factor * high + (bias != nullptr ? bias[intermediate + index] : 0.0f));
+    value = glu_value(p.glu, factor * sums.x + (bias != nullptr ? bias[index] : 0.0f),
+                      factor * sums.y + (bias != nullptr ? bias[intermediate + index] : 0.0f));
   }
   put(p.y, j, index, value);
 }
 
-// The sums of kTiles tiles of tokens from sorted pair `begin` on, over this warp's share of the inputs.
+// A lane's two weight rows; null: past the last.
+struct WeightRows {
+  const __nv_bfloat16 *low, *high;
+};
+
+// Sums of kTiles tiles of tokens from sorted pair `begin` on, over this warp's share of the inputs.
 template <int kTiles>
-__device__ void multiply(const ExpertGemm& p, const __nv_bfloat16* low, const __nv_bfloat16* high, int64_t begin,
-                         int64_t end, float (&sums)[kTiles][4]) {
+__device__ void multiply(const ExpertGemm& p, const WeightRows& rows, int64_t begin, int64_t end,
+                         float (&sums)[kTiles][4]) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const __nv_bfloat16* inputs[kTiles];
 #pragma unroll
@@ -72,8 +79,8 @@ __device__ void multiply(const ExpertGemm& p, const __nv_bfloat16* low, const __
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       const bool inside = k + i * step < p.w.stride;
-      a[i] = stream_word(low + k + i * step, inside && low != nullptr);
-      b[i] = stream_word(high + k + i * step, inside && high != nullptr);
+      a[i] = stream_word(rows.low + k + i * step, inside && rows.low != nullptr);
+      b[i] = stream_word(rows.high + k + i * step, inside && rows.high != nullptr);
     }
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
@@ -106,13 +113,13 @@ __global__ void __launch_bounds__(kThreads) unaligned_small_kernel(ExpertGemm p)
   if (expert < 0) return;
   const auto* weights = static_cast<const __nv_bfloat16*>(p.w.data) + expert * p.w.rows * p.w.stride;
   const int64_t row = weight_row(p, lane / 4), row_high = weight_row(p, lane / 4 + 8);
-  const __nv_bfloat16* low = row >= 0 ? weights + row * p.w.stride : nullptr;
-  const __nv_bfloat16* high = row_high >= 0 ? weights + row_high * p.w.stride : nullptr;
+  const WeightRows rows{row >= 0 ? weights + row * p.w.stride : nullptr,
+                        row_high >= 0 ? weights + row_high * p.w.stride : nullptr};
 
   const int64_t end = offsets[expert + 1];
   for (int64_t begin = offsets[expert]; begin < end; begin += kTiles * kTokens) {
     float sums[kTiles][4] = {};
-    multiply<kTiles>(p, low, high, begin, end, sums);
+    multiply<kTiles>(p, rows, begin, end, sums);
     __syncthreads();  // the last tokens' shares are read
 #pragma unroll
     for (int t = 0; t < kTiles; ++t)
@@ -122,8 +129,8 @@ __global__ void __launch_bounds__(kThreads) unaligned_small_kernel(ExpertGemm p)
       float4 sum = shares[0][t][lane];
       for (int w = 1; w < kWarps; ++w) sum = add(sum, shares[w][t][lane]);
       const int64_t j = begin + t * kTokens + lane % 4 * 2;
-      if (j < end) finish(p, expert, j, lane / 4, sum.x, sum.z);
-      if (j + 1 < end) finish(p, expert, j + 1, lane / 4, sum.y, sum.w);
+      if (j < end) finish(p, expert, j, lane / 4, {sum.x, sum.z});
+      if (j + 1 < end) finish(p, expert, j + 1, lane / 4, {sum.y, sum.w});
     }
   }
 }
@@ -136,11 +143,11 @@ void grouped_gemm_unaligned_small(const ExpertGemm& p, int64_t n_tokens, cudaStr
   const int64_t experts = min(static_cast<int64_t>(p.groups.n_experts), p.groups.n_pairs);
   const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(experts));
   if (n_tokens <= kTokens) {
-    launch_after(unaligned_small_kernel<1>, grid, dim3(kThreads), 0, stream, p);
+    launch_after(unaligned_small_kernel<1>, {grid, dim3(kThreads), 0, stream}, p);
   } else if (n_tokens <= 2 * kTokens) {
-    launch_after(unaligned_small_kernel<2>, grid, dim3(kThreads), 0, stream, p);
+    launch_after(unaligned_small_kernel<2>, {grid, dim3(kThreads), 0, stream}, p);
   } else {
-    launch_after(unaligned_small_kernel<4>, grid, dim3(kThreads), 0, stream, p);
+    launch_after(unaligned_small_kernel<4>, {grid, dim3(kThreads), 0, stream}, p);
   }
 }
 

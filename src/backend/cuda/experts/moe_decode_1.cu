@@ -1,10 +1,10 @@
-// The experts of a single token, and a shared network with them, both products in one launch: bound by the weights'
-// bytes, which stream without a pause.
+// The experts of a single token and a shared expert, both GEMVs in one launch. Bound by the weights' bytes.
 //
-// A block an SM, all there at once. Its share of the rows is dealt to its warps, and each warp copies its own rows
-// ahead into a ring of its own, two that meet the same inputs at a time: a gate and its up, then two outputs. So no
-// warp waits for another but between the products, and there the rings already fill with the second's weights. A shared
-// network needs no choice: its rows come first, and are on their way before the block waits for its input.
+// A persistent block an SM, all co-resident. The block's rows are dealt to its warps. A warp copies its own rows ahead
+// into its own ring, two rows of the same inputs at a time. They are a gate and its up, then two outputs. So warps meet
+// only between the GEMVs, and the rings meanwhile fill with the second one's weights.
+//
+// A shared expert does not depend on the routing. So its rows come first, fetched before the block waits for its input.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
@@ -17,8 +17,8 @@ namespace {
 constexpr int kWarps = 16, kThreads = kWarps * kWarp;
 constexpr int kChunk = 512;  // inputs of a row that are copied at once
 constexpr int kRowBytes = kChunk * 2, kSlotBytes = 2 * kRowBytes;
-constexpr int kSlots = 2;  // of a warp's ring: more under way is slower, and the next kernel's weights need the room
-constexpr int kWord = 8;   // numbers of 16 bytes
+constexpr int kSlots = 2;  // of a warp's ring: more in flight is slower and takes the next kernel's room
+constexpr int kWord = 8;   // elements of 16 bytes
 constexpr size_t kSharedMost = 224 * 1024;  // and little more that is static
 
 struct Work {
@@ -28,13 +28,13 @@ struct Work {
   float of_inner = 0, of_parts = 0;  // 1 / intermediate, 1 / parts
 };
 
-// Two rows, and the inputs that both meet: n numbers from `x` on in shared memory; n 0: an expert that there is not.
+// Two rows and their common inputs: n elements from `x` on in shared memory. n 0: expert -1.
 struct Item {
   const __nv_bfloat16 *a, *b;
   int n, x;
 };
 
-// The block's share: rows of the first product, then rows times parts of the second.
+// The block's share: rows of the first GEMV, then rows times parts of the second.
 struct Share {
   int n_first, n_second, n_pairs;
   __device__ __forceinline__ explicit Share(const Work& w) {
@@ -46,7 +46,7 @@ struct Share {
 };
 __device__ __forceinline__ int nth_of_block(int i) { return static_cast<int>(blockIdx.x + i * gridDim.x); }
 
-// n / d, and what is left; `inverse`: 1 / d.
+// Quotient and remainder; `inverse`: 1 / d.
 struct Division {
   int quotient, rest;
   __device__ __forceinline__ Division(int n, int d, float inverse) {
@@ -85,7 +85,7 @@ __device__ __forceinline__ Item item_of(const Work& w, const Share& share, const
   return second_item(w, experts, nth_of_block(pair.quotient), pair.rest);
 }
 
-// A warp's ring and how far its copies are.
+// A warp's ring, and the progress of its copies.
 class Ring {
  public:
   __device__ __forceinline__ Ring(const Work& w, const Share& share, const int32_t* experts, uint8_t* slots,
@@ -99,17 +99,17 @@ class Ring {
     __syncwarp();
   }
 
-  // Begins copies until the ring is full. Without the choices: of the shared network alone.
+  // Starts copies until the ring is full. Before the choices are known: of the shared expert alone.
   __device__ __forceinline__ void fill(bool choices_known) {
     while (begun_ - read_ < kSlots && copy_next(choices_known)) {
     }
   }
-  // The next chunk's two rows, when they are there.
+  // The next chunk's two rows, once they have arrived.
   __device__ __forceinline__ const uint8_t* next() {
     barrier_wait(&full_[read_slot_], read_phase_);
     return slots_ + read_slot_ * kSlotBytes;
   }
-  // By all lanes, when they have read it.
+  // To be called by all lanes after reading.
   __device__ __forceinline__ void done() {
     __syncwarp();
     ++read_;
@@ -152,9 +152,9 @@ class Ring {
   uint32_t read_phase_ = 0;
 };
 
-// Adds the products of a lane's eight weights and inputs, on tensor cores: of the warp's eight stretches of words, the
-// inputs are the rows of one operand and the weights the columns of the other, so that the diagonal is what is wanted.
-__device__ __forceinline__ void add_products(const uint4& weights, const uint4& x, float (&d)[4]) {
+// Eight multiply-adds of a lane by a pair of mma. Inputs are the rows of one operand, weights the columns of the other:
+// the diagonal holds their sum.
+__device__ __forceinline__ void add_dots(const uint4& weights, const uint4& x, float (&d)[4]) {
   mma_bf16(d, x.x, 0, x.y, 0, weights.x, weights.y);
   mma_bf16(d, x.z, 0, x.w, 0, weights.z, weights.w);
 }
@@ -163,7 +163,7 @@ __device__ __forceinline__ float diagonal(const float (&d)[4], const float (&e)[
   return warp_sum(column == 0 ? d[0] + e[0] : column == 1 ? d[1] + e[1] : 0.0f);
 }
 
-// Both rows' products with their inputs, in every lane. x: the inputs of the product, in shared memory.
+// Sums of both rows, in every lane. x: the GEMV's inputs in shared memory.
 __device__ __forceinline__ float2 multiply(Ring& ring, const Item& item, const uint8_t* x) {
   constexpr int kTogether = 2;
   const int lane = threadIdx.x % kWarp;
@@ -183,15 +183,15 @@ __device__ __forceinline__ float2 multiply(Ring& ring, const Item& item, const u
         v[i] = inputs[word], of_a[i] = weights[word], of_b[i] = weights[kRowBytes / 16 + word];
       }
 #pragma unroll
-      for (int i = 0; i < kTogether; ++i) add_products(of_a[i], v[i], a[i]), add_products(of_b[i], v[i], b[i]);
+      for (int i = 0; i < kTogether; ++i) add_dots(of_a[i], v[i], a[i]), add_dots(of_b[i], v[i], b[i]);
     }
     ring.done();
   }
   return {diagonal(a[0], a[1]), diagonal(b[0], b[1])};
 }
 
-// Waits until every block has come here; what they wrote before can then be read past the L1 cache. A meeting adds 2^31
-// to the counter, whose other bits are zeros before and after: its highest one changes when all are there.
+// Grid-wide barrier; afterwards other blocks' writes are visible past the L1 cache. A pass adds 2^31 to the counter;
+// its other bits are zero before and after. The top bit flips when all have arrived.
 __device__ __forceinline__ void meet(unsigned* counter) {
   constexpr unsigned kAllThere = 1u << 31;
   __syncthreads();
@@ -213,7 +213,7 @@ __device__ __forceinline__ void fetch_inputs(const void* from, int n, uint8_t* t
   }
 }
 
-// What the shared network's numbers of the first product, then the choices', are multiplied with.
+// Routing weights: multiply the first GEMV's outputs.
 struct Factors {
   float of_choice[kMoeDecodeTopKMax], of_shared;
 };
@@ -225,7 +225,7 @@ __device__ __forceinline__ void write_intermediate(const Work& w, const Factors&
   static_cast<__nv_bfloat16*>(w.p.intermediate)[to] = __float2bfloat16_rn(factor * glu_value(w.p.glu, sums.x, sums.y));
 }
 
-// The bound leaves registers for the next kernels' blocks, which wait beside it.
+// The register bound leaves room for the next kernel's blocks, which wait on the same SM.
 __global__ void __launch_bounds__(kThreads + 256, 1) moe_decode_1_kernel(const __grid_constant__ Work w) {
   extern __shared__ __align__(128) uint8_t memory[];
   __shared__ uint64_t full[kWarps][kSlots];
@@ -235,8 +235,8 @@ __global__ void __launch_bounds__(kThreads + 256, 1) moe_decode_1_kernel(const _
   const bool one = threadIdx.x % kWarp == 0;
   const Share share(w);
   uint8_t* const x = memory + kWarps * kSlots * kSlotBytes;
-  const int x_numbers = max(w.cols, w.p.n_choices * w.intermediate + w.shared_intermediate);
-  auto* const parts = reinterpret_cast<float2*>(x + 2 * x_numbers);  // [n_second]: of both rows
+  const int x_elements = max(w.cols, w.p.n_choices * w.intermediate + w.shared_intermediate);
+  auto* const parts = reinterpret_cast<float2*>(x + 2 * x_elements);  // [n_second]: of both rows
   Ring ring(w, share, experts, memory + warp * kSlots * kSlotBytes, full[warp]);
   ring.fill(false);
   wait_for_input();
@@ -285,7 +285,7 @@ Work work_of(const MoeDecode1& p) {
   Work w{.p = p,
          .cols = static_cast<int>(p.gate_up.cols),
          .intermediate = static_cast<int>(p.down.cols),
-         .shared_intermediate = p.shared_down.data != nullptr ? static_cast<int>(p.shared_down.cols) : 0,
+         .shared_intermediate = static_cast<int>(p.shared_down.cols),
          .outputs = static_cast<int>(p.down.rows),
          .parts = 0};
   w.parts = p.n_choices + static_cast<int>(ceil_div(w.shared_intermediate, w.intermediate));
@@ -293,7 +293,7 @@ Work work_of(const MoeDecode1& p) {
   return w;
 }
 
-// Pairs of outputs of a block.
+// Output pairs of a block.
 int64_t pairs_of_block(const Work& w, int n_multiprocessors) {
   return ceil_div(ceil_div(w.outputs, 2), n_multiprocessors);
 }
@@ -312,12 +312,12 @@ void moe_decode_1(const MoeDecode1& p, int n_multiprocessors, cudaStream_t strea
   const size_t bytes = shared_bytes(w, pairs_of_block(w, n_multiprocessors));
   static const cudaError_t raised = cudaFuncSetAttribute(
       moe_decode_1_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kSharedMost));
-  // Request the maximum shared-memory carveout; otherwise the driver sizes it for this kernel alone and the next
+  // Request the maximum shared-memory carveout. Otherwise the driver sizes it for this kernel alone, and the next
   // GEMM's block cannot be co-resident.
   static const cudaError_t widened = cudaFuncSetAttribute(
       moe_decode_1_kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
   static_cast<void>(raised), static_cast<void>(widened);  // a failure shows at the launch
-  launch_after(moe_decode_1_kernel, dim3(static_cast<unsigned>(n_multiprocessors)), dim3(kThreads), bytes, stream, w);
+  launch_after(moe_decode_1_kernel, {dim3(static_cast<unsigned>(n_multiprocessors)), dim3(kThreads), bytes, stream}, w);
 }
 
 }  // namespace polymath::backend::cuda

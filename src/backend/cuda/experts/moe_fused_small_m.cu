@@ -1,9 +1,9 @@
-// Experts of few tokens: both products of a layer's networks in one launch, bound by the weights' bytes.
+// Both grouped GEMMs of a layer's experts in one launch, for few tokens. Bound by the weights' bytes.
 //
-// Tiles are claimed one after the other from a counter: first those of the first products, then those of the second. So
-// the weights of the one stream in while the last tiles of the other are multiplied, and a block with a long tile takes
-// fewer. A tile of a second product waits for the first product's tiles of its tokens; those were claimed long before
-// by blocks that run, so that nobody waits for a block that has not begun.
+// Blocks claim tiles from a counter: all tiles of the first GEMM, then all of the second. So the second's weights
+// stream in while the first's last tiles are multiplied. A block with a long tile claims fewer. A tile of the second
+// GEMM waits for the first's tiles of its tokens. Running blocks claimed those long before: no block waits for one that
+// has not started.
 
 #include <cstring>
 
@@ -14,7 +14,7 @@
 namespace polymath::backend::cuda {
 namespace {
 
-// The fewer tokens a tile has room for, the more weights are under way.
+// Smaller token tiles leave room for more stages of weights in flight.
 template <int kTokens>
 using Few = TileConfig<1, kTokens,
                        kTokens == 16   ? 10
@@ -22,18 +22,18 @@ using Few = TileConfig<1, kTokens,
                                        : 6,
                        8, 2, true>;
 
-// The shared network's tiles are long: they come first, and the others fill up behind them.
-enum ProductIndex { kSharedFirst, kFirst, kSharedSecond, kSecond, kProducts };
-constexpr int kVisits = 2;     // the shared network's, the group's: product % kVisits
-constexpr int kTellAhead = 6;  // stages of a tile whose copies have not begun when the next one is claimed
+// The shared expert's tiles are long, so they come first and the others fill the gaps.
+enum GemmIndex { kSharedFirst, kFirst, kSharedSecond, kSecond, kGemms };
+constexpr int kVisits = 2;         // the shared expert's, the group's: GEMM index % kVisits
+constexpr int kAnnounceAhead = 6;  // stages of a tile whose copies have not begun when the next one is claimed
 
 struct Work {
-  TiledGemm products[kProducts];  // row_tiles 0: there is none
-  unsigned* claims = nullptr;     // tiles that were claimed, but for the first of each block
-  unsigned* written = nullptr;    // for each tile of tokens, first the shared network's: tiles of its first product
+  TiledGemm gemms[kGemms];      // row_tiles 0: none
+  unsigned* claims = nullptr;   // tiles that were claimed, but for the first of each block
+  unsigned* written = nullptr;  // by token tile, the shared expert's first: written tiles of the first GEMM
 };
 struct Maps {
-  OperandMaps of[kProducts];
+  OperandMaps of[kGemms];
 };
 
 __device__ __forceinline__ void wait_until(const unsigned* counter, unsigned n) {
@@ -43,87 +43,87 @@ __device__ __forceinline__ void wait_until(const unsigned* counter, unsigned n) 
   }
 }
 
-// Pairs and tiles of tokens of both visits: there are fewer than 2^16 (kSmallM for each expert).
+// Pairs and token tiles of both visits. Fewer than 2^16: at most kSmallM for each expert.
 using VisitTiles = ExpertTiles<uint16_t>[kVisits];
 static_assert(kSmallM * routing::kExpertsMax <= 1 << 16);
 
 __device__ __forceinline__ int token_tiles(const Work& work, const VisitTiles& tiles, int visit) {
-  return tiles[visit].tiles[work.products[visit].p.groups.n_experts];
+  return tiles[visit].tiles[work.gemms[visit].p.groups.n_experts];
 }
 
 struct Claimed {
-  int product;  // kProducts: there is no further tile
+  int gemm;  // kGemms: no further tile
   Tile tile;
 };
 template <typename V>
 __device__ __forceinline__ Claimed find_claimed(const Work& work, const VisitTiles& tiles, int claim) {
 #pragma unroll
-  for (int i = 0; i < kProducts; ++i) {
-    const TiledGemm& product = work.products[i];
-    const int n = token_tiles(work, tiles, i % kVisits) * product.row_tiles;
-    if (claim < n) return {i, find_tile<V>(product, tiles[i % kVisits], claim)};
+  for (int i = 0; i < kGemms; ++i) {
+    const TiledGemm& gemm = work.gemms[i];
+    const int n = token_tiles(work, tiles, i % kVisits) * gemm.row_tiles;
+    if (claim < n) return {i, find_tile<V>(gemm, tiles[i % kVisits], claim)};
     claim -= n;
   }
-  return {kProducts, {}};
+  return {kGemms, {}};
 }
 
-// The tile of tokens among those of both visits: the shared network's come first.
+// Index of the token tile over both visits, the shared expert's first.
 __device__ __forceinline__ int counter_of(const Work& work, const VisitTiles& tiles, const Claimed& claimed) {
-  return claimed.tile.of_tokens + (claimed.product % kVisits == 0 ? 0 : token_tiles(work, tiles, 0));
+  return claimed.tile.of_tokens + (claimed.gemm % kVisits == 0 ? 0 : token_tiles(work, tiles, 0));
 }
 
-// What the warps of a block hand on. One tile is told ahead of the one whose copies begin.
+// Hand-over between the block's warps. A tile is published one ahead of the tile being copied.
 template <typename V>
 struct Hall {
   Ring<V> ring;
-  uint64_t told, heard;          // `claimed` is new; everybody has taken it
+  uint64_t announced, heard;     // `claimed` is new; everybody has taken it
   uint64_t finished, signalled;  // `written_tile` is new; it has been taken
   Claimed claimed;
-  int written_tile;  // of tokens, a tile of whose first product is written; -1: there is no further one
+  int written_tile;  // token tile with one more tile of the first GEMM; -1: no further one
 };
 constexpr int kConsumerWarps = kGroupThreads / kWarp;
 
 template <typename V>
 __device__ __forceinline__ void begin_hall(Hall<V>& hall) {
-  barrier_init(&hall.told, 1);
+  barrier_init(&hall.announced, 1);
   barrier_init(&hall.heard, kGroupThreads + 1);
   barrier_init(&hall.finished, kConsumerWarps);
   barrier_init(&hall.signalled, 1);
   begin_ring(hall.ring);
 }
 
-// One thread: claims tiles, finds where they stand, waits until what they need is written.
+// One thread: claims tiles, locates them, and waits until their inputs are written.
 template <typename V>
 __device__ void schedule(const Work& work, const VisitTiles& tiles, Hall<V>& hall) {
-  unsigned claim = blockIdx.x;  // the others are claimed behind every block's first
+  unsigned claim = blockIdx.x;  // each block's first; later ones are claimed
   for (uint32_t phase = 0;; phase ^= 1) {
     const Claimed claimed = find_claimed<V>(work, tiles, static_cast<int>(claim));
-    if (claimed.product >= kVisits && claimed.product < kProducts) {
+    if (claimed.gemm >= kVisits && claimed.gemm < kGemms) {
       wait_until(work.written + counter_of(work, tiles, claimed),
-                 static_cast<unsigned>(work.products[claimed.product % kVisits].row_tiles));
+                 static_cast<unsigned>(work.gemms[claimed.gemm % kVisits].row_tiles));
     }
     hall.claimed = claimed;
-    barrier_arrive(&hall.told);
-    if (claimed.product == kProducts) return;
+    barrier_arrive(&hall.announced);
+    if (claimed.gemm == kGemms) return;
     barrier_wait(&hall.heard, phase);  // a tile is claimed when the one before is nearly copied, not sooner
     claim = gridDim.x + atomicAdd(work.claims, 1u);
   }
 }
 
-// One thread: the copies of every stage.
+// One thread: the TMA copies of every stage.
 template <typename V>
 __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hall<V>& hall) {
   Place place;
   for (uint32_t phase = 0;; phase ^= 1) {
-    barrier_wait(&hall.told, phase);
+    barrier_wait(&hall.announced, phase);
     const Claimed claimed = hall.claimed;
-    if (claimed.product == kProducts) break;
-    if (claimed.product >= kVisits) asm volatile("fence.proxy.async.global;" ::: "memory");  // written by stores
-    const TiledGemm& product = work.products[claimed.product];
-    const int stages = stages_of<V>(product, claimed.tile), hears_at = max(stages - kTellAhead, 0);
+    if (claimed.gemm == kGemms) break;
+    if (claimed.gemm >= kVisits) asm volatile("fence.proxy.async.global;" ::: "memory");  // written by stores
+    const TiledGemm& gemm = work.gemms[claimed.gemm];
+    const int stages = stages_of<V>(gemm, claimed.tile), hears_at = max(stages - kAnnounceAhead, 0);
     for (int s = 0; s < stages; ++s) {
       barrier_wait(&hall.ring.empty[place.stage], place.phase ^ 1);
-      copy_stage<V>(product, maps.of[claimed.product], claimed.tile, s, memory + place.stage * V::kStageBytes,
+      copy_stage<V>(gemm, maps.of[claimed.gemm], claimed.tile, s, memory + place.stage * V::kStageBytes,
                     &hall.ring.full[place.stage]);
       if (s == hears_at) barrier_arrive(&hall.heard);
       place.advance<V>();
@@ -133,7 +133,7 @@ __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hal
   barrier_arrive(&hall.ring.full[place.stage]);  // a stage of no tile
 }
 
-// One thread: says to all blocks what this one has written, so that those who write need not wait for their stores.
+// One thread: signals written tiles to all blocks, so that the warps that write need not wait for their stores.
 template <typename V>
 __device__ void signal(const Work& work, Hall<V>& hall) {
   for (uint32_t phase = 0;; phase ^= 1) {
@@ -145,7 +145,7 @@ __device__ void signal(const Work& work, Hall<V>& hall) {
   }
 }
 
-// By the warpgroup that multiplies: hands on which tile of tokens has one more tile written.
+// By the multiplying warpgroup: passes on that one more tile of this token tile is written.
 template <typename V>
 __device__ __forceinline__ void say_written(Hall<V>& hall, int tile, uint32_t phase) {
   asm volatile("fence.proxy.async.global;" ::: "memory");
@@ -162,15 +162,15 @@ __device__ __forceinline__ void consume(const Work& work, const VisitTiles& tile
   for (;;) {
     barrier_wait(&hall.ring.full[place.stage], place.phase);
     const Claimed claimed = hall.claimed;
-    if (claimed.product == kProducts) break;
+    if (claimed.gemm == kGemms) break;
     barrier_arrive(&hall.heard);  // each thread for itself: racecheck sees no order through one lane
-    const TiledGemm& product = work.products[claimed.product];
-    if (claimed.product < kVisits) {
-      multiply_tile<V, kEnd, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
+    const TiledGemm& gemm = work.gemms[claimed.gemm];
+    if (claimed.gemm < kVisits) {
+      multiply_tile<V, kEnd, kHalf>(gemm, claimed.tile, memory, hall.ring, place, 0);
       say_written(hall, counter_of(work, tiles, claimed), say_phase);
       say_phase ^= 1;
     } else {
-      multiply_tile<V, End::kOutput, kHalf>(product, claimed.tile, memory, hall.ring, place, 0);
+      multiply_tile<V, End::kOutput, kHalf>(gemm, claimed.tile, memory, hall.ring, place, 0);
     }
   }
   say_written(hall, -1, say_phase);
@@ -185,17 +185,17 @@ __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const bool one = threadIdx.x % kWarp == 0;
   if (threadIdx.x == 0) begin_hall(hall);
-  if (threadIdx.x < kProducts && work.products[threadIdx.x].row_tiles > 0) prefetch(maps.of[threadIdx.x]);
+  if (threadIdx.x < kGemms && work.gemms[threadIdx.x].row_tiles > 0) prefetch(maps.of[threadIdx.x]);
   let_next_begin();
   wait_for_input();
   for (int visit = 0; visit < kVisits; ++visit) {
-    if (work.products[visit].row_tiles > 0) fetch_pairs(work.products[visit].p.groups, tiles[visit]);
+    if (work.gemms[visit].row_tiles > 0) fetch_pairs(work.gemms[visit].p.groups, tiles[visit]);
   }
   __syncthreads();
-  if (warp < kVisits && work.products[warp].row_tiles > 0) {
-    count_tiles<V>(work.products[warp].p.groups.n_experts, tiles[warp]);
+  if (warp < kVisits && work.gemms[warp].row_tiles > 0) {
+    count_tiles<V>(work.gemms[warp].p.groups.n_experts, tiles[warp]);
   } else if (warp < kVisits && one) {
-    tiles[warp].tiles[0] = 0;  // there is no such network
+    tiles[warp].tiles[0] = 0;  // no shared expert
   }
   __syncthreads();
   if (warp < kConsumerWarps) {
@@ -211,23 +211,23 @@ __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
 
 template <typename V, End kEnd, bool kHalf>
 bool launch(const MoeFusedSmallM& e, int n_multiprocessors, cudaStream_t stream) {
-  Work work{.products = {}, .claims = e.counters, .written = e.counters + 1};
+  Work work{.gemms = {}, .claims = e.counters, .written = e.counters + 1};
   Maps maps;
   std::memset(static_cast<void*>(&maps), 0, sizeof(maps));
-  const ExpertGemm* const products[kProducts] = {e.shared_first, &e.first, e.shared_second, &e.second};
+  const ExpertGemm* const gemms[kGemms] = {e.shared_first, &e.first, e.shared_second, &e.second};
   int64_t tiles = 0;
-  for (int i = 0; i < kProducts; ++i) {
-    if (products[i] == nullptr) continue;
-    if (!cut_in_tiles<V>(*products[i], &work.products[i], &maps.of[i])) return false;
-    tiles += token_tiles_most<V>(products[i]->groups) * work.products[i].row_tiles;
+  for (int i = 0; i < kGemms; ++i) {
+    if (gemms[i] == nullptr) continue;
+    if (!cut_in_tiles<V>(*gemms[i], &work.gemms[i], &maps.of[i])) return false;
+    tiles += token_tiles_most<V>(gemms[i]->groups) * work.gemms[i].row_tiles;
   }
   static const cudaError_t raised =
       cudaFuncSetAttribute(moe_fused_small_m_kernel<V, kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                            static_cast<int>(V::kSharedBytes));
   static_cast<void>(raised);  // a failure shows at the launch
   const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * V::kBlocksAnSm));
-  launch_after(moe_fused_small_m_kernel<V, kEnd, kHalf>, dim3(blocks), dim3(V::kThreads), V::kSharedBytes, stream, work,
-               maps);
+  launch_after(moe_fused_small_m_kernel<V, kEnd, kHalf>, {dim3(blocks), dim3(V::kThreads), V::kSharedBytes, stream},
+               work, maps);
   return true;
 }
 

@@ -21,9 +21,18 @@ Combine combine_of(const ExpertVisit& visit, const ExpertGemm& second, const Ten
           .out = matrix_of(out)};
 }
 
-void cover(int64_t& bytes, int64_t other) { bytes = std::max(bytes, other); }
-
 }  // namespace
+
+void ExpertScratch::cover(std::span<const ExpertVariant> table, const ExpertShape& shape) {
+  for (const ExpertVariant& variant : table) {
+    if (variant.scratch == nullptr) continue;
+    const ExpertScratch own = variant.scratch(shape);
+    intermediate = std::max(intermediate, own.intermediate), outputs = std::max(outputs, own.outputs);
+    gate_up = std::max(gate_up, own.gate_up), sorted = std::max(sorted, own.sorted);
+    shared_intermediate = std::max(shared_intermediate, own.shared_intermediate);
+    shared_outputs = std::max(shared_outputs, own.shared_outputs);
+  }
+}
 
 ExpertRunner::ExpertRunner(Device& device, LinearRunner& linear)
     : device_(device),
@@ -39,18 +48,10 @@ bool ExpertRunner::takes(int64_t hidden, int64_t intermediate, DType dtype) {
 absl::Status ExpertRunner::reserve(const StepLimits& limits) {
   pairs_max_ = std::max<int64_t>(limits.pairs_max, limits.tokens_max);
   ExpertScratch all;
-  int64_t shared = 0;  // intermediate elements of a shared expert that joins one token's
+  int64_t shared = 0;  // bytes of a shared expert's intermediate row, after one token's choices
   for (const ExpertShape& shape : limits.experts) {
     if (shape.groups == 1) shared = std::max(shared, weight_stride(shape.intermediate, Type::kBf16) * 2);
-    for (const auto* family : {&expert_mlp_, &with_shared_}) {
-      for (const ExpertVariant& variant : family->table()) {
-        if (variant.scratch == nullptr) continue;
-        const ExpertScratch own = variant.scratch(shape);
-        cover(all.intermediate, own.intermediate), cover(all.outputs, own.outputs);
-        cover(all.gate_up, own.gate_up), cover(all.sorted, own.sorted);
-        cover(all.shared_intermediate, own.shared_intermediate), cover(all.shared_outputs, own.shared_outputs);
-      }
-    }
+    for (const auto* family : {&expert_mlp_, &with_shared_}) all.cover(family->table(), shape);
   }
   const std::pair<tensor::Buffer*, int64_t> sizes[] = {
       {&intermediate_, all.intermediate + shared},
@@ -131,8 +132,8 @@ MoeDecode1 ExpertRunner::decode_problem(const ExpertCall& call) const {
 void ExpertRunner::run_decode_1(const ExpertCall& call) {
   MoeDecode1 token = decode_problem(call);
   token.x = linear_.aligned(token.x, Type::kBf16);
-  const int64_t shared = token.shared_down.data != nullptr ? token.shared_down.cols : 0;
-  CHECK(static_cast<size_t>((token.n_choices * token.down.cols + shared) * 2) <= intermediate_.bytes());
+  const int64_t elements = token.n_choices * token.down.cols + token.shared_down.cols;
+  CHECK(static_cast<size_t>(elements * 2) <= intermediate_.bytes());
   moe_decode_1(token, device_.n_multiprocessors(), device_.stream());
   device_.launched("a token's experts");
 }

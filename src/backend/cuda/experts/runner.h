@@ -4,6 +4,8 @@
 //
 // Thread safety: none.
 
+#include <span>
+
 #include "backend/cuda/experts/experts.h"
 #include "backend/cuda/linear/runner.h"
 #include "backend/cuda/views.h"
@@ -20,12 +22,17 @@ struct ExpertCall {
   ExpertRunner* runner = nullptr;
 };
 
+struct ExpertVariant;
+
 // Bytes of each buffer, for the largest step.
 struct ExpertScratch {
   int64_t intermediate = 0, outputs = 0;
   int64_t gate_up = 0;  // both halves of a dense network, before the GLU
   int64_t sorted = 0;   // every pair's input, by expert
   int64_t shared_intermediate = 0, shared_outputs = 0;
+
+  // Grows to what every variant of the table asks for.
+  void cover(std::span<const ExpertVariant> table, const ExpertShape& shape);
 };
 
 struct ExpertVariant : Variant<ExpertCall> {

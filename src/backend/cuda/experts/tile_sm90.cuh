@@ -1,15 +1,15 @@
 #pragma once
 
-// Tiles of a group's products on Hopper's tensor cores (wgmma), their operands brought by the tensor copy engine.
+// Tiles of grouped GEMMs on wgmma, fed by TMA.
 //
-// The weights are the side of 64 rows, the tokens the side that may be short: so a tile pads tokens to 8, not to 64,
-// and one form serves two tokens an expert as well as hundreds. One warp copies stages of 64 inputs into a ring; each
-// of kGroups warpgroups multiplies its 64 rows of the weight with all the tile's tokens. Of a gated weight the copy
-// lays eight rows of the gate and the same eight of up in turn: a thread then holds a gate and its up.
+// Weights are the operand of 64 rows, tokens the one of 8 to 256. A tile so pads tokens to 8, not to 64. So one kernel
+// serves two tokens an expert as well as hundreds. One warp copies stages of 64 inputs into a ring. Each of kGroups
+// warpgroups multiplies its 64 weight rows with all of the tile's tokens. TMA interleaves a gated weight by eight rows,
+// gate and up: a thread holds a gate and its up.
 //
-// Tiles go expert by expert, rows of the weight by rows, tokens innermost, so that blocks that share weights run side
-// by side and the weights come from memory once. Which tiles there are, each block finds from the experts' offsets.
-// Tokens behind an expert's last are the next one's: they are multiplied and dropped.
+// Tiles go expert by expert, then by weight rows, tokens innermost. Blocks that share weights so run side by side, and
+// weights come from memory once. Each block finds its tiles from the experts' offsets. Tokens past an expert's last
+// belong to the next one: they are multiplied and dropped.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
@@ -23,7 +23,7 @@ constexpr int kInputs = 64;  // of a stage: 128 bytes a row
 constexpr int kRowBytes = kInputs * 2;
 constexpr int kGroupRows = 64;
 
-// What differs between many tokens and few.
+// The parameters that differ between many tokens and few.
 template <int kGroups_, int kTokens_, int kStages_, int kBoxTokens_, int kBlocksAnSm_, bool kInParts_>
 struct TileConfig {
   static constexpr int kGroups = kGroups_;  // warpgroups that multiply
@@ -39,7 +39,7 @@ struct TileConfig {
   static constexpr int kStageBytes = kWeightBytes + kTokenBytes;
   static constexpr size_t kSharedBytes = static_cast<size_t>(kStages) * kStageBytes + 1024;  // to be aligned
 };
-// What becomes of a tile's sums.
+// The epilogue of a tile.
 enum class End { kSilu, kAnyGlu, kOutput, kCount };
 
 struct TiledGemm {
@@ -48,24 +48,24 @@ struct TiledGemm {
   int stages = 0, all_stages = 0;  // of a part; of all inputs
 };
 
-struct Tile {  // without initial values, to stand in shared memory
+struct Tile {  // without initialisers, for shared memory
   int expert, row_tile, part;
   int begin, n;   // sorted pairs
   int of_tokens;  // which of the step's tiles of tokens
 };
 template <typename V>
-__device__ __forceinline__ int stages_of(const TiledGemm& product, const Tile& tile) {
-  if (!V::kInParts) return product.stages;
-  return min(product.stages, product.all_stages - tile.part * product.stages);
+__device__ __forceinline__ int stages_of(const TiledGemm& gemm, const Tile& tile) {
+  if (!V::kInParts) return gemm.stages;
+  return min(gemm.stages, gemm.all_stages - tile.part * gemm.stages);
 }
 
-// Where every expert's pairs and its tiles of tokens begin; in shared memory.
+// First pair and first token tile of every expert; in shared memory.
 template <typename Int>
 struct ExpertTiles {
   Int pairs[routing::kExpertsMax + 1], tiles[routing::kExpertsMax + 1];
 };
 
-// The first by the whole block, the second, a barrier later, by one warp.
+// fetch_pairs() by the whole block; after a barrier, count_tiles() by one warp.
 template <typename Int>
 __device__ __forceinline__ void fetch_pairs(const Groups& groups, ExpertTiles<Int>& experts) {
   for (int e = threadIdx.x; e <= groups.n_experts; e += static_cast<int>(blockDim.x)) {
@@ -88,23 +88,23 @@ __device__ __forceinline__ void count_tiles(int n_experts, ExpertTiles<Int>& exp
   if (lane == kWarp - 1) experts.tiles[n_experts] = static_cast<Int>(through);
 }
 
-// The expert's tokens are cut in equal tiles, of eights.
+// An expert's tokens are split into equal tiles, rounded up to eights.
 template <typename V, typename Int>
-__device__ Tile find_tile(const TiledGemm& product, const ExpertTiles<Int>& experts, int index) {
-  int low = 0, high = product.p.groups.n_experts;  // the last expert whose tiles begin at or before `index`
+__device__ Tile find_tile(const TiledGemm& gemm, const ExpertTiles<Int>& experts, int index) {
+  int low = 0, high = gemm.p.groups.n_experts;  // the last expert whose tiles begin at or before `index`
   while (high - low > 1) {
     const int middle = (low + high) / 2;
-    if (experts.tiles[middle] * product.row_tiles <= index) {
+    if (experts.tiles[middle] * gemm.row_tiles <= index) {
       low = middle;
     } else {
       high = middle;
     }
   }
   const int before = experts.tiles[low], token_tiles = experts.tiles[low + 1] - before;
-  const int rest = index - before * product.row_tiles, begin = experts.pairs[low];
+  const int rest = index - before * gemm.row_tiles, begin = experts.pairs[low];
   const int tokens = experts.pairs[low + 1] - begin;
   const int each = ((tokens + token_tiles - 1) / token_tiles + 7) / 8 * 8, nth = rest % token_tiles;
-  const int rows = rest / token_tiles, parts = V::kInParts ? product.p.parts : 1;
+  const int rows = rest / token_tiles, parts = V::kInParts ? gemm.p.parts : 1;
   return {.expert = low,
           .row_tile = rows / parts,
           .part = rows % parts,
@@ -127,7 +127,7 @@ struct Place {
   }
 };
 
-// One thread, before the others come to a barrier.
+// By one thread, before the block's barrier.
 template <typename V>
 __device__ __forceinline__ void begin_ring(Ring<V>& ring) {
   for (int s = 0; s < V::kStages; ++s) {
@@ -140,12 +140,12 @@ __device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
   return memory + (1024 - shared_place(memory) % 1024) % 1024;
 }
 
-// One thread: begins the copies of stage `s` of a tile.
+// By one thread: starts the copies of stage `s` of a tile.
 template <typename V>
-__device__ __forceinline__ void copy_stage(const TiledGemm& product, const OperandMaps& maps, const Tile& tile, int s,
+__device__ __forceinline__ void copy_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile, int s,
                                            uint8_t* to, uint64_t* full) {
-  const int input = ((V::kInParts ? tile.part * product.stages : 0) + s) * kInputs;
-  const int octets = V::kRows / (product.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
+  const int input = ((V::kInParts ? tile.part * gemm.stages : 0) + s) * kInputs;
+  const int octets = V::kRows / (gemm.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
   const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
   barrier_expect(full, static_cast<uint32_t>(V::kWeightBytes + boxes * V::kBoxTokens * kRowBytes));
   if constexpr (V::kWeightsOnce) {
@@ -155,23 +155,23 @@ __device__ __forceinline__ void copy_stage(const TiledGemm& product, const Opera
   }
   to += V::kWeightBytes;
   for (int b = 0; b < boxes; ++b) {
-    const int row = product.p.sorted ? tile.begin + b * V::kBoxTokens : 0;
+    const int row = gemm.p.sorted ? tile.begin + b * V::kBoxTokens : 0;
     copy_tensor_2d(to + b * V::kBoxTokens * kRowBytes, &maps.tokens, full, input, row);
   }
 }
 
-// Which of the tile's pairs a column is: where the inputs are not sorted, the columns are the step's tokens, and those
-// of the tile are as many bits.
+// Maps a column to the tile's pair. Unsorted inputs: columns are the step's tokens, and a bit mask has those of the
+// tile.
 struct Columns {
   bool sorted = true;
   unsigned tokens = 0;
-  // A lane's bit, fetched before the products.
+  // A lane's bit, loaded before the GEMM.
   __device__ __forceinline__ static unsigned token_of_lane(const ExpertGemm& p, const Tile& tile) {
     const int lane = threadIdx.x % kWarp;
     if (p.sorted || lane >= tile.n) return 0;
     return 1u << static_cast<unsigned>(p.groups.pairs[tile.begin + lane]) / static_cast<unsigned>(p.top_k);
   }
-  // tile.n: it is none of them.
+  // tile.n: not one of the tile's.
   __device__ __forceinline__ int pair(const Tile& tile, int column) const {
     if (sorted) return min(column, tile.n);
     const unsigned bit = 1u << column;
@@ -179,15 +179,15 @@ struct Columns {
   }
 };
 
-// One number of each of two tokens becomes two of one token: rows that differ by one are four lanes apart.
+// Transposes one element of two tokens into two elements of one token, between lanes four apart.
 __device__ __forceinline__ float2 pair_up(float of_a, float of_b, bool odd) {
   const float other = __shfl_xor_sync(kAllLanes, odd ? of_a : of_b, 4);
   return odd ? make_float2(other, of_b) : make_float2(of_a, other);
 }
 
-// Two 2-byte numbers side by side; a half is at most the largest that it holds.
+// Two 2-byte elements; f16 saturates.
 template <bool kHalf>
-__device__ __forceinline__ uint32_t two_numbers(float2 v) {
+__device__ __forceinline__ uint32_t two_elements(float2 v) {
   if constexpr (kHalf) {
     constexpr float kMost = 65504.0f;
     const __half2 pair = __floats2half2_rn(fminf(fmaxf(v.x, -kMost), kMost), fminf(fmaxf(v.y, -kMost), kMost));
@@ -198,12 +198,12 @@ __device__ __forceinline__ uint32_t two_numbers(float2 v) {
   }
 }
 
-// silu(gate) * up in a few instructions: a tile ends with thousands of them, and no product runs meanwhile. To 2 ulp.
+// silu(gate) * up in few instructions, within 2 ulp: a tile ends with thousands of them while no GEMM runs.
 __device__ __forceinline__ float silu_value(float gate, float up) {
   return __fdividef(gate, 1.0f + __expf(-gate)) * up;
 }
 
-// What is neither plain nor SiLU: biases, weights on the input, other activations.
+// The general epilogue: biases, weights on the input, other activations.
 __device__ __forceinline__ float any_value(const ExpertGemm& p, const Tile& tile, int64_t index, int pair, float gate,
                                            float up) {
   if (p.input_weights != nullptr) {
@@ -217,7 +217,7 @@ __device__ __forceinline__ float any_value(const ExpertGemm& p, const Tile& tile
   return glu_value(p.glu, gate, up);
 }
 
-// A gate and its up, for two tokens: rows `index` of both halves.
+// A gate and its up for two tokens: rows `index` of both halves.
 template <End kEnd, bool kHalf>
 __device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& tile, const Columns& columns,
                                              int64_t index, int column, const float* d) {
@@ -238,7 +238,7 @@ __device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& ti
   const int pair = columns.pair(tile, column + odd);
   const int64_t row = tile.begin + pair, at = index - odd;  // intermediate is even: eight rows are all there or not
   if (pair < tile.n && at < intermediate) {
-    *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_numbers<kHalf>(two);
+    *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_elements<kHalf>(two);
   }
 }
 
@@ -278,15 +278,15 @@ __device__ __forceinline__ void finish(const ExpertGemm& p, const Tile& tile, co
 
 // One tile with kColumns columns for its tokens.
 template <typename V, End kEnd, bool kHalf, int kColumns>
-__device__ __forceinline__ void multiply(const TiledGemm& product, const Tile& tile, uint8_t* stages, Ring<V>& ring,
+__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, uint8_t* stages, Ring<V>& ring,
                                          Place& place, int group) {
   constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
-  const unsigned token = kUnsorted ? Columns::token_of_lane(product.p, tile) : 0;
+  const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
   float d[kColumns / 2];
 #pragma unroll
   for (int i = 0; i < kColumns / 2; ++i) d[i] = 0;
-  Place read = place;  // whose products are not known to be done
-  for (int s = 0, stages_here = stages_of<V>(product, tile); s < stages_here; ++s) {
+  Place read = place;  // its wgmma may still run
+  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
     barrier_wait(&ring.full[place.stage], place.phase);
     const uint8_t* from = stages + place.stage * V::kStageBytes;
     const uint64_t weights = matrix_descriptor(from + group * kGroupRows * kRowBytes),
@@ -312,40 +312,40 @@ __device__ __forceinline__ void multiply(const TiledGemm& product, const Tile& t
   if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
 
   Columns columns;
-  if constexpr (kUnsorted) columns = {product.p.sorted, __reduce_or_sync(kAllLanes, token)};
-  finish<V, kEnd, kHalf, kColumns>(product.p, tile, columns, d, group);
+  if constexpr (kUnsorted) columns = {gemm.p.sorted, __reduce_or_sync(kAllLanes, token)};
+  finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, columns, d, group);
 }
 
 // One tile, by one warpgroup.
 template <typename V, End kEnd, bool kHalf>
-__device__ __forceinline__ void multiply_tile(const TiledGemm& product, const Tile& tile, uint8_t* stages,
-                                              Ring<V>& ring, Place& place, int group) {
+__device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, uint8_t* stages, Ring<V>& ring,
+                                              Place& place, int group) {
   if (tile.n <= 8) {
-    multiply<V, kEnd, kHalf, 8>(product, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 8>(gemm, tile, stages, ring, place, group);
   } else if (V::kTokens == 16 || tile.n <= 16) {
-    multiply<V, kEnd, kHalf, 16>(product, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 16>(gemm, tile, stages, ring, place, group);
   } else if (V::kTokens == 32 || tile.n <= 32) {
-    multiply<V, kEnd, kHalf, 32>(product, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 32>(gemm, tile, stages, ring, place, group);
   } else if (V::kTokens == 64 || tile.n <= 64) {
-    multiply<V, kEnd, kHalf, 64>(product, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 64>(gemm, tile, stages, ring, place, group);
   } else if constexpr (V::kTokens > 64) {
     if (tile.n <= 96) {
-      multiply<V, kEnd, kHalf, 96>(product, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 96>(gemm, tile, stages, ring, place, group);
     } else if (tile.n <= 128) {
-      multiply<V, kEnd, kHalf, 128>(product, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 128>(gemm, tile, stages, ring, place, group);
     } else if (tile.n <= 192) {
-      multiply<V, kEnd, kHalf, 192>(product, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 192>(gemm, tile, stages, ring, place, group);
     } else {
-      multiply<V, kEnd, kHalf, 256>(product, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 256>(gemm, tile, stages, ring, place, group);
     }
   }
 }
 
 // --- on the host ---
 
-// The product cut in tiles, and its operands' maps. False: the driver refuses.
+// Splits a GEMM into tiles and encodes its operands' maps. False: the driver refuses.
 template <typename V>
-bool cut_in_tiles(const ExpertGemm& p, TiledGemm* product, OperandMaps* maps) {
+bool cut_in_tiles(const ExpertGemm& p, TiledGemm* gemm, OperandMaps* maps) {
   const uint64_t inputs = static_cast<uint64_t>(p.w.cols), row_bytes = static_cast<uint64_t>(p.w.stride) * 2;
   const uint64_t halves = p.first ? 2 : 1, rows = static_cast<uint64_t>(p.w.rows) / halves;
   const MapAxis of_weights[] = {{inputs, 0, kInputs},
@@ -355,21 +355,21 @@ bool cut_in_tiles(const ExpertGemm& p, TiledGemm* product, OperandMaps* maps) {
                                 {static_cast<uint64_t>(p.w.groups), halves * rows * row_bytes, 1}};
   const MapAxis of_tokens[] = {{inputs, 0, kInputs},
                                {static_cast<uint64_t>(p.x.rows), static_cast<uint64_t>(p.x.stride) * 2, V::kBoxTokens}};
-  product->p = p;
-  product->row_tiles = static_cast<int>(ceil_div(p.w.rows, V::kRows)) * p.parts;
-  product->all_stages = static_cast<int>(ceil_div(p.w.cols, kInputs));
-  product->stages = static_cast<int>(ceil_div(product->all_stages, p.parts));
+  gemm->p = p;
+  gemm->row_tiles = static_cast<int>(ceil_div(p.w.rows, V::kRows)) * p.parts;
+  gemm->all_stages = static_cast<int>(ceil_div(p.w.cols, kInputs));
+  gemm->stages = static_cast<int>(ceil_div(gemm->all_stages, p.parts));
   const bool bf16 = p.w.type == Type::kBf16;
   return encode_tensor_map(p.w.data, of_weights, 5, bf16, &maps->weights) &&
          encode_tensor_map(p.x.data, of_tokens, 2, bf16, &maps->tokens);
 }
 
-// End::kSilu is for it.
+// End::kSilu covers it.
 inline bool ends_plain(const ExpertGemm& first) {
   return first.glu.kind == GluKind::kSilu && first.bias == nullptr && first.input_weights == nullptr;
 }
 
-// Tiles of tokens that there may be.
+// Upper bound of token tiles.
 template <typename V>
 int64_t token_tiles_most(const Groups& groups) {
   return groups.n_pairs / V::kTokens + min(groups.n_pairs, static_cast<int64_t>(groups.n_experts));

@@ -9,7 +9,7 @@
 namespace polymath::backend::cuda {
 namespace {
 
-// By the loader's own search (LD_LIBRARY_PATH, ldconfig), then where the toolkit is installed.
+// The loader's own search (LD_LIBRARY_PATH, ldconfig), then the toolkit's folders.
 constexpr const char* kPlaces[] = {"libcublasLt.so.13", "/usr/local/cuda/lib64/libcublasLt.so.13",
                                    "/usr/local/cuda-13/lib64/libcublasLt.so.13"};
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// cuBLASLt, loaded when it is asked for: a build with CUDA so starts and serves on a machine without it.
+// cuBLASLt, loaded at run time: a build with CUDA starts on a machine without it.
 
 #include <cublasLt.h>
 
@@ -8,7 +8,7 @@
 
 namespace polymath::backend::cuda {
 
-// The functions that are used, under their own names.
+// The functions in use, under their own names.
 struct CublasLt {
   decltype(&::cublasLtCreate) create;
   decltype(&::cublasLtDestroy) destroy;
@@ -23,8 +23,8 @@ struct CublasLt {
   decltype(&::cublasLtMatmulPreferenceSetAttribute) preference_set;
 };
 
-// kFailedPrecondition: the library, of major version 13, is not found or lacks a function; says where it was looked
-// for.
+// kFailedPrecondition: the library of major version 13 is missing or lacks a function. The message says where it was
+// searched.
 absl::StatusOr<const CublasLt*> load_cublas_lt();
 
 }  // namespace polymath::backend::cuda

@@ -1,5 +1,4 @@
-// Products in f32, by plain multiply-adds: what f32 and f16 weights of experts take, and every shape that cuBLAS
-// refuses. A block computes 64 x 64 outputs, 16 inputs at a time.
+// GEMM in f32 by plain multiply-adds, of any types and shapes. A block computes 64 x 64 outputs, 16 inputs at a time.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
@@ -10,7 +9,7 @@ namespace {
 
 constexpr int kTile = 64, kDepth = 16, kThreads = 256, kEach = 4;  // outputs a thread: 4 x 4
 
-// The rows of the step that a block computes, and the group whose weights they meet.
+// The rows of the step that a block computes, and their group of the weight.
 struct Rows {
   int group = -1;
   int64_t begin = 0, end = 0;
@@ -97,14 +96,14 @@ __global__ void __launch_bounds__(kThreads) gemm_f32_kernel(GemmF32 p) {
 
 void gemm_f32(const GemmF32& p, cudaStream_t stream) {
   const bool grouped = p.groups.offsets != nullptr;
-  // A group's last tile may be part of one: a tile more for each.
+  // Each group's last tile may be partial: one more tile each.
   const int64_t tiles = grouped
                             ? p.groups.n_pairs / kTile + min(static_cast<int64_t>(p.groups.n_experts), p.groups.n_pairs)
                             : ceil_div(p.y.rows, kTile);
   if (tiles == 0) return;
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(ceil_div(p.w.rows, kTile)),
                   static_cast<unsigned>(grouped ? 1 : p.w.groups));
-  launch_after(gemm_f32_kernel, grid, dim3(kThreads), 0, stream, p);
+  launch_after(gemm_f32_kernel, {grid, dim3(kThreads), 0, stream}, p);
 }
 
 }  // namespace polymath::backend::cuda

@@ -1,15 +1,13 @@
-// A product of some tens of rows with a bf16 weight: bound by the weight's bytes, and short enough that its start
+// GEMM of up to 64 rows with a bf16 weight (wgmma, TMA). Bound by the weight's bytes, and short enough that its start
 // counts.
 //
-// A block has 64 rows of the weight, as the side of 64 of a wgmma, all of x's rows as the other, and a part of the
-// inputs; a cluster's blocks share the rows. One thread copies stages of 64 inputs into a ring. The first ones'
-// weights are on their way before the block waits for what x is, and those behind them on their way into the L2 cache:
-// they are nobody's output.
+// A block has 64 weight rows as wgmma's 64-row operand and all of x's rows as the other. It has a split-K part of the
+// inputs. A cluster's blocks share the rows. One thread copies stages of 64 inputs into a ring. No kernel of the step
+// writes weights, so the first stages' are copied before the wait. Later ones are prefetched into the L2 cache.
 //
-// At the end the tile of sums is cut in units, 16 rows by 8 tokens: what a warp holds in four registers a lane. They
-// are the cluster's blocks' in turn. Each block sends its sums of a unit to the one whose it is, where a barrier counts
-// bytes as for the copies, so that no memory is fenced; that one adds them up in the order of the parts. They come into
-// a stage that is read for good.
+// The epilogue cuts the tile of sums into units of 16 rows by 8 tokens, four registers a lane. The cluster's blocks own
+// the units in turn. Each block sends its partial sums to the owner by st.async. An mbarrier counts the bytes, so no
+// fence is needed. The owner adds them in the order of the parts. They arrive in a stage that is no longer read.
 
 #include "backend/cuda/cluster.cuh"
 #include "backend/cuda/device_math.cuh"
@@ -27,7 +25,7 @@ constexpr int kRows = 64;                             // of the weight
 constexpr int kInputs = 64, kRowBytes = kInputs * 2;  // of a stage
 constexpr int kWeightBytes = kRows * kRowBytes;
 constexpr int kPartsMost = 8;  // of the inputs; always a power of two
-constexpr int kAheadInL2 = 8;  // stages behind the ring's first ones
+constexpr int kAheadInL2 = 8;  // stages past the ring's
 constexpr int kBlocksAnSm = 3;
 constexpr int kBlockBytes = (228 << 10) / kBlocksAnSm - (1 << 10);  // the system has 1 KiB a block
 constexpr int kHeadBytes = 1 << 10;                                 // before the stages, which are aligned so
@@ -39,7 +37,7 @@ struct Form {
   static constexpr int kStageBytes = kWeightBytes + kTokens * kRowBytes;
   static constexpr int kStages = (kBlockBytes - kHeadBytes) / kStageBytes;
   static constexpr int kUnits = kRows / kUnitRows * (kTokens / kUnitTokens);
-  // A cluster sends a block all parts of its share of the units: as many bytes as one part of all.
+  // A block receives all parts of its share of the units: as many bytes as one part of all.
   static_assert(kUnits * kWarp * static_cast<int>(sizeof(float4)) <= kStageBytes);
   static_assert(kUnits % kPartsMost == 0 && kStages >= 2);
 };
@@ -50,7 +48,7 @@ struct Ring {
   uint64_t sums;  // have come, from the whole cluster
 };
 
-// Both its ends are read at the beginning: what lies between is then in the constant cache when the end needs it.
+// First and last members are read early, so that the constant cache has those between for the epilogue.
 struct SmallMGemm {
   int log_parts, tokens, rows;
   LinearEpilogue epilogue;
@@ -64,8 +62,7 @@ struct Part {
 __device__ __forceinline__ Part part_of(const SmallMGemm& p, int part) {
   return {part * p.stages + min(part, p.longer), p.stages + (part < p.longer ? 1 : 0)};
 }
-// The place in the ring of the stage behind a part's `n` is free before the last ones' are: the cluster's sums come
-// there.
+// The ring slot after a part's `n` stages is free first: the cluster's sums arrive there.
 template <int kTokens>
 __device__ __forceinline__ int stage_behind(int n) {
   return max(n, Form<kTokens>::kStages);
@@ -76,22 +73,22 @@ __device__ __forceinline__ Pointer place_of_sums(Pointer stages, int n) {
   return stages + stage_behind<kTokens>(n) % F::kStages * F::kStageBytes;
 }
 
-// Units of 16 rows by 8 tokens, four units an octet of tokens. They are the cluster's blocks' in turn: a block's
-// `own`-th is this one.
+// Units of 16 rows by 8 tokens, four units for each 8 tokens. The cluster's blocks own them in turn; this is a block's
+// `own`-th.
 __device__ __forceinline__ int unit_of(const SmallMGemm& p, int own, int rank) { return (own << p.log_parts) + rank; }
 
-// Where a lane's sums of a unit stand among those that a block is sent: all parts of one unit, then of the next.
+// Offset of a lane's sums in a block's receive buffer: all parts of a unit, then the next.
 __device__ __forceinline__ uint32_t offset_of_sums(const SmallMGemm& p, int own, int part) {
   return (unit_of(p, own, part) * kWarp + threadIdx.x % kWarp) * sizeof(float4);
 }
-// All that a block is sent.
+// Bytes that a block receives.
 __device__ __forceinline__ uint32_t bytes_of_sums(const SmallMGemm& p, int rank) {
   const int units = (p.tokens + kUnitTokens - 1) / kUnitTokens * kConsumerWarps;
   const int own = (units - rank + (1 << p.log_parts) - 1) >> p.log_parts;
   return (own << p.log_parts) * kWarp * sizeof(float4);
 }
 
-// --- the thread that copies ---
+// --- the copying thread ---
 
 __device__ __forceinline__ void prefetch_tensor_2d(const CUtensorMap* map, int c0, int c1) {
   asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile.L2::cache_hint [%0, {%1, %2}], %3;" ::"l"(map), "r"(c0),
@@ -99,7 +96,7 @@ __device__ __forceinline__ void prefetch_tensor_2d(const CUtensorMap* map, int c
                : "memory");
 }
 
-// Until stage `s`, not one of the first, may come into the ring.
+// Waits until the ring has room for stage `s`, which is not one of the first.
 template <int kTokens>
 __device__ __forceinline__ void wait_for_place(Ring<kTokens>& ring, int s) {
   constexpr int kStages = Form<kTokens>::kStages;
@@ -126,7 +123,7 @@ struct Copier {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     barrier_expect(&ring.sums, all_sums);
   }
-  // Also expects the stage's tokens.
+  // Also arms the barrier for the stage's tokens.
   __device__ __forceinline__ void copy_weights(int s) const {
     uint64_t* const full = &ring.full[s % F::kStages];
     barrier_expect(full, F::kStageBytes);
@@ -154,7 +151,7 @@ struct Copier {
   }
 };
 
-// --- the warpgroup that multiplies ---
+// --- the multiplying warpgroup ---
 
 template <int kTokens>
 __device__ __forceinline__ void multiply(Ring<kTokens>& ring, const uint8_t* stages, int n, float (&d)[kTokens / 2]) {
@@ -179,7 +176,7 @@ __device__ __forceinline__ void multiply(Ring<kTokens>& ring, const uint8_t* sta
   is_read(n - 1);
 }
 
-// A lane's four sums of a unit: of rows `row` and + 8, of tokens `token` and + 1.
+// A lane's four sums of a unit: rows `row` and + 8, tokens `token` and + 1.
 struct Spot {
   int row, token;
 };
@@ -189,7 +186,7 @@ __device__ __forceinline__ Spot spot_of(const SmallMGemm& p, int unit) {
           unit / kConsumerWarps * kUnitTokens + lane % 4 * 2};
 }
 
-// What the end adds to them. Fetched ahead, so that nothing waits for it there.
+// Bias and old value of y, loaded ahead of the epilogue.
 struct Addends {
   float bias[2], before[4];
 };
@@ -285,7 +282,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
 #pragma unroll
   for (int i = 0; i < kTokens / 2; ++i) d[i] = 0;
   multiply<kTokens>(ring, stages, part.n, d);
-  // All blocks have begun and have a place for sums: the thread that copies came to the barrier when there was one.
+  // Every block has started and has room for sums: the copying thread arrives only once its slot is free.
   cluster_arrive();
   cluster_wait();
   send_sums<kTokens>(p, shared_place(stages), ring, rank, d);
@@ -294,14 +291,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
 }
 
 template <int kTokens>
-bool launch(const SmallGemm& product, const SmallMGemm& p, int64_t tiles, cudaStream_t stream) {
-  const Matrix& x = product.x;
-  const WeightMatrix& w = product.w;
+bool launch(const SmallGemm& gemm, const SmallMGemm& p, int64_t tiles, cudaStream_t stream) {
+  const Matrix& x = gemm.x;
+  const WeightMatrix& w = gemm.w;
   const auto axis_of_rows = [](int64_t rows, int64_t stride, uint32_t box) {
     return MapAxis{static_cast<uint64_t>(rows), static_cast<uint64_t>(stride) * 2, box};
   };
   const MapAxis of_weights[] = {{static_cast<uint64_t>(w.cols), 0, kInputs}, axis_of_rows(w.rows, w.stride, kRows)};
-  // What stands behind the weight's inputs counts as zeros on both sides.
+  // TMA zero-fills both operands past the weight's inputs.
   const MapAxis of_tokens[] = {{static_cast<uint64_t>(min(x.cols, w.cols)), 0, kInputs},
                                axis_of_rows(x.rows, x.stride, kTokens)};
   OperandMaps maps;
@@ -316,12 +313,14 @@ bool launch(const SmallGemm& product, const SmallMGemm& p, int64_t tiles, cudaSt
   static_cast<void>(raised);  // a failure shows at the launch
   const int stages = min(p.stages + (p.longer > 0 ? 1 : 0), F::kStages);
   const unsigned parts = 1u << p.log_parts;
-  launch_clusters_after(parts, gemm_small_m_kernel<kTokens>, dim3(static_cast<unsigned>(tiles) * parts), dim3(kThreads),
-                        static_cast<size_t>(kHeadBytes + stages * F::kStageBytes), stream, maps, p);
+  launch_after(gemm_small_m_kernel<kTokens>,
+               {dim3(static_cast<unsigned>(tiles) * parts), dim3(kThreads),
+                static_cast<size_t>(kHeadBytes + stages * F::kStageBytes), stream, parts},
+               maps, p);
   return true;
 }
 
-// Split-K: log2 of the blocks that share a tile's inputs. 0: there is no room for two.
+// Split-K: log2 of the blocks that share a tile's inputs. 0: two do not fit.
 int log_parts_of(const WeightMatrix& w, int n_multiprocessors) {
   const int64_t tiles = ceil_div(w.rows, kRows);
   const int64_t most = min(kBlocksAnSm * static_cast<int64_t>(n_multiprocessors) / tiles, ceil_div(w.cols, kInputs));

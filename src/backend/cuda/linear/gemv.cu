@@ -1,10 +1,10 @@
-// A product of few rows with a bf16 weight: bound by the weight's bytes, and short enough that its start counts.
+// GEMM of up to 16 rows with a bf16 weight (mma.sync). Bound by the weight's bytes, and short enough that its start
+// counts.
 //
-// A block has 16 rows of the weight and all of x; its eight warps share the inputs between them, 64 a turn. The first
-// turns' weights are on their way into shared memory before the block waits for what x is: they are nobody's output,
-// and there may be all of them. Each lane fetches what it multiplies itself, so that no warp waits for another. A
-// weight of few rows is cut along its inputs too: the blocks of a cluster share its rows, and the first of them adds
-// up. Which inputs a lane holds is free, as in grouped_gemm_unaligned_small.cu.
+// A block has 16 weight rows and all of x; its eight warps split the inputs, 64 a turn. No kernel of the step writes
+// weights, so those of the first turns (often all) are copied before the wait. Each lane copies what it multiplies, so
+// warps do not wait for each other. Weights of few rows are split along the inputs too (split-K over a cluster); its
+// first block adds up. A lane's inputs are permuted as in grouped_gemm_unaligned_small.cu.
 
 #include <cooperative_groups.h>
 
@@ -26,13 +26,13 @@ static_assert(kDeep % kAhead == 0);
 constexpr int kBlocksAnSm = 3;
 constexpr int kPartsMost = 4;  // of the inputs
 
-// A turn's weights of a lane, in 16-byte words: of rows lane / 4 and lane / 4 + 8, and of both halves of its inputs.
-// In shared memory a warp's stand lane by lane.
+// A lane's 16-byte words of a turn: rows lane / 4 and + 8, both halves of its inputs. Shared memory holds them lane by
+// lane.
 constexpr int kWordBytes = 16, kTurnWords = 4, kTurnBytes = kTurnWords * kWarp * kWordBytes;
 constexpr int kSharedBytes = kWarps * kDeep * kTurnBytes;
 
-// The weight row that is row `i` of the block's sixteen: of a gated one, eight of the gate and the same eight of up.
-// -1: behind the last. An int, as everywhere here: a network has fewer numbers than 2^31.
+// Weight row of row `i` of the block's sixteen. Gated: eight of the gate and the same eight of up. -1: past the last.
+// An int: a weight has fewer than 2^31 elements.
 __device__ __forceinline__ int weight_row(const SmallGemm& p, int i) {
   const int n_rows = static_cast<int>(p.w.rows), block = static_cast<int>(blockIdx.x) / p.parts;
   if (p.gated) {
@@ -43,7 +43,7 @@ __device__ __forceinline__ int weight_row(const SmallGemm& p, int i) {
   return row < n_rows ? row : -1;
 }
 
-// To `to`, shared memory of the lane's: zeros where there is nothing.
+// To `to`, the lane's shared memory; zeros past the end.
 __device__ __forceinline__ void fetch_weights(const SmallGemm& p, int turn, uint32_t to) {
   const int lane = threadIdx.x % kWarp, stride = static_cast<int>(p.w.stride);
   const auto* const weights = static_cast<const __nv_bfloat16*>(p.w.data);
@@ -98,7 +98,7 @@ __device__ __forceinline__ void multiply(uint32_t weights, const uint4 (&x)[kTil
   }
 }
 
-// What y has for rows i and i + 8 of the block's sixteen, if that is added to.
+// The old y of rows i and i + 8, where it is accumulated to.
 __device__ __forceinline__ void read_before(const SmallGemm& p, int64_t token, int i, float (&before)[2]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -108,21 +108,21 @@ __device__ __forceinline__ void read_before(const SmallGemm& p, int64_t token, i
   }
 }
 
-// The end of two sums that a lane holds for one token: rows i and i + 8 of the block's sixteen.
-__device__ __forceinline__ void finish(const SmallGemm& p, int64_t token, int i, float low, float high,
+// Epilogue of a lane's two sums of one token: rows i and i + 8 of the block's sixteen.
+__device__ __forceinline__ void finish(const SmallGemm& p, int64_t token, int i, float2 sums,
                                        const float (&before)[2]) {
   if (token >= p.x.rows) return;
   if (p.gated) {
     const int index = static_cast<int>(blockIdx.x) / p.parts * (kRows / 2) + i;
     if (index >= p.y.cols) return;
     const float factor = p.factors != nullptr ? p.factors[token] : 1.0f;
-    put(p.y, token, index, index < p.w.rows / 2 ? factor * glu_value(p.glu, low, high) : 0.0f);
+    put(p.y, token, index, index < p.w.rows / 2 ? factor * glu_value(p.glu, sums.x, sums.y) : 0.0f);
     return;
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = weight_row(p, i + 8 * half);
-    if (row >= 0) put(p.y, token, row, finished(p.epilogue, row, half == 0 ? low : high) + before[half]);
+    if (row >= 0) put(p.y, token, row, finished(p.epilogue, row, half == 0 ? sums.x : sums.y) + before[half]);
   }
 }
 
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) gemv_
   uint4 x[kAhead][kTiles][2];
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) fetch_inputs<kTiles>(p, turn + i * step, x[i]);
-  // Under way with the products: behind them, it would be waited for.
+  // Loaded beside the GEMM: after it, the load's latency would show.
   const int64_t token = warp * kTokens + lane % 4 * 2;
   float before[2][2] = {};
   if (part == 0 && warp < kTiles) {
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) gemv_
       wait_groups<kDeep - 1>();
       multiply<kTiles>(own + i * kTurnBytes, x[i % kAhead], sums);
       fetch_inputs<kTiles>(p, turn + kAhead * step, x[i % kAhead]);
-      if (turn + kDeep * step < turns) {  // else what is left there meets inputs of 0
+      if (turn + kDeep * step < turns) {  // past the end stale weights meet zero inputs
         fetch_weights(p, turn + kDeep * step, own + i * kTurnBytes);
       } else {
         end_group();
@@ -179,8 +179,8 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) gemv_
     for (int i = 1; i < p.parts && warp < kTiles; ++i) sum = add(sum, of_others[i - 1][warp][lane]);
   }
   if (warp >= kTiles) return;
-  finish(p, token, lane / 4, sum.x, sum.z, before[0]);
-  finish(p, token + 1, lane / 4, sum.y, sum.w, before[1]);
+  finish(p, token, lane / 4, {sum.x, sum.z}, before[0]);
+  finish(p, token + 1, lane / 4, {sum.y, sum.w}, before[1]);
 }
 
 bool raise_shared_memory() {
@@ -205,8 +205,8 @@ void gemv(SmallGemm p, int n_multiprocessors, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(blocks) * parts);
   static const bool raised = raise_shared_memory();
   static_cast<void>(raised);  // a failure shows at the launch
-  launch_clusters_after(parts, p.x.rows <= kTokens ? gemv_kernel<1> : gemv_kernel<2>, grid, dim3(kThreads),
-                        kSharedBytes, stream, p);
+  launch_after(p.x.rows <= kTokens ? gemv_kernel<1> : gemv_kernel<2>,
+               {grid, dim3(kThreads), kSharedBytes, stream, parts}, p);
 }
 
 }  // namespace polymath::backend::cuda

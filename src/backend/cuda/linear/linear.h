@@ -22,8 +22,8 @@ struct SmallGemm {
 constexpr int64_t kGemvRowsMax = 16;
 void gemv(SmallGemm gemm, int n_multiprocessors, cudaStream_t stream);
 
-// wgmma fed by TMA, at most kGemmSmallMRowsMax rows, split-K over a cluster. It stores partial sums into other blocks'
-// shared memory, so a weight of so many rows that no cluster of two fits does not fit.
+// wgmma fed by TMA, at most kGemmSmallMRowsMax rows, split-K over a cluster. Partial sums go through other blocks'
+// shared memory: it fits only where clusters of two fit the GPU at once.
 constexpr int64_t kGemmSmallMRowsMax = 64;
 bool gemm_small_m_sm90_fits(const SmallGemm& gemm, int n_multiprocessors);
 // False: the driver refuses the tensor maps. REQUIRES: gemm_small_m_sm90_fits(), not gated, cols > 0; w is no output

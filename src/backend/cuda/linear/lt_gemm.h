@@ -60,7 +60,7 @@ class LtGemms {
   std::unique_ptr<LtAlgorithm[]> slots_ = std::make_unique<LtAlgorithm[]>(kSlots);
 };
 
-// The largest power of two, at most 256, that divides the address of every row of every group; strides in bytes.
+// The largest power of two, at most 256, that divides the address of every row. Strides are in bytes.
 int32_t alignment_of(const void* p, int64_t stride, int64_t group_stride);
 
 }  // namespace polymath::backend::cuda

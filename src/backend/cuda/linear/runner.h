@@ -2,8 +2,8 @@
 
 // Linear layers with plain weights, by the variants of list.cpp.
 //
-// The input is taken in the weight's type: bf16 and f16 weights round it (f16 saturates), f32 weights take it as it is,
-// without TF32. Sums are f32.
+// The input is rounded to bf16 or f16 (saturated) for such weights. f32 weights take it as it is, without TF32. Sums
+// are f32.
 //
 // Thread safety: none.
 

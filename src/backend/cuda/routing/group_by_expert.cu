@@ -1,5 +1,5 @@
-// Pairs by expert and back. A block an expert: it reads all ids, so that no block waits for another and the order is
-// that of the pairs, always.
+// Sorts pairs by expert, and inverts that. Each expert's block reads all ids, so blocks do not wait for each other. The
+// order is always that of the pairs.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
@@ -58,12 +58,12 @@ __global__ void invert_kernel(Groups groups, int32_t* row_of) {
 }  // namespace
 
 void group_by_expert(const GroupByExpert& g, cudaStream_t stream) {
-  launch_after(group_kernel, dim3(static_cast<unsigned>(g.n_experts)), dim3(kThreads), 0, stream, g);
+  launch_after(group_kernel, {dim3(static_cast<unsigned>(g.n_experts)), dim3(kThreads), 0, stream}, g);
 }
 
 void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(ceil_div(groups.n_pairs, kThreads));
-  if (blocks > 0) launch_after(invert_kernel, dim3(blocks), dim3(kThreads), 0, stream, groups, row_of);
+  if (blocks > 0) launch_after(invert_kernel, {dim3(blocks), dim3(kThreads), 0, stream}, groups, row_of);
 }
 
 }  // namespace polymath::backend::cuda

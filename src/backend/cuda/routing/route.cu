@@ -1,9 +1,8 @@
-// Routing: the choices of each row of logits, a warp a row.
+// The top-k of each row of logits, a warp a row. For few tokens, a layer's whole routing in one launch.
 //
-// For few tokens, one kernel does all of a layer's routing: the blocks of a cluster multiply the router with sixteen
-// tokens, the first of them adds up and routes them, and the last cluster's groups the pairs by expert. A step of few
-// tokens waits for each of these in turn: what can be read, sorted out or sent ahead is, and what nobody waits for (the
-// weights) comes last.
+// In the fused kernel the blocks of a cluster multiply the router with sixteen tokens. The first block sums up and
+// routes them; the last cluster groups the pairs by expert. A small step waits for each of these in turn, so loads and
+// sends are issued as early as possible. The routing weights, on which nothing waits, come last.
 
 #include <array>
 #include <utility>
@@ -18,7 +17,7 @@
 namespace polymath::backend::cuda {
 namespace {
 
-// One warp a block: ROW_SCRATCH is the block's.
+// One warp a block, so that ROW_SCRATCH is the row's own.
 template <routing::RouteFn kRoute>
 __global__ void route_kernel(RouteProblem p) {
   wait_for_input();
@@ -27,17 +26,17 @@ __global__ void route_kernel(RouteProblem p) {
 
 template <routing::RouteFn kRoute>
 void launch_route(const RouteProblem& p, cudaStream_t stream) {
-  if (p.n > 0) launch_after(route_kernel<kRoute>, dim3(static_cast<unsigned>(p.n)), dim3(kWarp), 0, stream, p);
+  if (p.n > 0) launch_after(route_kernel<kRoute>, {dim3(static_cast<unsigned>(p.n)), dim3(kWarp), 0, stream}, p);
 }
 
-// --- a whole layer's routing ---
+// --- a layer's routing ---
 
 constexpr int kPairsOfLane = kRoutePairsMax / kThreads;
 constexpr int kFewPairs = 128;           // counted one by one
 constexpr int kGrouping = kThreads / 2;  // threads that do it: one an expert
 
-// As group_kernel does it, by one block: each warp counts the experts of a run of pairs, and then its pairs stand
-// behind those of the warps before.
+// As group_kernel, by one block: each warp counts the experts of a run of pairs. Its pairs then follow those of the
+// warps before.
 struct Counts {
   int of_warp[kWarps][kRouteExpertsMax];
   int first[kRouteExpertsMax + 1];  // pairs of each expert, then its first place
@@ -55,7 +54,7 @@ struct RoutingSpace {
   uint64_t sums_there;  // a barrier
 };
 
-// The sum of the warps' shares to the cluster's first block, for the tokens that there are; it learns of it by the
+// Sends the sum of the warps' shares to the cluster's first block, for the tokens that exist. Its mbarrier counts the
 // bytes.
 __device__ __forceinline__ void send_sums(const Cut& cut, int tile, int part, int n, RoutingSpace& s) {
   const int i = static_cast<int>(threadIdx.x), lane = i % kWarp, j = i / kWarp;
@@ -79,7 +78,7 @@ __device__ __forceinline__ void count_to_places(const RouteLayer& p, Counts& c) 
       all += mine;
     }
     c.first[e] = all;
-    // An atomic is not waited for.
+    // Nothing waits for the atomic.
     if (p.load != nullptr)
       atomicAdd(reinterpret_cast<unsigned long long*>(p.load + e), static_cast<unsigned long long>(all));
   }
@@ -97,7 +96,7 @@ __device__ __forceinline__ void count_to_places(const RouteLayer& p, Counts& c) 
   __syncthreads();
 }
 
-// ids: in shared memory.
+// ids: shared memory.
 __device__ __forceinline__ void group_pairs(const RouteLayer& p, const int32_t* ids, Counts& c) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int n = static_cast<int>(p.route.n) * p.route.config.top_k;
@@ -122,7 +121,7 @@ __device__ __forceinline__ void group_pairs(const RouteLayer& p, const int32_t* 
   }
 }
 
-// How many of the ids are below `id`, and how many of the first `end` equal it. Fours of ids; what is no id is -1.
+// Counts ids below `id`, and ids equal to it among the first `end`. Reads fours; padding is -1.
 struct Count {
   int below = 0, equal = 0;
   __device__ __forceinline__ Count(const int4* ids, int fours, int id, int end) {
@@ -138,8 +137,8 @@ struct Count {
   }
 };
 
-// The same for few pairs: each expert and each pair counts the ids before it, and no thread waits for another. By the
-// last kGrouping threads and kFewPairs before them: the first warps have weights to compute.
+// The same for few pairs: every expert and pair counts the ids before it, without waiting. The last threads do it,
+// since the first warps compute routing weights.
 __device__ __forceinline__ void group_few_pairs(const RouteLayer& p, const int32_t* ids, int n) {
   static_assert(kRouteExpertsMax <= kGrouping && kGrouping + kFewPairs <= kThreads && kFewPairs % kWarp == 0);
   const auto* const fours = reinterpret_cast<const int4*>(ids);
@@ -156,7 +155,7 @@ __device__ __forceinline__ void group_few_pairs(const RouteLayer& p, const int32
   }
 }
 
-// The bias to where the first block reads it, or zeros; to be waited for with wait_groups().
+// Copies the bias, or zeros, to the first block's shared memory. To be awaited with wait_groups().
 __device__ __forceinline__ void fetch_bias(const RouteLayer& p, RoutingSpace& s) {
   const int e = static_cast<int>(threadIdx.x);
   if (e >= p.route.config.n_experts) return;
@@ -168,10 +167,17 @@ __device__ __forceinline__ void fetch_bias(const RouteLayer& p, RoutingSpace& s)
   }
 }
 
-// What the first block does with the sums of all, once they are there.
+// A cluster's tokens, and the id of this warp's one.
+struct TokenGroup {
+  int first, n;
+  int32_t token;
+};
+
+// The first block, once all sums have arrived.
 template <routing::RouteFn kRoute>
-__device__ __forceinline__ void route_tokens(const RouteLayer& p, const Cut& cut, int first, int n, int32_t token,
+__device__ __forceinline__ void route_tokens(const RouteLayer& p, const Cut& cut, const TokenGroup& group,
                                              RoutingSpace& s) {
+  const int first = group.first, n = group.n;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int top_k = p.route.config.top_k, n_experts = p.route.config.n_experts, all = static_cast<int>(p.route.n);
   const int rows = cut.tiles * kTileRows;
@@ -188,7 +194,7 @@ __device__ __forceinline__ void route_tokens(const RouteLayer& p, const Cut& cut
   Choice choice;
   if (warp < n) {
     choice = choose_by_warp<kRoute>(n_experts, top_k, {s.sums + warp * rows, cut.parts, kTileTokens * rows, s.bias});
-    if (token < 0) choice = {};
+    if (group.token < 0) choice = {};
     if (lane < top_k) {
       s.ids[warp * top_k + lane] = choice.id;
       p.route.ids[(first + warp) * top_k + lane] = choice.id;
@@ -206,7 +212,7 @@ __device__ __forceinline__ void route_tokens(const RouteLayer& p, const Cut& cut
   group_pairs(p, s.ids, s.counts);
 }
 
-// Number: of the router and the gate.
+// Number: the type of router and gate.
 template <routing::RouteFn kRoute, typename Number>
 __global__ void __launch_bounds__(kThreads, 2) route_layer_kernel(const __grid_constant__ RouteLayer p, Cut cut) {
   __shared__ RoutingSpace s;
@@ -244,7 +250,7 @@ __global__ void __launch_bounds__(kThreads, 2) route_layer_kernel(const __grid_c
   if (rank != 0) return;
   const int32_t token = warp < n ? p.route.tokens[first + warp] : -1;
   wait_for_cluster(&s.sums_there, 0);
-  route_tokens<kRoute>(p, cut, first, n, token, s);
+  route_tokens<kRoute>(p, cut, {first, n, token}, s);
 }
 
 template <routing::RouteFn kRoute>
@@ -260,7 +266,7 @@ void launch_layer(const RouteLayer& p, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(ceil_div(p.route.n, kRouteGroup)));
   const auto kernel =
       p.router.type == Type::kBf16 ? route_layer_kernel<kRoute, __nv_bfloat16> : route_layer_kernel<kRoute, float>;
-  launch_clusters_after(grid.x, kernel, grid, dim3(kThreads), 0, stream, p, cut);
+  launch_after(kernel, {grid, dim3(kThreads), 0, stream, grid.x}, p, cut);
 }
 
 template <routing::RouteFn kRoute>

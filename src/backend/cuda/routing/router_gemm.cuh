@@ -1,7 +1,7 @@
 #pragma once
 
-// The router's product for few tokens, by the blocks of a cluster: 16 rows of the router and up to 16 tokens a tile.
-// The router's numbers are bf16, as most checkpoints have them, or f32.
+// The router GEMM of few tokens, by the blocks of a cluster. Tiles have 16 router rows and up to 16 tokens. The router
+// is bf16, as in most checkpoints, or f32.
 
 #include <type_traits>
 
@@ -12,26 +12,26 @@
 namespace polymath::backend::cuda {
 
 constexpr int kThreads = 512, kWarps = kThreads / kWarp;
-constexpr int kBlocksMost = 8;            // of a cluster: what every card has
+constexpr int kBlocksMost = 8;            // of a cluster: the portable maximum
 constexpr int kTileRows = 16;             // of the router
-constexpr int kTileTokens = kRouteGroup;  // two tiles of a product's eight columns
+constexpr int kTileTokens = kRouteGroup;  // two mma tiles of eight columns
 constexpr int kTileSums = kTileRows * kTileTokens;
 constexpr int kTilesMost = kRouteExpertsMax / kTileRows + 1;  // of the experts and a gate
 constexpr int kTurn = 32;                                     // inputs of a warp's turn: eight a lane and row
 constexpr int kAhead = 4;                                     // turns whose weights are there before the input
 
-// How a cluster's blocks share the router: tile by tile, and the inputs of a tile in parts. More than one tile a block:
+// Split of the router over a cluster's blocks: by tiles, and by parts of a tile's inputs. Several tiles a block imply
 // one part.
 struct Cut {
   int tiles = 1, parts = 1;
-  int log_parts = 0;  // a division would stand before the first load
+  int log_parts = 0;  // a division would delay the first load
   int turns = 1;      // of a warp in neighbouring inputs, at most kAhead; of a router in f32: always one
 };
 
 template <typename Number>
 constexpr bool kInBf16 = std::is_same_v<Number, __nv_bfloat16>;
 
-// Row `r` of a tile: the experts', then the gate; null: behind them.
+// Row `r` of a tile: an expert's, then the gate's; null: past them.
 template <typename Number>
 __device__ __forceinline__ const Number* router_row(const RouteLayer& p, int tile, int r) {
   const int row = tile * kTileRows + r;
@@ -39,7 +39,7 @@ __device__ __forceinline__ const Number* router_row(const RouteLayer& p, int til
   return row == p.route.config.n_experts ? static_cast<const Number*>(p.gate.data) : nullptr;
 }
 
-// Eight numbers of rows lane / 4 and lane / 4 + 8 of the block's; null rows: zeros.
+// Eight elements of rows lane / 4 and + 8 of the block's; null rows give zeros.
 struct TurnWeights {
   float4 row[2][2];
   __device__ __forceinline__ TurnWeights(const float* low, const float* high, int k, int cols) {
@@ -53,12 +53,12 @@ struct TurnWeights {
   }
 };
 
-// The same in bf16, as the products want them.
+// The same in bf16, in mma layout.
 struct TurnWords {
   uint32_t a[2][4];
 };
 
-// As TurnWeights: what is read is what the products want.
+// As TurnWeights, for rows that are already in mma layout.
 __device__ __forceinline__ TurnWords fetch_words(const __nv_bfloat16* low, const __nv_bfloat16* high, int k, int cols) {
   uint4 l = make_uint4(0, 0, 0, 0), h = l;
   if (low != nullptr && k < cols) l = *reinterpret_cast<const uint4*>(low + k);
@@ -66,7 +66,7 @@ __device__ __forceinline__ TurnWords fetch_words(const __nv_bfloat16* low, const
   return {{{l.x, h.x, l.y, h.y}, {l.z, h.z, l.w, h.w}}};
 }
 
-// The two numbers as a bf16 pair; they keep what it has not.
+// Rounds two elements to a bf16 pair and leaves them the remainders.
 __device__ __forceinline__ uint32_t take_bf16(float& a, float& b) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
   a -= __bfloat162float(pair.x);
@@ -83,7 +83,7 @@ __device__ __forceinline__ TurnWords take_words(TurnWeights& w) {
   }
   return words;
 }
-// The bits of all numbers that bf16 has not.
+// OR of the bits that bf16 drops.
 __device__ __forceinline__ uint32_t lost_bits(const TurnWeights& w) {
   uint32_t bits = 0;
 #pragma unroll
@@ -94,18 +94,18 @@ __device__ __forceinline__ uint32_t lost_bits(const TurnWeights& w) {
   return bits & 0xffffu;
 }
 
-// threadIdx.x, read again: nothing that follows from it is kept in registers from before.
+// threadIdx.x, read anew, so that no value derived from it stays in a register.
 __device__ __forceinline__ int thread_again() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
   return thread;
 }
 
-// Where a warp stands in the router: its turns of a part of a tile.
+// A warp's position in the router: its turns of a part of a tile.
 template <typename Number>
 struct Turns {
   const Number *low, *high;  // the lane's rows
-  int begin, step, cols;     // the lane's inputs; a step: to its next ones, behind those of all warps
+  int begin, step, cols;     // the lane's inputs; a step goes past those of all warps
   int turns;                 // of a step
   __device__ __forceinline__ Turns(const RouteLayer& p, const Cut& cut, int tile, int part, int thread = threadIdx.x) {
     const int lane = thread % kWarp, warp = thread / kWarp;
@@ -115,7 +115,7 @@ struct Turns {
     cols = static_cast<int>(p.x.cols);
   }
   __device__ __forceinline__ TurnWeights fetch(int k) const { return TurnWeights(low, high, k, cols); }
-  // Turns of the first step that are there.
+  // Existing turns of the first step.
   __device__ __forceinline__ int there() const { return min(turns, (cols - begin + kTurn - 1) / kTurn); }
 };
 
@@ -125,13 +125,12 @@ struct EarlyWeights {
   TurnWords words[kAhead];
 };
 
-// Steps whose weights fetch_early() asks for at once.
+// Steps whose weights fetch_early() loads at once.
 template <typename Number>
 constexpr int kStepsAtOnce = kInBf16<Number> ? 1 : kAhead / 2;
 
-// Nobody's output: before the wait. A router's weights come from memory. In bf16 all turns are on their way at once,
-// and none is waited for. In f32 half of them fill the registers until they are bf16; the others come from the L2 cache
-// then.
+// Weights are no kernel's output: loaded before the wait. bf16: all turns are in flight at once. f32: half of them fill
+// the registers until converted; the others come from the L2 cache afterwards.
 __device__ __forceinline__ EarlyWeights fetch_early(const Turns<__nv_bfloat16>& at) {
   EarlyWeights early;
   const int there = at.there();
@@ -154,7 +153,7 @@ __device__ __forceinline__ EarlyWeights fetch_early(const Turns<float>& at) {
   return early;
 }
 
-// The block's weights that fetch_early does not ask for at once, into the L2 cache; a warp a row, by its first lane.
+// Prefetches the block's remaining weights into the L2 cache: a warp a row, by its first lane.
 template <typename Number>
 __device__ __forceinline__ void prefetch_weights(const RouteLayer& p, const Cut& cut, int first_tile, int tile_step,
                                                  int part) {
@@ -177,7 +176,7 @@ __device__ __forceinline__ void multiply_turn(const TurnWords& w, const uint4& x
   mma_bf16(sums, w.a[1][0], w.a[1][1], w.a[1][2], w.a[1][3], x.z, x.w);
 }
 
-// The inputs of token 8 t + lane / 4 of the block's n; null: there is no such token.
+// Inputs of token 8 t + lane / 4 of the block's n; null: no such token.
 __device__ __forceinline__ const __nv_bfloat16* inputs_of(const RouteLayer& p, int t, int n, int thread = threadIdx.x) {
   const int token = t * 8 + thread % kWarp / 4;
   const auto* x = static_cast<const __nv_bfloat16*>(p.x.data);
@@ -187,7 +186,7 @@ __device__ __forceinline__ uint4 fetch_inputs(const __nv_bfloat16* x, int k, int
   return x != nullptr && k < cols ? *reinterpret_cast<const uint4*>(x + k) : make_uint4(0, 0, 0, 0);
 }
 
-// The early turns times eight tokens.
+// Multiplies the early turns with eight tokens.
 __device__ __forceinline__ void multiply_early(const EarlyWeights& early, const __nv_bfloat16* x, int begin, int step,
                                                int cols, float (&sums)[4]) {
   uint4 inputs[kAhead];
@@ -197,8 +196,8 @@ __device__ __forceinline__ void multiply_early(const EarlyWeights& early, const 
   for (int i = 0; i < kAhead; ++i) multiply_turn(early.words[i], inputs[i], sums);
 }
 
-// Where the early turns in bf16 find a token's inputs: known before those are there. Of what is no token, those of the
-// last: nobody takes the sums.
+// Addresses of the early bf16 turns' inputs, known before the data is. Padding tokens repeat the last one; their sums
+// are dropped.
 struct EarlyInputs {
   const __nv_bfloat16* x;
   int turns;  // that are there
@@ -220,7 +219,7 @@ __device__ __forceinline__ void multiply_early(const EarlyWeights& early, const 
   for (int i = 0; i < kAhead; ++i) multiply_turn(early.words[i], inputs[i], sums);
 }
 
-// What bf16 lacks of the weights: two bf16 more are all of their 24 bits.
+// Adds the weights' low bits: two more bf16 hold all 24 bits.
 __device__ __forceinline__ void multiply_rests(const Turns<float>& at, const __nv_bfloat16* const (&x)[2],
                                                float (&sums)[2][4]) {
 #pragma unroll 1
@@ -237,8 +236,8 @@ __device__ __forceinline__ void multiply_rests(const Turns<float>& at, const __n
   }
 }
 
-// A part of a tile of the router, kept in bf16, times the block's n tokens. Places are found again rather than kept:
-// the early weights need the registers.
+// Part of a tile of a bf16 router, times the block's n tokens. Addresses are recomputed: the early weights need the
+// registers.
 __device__ __forceinline__ void multiply_words(const RouteLayer& p, const Cut& cut, int tile, int part, int n,
                                                const EarlyWeights& early, const EarlyInputs& inputs,
                                                float (&sums)[2][4]) {
@@ -262,7 +261,7 @@ __device__ __forceinline__ void multiply_words(const RouteLayer& p, const Cut& c
   }
 }
 
-// The same of one kept in f32. Its numbers are mostly bf16 all the same: one product does.
+// The same of an f32 router. Its elements are mostly exact in bf16: then one mma does.
 __device__ __forceinline__ void multiply_floats(const RouteLayer& p, const Cut& cut, int tile, int part, int n,
                                                 const EarlyWeights& early, float (&sums)[2][4]) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, step = cut.parts * kWarps * kTurn;
@@ -285,7 +284,7 @@ __device__ __forceinline__ void multiply_floats(const RouteLayer& p, const Cut& 
   if (__any_sync(kAllLanes, lost != 0)) multiply_rests(at, x, sums);
 }
 
-// Either: the warps share the inputs between them.
+// Either type; the warps split the inputs.
 template <typename Number>
 __device__ __forceinline__ void multiply_tile(const RouteLayer& p, const Cut& cut, int tile, int part, int n,
                                               const EarlyWeights& early, const EarlyInputs& inputs,

@@ -1,8 +1,7 @@
 #pragma once
 
-// The routing functions of routing/<name>.h for one token, by a warp. What most of them spend their time on, the k best
-// logits, is found by all lanes together; whatever a warp has no form for is routed by one thread with the function
-// itself (ROW_SCRATCH).
+// The functions of routing/<name>.h for one token, by a warp. The lanes find the k best logits together. A router
+// without a warp form runs its own function in one thread (ROW_SCRATCH).
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/routing/routing.h"
@@ -10,7 +9,7 @@
 
 namespace polymath::backend::cuda {
 
-// The routers that a warp has a form for: they take the k best logits.
+// Routers with a warp form: they select by the logits alone.
 template <routing::RouteFn kRoute>
 constexpr bool kIsSoftmaxTopk = kRoute == routing::softmax_topk;
 template <routing::RouteFn kRoute>
@@ -20,7 +19,7 @@ constexpr bool kIsSigmoidTopk = kRoute == routing::sigmoid_topk;
 template <routing::RouteFn kRoute>
 constexpr bool kTakesBestLogits = kIsSoftmaxTopk<kRoute> || kIsTopkSoftmax<kRoute> || kIsSigmoidTopk<kRoute>;
 
-// Numbers in the order of their floats, for the warp's reduction of integers; none is 0. The zeros are one number.
+// Maps floats to unsigned integers of the same order, for __reduce_max_sync; never 0. -0 equals 0.
 __device__ __forceinline__ unsigned order_of(float v) {
   const unsigned bits = __float_as_uint(v + 0.0f);
   return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
@@ -29,15 +28,14 @@ __device__ __forceinline__ float float_of(unsigned order) {
   return __uint_as_float(order >> 31 != 0 ? order & 0x7fffffffu : ~order);
 }
 
-// What a warp has chosen of a row: choice j is lane j's. Its weight is computed afterwards, when the ids are on their
-// way.
+// A warp's selection: lane j has choice j. Its weight is computed later, while the ids are being stored.
 struct Choice {
-  int id = -1;  // a row that only fills the step up has none
+  int id = -1;  // a padding row has none
   float logit = 0;
   float max = 0, sum = 1;  // of all logits; the sum: for softmax_topk
 };
 
-// A lane's candidates by falling order. Only neighbours change places, and equals do not: they stay by rising id.
+// Sorts a lane's candidates by descending order. Stable: equal logits keep ascending ids.
 template <int kSlots>
 __device__ __forceinline__ void sort_candidates(unsigned (&order)[kSlots], int (&id)[kSlots]) {
 #pragma unroll
@@ -53,7 +51,7 @@ __device__ __forceinline__ void sort_candidates(unsigned (&order)[kSlots], int (
   }
 }
 
-// A row of logits, in parts that are added up.
+// A row of logits, split-K: the sum of `parts` rows.
 struct LogitRow {
   const float* first = nullptr;
   int parts = 1, stride = 0;
@@ -96,13 +94,13 @@ __device__ __forceinline__ Choice choose_in_slots(int n, int top_k, const LogitR
   float sum = 0;
   if constexpr (kIsSoftmaxTopk<kRoute>) {
 #pragma unroll
-    for (int i = 0; i < kSlots; ++i) sum += expf(mine[i] - max);  // what is no expert is -infinity
+    for (int i = 0; i < kSlots; ++i) sum += expf(mine[i] - max);  // padding is -infinity
   }
   int chosen = -1, step = kWarp / 2;
   unsigned chosen_order = 0;
 #pragma unroll 1
   for (int j = 0; j < top_k; ++j) {
-    // A step of warp_sum a round: both wait for other lanes, so they wait together.
+    // One step of the sum's butterfly a round, so that its latency hides behind the maximum's.
     float other = 0;
     if constexpr (kIsSoftmaxTopk<kRoute>) other = __shfl_xor_sync(kAllLanes, sum, step);
     const int best = __reduce_min_sync(kAllLanes, order[0] == highest ? id[0] : routing::kExpertsMax);
@@ -130,7 +128,7 @@ __device__ __forceinline__ Choice choose_by_warp(int n, int top_k, const LogitRo
   return choose_in_slots<kRoute, 8>(n, top_k, row);
 }
 
-// As warp_sum, where all but the first k lanes hold zeros; to these lanes.
+// warp_sum where all lanes but the first k hold zeros; valid in the first k.
 __device__ __forceinline__ float sum_of_choices(float v, int k) {
   if (k > 8) v += __shfl_xor_sync(kAllLanes, v, 16), v += __shfl_xor_sync(kAllLanes, v, 8);
   for (int step = 4; step > 0; step /= 2) v += __shfl_xor_sync(kAllLanes, v, step);
@@ -152,13 +150,13 @@ __device__ __forceinline__ float weight_of(const routing::RouterConfig& c, const
   return choice.id < 0 ? 0.0f : weight * c.weight_scale;
 }
 
-// Row i of the choices, of a token, from its logits; by one warp.
+// Routes row i, by one warp.
 template <routing::RouteFn kRoute>
 __device__ void route_one(const RouteProblem& p, const float* row, int64_t i, int32_t token) {
   const int lane = threadIdx.x % kWarp, top_k = p.config.top_k;
   int32_t* ids = p.ids + i * top_k;
   float* weights = p.weights + i * top_k;
-  if (token < 0) {  // a row that only fills the step up
+  if (token < 0) {  // a padding row
     for (int j = lane; j < top_k; j += kWarp) ids[j] = -1, weights[j] = 0;
   } else if (kTakesBestLogits<kRoute> && p.config.n_experts <= kRouteExpertsMax && top_k <= kRouteTopKMax) {
     if constexpr (kTakesBestLogits<kRoute>) {
