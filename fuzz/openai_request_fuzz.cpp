@@ -1,5 +1,5 @@
-// Bodies of /v1/completions (first byte even) and /v1/chat/completions (odd): parsed, checked, rendered, tokenized. The
-// tokenizer has one entry a byte, so that no file is needed.
+// Fuzzes bodies of /v1/completions (first byte even) and /v1/chat/completions (odd), up to the engine's request.
+// The tokenizer has one entry a byte.
 
 #include <cstddef>
 #include <cstdint>

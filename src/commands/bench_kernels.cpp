@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "commands/bench_limits.h"
-#include "commands/house.h"
+#include "commands/runtime.h"
 #include "model/config.h"
 #include "routing/router.h"
 
@@ -71,7 +71,8 @@ class Memory {
     return t.reshape({n});
   }
   absl::StatusOr<Weight> weight(const quant::WeightShape& shape, DType dtype) {
-    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, dtype));
+    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, quant::plain_format(dtype)));
+    if (shape.glu) backend_.expect_experts(shape, *w.format);
     const float scale = 1 / std::sqrt(static_cast<float>(shape.cols));
     for (int64_t g = 0; g < shape.groups; ++g) {
       const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, w.format};
@@ -96,17 +97,17 @@ class Memory {
 
 class Bench {
  public:
-  Bench(const House& house, const Settings& settings, Limits& limits)
-      : house_(house), settings_(settings), limits_(limits), memory_(house.backend()) {
-    act_ = backend().activation_dtype(house.weight_dtype());
-    for (const int n : settings.bench_batch) shapes_.push_back({n, 1, settings.bench_input});
-    const int prompt = settings.bench_prefill > 0 ? settings.bench_prefill : settings.bench_input;
+  Bench(const Runtime& runtime, const Options& options, Limits& limits)
+      : runtime_(runtime), options_(options), limits_(limits), memory_(runtime.backend()) {
+    act_ = backend().activation_dtype(runtime.weight_dtype());
+    for (const int n : options.bench.batch) shapes_.push_back({n, 1, options.bench.input});
+    const int prompt = options.bench.prefill > 0 ? options.bench.prefill : options.bench.input;
     shapes_.push_back({1, prompt, prompt});
   }
   absl::Status run();
 
  private:
-  Backend& backend() const { return house_.backend(); }
+  Backend& backend() const { return runtime_.backend(); }
   absl::Status reserve() const;
   absl::Status linear(const char* what, int64_t rows, int64_t cols, bool accumulate);
   absl::Status attention(const model::AttentionConfig& a);
@@ -129,10 +130,10 @@ class Bench {
     }
     return out;
   }
-  double weight_bytes() const { return static_cast<double>(tensor::dtype_bytes(house_.weight_dtype())); }
+  double weight_bytes() const { return static_cast<double>(tensor::dtype_bytes(runtime_.weight_dtype())); }
 
-  const House& house_;
-  const Settings& settings_;
+  const Runtime& runtime_;
+  const Options& options_;
   Limits& limits_;
   Memory memory_;
   DType act_ = DType::kF32;
@@ -195,7 +196,7 @@ absl::Status Bench::linear(const char* what, int64_t rows, int64_t cols, bool ac
   if (!done_.insert(name).second) return absl::OkStatus();
   const double bytes = static_cast<double>(rows * cols) * weight_bytes();
   const int copies = copies_of(bytes);
-  ASSIGN_OR_RETURN(const std::vector<Weight> w, weights({.rows = rows, .cols = cols}, house_.weight_dtype(), copies));
+  ASSIGN_OR_RETURN(const std::vector<Weight> w, weights({.rows = rows, .cols = cols}, runtime_.weight_dtype(), copies));
   for (const StepShape& s : shapes_) {
     const int64_t n = what == std::string_view("lm_head") ? s.n_seqs : s.tokens();
     ASSIGN_OR_RETURN(const Tensor x, memory_.matrix(act_, n, cols));
@@ -252,24 +253,18 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
 }
 
 absl::Status Bench::attention(const model::AttentionConfig& a) {
-  const bool latent = a.kv_lora > 0;
-  const backend::KvShape kv{.n_kv_heads = latent ? 1 : a.n_kv_heads,
-                            .key_dim = latent ? a.kv_lora + a.rope.dims : a.head_dim,
-                            .value_dim = latent ? a.kv_lora : a.head_dim,
-                            .latent = latent,
-                            .block_size = settings_.block_size,
-                            .dtype = house_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32};
+  backend::KvShape kv = layers::cache(a).paged;
+  kv.block_size = options_.runtime.block_size;
+  kv.dtype = runtime_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
   RETURN_IF_ERROR(backend().check_kv(kv));
-  for (const StepShape& s : shapes_) {
-    RETURN_IF_ERROR(attention({a.n_heads, a.scale, a.window, a.chunk, nullptr}, kv, s));
-  }
+  for (const StepShape& s : shapes_) RETURN_IF_ERROR(attention(layers::params(a), kv, s));
   return absl::OkStatus();
 }
 
 // One block on one step: routed in the run, so that the experts which have tokens are counted and not assumed.
 absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
                             const std::vector<Weight>& gate_up, const std::vector<Weight>& down) {
-  const int64_t n = s.tokens(), hidden = house_.config().hidden, top_k = ffn.router.top_k;
+  const int64_t n = s.tokens(), hidden = runtime_.config().hidden, top_k = ffn.router.top_k;
   const int n_experts = ffn.router.n_experts;
   ASSIGN_OR_RETURN(const Tensor x, memory_.matrix(act_, n, hidden));
   ASSIGN_OR_RETURN(const Tensor logits, memory_.zeros(DType::kF32, n, n_experts));
@@ -320,7 +315,7 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
 absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
   const std::string name = absl::StrCat(ffn.role, ffn.routing, ffn.intermediate);
   if (!done_.insert(name).second) return absl::OkStatus();
-  const int64_t hidden = house_.config().hidden, groups = std::max(1, ffn.router.n_experts);
+  const int64_t hidden = runtime_.config().hidden, groups = std::max(1, ffn.router.n_experts);
   const routing::Router* router = routing::find_router(ffn.routing);
   if (!ffn.routing.empty() && (router == nullptr || ffn.slots > 0)) {
     std::printf("%s: routing \"%s\" goes by way of the host, and is not measured\n", ffn.role.c_str(),
@@ -331,35 +326,38 @@ absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
       copies_of(3.0 * static_cast<double>(hidden * ffn.intermediate) * static_cast<double>(groups) * weight_bytes());
   std::vector<Weight> routers;
   if (router != nullptr) {
-    const DType dtype = backend().router_dtype(house_.config().dtype, house_.weight_dtype());
+    const DType dtype = backend()
+                            .kept_format(quant::plain_format(runtime_.config().dtype), quant::WeightUse::kRouter,
+                                         runtime_.weight_dtype())
+                            .dtype;
     ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, dtype, copies));
   }
   ASSIGN_OR_RETURN(const auto gate_up,
                    weights({.groups = groups, .rows = 2 * int64_t{ffn.intermediate}, .cols = hidden, .glu = true},
-                           house_.weight_dtype(), copies));
+                           runtime_.weight_dtype(), copies));
   ASSIGN_OR_RETURN(const auto down, weights({.groups = groups, .rows = hidden, .cols = ffn.intermediate},
-                                            house_.weight_dtype(), copies));
+                                            runtime_.weight_dtype(), copies));
   RETURN_IF_ERROR(reserve());
   for (const StepShape& s : shapes_) RETURN_IF_ERROR(experts(ffn, s, routers, gate_up, down));
   return absl::OkStatus();
 }
 
 absl::Status Bench::reserve() const {
-  const model::ModelConfig& c = house_.config();
+  const model::ModelConfig& c = runtime_.config();
   backend::StepLimits limits;
   int64_t top_k = 1;
   for (const StepShape& s : shapes_) {
     limits.tokens_max = std::max(limits.tokens_max, static_cast<int>(s.tokens()));
     limits.seqs_max = std::max(limits.seqs_max, s.n_seqs);
-    limits.blocks_max = std::max(limits.blocks_max, (s.context + settings_.block_size - 1) / settings_.block_size);
+    limits.blocks_max =
+        std::max(limits.blocks_max, (s.context + options_.runtime.block_size - 1) / options_.runtime.block_size);
   }
   limits.hidden_max = limits.expert_io_max = c.hidden;
   for (const auto& layer : c.layers) {
-    const model::AttentionConfig& a = layer.attention;
-    const int key_dim = a.kv_lora > 0 ? a.kv_lora + a.rope.dims : a.head_dim;
-    limits.key_dim_max = std::max(limits.key_dim_max, key_dim);
-    limits.attention_max = std::max(limits.attention_max, int64_t{a.n_heads} * key_dim);
-    limits.hidden_max = std::max(limits.hidden_max, (int64_t{a.n_heads} + 2 * a.n_kv_heads) * key_dim);
+    layers::StepNeeds needs{.limits = limits};
+    layers::reserve(layer.attention, needs);
+    limits = needs.limits;
+    limits.hidden_max = std::max(limits.hidden_max, *std::max_element(needs.scratch.begin(), needs.scratch.end()));
     for (const auto& f : layer.ffns) {
       limits.intermediate_max = std::max<int64_t>(limits.intermediate_max, f.intermediate);
       top_k = std::max<int64_t>(top_k, f.router.top_k);
@@ -371,16 +369,16 @@ absl::Status Bench::reserve() const {
 }
 
 absl::Status Bench::run() {
-  const model::ModelConfig& c = house_.config();
+  const model::ModelConfig& c = runtime_.config();
   RETURN_IF_ERROR(reserve());
   for (const auto& layer : c.layers) {
-    const model::AttentionConfig& a = layer.attention;
-    if (a.kv_lora == 0) {
-      RETURN_IF_ERROR(linear("q, k, v", (int64_t{a.n_heads} + 2 * a.n_kv_heads) * a.head_dim, c.hidden, false));
+    layers::SlotList slots;
+    layers::add_slots(layer.attention, slots, c.hidden);
+    for (const layers::Slot& slot : slots.list) {
+      if (slot.is_vector() || slot.shape.groups > 1) continue;
+      RETURN_IF_ERROR(linear(slot.name.c_str(), slot.shape.rows, slot.shape.cols, slot.shape.rows == c.hidden));
     }
-    RETURN_IF_ERROR(attention(a));
-    RETURN_IF_ERROR(
-        linear("attention's output", c.hidden, int64_t{a.n_heads} * (a.kv_lora > 0 ? a.value_dim : a.head_dim), true));
+    RETURN_IF_ERROR(attention(layer.attention));
     for (const auto& ffn : layer.ffns) RETURN_IF_ERROR(feed_forward(ffn));
   }
   return linear("lm_head", c.vocab, c.hidden, false);
@@ -388,18 +386,18 @@ absl::Status Bench::run() {
 
 }  // namespace
 
-absl::Status bench_kernels(const Settings& settings) {
-  ASSIGN_OR_RETURN(auto house, House::look(settings));
-  const DType dtype = house->weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
-  const backend::DeviceLimits device = house->backend().measure_limits(dtype);  // while its memory is free
-  base::ThreadPool pool(settings.threads > 0 ? settings.threads : base::available_cores());
+absl::Status bench_kernels(const Options& options) {
+  ASSIGN_OR_RETURN(auto runtime, Runtime::look(options.model, options.runtime));
+  const DType dtype = runtime->weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
+  const backend::DeviceLimits device = runtime->backend().measure_limits(dtype);  // while its memory is free
+  base::ThreadPool pool(options.runtime.threads > 0 ? options.runtime.threads : base::available_cores());
   ASSIGN_OR_RETURN(auto meter, backend::LimitMeter::make());
   Limits limits(std::move(meter), pool, dtype, device);
   limits.sample_read();
   limits.sample_gflops();
-  std::printf("%s: reads %.1f GB/s, multiplies %.0f GFLOP/s\n", std::string(house->backend().name()).c_str(),
+  std::printf("%s: reads %.1f GB/s, multiplies %.0f GFLOP/s\n", std::string(runtime->backend().name()).c_str(),
               limits.read_gbs(), limits.gflops());
-  return Bench(*house, settings, limits).run();
+  return Bench(*runtime, options, limits).run();
 }
 
 }  // namespace polymath::commands

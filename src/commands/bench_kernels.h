@@ -4,10 +4,10 @@
 // the machine reads and multiplies. From config.json alone: no weights are loaded.
 
 #include "base/status.h"
-#include "commands/settings.h"
+#include "commands/options.h"
 
 namespace polymath::commands {
 
-absl::Status bench_kernels(const Settings& settings);
+absl::Status bench_kernels(const Options& options);
 
 }  // namespace polymath::commands
