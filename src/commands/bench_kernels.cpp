@@ -71,7 +71,8 @@ class Memory {
     return t.reshape({n});
   }
   absl::StatusOr<Weight> weight(const quant::WeightShape& shape, DType dtype) {
-    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, dtype));
+    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, quant::plain_format(dtype)));
+    if (shape.glu) backend_.expect_experts(shape, *w.format);
     const float scale = 1 / std::sqrt(static_cast<float>(shape.cols));
     for (int64_t g = 0; g < shape.groups; ++g) {
       const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, w.format};
@@ -252,7 +253,7 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
 }
 
 absl::Status Bench::attention(const model::AttentionConfig& a) {
-  backend::KvShape kv = layers::kv_shape(a);
+  backend::KvShape kv = layers::cache(a).paged;
   kv.block_size = options_.runtime.block_size;
   kv.dtype = runtime_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
   RETURN_IF_ERROR(backend().check_kv(kv));
@@ -325,7 +326,10 @@ absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
       copies_of(3.0 * static_cast<double>(hidden * ffn.intermediate) * static_cast<double>(groups) * weight_bytes());
   std::vector<Weight> routers;
   if (router != nullptr) {
-    const DType dtype = backend().router_dtype(runtime_.config().dtype, runtime_.weight_dtype());
+    const DType dtype = backend()
+                            .kept_format(quant::plain_format(runtime_.config().dtype), quant::WeightUse::kRouter,
+                                         runtime_.weight_dtype())
+                            .dtype;
     ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, dtype, copies));
   }
   ASSIGN_OR_RETURN(const auto gate_up,
@@ -371,7 +375,7 @@ absl::Status Bench::run() {
     layers::SlotList slots;
     layers::add_slots(layer.attention, slots, c.hidden);
     for (const layers::Slot& slot : slots.list) {
-      if (slot.vector || slot.shape.groups > 1) continue;
+      if (slot.is_vector() || slot.shape.groups > 1) continue;
       RETURN_IF_ERROR(linear(slot.name.c_str(), slot.shape.rows, slot.shape.cols, slot.shape.rows == c.hidden));
     }
     RETURN_IF_ERROR(attention(layer.attention));

@@ -45,10 +45,10 @@ ModelFacts model_facts(const model::ModelConfig& config) {
     const bool is_lookup = slot.name == "embed" && !config.tied_embeddings;
     if (!is_lookup)
       facts.active_parameters += static_cast<int64_t>(active_share(config, slot) * static_cast<double>(elements));
-    if (slot.vector || slot.router) facts.vector_parameters += elements;
+    if (slot.is_vector() || slot.use == quant::WeightUse::kRouter) facts.vector_parameters += elements;
   }
   for (const model::LayerConfig& layer : config.layers) {
-    const backend::KvShape kv = layers::kv_shape(layer.attention);
+    const backend::KvShape kv = layers::cache(layer.attention).paged;
     facts.kv_elements_per_token += kv.n_kv_heads * (kv.key_dim + (kv.latent ? 0 : kv.value_dim));
     const bool routed =
         std::any_of(layer.ffns.begin(), layer.ffns.end(), [](const auto& f) { return !f.routing.empty(); });

@@ -11,17 +11,26 @@ namespace polymath::engine {
 namespace {
 
 constexpr double kTickSeconds = 1;
-constexpr uint64_t kLoadSteps = 100;  // the experts' load is read this often, and at each tick
+constexpr uint64_t kLoadSteps = 100;  // the experts' load is read every so many steps, and at each tick
 
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
   return {.block_size = options.block_size,
           .n_blocks = options.n_blocks,
           .sequences_max = options.sequences_max,
           .step_tokens_max = options.step_tokens_max,
+          .logit_rows_max = std::max(options.sequences_max, options.logit_rows_max),
           .mixed_prefill_tokens_max = options.mixed_prefill_tokens_max,
-          .waiting_max = options.waiting_max + options.sequences_max,  // Engine::submit holds the narrower bound
+          .n_draft_max = options.speculation.method.empty() ? 0 : options.speculation.n_draft_max,
+          .waiting_max = options.waiting_max + options.sequences_max,  // Engine::submit keeps the narrower bound
           .prefix_caching = options.prefix_caching,
-          .policy = find_policy(options.priority_policy ? "priority" : "fcfs")};
+          .policy = find_policy(options.policy),
+          .n_state_slots = options.n_state_slots,
+          .n_state_snapshots = options.n_state_snapshots,
+          .snapshot_blocks = options.snapshot_blocks};
+}
+
+std::unique_ptr<Proposer> make_proposer(const SpeculationOptions& options) {
+  return options.method.empty() ? nullptr : find_proposer(options.method)->create(options);
 }
 
 bool contains(const std::vector<int32_t>& ids, int32_t id) {
@@ -34,18 +43,20 @@ EngineLoop::EngineLoop(model::Model& model, const EngineOptions& options, base::
     : model_(model),
       options_(options),
       vocab_(model.vocab()),
-      samples_on_device_(model.samples_on_device()),
+      samples_on_device_(model.samples_on_device() && options.speculation.method.empty()),
       depth_(samples_on_device_ ? std::min(kInFlightMax, model.steps_in_flight_max()) : 1),
+      proposer_(make_proposer(options.speculation)),
       scheduler_(scheduler_limits(options)),
       builder_(scheduler_limits(options), options.model_len_max),
       sampler_(vocab_),
       metrics_(options, model, registry) {
   CHECK(options.n_blocks >= 2 && options.model_len_max >= 2);
+  CHECK(model.has_state() == (options.n_state_slots > 0));
   requests_.reserve(options.waiting_max + options.sequences_max);
   ended_.reserve(requests_.capacity());
   for (InFlightStep& flight : in_flight_) flight.items.reserve(options.sequences_max);
-  sampling_.reserve(options.sequences_max);
-  host_rows_.reserve(options.sequences_max);
+  sampling_.reserve(std::max(options.sequences_max, options.logit_rows_max));
+  host_rows_.reserve(sampling_.capacity());
 }
 
 absl::Status EngineLoop::check(const Request& request) const {
@@ -83,6 +94,7 @@ std::unique_ptr<RunningRequest> EngineLoop::make_request(Request request, Reques
     kvcache::BlockHasher hasher(scheduler_.cache_seed());
     running->hash_prompt(hasher, request.cache_salt, options_.block_size);
   }
+  running->drafts.reserve(options_.speculation.n_draft_max);
   running->sampling = std::move(request.sampling);
   running->mask = std::move(request.mask);
   running->sink = std::move(request.sink);
@@ -109,7 +121,7 @@ void EngineLoop::end_marked() {
 
 void EngineLoop::end_all(FinishReason reason, const std::string& error) {
   while (!requests_.empty()) end(*requests_.back(), reason, error);
-  while (n_in_flight() > 0) {  // the model is left at rest
+  while (n_in_flight() > 0) {  // leaves the model idle
     ++n_finished_;
     if (!model_.finish().ok()) forget_in_flight();
   }
@@ -118,8 +130,8 @@ void EngineLoop::end_all(FinishReason reason, const std::string& error) {
   watch(base::steady_seconds());
 }
 
-// The host's time of a step is all that this thread did since the last one was left, but for waiting for the device;
-// and where the model computes on this very thread, but for that.
+// The host's time of a step: all since the last one returned, except waiting for the device. A model that computes on
+// this thread counts as a device.
 absl::Status EngineLoop::step() {
   if (left_at_ == 0) left_at_ = base::steady_seconds();
   away_ = 0;
@@ -136,6 +148,7 @@ absl::Status EngineLoop::step() {
 
 absl::Status EngineLoop::start_and_finish() {
   while (n_in_flight() < depth_ && plans_ahead()) {
+    if (proposer_ != nullptr) propose();
     const StepPlan plan = scheduler_.plan();
     if (plan.items.empty()) break;
     RETURN_IF_ERROR(start(plan));
@@ -144,11 +157,26 @@ absl::Status EngineLoop::start_and_finish() {
   return finish();
 }
 
-// Not where most would have to be left out: they would settle into two steps of half the size each.
+// Not if the host samples for most sequences. They skip every other step, so steps would settle at half the size.
 bool EngineLoop::plans_ahead() const {
   if (n_in_flight() == 0) return true;
   const InFlightStep& last = in_flight_[(n_started_ - 1) % kInFlightMax];
   return last.n_on_device >= last.n_on_host;
+}
+
+// Begins at another request each step, since the proposer's work in a step is bounded.
+void EngineLoop::propose() {
+  proposer_->begin_step();
+  int room = scheduler_.draft_room();
+  for (size_t i = 0; i < requests_.size() && room > 0; ++i) {
+    RunningRequest& request = *requests_[(n_started_ + i) % requests_.size()];
+    if (!request.decodes()) continue;
+    const int max = std::min({options_.speculation.n_draft_max, room, request.token_len_max - 1 - request.token_len()});
+    if (max < 1) continue;
+    const auto drafts = proposer_->propose(request, max);
+    request.drafts.assign(drafts.begin(), drafts.end());
+    room -= static_cast<int>(drafts.size());
+  }
 }
 
 absl::Status EngineLoop::start(const StepPlan& plan) {
@@ -172,31 +200,35 @@ absl::Status EngineLoop::start(const StepPlan& plan) {
   return absl::OkStatus();
 }
 
-// Which rows of logits are whose, and who chooses from them. Before the step is committed.
+// Assigns the step's logit rows to its sequences. REQUIRES: the step is not committed.
 void EngineLoop::note_rows(const StepPlan& plan, InFlightStep& flight) {
   flight.items.clear();
   sampling_.clear();
   host_rows_.clear();
   flight.n_prompt = flight.n_rows = flight.n_host_rows = flight.n_on_device = flight.n_on_host = 0;
-  for (const auto& [sequence, n_tokens] : plan.items) {
-    const int begin = sequence->computed_len, end = begin + n_tokens;
-    InFlightStep::Item item{
-        .request = static_cast<RunningRequest*>(sequence), .row = flight.n_rows, .host_row = flight.n_host_rows};
-    item.told_from = std::max(begin, sequence->logits_from);
-    item.n_told = std::max(0, std::min(end, sequence->prompt_len - 1) - item.told_from);
-    for (int i = 0; i < item.n_told; ++i) {
-      host_rows_.push_back(flight.n_rows++);
-      sampling_.emplace_back();
-    }
-    flight.n_host_rows += item.n_told;
+  for (const auto& [sequence, n_tokens, n_draft] : plan.items) {
+    const int begin = sequence->computed_len, end = begin + n_tokens - n_draft;
+    InFlightStep::Item item{.request = static_cast<RunningRequest*>(sequence),
+                            .row = flight.n_rows,
+                            .host_row = flight.n_host_rows,
+                            .n_draft = n_draft};
+    item.prompt_from = std::max(begin, sequence->logits_from);
+    item.n_prompt_rows = std::max(0, std::min(end, sequence->prompt_len - 1) - item.prompt_from);
     item.samples = end == sequence->length();
-    if (item.samples) note_choice(flight, item);
+    for (int i = 0; i < item.n_prompt_rows; ++i) add_host_row(flight);
+    if (item.samples) note_sampling(flight, item);
     flight.n_prompt += std::clamp(sequence->prompt_len - begin, 0, n_tokens);
     flight.items.push_back(item);
   }
 }
 
-void EngineLoop::note_choice(InFlightStep& flight, InFlightStep::Item& item) {
+void EngineLoop::add_host_row(InFlightStep& flight) {
+  host_rows_.push_back(flight.n_rows++);
+  sampling_.emplace_back();
+  ++flight.n_host_rows;
+}
+
+void EngineLoop::note_sampling(InFlightStep& flight, InFlightStep::Item& item) {
   const RunningRequest& request = *item.request;
   std::optional<model::SampleParams> params;
   if (samples_on_device_) {
@@ -205,12 +237,12 @@ void EngineLoop::note_choice(InFlightStep& flight, InFlightStep::Item& item) {
   }
   item.on_device = params.has_value();
   ++(item.on_device ? flight.n_on_device : flight.n_on_host);
-  if (!item.on_device) {
-    host_rows_.push_back(flight.n_rows);
-    ++flight.n_host_rows;
+  if (item.on_device) {
+    sampling_.push_back(*params);
+    ++flight.n_rows;
+    return;
   }
-  sampling_.push_back(params.value_or(model::SampleParams{}));
-  ++flight.n_rows;
+  for (int i = 0; i <= item.n_draft; ++i) add_host_row(flight);
 }
 
 absl::Status EngineLoop::finish() {
@@ -234,7 +266,7 @@ absl::Status EngineLoop::finish() {
   return absl::OkStatus();
 }
 
-// After a failure: the model gives no results any more.
+// After a failure: the model returns no more results.
 void EngineLoop::forget_in_flight() {
   for (InFlightStep& flight : in_flight_) flight.items.clear();
   n_finished_ = n_started_;
@@ -252,73 +284,94 @@ void EngineLoop::note_started(const StepPlan& plan) {
 }
 
 void EngineLoop::deliver(const InFlightStep::Item& item, const model::StepResult& result) {
-  RunningRequest& request = *item.request;  // stays where it is when it ends
-  const int n_told = item.n_told;
-  const auto logits = [&](int i) {
-    return std::span<const float>(result.logits.f32() + int64_t{item.host_row + i} * vocab_, vocab_);
-  };
-  for (int i = 0; i < n_told; ++i) {
-    if (!tell_prompt(request, logits(i), item.told_from + i)) return;
+  RunningRequest& request = *item.request;  // stays in memory when it ends
+  for (int i = 0; i < item.n_prompt_rows; ++i) {
+    if (!report_prompt(request, host_row(result, item.host_row + i), item.prompt_from + i)) return;
   }
   if (!item.samples) return;
-  if (!item.on_device) return choose(request, logits(n_told));
-  --request.n_unknown;
-  const int32_t id = result.ids[item.row + n_told];
-  if (id == model::kNotNumbers) return end(request, FinishReason::kError, kNotNumbersSentence);
-  CHECK(id >= 0 && id < vocab_);
-  take(request, id, {});
+  if (item.on_device) return take_sampled(request, result.ids[item.row + item.n_prompt_rows]);
+  sample_rows(item, result);
 }
 
-// False: the request ended, since the logits were no numbers.
-bool EngineLoop::tell_prompt(RunningRequest& request, std::span<const float> logits, int position) {
+std::span<const float> EngineLoop::host_row(const model::StepResult& result, int row) const {
+  return {result.logits.f32() + int64_t{row} * vocab_, static_cast<size_t>(vocab_)};
+}
+
+// False: the logits were NaN or infinite, and the request ended.
+bool EngineLoop::report_prompt(RunningRequest& request, std::span<const float> logits, int position) {
   if (!is_sane(logits)) {
     end(request, FinishReason::kError, kNotNumbersSentence);
     return false;
   }
-  const auto told = sampler_.logprobs(logits, request.tokens[position + 1], request.sampling.prompt_logprobs);
+  const auto logprobs = sampler_.logprobs(logits, request.tokens[position + 1], request.sampling.prompt_logprobs);
   request.logits_from = position + 1;
-  request.sink->on_prompt_logprobs({position + 1, told.chosen, told.top});
+  request.sink->on_prompt_logprobs({position + 1, logprobs.token, logprobs.top});
   return true;
 }
 
-void EngineLoop::choose(RunningRequest& request, std::span<const float> logits) {
-  const auto id = sampler_.sample({request.sampling, logits, request.prompt(), request.output(), request.mask.get()});
-  if (!id.ok()) {
-    end(request, FinishReason::kError, std::string(id.status().message()));
-    return;
-  }
-  take(request, *id, logits);
+// A token sampled by the device.
+void EngineLoop::take_sampled(RunningRequest& request, int32_t id) {
+  --request.n_unknown;
+  if (id == model::kNotNumbers) return end(request, FinishReason::kError, kNotNumbersSentence);
+  CHECK(id >= 0 && id < vocab_);
+  metrics_.first_of_step(base::steady_seconds(), request.times);
+  append(request, id, {});
+  scheduler_.accept(request, 0);
+  if (const auto reason = finish_reason(request)) end_at_last_token(request, *reason);
 }
 
-// `logits`: empty, if the device chose it.
-void EngineLoop::take(RunningRequest& request, int32_t id, std::span<const float> logits) {
-  append(request, id, logits);
-  const int n_output = static_cast<int>(request.output().size());
-  const SamplingParams& p = request.sampling;
-  const bool stops = contains(p.stop_ids, id) || (!p.ignore_eos && contains(p.eos_ids, id));
-  if (stops && n_output >= p.min_tokens) {
-    end(request, FinishReason::kStop, "", id);
-  } else if (request.token_len() == request.token_len_max) {
-    end(request, FinishReason::kLength);
+// Samples row by row, as plain decoding would: each row's output, mask and seed include the tokens before it. A draft
+// is accepted if it equals the sampled token. The first one that does not ends the step's tokens.
+void EngineLoop::sample_rows(const InFlightStep::Item& item, const model::StepResult& result) {
+  RunningRequest& request = *item.request;
+  int n_accepted = 0, n_tokens = 0;
+  std::optional<FinishReason> reason;
+  for (bool accepted = true; accepted && !reason.has_value();) {
+    const auto logits = host_row(result, item.host_row + item.n_prompt_rows + n_tokens);
+    const auto id = sampler_.sample({request.sampling, logits, request.prompt(), request.output(), request.mask.get()});
+    if (!id.ok()) return end(request, FinishReason::kError, std::string(id.status().message()));
+    accepted = n_tokens < item.n_draft && request.drafts[n_tokens] == *id;
+    n_accepted += accepted ? 1 : 0;
+    if (n_tokens++ == 0) metrics_.first_of_step(base::steady_seconds(), request.times);
+    append(request, *id, logits);
+    reason = finish_reason(request);
   }
+  scheduler_.accept(request, n_accepted);
+  request.drafts.clear();
+  if (item.n_draft > 0) metrics_.drafts(item.n_draft, n_accepted);
+  if (reason.has_value()) end_at_last_token(request, *reason);
 }
 
 void EngineLoop::append(RunningRequest& request, int32_t id, std::span<const float> logits) {
   const double now = base::steady_seconds();
   TokenOutput output{.id = id};
   if (request.sampling.logprobs >= 0) {
-    const auto told = sampler_.logprobs(logits, id, request.sampling.logprobs);
-    output.chosen = told.chosen;
-    output.top = told.top;
+    const auto logprobs = sampler_.logprobs(logits, id, request.sampling.logprobs);
+    output.sampled = logprobs.token;
+    output.top = logprobs.top;
   }
   if (request.mask != nullptr) request.mask->accept(id);
   request.tokens.push_back(id);
-  scheduler_.share(request);
   ++stats_.generated_tokens;
-  metrics_.token(now, request.times);
+  metrics_.token(now);
   if (request.times.first_token == 0) request.times.first_token = now;
   request.times.last_token = now;
   request.sink->on_token(output);
+}
+
+// Whether the last token ends the request, and why.
+std::optional<FinishReason> EngineLoop::finish_reason(const RunningRequest& request) const {
+  const SamplingParams& p = request.sampling;
+  const int32_t id = request.tokens.back();
+  const bool stops = contains(p.stop_ids, id) || (!p.ignore_eos && contains(p.eos_ids, id));
+  if (stops && static_cast<int>(request.output().size()) >= p.min_tokens) return FinishReason::kStop;
+  if (request.token_len() == request.token_len_max) return FinishReason::kLength;
+  return std::nullopt;
+}
+
+void EngineLoop::end_at_last_token(RunningRequest& request, FinishReason reason) {
+  const bool stops = reason == FinishReason::kStop;
+  end(request, reason, "", stops ? std::optional<int32_t>(request.tokens.back()) : std::nullopt);
 }
 
 void EngineLoop::end(RunningRequest& request, FinishReason reason, const std::string& error,

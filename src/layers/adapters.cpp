@@ -33,7 +33,7 @@ void AdapterStep::add(backend::Backend& backend, const AdapterWeights& w, const 
                       const Tensor& y) const {
   CHECK(w.a.shape.rows <= limits_.rank_max && w.b.shape.rows <= limits_.rows_max);
   const int64_t n = x.rows();
-  const Tensor low{x.dtype, {n, w.a.shape.rows}, low_.data()};
+  const Tensor low{DType::kF32, {n, w.a.shape.rows}, low_.data()};
   const Tensor high{DType::kF32, {n, w.b.shape.rows}, high_.data()};
   backend.grouped_linear(x, w.a, nullptr, groups_, 1, /*gather=*/true, low);
   backend.grouped_linear(low, w.b, nullptr, groups_, 1, /*gather=*/false, high);

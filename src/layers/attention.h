@@ -18,8 +18,8 @@ inline absl::Status check(const AttentionConfig& config) {
 inline void add_slots(const AttentionConfig& config, SlotList& slots, int64_t hidden) {
   std::visit([&](const auto& kind) { kind.add_slots(slots, hidden); }, config);
 }
-inline backend::KvShape kv_shape(const AttentionConfig& config) {
-  return std::visit([](const auto& kind) { return kind.kv_shape(); }, config);
+inline kvcache::CacheSpec cache(const AttentionConfig& config) {
+  return std::visit([](const auto& kind) { return kind.cache(); }, config);
 }
 inline backend::AttentionParams params(const AttentionConfig& config) {
   return std::visit([](const auto& kind) { return kind.params(); }, config);

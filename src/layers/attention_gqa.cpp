@@ -105,8 +105,8 @@ void GroupedQuery::add_slots(SlotList& s, int64_t hidden) const {
   if (out_bias) s.vector("attn_out_bias", {{hidden}});
 }
 
-backend::KvShape GroupedQuery::kv_shape() const {
-  return {.n_kv_heads = n_kv_heads, .key_dim = head_dim, .value_dim = head_dim};
+kvcache::CacheSpec GroupedQuery::cache() const {
+  return {.paged = {.n_kv_heads = n_kv_heads, .key_dim = head_dim, .value_dim = head_dim}};
 }
 
 void GroupedQuery::reserve(StepNeeds& needs) const {

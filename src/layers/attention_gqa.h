@@ -37,7 +37,7 @@ struct GroupedQuery {
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;
-  backend::KvShape kv_shape() const;
+  kvcache::CacheSpec cache() const;
   backend::AttentionParams params() const { return {n_heads, scale, window, chunk, nullptr}; }
   void reserve(StepNeeds& needs) const;
   // Becomes one rank's part. A norm over all heads needs them all: such a layer is replicated.

@@ -3,6 +3,7 @@
 // One layer's attention, whatever its kind. A kind is a config struct with the members of GroupedQuery, its layer
 // beside it, and a line in layers/attention.h.
 
+#include "kvcache/cache_spec.h"
 #include "layers/slot.h"
 #include "layers/step_context.h"
 #include "layers/step_cost.h"

@@ -104,8 +104,8 @@ void Latent::add_slots(SlotList& s, int64_t hidden) const {
             .cols_shard = {value_dim}});
 }
 
-backend::KvShape Latent::kv_shape() const {
-  return {.n_kv_heads = 1, .key_dim = key_dim(), .value_dim = kv_lora, .latent = true};
+kvcache::CacheSpec Latent::cache() const {
+  return {.paged = {.n_kv_heads = 1, .key_dim = key_dim(), .value_dim = kv_lora, .latent = true}};
 }
 
 void Latent::reserve(StepNeeds& needs) const {

@@ -23,7 +23,7 @@ struct Latent {
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;
-  backend::KvShape kv_shape() const;
+  kvcache::CacheSpec cache() const;
   backend::AttentionParams params() const { return {.n_heads = n_heads, .scale = scale}; }
   void reserve(StepNeeds& needs) const;
   // Becomes one rank's part: heads are split, the latents are on every rank.

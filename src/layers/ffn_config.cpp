@@ -27,15 +27,21 @@ void FfnConfig::add_slots(SlotList& s, int64_t hidden) const {
   s.prefix += role + ".";
   const int64_t experts = router.n_experts;
   if (!routing.empty() && routing != "hash") {
-    s.router("router", router_width(), hidden);
+    s.matrix({.name = "router", .pieces = {{router_width()}}, .cols = hidden, .use = quant::WeightUse::kRouter});
     if (router_linear_bias) s.vector("router_bias", {{experts}});
     if (selection_bias) s.vector("selection_bias", {{experts}});
   }
+  constexpr auto kUse = quant::WeightUse::kExperts;
   const parallel::Shard split{1};
   const std::vector<Piece> gate_up = {{intermediate, split}, {intermediate, split}};
-  s.matrix({.name = "gate_up", .pieces = gate_up, .cols = hidden, .groups = experts, .glu = true});
+  s.matrix({.name = "gate_up", .pieces = gate_up, .cols = hidden, .groups = experts, .glu = true, .use = kUse});
   if (expert_bias) s.vector("gate_up_bias", gate_up, experts);
-  s.matrix({.name = "down", .pieces = {{hidden}}, .cols = intermediate, .cols_shard = split, .groups = experts});
+  s.matrix({.name = "down",
+            .pieces = {{hidden}},
+            .cols = intermediate,
+            .cols_shard = split,
+            .groups = experts,
+            .use = kUse});
   if (expert_bias) s.vector("down_bias", {{hidden}}, experts);
   s.prefix = layer_prefix;
 }

@@ -34,18 +34,18 @@ void SlotList::matrix(MatrixSlot m) {
                   .layer = layer,
                   .shape = shape,
                   .pieces = std::move(m.pieces),
+                  .use = m.use,
                   .cols = m.cols_shard,
                   .groups = m.groups_shard});
 }
 
-void SlotList::router(std::string name, int64_t rows, int64_t cols) {
-  matrix({.name = std::move(name), .pieces = {{rows}}, .cols = cols});
-  list.back().router = true;
-}
-
 void SlotList::vector(std::string name, std::vector<Piece> pieces, int64_t groups) {
   const quant::WeightShape shape{groups, sum_of_rows(pieces), 1, false};
-  list.push_back({.name = prefix + name, .layer = layer, .shape = shape, .pieces = std::move(pieces), .vector = true});
+  list.push_back({.name = prefix + name,
+                  .layer = layer,
+                  .shape = shape,
+                  .pieces = std::move(pieces),
+                  .use = quant::WeightUse::kVector});
 }
 
 }  // namespace polymath::layers

@@ -27,10 +27,11 @@ struct Slot {
   int layer = -1;             // -1: of the whole model
   quant::WeightShape shape;   // cols 1: a vector
   std::vector<Piece> pieces;  // their rows add up to shape.rows
-  bool vector = false;        // kept as f32, unpacked
-  bool router = false;        // a matrix, one tensor, kept in what Backend::router_dtype says
-  parallel::Shard cols;       // how the columns are split
-  parallel::Shard groups;     // how the groups (heads) are split
+  quant::WeightUse use = quant::WeightUse::kLinear;
+  parallel::Shard cols;    // how the columns are split
+  parallel::Shard groups;  // how the groups (heads) are split
+
+  bool is_vector() const { return use == quant::WeightUse::kVector; }
 };
 
 // What one rank holds of a slot.
@@ -50,12 +51,12 @@ struct MatrixSlot {
   int64_t groups = 1;
   parallel::Shard groups_shard;
   bool glu = false;
+  quant::WeightUse use = quant::WeightUse::kLinear;
 };
 
 class SlotList {
  public:
   void matrix(MatrixSlot slot);
-  void router(std::string name, int64_t rows, int64_t cols);
   void vector(std::string name, std::vector<Piece> pieces, int64_t groups = 1);
 
   std::vector<Slot> list;

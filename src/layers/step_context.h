@@ -49,6 +49,8 @@ struct StepContext {
   backend::DType act;                     // of what enters a linear
   const float* query_factors = nullptr;   // [n_tokens] (Llama 4), or null
   const backend::KvLayer* kv = nullptr;   // this layer's cache, if it has keys and values
+  void* states = nullptr;                 // this layer's state slots, if it is recurrent
+  backend::Tensor state_slots = {};       // [n_seqs] i32: each sequence's slot; empty: no recurrent layer
   const AdapterStep* adapters = nullptr;  // null: no sequence of this step has an adapter
 };
 

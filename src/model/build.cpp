@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "model/transformer.h"
 
 namespace polymath::model {
@@ -14,29 +15,36 @@ namespace {
 
 class ModelWeights : public layers::LayerWeights {
  public:
-  ModelWeights(WeightStore& store, RopeTables& ropes, backend::Backend& backend)
-      : store_(store), ropes_(ropes), backend_(backend) {}
-  bool has(const std::string& slot) const override { return store_.has(slot); }
-  quant::Weight take(const std::string& slot) override { return store_.take(slot); }
-  const float* vector(const std::string& slot) const override { return store_.vector(slot); }
-  absl::StatusOr<const float*> rope_table(const RopeConfig& rope) override { return ropes_.table(backend_, rope); }
+  struct Sources {
+    WeightStore& store;
+    AdapterSet& adapters;
+    RopeTables& ropes;
+    backend::Backend& backend;
+  };
+  explicit ModelWeights(const Sources& from) : from_(from) {}
+  bool has(const std::string& slot) const override { return from_.store.has(slot); }
+  quant::Weight take(const std::string& slot) override { return from_.store.take(slot); }
+  const float* vector(const std::string& slot) const override { return from_.store.vector(slot); }
+  absl::StatusOr<const float*> rope_table(const RopeConfig& rope) override {
+    return from_.ropes.table(from_.backend, rope);
+  }
+  layers::AdapterWeights take_adapters(const std::string& slot) override { return from_.adapters.take(slot); }
 
  private:
-  WeightStore& store_;
-  RopeTables& ropes_;
-  backend::Backend& backend_;
+  const Sources from_;
 };
 
 }  // namespace
 
 TransformerModel::TransformerModel(const ModelConfig& config, backend::Backend& backend, const LoadOptions& options,
-                                   WeightStore store)
+                                   Weights weights)
     : config_(config),
       backend_(backend),
       options_(options),
       alone_(parallel::lone_communicator()),
       group_(options.group != nullptr ? *options.group : *alone_),
-      store_(std::move(store)),
+      store_(std::move(weights.store)),
+      adapters_(std::move(weights.adapters)),
       rope_tables_(options.model_len > 0 ? options.model_len : config.positions_max, config.positions_max),
       act_(backend.activation_dtype(options.dtype)) {}
 
@@ -61,7 +69,7 @@ absl::Status TransformerModel::build() {
 absl::Status TransformerModel::build_layer(int index) {
   Layer& layer = layers_[static_cast<size_t>(index)];
   const LayerConfig& config = config_.layers[static_cast<size_t>(index)];
-  ModelWeights weights(store_, rope_tables_, backend_);
+  ModelWeights weights({store_, adapters_, rope_tables_, backend_});
   const layers::LayerBuilder builder{.weights = weights,
                                      .backend = backend_,
                                      .rank = group_.rank(),
@@ -76,19 +84,21 @@ absl::Status TransformerModel::build_layer(int index) {
   return absl::OkStatus();
 }
 
-std::vector<backend::KvShape> TransformerModel::kv_shapes(const CacheOptions& options) const {
-  std::vector<backend::KvShape> shapes;
+std::vector<kvcache::CacheSpec> TransformerModel::cache_specs(const CacheOptions& options) const {
+  std::vector<kvcache::CacheSpec> specs;
   for (const auto& layer : config_.layers) {
-    shapes.push_back(layers::kv_shape(layer.attention));
-    shapes.back().block_size = options.block_size;
-    shapes.back().dtype = options.dtype;
+    specs.push_back(layers::cache(layer.attention));
+    specs.back().paged.block_size = options.block_size;
+    specs.back().paged.dtype = options.dtype;
   }
-  return shapes;
+  return specs;
 }
 
 size_t TransformerModel::kv_block_bytes(const CacheOptions& options) const {
-  return kvcache::KvCache::block_bytes(backend_, kv_shapes(options));
+  return kvcache::KvCache::block_bytes(backend_, cache_specs(options));
 }
+
+size_t TransformerModel::state_bytes() const { return kvcache::KvCache::state_bytes(cache_specs({})); }
 
 layers::QueryTemperature TransformerModel::query_temperature() const {
   for (const auto& layer : config_.layers) {  // the same in every layer that has one
@@ -120,6 +130,9 @@ absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
   ASSIGN_OR_RETURN(inputs_, StepInputs::create(backend_, limits_, query_temperature()));
   ASSIGN_OR_RETURN(moe_scratch_,
                    layers::MoeScratch::create(backend_, limits_.tokens_max, limits_.pairs_max, router_width));
+  if (adapters_.size() > 0) {
+    ASSIGN_OR_RETURN(adapter_step_, layers::AdapterStep::create(backend_, adapters_.limits(), limits_.tokens_max));
+  }
   return backend_.reserve(limits_);
 }
 
@@ -145,7 +158,8 @@ absl::Status TransformerModel::allocate_activations() {
 
 absl::Status TransformerModel::make_cache(const CacheOptions& options) {
   CHECK(cache_ == nullptr && limits_.tokens_max > 0);
-  ASSIGN_OR_RETURN(cache_, kvcache::KvCache::create(backend_, kv_shapes(options), options.n_blocks));
+  ASSIGN_OR_RETURN(cache_,
+                   kvcache::KvCache::create(backend_, cache_specs(options), {options.n_blocks, options.n_state_slots}));
   if (!graphs_fit()) return absl::OkStatus();
   const int rows_max = std::min({limits_.seqs_max, limits_.tokens_max, limits_.logit_rows_max});
   return graphs_.capture(backend_, inputs_, rows_max, [this](const StepViews& views) { run(views); });
@@ -153,16 +167,33 @@ absl::Status TransformerModel::make_cache(const CacheOptions& options) {
 
 // Routing that looks at the whole step goes by way of the host, where no graph goes.
 bool TransformerModel::graphs_fit() const {
-  return options_.capture_graphs && backend_.captures_graphs() && group_.rank().size == 1 &&
+  return options_.capture_graphs && backend_.captures_graphs() && group_.rank().size == 1 && !has_state() &&
          std::all_of(layers_.begin(), layers_.end(), [](const Layer& layer) { return layer.ffn.by_token(); });
 }
+
+namespace {
+
+void log_unused(const std::vector<std::string>& directories, const AdapterSet& adapters) {
+  for (size_t i = 0; i < directories.size(); ++i) {
+    const auto& unused = adapters.unused()[i];
+    if (unused.empty()) continue;
+    base::log_warning("model", "the adapter ", directories[i], " changes ", unused.size(),
+                      " tensors that adapters do not reach yet (only attention); its answers will differ: ", unused[0],
+                      unused.size() > 1 ? ", ..." : "");
+  }
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                                         backend::Backend& backend, const LoadOptions& options) {
   const parallel::Rank rank = options.group != nullptr ? options.group->rank() : parallel::Rank{};
   ASSIGN_OR_RETURN(const ModelConfig local, local_config(config, rank));
   ASSIGN_OR_RETURN(WeightStore store, load_weights(config, checkpoint, backend, options));
-  auto model = std::make_unique<TransformerModel>(local, backend, options, std::move(store));
+  ASSIGN_OR_RETURN(AdapterSet adapters, AdapterSet::load(options.adapters, config, backend, rank));
+  if (rank.first()) log_unused(options.adapters, adapters);
+  auto model = std::make_unique<TransformerModel>(local, backend, options,
+                                                  TransformerModel::Weights{std::move(store), std::move(adapters)});
   RETURN_IF_ERROR(model->build());
   return model;
 }

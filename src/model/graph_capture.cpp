@@ -31,6 +31,7 @@ absl::Status GraphCapture::capture(backend::Backend& backend, StepInputs& inputs
 
 const CapturedStep* GraphCapture::find(const Batch& batch) const {
   const int n = batch.n_tokens();
+  if (!batch.adapters.empty()) return nullptr;  // graphs are of the base model
   if (n == 0 || n != batch.n_seqs() || n != static_cast<int>(batch.logit_rows.size())) return nullptr;
   const int keys = *std::max_element(batch.kv_len.begin(), batch.kv_len.end());
   for (const CapturedStep& step : steps_) {

@@ -38,6 +38,7 @@ struct LoadOptions {
   bool capture_graphs = true;                  // of decode steps, by make_cache(), where the backend can
   // The ranks that share each layer; null: this model is alone. It loads its rank's part, and outlives the model.
   parallel::Communicator* group = nullptr;
+  std::vector<std::string> adapters;  // directories of LoRA adapters; Batch::adapters names them by their index
   // Called after each tensor with the values (numbers) done and in all. May be empty.
   std::function<void(size_t done, size_t total)> progress;
 };
@@ -46,12 +47,15 @@ struct CacheOptions {
   int block_size = 16;                         // tokens
   tensor::DType dtype = tensor::DType::kBf16;  // of keys and values: f32 or bf16
   int64_t n_blocks = 0;
+  int n_state_slots = 0;  // of recurrent layers: kvcache::StatePool::n_slots()
 };
 
 class Transformer : public Model {
  public:
   // Bytes of one block over all layers (and ranks); n_blocks is not read.
   virtual size_t kv_block_bytes(const CacheOptions& options) const = 0;
+  // Bytes of one state slot over all recurrent layers (and ranks).
+  virtual size_t state_bytes() const = 0;
   // Memory for the largest step. REQUIRES: once, before make_cache. kResourceExhausted with a sum.
   virtual absl::Status reserve(const backend::StepLimits& limits) = 0;
   // The KV cache, then CUDA graphs of decode steps. REQUIRES: once, before the first step.
@@ -65,7 +69,7 @@ class Transformer : public Model {
   virtual layers::StepCost last_step_cost() = 0;
 };
 
-// Of the weights in memory, without padding, before any is read.
+// What load_model() allocates for weights, as Backend::weight_bytes has it, before any is read.
 int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& checkpoint, const backend::Backend& backend,
                       tensor::DType dtype);
 

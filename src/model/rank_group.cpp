@@ -103,6 +103,9 @@ size_t RankGroup::sum(absl::FunctionRef<size_t(const Transformer&)> of) const {
 size_t RankGroup::kv_block_bytes(const CacheOptions& options) const {
   return sum([&](const Transformer& rank) { return rank.kv_block_bytes(options); });
 }
+size_t RankGroup::state_bytes() const {
+  return sum([](const Transformer& rank) { return rank.state_bytes(); });
+}
 size_t RankGroup::weight_bytes() const {
   return sum([](const Transformer& rank) { return rank.weight_bytes(); });
 }

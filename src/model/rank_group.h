@@ -33,6 +33,8 @@ class RankGroup : public Transformer {
   int vocab() const override { return first().vocab(); }
   std::vector<ExpertLoad> expert_load() const override { return first().expert_load(); }  // every rank routes alike
   size_t kv_block_bytes(const CacheOptions& options) const override;
+  size_t state_bytes() const override;
+  bool has_state() const override { return first().has_state(); }
   absl::Status reserve(const backend::StepLimits& limits) override;
   absl::Status make_cache(const CacheOptions& options) override;
   const ModelConfig& config() const override { return config_; }

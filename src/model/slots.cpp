@@ -15,7 +15,7 @@ void add_norm(layers::SlotList& s, const ModelConfig& c, const std::string& name
 std::vector<Slot> slots(const ModelConfig& c) {
   layers::SlotList s;
   const parallel::Shard vocabulary{c.vocab_unit()};
-  s.matrix({.name = "embed", .pieces = {{c.vocab}}, .cols = c.hidden});
+  s.matrix({.name = "embed", .pieces = {{c.vocab}}, .cols = c.hidden, .use = quant::WeightUse::kEmbedding});
   for (size_t l = 0; l < c.layers.size(); ++l) {
     s.layer = static_cast<int>(l);
     s.prefix = absl::StrCat("layer.", l, ".");

@@ -15,6 +15,8 @@ namespace polymath::model {
 struct StepViews {
   int64_t n = 0;  // rows, padding rows included
   tensor::Tensor tokens, token_rows, logit_rows;
+  tensor::Tensor adapters;         // [n]: each token's adapter, -1: none; empty: none at all
+  tensor::Tensor state_slots;      // [n_seqs]; empty: no recurrent layer
   const float* factors = nullptr;  // [n] of QueryTemperature, or null
   const backend::SampleParams* sampling = nullptr;
   backend::StepLayout layout;

@@ -22,6 +22,8 @@ void TransformerModel::check(const Batch& batch) const {
   CHECK(static_cast<int>(batch.logit_rows.size()) <= limits_.logit_rows_max);
   CHECK(batch.block_table_width >= 1 && batch.block_table_width <= limits_.blocks_max);
   CHECK(samples_on_device() || (batch.sampling.empty() && batch.token_rows.empty()));
+  CHECK(batch.adapters.empty() || adapters_.size() > 0);
+  CHECK(has_state() == !batch.state_slots.empty());
   CHECK(batch.sampling.empty() || batch.sampling.size() == batch.logit_rows.size());
 }
 
@@ -54,6 +56,7 @@ void TransformerModel::gather_logit_rows(Step& step) {
 void TransformerModel::run_layer(int index, Step& step) {
   const Layer& layer = layers_[static_cast<size_t>(index)];
   step.context.kv = &cache_->layer(index);
+  step.context.states = cache_->state(index);
   backend_.norm(layer.attn_norm, step.h, step.x);
   layer.attention->run(step.context, step.x, step.h);
   const bool last = index + 1 == static_cast<int>(layers_.size());
@@ -80,8 +83,28 @@ void TransformerModel::run_head(const StepViews& v, Step& step) {
   if (samples_on_device()) backend_.sample(logits, v.sampling, sampled);
 }
 
+// Of every recurrent layer: the slot `from`, or zeros, to the slot `to`.
+void TransformerModel::copy_states(std::span<const kvcache::StateCopy> copies) {
+  for (const kvcache::StateCopy& copy : copies) {
+    for (size_t l = 0; l < layers_.size(); ++l) {
+      const auto spec = layers::cache(config_.layers[l].attention);
+      if (spec.kind != kvcache::CacheKind::kState) continue;
+      const auto elements = static_cast<int64_t>(spec.state_bytes / sizeof(float));
+      auto* const states = static_cast<float*>(cache_->state(static_cast<int>(l)));
+      const Tensor to{DType::kF32, {1, elements}, states + copy.to * elements};
+      if (copy.from < 0) {
+        backend_.zero(to);
+      } else {
+        const Tensor from{DType::kF32, {1, elements}, states + copy.from * elements};
+        backend_.copy_heads(1, static_cast<int>(elements), from, elements, to, elements);
+      }
+    }
+  }
+}
+
 void TransformerModel::run(const StepViews& v) {
   auto& b = act_buffers_;
+  if (!v.adapters.empty()) adapter_step_.group(backend_, v.adapters);
   Step step{.n = v.n,
             .tokens = v.tokens,
             .h = {DType::kF32, {v.n, config_.hidden}, b.h.data()},
@@ -92,7 +115,9 @@ void TransformerModel::run(const StepViews& v) {
                         .layout = v.layout,
                         .scratch = scratch_,
                         .act = act_,
-                        .query_factors = v.factors}};
+                        .query_factors = v.factors,
+                        .state_slots = v.state_slots,
+                        .adapters = v.adapters.empty() ? nullptr : &adapter_step_}};
   const Tensor sampled{DType::kI32, {limits_.logit_rows_max}, b.sampled.data()};
   if (samples_on_device()) backend_.take_sampled(sampled, v.token_rows, v.tokens);
   backend_.embed(embed_, step.tokens, config_.embedding_scale, step.h);
@@ -108,7 +133,9 @@ absl::Status TransformerModel::start(const Batch& batch) {
   if (captured != nullptr) {
     backend_.launch(*captured->graph);
   } else {
+    copy_states(batch.state_copies);
     run(views);
+    copy_states(batch.state_saves);
   }
   const auto rows = static_cast<int64_t>(batch.logit_rows.size());
   results_.enqueue(backend_, batch, {DType::kF32, {rows, config_.vocab}, act_buffers_.logits.data()},
@@ -120,9 +147,10 @@ layers::StepCost TransformerModel::last_step_cost() {
   layers::StepCost cost;
   counters_.read(backend_);
   for (size_t l = 0; l < layers_.size(); ++l) {
-    const backend::KvShape& kv = cache_->layer(static_cast<int>(l)).shape;
     layers_[l].attention->add_cost(last_, cost);
-    cost.kv_bytes += last_.context * static_cast<double>(backend_.kv_block_bytes(kv)) / kv.block_size;
+    const backend::KvLayer& kv = cache_->layer(static_cast<int>(l));
+    if (kv.data != nullptr)
+      cost.kv_bytes += last_.context * static_cast<double>(backend_.kv_block_bytes(kv.shape)) / kv.shape.block_size;
     const double rows = l + 1 == layers_.size() ? last_.logit_rows : last_.tokens;
     for (const auto& block : layers_[l].ffn.blocks()) {
       const bool counted = !block->load.empty();

@@ -7,6 +7,7 @@
 
 #include "layers/attention.h"
 #include "layers/feed_forward.h"
+#include "model/adapters.h"
 #include "model/expert_counters.h"
 #include "model/graph_capture.h"
 #include "model/load.h"
@@ -30,8 +31,12 @@ struct Activations {
 
 class TransformerModel : public Transformer {
  public:
+  struct Weights {
+    WeightStore store;
+    AdapterSet adapters;
+  };
   // `config`: of this rank.
-  TransformerModel(const ModelConfig& config, backend::Backend& backend, const LoadOptions& options, WeightStore store);
+  TransformerModel(const ModelConfig& config, backend::Backend& backend, const LoadOptions& options, Weights weights);
   absl::Status build();
 
   absl::Status start(const Batch& batch) override;
@@ -42,6 +47,8 @@ class TransformerModel : public Transformer {
   int vocab() const override { return config_.vocab; }
   std::vector<ExpertLoad> expert_load() const override { return counters_.read(backend_); }
   size_t kv_block_bytes(const CacheOptions& options) const override;
+  size_t state_bytes() const override;
+  bool has_state() const override { return state_bytes() > 0; }
   absl::Status reserve(const backend::StepLimits& limits) override;
   absl::Status make_cache(const CacheOptions& options) override;
   const ModelConfig& config() const override { return config_; }
@@ -54,7 +61,8 @@ class TransformerModel : public Transformer {
   struct Step;  // one step's views, transformer.cpp
   absl::Status build_layer(int index);
   backend::NormParams norm_params(const std::string& slot) const;
-  std::vector<backend::KvShape> kv_shapes(const CacheOptions& options) const;
+  std::vector<kvcache::CacheSpec> cache_specs(const CacheOptions& options) const;
+  void copy_states(std::span<const kvcache::StateCopy> copies);
   absl::Status allocate_activations();
   void check(const Batch& batch) const;
   void note_extent(const Batch& batch);
@@ -72,6 +80,7 @@ class TransformerModel : public Transformer {
   const std::unique_ptr<parallel::Communicator> alone_;  // where options_.group is null
   parallel::Communicator& group_;
   WeightStore store_;
+  AdapterSet adapters_;
   RopeTables rope_tables_;
   tensor::DType act_;
   quant::Weight embed_, lm_head_;
@@ -83,6 +92,7 @@ class TransformerModel : public Transformer {
   Activations act_buffers_;
   layers::Scratch scratch_;
   layers::MoeScratch moe_scratch_;
+  layers::AdapterStep adapter_step_;
   StepInputs inputs_;
   StepResults results_;
   GraphCapture graphs_;

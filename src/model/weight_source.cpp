@@ -19,7 +19,7 @@ struct Place {
 
 Place place_stacked(const Slot& slot, int64_t row_begin, int64_t g) {
   const auto& s = slot.shape;
-  const Shape shape = slot.vector ? Shape{s.groups, s.rows} : Shape{s.groups, s.rows, s.cols};
+  const Shape shape = slot.is_vector() ? Shape{s.groups, s.rows} : Shape{s.groups, s.rows, s.cols};
   return {0, shape, (g * s.rows + row_begin) * s.cols, s.cols, 1};
 }
 
@@ -33,7 +33,7 @@ Place place_rows(const Slot& slot, const WeightRow& row, size_t piece, int64_t r
   const auto& s = slot.shape;
   const bool joined = row.names.size() == 1;
   const int64_t rows = joined ? s.rows : slot.pieces[piece].rows;
-  const Shape shape = slot.vector ? Shape{rows} : Shape{rows, s.cols};
+  const Shape shape = slot.is_vector() ? Shape{rows} : Shape{rows, s.cols};
   return {joined ? 0 : piece, shape, joined ? row_begin * s.cols : 0, s.cols, 1};
 }
 

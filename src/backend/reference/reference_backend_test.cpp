@@ -32,7 +32,7 @@ class ReferenceBackendTest : public testing::Test {
  protected:
   // The one place where weights are made; `values` [groups * rows, cols].
   Weight weight(const WeightShape& shape, const Floats& values, DType dtype = DType::kF32) {
-    Weight made = backend_->make_weight(shape, dtype).value();
+    Weight made = backend_->make_weight(shape, quant::plain_format(dtype)).value();
     for (int64_t g = 0; g < shape.groups; ++g) {
       const auto* begin = reinterpret_cast<const std::byte*>(values.data() + g * shape.rows * shape.cols);
       backend_->fill_weight(made, g, 0, {&quant::kF32, begin, shape.rows, shape.cols, shape.cols, 1});
