@@ -6,7 +6,7 @@
 namespace polymath::backend::cpu {
 namespace {
 
-constexpr int64_t kRun = 512;  // inputs packed at a time: a tile's worth of them stays in the first cache
+constexpr int64_t kRun = 512;      // inputs packed at a time: a tile's worth of them stays in the first cache
 constexpr int kValueBytesMax = 4;  // of an element; a wider one is a CHECK
 
 // Inputs [begin, begin + n) of a row in the panels' format: the view's own bytes, or converted in `buffer`.
