@@ -87,6 +87,7 @@ struct Request {
   std::shared_ptr<TokenMask> mask;  // null: everything may come
   std::string cache_salt;           // prompts share cached prefixes only under the same salt
   int priority = 0;                 // lower goes first (under --scheduling-policy priority)
+  int adapter = -1;                 // LoRA adapter, by its index in the loaded list; -1: the base model
   std::shared_ptr<TokenSink> sink;
 };
 
