@@ -1,4 +1,4 @@
-// Bodies of /v1/completions (first byte even) and /v1/chat/completions (odd): parsed, checked, rendered, tokenized.
+// Fuzzes bodies of /v1/completions (first byte even) and /v1/chat/completions (odd), up to the engine's request.
 
 #include <cstddef>
 #include <cstdint>

@@ -20,6 +20,11 @@ absl::Status Backend::reserve_defaults(const StepLimits& limits) {
   return absl::OkStatus();
 }
 
+const quant::QuantFormat& Backend::kept_format(const quant::QuantFormat&, quant::WeightUse use, DType dtype) const {
+  const bool exact = use == quant::WeightUse::kVector || use == quant::WeightUse::kRouter;
+  return exact ? quant::kF32 : quant::plain_format(dtype);
+}
+
 absl::StatusOr<std::unique_ptr<CapturedGraph>> Backend::end_capture() {
   return absl::UnimplementedError("this backend records no steps");
 }

@@ -100,7 +100,7 @@ struct ExpertVisit {
 
 // A layer's router, and what it is called with.
 struct RouteExperts {
-  const Weight* router = nullptr;  // [n_experts, hidden] in router_dtype; null: routing without logits
+  const Weight* router = nullptr;  // [n_experts, hidden]; null: routing without logits
   const float* router_bias = nullptr;
   const float* selection_bias = nullptr;
   routing::RouterConfig config;
@@ -163,10 +163,6 @@ class Backend {
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
   virtual DType activation_dtype(DType weight_dtype) const = 0;
-  // What a router stored as `stored` is kept in, beside weights kept in `weight_dtype`: f32, or `stored` itself, so
-  // that nothing of it is lost.
-  virtual DType router_dtype(DType /*stored*/, DType /*weight_dtype*/) const { return DType::kF32; }
-
   // --- steps ---
   // Ops between begin_capture() and end_capture() are kept instead of run; launch() runs them, on what stands in
   // their tensors by then. False: this backend cannot.
@@ -183,9 +179,18 @@ class Backend {
   virtual void take_sampled(const Tensor& chosen, const Tensor& rows, const Tensor& tokens);
 
   // --- weights ---
-  // Zeroed memory for a weight in the plain format of `dtype`.
-  virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) = 0;
+  // The format a weight stored as `stored` is kept in. `dtype`: of the model's plain weights (--dtype: f32, f16, bf16).
+  // The default keeps vectors and routers in f32 and everything else in `dtype`: packed weights are unpacked at load.
+  virtual const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
+                                                DType dtype) const;
+  // Bytes that make_weight() allocates, padding included.
+  virtual size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const = 0;
+  // Zeroed memory. REQUIRES: kept_format() gave the format.
+  virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) = 0;
+  // Announces an expert_mlp() with such a gate_up. REQUIRES: before reserve().
+  virtual void expect_experts(const WeightShape& /*gate_up*/, const quant::QuantFormat& /*format*/) {}
   // Puts `view` at rows [row_begin, row_begin + view.rows) of a group; converts and packs; uses all threads.
+  // REQUIRES: a packed weight takes views of its own format; blocks of several rows are not cut.
   virtual void fill_weight(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view) = 0;
   // The same, of values that are computed and stored nowhere. False (the default): the backend does not; the caller
   // computes them and fills.
@@ -217,6 +222,8 @@ class Backend {
   // For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` numbers. Both f32.
   virtual void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
                           int64_t to_stride) = 0;
+  // Every element becomes 0. Without gaps.
+  virtual void zero(const Tensor& x) = 0;
   // x[i, :] *= factors[i]; factors [n].
   virtual void scale_rows(const Tensor& factors, const Tensor& x) = 0;
   // y[i] = x[rows[i]]; rows [m] i32.

@@ -38,7 +38,7 @@ struct TestMatrix {
   }
   // Takes over what an op wrote.
   void pull() {
-    quant::plain_format(dtype).dequantize(bytes.data(), values.data(), static_cast<int64_t>(values.size()));
+    quant::plain_format(dtype).dequantize({bytes.data()}, 0, values.data(), static_cast<int64_t>(values.size()));
   }
 
   float at(int64_t r, int64_t c) const { return values[r * stride + c]; }
@@ -66,7 +66,7 @@ struct TestWeight {
   TestWeight(Backend& backend, const WeightShape& shape, DType dtype, uint32_t seed, float scale = 1)
       : matrix(dtype, shape.groups * shape.rows, shape.cols) {
     matrix.randomize(seed, scale);
-    weight = backend.make_weight(shape, dtype).value();
+    weight = backend.make_weight(shape, quant::plain_format(dtype)).value();
     for (int64_t g = 0; g < shape.groups; ++g) {
       const int64_t cut = shape.rows / 3;  // in two pieces, as stacked projections come
       backend.fill_weight(weight, g, 0, matrix.view(g * shape.rows, cut));

@@ -71,7 +71,8 @@ class Memory {
     return t.reshape({n});
   }
   absl::StatusOr<Weight> weight(const quant::WeightShape& shape, DType dtype) {
-    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, dtype));
+    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, quant::plain_format(dtype)));
+    if (shape.glu) backend_.expect_experts(shape, *w.format);
     const float scale = 1 / std::sqrt(static_cast<float>(shape.cols));
     for (int64_t g = 0; g < shape.groups; ++g) {
       const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, w.format};
@@ -252,17 +253,11 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
 }
 
 absl::Status Bench::attention(const model::AttentionConfig& a) {
-  const bool latent = a.kv_lora > 0;
-  const backend::KvShape kv{.n_kv_heads = latent ? 1 : a.n_kv_heads,
-                            .key_dim = latent ? a.kv_lora + a.rope.dims : a.head_dim,
-                            .value_dim = latent ? a.kv_lora : a.head_dim,
-                            .latent = latent,
-                            .block_size = options_.runtime.block_size,
-                            .dtype = runtime_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32};
+  backend::KvShape kv = layers::cache(a).paged;
+  kv.block_size = options_.runtime.block_size;
+  kv.dtype = runtime_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
   RETURN_IF_ERROR(backend().check_kv(kv));
-  for (const StepShape& s : shapes_) {
-    RETURN_IF_ERROR(attention({a.n_heads, a.scale, a.window, a.chunk, nullptr}, kv, s));
-  }
+  for (const StepShape& s : shapes_) RETURN_IF_ERROR(attention(layers::params(a), kv, s));
   return absl::OkStatus();
 }
 
@@ -331,7 +326,10 @@ absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
       copies_of(3.0 * static_cast<double>(hidden * ffn.intermediate) * static_cast<double>(groups) * weight_bytes());
   std::vector<Weight> routers;
   if (router != nullptr) {
-    const DType dtype = backend().router_dtype(runtime_.config().dtype, runtime_.weight_dtype());
+    const DType dtype = backend()
+                            .kept_format(quant::plain_format(runtime_.config().dtype), quant::WeightUse::kRouter,
+                                         runtime_.weight_dtype())
+                            .dtype;
     ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, dtype, copies));
   }
   ASSIGN_OR_RETURN(const auto gate_up,
@@ -356,11 +354,10 @@ absl::Status Bench::reserve() const {
   }
   limits.hidden_max = limits.expert_io_max = c.hidden;
   for (const auto& layer : c.layers) {
-    const model::AttentionConfig& a = layer.attention;
-    const int key_dim = a.kv_lora > 0 ? a.kv_lora + a.rope.dims : a.head_dim;
-    limits.key_dim_max = std::max(limits.key_dim_max, key_dim);
-    limits.attention_max = std::max(limits.attention_max, int64_t{a.n_heads} * key_dim);
-    limits.hidden_max = std::max(limits.hidden_max, (int64_t{a.n_heads} + 2 * a.n_kv_heads) * key_dim);
+    layers::StepNeeds needs{.limits = limits};
+    layers::reserve(layer.attention, needs);
+    limits = needs.limits;
+    limits.hidden_max = std::max(limits.hidden_max, *std::max_element(needs.scratch.begin(), needs.scratch.end()));
     for (const auto& f : layer.ffns) {
       limits.intermediate_max = std::max<int64_t>(limits.intermediate_max, f.intermediate);
       top_k = std::max<int64_t>(top_k, f.router.top_k);
@@ -375,13 +372,13 @@ absl::Status Bench::run() {
   const model::ModelConfig& c = runtime_.config();
   RETURN_IF_ERROR(reserve());
   for (const auto& layer : c.layers) {
-    const model::AttentionConfig& a = layer.attention;
-    if (a.kv_lora == 0) {
-      RETURN_IF_ERROR(linear("q, k, v", (int64_t{a.n_heads} + 2 * a.n_kv_heads) * a.head_dim, c.hidden, false));
+    layers::SlotList slots;
+    layers::add_slots(layer.attention, slots, c.hidden);
+    for (const layers::Slot& slot : slots.list) {
+      if (slot.is_vector() || slot.shape.groups > 1) continue;
+      RETURN_IF_ERROR(linear(slot.name.c_str(), slot.shape.rows, slot.shape.cols, slot.shape.rows == c.hidden));
     }
-    RETURN_IF_ERROR(attention(a));
-    RETURN_IF_ERROR(
-        linear("attention's output", c.hidden, int64_t{a.n_heads} * (a.kv_lora > 0 ? a.value_dim : a.head_dim), true));
+    RETURN_IF_ERROR(attention(layer.attention));
     for (const auto& ffn : layer.ffns) RETURN_IF_ERROR(feed_forward(ffn));
   }
   return linear("lm_head", c.vocab, c.hidden, false);

@@ -22,7 +22,7 @@ class Sequences {
 
   // One step of `count` more tokens for each sequence, all its logits on the host; seconds.
   absl::StatusOr<double> step(int count);
-  const model::Transformer::StepCost& cost() const { return cost_; }  // of the last step()
+  const layers::StepCost& cost() const { return cost_; }  // of the last step()
 
   // `count` steps of one token each as a server makes them: the device chooses a token after each, and with two steps
   // in flight one is planned while the other runs. REQUIRES: the model chooses.
@@ -46,7 +46,7 @@ class Sequences {
   int computed_ = 0;
   std::mt19937 random_{1};
   std::uniform_int_distribution<int32_t> any_;
-  model::Transformer::StepCost cost_;
+  layers::StepCost cost_;
   std::vector<int32_t> tokens_, positions_, slots_, starts_, lens_, rows_, table_, token_rows_;
   std::vector<model::SampleParams> sampling_;
 };

@@ -21,17 +21,6 @@ namespace {
 
 boost::json::string json_text(std::string_view text) { return boost::json::string(text.data(), text.size()); }
 
-std::string attention_text(const model::AttentionConfig& a) {
-  std::string kind = a.kv_lora > 0 ? absl::StrCat("MLA, ", a.n_heads, " heads, latent ", a.kv_lora, " + ", a.rope.dims)
-                     : a.n_kv_heads == a.n_heads
-                         ? absl::StrCat("MHA, ", a.n_heads, " heads of ", a.head_dim)
-                         : absl::StrCat("GQA, ", a.n_heads, " heads over ", a.n_kv_heads, " of ", a.head_dim);
-  if (a.window > 0) absl::StrAppend(&kind, ", window ", a.window);
-  if (a.chunk > 0) absl::StrAppend(&kind, ", chunk ", a.chunk);
-  if (a.sinks) absl::StrAppend(&kind, ", sinks");
-  return kind;
-}
-
 std::string ffn_text(const model::LayerConfig& layer) {
   std::string out;
   for (const model::FfnConfig& f : layer.ffns) {
@@ -50,7 +39,7 @@ std::string ffn_text(const model::LayerConfig& layer) {
 base::JsonArray layer_rows(const model::ModelConfig& config) {
   base::JsonArray rows;
   size_t begin = 0;
-  const auto describe = [](const model::LayerConfig& l) { return std::pair(attention_text(l.attention), ffn_text(l)); };
+  const auto describe = [](const model::LayerConfig& l) { return std::pair(layers::text(l.attention), ffn_text(l)); };
   for (size_t i = 1; i <= config.layers.size(); ++i) {
     if (i < config.layers.size() && describe(config.layers[i]) == describe(config.layers[begin])) continue;
     const auto [attention, ffn] = describe(config.layers[begin]);

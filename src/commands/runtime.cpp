@@ -191,8 +191,8 @@ absl::Status Runtime::reserve_step() {
 }
 
 absl::Status Runtime::make_cache() {
-  const auto shapes = transformer_->kv_shapes(options_.block_size, kv_dtype_);
-  const auto block_bytes = static_cast<int64_t>(kvcache::KvCache::block_bytes(*backend_, shapes));
+  model::CacheOptions cache{.block_size = options_.block_size, .dtype = kv_dtype_};
+  const auto block_bytes = static_cast<int64_t>(transformer_->kv_block_bytes(cache));
   int64_t n_blocks = kv_bytes_ / std::max<int64_t>(1, block_bytes);
   // Without a wish of the user's: no more than every sequence at full length could use.
   const int64_t useful = sequences_ * ceil_div(model_len_, options_.block_size) + 1;
@@ -207,15 +207,15 @@ absl::Status Runtime::make_cache() {
                      "; raise --kv-cache-memory-bytes or lower --max-model-len"));
   }
   model_len_ = static_cast<int>(std::min<int64_t>(model_len_, tokens));
-  ASSIGN_OR_RETURN(cache_, kvcache::KvCache::create(*backend_, shapes, n_blocks));
-  RETURN_IF_ERROR(transformer_->attach(*cache_));
-  base::log_info("serve", "KV cache: ", bytes_text(static_cast<double>(cache_->bytes())), ", ", n_blocks, " blocks of ",
-                 options_.block_size, ", ", tokens, " tokens; requests of ", model_len_,
+  cache.n_blocks = kv_blocks_ = n_blocks;
+  RETURN_IF_ERROR(transformer_->make_cache(cache));
+  base::log_info("serve", "KV cache: ", bytes_text(static_cast<double>(transformer_->kv_bytes())), ", ", n_blocks,
+                 " blocks of ", options_.block_size, ", ", tokens, " tokens; requests of ", model_len_,
                  " tokens at once: ", tokens / std::max(1, model_len_));
   if (backend_->memory_available() >= 0) {
     const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
     base::log_info("serve", "memory of the device: weights ", text(static_cast<int64_t>(transformer_->weight_bytes())),
-                   ", KV cache ", text(static_cast<int64_t>(cache_->bytes())), ", scratch ", text(step_bytes_),
+                   ", KV cache ", text(static_cast<int64_t>(transformer_->kv_bytes())), ", scratch ", text(step_bytes_),
                    ", recorded steps ", text(static_cast<int64_t>(transformer_->graph_bytes())), "; left ",
                    text(backend_->memory_available()));
   }
@@ -256,7 +256,7 @@ void Runtime::make_engine(base::MetricsRegistry& metrics) {
   engine::EngineOptions options;
   options.model_name = served_name(model_options_);
   options.block_size = options_.block_size;
-  options.n_blocks = cache_->n_blocks();
+  options.n_blocks = kv_blocks_;
   options.model_len_max = model_len_;
   options.step_tokens_max = step_tokens_;
   const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
@@ -266,7 +266,7 @@ void Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.sequences_max = sequences_;
   options.waiting_max = options_.waiting;
   options.prefix_caching = options_.prefix_caching;
-  options.priority_policy = options_.priority_policy;
+  options.policy = options_.priority_policy ? "priority" : "fcfs";
   engine_ = std::make_unique<engine::Engine>(*transformer_, options, metrics);
 }
 

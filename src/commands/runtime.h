@@ -16,7 +16,6 @@
 #include "commands/model_facts.h"
 #include "commands/options.h"
 #include "engine/engine.h"
-#include "kvcache/kv_cache.h"
 #include "model/load.h"
 #include "weights/checkpoint.h"
 
@@ -40,7 +39,7 @@ class Runtime {
   int block_size() const { return options_.block_size; }  // tokens of a KV block
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
-  int64_t kv_blocks() const { return cache_->n_blocks(); }
+  int64_t kv_blocks() const { return kv_blocks_; }
 
  private:
   Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
@@ -59,7 +58,7 @@ class Runtime {
   model::ModelConfig config_;
   ModelFacts facts_;
   tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;
-  int64_t kv_bytes_ = 0;
+  int64_t kv_bytes_ = 0, kv_blocks_ = 0;
   int64_t held_back_ = 0;   // of a device's memory: what --gpu-memory-utilization leaves to others
   int64_t step_bytes_ = 0;  // of a device's memory: scratch of the largest step
   int model_len_ = 0;
@@ -68,7 +67,6 @@ class Runtime {
   std::unique_ptr<backend::Backend> backend_;
   std::unique_ptr<weights::Checkpoint> checkpoint_;  // between open() and load(); null: it could not be opened
   std::unique_ptr<model::Transformer> transformer_;
-  std::unique_ptr<kvcache::KvCache> cache_;
   std::unique_ptr<engine::Engine> engine_;
 };
 

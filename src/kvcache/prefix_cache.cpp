@@ -8,8 +8,9 @@
 
 namespace polymath::kvcache {
 
-Digest BlockHasher::root(std::string_view salt) {
+Digest BlockHasher::root(std::string_view salt, int32_t adapter) {
   sha_.update(seed_.data(), seed_.size());
+  sha_.update(&adapter, sizeof adapter);
   sha_.update(salt.data(), salt.size());
   return sha_.finish();
 }

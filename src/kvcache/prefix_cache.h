@@ -31,7 +31,8 @@ using base::Digest;
 class BlockHasher {
  public:
   explicit BlockHasher(const Digest& seed) : seed_(seed) {}
-  Digest root(std::string_view salt);  // what stands before block 0
+  // The parent of block 0. KV depends on the LoRA adapter, so each has its own roots; -1: the base model.
+  Digest root(std::string_view salt, int32_t adapter = -1);
   Digest next(const Digest& before, std::span<const int32_t> tokens);
 
  private:

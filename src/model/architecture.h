@@ -15,7 +15,6 @@
 
 #include "base/json.h"
 #include "model/config.h"
-#include "parallel/parallel.h"
 
 namespace polymath::model {
 
@@ -38,7 +37,6 @@ struct WeightRow {
   std::string_view slot;           // "layer.{l}.qkv"; see model/slots.h
   std::vector<std::string> names;  // of the tensors; {l}: the layer, {e}: the expert
   Layout layout = Layout::kRows;
-  parallel::Shard shard = parallel::Shard::kNone;
 };
 
 struct Architecture {

@@ -13,18 +13,19 @@
 namespace polymath::model {
 namespace {
 
-// "element 17 is nan"; empty: all are finite in `dtype`.
+// "element 17 is nan"; empty: all are finite in `dtype`. REQUIRES: the tensor is of a format of weights.
 std::string complaint(const weights::RawTensor& raw, tensor::DType dtype) {
-  constexpr int64_t kAtOnce = 4096;
-  const quant::QuantFormat& stored = quant::plain_format(raw.dtype);
+  constexpr int64_t kAtOnce = 4096;  // whole blocks of every format
+  const quant::QuantFormat& stored = *raw.format;
+  CHECK(kAtOnce % stored.block_cols == 0);
   const quant::QuantFormat& kept = quant::plain_format(dtype);
   std::vector<float> values(kAtOnce), rounded(kAtOnce);
   std::vector<std::byte> packed(static_cast<size_t>(kAtOnce * kept.block_bytes));
   for (int64_t begin = 0; begin < raw.shape.elements(); begin += kAtOnce) {
     const int64_t n = std::min(kAtOnce, raw.shape.elements() - begin);
-    stored.dequantize(raw.data + begin * stored.block_bytes, values.data(), n);
+    stored.dequantize({raw.data}, begin, values.data(), n);
     kept.quantize(values.data(), packed.data(), n);
-    kept.dequantize(packed.data(), rounded.data(), n);
+    kept.dequantize({packed.data()}, 0, rounded.data(), n);
     const auto bad = std::find_if_not(rounded.begin(), rounded.begin() + n, [](float v) { return std::isfinite(v); });
     const int64_t i = bad - rounded.begin();
     if (i == n) continue;
@@ -42,7 +43,7 @@ absl::StatusOr<std::string> first_non_finite(const ModelConfig& config, weights:
   const std::vector<WeightRow> rows = find_architecture(config.architecture)->weights(config);
   for (const Slot& slot : slots(config)) {
     // A router is kept without loss, in f32 or as it is stored: finite in the one is finite in the other.
-    const tensor::DType kept = slot.vector || slot.router ? tensor::DType::kF32 : dtype;
+    const tensor::DType kept = slot.is_vector() || slot.use == quant::WeightUse::kRouter ? tensor::DType::kF32 : dtype;
     const std::string* last = nullptr;
     const std::vector<PieceSource> pieces = piece_sources(config, slot, rows);
     for (const PieceSource& piece : pieces) {

@@ -39,13 +39,36 @@ const float* WeightStore::vector(const std::string& slot) const {
 
 namespace {
 
-// What the values of a slot are kept in.
-tensor::DType kept_dtype(const Slot& slot, const std::vector<PieceSource>& pieces,
-                         const weights::Checkpoint& checkpoint, const backend::Backend& backend, tensor::DType dtype) {
-  if (slot.vector) return tensor::DType::kF32;
-  if (!slot.router) return dtype;
-  CHECK(pieces.size() == 1);
-  return backend.router_dtype(weights::stored_dtype(checkpoint, pieces.front().tensor), dtype);
+using quant::QuantFormat;
+
+// Whether a weight could hold the piece's blocks as they are.
+bool whole_blocks(const PieceSource& piece, const QuantFormat& format) {
+  const quant::MatrixView& view = piece.view;
+  return format.plain() ||
+         (view.col_stride == 1 && view.cols % format.block_cols == 0 && view.row_stride % format.block_cols == 0 &&
+          piece.offset % format.block_cols == 0 && piece.row_begin % format.block_rows == 0 && !format.params());
+}
+
+// The one format that all pieces of a slot are stored in; f32 where they differ, or where blocks would be cut.
+const QuantFormat& stored_format(const weights::Checkpoint& checkpoint, const std::vector<PieceSource>& pieces) {
+  const QuantFormat* common = nullptr;
+  const std::string* last = nullptr;
+  for (const PieceSource& piece : pieces) {
+    if (last == nullptr || *last != piece.tensor) {
+      const QuantFormat* format = weights::stored_format(checkpoint, piece.tensor);
+      if (format == nullptr || (common != nullptr && format != common)) return quant::kF32;
+      common = format;
+    }
+    last = &piece.tensor;
+    if (!whole_blocks(piece, *common)) return quant::kF32;
+  }
+  return common == nullptr ? quant::kF32 : *common;
+}
+
+const QuantFormat& kept_format(const Slot& slot, const std::vector<PieceSource>& pieces,
+                               const weights::Checkpoint& checkpoint, const backend::Backend& backend,
+                               tensor::DType dtype) {
+  return backend.kept_format(stored_format(checkpoint, pieces), slot.use, dtype);
 }
 
 }  // namespace
@@ -54,7 +77,11 @@ class WeightLoader {
  public:
   WeightLoader(const ModelConfig& config, weights::Checkpoint& checkpoint, backend::Backend& backend,
                const LoadOptions& options)
-      : config_(config), checkpoint_(checkpoint), backend_(backend), options_(options) {}
+      : config_(config),
+        checkpoint_(checkpoint),
+        backend_(backend),
+        options_(options),
+        rank_(options.group != nullptr ? options.group->rank() : parallel::Rank{}) {}
 
   absl::StatusOr<WeightStore> load() {
     const Architecture* architecture = find_architecture(config_.architecture);
@@ -65,7 +92,7 @@ class WeightLoader {
     RETURN_IF_ERROR(check_names(*architecture));
     for (size_t i = 0; i < all.size(); ++i) {
       if (i + 1 < all.size()) prefetch(i + 1);
-      RETURN_IF_ERROR(all[i].vector ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
+      RETURN_IF_ERROR(all[i].is_vector() ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
     }
     return std::move(store_);
   }
@@ -73,8 +100,9 @@ class WeightLoader {
  private:
   void plan(const std::vector<Slot>& all) {
     for (const Slot& slot : all) {
-      sources_.push_back(piece_sources(config_, slot, rows_));
-      total_ += static_cast<size_t>(slot.shape.groups * slot.shape.rows * slot.shape.cols);
+      sources_.push_back(piece_sources(config_, slot, rows_, rank_));
+      const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+      total_ += static_cast<size_t>(shape.groups * shape.rows * shape.cols);
     }
   }
 
@@ -115,9 +143,12 @@ class WeightLoader {
   }
 
   absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
-    auto weight = backend_.make_weight(slot.shape, kept_dtype(slot, pieces, checkpoint_, backend_, options_.dtype));
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    const QuantFormat& format = kept_format(slot, pieces, checkpoint_, backend_, options_.dtype);
+    auto weight = backend_.make_weight(shape, format);
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
+    if (shape.glu) backend_.expect_experts(shape, format);
     if (!generate(pieces, *weight)) {
       RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
         backend_.fill_weight(*weight, p.group, p.row_begin, view);
@@ -143,11 +174,11 @@ class WeightLoader {
   }
 
   absl::Status load_vector(const Slot& slot, const std::vector<PieceSource>& pieces) {
-    const int64_t n = slot.shape.groups * slot.shape.rows;
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    const int64_t n = shape.groups * shape.rows;
     std::vector<float> values(static_cast<size_t>(n));
     RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
-      for (int64_t r = 0; r < view.rows; ++r)
-        view.read_row(r, 0, 1, &values[p.group * slot.shape.rows + p.row_begin + r]);
+      for (int64_t r = 0; r < view.rows; ++r) view.read_row(r, 0, 1, &values[p.group * shape.rows + p.row_begin + r]);
     }));
     ASSIGN_OR_RETURN(auto buffer, backend_.allocate(values.size() * sizeof(float)));
     backend_.copy_in({tensor::DType::kF32, {n}, buffer.data()}, values.data());
@@ -163,15 +194,19 @@ class WeightLoader {
     while (i < pieces.size()) {
       const std::string& name = pieces[i].tensor;
       ASSIGN_OR_RETURN(const weights::RawTensor raw, checkpoint_.read(name, pieces[i].expected));
-      if (raw.dtype != tensor::DType::kF32 && raw.dtype != tensor::DType::kF16 && raw.dtype != tensor::DType::kBf16) {
+      if (raw.format == nullptr) {
         return absl::InvalidArgumentError(absl::StrCat(weights::place_of(checkpoint_, name), ": weights of type ",
                                                        std::string(tensor::dtype_name(raw.dtype)), " are not known"));
       }
-      const size_t bytes = tensor::dtype_bytes(raw.dtype);
       for (; i < pieces.size() && pieces[i].tensor == name; ++i) {
+        if (!whole_blocks(pieces[i], *raw.format)) {
+          return absl::UnimplementedError(absl::StrCat(weights::place_of(checkpoint_, name), ": stored as ",
+                                                       std::string(raw.format->name),
+                                                       ", whose blocks do not fit the part of it that is needed"));
+        }
         quant::MatrixView view = pieces[i].view;
-        view.format = &quant::plain_format(raw.dtype);
-        view.data = raw.data + static_cast<size_t>(pieces[i].offset) * bytes;
+        view.format = raw.format;
+        view.data = raw.data + raw.format->bytes_of(pieces[i].offset);
         use(pieces[i], view);
         done_ += static_cast<size_t>(view.rows * view.cols);
       }
@@ -185,6 +220,7 @@ class WeightLoader {
   weights::Checkpoint& checkpoint_;
   backend::Backend& backend_;
   const LoadOptions& options_;
+  const parallel::Rank rank_;
   std::vector<WeightRow> rows_;
   std::vector<std::vector<PieceSource>> sources_;
   WeightStore store_;
@@ -201,10 +237,12 @@ int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& chec
   const std::vector<WeightRow> rows = find_architecture(config.architecture)->weights(config);
   int64_t bytes = 0;
   for (const Slot& slot : slots(config)) {
-    // Only a router's type depends on where it comes from.
-    const auto pieces = slot.router ? piece_sources(config, slot, rows) : std::vector<PieceSource>{};
-    const tensor::DType kept = kept_dtype(slot, pieces, checkpoint, backend, dtype);
-    bytes += slot.shape.groups * slot.shape.rows * slot.shape.cols * static_cast<int64_t>(tensor::dtype_bytes(kept));
+    if (slot.is_vector()) {
+      bytes += slot.shape.groups * slot.shape.rows * static_cast<int64_t>(sizeof(float));
+      continue;
+    }
+    const QuantFormat& format = kept_format(slot, piece_sources(config, slot, rows), checkpoint, backend, dtype);
+    bytes += static_cast<int64_t>(backend.weight_bytes(slot.shape, format));
   }
   return bytes;
 }

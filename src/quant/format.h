@@ -1,10 +1,13 @@
 #pragma once
 
-// How a block of weights is packed, and the function that unpacks it.
+// How a weight is packed, and the functions that unpack and pack it.
 //
-// A format is a row of data and two reference functions, nothing more. No other file names a format but
-// the three plain ones below. A backend that has no kernel for a format unpacks the weight with
-// `dequantize` as it is loaded: larger, said in the log, and right on the first day.
+// A format is a row of data and two functions. No other file names a format but the three plain ones below. A backend
+// without a kernel for a format unpacks the weight at load (Backend::kept_format).
+//
+// A block is block_rows x block_cols neighbouring values that share their parameters. Each row of a block has
+// block_bytes of packed values. Parameters (scales, zero points) are in those bytes (Q8_0), or in tensors of their own
+// with one value a block (FP8 128x128, AWQ): ParamSpec describes such a tensor.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,31 +18,55 @@
 
 namespace polymath::quant {
 
-struct QuantFormat {
-  std::string_view name;  // as a checkpoint spells it: "bfloat16", "fp8_block128", "q4_k"
-  int block_cols;         // input features that share one block
-  int block_bytes;        // packed bytes of one block
-  tensor::DType dtype;    // of a plain format's elements; kU8: packed
+// A tensor of parameters beside the packed values: [blocks down, blocks across].
+struct ParamSpec {
+  tensor::DType dtype = tensor::DType::kCount;  // kCount: the format has no such tensor
+  bool transposed = false;                      // stored as [blocks across, blocks down]
 
-  // Unpacks `n` values of one weight row. REQUIRES: n % block_cols == 0.
-  void (*dequantize)(const std::byte* src, float* dst, int64_t n);
-  // Packs `n` values of one weight row. Null: can be loaded, cannot be produced.
+  bool present() const { return dtype != tensor::DType::kCount; }
+};
+
+// One row of a packed matrix, from its first column.
+struct PackedRow {
+  const std::byte* data = nullptr;
+  const std::byte* scales = nullptr;  // of the row's first block; null: the format has none
+  const std::byte* zeros = nullptr;   // likewise
+  int64_t param_step = 1;             // parameters from one block of the row to the next
+};
+
+struct QuantFormat {
+  std::string_view name;    // as a checkpoint spells it: "bfloat16", "q8_0", "fp8_block128"
+  tensor::DType dtype;      // of a plain format's elements; kU8: packed
+  int block_rows = 1;       // output features that share a block's parameters
+  int block_cols = 1;       // input features that share them
+  int block_bytes = 0;      // packed bytes of one row of a block
+  ParamSpec scales, zeros;  // transposed alike
+
+  // Unpacks columns [col, col + n) of a row. REQUIRES: col and n are multiples of block_cols.
+  void (*dequantize)(const PackedRow& row, int64_t col, float* dst, int64_t n);
+  // Packs n values of a row from its first column. Null: the format can be loaded, not produced.
   void (*quantize)(const float* src, std::byte* dst, int64_t n);
+
+  bool plain() const { return dtype != tensor::DType::kU8; }
+  bool params() const { return scales.present() || zeros.present(); }  // in tensors of their own
+  int64_t bytes_of(int64_t n) const { return n / block_cols * block_bytes; }
 };
 
 extern const QuantFormat kF32;
 extern const QuantFormat kF16;
 extern const QuantFormat kBf16;
 
-// Every format this build knows, in the order of quant/formats/list.cpp.
+// Every format of this build, in the order of quant/formats/list.cpp.
 std::span<const QuantFormat* const> quant_formats();
 // Null: no such format.
 const QuantFormat* find_format(std::string_view name);
+// Null: no weight is stored in this type (integers).
+const QuantFormat* find_plain_format(tensor::DType dtype);
 const QuantFormat& plain_format(tensor::DType dtype);  // REQUIRES: f32, f16 or bf16
 
-// A matrix in a file or in memory, seen through strides, so that transposed, stacked and interleaved
-// storage are one thing: element (r, c) stands at data + (r * row_stride + c * col_stride) elements.
-// A packed format needs col_stride == 1.
+// A matrix in a file or in memory, seen through strides: transposed, stacked and interleaved storage are one thing.
+// Element (r, c) is at data + (r * row_stride + c * col_stride) elements. A packed format needs col_stride 1 and a
+// row_stride of whole blocks.
 struct MatrixView {
   const QuantFormat* format = nullptr;
   const std::byte* data = nullptr;
@@ -47,7 +74,12 @@ struct MatrixView {
   int64_t cols = 0;  // input features
   int64_t row_stride = 0;
   int64_t col_stride = 1;
+  const std::byte* scales = nullptr;  // of the first block; null: the format has none
+  const std::byte* zeros = nullptr;   // likewise
+  int64_t param_stride = 0;           // parameters from one row of the parameters' tensor to the next
 
+  // REQUIRES: col_stride 1.
+  PackedRow row(int64_t r) const;
   // Columns [begin, begin + n) of row r as floats. REQUIRES: begin, n multiples of block_cols.
   void read_row(int64_t r, int64_t begin, int64_t n, float* out) const;
 };

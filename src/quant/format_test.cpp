@@ -28,10 +28,14 @@ TEST(Formats, AreListedOnceAndFound) {
 
 TEST(Formats, PlainOnes) {
   for (const QuantFormat* format : {&kF32, &kF16, &kBf16}) {
+    EXPECT_TRUE(format->plain() && !format->params());
     EXPECT_EQ(&plain_format(format->dtype), format);
     EXPECT_EQ(format->name, tensor::dtype_name(format->dtype));
     EXPECT_EQ(static_cast<size_t>(format->block_bytes), tensor::dtype_bytes(format->dtype));
     EXPECT_EQ(format->block_cols, 1);
+  }
+  for (const auto dtype : {tensor::DType::kI32, tensor::DType::kU8, tensor::DType::kCount}) {
+    EXPECT_EQ(find_plain_format(dtype), nullptr);
   }
   EXPECT_DEATH(plain_format(tensor::DType::kI32), "plain");
 }
@@ -47,7 +51,7 @@ TEST(Formats, PackingIsStable) {
     std::vector<std::byte> packed(bytes + 1), again(bytes);
     std::byte* odd = packed.data() + 1;  // a file aligns nothing
     format->quantize(values.data(), odd, n);
-    format->dequantize(odd, back.data(), n);
+    format->dequantize({odd}, 0, back.data(), n);
     format->quantize(back.data(), again.data(), n);
     EXPECT_EQ(std::memcmp(odd, again.data(), bytes), 0) << format->name;
   }
@@ -59,7 +63,7 @@ TEST(Formats, EverySixteenBitPatternRoundTrips) {
   std::vector<float> values(all.size());
   for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<uint16_t>(i);
   for (const QuantFormat* format : {&kF16, &kBf16}) {
-    format->dequantize(reinterpret_cast<const std::byte*>(all.data()), values.data(), 0x10000);
+    format->dequantize({reinterpret_cast<const std::byte*>(all.data())}, 0, values.data(), 0x10000);
     format->quantize(values.data(), reinterpret_cast<std::byte*>(back.data()), 0x10000);
     for (size_t i = 0; i < all.size(); ++i) {
       if (std::isnan(values[i])) continue;
@@ -72,7 +76,7 @@ TEST(Formats, Float32IsCopiedBitByBit) {
   const std::vector<uint32_t> in = {0, 0x80000000u, 1, 0x7f800000u, 0xff800000u, 0x7fc00001u, 0x3f800000u};
   std::vector<float> values(in.size());
   std::vector<uint32_t> out(in.size());
-  kF32.dequantize(reinterpret_cast<const std::byte*>(in.data()), values.data(), static_cast<int64_t>(in.size()));
+  kF32.dequantize({reinterpret_cast<const std::byte*>(in.data())}, 0, values.data(), static_cast<int64_t>(in.size()));
   kF32.quantize(values.data(), reinterpret_cast<std::byte*>(out.data()), static_cast<int64_t>(in.size()));
   EXPECT_EQ(in, out);
 }
@@ -107,18 +111,31 @@ TEST(MatrixView, SeesThroughStrides) {
   }
 }
 
-// A packed format: two values a byte, each a signed half-byte; eight to a block.
-const QuantFormat kHalfBytes{"test_half_bytes",
-                             8,
-                             4,
-                             tensor::DType::kU8,
-                             [](const std::byte* src, float* dst, int64_t n) {
-                               for (int64_t i = 0; i < n; ++i) {
-                                 const int nibble = (static_cast<int>(src[i / 2]) >> (i % 2 * 4)) & 15;
-                                 dst[i] = static_cast<float>(nibble - 8);
-                               }
-                             },
-                             nullptr};
+// Two values a byte, each a signed half-byte; eight to a block.
+const QuantFormat kHalfBytes{.name = "test_half_bytes",
+                             .dtype = tensor::DType::kU8,
+                             .block_cols = 8,
+                             .block_bytes = 4,
+                             .scales = {},
+                             .zeros = {},
+                             .dequantize =
+                                 [](const PackedRow& row, int64_t col, float* dst, int64_t n) {
+                                   for (int64_t i = 0; i < n; ++i) {
+                                     const int byte = static_cast<int>(row.data[(col + i) / 2]);
+                                     dst[i] = static_cast<float>(((byte >> (i % 2 * 4)) & 15) - 8);
+                                   }
+                                 },
+                             .quantize = nullptr};
+
+// A byte a value, with a scale and a zero point for each block of 2 x 4 values.
+void scaled_bytes(const PackedRow& row, int64_t col, float* dst, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t param = (col + i) / 4 * row.param_step;
+    float scale;
+    std::memcpy(&scale, row.scales + param * 4, sizeof(scale));
+    dst[i] = scale * static_cast<float>(static_cast<int>(row.data[col + i]) - static_cast<int>(row.zeros[param]));
+  }
+}
 
 TEST(MatrixView, ReadsWholeBlocksOfAPackedFormat) {
   std::vector<std::byte> memory(2 * 16 / 2);
@@ -127,7 +144,69 @@ TEST(MatrixView, ReadsWholeBlocksOfAPackedFormat) {
   float out[8];
   view.read_row(1, 8, 8, out);
   for (int i = 0; i < 8; ++i) EXPECT_EQ(out[i], static_cast<float>(12 + i / 2 - 8));
-  EXPECT_DEATH((MatrixView{&kHalfBytes, memory.data(), 16, 2, 1, 16}.read_row(0, 0, 2, out)), "block_cols");
+  EXPECT_DEATH((MatrixView{&kHalfBytes, memory.data(), 16, 2, 1, 16}.read_row(0, 0, 2, out)), "plain");
+}
+
+// 4 x 8 bytes under 2 x 2 parameters, stored both ways.
+TEST(MatrixView, FindsTheParametersOfABlock) {
+  std::vector<std::byte> bytes(32);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i);
+  for (const bool transposed : {false, true}) {
+    const QuantFormat format{.name = "test_scaled_bytes",
+                             .dtype = tensor::DType::kU8,
+                             .block_rows = 2,
+                             .block_cols = 4,
+                             .block_bytes = 4,
+                             .scales = {tensor::DType::kF32, transposed},
+                             .zeros = {tensor::DType::kU8, transposed},
+                             .dequantize = scaled_bytes,
+                             .quantize = nullptr};
+    EXPECT_TRUE(format.params() && !format.plain());
+    const std::vector<float> scales = transposed ? std::vector<float>{1, 3, 2, 4} : std::vector<float>{1, 2, 3, 4};
+    const std::vector<std::byte> zeros(4, std::byte{5});
+    MatrixView view{&format, bytes.data(), 4, 8, 8, 1};
+    view.scales = reinterpret_cast<const std::byte*>(scales.data());
+    view.zeros = zeros.data();
+    view.param_stride = 2;
+    for (int64_t r = 0; r < 4; ++r) {
+      float out[8];
+      view.read_row(r, 0, 4, out);
+      view.read_row(r, 4, 4, out + 4);
+      for (int64_t c = 0; c < 8; ++c) {
+        const float scale = static_cast<float>(1 + r / 2 * 2 + c / 4);
+        EXPECT_EQ(out[c], scale * static_cast<float>(8 * r + c - 5)) << r << ", " << c;
+      }
+    }
+  }
+}
+
+// A block written by hand, as ggml lays it out.
+TEST(Q8_0, IsAScaleAndThirtyTwoBytes) {
+  const QuantFormat* format = find_format("q8_0");
+  ASSERT_NE(format, nullptr);
+  std::vector<std::byte> blocks(2 * 34, std::byte{0});
+  blocks[34] = std::byte{0x00}, blocks[35] = std::byte{0x38};  // 0.5 in f16, little-endian
+  blocks[36] = std::byte{0x7f}, blocks[37] = std::byte{0x80}, blocks[67] = std::byte{0xff};
+  float out[32];
+  format->dequantize({blocks.data()}, 32, out, 32);
+  EXPECT_EQ(out[0], 63.5f);
+  EXPECT_EQ(out[1], -64.0f);
+  EXPECT_EQ(out[2], 0.0f);
+  EXPECT_EQ(out[31], -0.5f);
+}
+
+TEST(Q8_0, RoundsToTheNearestOf255Steps) {
+  const QuantFormat* format = find_format("q8_0");
+  std::vector<float> values(64), back(64);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = std::sin(static_cast<float>(i) * 0.7f) * (i < 32 ? 1.0f : 100.0f);
+  std::vector<std::byte> packed(68);
+  format->quantize(values.data(), packed.data(), 64);
+  format->dequantize({packed.data()}, 0, back.data(), 64);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float largest = i < 32 ? 1.0f : 100.0f;
+    EXPECT_NEAR(back[i], values[i], largest / 127 * 0.5f + largest * 0.001f) << i;
+  }
 }
 
 }  // namespace

@@ -2,12 +2,21 @@
 
 // A weight as a backend keeps it: one matrix, or a group of equal ones (experts, heads), in a format.
 //
-// Where an element stands in `data` is the backend's own business; only that backend reads it.
+// The layout of its buffers is the backend's own; only that backend reads them.
 
 #include "quant/format.h"
 #include "tensor/tensor.h"
 
 namespace polymath::quant {
+
+// What a weight is for: a backend chooses the kept format by it.
+enum class WeightUse {
+  kLinear,     // linear, batched_linear
+  kExperts,    // expert_mlp, grouped_linear
+  kRouter,     // logits of experts: kept without loss
+  kEmbedding,  // embed; linear too where embeddings are tied
+  kVector,     // norms and biases: always f32
+};
 
 struct WeightShape {
   int64_t groups = 1;  // experts or heads; 1: a plain matrix
@@ -20,9 +29,10 @@ struct Weight {
   const QuantFormat* format = nullptr;
   WeightShape shape;
   tensor::Buffer data;
+  tensor::Buffer scales, zeros;  // empty: the format has none
 
   bool empty() const { return data.data() == nullptr; }
-  // Bytes of the values themselves, without any padding: what a step has to read.
+  // Bytes of the packed values without padding: what a step has to read.
   double value_bytes() const {
     return static_cast<double>(shape.groups * shape.rows * shape.cols) / format->block_cols * format->block_bytes;
   }

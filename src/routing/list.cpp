@@ -12,7 +12,7 @@
 
 namespace polymath::routing {
 
-// In this order: from the plain to the particular.
+// Order: plain algorithms first.
 const std::array<Router, 9> kRouters = {{
     {"softmax_topk", "Mixtral, arXiv:2401.04088", softmax_topk},
     {"topk_softmax", "gpt-oss, arXiv:2508.10925", topk_softmax},

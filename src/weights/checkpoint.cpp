@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "quant/format.h"
 #include "weights/directory.h"
 #include "weights/safetensors.h"
 #include "weights/safetensors_header.h"
@@ -38,10 +37,10 @@ std::string place_of(const Checkpoint& checkpoint, std::string_view tensor) {
   return absl::StrCat(at == nullptr ? "" : at->file + ": ", "tensor ", shown_name(tensor));
 }
 
-tensor::DType stored_dtype(const Checkpoint& checkpoint, std::string_view tensor) {
-  if (const TensorInfo* at = find_tensor(checkpoint, tensor); at != nullptr) return at->dtype;
+const quant::QuantFormat* stored_format(const Checkpoint& checkpoint, std::string_view tensor) {
+  if (const TensorInfo* at = find_tensor(checkpoint, tensor); at != nullptr) return at->format;
   const auto generator = checkpoint.generator(tensor);
-  return generator.has_value() ? generator->stored->dtype : tensor::DType::kCount;
+  return generator.has_value() ? generator->stored : nullptr;
 }
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory,

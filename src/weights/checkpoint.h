@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "quant/format.h"
 #include "quant/generated.h"
 #include "tensor/tensor.h"
 
@@ -35,17 +36,19 @@ struct CheckpointLimits {
 
 struct TensorInfo {
   std::string name;
-  tensor::DType dtype = tensor::DType::kF32;  // kCount: a type that is listed only; read() refuses it by name
+  tensor::DType dtype = tensor::DType::kF32;  // kU8 of a packed format; kCount: listed only, read() refuses it by name
   tensor::Shape shape;
   size_t bytes = 0;
-  std::string file;  // where it stands, for messages
+  std::string file;                            // for messages
+  const quant::QuantFormat* format = nullptr;  // null: no format of weights (integers, a type that is listed only)
 };
 
 struct RawTensor {
   tensor::DType dtype = tensor::DType::kF32;
   tensor::Shape shape;
-  const std::byte* data = nullptr;  // valid until release() of it, or the checkpoint's end;
-                                    // aligned as the file has it, not necessarily to its type
+  const std::byte* data = nullptr;             // valid until release() of it, or the checkpoint's end;
+                                               // aligned as the file has it, not necessarily to its type
+  const quant::QuantFormat* format = nullptr;  // as TensorInfo's
 };
 
 class Checkpoint {
@@ -73,9 +76,8 @@ class Checkpoint {
 // How a message about a tensor begins: FILE: tensor "NAME"; without a file where the checkpoint has none (dummy).
 std::string place_of(const Checkpoint& checkpoint, std::string_view tensor);
 
-// What a tensor is stored in, or made in where the checkpoint makes it (dummy); kCount: it has no such tensor, or of a
-// type that read() refuses.
-tensor::DType stored_dtype(const Checkpoint& checkpoint, std::string_view tensor);
+// The format of a stored tensor, or of a computed one (dummy). Null: no such tensor, or no format of weights.
+const quant::QuantFormat* stored_format(const Checkpoint& checkpoint, std::string_view tensor);
 
 // model.safetensors, or the shards that model.safetensors.index.json names (an index and no shard of it missing),
 // or any *.safetensors of the directory (consolidated* is left out beside model*). kNotFound: no weights, or a shard is

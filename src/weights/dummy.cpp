@@ -118,6 +118,9 @@ class DummyCheckpoint final : public Checkpoint {
     tensor::Buffer memory;
   };
   absl::StatusOr<tensor::Buffer> make(std::string_view name, const tensor::Shape& shape) const;
+  RawTensor raw_of(const Made& made) const {
+    return {dtype_, made.shape, static_cast<const std::byte*>(made.memory.data()), &quant::plain_format(dtype_)};
+  }
 
   const uint64_t seed_;
   const tensor::DType dtype_;
@@ -153,7 +156,7 @@ absl::StatusOr<RawTensor> DummyCheckpoint::read(std::string_view name, const ten
   {
     const std::lock_guard lock(mutex_);
     if (const auto at = made_.find(name); at != made_.end() && at->second.shape == expected) {
-      return RawTensor{dtype_, expected, static_cast<const std::byte*>(at->second.memory.data())};
+      return raw_of(at->second);
     }
   }
   // Outside the lock, so that tensors are made on as many threads as ask for them.
@@ -164,7 +167,7 @@ absl::StatusOr<RawTensor> DummyCheckpoint::read(std::string_view name, const ten
     return absl::InvalidArgumentError(absl::StrCat("tensor ", shown_name(name), " is in use with shape ",
                                                    at->second.shape.text(), "; ", expected.text(), " is asked for"));
   }
-  return RawTensor{dtype_, expected, static_cast<const std::byte*>(at->second.memory.data())};
+  return raw_of(at->second);
 }
 
 void DummyCheckpoint::release(std::string_view name) {

@@ -16,7 +16,7 @@ std::vector<float> values(Checkpoint& checkpoint, std::string_view name, const t
   const auto t = checkpoint.read(name, shape);
   CHECK(t.ok());
   std::vector<float> out(static_cast<size_t>(shape.elements()));
-  quant::plain_format(t->dtype).dequantize(t->data, out.data(), shape.elements());
+  t->format->dequantize({t->data}, 0, out.data(), shape.elements());
   return out;
 }
 
@@ -45,7 +45,7 @@ TEST(Dummy, IsNormalInEveryType) {
 
 TEST(Dummy, SaysWhatItMakes) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBf16}) {
-    EXPECT_EQ(stored_dtype(*dummy_checkpoint(7, dtype), "w"), dtype);
+    EXPECT_EQ(stored_format(*dummy_checkpoint(7, dtype), "w"), &quant::plain_format(dtype));
   }
 }
 

@@ -52,7 +52,7 @@ absl::Status SafetensorsCheckpoint::add(std::span<const std::byte> file, const s
   for (StoredTensor& t : stored) {
     const size_t bytes = t.end - t.begin;
     places_.push_back({file.subspan(t.begin, bytes), t.stored_dtype, mapped});
-    infos_.push_back({std::move(t.name), t.dtype, t.shape, bytes, path});
+    infos_.push_back({std::move(t.name), t.dtype, t.shape, bytes, path, quant::find_plain_format(t.dtype)});
     bytes_total_ += bytes;
   }
   return absl::OkStatus();
@@ -105,7 +105,7 @@ absl::StatusOr<RawTensor> SafetensorsCheckpoint::read(std::string_view name, con
     return absl::UnimplementedError(absl::StrCat(info.file, ": tensor ", shown_name(name), " is stored as ",
                                                  std::string(place->stored_dtype), ", a type that is not read here"));
   }
-  return RawTensor{info.dtype, info.shape, place->bytes.data()};
+  return RawTensor{info.dtype, info.shape, place->bytes.data(), info.format};
 }
 
 }  // namespace

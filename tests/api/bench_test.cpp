@@ -1,4 +1,4 @@
-// What `polymath bench offline` times, and what `polymath bench kernels` prints.
+// Tests of `polymath bench offline` and `polymath bench kernels`.
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 namespace polymath::test {
 namespace {
 
-// Bytes of weights that a decode of 16 sequences has to read.
+// Bytes of weights read by a decode of 16 sequences.
 double weight_bytes_read(bool same_tokens) {
   commands::Options options;
   options.model.name = POLYMATH_STAND_IN;
@@ -32,7 +32,7 @@ TEST(BenchOffline, TheSamePromptsVisitTheSameExperts) {
   EXPECT_LE(same, random - 4 * layers * expert);
 }
 
-// On a backend that chooses tokens, two steps in flight, with the tokens given and with its own.
+// On a backend that samples: two steps in flight.
 TEST(BenchOffline, StepsAreMadeAheadWhereTheBackendChooses) {
   for (const bool feedback : {false, true}) {
     commands::Options options;
@@ -55,7 +55,7 @@ TEST(BenchOffline, StepsAreMadeAheadWhereTheBackendChooses) {
   }
 }
 
-// Every op of a layer, on a backend that is called op by op and on one that takes weights without a layout of its own.
+// Every op of a layer, on the CPU backend and on the reference, which has no layout of its own.
 TEST(BenchKernels, EveryOpOfALayerHasItsLines) {
   for (const char* backend : {"cpu", "reference"}) {
     commands::Options options;

@@ -1,5 +1,4 @@
-// A step that fails as if the device had: what clients and probes are told. That the process ends is for
-// tests/clients/failure_test.py.
+// Answers to clients and probes after a failed step. tests/clients/failure_test.py tests the process's end.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

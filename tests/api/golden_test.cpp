@@ -1,4 +1,4 @@
-// goldens/<model>/<case>.txt: a request, a line "---", and the exact answer with what changes from run to run masked.
+// goldens/<model>/<case>.txt: a request, a line "---", and the exact answer. Ids and times are masked.
 //
 //   POST /v1/completions
 //   {"prompt": [1, 2]}
@@ -34,7 +34,7 @@ namespace fs = std::filesystem;
 
 const std::string kSource = POLYMATH_SOURCE_DIR, kStandIn = POLYMATH_STAND_IN;
 
-// Everything of `polymath serve` but its signals, on a free port.
+// `polymath serve` without its signals, on a free port.
 class Running {
  public:
   Running(commands::ModelOptions model, api::ServiceOptions options, bool skip_tokenizer = false) {
@@ -85,7 +85,7 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// Ids and times are masked, logarithms keep two digits, so that another CPU's rounding is no difference.
+// Masks ids and times. Logarithms keep two digits: another CPU rounds differently.
 std::string mask(std::string text) {
   text = std::regex_replace(text, std::regex("\"(chatcmpl|cmpl)-[0-9a-f]{32}\""), "\"$1-ID\"");
   text = std::regex_replace(text, std::regex("\"created\":[0-9]+"), "\"created\":0");
@@ -217,7 +217,7 @@ TEST(Api, RequestIdsAreEchoedUnlessTheyAreHarmful) {
   EXPECT_EQ(head(std::string(200, 'x')).find("xxx"), std::string::npos);
 }
 
-// The second stream waits for the first: gateways must not take its silence for death.
+// The second stream waits for the first and sends keep-alives.
 TEST(Api, AStreamThatWaitsInTheQueueSaysThatItLives) {
   api::ServiceOptions options;
   options.limits.stream_silence_s_max = 0.02;

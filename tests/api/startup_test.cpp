@@ -1,4 +1,4 @@
-// What is wrong with a model directory is said when the server starts, at once and by its name.
+// Start-up errors name the faulty file, tensor or member of a model directory.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -59,7 +59,7 @@ absl::Status start(commands::Options options) {
   return commands::build_served(options, metrics).status();
 }
 
-// None of these directories has weights: that would be the complaint if they were looked for first.
+// None of these directories has weights. Earlier errors are reported first.
 TEST(Startup, ThatThereIsNoTokenizerIsSaidBeforeWeightsAreRead) {
   const ModelDirectory model({"config.json"});
   const absl::Status status = start({.model = {.name = model.path()}});
@@ -79,7 +79,7 @@ TEST(Startup, WithATokenizerTheWeightsAreMissed) {
   EXPECT_EQ(start({.model = {.name = model.path()}}).code(), absl::StatusCode::kNotFound);
 }
 
-// The forward pass says that something is not finite; the sentence says what.
+// The error names the tensor whose element is not finite.
 TEST(Startup, AWeightThatIsNotFiniteIsNamed) {
   constexpr uint16_t kNaN = 0x7FC0, kInfinity = 0x7F80, k100000 = 0x47C3;
   struct Case {
@@ -112,7 +112,7 @@ TEST(Startup, AWeightThatIsNotFiniteIsNamed) {
   }
 }
 
-// A header that lies is refused with the file's name and the tensor's.
+// The error of a wrong header names the file and the tensor.
 TEST(Startup, AFileThatLiesIsNamedWithTheTensor) {
   const std::string ids = std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/models/mixtral/";
   const std::string good = weights_in(ids), tensor = "model.layers.1.block_sparse_moe.experts.3.w1.weight";

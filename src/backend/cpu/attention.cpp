@@ -20,7 +20,12 @@ struct Task {
 class AttentionRun {
  public:
   AttentionRun(Context& context, const AttentionStep& step)
-      : c_(context), step_(step), p_(*step.params), layout_(*step.layout), kv_(step.kv->shape) {
+      : c_(context),
+        step_(step),
+        p_(*step.params),
+        layout_(*step.layout),
+        kv_(step.kv->shape),
+        weights_(context.kernels.weights_of(quant::plain_format(step.kv->shape.dtype))) {
     const KvShape& s = kv_.shape;
     CHECK(p_.n_heads % s.n_kv_heads == 0 && s.key_dim <= c_.scratch.key_dim_max &&
           s.value_dim <= c_.scratch.value_dim_max && layout_.n_seqs <= c_.scratch.seqs_max);
@@ -29,7 +34,6 @@ class AttentionRun {
     group_ = p_.n_heads / s.n_kv_heads;
     run_tokens_ = kRunTokens / s.block_size * s.block_size;
     out_stride_ = round_up(s.value_dim, kTile);
-    type_ = static_cast<int>(s.dtype);
   }
 
   void run() {
@@ -194,18 +198,18 @@ class AttentionRun {
       TileArgs a;
       a.w = &w;
       a.second = panel + 1 < run.panels ? run.keys[panel + 1] - w : 0;  // 0: the first once more, and nobody looks
-      a.step_bytes = kPanelStep;
-      a.steps = a.segment_steps = kv_.key_steps;
+      a.block_bytes = kPanelStep;
+      a.blocks = a.segment_blocks = kv_.key_steps;
       a.acc_stride = kProbStride;
       for (int i = 0; i < blocks.n; ++i) {
         a.a = scratch.queries + blocks.begin(i) * kv_.key_steps;
         a.acc = scratch.scores + blocks.begin(i) * kProbStride + panel * kPanel;
         if (i + 1 == blocks.n && !kv_.shape.latent && kv_.shape.block_size == kPanel) {
-          a.ahead = a.steps;
+          a.ahead = a.blocks;
           a.next = run.values[panel];
           a.next_second = panel + 1 < run.panels ? run.values[panel + 1] - a.next : 0;
         }
-        c_.kernels.tiles[type_][blocks.size(i)](a);
+        weights_.tiles[blocks.size(i)](a);
       }
     }
   }
@@ -244,12 +248,12 @@ class AttentionRun {
     const int per_step = kv_.pairs ? 2 : 1;
     TileArgs a;
     a.w = run.values;
-    a.step_bytes = kPanelStep;
-    a.steps = (run.stop - run.at + per_step - 1) / per_step;
-    a.segment_steps = kv_.shape.latent ? kRunTokens / per_step : kv_.block_steps;
+    a.block_bytes = kPanelStep;
+    a.blocks = (run.stop - run.at + per_step - 1) / per_step;
+    a.segment_blocks = kv_.shape.latent ? kRunTokens / per_step : kv_.block_steps;
     a.acc_stride = out_stride_;
     a.accumulate = true;
-    const int64_t panel_bytes = a.segment_steps * kPanelStep;
+    const int64_t panel_bytes = a.segment_blocks * kPanelStep;
     for (int64_t panel = 0; panel < kv_.value_panels; panel += 2) {
       prefetch_keys(next, panel / 2, (kv_.value_panels + 1) / 2);
       a.offset = panel * panel_bytes;
@@ -257,7 +261,7 @@ class AttentionRun {
       for (int i = 0; i < blocks.n; ++i) {
         a.a = reinterpret_cast<const uint32_t*>(scratch.scores) + blocks.begin(i) * kProbStride;
         a.acc = scratch.out + blocks.begin(i) * out_stride_ + panel * kPanel;
-        c_.kernels.prob_tiles[type_][blocks.size(i)](a);
+        weights_.prob_tiles[blocks.size(i)](a);
       }
     }
   }
@@ -267,8 +271,9 @@ class AttentionRun {
   const AttentionParams& p_;
   const StepLayout& layout_;
   const KvPanels kv_;
+  const WeightKernels& weights_;  // of the cache's type
   int64_t group_ = 1, run_tokens_ = kRunTokens, out_stride_ = 0;
-  int task_rows_ = kTaskRows, type_ = 0;
+  int task_rows_ = kTaskRows;
 };
 
 }  // namespace

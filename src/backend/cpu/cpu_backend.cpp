@@ -36,9 +36,19 @@ class CpuBackend : public Backend {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
 
-  absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) override {
-    Weight w{&quant::plain_format(dtype), shape, {}};
-    ASSIGN_OR_RETURN(w.data, allocate(Panels(shape, dtype).bytes()));
+  // Packed matrices stay packed where there are kernels for their format.
+  const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
+                                        DType dtype) const override {
+    const bool exact = use == quant::WeightUse::kVector || use == quant::WeightUse::kRouter;
+    const bool packed = !stored.plain() && !exact && c_.kernels.find_weights(stored) != nullptr;
+    return packed ? stored : Backend::kept_format(stored, use, dtype);
+  }
+  size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const override {
+    return Panels(c_.kernels, shape, format).bytes();
+  }
+  absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) override {
+    Weight w{&format, shape, {}, {}, {}};
+    ASSIGN_OR_RETURN(w.data, allocate(weight_bytes(shape, format)));
     return w;
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override;
@@ -62,6 +72,7 @@ class CpuBackend : public Backend {
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
   void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
                   int64_t to_stride) override;
+  void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
   void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
@@ -144,7 +155,7 @@ absl::Status CpuBackend::reserve_thread(const StepLimits& limits) {
 void CpuBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
   CHECK(view.cols == w.shape.cols && group >= 0 && group < w.shape.groups && row_begin >= 0 &&
         row_begin + view.rows <= w.shape.rows);
-  const Panels panels(w);
+  const Panels panels(c_.kernels, w);
   // A piece is a panel of the weight, so that no two threads write one line of memory.
   const int64_t first = row_begin / cpu::kPanel, last = (row_begin + view.rows + cpu::kPanel - 1) / cpu::kPanel;
   c_.team.for_each(Context::worth_sharing(static_cast<double>(view.rows * view.cols) * 16, 0), last - first,
@@ -156,7 +167,7 @@ void CpuBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const 
 }
 
 void CpuBackend::embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) {
-  const Panels panels(table);
+  const Panels panels(c_.kernels, table);
   CHECK(y.cols() == table.shape.cols && !table.shape.glu && table.shape.groups == 1);
   for_rows(y.rows(), y.cols(), 64, [&](int64_t i) {
     const int32_t id = ids.i32()[i];

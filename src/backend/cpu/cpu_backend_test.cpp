@@ -320,7 +320,7 @@ TEST_P(Cpu, FillConvertsAndTransposes) {
     for (const DType stored : {DType::kF32, DType::kBf16, DType::kF16}) {
       TestMatrix source(stored, 600, 21);  // the weight is its transpose
       source.randomize(21);
-      Weight w = cpu().make_weight({.rows = 21, .cols = 600}, type).value();
+      Weight w = cpu().make_weight({.rows = 21, .cols = 600}, quant::plain_format(type)).value();
       cpu().fill_weight(w, 0, 0, {&quant::plain_format(stored), source.bytes.data(), 21, 600, 1, 21});
       std::vector<int32_t> ids(21);
       for (int i = 0; i < 21; ++i) ids[i] = i;

@@ -11,7 +11,11 @@ namespace {
 class ExpertRun : public RowSource {
  public:
   ExpertRun(Context& context, const ExpertStep& step)
-      : c_(context), step_(step), mlp_(*step.mlp), up_(*mlp_.gate_up), down_(*mlp_.down) {
+      : c_(context),
+        step_(step),
+        mlp_(*step.mlp),
+        up_(context.kernels, *mlp_.gate_up),
+        down_(context.kernels, *mlp_.down) {
     const int32_t* offsets = step.groups->offsets.i32();
     int64_t n = 0;
     for (int64_t e = 0; e < up_.shape.groups; ++e) {
@@ -33,7 +37,7 @@ class ExpertRun : public RowSource {
     const bool parallel = Context::worth_sharing(weights, flops);
     TaskRuns& gate_up_tasks = c_.team.tasks(parallel, static_cast<int64_t>(segments_.size()) * up_.tiles);
     TaskRuns& down_tasks = c_.team.more_tasks(parallel, down_.tiles);
-    const PackJob pack{segments_, this, step_.x->dtype, up_.shape.cols, up_.steps, up_.pairs, c_.scratch.input};
+    const PackJob pack{segments_, this, step_.x->dtype, up_.shape.cols, up_.steps, up_.kernels.pairs, c_.scratch.input};
     c_.team.run(parallel, [&](int rank, int threads) {
       if (rank == 0) weigh_rows();
       pack_rows(c_.kernels, pack, rank, threads);
@@ -74,7 +78,7 @@ class ExpertRun : public RowSource {
     GluTileArgs t;
     t.n = static_cast<int>(std::min<int64_t>(kPanel, intermediate - first));
     t.glu = mlp_.glu;
-    t.pairs = down_.pairs;
+    t.pairs = down_.kernels.pairs;
     if (mlp_.gate_up_bias != nullptr) {
       t.gate_bias = mlp_.gate_up_bias + s.group * 2 * intermediate + first;
       t.up_bias = t.gate_bias + intermediate;
@@ -85,7 +89,7 @@ class ExpertRun : public RowSource {
       t.acc = sums + blocks.begin(i) * kTile;
       t.m = blocks.size(i);
       t.row_scale = mlp_.weight_on_input ? c_.scratch.row_weights + row : nullptr;
-      t.out = c_.scratch.intermediate + row * down_.steps + (down_.pairs ? first / 2 : first) * t.m;
+      t.out = c_.scratch.intermediate + row * down_.steps + (down_.kernels.pairs ? first / 2 : first) * t.m;
       c_.kernels.glu_tile(t);
     }
   }

@@ -5,7 +5,8 @@
 namespace polymath::backend::cpu {
 namespace {
 
-constexpr int64_t kRunSteps = 2048;  // a tile's weights in a run of steps, and the next run's, fit the second cache
+// A tile's weights in a run of steps, and the next run's, fit the second cache. Whole blocks of every format.
+constexpr int64_t kRunSteps = 2048;
 // How far a tile that is read once prefetches. Measured on Zen 4: with few rows the hardware's own prefetcher runs well
 // ahead and is only in the way of ours (1 KiB reaches the read bandwidth, 8 KiB loses a fifth of it); with more rows
 // it is the other way round.
@@ -82,37 +83,38 @@ PackJob make_pack(Context& c, std::span<const Segment> segments, const RowSource
                   const Panels& panels) {
   const int64_t rows = segments.empty() ? 0 : segments.back().first_row + segments.back().rows;
   CHECK(static_cast<size_t>(rows * panels.steps) * 4 <= c.scratch.input_bytes);
-  return {segments, &source, x.dtype, panels.shape.cols, panels.steps, panels.pairs, c.scratch.input};
+  return {segments, &source, x.dtype, panels.shape.cols, panels.steps, panels.kernels.pairs, c.scratch.input};
 }
 
 }  // namespace
 
 void multiply_tile(const Kernels& kernels, const TileJob& job) {
   const Panels& p = *job.panels;
-  const RowBlocks blocks(job.rows, kernels.rows_max);
-  const TileFn* tiles = kernels.tiles[static_cast<int>(p.dtype)];
-  for (int64_t k = 0; k < p.steps; k += kRunSteps) {
-    const int64_t steps = std::min(kRunSteps, p.steps - k);
-    const std::byte* w = job.w + k * p.step_bytes;
-    const std::byte* next = k + steps < p.steps ? w + steps * p.step_bytes : job.next;
+  const WeightKernels& weights = p.kernels;
+  const RowBlocks rows(job.rows, kernels.rows_max);
+  const int64_t run = kRunSteps / weights.block_steps;
+  for (int64_t k = 0; k < p.blocks; k += run) {
+    const int64_t blocks = std::min(run, p.blocks - k);
+    const std::byte* w = job.w + k * weights.block_bytes;
+    const std::byte* next = k + blocks < p.blocks ? w + blocks * weights.block_bytes : job.next;
     TileArgs t;
     t.w = &w;
-    t.second = t.next_second = p.step_bytes / 2;
-    t.step_bytes = p.step_bytes;
-    t.steps = t.segment_steps = steps;
+    t.second = t.next_second = weights.block_bytes / 2;
+    t.block_bytes = weights.block_bytes;
+    t.blocks = t.segment_blocks = blocks;
     t.accumulate = k > 0;
-    const int64_t share = (steps + blocks.n - 1) / blocks.n;  // of the next run, prefetched by each block of rows
-    for (int i = 0; i < blocks.n; ++i) {
-      t.a = job.a + blocks.begin(i) * p.steps + k * blocks.size(i);
-      t.acc = job.sums + blocks.begin(i) * kTile;
-      if (blocks.n == 1) {
-        t.ahead = (blocks.size(i) <= kFewRows ? kAheadBytesFew : kAheadBytes) / p.step_bytes;
+    const int64_t share = (blocks + rows.n - 1) / rows.n;  // of the next run, prefetched by each block of rows
+    for (int i = 0; i < rows.n; ++i) {
+      t.a = job.a + rows.begin(i) * p.steps + k * weights.block_steps * rows.size(i);
+      t.acc = job.sums + rows.begin(i) * kTile;
+      if (rows.n == 1) {
+        t.ahead = (rows.size(i) <= kFewRows ? kAheadBytesFew : kAheadBytes) / weights.block_bytes;
         t.next = next;
       } else {
-        t.ahead = std::max<int64_t>(0, std::min(share, steps - i * share));
-        t.next = next == nullptr ? nullptr : next + i * share * p.step_bytes;
+        t.ahead = std::max<int64_t>(0, std::min(share, blocks - i * share));
+        t.next = next == nullptr ? nullptr : next + i * share * weights.block_bytes;
       }
-      tiles[blocks.size(i)](t);
+      weights.tiles[rows.size(i)](t);
     }
   }
 }
@@ -140,7 +142,7 @@ int64_t add_segments(Scratch& scratch, int64_t n, const Segment& whole) {
 }
 
 void linear(Context& c, const Tensor& x, const Weight& w, const LinearEpilogue& e, const Tensor& y) {
-  const Panels panels(w);
+  const Panels panels(c.kernels, w);
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows && w.shape.groups == 1 && x.rows() == y.rows());
   CHECK(!e.accumulate || y.dtype == DType::kF32);
   const int64_t n = add_segments(c.scratch, 0, {0, 0, static_cast<int>(x.rows())});
@@ -155,7 +157,7 @@ void linear(Context& c, const Tensor& x, const Weight& w, const LinearEpilogue& 
 }
 
 void batched_linear(Context& c, const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) {
-  const Panels panels(w);
+  const Panels panels(c.kernels, w);
   const int64_t rows = x.rows();
   CHECK(y.rows() == rows && (w.shape.groups - 1) * x_stride + w.shape.cols <= x.cols() &&
         (w.shape.groups - 1) * y_stride + w.shape.rows <= y.cols());
@@ -173,7 +175,7 @@ void batched_linear(Context& c, const Tensor& x, int64_t x_stride, const Weight&
 
 void grouped_linear(Context& c, const Tensor& x, const Weight& w, const float* bias, const GroupedInput& input,
                     const Tensor& y) {
-  const Panels panels(w);
+  const Panels panels(c.kernels, w);
   const int32_t* offsets = input.groups->offsets.i32();
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows && y.rows() >= offsets[w.shape.groups]);
   int64_t n = 0;

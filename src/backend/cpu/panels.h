@@ -1,10 +1,11 @@
 #pragma once
 
-// How a weight stands in memory: groups of tiles of 32 outputs; in a tile, step by step, two panels of 16 outputs.
+// A weight's layout in memory: groups of tiles of 32 outputs; a tile is a run of blocks, whose layout is the format's.
 //
-//   bf16: a step is two inputs  [2 panels][16 outputs][2 inputs]   128 bytes
-//   f32:  one                   [2][16]                            128
-//   f16:  one                   [2][16]                             64
+//   bf16: a block is two inputs  [2 panels][16 outputs][2 inputs]   128 bytes
+//   f32:  one                    [2][16]                            128
+//   f16:  one                    [2][16]                             64
+//   packed formats: kernels/<format>.h
 //
 // Outputs are padded to whole tiles and inputs to whole steps with zeros. In a weight with glu the first panel of
 // tile t is gate's outputs [16t, 16t + 16) and the second is up's, so that one tile has both ends of the activation.
@@ -14,20 +15,28 @@
 namespace polymath::backend::cpu {
 
 struct Panels {
-  explicit Panels(const Weight& w) : Panels(w.shape, w.format->dtype) { data = static_cast<std::byte*>(w.data.data()); }
-  Panels(const WeightShape& shape, DType dtype);
+  Panels(const Kernels& kernels, const Weight& w) : Panels(kernels, w.shape, *w.format) {
+    data = static_cast<std::byte*>(w.data.data());
+  }
+  Panels(const Kernels& kernels, const WeightShape& shape, const quant::QuantFormat& format);
 
   const std::byte* tile(int64_t group, int64_t t) const { return data + group * group_bytes + t * tile_bytes; }
   TileColumns columns(int64_t t) const;
-  // The first step of output `row`: later ones are step_bytes apart.
-  std::byte* row(int64_t group, int64_t row) const;
+  // The tile of output `row`, and its lane there.
+  struct Place {
+    std::byte* tile;
+    int lane;
+  };
+  Place place(int64_t group, int64_t row) const;
+  std::byte* block_of(const Place& at, int64_t input) const {
+    return at.tile + input / kernels.inputs() * kernels.block_bytes;
+  }
   size_t bytes() const { return static_cast<size_t>(shape.groups * group_bytes); }
 
+  const WeightKernels& kernels;
   WeightShape shape;
-  DType dtype;
-  bool pairs;  // a step is two inputs
-  int word_bytes;
-  int64_t steps, tiles, step_bytes, tile_bytes, group_bytes;
+  int64_t steps;  // of an activation row: its packed words
+  int64_t blocks, tiles, tile_bytes, group_bytes;
   std::byte* data = nullptr;
 };
 

@@ -82,17 +82,27 @@ class CudaBackend : public Backend {
   DType activation_dtype(DType weight_dtype) const override {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
-  DType router_dtype(DType stored, DType weight_dtype) const override {
-    return stored == DType::kBf16 ? activation_dtype(weight_dtype) : DType::kF32;
-  }
 
-  absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) override {
-    Weight w{&quant::plain_format(dtype), shape, {}};
-    const int64_t numbers = shape.groups * shape.rows * cuda::weight_stride(shape.cols, type_of(dtype));
-    ASSIGN_OR_RETURN(w.data, allocate(static_cast<size_t>(numbers) * tensor::dtype_bytes(dtype)));
-    plain_experts_ = plain_experts_ || (shape.glu && !cuda::ExpertRunner::takes(shape, dtype));
-    if (shape.glu) experts_.expect(shape);
+  // A router that is stored in bf16 loses nothing in it.
+  const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
+                                        DType dtype) const override {
+    if (use == quant::WeightUse::kRouter && &stored == &quant::kBf16) {
+      return quant::plain_format(activation_dtype(dtype));
+    }
+    return Backend::kept_format(stored, use, dtype);
+  }
+  size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const override {
+    const int64_t elements = shape.groups * shape.rows * cuda::weight_stride(shape.cols, type_of(format.dtype));
+    return static_cast<size_t>(format.bytes_of(elements));
+  }
+  absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) override {
+    Weight w{&format, shape, {}, {}, {}};
+    ASSIGN_OR_RETURN(w.data, allocate(weight_bytes(shape, format)));
     return w;
+  }
+  void expect_experts(const WeightShape& gate_up, const quant::QuantFormat& format) override {
+    plain_experts_ = plain_experts_ || !cuda::ExpertRunner::takes(gate_up, format.dtype);
+    experts_.expect(gate_up);
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override {
     filler_.fill(w, group, row_begin, view);
@@ -132,6 +142,7 @@ class CudaBackend : public Backend {
     cuda::copy_heads(heads, width, matrix_of(from), from_stride, matrix_of(to), to_stride, device_->stream());
     device_->launched("copy_heads");
   }
+  void zero(const Tensor& x) override { device_->zero(x.data, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override {
     cuda::scale_rows(factors.f32(), matrix_of(x), device_->stream());
     device_->launched("scale_rows");

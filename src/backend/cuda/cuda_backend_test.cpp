@@ -38,7 +38,7 @@ class Cuda : public testing::Test {
     reference_ = make_reference_backend({}).value();
     for (Backend* b : {cuda_.get(), reference_.get()}) {
       // Memory is set aside for gated weights of a kind and width that were made before.
-      ASSERT_TRUE(b->make_weight({.rows = 2 * kSharedInnerMax, .cols = 8, .glu = true}, DType::kF32).ok());
+      b->expect_experts({.rows = 2 * kSharedInnerMax, .cols = 8, .glu = true}, quant::kF32);
       const absl::Status reserved = b->reserve(kLimits);
       ASSERT_TRUE(reserved.ok()) << reserved;
     }
@@ -334,7 +334,7 @@ TEST_F(Cuda, EmbedFillAndGather) {
       const TestRun transposed = [&](Side& s) -> Results {
         TestMatrix source(stored, 600, 21);  // the weight is its transpose
         source.randomize(21);
-        Weight w = s.b.make_weight({.groups = 2, .rows = 21, .cols = 600}, type).value();
+        Weight w = s.b.make_weight({.groups = 2, .rows = 21, .cols = 600}, quant::plain_format(type)).value();
         for (int g = 0; g < 2; ++g) {
           s.b.fill_weight(w, g, 0, {&quant::plain_format(stored), source.bytes.data(), 21, 600, 1, 21});
         }
@@ -355,7 +355,7 @@ TEST_F(Cuda, GeneratedWeights) {
   for (size_t i = 0; i < quantiles.size(); ++i) quantiles[i] = static_cast<float>(i) / 1000 - 2;
   for (const DType type : {DType::kF32, DType::kBf16}) {
     Side s(*cuda_);
-    Weight w = s.b.make_weight({.rows = 30, .cols = 21}, type).value();
+    Weight w = s.b.make_weight({.rows = 30, .cols = 21}, quant::plain_format(type)).value();
     const quant::Generator g{77, quantiles.data(), 0.5f, &quant::kBf16};
     ASSERT_TRUE(s.b.generate_weight(w, 0, 4, {g, 1000, 26, 21, 3, 100}));
     std::vector<int32_t> rows(26);

@@ -62,7 +62,7 @@ class Side {
     if (dtype == DType::kI32) return reinterpret_cast<const int32_t*>(raw)[i];
     if (dtype == DType::kI64) return static_cast<double>(reinterpret_cast<const int64_t*>(raw)[i]);
     float v = 0;
-    quant::plain_format(dtype).dequantize(raw + i * static_cast<int64_t>(tensor::dtype_bytes(dtype)), &v, 1);
+    quant::plain_format(dtype).dequantize({raw}, i, &v, 1);
     return v;
   }
 

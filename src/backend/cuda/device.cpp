@@ -89,6 +89,8 @@ absl::StatusOr<tensor::Buffer> Device::allocate(size_t bytes) {
   return tensor::Buffer(data, size, [](void* p, size_t) { cudaFree(p); });
 }
 
+void Device::zero(void* to, size_t bytes) { keep(cudaMemsetAsync(to, 0, bytes, stream_), "cudaMemsetAsync"); }
+
 absl::StatusOr<tensor::Buffer> Device::allocate_pinned(size_t bytes) {
   void* data = nullptr;
   if (cudaMallocHost(&data, bytes) != cudaSuccess) {

@@ -41,6 +41,7 @@ class Device {
   // Waits for it.
   void copy_out(void* host, const void* from, size_t bytes);
 
+  void zero(void* to, size_t bytes);
   // `host`, pinned, holds it when a later mark() has come to pass.
   void copy_out_later(void* host, const void* from, size_t bytes);
   absl::StatusOr<cudaEvent_t> make_event();

@@ -68,7 +68,7 @@ bool Filler::generate(Weight& w, int64_t group, int64_t row_begin, const quant::
     std::vector<std::byte> stored(values.size() * static_cast<size_t>(g.stored->block_bytes));
     const auto n = static_cast<int64_t>(values.size());
     g.stored->quantize(values.data(), stored.data(), n);
-    g.stored->dequantize(stored.data(), values.data(), n);
+    g.stored->dequantize({stored.data()}, 0, values.data(), n);
     device_.copy_in(table_.data(), values.data(), values.size() * sizeof(float));
     table_quantiles_ = g.quantiles, table_format_ = g.stored, table_scale_ = g.scale;
   }

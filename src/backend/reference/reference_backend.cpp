@@ -45,10 +45,27 @@ class ReferenceBackend : public Backend {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
 
-  absl::StatusOr<Weight> make_weight(const WeightShape& shape, DType dtype) override {
-    Weight w{&quant::plain_format(dtype), shape, {}};
-    const auto bytes = static_cast<size_t>(w.value_bytes());
-    ASSIGN_OR_RETURN(w.data, allocate(bytes));
+  // Packed matrices stay packed, whatever their format.
+  const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
+                                        DType dtype) const override {
+    const bool exact = use == quant::WeightUse::kVector || use == quant::WeightUse::kRouter;
+    return stored.plain() || exact ? Backend::kept_format(stored, use, dtype) : stored;
+  }
+  size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const override {
+    const WeightLayout at(shape, format);
+    return static_cast<size_t>(shape.groups * (at.group_bytes + at.scale_bytes + at.zero_bytes));
+  }
+  absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) override {
+    CHECK(shape.cols % format.block_cols == 0);
+    const WeightLayout at(shape, format);
+    Weight w{&format, shape, {}, {}, {}};
+    ASSIGN_OR_RETURN(w.data, allocate(static_cast<size_t>(shape.groups * at.group_bytes)));
+    if (format.scales.present()) {
+      ASSIGN_OR_RETURN(w.scales, allocate(static_cast<size_t>(shape.groups * at.scale_bytes)));
+    }
+    if (format.zeros.present()) {
+      ASSIGN_OR_RETURN(w.zeros, allocate(static_cast<size_t>(shape.groups * at.zero_bytes)));
+    }
     return w;
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override;
@@ -70,6 +87,7 @@ class ReferenceBackend : public Backend {
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
   void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
                   int64_t to_stride) override;
+  void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
   void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
@@ -103,13 +121,53 @@ Tensor ReferenceBackend::enqueue_readback(int index, const Tensor& from) {
   return {from.dtype, from.shape, slot.bytes.data() + begin};
 }
 
+// Where a view's memory is written to: only this file owns the bytes behind it.
+std::byte* writable(const std::byte* p) { return const_cast<std::byte*>(p); }
+
+// A tensor of one parameter a block.
+struct ParamTable {
+  const std::byte* at(int64_t down, int64_t across) const {
+    return data + (spec.transposed ? across * stride + down : down * stride + across) * bytes();
+  }
+  int64_t bytes() const { return static_cast<int64_t>(tensor::dtype_bytes(spec.dtype)); }
+
+  const quant::ParamSpec& spec;
+  const std::byte* data;
+  int64_t stride;
+};
+
+// The parameters of `view`'s blocks, to those of `to` from block row `first` on.
+void copy_params(const quant::MatrixView& view, const ParamTable& from, const ParamTable& to, int64_t first) {
+  if (!from.spec.present()) return;
+  const WeightLayout blocks({.rows = view.rows, .cols = view.cols}, *view.format);
+  for (int64_t down = 0; down < blocks.blocks_down; ++down) {
+    for (int64_t across = 0; across < blocks.blocks_across; ++across) {
+      std::memcpy(writable(to.at(first + down, across)), from.at(down, across), static_cast<size_t>(from.bytes()));
+    }
+  }
+}
+
 void ReferenceBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
   CHECK(view.cols == w.shape.cols && row_begin + view.rows <= w.shape.rows && group < w.shape.groups);
+  const quant::QuantFormat& format = *w.format;
+  const quant::MatrixView to = weight_view(w, group);
   std::vector<float> row(view.cols);
   for (int64_t r = 0; r < view.rows; ++r) {
-    view.read_row(r, 0, view.cols, row.data());
-    w.format->quantize(row.data(), const_cast<std::byte*>(weight_row(w, group, row_begin + r)), view.cols);
+    std::byte* data = writable(to.row(row_begin + r).data);
+    if (format.plain()) {
+      view.read_row(r, 0, view.cols, row.data());
+      format.quantize(row.data(), data, view.cols);
+    } else {
+      CHECK(view.format == &format);
+      std::memcpy(data, view.row(r).data, static_cast<size_t>(format.bytes_of(view.cols)));
+    }
   }
+  if (format.plain()) return;
+  CHECK(row_begin % format.block_rows == 0);
+  const int64_t first = row_begin / format.block_rows;
+  copy_params(view, {format.scales, view.scales, view.param_stride}, {format.scales, to.scales, to.param_stride},
+              first);
+  copy_params(view, {format.zeros, view.zeros, view.param_stride}, {format.zeros, to.zeros, to.param_stride}, first);
 }
 
 void ReferenceBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) {
@@ -125,7 +183,12 @@ void ReferenceBackend::embed(const Weight& table, const Tensor& ids, float scale
   for (int64_t i = 0; i < y.rows(); ++i) {
     const int32_t id = ids.i32()[i];
     CHECK(id >= -1 && id < table.shape.rows);  // -1: no token, as sample() says where the logits are no numbers
-    for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, id < 0 ? 0.0f : scale * weight_value(table, 0, id, c));
+    if (id < 0) {
+      for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, 0);
+      continue;
+    }
+    const WeightRow row(table, 0, id);
+    for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, scale * row[c]);
   }
 }
 
@@ -148,9 +211,10 @@ void ReferenceBackend::norm(const NormParams& p, const Tensor& x, const Tensor& 
 
 void ReferenceBackend::linear(const Tensor& x, const Weight& w, const LinearEpilogue& e, const Tensor& y) {
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows && w.shape.groups == 1);
-  for (int64_t i = 0; i < x.rows(); ++i) {
-    for (int64_t r = 0; r < w.shape.rows; ++r) {
-      float v = dot(x, i, 0, w, 0, r) + (e.bias ? e.bias[r] : 0.0f);
+  for (int64_t r = 0; r < w.shape.rows; ++r) {
+    const WeightRow row(w, 0, r);
+    for (int64_t i = 0; i < x.rows(); ++i) {
+      float v = row.dot(x, i, 0) + (e.bias ? e.bias[r] : 0.0f);
       if (e.clamp > 0) v = std::clamp(v, -e.clamp, e.clamp);
       store(y, i, r, e.scale * v + (e.accumulate ? load(y, i, r) : 0.0f));
     }
@@ -159,9 +223,10 @@ void ReferenceBackend::linear(const Tensor& x, const Weight& w, const LinearEpil
 
 void ReferenceBackend::batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride,
                                       const Tensor& y) {
-  for (int64_t i = 0; i < x.rows(); ++i) {
-    for (int64_t g = 0; g < w.shape.groups; ++g) {
-      for (int64_t r = 0; r < w.shape.rows; ++r) store(y, i, g * y_stride + r, dot(x, i, g * x_stride, w, g, r));
+  for (int64_t g = 0; g < w.shape.groups; ++g) {
+    for (int64_t r = 0; r < w.shape.rows; ++r) {
+      const WeightRow row(w, g, r);
+      for (int64_t i = 0; i < x.rows(); ++i) store(y, i, g * y_stride + r, row.dot(x, i, g * x_stride));
     }
   }
 }
@@ -271,10 +336,12 @@ void ReferenceBackend::group_by_expert(const Routing& routing, int n_experts, co
 void ReferenceBackend::grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
                                       int top_k, bool gather, const Tensor& y) {
   for (int64_t e = 0; e < w.shape.groups; ++e) {
-    for (int64_t j = groups.offsets.i32()[e]; j < groups.offsets.i32()[e + 1]; ++j) {
-      const int64_t from = gather ? groups.pairs.i32()[j] / top_k : j;
-      for (int64_t r = 0; r < w.shape.rows; ++r) {
-        store(y, j, r, dot(x, from, 0, w, e, r) + (bias ? bias[e * w.shape.rows + r] : 0.0f));
+    const int64_t begin = groups.offsets.i32()[e], end = groups.offsets.i32()[e + 1];
+    for (int64_t r = 0; begin < end && r < w.shape.rows; ++r) {
+      const WeightRow row(w, e, r);
+      for (int64_t j = begin; j < end; ++j) {
+        const int64_t from = gather ? groups.pairs.i32()[j] / top_k : j;
+        store(y, j, r, row.dot(x, from, 0) + (bias ? bias[e * w.shape.rows + r] : 0.0f));
       }
     }
   }

@@ -2,7 +2,8 @@
 
 // Plain loops on one thread: the fallback, the oracle and the documentation of every op.
 //
-// Weights stand as [groups][rows][cols], a KV block as [block_size][n_kv_heads][key_dim], then the same for values.
+// Weights are [groups][rows][cols] in any format; packed ones are decoded row by row as they are used. A KV block is
+// [block_size][n_kv_heads][key_dim], then the same for values.
 
 #include "backend/backend.h"
 

@@ -1,6 +1,8 @@
 #pragma once
 
-// Single values of the reference backend's tensors, weights and KV cache, as floats.
+// Values of the reference backend's tensors and KV cache, and rows of its weights, as floats.
+
+#include <vector>
 
 #include "backend/backend.h"
 
@@ -20,28 +22,66 @@ inline void store(const Tensor& t, int64_t row, int64_t col, float v) {
   }
 }
 
-inline const std::byte* weight_row(const Weight& w, int64_t group, int64_t row) {
-  const int64_t row_bytes = w.shape.cols / w.format->block_cols * w.format->block_bytes;
-  return static_cast<const std::byte*>(w.data.data()) + (group * w.shape.rows + row) * row_bytes;
-}
+// A weight's buffers hold [groups][rows][cols] packed values and, beside them, [groups] tensors of parameters.
+struct WeightLayout {
+  explicit WeightLayout(const WeightShape& shape, const quant::QuantFormat& format)
+      : blocks_down((shape.rows + format.block_rows - 1) / format.block_rows),
+        blocks_across((shape.cols + format.block_cols - 1) / format.block_cols),
+        group_bytes(format.bytes_of(shape.rows * shape.cols)),
+        scale_bytes(param_bytes(format.scales)),
+        zero_bytes(param_bytes(format.zeros)),
+        param_stride(format.scales.transposed ? blocks_down : blocks_across) {}
 
-inline float weight_value(const Weight& w, int64_t group, int64_t row, int64_t col) {
-  float v;
-  w.format->dequantize(weight_row(w, group, row) + col * w.format->block_bytes, &v, 1);
-  return v;
-}
+  int64_t blocks_down, blocks_across;
+  int64_t group_bytes, scale_bytes, zero_bytes;  // of a group
+  int64_t param_stride;
 
-// Row i of x, from column `begin`, times a weight row. With bf16 weights the input is rounded to bf16 first.
-inline float dot(const Tensor& x, int64_t i, int64_t begin, const Weight& w, int64_t group, int64_t row) {
-  const bool round = w.format->dtype == DType::kBf16;
-  float sum = 0;
-  for (int64_t c = 0; c < w.shape.cols; ++c) {
-    float v = load(x, i, begin + c);
-    if (round) v = tensor::bf16_to_f32(tensor::f32_to_bf16(v));
-    sum += v * weight_value(w, group, row, c);
+ private:
+  int64_t param_bytes(const quant::ParamSpec& spec) const {
+    return spec.present() ? blocks_down * blocks_across * static_cast<int64_t>(tensor::dtype_bytes(spec.dtype)) : 0;
   }
-  return sum;
+};
+
+// One group of a weight.
+inline quant::MatrixView weight_view(const Weight& w, int64_t group) {
+  const WeightLayout at(w.shape, *w.format);
+  const auto part = [group](const Buffer& buffer, int64_t bytes) -> const std::byte* {
+    return buffer.data() == nullptr ? nullptr : static_cast<const std::byte*>(buffer.data()) + group * bytes;
+  };
+  return {w.format,
+          part(w.data, at.group_bytes),
+          w.shape.rows,
+          w.shape.cols,
+          w.shape.cols,
+          1,
+          part(w.scales, at.scale_bytes),
+          part(w.zeros, at.zero_bytes),
+          at.param_stride};
 }
+
+// A weight's row as floats. Formats are unpacked in whole rows, since no format promises less than a block.
+class WeightRow {
+ public:
+  WeightRow(const Weight& w, int64_t group, int64_t row) : values_(w.shape.cols), bf16_(w.format == &quant::kBf16) {
+    weight_view(w, group).read_row(row, 0, w.shape.cols, values_.data());
+  }
+  float operator[](int64_t col) const { return values_[col]; }
+
+  // Row i of x, from column `begin`, times this row. With bf16 weights the input is rounded to bf16 first.
+  float dot(const Tensor& x, int64_t i, int64_t begin) const {
+    float sum = 0;
+    for (int64_t c = 0; c < static_cast<int64_t>(values_.size()); ++c) {
+      float v = load(x, i, begin + c);
+      if (bf16_) v = tensor::bf16_to_f32(tensor::f32_to_bf16(v));
+      sum += v * values_[c];
+    }
+    return sum;
+  }
+
+ private:
+  std::vector<float> values_;
+  bool bf16_;
+};
 
 // Number `c` of a slot's keys (all heads), or of its values, which follow the block's keys.
 inline Tensor kv_row(const KvLayer& kv, int64_t slot, bool value) {

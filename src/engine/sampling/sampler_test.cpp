@@ -293,9 +293,9 @@ TEST(Logprobs, AreThoseOfTheSoftmax) {
   const auto logits = log_of({0.1, 0.4, 0.4, 0.1});
   Sampler sampler(4);
   const auto told = sampler.logprobs(logits, 2, 3);
-  EXPECT_EQ(told.chosen.id, 2);
-  EXPECT_EQ(told.chosen.rank, 2) << "among equals the lower id comes first";
-  EXPECT_NEAR(told.chosen.logprob, std::log(0.4), 1e-5);
+  EXPECT_EQ(told.token.id, 2);
+  EXPECT_EQ(told.token.rank, 2) << "among equals the lower id comes first";
+  EXPECT_NEAR(told.token.logprob, std::log(0.4), 1e-5);
   ASSERT_EQ(told.top.size(), 3u);
   EXPECT_EQ(told.top[0].id, 1);
   EXPECT_EQ(told.top[1].id, 2);
@@ -315,7 +315,7 @@ TEST(Logprobs, TopAgreesWithSorting) {
   std::sort(sorted.begin(), sorted.end(), better);
   Sampler sampler(997);
   const auto told = sampler.logprobs(logits, sorted[40].id, 20);
-  EXPECT_EQ(told.chosen.rank, 41);
+  EXPECT_EQ(told.token.rank, 41);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(told.top[i].id, sorted[i].id);
 }
 

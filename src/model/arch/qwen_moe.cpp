@@ -28,7 +28,7 @@ void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<Ff
 
 ModelConfig parse_qwen2_moe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.qkv_bias = j.b("qkv_bias", true);
   set_attention(j, c, a);
   FfnConfig shared = shared_ffn(j.i("shared_expert_intermediate_size"));
@@ -39,7 +39,7 @@ ModelConfig parse_qwen2_moe(base::JsonReader& j) {
 
 ModelConfig parse_qwen3_moe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.qk_norm = QkNorm::kHead;
   set_attention(j, c, a);
   set_sparse_layers(j, c, {routed(j, false, j.i("moe_intermediate_size"))});
@@ -48,7 +48,7 @@ ModelConfig parse_qwen3_moe(base::JsonReader& j) {
 
 ModelConfig parse_olmoe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.qk_norm = QkNorm::kFull;
   a.clip_qkv = static_cast<float>(j.f("clip_qkv", 0));
   if (a.clip_qkv > 0) j.complain("clip_qkv", "clipping after the norm of q and k is not built yet");

@@ -4,11 +4,14 @@
 
 namespace polymath::quant {
 
+extern const QuantFormat kQ8_0;
+
 std::span<const QuantFormat* const> quant_formats() {
   static constexpr const QuantFormat* kFormats[] = {
       &kF32,
       &kF16,
       &kBf16,
+      &kQ8_0,
   };
   return kFormats;
 }

@@ -8,7 +8,8 @@ namespace polymath::quant {
 namespace {
 
 template <typename Stored, float (*Load)(Stored)>
-void load(const std::byte* src, float* dst, int64_t n) {
+void load(const PackedRow& row, int64_t col, float* dst, int64_t n) {
+  const std::byte* src = row.data + col * static_cast<int64_t>(sizeof(Stored));
   for (int64_t i = 0; i < n; ++i) {
     Stored v;
     std::memcpy(&v, src + i * sizeof(Stored), sizeof(Stored));
@@ -24,14 +25,23 @@ void store(const float* src, std::byte* dst, int64_t n) {
   }
 }
 
+template <typename Stored, float (*Load)(Stored), Stored (*Store)(float)>
+constexpr QuantFormat plain(std::string_view name, tensor::DType dtype) {
+  return {.name = name,
+          .dtype = dtype,
+          .block_bytes = sizeof(Stored),
+          .scales = {},
+          .zeros = {},
+          .dequantize = load<Stored, Load>,
+          .quantize = store<Stored, Store>};
+}
+
 float same(float v) { return v; }
 
 }  // namespace
 
-const QuantFormat kF32{"float32", 1, 4, tensor::DType::kF32, load<float, same>, store<float, same>};
-const QuantFormat kF16{
-    "float16", 1, 2, tensor::DType::kF16, load<uint16_t, tensor::f16_to_f32>, store<uint16_t, tensor::f32_to_f16>};
-const QuantFormat kBf16{
-    "bfloat16", 1, 2, tensor::DType::kBf16, load<uint16_t, tensor::bf16_to_f32>, store<uint16_t, tensor::f32_to_bf16>};
+const QuantFormat kF32 = plain<float, same, same>("float32", tensor::DType::kF32);
+const QuantFormat kF16 = plain<uint16_t, tensor::f16_to_f32, tensor::f32_to_f16>("float16", tensor::DType::kF16);
+const QuantFormat kBf16 = plain<uint16_t, tensor::bf16_to_f32, tensor::f32_to_bf16>("bfloat16", tensor::DType::kBf16);
 
 }  // namespace polymath::quant

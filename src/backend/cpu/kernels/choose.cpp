@@ -25,6 +25,19 @@ constexpr Choice kChoices[] = {
 
 }  // namespace
 
+const WeightKernels* Kernels::find_weights(const quant::QuantFormat& format) const {
+  for (const WeightKernels& w : weights) {
+    if (w.format == &format) return &w;
+  }
+  return nullptr;
+}
+
+const WeightKernels& Kernels::weights_of(const quant::QuantFormat& format) const {
+  const WeightKernels* found = find_weights(format);
+  CHECK(found != nullptr);
+  return *found;
+}
+
 absl::StatusOr<const Kernels*> choose_kernels(std::string_view isa) {
   __builtin_cpu_init();
   std::string known;

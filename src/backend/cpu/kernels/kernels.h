@@ -1,16 +1,17 @@
 #pragma once
 
-// The table of intermediate loops, one for each instruction set. Everything above it is the same code on every CPU.
+// The table of inner loops, one for each instruction set. The code above it is the same on every CPU.
 //
-// A matrix product is cut into tiles: up to rows_max rows of activations times 32 outputs, over a run of inputs.
-// A step is what one 4-byte word of an activation row holds: two inputs in bf16, one in f32. Weights of a step stand
-// in two panels of 16 outputs: 64 bytes each (bf16 pairs, f32) or 32 (f16). Activations of a tile's m rows are packed
-// as [steps][m] words, so that a tile reads one stream of each.
+// A GEMM is cut into tiles: up to rows_max rows of activations times 32 outputs, over a run of inputs. A step is one
+// 4-byte word of an activation row: two inputs in bf16, one in f32. Activations of a tile's m rows are packed as
+// [steps][m] words, so that a tile reads one stream of each operand. Weights of a tile are blocks of one or more steps;
+// their layout is the format's own (WeightKernels).
 //
 // Each output is one chain of sums in the order of the inputs, whatever m is: a row never depends on its neighbours.
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "backend/backend.h"
@@ -21,27 +22,41 @@ constexpr int kPanel = 16;        // outputs of a panel
 constexpr int kTile = 32;         // outputs of a tile: two panels
 constexpr int kRowsMax = 12;      // the largest rows_max of any instruction set
 constexpr int kProbStride = 144;  // words from one row of attention probabilities to the next
-constexpr int kWeightTypes = 3;   // f32, f16, bf16: DType's first three
-static_assert(static_cast<int>(DType::kF32) == 0 && static_cast<int>(DType::kF16) == 1 &&
-              static_cast<int>(DType::kBf16) == 2);
 
-// acc[r][0..32) = [acc +] sum over steps of a[r][step] * w[step][0..32)
+// acc[r][0..32) = [acc +] sum over steps of a[r][step] * w[step][0..32). Weights are counted in blocks: a plain type's
+// block is one step.
 struct TileArgs {
   const uint32_t* a = nullptr;          // [steps][m], or rows kProbStride words apart
   const std::byte* const* w = nullptr;  // first panel of each segment: weights may stand in pieces (KV blocks)
   int64_t offset = 0;                   // bytes added to each of w
-  int64_t second = 0;                   // bytes from the first panel to the second
-  int64_t step_bytes = 0;               // bytes from one step of a panel to the next
-  int64_t steps = 0;                    // in all
-  int64_t segment_steps = 0;            // of each segment; the last may have fewer
+  int64_t second = 0;                   // plain types: bytes from the first panel to the second
+  int64_t block_bytes = 0;              // bytes from one block to the next
+  int64_t blocks = 0;                   // in all
+  int64_t segment_blocks = 0;           // of each segment; the last may have fewer
   const std::byte* next = nullptr;      // what the thread reads after this tile, in the same layout; null: nothing
   int64_t next_second = 0;              // `second` of next
-  int64_t ahead = 0;                    // steps to prefetch ahead; the last `ahead` steps prefetch from `next`
+  int64_t ahead = 0;                    // blocks to prefetch ahead; the last `ahead` blocks prefetch from `next`
   float* acc = nullptr;
   int64_t acc_stride = kTile;
   bool accumulate = false;
 };
 using TileFn = void (*)(const TileArgs& args);
+
+// How one format is laid out in tiles, and the loops over it.
+struct WeightKernels {
+  const quant::QuantFormat* format = nullptr;
+  bool pairs = false;   // a step is two inputs, and activations are packed as bf16 pairs; else one, as f32
+  int block_steps = 1;  // steps of a block
+  int block_bytes = 0;  // of the tile's 32 outputs
+  // n inputs of output `lane`, in the format's own bytes: from a row to the tile's blocks from `block` on, and back.
+  // Missing inputs of the last step become 0.
+  void (*scatter)(const std::byte* row, int64_t n, int lane, std::byte* block) = nullptr;
+  void (*gather)(const std::byte* block, int64_t n, int lane, std::byte* row) = nullptr;
+  TileFn tiles[kRowsMax + 1] = {};       // by m; activations packed
+  TileFn prob_tiles[kRowsMax + 1] = {};  // activations in rows kProbStride apart; types of the KV cache only
+
+  int inputs() const { return block_steps * (pairs ? 2 : 1); }  // of a block
+};
 
 // Where the results of a tile go: columns [col[h], col[h] + n[h]) of a row for its halves h.
 struct TileColumns {
@@ -119,9 +134,8 @@ struct Row {
 
 struct Kernels {
   std::string_view isa;
-  int rows_max = 1;                               // rows of a tile; more are cut into blocks
-  TileFn tiles[kWeightTypes][kRowsMax + 1];       // by weight type and m; activations packed
-  TileFn prob_tiles[kWeightTypes][kRowsMax + 1];  // activations in rows kProbStride apart; f32 and bf16 only
+  int rows_max = 1;  // rows of a tile; more are cut into blocks
+  std::span<const WeightKernels> weights;
   void (*pack)(const PackArgs& args);
   void (*store)(const StoreArgs& args);
   void (*glu_tile)(const GluTileArgs& args);
@@ -134,6 +148,9 @@ struct Kernels {
   void (*add_scaled)(const Row& x, float factor, const Row& y, int64_t n);  // y += factor * x
   double (*read)(const std::byte* data, size_t bytes);                      // loads all of it; bytes % 512 == 0
   double (*multiply)(DType dtype, int64_t rounds);  // the arithmetic of a full tile, no memory: FLOP done
+
+  const WeightKernels* find_weights(const quant::QuantFormat& format) const;  // null: no kernels for the format
+  const WeightKernels& weights_of(const quant::QuantFormat& format) const;    // REQUIRES: there are
 };
 
 const Kernels& portable_kernels();

@@ -3,6 +3,7 @@
 // Fills a Kernels table with what the including file's instruction set makes of the loops.
 
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/q8_0.h"
 #include "backend/cpu/kernels/rows.h"
 #include "backend/cpu/kernels/tile.h"
 #include "backend/cpu/kernels/vec.h"
@@ -54,15 +55,22 @@ double multiply(DType dtype, int64_t rounds) {
   return dtype == DType::kBf16 ? multiply_tile<Bf16Weights>(rounds) : multiply_tile<F32Weights>(rounds);
 }
 
+// The formats with kernels; weights in another are unpacked to one of the plain types as they are loaded.
+std::span<const WeightKernels> weight_table() {
+  static const WeightKernels table[] = {
+      weight_kernels<F32Weights, PlainLayout<F32Weights>>(),
+      weight_kernels<F16Weights, PlainLayout<F16Weights>>(),
+      weight_kernels<Bf16Weights, PlainLayout<Bf16Weights>>(),
+      weight_kernels<Q8_0Weights, Q8_0Weights>(),
+  };
+  return table;
+}
+
 Kernels make_table(std::string_view isa) {
   Kernels k{};
   k.isa = isa;
   k.rows_max = kTileRowsMax;
-  fill_tiles<F32Weights, PackedRows<>>(k.tiles[0]);
-  fill_tiles<F16Weights, PackedRows<>>(k.tiles[1]);
-  fill_tiles<Bf16Weights, PackedRows<>>(k.tiles[2]);
-  fill_tiles<F32Weights, ProbRows>(k.prob_tiles[0]);
-  fill_tiles<Bf16Weights, ProbRows>(k.prob_tiles[2]);
+  k.weights = weight_table();
   k.pack = pack;
   k.store = store;
   k.glu_tile = glu_tile;

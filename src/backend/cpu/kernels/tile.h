@@ -1,9 +1,10 @@
 #pragma once
 
-// The tile of a matrix product (see kernels.h), for any vector width and weight type.
+// The tile of a GEMM (see kernels.h), for any vector width and weight type.
 
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/vec.h"
+#include "quant/format.h"
 
 namespace polymath::backend::cpu {
 namespace {
@@ -11,8 +12,33 @@ namespace {
 constexpr int kPanelVectors = kPanel / kLanes;
 constexpr int kTileVectors = 2 * kPanelVectors;
 
+// A plain type's block is one step of two panels: [2 panels][16 outputs][inputs of a step].
+template <typename W>
+struct PlainLayout {
+  static constexpr int kWordBytes = W::kVectorBytes / kLanes, kInputs = W::kPairs ? 2 : 1;
+  static constexpr int kInputBytes = kWordBytes / kInputs, kBlockBytes = kTile * kWordBytes;
+
+  static void scatter(const std::byte* row, int64_t n, int lane, std::byte* block) {
+    const int64_t whole = n / kInputs;
+    std::byte* at = block + lane * kWordBytes;
+    for (int64_t k = 0; k < whole; ++k) __builtin_memcpy(at + k * kBlockBytes, row + k * kWordBytes, kWordBytes);
+    if (whole * kInputs == n) return;
+    __builtin_memset(at + whole * kBlockBytes, 0, kWordBytes);
+    __builtin_memcpy(at + whole * kBlockBytes, row + whole * kWordBytes, kInputBytes);
+  }
+  static void gather(const std::byte* block, int64_t n, int lane, std::byte* row) {
+    const int64_t whole = n / kInputs;
+    const std::byte* at = block + lane * kWordBytes;
+    for (int64_t k = 0; k < whole; ++k) __builtin_memcpy(row + k * kWordBytes, at + k * kBlockBytes, kWordBytes);
+    if (whole * kInputs < n) __builtin_memcpy(row + whole * kWordBytes, at + whole * kBlockBytes, kInputBytes);
+  }
+};
+
 // How one step of a vector of outputs is loaded and multiplied, by weight type.
 struct F32Weights {
+  static constexpr std::string_view kFormat = "float32";
+  static constexpr bool kPairs = false, kCaches = true;  // kCaches: a type of the KV cache
+  static constexpr int kBlockSteps = 1;
   using Loaded = F32;
   using Activation = F32;
   static constexpr int kVectorBytes = kLanes * 4;
@@ -22,6 +48,9 @@ struct F32Weights {
 };
 
 struct F16Weights {
+  static constexpr std::string_view kFormat = "float16";
+  static constexpr bool kPairs = false, kCaches = false;
+  static constexpr int kBlockSteps = 1;
   using Loaded = F32;
   using Activation = F32;
   static constexpr int kVectorBytes = kLanes * 2;
@@ -45,8 +74,13 @@ struct F16Weights {
   static INLINE F32 add(F32 acc, Loaded w, Activation a) { return acc + w * a; }
 };
 
+struct Bf16Type {
+  static constexpr std::string_view kFormat = "bfloat16";
+  static constexpr bool kPairs = true, kCaches = true;
+  static constexpr int kBlockSteps = 1;
+};
 #if defined(__AVX512BF16__)
-struct Bf16Weights {
+struct Bf16Weights : Bf16Type {
   using Loaded = __m512i;
   using Activation = __m512i;
   static constexpr int kVectorBytes = 64;
@@ -58,7 +92,7 @@ struct Bf16Weights {
   }
 };
 #else
-struct Bf16Weights {
+struct Bf16Weights : Bf16Type {
   struct Loaded {
     F32 even, odd;
   };
@@ -95,7 +129,7 @@ struct TileLoop {
   // `prefetch` runs beside w.
   INLINE void run(const uint32_t*& a, const std::byte*& w, int64_t steps, int begin, const TileArgs& t,
                   const std::byte* prefetch, int64_t prefetch_second) {
-    const int64_t step_bytes = t.step_bytes, second = t.second;
+    const int64_t step_bytes = t.block_bytes, second = t.second;
     const std::byte* at = w;
     const uint32_t* words = a;
     for (int64_t k = 0; k < steps; ++k) {
@@ -118,15 +152,45 @@ struct TileLoop {
     a = words;
   }
 
+  // Packed weights: a block's scales are loaded once, each step is unpacked to f32 in registers.
+  INLINE void run_blocks(const uint32_t*& a, const std::byte*& w, int64_t blocks, int begin,
+                         const std::byte* prefetch) {
+    for (int64_t k = 0; k < blocks; ++k) {
+      for (int line = 0; line < W::kBlockBytes; line += 64) __builtin_prefetch(prefetch + line, 0, 2);
+      typename W::Params params[N];
+#pragma GCC unroll 8
+      for (int v = 0; v < N; ++v) params[v] = W::params(w, begin + v);
+      for (int step = 0; step < W::kBlockSteps; ++step) {
+        F32 loaded[N];
+#pragma GCC unroll 8
+        for (int v = 0; v < N; ++v) loaded[v] = W::load(w, begin + v, step, params[v]);
+#pragma GCC unroll 12
+        for (int r = 0; r < M; ++r) {
+          const F32 x = floats(splat_bits(a[r * A::kRow]));
+#pragma GCC unroll 8
+          for (int v = 0; v < N; ++v) acc[r][v] = acc[r][v] + loaded[v] * x;
+        }
+        a += A::kStep;
+      }
+      w += W::kBlockBytes;
+      prefetch += W::kBlockBytes;
+    }
+  }
+
   INLINE void segment(const TileArgs& t, int i, int n, int begin, const uint32_t*& a) {
-    const int64_t steps = i + 1 < n ? t.segment_steps : t.steps - (n - 1) * t.segment_steps;
+    const int64_t blocks = i + 1 < n ? t.segment_blocks : t.blocks - (n - 1) * t.segment_blocks;
     const std::byte* w = t.w[i] + t.offset;
     const std::byte* next = i + 1 < n ? t.w[i + 1] + t.offset : t.next;
     const int64_t next_second = i + 1 < n ? t.second : t.next_second;
-    const int64_t tail = next == nullptr ? 0 : t.ahead < steps ? t.ahead : steps;
-    const std::byte* prefetch = w + t.ahead * t.step_bytes;
-    run(a, w, steps - tail, begin, t, prefetch, t.second);
-    if (tail > 0) run(a, w, tail, begin, t, next, next_second);
+    const int64_t tail = next == nullptr ? 0 : t.ahead < blocks ? t.ahead : blocks;
+    const std::byte* prefetch = w + t.ahead * t.block_bytes;
+    if constexpr (W::kBlockSteps == 1) {
+      run(a, w, blocks - tail, begin, t, prefetch, t.second);
+      if (tail > 0) run(a, w, tail, begin, t, next, next_second);
+    } else {
+      run_blocks(a, w, blocks - tail, begin, prefetch);
+      if (tail > 0) run_blocks(a, w, tail, begin, next);
+    }
   }
 
   INLINE void operator()(const TileArgs& t, int begin) {
@@ -138,7 +202,7 @@ struct TileLoop {
       }
     }
     const uint32_t* a = t.a;
-    const int n = static_cast<int>((t.steps + t.segment_steps - 1) / t.segment_steps);
+    const int n = static_cast<int>((t.blocks + t.segment_blocks - 1) / t.segment_blocks);
     for (int i = 0; i < n; ++i) segment(t, i, n, begin, a);
 #pragma GCC unroll 12
     for (int r = 0; r < M; ++r) {
@@ -170,6 +234,20 @@ void fill_tiles(TileFn* tiles) {
     tiles[M] = tile<W, M, PackedRows<M>>;
   }
   if constexpr (M > 1) fill_tiles<W, A, M - 1>(tiles);
+}
+
+template <typename W, typename Layout>
+WeightKernels weight_kernels() {
+  WeightKernels k;
+  k.format = quant::find_format(W::kFormat);
+  k.pairs = W::kPairs;
+  k.block_steps = W::kBlockSteps;
+  k.block_bytes = Layout::kBlockBytes;
+  k.scatter = Layout::scatter;
+  k.gather = Layout::gather;
+  fill_tiles<W, PackedRows<>>(k.tiles);
+  if constexpr (W::kCaches) fill_tiles<W, ProbRows>(k.prob_tiles);
+  return k;
 }
 
 }  // namespace

@@ -1,0 +1,201 @@
+// Weights that a backend keeps packed, against the same weights unpacked by hand: every format of
+// quant/formats/list.cpp on every backend that runs on the host. Both unpack to f32 and sum in the same order, so that
+// they agree bit for bit.
+
+#include <gtest/gtest.h>
+
+#include "backend/test_values.h"
+
+namespace polymath::backend {
+namespace {
+
+constexpr StepLimits kLimits{.tokens_max = 600,
+                             .seqs_max = 4,
+                             .blocks_max = 4,
+                             .hidden_max = 5000,
+                             .pairs_max = 1200,
+                             .intermediate_max = 600,
+                             .attention_max = 64,
+                             .key_dim_max = 64};
+
+struct Case {
+  std::string backend, isa;
+  const quant::QuantFormat* format;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.backend << " " << c.isa << " " << c.format->name; }
+
+std::vector<Case> cases() {
+  std::vector<Case> out;
+  for (const quant::QuantFormat* format : quant::quant_formats()) {
+    if (format->plain() || format->quantize == nullptr) continue;
+    out.push_back({"reference", "", format});
+    for (const char* isa : {"portable", "avx2", "avx512"}) {
+      if (make_backend("cpu", {.threads = 1, .isa = isa}).ok()) out.push_back({"cpu", isa, format});
+    }
+  }
+  return out;
+}
+
+// A weight as a file stores it, and the same values in f32.
+class PackedWeight {
+ public:
+  PackedWeight(Backend& backend, const quant::QuantFormat& format, const WeightShape& shape, uint32_t seed)
+      : values_(DType::kF32, shape.groups * shape.rows, shape.cols) {
+    values_.randomize(seed);
+    const int64_t n = shape.groups * shape.rows * shape.cols;
+    bytes_.resize(static_cast<size_t>(format.bytes_of(n)));
+    format.quantize(values_.values.data(), bytes_.data(), n);
+    format.dequantize({bytes_.data()}, 0, reinterpret_cast<float*>(values_.bytes.data()), n);
+    packed = make(backend, shape, format, {&format, bytes_.data(), shape.rows, shape.cols, shape.cols});
+    plain = make(backend, shape, quant::kF32, {&quant::kF32, values_.bytes.data(), shape.rows, shape.cols, shape.cols});
+  }
+
+  Weight packed, plain;
+
+ private:
+  // In two pieces, as joined projections come.
+  static Weight make(Backend& backend, const WeightShape& shape, const quant::QuantFormat& kept,
+                     const quant::MatrixView& first) {
+    Weight w = backend.make_weight(shape, kept).value();
+    for (int64_t g = 0; g < shape.groups; ++g) {
+      for (const auto& [begin, end] : {std::pair{int64_t{0}, shape.rows / 3}, std::pair{shape.rows / 3, shape.rows}}) {
+        quant::MatrixView view = first;
+        view.data += first.format->bytes_of((g * shape.rows + begin) * shape.cols);
+        view.rows = end - begin;
+        backend.fill_weight(w, g, begin, view);
+      }
+    }
+    return w;
+  }
+
+  TestMatrix values_;
+  std::vector<std::byte> bytes_;
+};
+
+class PackedWeights : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    backend_ = make_backend(GetParam().backend, {.threads = 2, .isa = GetParam().isa}).value();
+    ASSERT_TRUE(backend_->reserve(kLimits).ok());
+  }
+  Backend& b() { return *backend_; }
+  const quant::QuantFormat& format() { return *GetParam().format; }
+
+  std::unique_ptr<Backend> backend_;
+};
+
+INSTANTIATE_TEST_SUITE_P(All, PackedWeights, testing::ValuesIn(cases()), [](const auto& info) {
+  return info.param.backend + info.param.isa + "_" + std::string(info.param.format->name);
+});
+
+void expect_equal(TestMatrix& got, TestMatrix& expected) {
+  got.pull();
+  expected.pull();
+  for (int64_t i = 0; i < got.n_rows; ++i) {
+    for (int64_t c = 0; c < got.n_cols; ++c) ASSERT_EQ(got.at(i, c), expected.at(i, c)) << i << ", " << c;
+  }
+}
+
+TEST_P(PackedWeights, AreKeptWhereMatricesAreMultiplied) {
+  using quant::WeightUse;
+  for (const DType dtype : {DType::kF32, DType::kBf16}) {
+    for (const WeightUse use : {WeightUse::kLinear, WeightUse::kExperts, WeightUse::kEmbedding}) {
+      EXPECT_EQ(&b().kept_format(format(), use, dtype), &format());
+      EXPECT_EQ(&b().kept_format(quant::kF16, use, dtype), &quant::plain_format(dtype));
+    }
+    EXPECT_EQ(&b().kept_format(format(), WeightUse::kRouter, dtype), &quant::kF32);
+    EXPECT_EQ(&b().kept_format(format(), WeightUse::kVector, dtype), &quant::kF32);
+  }
+  const WeightShape shape{.rows = 32, .cols = 2 * int64_t{format().block_cols}};
+  EXPECT_EQ(b().weight_bytes(shape, format()), static_cast<size_t>(format().bytes_of(shape.rows * shape.cols)));
+}
+
+TEST_P(PackedWeights, Linear) {
+  struct {
+    int64_t rows, cols_in_blocks;
+    bool glu;
+  } const shapes[] = {{48, 2, false}, {33, 1, false}, {96, 5, true}, {1, 1, false}, {80, 3, true}, {40, 80, false}};
+  uint32_t seed = 0;
+  for (const auto& shape : shapes) {
+    const int64_t cols = shape.cols_in_blocks * format().block_cols;
+    if (cols > kLimits.hidden_max) continue;
+    const PackedWeight w(b(), format(), {.rows = shape.rows, .cols = cols, .glu = shape.glu}, ++seed);
+    for (const int64_t n : {1, 2, 5, 13, 500}) {
+      for (const DType act : {DType::kF32, DType::kBf16}) {
+        if (n == 500 && GetParam().backend == "reference") continue;
+        TestMatrix x(act, n, cols, 3), y(DType::kF32, n, shape.rows, 5), expected(DType::kF32, n, shape.rows, 5);
+        x.randomize(++seed);
+        b().linear(x.tensor(), w.packed, {.scale = 0.5f}, y.tensor());
+        b().linear(x.tensor(), w.plain, {.scale = 0.5f}, expected.tensor());
+        expect_equal(y, expected);
+      }
+    }
+  }
+}
+
+TEST_P(PackedWeights, BatchedLinear) {
+  const int64_t cols = format().block_cols, n = 14;
+  const PackedWeight w(b(), format(), {.groups = 5, .rows = 40, .cols = cols}, 3);
+  TestMatrix x(DType::kF32, n, 5 * cols), y(DType::kF32, n, 5 * 40), expected(DType::kF32, n, 5 * 40);
+  x.randomize(4);
+  b().batched_linear(x.tensor(), cols, w.packed, 40, y.tensor());
+  b().batched_linear(x.tensor(), cols, w.plain, 40, expected.tensor());
+  expect_equal(y, expected);
+}
+
+TEST_P(PackedWeights, Embed) {
+  const int64_t cols = 3 * format().block_cols;
+  const PackedWeight w(b(), format(), {.rows = 50, .cols = cols}, 5);
+  std::vector<int32_t> ids = {0, 17, 49, 33, 17};
+  for (const DType act : {DType::kF32, DType::kBf16}) {
+    TestMatrix y(act, 5, cols, 7), expected(act, 5, cols, 7);
+    b().embed(w.packed, ints(ids), 1.5f, y.tensor());
+    b().embed(w.plain, ints(ids), 1.5f, expected.tensor());
+    expect_equal(y, expected);
+  }
+}
+
+// Each of 30 tokens at two of five experts.
+struct Visits {
+  Visits() {
+    for (int32_t i = 0; i < 60; ++i) ids.push_back((i / 2 * 3 + i % 2) % 5), weights.push_back(0.1f * (1 + i % 7));
+    routing = {{DType::kI32, {30, 2}, ids.data()}, {DType::kF32, {30, 2}, weights.data()}};
+    groups = {ints(offsets), ints(pairs), {}};
+  }
+  std::vector<int32_t> ids, offsets = std::vector<int32_t>(6), pairs = std::vector<int32_t>(60);
+  std::vector<float> weights;
+  Routing routing;
+  ExpertGroups groups;
+};
+
+TEST_P(PackedWeights, GroupedLinear) {
+  const int64_t cols = 2 * format().block_cols;
+  Visits v;
+  b().group_by_expert(v.routing, 5, v.groups);
+  const PackedWeight w(b(), format(), {.groups = 5, .rows = 48, .cols = cols}, 6);
+  TestMatrix x(DType::kBf16, 30, cols), y(DType::kF32, 60, 48), expected(DType::kF32, 60, 48);
+  x.randomize(7);
+  b().grouped_linear(x.tensor(), w.packed, nullptr, v.groups, 2, true, y.tensor());
+  b().grouped_linear(x.tensor(), w.plain, nullptr, v.groups, 2, true, expected.tensor());
+  expect_equal(y, expected);
+}
+
+TEST_P(PackedWeights, ExpertMlp) {
+  const int64_t hidden = 2 * format().block_cols, intermediate = format().block_cols;
+  Visits v;
+  b().group_by_expert(v.routing, 5, v.groups);
+  const PackedWeight up(b(), format(), {.groups = 5, .rows = 2 * intermediate, .cols = hidden, .glu = true}, 8);
+  const PackedWeight down(b(), format(), {.groups = 5, .rows = hidden, .cols = intermediate}, 9);
+  TestMatrix x(DType::kBf16, 30, hidden), out(DType::kF32, 30, hidden), expected(DType::kF32, 30, hidden);
+  x.randomize(10);
+  b().expert_mlp({.gate_up = &up.packed, .down = &down.packed}, x.tensor(), v.routing, v.groups, out.tensor());
+  b().expert_mlp({.gate_up = &up.plain, .down = &down.plain}, x.tensor(), v.routing, v.groups, expected.tensor());
+  expect_equal(out, expected);
+  float sum = 0;
+  for (const float value : out.values) sum += std::abs(value);
+  EXPECT_GT(sum, 1);
+}
+
+}  // namespace
+}  // namespace polymath::backend
