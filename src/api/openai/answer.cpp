@@ -1,13 +1,12 @@
-#include "api/openai_answer.h"
+#include "api/openai/answer.h"
 
 #include <utility>
 
-#include "api/openai_logprobs.h"
+#include "api/json_values.h"
+#include "api/openai/logprobs.h"
 
 namespace polymath::api {
 namespace {
-
-boost::json::string text_value(std::string_view text) { return boost::json::string(text.data(), text.size()); }
 
 base::JsonObject usage_object(const Usage& usage) {
   base::JsonObject out;
@@ -20,14 +19,14 @@ base::JsonObject usage_object(const Usage& usage) {
 
 base::JsonObject head_object(const AnswerHead& head, bool is_chunk) {
   base::JsonObject out;
-  out["id"] = text_value(head.id);
+  out["id"] = text_json(head.id);
   if (head.is_chat()) {
     out["object"] = is_chunk ? "chat.completion.chunk" : "chat.completion";
   } else {
     out["object"] = "text_completion";
   }
   out["created"] = head.created;
-  out["model"] = text_value(head.options.model);
+  out["model"] = text_json(head.options.model);
   return out;
 }
 
@@ -51,7 +50,7 @@ base::JsonArray ids_of(const std::vector<TokenInfo>& tokens) {
 }
 
 base::JsonValue stop_reason(const ChoiceEnd& end) {
-  if (!end.stop_string.empty()) return text_value(end.stop_string);
+  if (!end.stop_string.empty()) return text_json(end.stop_string);
   if (end.stop_id.has_value()) return *end.stop_id;
   return nullptr;
 }
@@ -61,9 +60,9 @@ base::JsonObject chunk_choice(const AnswerHead& head, int index, std::string_vie
   base::JsonObject choice;
   choice["index"] = index;
   if (head.is_chat()) {
-    choice["delta"] = base::JsonObject{{"content", text_value(text)}};
+    choice["delta"] = base::JsonObject{{"content", text_json(text)}};
   } else {
-    choice["text"] = text_value(text);
+    choice["text"] = text_json(text);
   }
   choice["logprobs"] = nullptr;
   choice["finish_reason"] = nullptr;
@@ -87,15 +86,15 @@ base::JsonObject completion_choice(const AnswerHead& head, const AnswerPrompts& 
   const size_t prompt = static_cast<size_t>(index / head.n);
   base::JsonObject out;
   out["index"] = index;
-  out["text"] = text_value(head.options.echo ? prompts.texts[prompt] + choice.text : choice.text);
+  out["text"] = text_json(head.options.echo ? prompts.texts[prompt] + choice.text : choice.text);
   out["logprobs"] = nullptr;
   if (head.options.logprobs) out["logprobs"] = completion_logprobs(head, choice, prompts.ids[prompt]);
-  out["finish_reason"] = text_value(choice.end.reason);
+  out["finish_reason"] = text_json(choice.end.reason);
   out["stop_reason"] = stop_reason(choice.end);
   if (head.options.prompt_logprobs) out["prompt_logprobs"] = prompt_logprobs(names_of(head), choice.prompt_tokens);
   if (head.options.return_token_ids) {
     out["token_ids"] = ids_of(choice.tokens);
-    out["prompt_token_ids"] = to_json(prompts.ids[prompt]);
+    out["prompt_token_ids"] = ids_json(prompts.ids[prompt]);
   }
   return out;
 }
@@ -103,15 +102,28 @@ base::JsonObject completion_choice(const AnswerHead& head, const AnswerPrompts& 
 base::JsonObject chat_choice(const AnswerHead& head, int index, const CollectedChoice& choice) {
   base::JsonObject out;
   out["index"] = index;
-  out["message"] = base::JsonObject{{"role", "assistant"}, {"content", text_value(choice.text)}, {"refusal", nullptr}};
+  out["message"] = base::JsonObject{{"role", "assistant"}, {"content", text_json(choice.text)}, {"refusal", nullptr}};
   out["logprobs"] = nullptr;
   if (head.options.logprobs) {
     out["logprobs"] = chat_logprobs(names_of(head), head.options.top_logprobs, choice.tokens);
   }
-  out["finish_reason"] = text_value(choice.end.reason);
+  out["finish_reason"] = text_json(choice.end.reason);
   out["stop_reason"] = stop_reason(choice.end);
   if (head.options.return_token_ids) out["token_ids"] = ids_of(choice.tokens);
   return out;
+}
+
+base::JsonObject model_entry(const ServedModel& model, std::string_view name, std::string_view root, int64_t created) {
+  base::JsonObject entry;
+  entry["id"] = text_json(name);
+  entry["object"] = "model";
+  entry["created"] = created;
+  entry["owned_by"] = "polymath";
+  entry["root"] = text_json(root);
+  entry["parent"] = nullptr;
+  entry["max_model_len"] = model.model_len_max;
+  entry["permission"] = base::JsonArray{};
+  return entry;
 }
 
 }  // namespace
@@ -130,7 +142,7 @@ std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
   if (head.is_chat() && head.options.prompt_logprobs) {
     out["prompt_logprobs"] = prompt_logprobs(names_of(head), choices.front().prompt_tokens);
   }
-  if (head.is_chat() && head.options.return_token_ids) out["prompt_token_ids"] = to_json(prompts.ids.front());
+  if (head.is_chat() && head.options.return_token_ids) out["prompt_token_ids"] = ids_json(prompts.ids.front());
   return base::to_text(out);
 }
 
@@ -138,14 +150,14 @@ std::string role_chunk(const AnswerHead& head, int choice, const std::vector<int
   base::JsonObject out = chunk_choice(head, choice, "");
   out["delta"] = base::JsonObject{{"role", "assistant"}, {"content", ""}};
   base::JsonObject chunk = chunk_object(head, std::move(out), usage);
-  if (head.options.return_token_ids && choice == 0) chunk["prompt_token_ids"] = to_json(prompt_ids);
+  if (head.options.return_token_ids && choice == 0) chunk["prompt_token_ids"] = ids_json(prompt_ids);
   return base::to_text(chunk);
 }
 
 std::string prompt_chunk(const AnswerHead& head, int choice, std::string_view text,
                          const std::vector<int32_t>& prompt_ids, const Usage* usage) {
   base::JsonObject out = chunk_choice(head, choice, text);
-  if (head.options.return_token_ids) out["prompt_token_ids"] = to_json(prompt_ids);
+  if (head.options.return_token_ids) out["prompt_token_ids"] = ids_json(prompt_ids);
   return base::to_text(chunk_object(head, std::move(out), usage));
 }
 
@@ -167,7 +179,7 @@ std::string delta_chunk(const AnswerHead& head, const Delta& delta, int64_t offs
 std::string end_chunk(const AnswerHead& head, const ChoiceEnd& end, const Usage* usage) {
   base::JsonObject out = chunk_choice(head, end.choice, "");
   if (head.is_chat()) out["delta"] = base::JsonObject{};
-  out["finish_reason"] = text_value(end.reason);
+  out["finish_reason"] = text_json(end.reason);
   out["stop_reason"] = stop_reason(end);
   return base::to_text(chunk_object(head, std::move(out), usage));
 }
@@ -177,6 +189,17 @@ std::string usage_chunk(const AnswerHead& head, const Usage& usage) {
   out["choices"] = base::JsonArray{};
   out["usage"] = usage_object(usage);
   return base::to_text(out);
+}
+
+std::string models_answer(const ServedModel& model, int64_t created) {
+  base::JsonArray data;
+  for (const std::string& name : model.names) data.emplace_back(model_entry(model, name, model.root, created));
+  for (const ServedAdapter& adapter : model.adapters) {
+    base::JsonObject entry = model_entry(model, adapter.name, adapter.root, created);
+    entry["parent"] = text_json(model.names.front());
+    data.emplace_back(std::move(entry));
+  }
+  return base::to_text(base::JsonObject{{"object", "list"}, {"data", std::move(data)}});
 }
 
 }  // namespace polymath::api

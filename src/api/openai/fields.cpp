@@ -1,8 +1,9 @@
-#include "api/openai_fields.h"
+#include "api/openai/fields.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "api/json_values.h"
 #include "api/status.h"
 #include "base/log.h"
 
@@ -17,7 +18,7 @@ constexpr Treatment kRefused = Treatment::kRefused;
 
 // In the order of docs/reference/api.md.
 constexpr Field kFields[] = {
-    {.name = "model", .note = "one of --served-model-name; absent: the first"},
+    {.name = "model", .note = "one of --served-model-name, or an adapter's name; absent: the first"},
     {.name = "prompt", .endpoints = kText, .note = "a string, strings, token ids, or arrays of token ids"},
     {.name = "messages", .endpoints = kChat, .note = "content: a string, or parts of type text"},
     {.name = "max_tokens", .note = "completions: 16 by default; chat: what fits"},
@@ -111,19 +112,6 @@ constexpr Field kFields[] = {
     {.name = "logits_processors", .treatment = kRefused},
 };
 static_assert(kBoth == Field{}.endpoints);
-
-bool asks_nothing(const base::JsonValue& value, std::string_view neutral) {
-  if (value.is_null()) return true;
-  if (value.is_bool() && !value.get_bool()) return neutral != "true";
-  if (value.is_string() && value.get_string().empty()) return true;
-  if (value.is_array() && value.get_array().empty()) return true;
-  if (value.is_object() && value.get_object().empty()) return true;
-  if (neutral.empty()) return false;
-  const auto parsed = base::parse_json(neutral, {});
-  if (!parsed.ok()) return false;
-  if (parsed->is_number() && value.is_number()) return parsed->to_number<double>() == value.to_number<double>();
-  return *parsed == value;
-}
 
 }  // namespace
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "api/generation.h"
-#include "api/openai_request.h"
+#include "api/collecting_writer.h"
+#include "api/openai/request.h"
 #include "api/served_model.h"
 
 namespace polymath::api {
@@ -22,14 +22,6 @@ struct AnswerHead {
   int n = 1;  // choices of each prompt
 
   bool is_chat() const { return endpoint == Endpoint::kChat; }
-};
-
-// One choice of an answer that is not streamed.
-struct CollectedChoice {
-  std::string text;
-  std::vector<TokenInfo> tokens;
-  std::vector<TokenInfo> prompt_tokens;  // from position 1 on, if their logprobs were asked for
-  ChoiceEnd end;
 };
 
 // `prompts`: the ids of each prompt; `prompt_texts`: what echo shows before each answer, else empty.
@@ -50,5 +42,8 @@ std::string prompt_chunk(const AnswerHead& head, int choice, std::string_view te
                          const std::vector<int32_t>& prompt_ids, const Usage* usage);
 std::string end_chunk(const AnswerHead& head, const ChoiceEnd& end, const Usage* usage);
 std::string usage_chunk(const AnswerHead& head, const Usage& usage);
+
+// GET /v1/models: the served names, then the adapters. `created`: seconds since 1970.
+std::string models_answer(const ServedModel& model, int64_t created);
 
 }  // namespace polymath::api

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "api/generation.h"
-#include "api/openai_answer.h"
+#include "api/openai/answer.h"
 #include "server/http_server.h"
 
 namespace polymath::api {

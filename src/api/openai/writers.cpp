@@ -1,37 +1,30 @@
-#include "api/openai_writers.h"
+#include "api/openai/writers.h"
 
 #include <utility>
 #include <vector>
 
-#include "api/openai_logprobs.h"
-#include "api/service.h"
-#include "api/status.h"
+#include "api/handler.h"
+#include "api/openai/error.h"
+#include "api/openai/logprobs.h"
 #include "base/clock.h"
 
 namespace polymath::api {
 namespace {
 
-class WholeWriter : public AnswerWriter {
+class WholeWriter : public CollectingWriter {
  public:
-  WholeWriter(WriterContext context, int n_choices) : context_(std::move(context)), choices_(n_choices) {}
+  WholeWriter(WriterContext context, int n_choices) : CollectingWriter(n_choices), context_(std::move(context)) {}
 
-  void on_prompt_token(int choice, int, const TokenInfo& token) override {
-    choices_[choice].prompt_tokens.push_back(token);
+  void on_error(const absl::Status& error) override {
+    send_error(*context_.reply, openai_error, error, context_.request_id);
   }
-  void on_delta(const Delta& delta, const Usage&) override {
-    CollectedChoice& choice = choices_[delta.choice];
-    choice.text += delta.text;
-    choice.tokens.insert(choice.tokens.end(), delta.tokens.begin(), delta.tokens.end());
-  }
-  void on_end(const ChoiceEnd& end, const Usage&) override { choices_[end.choice].end = end; }
-  void on_done(const Usage& usage) override {
-    send_json(*context_.reply, full_answer(context_.head, context_.prompts, choices_, usage), context_.request_id);
-  }
-  void on_error(const absl::Status& error) override { send_error(*context_.reply, error, context_.request_id); }
 
  private:
+  void answer(const std::vector<CollectedChoice>& choices, const Usage& usage) override {
+    send_json(*context_.reply, full_answer(context_.head, context_.prompts, choices, usage), context_.request_id);
+  }
+
   const WriterContext context_;
-  std::vector<CollectedChoice> choices_;
 };
 
 // Chunks in the order of events. The status line waits for the first of them, so that an earlier failure is an error
@@ -59,8 +52,8 @@ class StreamWriter : public AnswerWriter {
     close();
   }
   void on_error(const absl::Status& error) override {
-    if (!open_) return send_error(*context_.reply, error, context_.request_id);
-    event(error_body(error));
+    if (!open_) return send_error(*context_.reply, openai_error, error, context_.request_id);
+    event(openai_error(failure_of(error)).body);
     event("[DONE]");
     close();
   }

@@ -1,4 +1,4 @@
-#include "api/openai_writers.h"
+#include "api/openai/writers.h"
 
 #include <gtest/gtest.h>
 

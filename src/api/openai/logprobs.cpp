@@ -1,26 +1,13 @@
-#include "api/openai_logprobs.h"
+#include "api/openai/logprobs.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/json_values.h"
 
 namespace polymath::api {
 namespace {
-
-// JSON knows no infinity; vLLM's clients know this number.
-constexpr float kLogprobMin = -9999.0f;
-
-// The shortest decimal that reads back as this float.
-double json_number(float logprob) {
-  logprob = std::max(logprob, kLogprobMin);
-  char text[32];
-  const auto written = std::to_chars(text, text + sizeof(text), logprob);
-  double value = logprob;
-  std::from_chars(text, written.ptr, value);
-  return value;
-}
 
 base::JsonArray bytes_of(std::string_view text) {
   base::JsonArray bytes;
@@ -32,14 +19,14 @@ base::JsonObject chat_entry(const LogprobNames& names, const engine::TokenLogpro
   const std::string name = names.of(token.id);
   base::JsonObject entry;
   entry["token"] = boost::json::string(name);
-  entry["logprob"] = json_number(token.logprob);
+  entry["logprob"] = logprob_json(token.logprob);
   entry["bytes"] = bytes_of(name);
   return entry;
 }
 
 base::JsonObject prompt_entry(const LogprobNames& names, const engine::TokenLogprob& token) {
   base::JsonObject entry;
-  entry["logprob"] = json_number(token.logprob);
+  entry["logprob"] = logprob_json(token.logprob);
   entry["rank"] = token.rank;
   entry["decoded_token"] = boost::json::string(names.of(token.id));
   return entry;
@@ -51,13 +38,6 @@ size_t wanted(const TokenInfo& token, int top_n) { return std::min(token.top.siz
 
 int64_t count_characters(std::string_view text) {
   return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
-}
-
-base::JsonArray to_json(const std::vector<int32_t>& ids) {
-  base::JsonArray out;
-  out.reserve(ids.size());
-  for (const int32_t id : ids) out.emplace_back(id);
-  return out;
 }
 
 std::string LogprobNames::of(int32_t id) const {
@@ -80,11 +60,11 @@ void CompletionLogprobs::add_first(int32_t id) {
 
 void CompletionLogprobs::add(const TokenInfo& token) {
   const std::string text = name(token.id);
-  logprobs_.emplace_back(json_number(token.chosen.logprob));
+  logprobs_.emplace_back(logprob_json(token.chosen.logprob));
   base::JsonObject top;
   for (size_t i = 0; i < wanted(token, top_n_); ++i)
-    top[names_.of(token.top[i].id)] = json_number(token.top[i].logprob);
-  top[text] = json_number(token.chosen.logprob);
+    top[names_.of(token.top[i].id)] = logprob_json(token.top[i].logprob);
+  top[text] = logprob_json(token.chosen.logprob);
   tops_.emplace_back(std::move(top));
 }
 

@@ -5,13 +5,13 @@
 
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "api/chat_prompt.h"
 #include "api/generation.h"
 #include "api/limits.h"
-#include "api/openai_fields.h"
+#include "api/openai/fields.h"
+#include "api/prompt.h"
 #include "api/served_model.h"
 #include "base/json.h"
 #include "base/status.h"
@@ -33,18 +33,13 @@ struct AnswerOptions {
   bool tokens_as_ids = false;
 };
 
-using PromptInput = std::variant<std::string, std::vector<int32_t>>;  // text, or ids
-
 struct OpenAiRequest {
   AnswerOptions answer;
   GenerationPlan plan;                  // without prompts and max_tokens; see resolve_prompts
   std::vector<PromptInput> prompts;     // of a chat: none; its text comes from `chat`
   std::vector<std::string> echo_texts;  // of each prompt, under answer.echo; made by resolve_prompts
   std::optional<ChatPrompt> chat;
-  std::optional<int> max_tokens;  // as asked for
-  int max_tokens_default = 0;     // 0: as many as fit
-  std::optional<int> truncate_prompt;
-  bool add_special = true;
+  PromptRules rules;
 };
 
 struct OpenAiLimits {
@@ -58,12 +53,5 @@ absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, 
 
 // Template, tokenizer and lengths: fills plan.prompts and plan.max_tokens. kInvalidArgument: what does not fit.
 absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model);
-
-// Text -> ids, refused before it is tokenized if it cannot fit into `ids_max` tokens (0: no bound).
-absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
-                                                   size_t ids_max);
-
-// Ids of a JSON array, each in [0, vocab).
-absl::StatusOr<std::vector<int32_t>> parse_ids(const base::JsonValue& value, std::string_view field, int vocab);
 
 }  // namespace polymath::api

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "api/generation.h"
-#include "api/openai_request.h"
+#include "api/openai/request.h"
 #include "api/served_model.h"
 #include "base/json.h"
 
@@ -46,7 +46,5 @@ base::JsonValue prompt_logprobs(const LogprobNames& names, const std::vector<Tok
 
 // Characters (code points) of valid UTF-8.
 int64_t count_characters(std::string_view text);
-
-base::JsonArray to_json(const std::vector<int32_t>& ids);
 
 }  // namespace polymath::api

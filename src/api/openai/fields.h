@@ -15,7 +15,7 @@ namespace polymath::api {
 enum class Endpoint : uint8_t { kCompletions = 1, kChat = 2, kCount = 2 };
 
 enum class Treatment {
-  kUsed,     // read by openai_request.cpp
+  kUsed,     // read by openai/request.cpp
   kIgnored,  // has no effect here, by definition
   kRefused,  // 501 unless it is null, empty, false or `neutral`
   kCount,

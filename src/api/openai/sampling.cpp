@@ -1,24 +1,17 @@
-#include "api/openai_sampling.h"
+#include "api/openai/sampling.h"
 
 #include <cmath>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "api/openai_request.h"
+#include "api/json_values.h"
+#include "api/sampling_fields.h"
 #include "api/status.h"
-#include "base/hash.h"
 
 namespace polymath::api {
 namespace {
 
-// A number that a request may set: where it goes, and what it may be.
-struct NumberRow {
-  const char* name;
-  float engine::SamplingParams::*field;
-  double min, max;
-  bool min_is_open = false;  // the minimum itself is refused
-};
 constexpr NumberRow kNumbers[] = {
     {"temperature", &engine::SamplingParams::temperature, 0, 100},
     {"top_p", &engine::SamplingParams::top_p, 0, 1, true},
@@ -27,20 +20,6 @@ constexpr NumberRow kNumbers[] = {
     {"frequency_penalty", &engine::SamplingParams::frequency_penalty, -2, 2},
     {"repetition_penalty", &engine::SamplingParams::repetition_penalty, 0, 100, true},
 };
-
-absl::Status parse_numbers(base::JsonReader& j, engine::SamplingParams& sampling) {
-  for (const NumberRow& row : kNumbers) {
-    const double value = j.f(row.name, sampling.*row.field);
-    RETURN_IF_ERROR(name_field(j.status()));
-    const bool fits = value <= row.max && (row.min_is_open ? value > row.min : value >= row.min);
-    if (!fits) {
-      return invalid(row.name, absl::StrCat("must be ", row.min_is_open ? "above " : "at least ", row.min,
-                                            " and at most ", row.max, ", not ", value));
-    }
-    sampling.*row.field = static_cast<float>(value);
-  }
-  return absl::OkStatus();
-}
 
 absl::Status parse_logit_bias(const base::JsonReader& j, int vocab, const ApiLimits& limits,
                               engine::SamplingParams& sampling) {
@@ -63,32 +42,6 @@ absl::Status parse_logit_bias(const base::JsonReader& j, int vocab, const ApiLim
   return absl::OkStatus();
 }
 
-absl::Status parse_stop(const base::JsonReader& j, const ServedModel& model, const ApiLimits& limits,
-                        GenerationPlan& plan) {
-  const auto* stop = j.find("stop");
-  if (stop == nullptr) return absl::OkStatus();
-  if (stop->is_string()) {
-    plan.stop.emplace_back(stop->get_string());
-  } else if (stop->is_array()) {
-    if (stop->get_array().size() > static_cast<size_t>(limits.stop_max)) {
-      return invalid("stop", absl::StrCat("at most ", limits.stop_max, " stop strings"));
-    }
-    for (const base::JsonValue& item : stop->get_array()) {
-      if (!item.is_string()) return invalid("stop", "must be a string or an array of strings");
-      plan.stop.emplace_back(item.get_string());
-    }
-  } else {
-    return invalid("stop", "must be a string or an array of strings");
-  }
-  std::erase_if(plan.stop, [](const std::string& s) { return s.empty(); });
-  for (const std::string& s : plan.stop) {
-    if (s.size() > limits.stop_bytes_max) {
-      return invalid("stop", absl::StrCat("a stop string of at most ", limits.stop_bytes_max, " bytes"));
-    }
-  }
-  return plan.stop.empty() ? absl::OkStatus() : need_tokenizer(model, "stop");
-}
-
 absl::Status parse_id_lists(const base::JsonReader& j, int vocab, const ApiLimits& limits,
                             engine::SamplingParams& sampling) {
   if (const auto* ids = j.find("stop_token_ids"); ids != nullptr) {
@@ -107,32 +60,14 @@ absl::Status parse_id_lists(const base::JsonReader& j, int vocab, const ApiLimit
   return absl::OkStatus();
 }
 
-absl::Status parse_seed(const base::JsonReader& j, engine::SamplingParams& sampling) {
-  const auto* seed = j.find("seed");
-  if (seed == nullptr) {
-    base::random_bytes(&sampling.seed, sizeof(sampling.seed));
-  } else if (seed->is_int64()) {
-    sampling.seed = static_cast<uint64_t>(seed->get_int64());
-  } else if (seed->is_uint64()) {
-    sampling.seed = seed->get_uint64();
-  } else {
-    return invalid("seed", "must be an integer of 64 bits");
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status parse_sampling(base::JsonReader& j, const ServedModel& model, const ApiLimits& limits,
                             GenerationPlan& plan) {
   engine::SamplingParams& sampling = plan.sampling;
-  sampling.temperature = model.defaults.temperature;
-  sampling.top_p = model.defaults.top_p;
-  sampling.min_p = model.defaults.min_p;
-  sampling.repetition_penalty = model.defaults.repetition_penalty;
-  sampling.eos_ids = model.eos_ids;
-  RETURN_IF_ERROR(parse_numbers(j, sampling));
-  sampling.top_k = j.i("top_k", model.defaults.top_k);
+  sampling = default_sampling(model);
+  RETURN_IF_ERROR(parse_numbers(j, kNumbers, sampling));
+  sampling.top_k = j.i("top_k", sampling.top_k);
   sampling.min_tokens = j.i("min_tokens", 0);
   sampling.ignore_eos = j.b("ignore_eos", false);
   plan.include_stop = j.b("include_stop_str_in_output", false);
@@ -146,7 +81,7 @@ absl::Status parse_sampling(base::JsonReader& j, const ServedModel& model, const
     return invalid("cache_salt", absl::StrCat("at most ", limits.cache_salt_bytes_max, " bytes"));
   }
   RETURN_IF_ERROR(parse_logit_bias(j, model.vocab, limits, sampling));
-  RETURN_IF_ERROR(parse_stop(j, model, limits, plan));
+  ASSIGN_OR_RETURN(plan.stop, parse_stop(j, model, limits));
   RETURN_IF_ERROR(parse_id_lists(j, model.vocab, limits, sampling));
   return parse_seed(j, sampling);
 }
