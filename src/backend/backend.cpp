@@ -104,6 +104,14 @@ void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, co
   kv_write(kv, k, {}, layout.slots);
 }
 
+void Backend::gated_delta_net(const DeltaNetParams&, const DeltaNetTensors&, const StateView&, const StepLayout&) {
+  CHECK(false && "asked of a backend without has_gated_delta_net()");
+}
+
+void Backend::gate_heads(const HeadGate&, const Tensor&, const Tensor&) {
+  CHECK(false && "asked of a backend without has_gated_delta_net()");
+}
+
 void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                             const RoutedTokens& out) {
   if (p.gate != nullptr) {

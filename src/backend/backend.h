@@ -132,6 +132,26 @@ struct GroupedLinear {
   bool gather = true;
 };
 
+// A gated delta net's inputs and output, one row a token.
+struct DeltaNetTensors {
+  // [n, key_heads x (q | k | v of its value heads | z of its value heads)] f32.
+  Tensor qkvz;
+  Tensor ba;   // [n, key_heads x (b | a of its value heads)] f32
+  Tensor out;  // [n, value_heads * value_dim] act
+};
+
+// States of a recurrent layer: slots of equal size, f32.
+struct StateView {
+  void* slots = nullptr;
+  Tensor of_seq;  // [n_seqs] i32: each sequence's slot
+};
+
+// x[:, h * dim + c] *= sigmoid(gate[:, h * gate_stride + c])
+struct HeadGate {
+  int heads = 0, dim = 0;
+  int64_t gate_stride = 0;
+};
+
 // For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` elements. Both f32.
 struct HeadCopy {
   int heads = 0, width = 0;
@@ -294,6 +314,15 @@ class Backend {
   // q [n, n_heads * key_dim] -> out [n, n_heads * value_dim] act. The step's own KV is already written.
   virtual void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                          const Tensor& out) = 0;
+  // Whether gated_delta_net() and gate_heads() may be called.
+  virtual bool has_gated_delta_net() const { return false; }
+  // For each token in order: the convolution and SiLU; then per value head, with q and k of length 1,
+  //   S *= exp(-exp(a_log) softplus(a + dt_bias));  S += k (sigmoid(b) (v - k S));  out = norm(q S / sqrt(key_dim))
+  //   silu(z)
+  // States are read and overwritten.
+  virtual void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
+                               const StepLayout& layout);
+  virtual void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x);
   // logits [n, n_experts], tokens [n] i32 (ids; for hash routing).
   virtual void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) = 0;
   virtual void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) = 0;

@@ -70,6 +70,30 @@ struct LatentParams {
   RopeParams rope;                 // heads, head_stride and offset are not read
 };
 
+// Gated delta net (arXiv:2412.06464): value head h uses key head h / (value_heads / key_heads).
+struct DeltaNetShape {
+  int key_heads = 0, value_heads = 0;
+  int key_dim = 0, value_dim = 0;  // of a head
+  int conv_kernel = 0;             // tokens that the causal convolution sees
+
+  int values_per_key() const { return value_heads / key_heads; }
+  int64_t value_width() const { return static_cast<int64_t>(value_heads) * value_dim; }
+  int64_t conv_width() const { return 2 * static_cast<int64_t>(key_heads) * key_dim + value_width(); }  // q, k, v
+  // A sequence's state: the convolution's last inputs [conv_kernel - 1][conv_width], then for each value head the
+  // matrix [key_dim][value_dim]. f32.
+  int64_t conv_elements() const { return (conv_kernel - 1) * conv_width(); }
+  int64_t state_elements() const { return conv_elements() + value_width() * key_dim; }
+};
+
+struct DeltaNetParams {
+  DeltaNetShape shape;
+  float eps = 1e-6f;
+  const float* conv = nullptr;     // [conv_width, conv_kernel]; channels: all q, all k, all v
+  const float* a_log = nullptr;    // [value_heads]: log of the decay rate
+  const float* dt_bias = nullptr;  // [value_heads]
+  const float* norm = nullptr;     // [value_dim]: RMS norm of each head's output
+};
+
 struct AttentionParams {
   int n_heads = 0;               // query heads; n_heads % n_kv_heads == 0
   float scale = 1;               // of the scores

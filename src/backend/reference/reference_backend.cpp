@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/reference/delta_net.h"
 #include "backend/reference/sample.h"
 #include "backend/reference/values.h"
 
@@ -90,6 +91,14 @@ class ReferenceBackend : public Backend {
   void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) override;
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
   void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override;
+  bool has_gated_delta_net() const override { return true; }
+  void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
+                       const StepLayout& layout) override {
+    gated_delta_net_on_host(params, tensors, states, layout);
+  }
+  void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x) override {
+    gate_heads_on_host(params, gate, x);
+  }
   void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
