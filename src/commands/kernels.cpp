@@ -31,7 +31,9 @@ void print_step(const Runtime& runtime, const StepShape& step) {
     std::vector<std::string_view> names = runtime.backend().kernels_for(c.call);
     const std::string runs(names.empty() ? "none" : names.front());
     if (!names.empty()) names.erase(names.begin());
-    const std::string others = names.empty() ? "" : absl::StrCat(" (", absl::StrJoin(names, ", "), ")");
+    std::string others;
+    for (const std::string_view name : names) absl::StrAppend(&others, others.empty() ? " (" : ", ", std::string(name));
+    if (!others.empty()) others += ")";
     std::printf("  %-24s %-44s %s%s\n", std::string(c.call.op).c_str(), c.what.c_str(), runs.c_str(), others.c_str());
   }
 }

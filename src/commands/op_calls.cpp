@@ -102,7 +102,7 @@ class CallList {
     layers::SlotList slots;
     layers::add_slots(attention, slots, hidden);
     for (const layers::Slot& slot : slots.list) {
-      if (!slot.vector) add_linear(slot.name, slot.shape, slot.shape.rows == hidden);
+      if (!slot.is_vector()) add_linear(slot.name, slot.shape, slot.shape.rows == hidden);
     }
   }
   void add_linear(const std::string& name, const quant::WeightShape& shape, bool accumulate) {
@@ -111,7 +111,7 @@ class CallList {
     add(absl::StrCat(name, " ", shape.rows, " x ", shape.cols), make_.linear(shape, accumulate));
   }
   void add_attention(const layers::GroupedQuery& a) {
-    OpCall c = make_.attention(a.params(), a.kv_shape());
+    OpCall c = make_.attention(a.params(), a.cache().paged);
     c.op = "attention_of_qkv";
     c.qkv = a.qkv_params();
     if (a.rope.dims > 0) c.qkv.rope.cos_sin = &kPresent;
@@ -119,7 +119,7 @@ class CallList {
     add_composed(a, c);
   }
   void add_attention(const layers::Latent& a) {
-    OpCall c = make_.attention(a.params(), a.kv_shape());
+    OpCall c = make_.attention(a.params(), a.cache().paged);
     c.latent = a.latent_params();
     c.latent.kv_norm = &kPresent;
     c.weight = {.groups = a.n_heads, .rows = a.kv_lora, .cols = a.nope_dim};
