@@ -28,12 +28,11 @@ void print_families(const backend::Backend& backend) {
 void print_step(const Runtime& runtime, const StepShape& step) {
   std::printf("\n%s, context %d: what runs (what else fits)\n", step_text(step).c_str(), step.context);
   for (const NamedCall& c : op_calls(runtime.config(), call_types(runtime), step)) {
-    std::vector<std::string_view> names = runtime.backend().kernels_for(c.call);
-    const std::string runs(names.empty() ? "none" : names.front());
+    const auto fitting = runtime.backend().kernels_for(c.call);
+    std::vector<std::string> names(fitting.begin(), fitting.end());
+    const std::string runs = names.empty() ? "none" : names.front();
     if (!names.empty()) names.erase(names.begin());
-    std::string others;
-    for (const std::string_view name : names) absl::StrAppend(&others, others.empty() ? " (" : ", ", std::string(name));
-    if (!others.empty()) others += ")";
+    const std::string others = names.empty() ? "" : absl::StrCat(" (", absl::StrJoin(names, ", "), ")");
     std::printf("  %-24s %-44s %s%s\n", std::string(c.call.op).c_str(), c.what.c_str(), runs.c_str(), others.c_str());
   }
 }

@@ -232,9 +232,9 @@ TEST_P(EngineAtDepth, TellsLogprobs) {
   ASSERT_TRUE(harness.engine->submit(a.request).ok());
   a.sink->wait();
   EXPECT_FALSE(a.sink->wrong_order());
-  const auto told = a.sink->prompt();
-  ASSERT_EQ(told.size(), 299u);
-  for (size_t i = 0; i < told.size(); ++i) EXPECT_EQ(told[i].id, a.request.prompt[i + 1]);
+  const auto got = a.sink->prompt();
+  ASSERT_EQ(got.size(), 299u);
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i].id, a.request.prompt[i + 1]);
   EXPECT_EQ(a.sink->n_top(), 3u * 2);
   for (const auto& sampled : a.sink->sampled()) EXPECT_EQ(sampled.rank, 1);
 }
