@@ -129,7 +129,7 @@ class Report {
   absl::Status write(const House& house, const Settings& settings) const {
     if (settings.bench_output_json.empty()) return absl::OkStatus();
     const boost::json::object report{
-        {"model", std::filesystem::path(house.directory()).filename().string()},
+        {"model", std::filesystem::path(house.files().path()).filename().string()},
         {"device", std::string(house.backend().name())},
         {"dtype", std::string(tensor::dtype_name(house.weight_dtype()))},
         {"prompt", settings.bench_input},

@@ -33,9 +33,10 @@ constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const Settings& settings,
-                                                                  const std::string& directory, tensor::DType dtype) {
+                                                                  const weights::ModelFiles& files,
+                                                                  tensor::DType dtype) {
   if (settings.load_format == "dummy") return weights::dummy_checkpoint(settings.seed.value_or(0), dtype);
-  return weights::open_checkpoint(directory, {});
+  return files.open_checkpoint();
 }
 
 struct MemorySum {
@@ -71,8 +72,9 @@ std::string served_name(const Settings& settings) {
 
 absl::StatusOr<std::unique_ptr<House>> House::look(const Settings& settings) {
   std::unique_ptr<House> house(new House);
-  ASSIGN_OR_RETURN(house->directory_, weights::resolve_model(settings.model, settings.revision));
-  ASSIGN_OR_RETURN(house->config_, model::read_config(house->directory_));
+  ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(settings.model, settings.revision));
+  ASSIGN_OR_RETURN(house->files_, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(house->config_, model::read_config(*house->files_));
   house->facts_ = model_facts(house->config_);
   RETURN_IF_ERROR(house->settle_types(settings));
   ASSIGN_OR_RETURN(house->backend_,
@@ -82,9 +84,8 @@ absl::StatusOr<std::unique_ptr<House>> House::look(const Settings& settings) {
 
 absl::StatusOr<std::unique_ptr<House>> House::open(const Settings& settings) {
   ASSIGN_OR_RETURN(auto house, look(settings));
-  // Only to know what its routers are stored in. That it cannot be opened is for load() to say: it is not the first
-  // thing that somebody who tries a model wants to hear.
-  auto checkpoint = open_weights(settings, house->directory_, house->dtype_);
+  // Only for the formats of its tensors; load() reports a checkpoint that cannot be opened.
+  auto checkpoint = open_weights(settings, *house->files_, house->dtype_);
   if (checkpoint.ok()) house->checkpoint_ = *std::move(checkpoint);
   RETURN_IF_ERROR(house->settle_memory(settings));
   return house;
@@ -127,8 +128,9 @@ absl::Status House::settle_memory(const Settings& settings) {
   const bool device = free >= 0;
   if (device) held_back_ = std::max<int64_t>(0, total - static_cast<int64_t>(settings.memory_share * total));
   const int64_t available = device ? std::max<int64_t>(0, free - held_back_) : available_memory();
-  const int64_t weights = checkpoint_ != nullptr ? model::bytes_to_load(config_, *checkpoint_, *backend_, dtype_)
-                                                 : weight_bytes(facts_, dtype_);
+  const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // stands in for one that cannot be opened
+  const int64_t weights =
+      model::bytes_to_load(config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, *backend_, dtype_);
   const int64_t logits = static_cast<int64_t>(std::min(settings.sequences, step_tokens_)) * config_.vocab;
   const int64_t token_bytes = facts_.step_floats_per_token * 4;
   const int64_t scratch = token_bytes * step_tokens_ + logits * 4 + (device ? kDeviceMarginBytes : 0);
@@ -163,7 +165,7 @@ absl::Status House::settle_memory(const Settings& settings) {
 absl::Status House::load_weights(const Settings& settings) {
   const double begin = base::steady_seconds();
   if (checkpoint_ == nullptr) {
-    ASSIGN_OR_RETURN(checkpoint_, open_weights(settings, directory_, dtype_));
+    ASSIGN_OR_RETURN(checkpoint_, open_weights(settings, *files_, dtype_));
   }
   model::LoadOptions options{
       .dtype = dtype_, .model_len = model_len_, .capture_graphs = !settings.eager, .progress = loading_progress()};
@@ -246,7 +248,7 @@ absl::Status House::warm_up(const Settings& settings) {
 
 // The weight at fault is looked for only now, so that a good model does not pay for it.
 absl::Status House::not_finite(const Settings& settings) const {
-  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(settings, directory_, dtype_));
+  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(settings, *files_, dtype_));
   ASSIGN_OR_RETURN(const std::string weight, model::first_non_finite(config_, *checkpoint, dtype_));
   return absl::DataLossError(absl::StrCat("the model's first forward pass gave numbers that are not finite: ",
                                           weight.empty() ? "every weight is, a sum of them is not" : weight));

@@ -18,7 +18,7 @@
 #include "engine/engine.h"
 #include "kvcache/kv_cache.h"
 #include "model/load.h"
-#include "weights/checkpoint.h"
+#include "weights/model_files.h"
 
 namespace polymath::commands {
 
@@ -35,7 +35,7 @@ class House {
   model::Transformer& transformer() { return *transformer_; }
   backend::Backend& backend() const { return *backend_; }
   const model::ModelConfig& config() const { return config_; }
-  const std::string& directory() const { return directory_; }
+  const weights::ModelFiles& files() const { return *files_; }
   int model_len_max() const { return model_len_; }  // load() may lower it to what the KV cache holds
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
@@ -52,7 +52,7 @@ class House {
   absl::Status not_finite(const Settings& settings) const;
   void make_engine(const Settings& settings, base::MetricsRegistry& metrics);
 
-  std::string directory_;
+  std::unique_ptr<weights::ModelFiles> files_;
   model::ModelConfig config_;
   ModelFacts facts_;
   tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;

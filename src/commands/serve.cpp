@@ -68,7 +68,7 @@ api::ServiceOptions service_options(const Settings& settings) {
 
 void log_house(const Settings& settings, const House& house) {
   const ModelFacts facts = model_facts(house.config());
-  base::log_info("serve", house.config().architecture, " from ", house.directory(), ": ",
+  base::log_info("serve", house.config().architecture, " from ", house.files().path(), ": ",
                  count_text(static_cast<double>(facts.parameters)), " parameters, ",
                  count_text(static_cast<double>(facts.active_parameters)), " active a token; device ",
                  house.backend().name(), ", ", settings.threads > 0 ? settings.threads : base::available_cores(),

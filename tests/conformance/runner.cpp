@@ -62,11 +62,12 @@ absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, 
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& directory, const RunnerOptions& options) {
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& path, const RunnerOptions& options) {
   std::unique_ptr<Runner> r(new Runner);
   r->options_ = options;
-  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
-  ASSIGN_OR_RETURN(auto checkpoint, weights::open_checkpoint(directory, {}));
+  ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
+  ASSIGN_OR_RETURN(auto checkpoint, files->open_checkpoint());
   ASSIGN_OR_RETURN(r->backend_, backend::make_backend(options.backend, {options.threads, options.isa}));
   ASSIGN_OR_RETURN(r->model_, model::load_model(config, *checkpoint, *r->backend_,
                                                 {.dtype = options.dtype, .model_len = kModelLen}));
