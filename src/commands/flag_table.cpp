@@ -184,7 +184,8 @@ absl::Status set_fraction(Settings& s, std::string_view value) {
 
 constexpr Flag kFlags[] = {
     {"model", "", FlagKind::kValue, kAll, "MODEL", "",
-     "A model directory, or org/name from the local Hugging Face cache; the same as the argument without a flag.",
+     "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
+     "a flag.",
      set_text<&Settings::model>},
     {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
      set_text<&Settings::revision>},
@@ -220,7 +221,7 @@ constexpr Flag kFlags[] = {
      "Most likely tokens that a request may ask for beside each token; 0 to 20.", set_int<&Settings::logprobs, 0, 20>},
     {"trust-remote-code", "", kSwitch, kAll, "", "off",
      "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
-    {"device", "", FlagKind::kValue, kLoads, "DEVICE", "auto",
+    {"device", "", FlagKind::kValue, kAll, "DEVICE", "auto",
      "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
      set_device},
     {"threads", "", FlagKind::kValue, kLoads, "N", "one a core", "Threads that compute.",

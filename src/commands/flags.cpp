@@ -150,7 +150,7 @@ absl::StatusOr<Settings> parse_flags(Verb verb, const std::vector<std::string>& 
   app.allow_extras();
   app.set_help_flag("-h,--help", "This page");
   std::string positional;
-  app.add_option("model", positional, "A model directory, or org/name from the local Hugging Face cache");
+  app.add_option("model", positional, "A model directory or GGUF file, or org/name from the local Hugging Face cache");
   std::deque<Binding> bindings;
   for (const Flag& flag : flag_table()) {
     if ((flag.verbs & verb) != 0) bind(app, flag, bindings);

@@ -271,7 +271,7 @@ TEST(ModelFiles, AreADirectoryOrAGgufFile) {
   EXPECT_EQ(model->generation_config()->at("b"), 2);
   EXPECT_EQ(model->tokenizer_source().directory, directory.at("model"));
   EXPECT_EQ(model->open_checkpoint().status().code(), StatusCode::kNotFound);
-  const auto several = open_model_files(directory.at("several")).status();
+  const auto several = (*open_model_files(directory.at("several")))->config().status();
   EXPECT_THAT(std::string(several.message()), HasSubstr("name one of its files instead: \"x.gguf\""));
   EXPECT_EQ(open_model_files(directory.at("absent.gguf")).status().code(), StatusCode::kNotFound);
 }

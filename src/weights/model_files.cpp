@@ -15,7 +15,10 @@ class Directory final : public ModelFiles {
 
   const std::string& path() const override { return path_; }
   absl::StatusOr<base::JsonValue> config() const override {
-    return base::read_json_file(path_ + "/config.json", kConfigLimits);
+    auto config = base::read_json_file(path_ + "/config.json", kConfigLimits);
+    if (!absl::IsNotFound(config.status()) || !has_gguf()) return config;
+    const auto files = find_weight_files(path_, {});
+    return files.ok() ? std::move(config) : files.status();
   }
   absl::StatusOr<base::JsonValue> generation_config() const override {
     return base::read_json_file(path_ + "/generation_config.json", kConfigLimits);
@@ -26,6 +29,12 @@ class Directory final : public ModelFiles {
   }
 
  private:
+  // A directory of GGUF files holds several models, or one in several formats.
+  bool has_gguf() const {
+    const auto names = list_files(path_);
+    return names.ok() && std::any_of(names->begin(), names->end(), [](const auto& n) { return n.ends_with(".gguf"); });
+  }
+
   const std::string path_;
 };
 
@@ -37,13 +46,6 @@ std::unique_ptr<ModelFiles> open_directory(const std::string& directory) {
 
 absl::StatusOr<std::unique_ptr<ModelFiles>> open_model_files(const std::string& path) {
   if (path.ends_with(".gguf")) return open_gguf(path);
-  // A directory of GGUF files alone holds several models, or one in several formats.
-  const auto names = list_files(path);
-  const auto is_gguf = [](const std::string& name) { return name.ends_with(".gguf"); };
-  if (names.ok() && std::find(names->begin(), names->end(), "config.json") == names->end() &&
-      std::any_of(names->begin(), names->end(), is_gguf)) {
-    return find_weight_files(path, {}).status();
-  }
   return open_directory(path);
 }
 

@@ -63,14 +63,19 @@ absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, 
 }
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& path, const RunnerOptions& options) {
-  std::unique_ptr<Runner> r(new Runner);
-  r->options_ = options;
   ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
   ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
-  ASSIGN_OR_RETURN(auto checkpoint, files->open_checkpoint());
+  ASSIGN_OR_RETURN(const auto checkpoint, files->open_checkpoint());
+  return create(config, *checkpoint, options);
+}
+
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig& config,
+                                                       weights::Checkpoint& checkpoint, const RunnerOptions& options) {
+  std::unique_ptr<Runner> r(new Runner);
+  r->options_ = options;
   ASSIGN_OR_RETURN(r->backend_, backend::make_backend(options.backend, {options.threads, options.isa}));
-  ASSIGN_OR_RETURN(r->model_, model::load_model(config, *checkpoint, *r->backend_,
-                                                {.dtype = options.dtype, .model_len = kModelLen}));
+  ASSIGN_OR_RETURN(
+      r->model_, model::load_model(config, checkpoint, *r->backend_, {.dtype = options.dtype, .model_len = kModelLen}));
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
   ASSIGN_OR_RETURN(r->cache_, kvcache::KvCache::create(*r->backend_, r->model_->kv_shapes(options.block_size, kv_dtype),
