@@ -205,7 +205,8 @@ absl::Status set_fraction(Options& o, std::string_view value) {
 
 constexpr Flag kFlags[] = {
     {"model", "", FlagKind::kValue, kAll, "MODEL", "",
-     "A model directory, or org/name from the local Hugging Face cache; the same as the argument without a flag.",
+     "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
+     "a flag.",
      set_text<&ModelOptions::name>},
     {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
      set_text<&ModelOptions::revision>},
@@ -242,7 +243,7 @@ constexpr Flag kFlags[] = {
      set_int<&ServerOptions::logprobs, 0, 20>},
     {"trust-remote-code", "", kSwitch, kAll, "", "off",
      "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
-    {"device", "", FlagKind::kValue, kShapes, "DEVICE", "auto",
+    {"device", "", FlagKind::kValue, kAll, "DEVICE", "auto",
      "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
      set_device},
     {"threads", "", FlagKind::kValue, kShapes, "N", "one a core", "Threads that compute.",

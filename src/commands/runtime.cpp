@@ -34,9 +34,10 @@ constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const ModelOptions& options,
-                                                                  const std::string& directory, tensor::DType dtype) {
+                                                                  const weights::ModelFiles& files,
+                                                                  tensor::DType dtype) {
   if (options.load_format == "dummy") return weights::dummy_checkpoint(options.seed.value_or(0), dtype);
-  return weights::open_checkpoint(directory, {});
+  return files.open_checkpoint();
 }
 
 struct MemorySum {
@@ -72,8 +73,9 @@ std::string served_name(const ModelOptions& model) {
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model, const RuntimeOptions& options) {
   std::unique_ptr<Runtime> runtime(new Runtime(model, options));
-  ASSIGN_OR_RETURN(runtime->directory_, weights::resolve_model(model.name, model.revision));
-  ASSIGN_OR_RETURN(runtime->config_, model::read_config(runtime->directory_));
+  ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(model.name, model.revision));
+  ASSIGN_OR_RETURN(runtime->files_, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(runtime->config_, model::read_config(*runtime->files_));
   runtime->facts_ = model_facts(runtime->config_);
   RETURN_IF_ERROR(runtime->settle_types());
   ASSIGN_OR_RETURN(runtime->backend_,
@@ -84,9 +86,8 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model, const RuntimeOptions& options) {
   ASSIGN_OR_RETURN(auto runtime, look(model, options));
   if (options.require_fused) RETURN_IF_ERROR(commands::require_fused(*runtime));
-  // Only to know what its routers are stored in. That it cannot be opened is for load() to say: it is not the first
-  // thing that somebody who tries a model wants to hear.
-  auto checkpoint = open_weights(model, runtime->directory_, runtime->dtype_);
+  // Only for the formats of its tensors; load() reports a checkpoint that cannot be opened.
+  auto checkpoint = open_weights(model, *runtime->files_, runtime->dtype_);
   if (checkpoint.ok()) runtime->checkpoint_ = *std::move(checkpoint);
   RETURN_IF_ERROR(runtime->settle_memory());
   return runtime;
@@ -129,8 +130,9 @@ absl::Status Runtime::settle_memory() {
   const bool device = free >= 0;
   if (device) held_back_ = std::max<int64_t>(0, total - static_cast<int64_t>(options_.memory_share * total));
   const int64_t available = device ? std::max<int64_t>(0, free - held_back_) : available_memory();
-  const int64_t weights = checkpoint_ != nullptr ? model::bytes_to_load(config_, *checkpoint_, *backend_, dtype_)
-                                                 : weight_bytes(facts_, dtype_);
+  const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // stands in for one that cannot be opened
+  const int64_t weights =
+      model::bytes_to_load(config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, *backend_, dtype_);
   const int64_t logits = static_cast<int64_t>(std::min(options_.sequences, step_tokens_)) * config_.vocab;
   const int64_t token_bytes = facts_.step_floats_per_token * 4;
   const int64_t scratch = token_bytes * step_tokens_ + logits * 4 + (device ? kDeviceMarginBytes : 0);
@@ -165,7 +167,7 @@ absl::Status Runtime::settle_memory() {
 absl::Status Runtime::load_weights() {
   const double begin = base::steady_seconds();
   if (checkpoint_ == nullptr) {
-    ASSIGN_OR_RETURN(checkpoint_, open_weights(model_options_, directory_, dtype_));
+    ASSIGN_OR_RETURN(checkpoint_, open_weights(model_options_, *files_, dtype_));
   }
   model::LoadOptions options{
       .dtype = dtype_, .model_len = model_len_, .capture_graphs = !options_.eager, .progress = loading_progress()};
@@ -248,7 +250,7 @@ absl::Status Runtime::warm_up() {
 
 // The weight at fault is looked for only now, so that a good model does not pay for it.
 absl::Status Runtime::not_finite() const {
-  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(model_options_, directory_, dtype_));
+  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(model_options_, *files_, dtype_));
   ASSIGN_OR_RETURN(const std::string weight, model::first_non_finite(config_, *checkpoint, dtype_));
   return absl::DataLossError(absl::StrCat("the model's first forward pass gave numbers that are not finite: ",
                                           weight.empty() ? "every weight is, a sum of them is not" : weight));

@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "model/load.h"
 #include "weights/checkpoint.h"
+#include "weights/model_files.h"
 
 namespace polymath::commands {
 
@@ -34,7 +35,7 @@ class Runtime {
   model::Transformer& transformer() { return *transformer_; }
   backend::Backend& backend() const { return *backend_; }
   const model::ModelConfig& config() const { return config_; }
-  const std::string& directory() const { return directory_; }
+  const weights::ModelFiles& files() const { return *files_; }
   int model_len_max() const { return model_len_; }        // load() may lower it to what the KV cache holds
   int block_size() const { return options_.block_size; }  // tokens of a KV block
   int step_tokens_max() const { return step_tokens_; }
@@ -55,7 +56,7 @@ class Runtime {
 
   const ModelOptions model_options_;
   const RuntimeOptions options_;
-  std::string directory_;
+  std::unique_ptr<weights::ModelFiles> files_;
   model::ModelConfig config_;
   ModelFacts facts_;
   tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;

@@ -63,11 +63,17 @@ absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, 
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& directory, const RunnerOptions& options) {
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& path, const RunnerOptions& options) {
+  ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
+  ASSIGN_OR_RETURN(const auto checkpoint, files->open_checkpoint());
+  return create(config, *checkpoint, options);
+}
+
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig& config,
+                                                       weights::Checkpoint& checkpoint, const RunnerOptions& options) {
   std::unique_ptr<Runner> r(new Runner);
   r->options_ = options;
-  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
-  ASSIGN_OR_RETURN(auto checkpoint, weights::open_checkpoint(directory, {}));
   std::vector<backend::Backend*> backends;
   for (int rank = 0; rank < options.ranks; ++rank) {
     ASSIGN_OR_RETURN(auto backend,
@@ -77,9 +83,9 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& direct
   }
   const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen};
   if (options.ranks > 1) {
-    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, *checkpoint, backends, load));
+    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
   } else {
-    ASSIGN_OR_RETURN(r->model_, model::load_model(config, *checkpoint, *backends.front(), load));
+    ASSIGN_OR_RETURN(r->model_, model::load_model(config, checkpoint, *backends.front(), load));
   }
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
