@@ -68,6 +68,7 @@ absl::Status Generation::submit_all() {
     request.sampling.seed += i % static_cast<size_t>(plan_.n);
     request.cache_salt = plan_.cache_salt;
     request.priority = plan_.priority;
+    request.adapter = plan_.adapter;
     request.sink = std::make_shared<Sink>(shared_from_this(), static_cast<int>(i));
     auto id = context_.engine.submit(std::move(request));
     if (!id.ok()) {

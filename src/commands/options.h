@@ -36,6 +36,7 @@ struct RuntimeOptions {
   int threads = 0;               // 0: one a core
   std::string isa;               // empty: the best the CPU has
   bool eager = false;            // no CUDA graphs
+  bool require_fused = false;    // refuse to start where an op would run on its default composition
 
   int block_size = 16;
   double memory_share = 0.9;  // of a GPU's memory, for weights, scratch and KV cache together
@@ -95,6 +96,11 @@ struct InspectOptions {
   bool json = false;
 };
 
+// `kernels`.
+struct KernelsOptions {
+  bool measure = false;
+};
+
 struct Options {
   ModelOptions model;
   TextOptions text;
@@ -103,6 +109,7 @@ struct Options {
   RunOptions run;
   BenchOptions bench;
   InspectOptions inspect;
+  KernelsOptions kernels;
   std::vector<std::string> warnings;  // accepted flags without effect; logged once the log is set up
 };
 

@@ -12,6 +12,7 @@
 #include "base/threads.h"
 #include "commands/flag_values.h"
 #include "commands/memory.h"
+#include "commands/op_calls.h"
 #include "commands/progress.h"
 #include "model/finite.h"
 #include "weights/checkpoint.h"
@@ -82,6 +83,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model, const RuntimeOptions& options) {
   ASSIGN_OR_RETURN(auto runtime, look(model, options));
+  if (options.require_fused) RETURN_IF_ERROR(commands::require_fused(*runtime));
   // Only to know what its routers are stored in. That it cannot be opened is for load() to say: it is not the first
   // thing that somebody who tries a model wants to hear.
   auto checkpoint = open_weights(model, runtime->directory_, runtime->dtype_);

@@ -39,6 +39,7 @@ class Runtime {
   int block_size() const { return options_.block_size; }  // tokens of a KV block
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
+  tensor::DType kv_dtype() const { return kv_dtype_; }
   int64_t kv_blocks() const { return kv_blocks_; }
 
  private:

@@ -148,7 +148,6 @@ class WeightLoader {
     auto weight = backend_.make_weight(shape, format);
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
-    if (shape.glu) backend_.expect_experts(shape, format);
     if (!generate(pieces, *weight)) {
       RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
         backend_.fill_weight(*weight, p.group, p.row_begin, view);
@@ -178,7 +177,11 @@ class WeightLoader {
     const int64_t n = shape.groups * shape.rows;
     std::vector<float> values(static_cast<size_t>(n));
     RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
-      for (int64_t r = 0; r < view.rows; ++r) view.read_row(r, 0, 1, &values[p.group * shape.rows + p.row_begin + r]);
+      for (int64_t r = 0; r < view.rows; ++r) {
+        float& value = values[p.group * shape.rows + p.row_begin + r];
+        view.read_row(r, 0, 1, &value);
+        value += p.added;
+      }
     }));
     ASSIGN_OR_RETURN(auto buffer, backend_.allocate(values.size() * sizeof(float)));
     backend_.copy_in({tensor::DType::kF32, {n}, buffer.data()}, values.data());

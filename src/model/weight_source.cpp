@@ -67,6 +67,10 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, s
     }
     case Layout::kOneRow:
       return {0, Shape{1, s.rows}, 0, 1, 1};
+    case Layout::kDepthwise: {
+      const int taps = std::get<layers::GatedDeltaNet>(config.layers[slot.layer].attention).shape.conv_kernel;
+      return {0, Shape{s.rows / taps, 1, taps}, 0, 1, 1};
+    }
     case Layout::kCount:
       break;
   }
@@ -103,6 +107,7 @@ std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& sl
       source.group = g;
       source.row_begin = local_begin;
       source.offset = at.offset + mine.begin * at.row_stride + local.cols.begin * at.col_stride;
+      source.added = row.offset;
       source.view.rows = mine.count;
       source.view.cols = local.cols.count;
       source.view.row_stride = at.row_stride;

@@ -19,6 +19,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "api/service.h"
 #include "commands/runtime.h"
@@ -180,6 +181,20 @@ TEST(Api, KeysAreAskedForEverywhereButAtProbes) {
   EXPECT_EQ(status("GET", "/v1/models", "Authorization: Bearer \r\n"), 401);
   EXPECT_EQ(status("GET", "/v1/models", "Authorization: Bearer second\r\n"), 200);
   EXPECT_EQ(status("GET", "/v1/models", "Authorization: bearer first\r\n"), 200);
+}
+
+TEST(Api, ErrorsBelowAHandlerSpeakThePathsDialect) {
+  Running server({.name = kStandIn, .max_model_len = 64}, {.api_keys = {"key"}});
+  const auto body = [&](const char* path, const std::string& text, const char* extra) {
+    return http_request(server.port(), "POST", path, text, extra).body;
+  };
+  const char* unauthorized = "the Authorization header must be `Bearer` and a valid key";
+  EXPECT_NE(body("/v1/completions", "{}", "").find(R"({"error":{"message":"the Authorization)"), std::string::npos);
+  EXPECT_EQ(body("/generate", "{}", ""),
+            absl::StrCat(R"({"error":")", unauthorized, R"(","error_type":"unauthorized"})"));
+  const char* gzip = "Content-Encoding: gzip\r\n";  // refused by the server before any handler: 415
+  EXPECT_NE(body("/v1/completions", "{}", gzip).find(R"("type":"UnsupportedMediaTypeError")"), std::string::npos);
+  EXPECT_NE(body("/generate", "{}", gzip).find(R"("error_type":"validation")"), std::string::npos);
 }
 
 TEST(Api, ReadyFollowsTheDrain) {
