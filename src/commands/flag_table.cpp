@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "commands/flag_values.h"
 #include "commands/flags.h"
+#include "engine/policy.h"
 
 namespace polymath::commands {
 namespace {
@@ -128,8 +129,8 @@ absl::Status set_kv_dtype(Options& o, std::string_view value) {
 }
 
 absl::Status set_policy(Options& o, std::string_view value) {
-  ASSIGN_OR_RETURN(const std::string policy, parse_choice(value, {"fcfs", "priority"}));
-  o.runtime.priority_policy = policy == "priority";
+  RETURN_IF_ERROR(engine::check_policy(value));
+  o.runtime.policy = value;
   return absl::OkStatus();
 }
 

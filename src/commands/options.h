@@ -49,7 +49,7 @@ struct RuntimeOptions {
   int mixed_prefill_tokens = -1;  // -1: a default by device (runtime.cpp); 0: no limit
   int sequences = 256;
   int waiting = 1024;
-  bool priority_policy = false;
+  std::string policy = "fcfs";  // a name of engine::policies()
 };
 
 // What `serve` reads beside the model and the runtime.

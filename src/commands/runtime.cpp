@@ -270,7 +270,7 @@ void Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.sequences_max = sequences_;
   options.waiting_max = options_.waiting;
   options.prefix_caching = options_.prefix_caching;
-  options.policy = options_.priority_policy ? "priority" : "fcfs";
+  options.policy = options_.policy;
   engine_ = std::make_unique<engine::Engine>(*transformer_, options, metrics);
 }
 
