@@ -372,8 +372,9 @@ constexpr Flag kFlags[] = {
      set_bool<&KernelsOptions::measure>},
     {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&InspectOptions::json>},
 
-    {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "",
-     "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
+    {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "1",
+     "Ranks that split each layer, 1 to 64: threads of this process, on the CPU. Over GPUs it is not built yet.",
+     set_int<&RuntimeOptions::tensor_parallel, 1, 64>},
     {"pipeline-parallel-size", "-pp", FlagKind::kValue, kLoads, "N", "",
      "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
     {"data-parallel-size", "-dp", FlagKind::kValue, kLoads, "N", "", "replicas in one process are not built yet; 1 is",

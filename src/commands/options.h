@@ -36,6 +36,7 @@ struct RuntimeOptions {
   int threads = 0;               // 0: one a core
   std::string isa;               // empty: the best the CPU has
   bool eager = false;            // no CUDA graphs
+  int tensor_parallel = 1;       // ranks that split each layer; they share `threads`
   bool require_fused = false;    // refuse to start where an op would run on its default composition
 
   int block_size = 16;

@@ -15,6 +15,7 @@
 #include "commands/op_calls.h"
 #include "commands/progress.h"
 #include "model/finite.h"
+#include "model/rank_group.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::commands {
@@ -26,6 +27,8 @@ constexpr int kMixedPrefillTokensPerThread = 32;
 // The same of a device, whose passes of few tokens are bound by reading the weights. Not measured yet.
 constexpr int kMixedPrefillTokensOnDevice = 512;
 
+constexpr int kSnapshotsPerSequence = 2;                  // of recurrent state; more would seldom be resumed
+constexpr int kSnapshotBlocks = 64;                       // KV blocks between two snapshots of a prompt
 constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;  // a larger KV cache is made only when it is asked for
 constexpr double kDefaultKvShare = 0.4;                   // of what the weights leave free
 // Of a device, beside weights, scratch and KV cache: recorded steps, and what the driver takes for kernels.
@@ -78,9 +81,27 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
   ASSIGN_OR_RETURN(runtime->config_, model::read_config(*runtime->files_));
   runtime->facts_ = model_facts(runtime->config_);
   RETURN_IF_ERROR(runtime->settle_types());
-  ASSIGN_OR_RETURN(runtime->backend_,
-                   backend::make_backend(options.backend, {.threads = options.threads, .isa = options.isa}));
+  RETURN_IF_ERROR(runtime->make_backends());
   return runtime;
+}
+
+absl::Status Runtime::make_backends() {
+  const int ranks = options_.tensor_parallel;
+  backend::BackendOptions of_rank{.threads = options_.threads, .isa = options_.isa};
+  if (ranks > 1) {
+    const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
+    of_rank.threads = std::max(1, threads / ranks);
+  }
+  ASSIGN_OR_RETURN(backend_, backend::make_backend(options_.backend, of_rank));
+  if (ranks > 1 && backend_->memory_available() >= 0) {
+    return absl::UnimplementedError(
+        absl::StrCat("--tensor-parallel-size ", ranks, ": ranks on GPUs are not built yet; --device cpu has them"));
+  }
+  for (int rank = 1; rank < ranks; ++rank) {
+    ASSIGN_OR_RETURN(auto backend, backend::make_backend(options_.backend, of_rank));
+    more_backends_.push_back(std::move(backend));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model, const RuntimeOptions& options) {
@@ -171,7 +192,13 @@ absl::Status Runtime::load_weights() {
   }
   model::LoadOptions options{
       .dtype = dtype_, .model_len = model_len_, .capture_graphs = !options_.eager, .progress = loading_progress()};
-  ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
+  if (more_backends_.empty()) {
+    ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
+  } else {
+    std::vector<backend::Backend*> backends = {backend_.get()};
+    for (const auto& backend : more_backends_) backends.push_back(backend.get());
+    ASSIGN_OR_RETURN(transformer_, model::RankGroup::load(config_, *checkpoint_, backends, options));
+  }
   checkpoint_.reset();
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
                  absl::StrCat(std::round((base::steady_seconds() - begin) * 10) / 10), " s");
@@ -194,8 +221,25 @@ absl::Status Runtime::reserve_step() {
   return absl::OkStatus();
 }
 
+// Recurrent layers: up to half of the cache's bytes for states, a live one for each sequence before any snapshot.
+void Runtime::settle_states() {
+  const auto bytes = static_cast<int64_t>(transformer_->state_bytes());
+  if (bytes == 0) return;
+  const int64_t slots = std::max<int64_t>(2, kv_bytes_ / 2 / bytes);
+  if (slots - 1 < sequences_) {
+    base::log_warning("serve", "--max-num-seqs is lowered to ", slots - 1, ": a state of the recurrent layers takes ",
+                      bytes_text(static_cast<double>(bytes)));
+    sequences_ = static_cast<int>(slots - 1);
+  }
+  n_states_ = sequences_;
+  n_snapshots_ = static_cast<int>(std::min<int64_t>(slots - n_states_, int64_t{kSnapshotsPerSequence} * sequences_));
+  kv_bytes_ -= (n_states_ + n_snapshots_) * bytes;
+}
+
 absl::Status Runtime::make_cache() {
-  model::CacheOptions cache{.block_size = options_.block_size, .dtype = kv_dtype_};
+  settle_states();
+  model::CacheOptions cache{
+      .block_size = options_.block_size, .dtype = kv_dtype_, .n_state_slots = n_states_ + n_snapshots_};
   const auto block_bytes = static_cast<int64_t>(transformer_->kv_block_bytes(cache));
   int64_t n_blocks = kv_bytes_ / std::max<int64_t>(1, block_bytes);
   // Without a wish of the user's: no more than every sequence at full length could use.
@@ -234,6 +278,8 @@ absl::Status Runtime::warm_up() {
   std::iota(places.begin(), places.end(), 0);
   const std::vector<int32_t> query_start = {0, n}, kv_len = {n}, last = {n - 1};
   const std::vector<int32_t> block_table(static_cast<size_t>(ceil_div(model_len_, options_.block_size)), 0);
+  const std::vector<int32_t> states(transformer_->has_state() ? 1 : 0, 0);
+  const std::vector<kvcache::StateCopy> cleared(states.size(), {-1, 0});
   const model::Batch batch{.tokens = tokens,
                            .positions = places,
                            .slots = places,
@@ -241,7 +287,9 @@ absl::Status Runtime::warm_up() {
                            .kv_len = kv_len,
                            .block_table = block_table,
                            .block_table_width = static_cast<int>(block_table.size()),
-                           .logit_rows = last};
+                           .logit_rows = last,
+                           .state_slots = states,
+                           .state_copies = cleared};
   ASSIGN_OR_RETURN(const tensor::Tensor logits, transformer_->forward(batch));
   const float* row = logits.f32();
   const bool finite = std::all_of(row, row + logits.shape.elements(), [](float v) { return std::isfinite(v); });
@@ -268,6 +316,9 @@ void Runtime::make_engine(base::MetricsRegistry& metrics) {
       backend_->memory_available() >= 0 ? kMixedPrefillTokensOnDevice : kMixedPrefillTokensPerThread * threads;
   options.mixed_prefill_tokens_max = options_.mixed_prefill_tokens < 0 ? mixed : options_.mixed_prefill_tokens;
   options.sequences_max = sequences_;
+  options.n_state_slots = n_states_;
+  options.n_state_snapshots = options_.prefix_caching ? n_snapshots_ : 0;
+  options.snapshot_blocks = kSnapshotBlocks;
   options.waiting_max = options_.waiting;
   options.prefix_caching = options_.prefix_caching;
   options.policy = options_.policy;

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backend/backend.h"
 #include "base/metrics.h"
@@ -45,11 +46,13 @@ class Runtime {
 
  private:
   Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
+  absl::Status make_backends();
   absl::Status settle_types();
   absl::Status settle_memory();
   absl::Status load_weights();
   absl::Status reserve_step();
   absl::Status make_cache();
+  void settle_states();
   absl::Status warm_up();
   absl::Status not_finite() const;
   void make_engine(base::MetricsRegistry& metrics);
@@ -61,12 +64,14 @@ class Runtime {
   ModelFacts facts_;
   tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;
   int64_t kv_bytes_ = 0, kv_blocks_ = 0;
-  int64_t held_back_ = 0;   // of a device's memory: what --gpu-memory-utilization leaves to others
-  int64_t step_bytes_ = 0;  // of a device's memory: scratch of the largest step
+  int n_states_ = 0, n_snapshots_ = 0;  // of recurrent layers: live slots, snapshot slots
+  int64_t held_back_ = 0;               // of a device's memory: what --gpu-memory-utilization leaves to others
+  int64_t step_bytes_ = 0;              // of a device's memory: scratch of the largest step
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;
-  std::unique_ptr<backend::Backend> backend_;
+  std::unique_ptr<backend::Backend> backend_;                     // of the first rank
+  std::vector<std::unique_ptr<backend::Backend>> more_backends_;  // of the other ranks
   std::unique_ptr<weights::Checkpoint> checkpoint_;  // between open() and load(); null: it could not be opened
   std::unique_ptr<model::Transformer> transformer_;
   std::unique_ptr<engine::Engine> engine_;
