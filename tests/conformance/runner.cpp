@@ -81,7 +81,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
     backends.push_back(backend.get());
     r->backends_.push_back(std::move(backend));
   }
-  const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen};
+  const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen, .adapters = options.adapters};
   if (options.ranks > 1) {
     ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
   } else {
@@ -99,7 +99,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
 }
 
 absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences, int chunk) {
-  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows, state_slots;
+  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows, state_slots, adapters;
   std::vector<kvcache::StateCopy> cleared;
   for (size_t i = 0; i < sequences.size(); ++i) {
     Sequence& s = *sequences[i];
@@ -116,6 +116,7 @@ absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences
     }
     if (model_->has_state()) state_slots.push_back(static_cast<int32_t>(i));
     if (model_->has_state() && s.computed == 0) cleared.push_back({-1, static_cast<int32_t>(i)});
+    if (!options_.adapters.empty()) adapters.push_back(s.adapter);
     s.computed += n;
     starts.push_back(static_cast<int32_t>(tokens.size()));
     lens.push_back(s.computed);
@@ -130,7 +131,8 @@ absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences
                                                                  .block_table_width = blocks_per_sequence_,
                                                                  .logit_rows = rows,
                                                                  .state_slots = state_slots,
-                                                                 .state_copies = cleared}));
+                                                                 .state_copies = cleared,
+                                                                 .adapters = adapters}));
   return std::vector<float>(logits.f32(), logits.f32() + logits.shape.elements());
 }
 

@@ -16,8 +16,9 @@ struct RunnerOptions {
   std::string isa;
   tensor::DType dtype = tensor::DType::kF32;
   int block_size = 16;
-  int threads = 2;  // in all
-  int ranks = 1;    // of tensor parallelism
+  int threads = 2;                    // in all
+  int ranks = 1;                      // of tensor parallelism
+  std::vector<std::string> adapters;  // directories
 };
 
 // One prompt of reference.safetensors.
@@ -40,6 +41,7 @@ class Runner {
   struct Sequence {
     std::vector<int32_t> tokens;  // all of them
     int computed = 0;
+    int adapter = -1;
   };
   // Computes up to `chunk` more tokens of each sequence (0: all) in one step.
   // Returns the logits of every computed row, [rows, vocab].
