@@ -5,13 +5,18 @@ PORT ?= 8000
 
 NVCC ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) nvcc)
 
-.PHONY: demo test serve build cuda setup venv fuzz
+.PHONY: demo test check-deep serve build cuda setup setup-checks setup-hooks venv fuzz
 
 demo: build  ## start the server on the demo model, talk to it, stop it
 	POLYMATH=build/$(PRESET)/polymath tools/demo.sh $(MODEL)
 
 test: venv build cuda  ## every test
 	ctest --preset $(PRESET) -j$$(nproc)
+
+check-deep: setup setup-checks  ## every room's unit tests under ASan and UBSan, then each fuzz target for SECONDS
+	cmake --preset fuzz
+	cmake --build --preset fuzz --target room_tests fuzzers
+	ctest --preset fuzz -L room -j$$(nproc); status=$$?; tools/fuzz_all.sh $(or $(SECONDS),20) && exit $$status
 
 serve: build  ## serve MODEL on PORT until Ctrl-C
 	build/$(PRESET)/polymath serve $(MODEL) --port $(PORT)
@@ -29,8 +34,14 @@ cuda: setup  ## the CUDA backend and its tests, where CUDA 13 is installed; they
 setup:
 	tools/setup.sh packages
 
+setup-checks: setup  ## clang: for check-deep, fuzz and ./check
+	tools/setup.sh checks
+
+setup-hooks:  ## git checks format and tidy before each commit, and the length of its subject
+	git config core.hooksPath tools/hooks
+
 venv: setup
 	tools/setup.sh venv
 
-fuzz: setup  ## every fuzz target for SECONDS each
+fuzz: setup setup-checks  ## every fuzz target for SECONDS each
 	tools/fuzz_all.sh $(or $(SECONDS),60)

@@ -1,4 +1,4 @@
-// Any bytes as a template, over a fixed conversation: it renders or is refused, within its limits.
+// Fuzzes chat templates over a fixed conversation. A template renders or is refused, within its limits.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// config.json -> ModelConfig -> slots and their sources: whatever a file says, a status or a config that is in bounds.
+// Fuzzes config.json -> ModelConfig -> slots. The result is a status, or a config within bounds.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The door's grammar: any bytes, however they are cut, are refused or become a request that keeps its promises.
-// The first input byte says how the rest is cut into reads.
+// Fuzzes the HTTP parser. Bytes in reads of any size are refused, or become a valid request.
+// The first input byte sets the sizes of the reads.
 
 #include <algorithm>
 #include <cstdint>
@@ -39,7 +39,7 @@ void check_request(RequestParser& parser, const HttpLimits& limits) {
   CHECK(header_bytes <= limits.header_bytes_max);
 }
 
-// Reads requests until the input ends or one is refused; a summary to compare.
+// Reads requests until the end or a refusal. Returns a summary.
 std::string run(std::string_view input, size_t cut) {
   const HttpLimits limits = small_limits();
   std::string summary, pending;
@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::string whole = run(input, input.size() + 1);
   const std::string cut = run(input, 1 + data[0] % 16);
-  // A refusal may come earlier or later, and under another name, but never a different request.
+  // A refusal may come earlier or later, with another status. Requests must be the same.
   if (whole != cut) {
     const size_t n = std::min(whole.rfind('\n') + 1, cut.rfind('\n') + 1);
     CHECK(whole.compare(0, n, cut, 0, n) == 0);

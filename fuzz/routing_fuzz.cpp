@@ -1,4 +1,4 @@
-// Any configuration that validate() lets through routes any row of floats to distinct experts, inside its arrays.
+// Fuzzes routers. With a valid configuration, any row of floats selects distinct experts within bounds.
 
 #include <algorithm>
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace {
 
 using namespace polymath;
 
-// The input as numbers, one after another; zero when it is used up.
+// Reads the input as numbers; past its end they are zero.
 class Numbers {
  public:
   Numbers(const uint8_t* data, size_t size) : data_(data), size_(size) {}

@@ -1,4 +1,4 @@
-// Any bytes as a safetensors file: refused with a sentence, or every tensor of it can be read to its last byte.
+// Fuzzes safetensors files. Every tensor of an accepted file is read whole.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,7 @@
-// Any tokenizer.json or tokenizer.model, then any text: encode, decode and stream must survive.
+// Fuzzes tokenizer.json and tokenizer.model, then a text: encode, decode and stream it.
 //
-// Input: two bytes, the size n of the file (little-endian); n bytes of file; the rest is text.
-// A file that begins with '{' is read as JSON, any other as a SentencePiece model.
+// Input: the file's size n (two bytes, little-endian), n bytes of file, text.
+// A file that begins with '{' is JSON, any other a SentencePiece model.
 
 #include <cstddef>
 #include <cstdint>

@@ -4,7 +4,7 @@
 # BINARIES: a build folder, or any folder with polymath, backend_cuda_test and conformance_models in it (built elsewhere
 # with the preset cuda-release; no toolkit is needed here, only the driver and libcublasLt.so.13).
 # RESULTS: a text file for each part, summary.txt, and the figures of each shape as JSON; bench/results/h200 holds those of
-# one H200. sanitize: also compute-sanitizer's memcheck and racecheck (some 20 minutes on one card, 7 on four).
+# one H200. sanitize: also compute-sanitizer's memcheck and racecheck (some 20 minutes on one GPU, 7 on four).
 # Exit status: 0 if every test passed. A part that takes longer than its limit is ended and counts as failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -45,19 +45,19 @@ part() {
 nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv 2>&1 | tee -a "$results/summary.txt"
 
 # in_shares BINARY FILTER [TOOL...]: most of an op's test is the reference's time on one thread, and a sanitizer's is one
-# thread's too, so that the tests are dealt to several processes, per_card to each card, each under the tool. Fails too where
+# thread's too, so that the tests are dealt to several processes, per_gpu to each GPU, each under the tool. Fails too where
 # no test ran.
 in_shares() {
-  local cards n status=0 i
-  cards=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
-  cards=$((cards > 0 ? cards : 1))
-  n=$((per_card * cards))
+  local gpus n status=0 i
+  gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
+  gpus=$((gpus > 0 ? gpus : 1))
+  n=$((per_gpu * gpus))
   n=$(($(nproc) < n ? $(nproc) : n))
   local binary=$1 filter=$2
   shift 2
   local -a processes=()
   for ((i = 0; i < n; ++i)); do
-    CUDA_VISIBLE_DEVICES=$((i % cards)) GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i \
+    CUDA_VISIBLE_DEVICES=$((i % gpus)) GTEST_TOTAL_SHARDS=$n GTEST_SHARD_INDEX=$i \
       "$@" "$binary" --gtest_filter="$filter" --gtest_brief=1 \
       >"$results/share_$i.txt" 2>&1 &
     processes+=($!)
@@ -70,7 +70,7 @@ in_shares() {
   return $status
 }
 export -f in_shares
-export results per_card=16
+export results per_gpu=16
 # tests NAME SECONDS_MAX BINARY FILTER [TOOL...]: a part in shares.
 tests() {
   local name=$1 limit=$2
@@ -96,7 +96,7 @@ done
 if [ "$sanitize" = sanitize ]; then
   tests sanitize_ops 200 "$ops" '*' compute-sanitizer --tool memcheck --error-exitcode 9
   tests sanitize_models 100 "$models" '*_cuda' compute-sanitizer --tool memcheck --error-exitcode 9
-  per_card=6 # one takes up to 20 GiB of the host's memory, and the card is as fast with few
+  per_gpu=6 # one takes up to 20 GiB of the host's memory, and the GPU is as fast with few
   tests racecheck 2000 "$models" '*_cuda' compute-sanitizer --tool racecheck --error-exitcode 9
   for what in sanitize_ops sanitize_models racecheck; do
     grep -v ' info ' "$results/$what.txt" | tail -n 30

@@ -191,7 +191,7 @@ def weight_shapes(config):
             shapes[at + f"block_sparse_moe.experts.{e}.w2.weight"] = matrix(hidden, expert)
             shapes[at + f"block_sparse_moe.experts.{e}.w3.weight"] = matrix(expert, hidden)
     shapes["model.norm.weight"] = ((hidden,), None)
-    # Logits of a few units: the best token stands clear of the second, whatever the arithmetic's rounding.
+    # Logits of a few units: the best token leads the second by more than rounding.
     shapes["lm_head.weight"] = matrix(VOCAB_SIZE, hidden, gain=3.0)
     return shapes
 

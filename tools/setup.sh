@@ -1,13 +1,14 @@
 #!/bin/sh
-# Installs what is missing of tools/packages.txt (Debian 12). On an installed machine it does nothing and needs no network.
-#   tools/setup.sh packages    the Debian packages
+# Installs missing Debian 12 packages. On an installed machine it does nothing and needs no network.
+#   tools/setup.sh packages    tools/packages.txt: to build and test
+#   tools/setup.sh checks      tools/packages_checks.txt: clang, for sanitizers, fuzz targets and ./check
 #   tools/setup.sh venv        .venv with tools/requirements.txt: the client libraries that tests/clients drives
 set -eu
 cd "$(dirname "$0")/.."
 
-install_packages() {
+install_packages() {  # of the list $1
   missing=""
-  for package in $(cat tools/packages.txt); do
+  for package in $(cat "$1"); do
     state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
     [ "$state" = "install ok installed" ] || missing="$missing $package"
   done
@@ -35,7 +36,8 @@ install_venv() {
 }
 
 case "${1:-}" in
-  packages) install_packages ;;
+  packages) install_packages tools/packages.txt ;;
+  checks) install_packages tools/packages_checks.txt ;;
   venv) install_venv ;;
-  *) echo "usage: tools/setup.sh packages|venv" >&2; exit 2 ;;
+  *) echo "usage: tools/setup.sh packages|checks|venv" >&2; exit 2 ;;
 esac

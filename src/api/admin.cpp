@@ -1,7 +1,7 @@
 // What operators, probes and scrapers ask. None of it waits for the engine thread.
 
 #include "api/dialects.h"
-#include "api/status.h"
+#include "api/openai/error.h"
 #include "base/json.h"
 
 namespace polymath::api {
@@ -43,12 +43,13 @@ void metrics(Service& service, const HttpRequest&, ReplyPtr reply) {
 }
 
 constexpr Route kRoutes[] = {
-    {"GET", "/health", health}, {"GET", "/live", live},       {"GET", "/ready", ready}, {"GET", "/ping", health},
-    {"POST", "/ping", health},  {"GET", "/version", version}, {"GET", "/load", load},   {"GET", "/metrics", metrics},
+    {"GET", "/health", health, true}, {"GET", "/live", live, true},    {"GET", "/ready", ready, true},
+    {"GET", "/ping", health, true},   {"POST", "/ping", health, true}, {"GET", "/metrics", metrics, true},
+    {"GET", "/version", version},     {"GET", "/load", load},
 };
 
 }  // namespace
 
-std::span<const Route> admin_routes() { return kRoutes; }
+const Dialect kAdminDialect{"admin", kRoutes, openai_error};
 
 }  // namespace polymath::api

@@ -1,16 +1,13 @@
 #include "api/auth.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
+#include <utility>
 
-#include "api/status.h"
+#include "api/dialects.h"
 
 namespace polymath::api {
 namespace {
-
-// Open to everybody: they say nothing about prompts or answers.
-constexpr std::array<std::string_view, 5> kOpenPaths = {"/health", "/live", "/ready", "/ping", "/metrics"};
 
 base::Digest digest_of(std::string_view text) {
   base::Sha256 sha;
@@ -47,13 +44,12 @@ bool ApiKeys::allows(std::string_view authorization) const {
 }
 
 std::unique_ptr<server::HttpServer::Refusal> ApiKeys::check(const server::HttpRequest& request) const {
-  const bool open = std::find(kOpenPaths.begin(), kOpenPaths.end(), request.path) != kOpenPaths.end();
-  // A browser asks with OPTIONS before it may send a key.
-  if (open || request.method == "OPTIONS" || allows(request.header("authorization"))) return nullptr;
+  // A browser's preflight carries no key.
+  if (is_open(request.path) || request.method == "OPTIONS" || allows(request.header("authorization"))) return nullptr;
+  ErrorReply error =
+      dialect_of(request.path).error_body({401, "the Authorization header must be `Bearer` and a valid key"});
   return std::make_unique<server::HttpServer::Refusal>(
-      server::HttpServer::Refusal{401,
-                                  error_body(401, "the Authorization header must be `Bearer` and a valid key"),
-                                  {{"WWW-Authenticate", "Bearer"}}});
+      server::HttpServer::Refusal{error.http_status, std::move(error.body), {{"WWW-Authenticate", "Bearer"}}});
 }
 
 }  // namespace polymath::api

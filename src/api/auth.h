@@ -1,6 +1,6 @@
 #pragma once
 
-// --api-key: who may ask. Deny by default: every path needs the key but those that probes and scrapers read.
+// --api-key. Deny by default: every path needs a key unless its route is open (api/dialects.h).
 
 #include <memory>
 #include <string>
@@ -16,10 +16,10 @@ class ApiKeys {
  public:
   explicit ApiKeys(const std::vector<std::string>& keys);
 
-  // Null: welcome. Else 401.
+  // Null: the request may pass. Else 401, in the words of the path's dialect.
   std::unique_ptr<server::HttpServer::Refusal> check(const server::HttpRequest& request) const;
 
-  // Compares SHA-256 digests, all of them and all bytes, so that the time tells nothing about a key.
+  // Compares all bytes of all SHA-256 digests, so that timing reveals nothing about a key.
   bool allows(std::string_view authorization) const;
 
  private:

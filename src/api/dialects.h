@@ -1,12 +1,13 @@
 #pragma once
 
-// Who speaks which language. A dialect is a file of this folder and its line in dialects.cpp.
+// The HTTP APIs that one server speaks. A dialect is a folder of this room and its line in dialects.cpp.
 
 #include <memory>
 #include <span>
 #include <string_view>
 
 #include "api/service.h"
+#include "api/status.h"
 #include "server/http_server.h"
 
 namespace polymath::api {
@@ -15,19 +16,29 @@ using Handle = void (*)(Service&, const server::HttpRequest&, std::shared_ptr<se
 
 struct Route {
   std::string_view method;
-  std::string_view path;
+  std::string_view path;  // exact
   Handle handle;
+  bool open = false;  // needs no API key
 };
 
 struct Dialect {
   std::string_view name;
   std::span<const Route> routes;
+  ErrorBody error_body;  // also for errors that the server and the key check raise on this dialect's paths
 };
 
-std::span<const Dialect> dialects();
+// In order of preference; see dialect_of.
+std::span<const Dialect* const> dialects();
 
-std::span<const Route> openai_routes();
-std::span<const Route> tokenize_routes();
-std::span<const Route> admin_routes();
+// The dialect that answers errors on `path`: the owner of that route, else of a route under the same first segment
+// ("/v1/..."), else the first of the list.
+const Dialect& dialect_of(std::string_view path);
+
+// True if a route of that path is open.
+bool is_open(std::string_view path);
+
+// The two without a folder: vLLM's /tokenize and /detokenize; probes and metrics.
+extern const Dialect kTokenizeDialect;
+extern const Dialect kAdminDialect;
 
 }  // namespace polymath::api

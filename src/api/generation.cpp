@@ -15,13 +15,13 @@ class Generation::Sink : public engine::TokenSink {
   void on_token(const engine::TokenOutput& token) override {
     push({.kind = EventKind::kToken,
           .choice = choice_,
-          .token = {token.id, token.chosen, {token.top.begin(), token.top.end()}}});
+          .token = {token.id, token.sampled, {token.top.begin(), token.top.end()}}});
   }
   void on_prompt_logprobs(const engine::PromptLogprobs& p) override {
     push({.kind = EventKind::kPromptToken,
           .choice = choice_,
           .position = p.position,
-          .token = {p.chosen.id, p.chosen, {p.top.begin(), p.top.end()}}});
+          .token = {p.token.id, p.token, {p.top.begin(), p.top.end()}}});
   }
   void on_finish(const engine::Finish& finish) override {
     push({.kind = EventKind::kFinish, .choice = choice_, .finish = finish});
@@ -68,6 +68,7 @@ absl::Status Generation::submit_all() {
     request.sampling.seed += i % static_cast<size_t>(plan_.n);
     request.cache_salt = plan_.cache_salt;
     request.priority = plan_.priority;
+    request.adapter = plan_.adapter;
     request.sink = std::make_shared<Sink>(shared_from_this(), static_cast<int>(i));
     auto id = context_.engine.submit(std::move(request));
     if (!id.ok()) {

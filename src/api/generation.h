@@ -35,6 +35,7 @@ struct GenerationPlan {
   bool drop_output = false;  // only the prompt is wanted (echo with max_tokens 0)
   std::string cache_salt;
   int priority = 0;
+  int adapter = -1;  // as engine::Request::adapter
 };
 
 struct TokenInfo {

@@ -72,8 +72,13 @@ bool template_wants_parts(std::string_view source) {
   return false;
 }
 
-bool serves(const ServedModel& model, std::string_view name) {
-  return std::find(model.names.begin(), model.names.end(), name) != model.names.end();
+absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name) {
+  if (std::find(model.names.begin(), model.names.end(), name) != model.names.end()) return -1;
+  for (size_t i = 0; i < model.adapters.size(); ++i) {
+    if (model.adapters[i].name == name) return static_cast<int>(i);
+  }
+  return absl::NotFoundError(absl::StrCat("the model `", std::string(name.substr(0, 128)),
+                                          "` does not exist; /v1/models lists the served names"));
 }
 
 std::string token_piece(const ServedModel& model, int32_t id) {

@@ -30,11 +30,18 @@ struct SamplingDefaults {
 // generation_config.json's part of it: temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens.
 absl::StatusOr<SamplingDefaults> parse_sampling_defaults(const base::JsonValue& generation_config);
 
+// A LoRA adapter over the model. Requests choose it by name.
+struct ServedAdapter {
+  std::string name;
+  std::string root;  // the adapter's directory
+};
+
 struct ServedModel {
-  std::vector<std::string> names;  // at least one; the first is what /v1/models lists first and answers carry
-  std::string root;                // what --model said
-  int model_len_max = 0;           // prompt and output tokens together
-  int vocab = 0;                   // ids are below it
+  std::vector<std::string> names;       // of the base model; at least one; responses and metrics carry the first
+  std::vector<ServedAdapter> adapters;  // by engine::Request::adapter; names are unique and differ from `names`
+  std::string root;                     // what --model said
+  int model_len_max = 0;                // prompt and output tokens together
+  int vocab = 0;                        // ids are below it
   std::vector<int32_t> eos_ids;
   SamplingDefaults defaults;
 
@@ -52,7 +59,8 @@ void complete_tokenizer_facts(ServedModel& model);
 // True if `source` has a loop over a message's content, so that it wants a list of parts.
 bool template_wants_parts(std::string_view source);
 
-bool serves(const ServedModel& model, std::string_view name);
+// The adapter that a request's model name chooses: its index, or -1 for the base model. kNotFound: neither.
+absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name);
 
 // The text of one token as it stands within a text (" hello", where decoding it alone would drop the blank).
 // Empty without a tokenizer. Bytes that are no whole character are U+FFFD.

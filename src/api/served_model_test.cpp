@@ -34,6 +34,20 @@ TEST(ServedModel, TemplatesSayHowTheyReadContent) {
   for (const auto& row : rows) EXPECT_EQ(template_wants_parts(row.source), row.parts) << row.source;
 }
 
+TEST(ServedModel, TheNameChoosesTheAdapter) {
+  ServedModel model;
+  model.names = {"base", "alias"};
+  model.adapters = {{"capitals", "/a"}, {"korean", "/b"}};
+  const struct {
+    const char* name;
+    int adapter;
+  } rows[] = {{"base", -1}, {"alias", -1}, {"capitals", 0}, {"korean", 1}};
+  for (const auto& row : rows) EXPECT_EQ(*adapter_of(model, row.name), row.adapter) << row.name;
+  for (const char* name : {"", "Korean", "/a"}) {
+    EXPECT_EQ(adapter_of(model, name).status().code(), absl::StatusCode::kNotFound) << name;
+  }
+}
+
 TEST(ServedModel, DefaultsOfGenerationConfig) {
   const auto read = [](const char* text) { return parse_sampling_defaults(*base::parse_json(text, {})); };
   const auto full = read(R"({"temperature":0.6,"top_p":0.9,"top_k":20,"repetition_penalty":1.1,"max_new_tokens":7})");

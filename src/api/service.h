@@ -63,12 +63,4 @@ class Service {
   Ticker ticker_;
 };
 
-// --- what handlers share ---
-
-// The client's X-Request-Id or `from_body` if they are short and harmless, else a random one.
-std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body);
-void send_json(server::HttpReply& reply, std::string body, std::string_view request_id);
-// The one error shape; with Retry-After where trying again helps.
-void send_error(server::HttpReply& reply, const absl::Status& status, std::string_view request_id);
-
 }  // namespace polymath::api

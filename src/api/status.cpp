@@ -4,7 +4,6 @@
 #include <cctype>
 
 #include "absl/strings/cord.h"
-#include "base/json.h"
 
 namespace polymath::api {
 namespace {
@@ -32,31 +31,6 @@ constexpr CodeRow kCodes[] = {
     {absl::StatusCode::kUnimplemented, 501},
     {absl::StatusCode::kUnavailable, 503},
     {absl::StatusCode::kDeadlineExceeded, 504},
-};
-
-struct TypeRow {
-  int http;
-  std::string_view type;
-};
-// What OpenAI's and vLLM's clients look at; the rows without a Status code are the door's own (server/).
-constexpr TypeRow kTypes[] = {
-    {400, "BadRequestError"},
-    {401, "AuthenticationError"},
-    {403, "PermissionDeniedError"},
-    {404, "NotFoundError"},
-    {405, "MethodNotAllowedError"},
-    {408, "RequestTimeoutError"},
-    {409, "ConflictError"},
-    {413, "RequestTooLargeError"},
-    {414, "RequestTooLargeError"},
-    {415, "UnsupportedMediaTypeError"},
-    {429, "RateLimitError"},
-    {431, "RequestTooLargeError"},
-    {499, "ClientClosedRequestError"},
-    {500, "InternalServerError"},
-    {501, "NotImplementedError"},
-    {503, "ServiceUnavailableError"},
-    {504, "TimeoutError"},
 };
 
 absl::Status with_param(absl::Status status, std::string_view param) {
@@ -101,26 +75,8 @@ int http_status(const absl::Status& status) {
   return 500;
 }
 
-std::string_view error_type(int http_status) {
-  for (const TypeRow& row : kTypes) {
-    if (row.http == http_status) return row.type;
-  }
-  return http_status < 500 ? "BadRequestError" : "InternalServerError";
-}
-
-std::string error_body(int http_status, std::string_view message, std::string_view param) {
-  const std::string_view type = error_type(http_status);
-  base::JsonObject error;
-  error["message"] = boost::json::string(message.data(), message.size());
-  error["type"] = boost::json::string(type.data(), type.size());
-  error["param"] = nullptr;
-  if (!param.empty()) error["param"] = boost::json::string(param.data(), param.size());
-  error["code"] = http_status;
-  return base::to_text(base::JsonObject{{"error", std::move(error)}});
-}
-
-std::string error_body(const absl::Status& status) {
-  return error_body(http_status(status), std::string(status.message()), field_of(status));
+Failure failure_of(const absl::Status& status) {
+  return {http_status(status), std::string(status.message()), field_of(status)};
 }
 
 }  // namespace polymath::api

@@ -1,8 +1,7 @@
 #pragma once
 
-// How a failure looks on the wire: the ONE table from a Status code to HTTP's number and OpenAI's error type.
-//
-//   {"error": {"message": "...", "type": "BadRequestError", "param": "temperature", "code": 400}}
+// Failures on their way to a client: the ONE table from a Status code to an HTTP status, and the request field that a
+// Status names. Each dialect turns a Failure into its own JSON (api/dialects.h).
 
 #include <string>
 #include <string_view>
@@ -14,18 +13,29 @@ namespace polymath::api {
 
 // kInvalidArgument that names the request's field.
 absl::Status invalid(std::string_view param, std::string_view sentence);
-// kUnimplemented that names it: known, and not built yet.
+// kUnimplemented that names the request's field: known, not built yet.
 absl::Status not_built(std::string_view param, std::string_view sentence);
 
-// A JsonReader's complaint ("temperature: must be a number"): its first word becomes the field's name.
+// Takes the field's name from the first word of a JsonReader's complaint ("temperature: must be a number").
 absl::Status name_field(const absl::Status& complaint);
 // The field that a Status names; empty: none.
 std::string field_of(const absl::Status& status);
 
 int http_status(const absl::Status& status);
-std::string_view error_type(int http_status);
 
-std::string error_body(int http_status, std::string_view message, std::string_view param = "");
-std::string error_body(const absl::Status& status);
+// A failure before a dialect formats it. Raised by a handler (through its Status) or by the server (404, 413, ...).
+struct Failure {
+  int http_status = 500;
+  std::string message;
+  std::string field;  // of the request; empty: none
+};
+Failure failure_of(const absl::Status& status);
+
+// A failure in a dialect's words. The dialect may change the status: TGI answers 422 to bad fields.
+struct ErrorReply {
+  int http_status = 500;
+  std::string body;  // JSON
+};
+using ErrorBody = ErrorReply (*)(const Failure& failure);
 
 }  // namespace polymath::api

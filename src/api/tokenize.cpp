@@ -2,9 +2,12 @@
 
 #include <utility>
 
+#include "api/chat_prompt.h"
 #include "api/dialects.h"
-#include "api/openai_logprobs.h"
-#include "api/openai_request.h"
+#include "api/handler.h"
+#include "api/json_values.h"
+#include "api/openai/error.h"
+#include "api/prompt.h"
 #include "api/status.h"
 
 namespace polymath::api {
@@ -16,8 +19,7 @@ using server::HttpRequest;
 absl::Status check_model(base::JsonReader& j, const ServedModel& model) {
   const std::string name = j.s("model", model.names.front());
   RETURN_IF_ERROR(name_field(j.status()));
-  if (serves(model, name)) return absl::OkStatus();
-  return absl::NotFoundError(absl::StrCat("the model `", name.substr(0, 128), "` does not exist here"));
+  return adapter_of(model, name).status();
 }
 
 absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const Service& service) {
@@ -40,8 +42,7 @@ absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const S
 
 absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequest& request) {
   const ServedModel& model = service.model();
-  ASSIGN_OR_RETURN(const base::JsonValue json,
-                   base::parse_json(request.body, {.depth_max = service.options().limits.json_depth_max}));
+  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, request));
   base::JsonReader j(json);
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_model(j, model));
@@ -52,7 +53,7 @@ absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequ
   base::JsonObject out;
   out["count"] = ids.size();
   out["max_model_len"] = model.model_len_max;
-  out["tokens"] = to_json(ids);
+  out["tokens"] = ids_json(ids);
   out["token_strs"] = nullptr;
   if (with_text) {
     base::JsonArray texts;
@@ -64,8 +65,7 @@ absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequ
 
 absl::StatusOr<std::string> detokenize_body(const Service& service, const HttpRequest& request) {
   const ServedModel& model = service.model();
-  ASSIGN_OR_RETURN(const base::JsonValue json,
-                   base::parse_json(request.body, {.depth_max = service.options().limits.json_depth_max}));
+  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, request));
   base::JsonReader j(json);
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_model(j, model));
@@ -80,7 +80,7 @@ template <absl::StatusOr<std::string> (*Body)(const Service&, const HttpRequest&
 void answer(Service& service, const HttpRequest& request, std::shared_ptr<HttpReply> reply) {
   const std::string id = request_id(service, request, "");
   auto body = Body(service, request);
-  if (!body.ok()) return send_error(*reply, body.status(), id);
+  if (!body.ok()) return send_error(*reply, openai_error, body.status(), id);
   send_json(*reply, *std::move(body), id);
 }
 
@@ -91,6 +91,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> tokenize_routes() { return kRoutes; }
+const Dialect kTokenizeDialect{"tokenize", kRoutes, openai_error};
 
 }  // namespace polymath::api

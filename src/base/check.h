@@ -1,7 +1,6 @@
 #pragma once
 
-// CHECK: our own fault, on in release too. Never for what a client, a file or a peer says:
-// that is an absl::Status.
+// CHECK aborts on a programming error, in release builds too. Bad input is never a CHECK but an absl::Status.
 
 namespace polymath::base {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// SHA-256 (OpenSSL), as an incremental object that allocates only when it is made.
+// Incremental SHA-256 (OpenSSL). Only the constructor allocates.
 
 #include <array>
 #include <cstddef>
@@ -23,7 +23,7 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-// Bytes nobody can guess, from the operating system. Dies if there are none.
+// Cryptographically random bytes from the operating system. Aborts if it has none.
 void random_bytes(void* out, size_t bytes);
 
 }  // namespace polymath::base

@@ -1,15 +1,15 @@
 #pragma once
 
-// JSON from files and clients: parsed with limits, read with a path in every complaint.
+// JSON from files and clients. Parsing is bounded; every error names the member's path.
 //
 //   ASSIGN_OR_RETURN(JsonValue root, parse_json(text, {}));
-//   JsonReader j(root);                       // collects the first complaint
+//   JsonReader j(root);                       // keeps the first error
 //   int layers = j.i("num_hidden_layers");
 //   float eps = j.f("rms_norm_eps", 1e-6f);   // with a default: absent or null is fine
 //   RETURN_IF_ERROR(j.status());              // "num_hidden_layers: missing"
 //
-// The readers are flat on purpose, so that a table of fields reads as a table.
-// A wrong type is always a complaint; a default stands in for an absent or null member only.
+// Readers return plain values, so that a list of fields reads as a table.
+// A wrong type is always an error. A default replaces an absent or null member only.
 
 #include <cstdint>
 #include <memory>
@@ -61,11 +61,11 @@ class JsonReader {
   std::vector<int> ints(std::string_view key);             // absent: empty
   std::vector<double> numbers(std::string_view key);       // absent: empty
   std::vector<std::string> strings(std::string_view key);  // absent: empty
-  JsonReader object(std::string_view key);  // absent: an empty object; complaints are shared with this reader
+  JsonReader object(std::string_view key);  // absent: an empty object; errors are shared with this reader
 
-  // Adds a complaint of the caller's own ("head_dim: must be even").
+  // Adds an error of the caller's ("head_dim: must be even").
   void complain(std::string_view key, std::string_view what);
-  absl::Status status() const;  // kInvalidArgument with the first complaint
+  absl::Status status() const;  // kInvalidArgument with the first error
   const JsonValue& value() const { return *value_; }
 
  private:

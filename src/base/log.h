@@ -1,7 +1,7 @@
 #pragma once
 
-// One line a fact, to stderr: "2026-02-14T09:30:00.123Z info    room: sentence". Thread-safe.
-// Control characters in a message are escaped, so that no input can forge a line.
+// Log lines on stderr: "2026-02-14T09:30:00.123Z info    room: sentence". Thread-safe.
+// Control characters are escaped, so that no input can forge a line.
 
 #include <string>
 #include <string_view>

@@ -2,9 +2,9 @@
 
 // Counters, gauges and histograms, and their Prometheus text form.
 //
-// Updating is lock-free and allocates nothing; rendering takes a snapshot at any time from any
-// thread. Metrics are made at start-up and live as long as their registry.
-// (prometheus-cpp has no static library in Debian 12: docs/adr/0006-own-metrics.md.)
+// Updating is lock-free and allocates nothing. Any thread may render a snapshot at any time.
+// Metrics are made at start-up and live as long as their registry. Why not prometheus-cpp:
+// docs/adr/0006-own-metrics.md.
 
 #include <atomic>
 #include <cstdint>
@@ -62,8 +62,8 @@ std::vector<double> one_two_five(double max);
 
 class MetricsRegistry {
  public:
-  // `name` as it stands on the wire ("vllm:prompt_tokens_total"). The same name may be made again with
-  // other labels: one family; with the same labels: the same metric. REQUIRES: the same kind and help as before.
+  // `name` as exported ("vllm:prompt_tokens_total"). The same name with other labels joins the family; with the
+  // same labels it is the same metric. REQUIRES: the same kind and help as before.
   Counter& counter(std::string_view name, std::string_view help, Labels labels);
   Gauge& gauge(std::string_view name, std::string_view help, Labels labels);
   Histogram& histogram(std::string_view name, std::string_view help, Labels labels, std::vector<double> bounds);

@@ -1,6 +1,6 @@
 #pragma once
 
-// The two ways a function hands a failure up; see ARCHITECTURE.md, section 8.
+// Macros that return a failure to the caller; see ARCHITECTURE.md, section 8.
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -8,7 +8,7 @@
 #define POLYMATH_CONCAT_INNER(a, b) a##b
 #define POLYMATH_CONCAT(a, b) POLYMATH_CONCAT_INNER(a, b)
 
-// The name is long so that `expression` may speak of a member called status_.
+// The name is long so that `expression` may use a member called status_.
 #define RETURN_IF_ERROR(expression)                                                               \
   do {                                                                                            \
     if (auto returned_if_error = (expression); !returned_if_error.ok()) return returned_if_error; \

@@ -15,7 +15,7 @@
 namespace polymath::base {
 namespace {
 
-// A spin this long without success means that the peer lost its core: give ours away.
+// After this many spins the peer has probably lost its core: yield ours.
 constexpr int kSpinsBeforeYield = 4096;
 
 void pin_to_core(int index) {

@@ -1,12 +1,12 @@
 #pragma once
 
-// A pool for work that is split over cores and joined at once: the CPU backend's.
+// A fork-join thread pool for the CPU backend.
 //
 //   pool.run([&](int rank) { ... });            // every rank runs it once; returns when all have
 //   pool.parallel_for(n, [&](int64_t i) {...}); // items are handed out one by one, in order
 //
-// Workers are pinned to the cores this process may use. Between jobs they spin for spin_us and then
-// sleep, so that a busy step pays about a microsecond and an idle server pays nothing.
+// Workers are pinned to the cores this process may use. Between jobs they spin for spin_us, then sleep.
+// A job in a busy step starts in about a microsecond; an idle server uses no CPU.
 //
 // Thread safety: one caller at a time; the caller is rank 0. run() must not be nested.
 // After construction nothing is allocated (the callable is passed by reference).

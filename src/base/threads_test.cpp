@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <numeric>
 
 namespace polymath::base {
 namespace {
@@ -41,17 +42,16 @@ TEST(ThreadPool, BarrierSeparatesPhases) {
   for (const int n : {1, 2, 3}) {
     ThreadPool pool(n);
     std::vector<int> value(n), sums(n);
+    const auto phases = [&](int rank) {
+      for (int phase = 0; phase < 10; ++phase) {
+        value[rank] = phase + rank;
+        pool.barrier();
+        sums[rank] = std::accumulate(value.begin(), value.end(), 0);
+        pool.barrier();
+      }
+    };
     for (int job = 0; job < 5; ++job) {
-      pool.run([&](int rank) {
-        for (int phase = 0; phase < 10; ++phase) {
-          value[rank] = phase + rank;
-          pool.barrier();
-          int sum = 0;
-          for (const int v : value) sum += v;
-          sums[rank] = sum;
-          pool.barrier();
-        }
-      });
+      pool.run(phases);
       EXPECT_EQ(std::vector<int>(n, 9 * n + n * (n - 1) / 2), sums);
     }
   }

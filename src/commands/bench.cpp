@@ -15,7 +15,7 @@
 #include "commands/bench_limits.h"
 #include "commands/bench_sequences.h"
 #include "commands/flags.h"
-#include "commands/house.h"
+#include "commands/runtime.h"
 #include "commands/verbs.h"
 
 namespace polymath::commands {
@@ -29,16 +29,14 @@ struct Figure {
   double host_mean = -1, host_median = -1;
 };
 
-int prefill_len(const Settings& settings) {
-  return settings.bench_prefill > 0 ? settings.bench_prefill : settings.bench_input;
-}
+int prefill_len(const BenchOptions& options) { return options.prefill > 0 ? options.prefill : options.input; }
 
 // The median of `repeats` prefills of one prompt.
-absl::StatusOr<Figure> prefill(House& house, const Settings& settings, Limits& limits) {
-  const int prompt = prefill_len(settings);
-  Sequences one(house, settings, 1, prompt);
+absl::StatusOr<Figure> prefill(Runtime& runtime, const BenchOptions& options, Limits& limits) {
+  const int prompt = prefill_len(options);
+  Sequences one(runtime, options, 1, prompt);
   std::vector<double> seconds;
-  for (int r = 0; r <= settings.bench_repeats; ++r) {
+  for (int r = 0; r <= options.repeats; ++r) {
     limits.sample_read();
     limits.sample_gflops();
     one.restart();
@@ -51,8 +49,8 @@ absl::StatusOr<Figure> prefill(House& house, const Settings& settings, Limits& l
 
 // On a device that chooses tokens: the steps as a server makes them; then the same lengths again, step by step, for
 // what they had to read, since the experts that were visited are known only to whoever waits.
-absl::StatusOr<Figure> decode_ahead(const Settings& settings, int n, Sequences& all) {
-  const int prompt = all.computed(), steps = settings.bench_output;
+absl::StatusOr<Figure> decode_ahead(const BenchOptions& options, int n, Sequences& all) {
+  const int prompt = all.computed(), steps = options.output;
   RETURN_IF_ERROR(all.steps_ahead(std::min(steps, 4)).status());  // warms up
   all.restart(prompt);
   ASSIGN_OR_RETURN(const Sequences::Times times, all.steps_ahead(steps));
@@ -69,20 +67,20 @@ absl::StatusOr<Figure> decode_ahead(const Settings& settings, int n, Sequences& 
 }
 
 // `n` sequences at once: each with its prompt, then one token a step.
-absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n, Limits& limits) {
+absl::StatusOr<Figure> decode(Runtime& runtime, const BenchOptions& options, int n, Limits& limits) {
   constexpr int kStepsBetweenSamples = 8;
-  Sequences all(house, settings, n, settings.bench_input);
-  const int chunk = std::max(1, house.step_tokens_max() / n);
-  for (int done = 0; done < settings.bench_input;) {
-    const int count = std::min(chunk, settings.bench_input - done);
+  Sequences all(runtime, options, n, options.input);
+  const int chunk = std::max(1, runtime.step_tokens_max() / n);
+  for (int done = 0; done < options.input;) {
+    const int count = std::min(chunk, options.input - done);
     RETURN_IF_ERROR(all.step(count).status());
     done += count;
   }
   limits.sample_read();
   limits.sample_gflops();
-  if (house.transformer().samples_on_device()) return decode_ahead(settings, n, all);
+  if (runtime.transformer().samples_on_device()) return decode_ahead(options, n, all);
   double seconds = 0, bytes = 0, flops = 0;
-  for (int t = 0; t < settings.bench_output; ++t) {
+  for (int t = 0; t < options.output; ++t) {
     if (t % kStepsBetweenSamples == 0) {
       limits.sample_read();
       limits.sample_gflops();
@@ -92,12 +90,12 @@ absl::StatusOr<Figure> decode(House& house, const Settings& settings, int n, Lim
     bytes += all.cost().weight_bytes + all.cost().kv_bytes;
     flops += all.cost().flops;
   }
-  const double steps = settings.bench_output;
+  const double steps = options.output;
   return Figure{n * steps / seconds, bytes / steps, flops / steps, seconds / steps};
 }
 
-std::string named(const std::string& name, const Settings& settings) {
-  return settings.bench_same_tokens ? name + ", same" : name;
+std::string named(const std::string& name, const BenchOptions& options) {
+  return options.same_tokens ? name + ", same" : name;
 }
 
 // The bound of a step: its bytes over the bandwidth, or its operations over the rate, whichever takes longer.
@@ -126,59 +124,59 @@ class Report {
     figures_.push_back(std::move(figure));
   }
 
-  absl::Status write(const House& house, const Settings& settings) const {
-    if (settings.bench_output_json.empty()) return absl::OkStatus();
+  absl::Status write(const Runtime& runtime, const BenchOptions& options) const {
+    if (options.output_json.empty()) return absl::OkStatus();
     const boost::json::object report{
-        {"model", std::filesystem::path(house.files().path()).filename().string()},
-        {"device", std::string(house.backend().name())},
-        {"dtype", std::string(tensor::dtype_name(house.weight_dtype()))},
-        {"prompt", settings.bench_input},
-        {"generated", settings.bench_output},
-        {"prefill", prefill_len(settings)},
+        {"model", std::filesystem::path(runtime.files().path()).filename().string()},
+        {"device", std::string(runtime.backend().name())},
+        {"dtype", std::string(tensor::dtype_name(runtime.weight_dtype()))},
+        {"prompt", options.input},
+        {"generated", options.output},
+        {"prefill", prefill_len(options)},
         {"figures", figures_},
     };
-    std::ofstream out(settings.bench_output_json);
+    std::ofstream out(options.output_json);
     out << boost::json::serialize(report) << "\n";
     out.close();
-    return out ? absl::OkStatus()
-               : absl::UnavailableError(absl::StrCat(settings.bench_output_json, " cannot be written"));
+    return out ? absl::OkStatus() : absl::UnavailableError(absl::StrCat(options.output_json, " cannot be written"));
   }
 
  private:
   boost::json::array figures_;
 };
 
-absl::Status offline(const Settings& settings) {
+absl::Status offline(const Options& options) {
   base::MetricsRegistry metrics;
-  ASSIGN_OR_RETURN(auto house, House::open(settings));
-  const bool bf16 = house->weight_dtype() == tensor::DType::kBf16;
+  ASSIGN_OR_RETURN(auto runtime, Runtime::open(options.model, options.runtime));
+  const bool bf16 = runtime->weight_dtype() == tensor::DType::kBf16;
   const auto dtype = bf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
-  const backend::DeviceLimits device = house->backend().measure_limits(dtype);  // while its memory is free
-  RETURN_IF_ERROR(house->load(settings, metrics));
-  if (settings.bench_feedback && !house->transformer().samples_on_device()) {
+  const backend::DeviceLimits device = runtime->backend().measure_limits(dtype);  // while its memory is free
+  RETURN_IF_ERROR(runtime->load(metrics));
+  if (options.bench.feedback && !runtime->transformer().samples_on_device()) {
     return absl::UnimplementedError("--feedback: this device chooses no tokens itself; it is for a GPU");
   }
-  const int most = *std::max_element(settings.bench_batch.begin(), settings.bench_batch.end());
-  const int64_t wanted = std::max<int64_t>(int64_t{most} * Sequences(*house, settings, 1, settings.bench_input).width(),
-                                           Sequences(*house, settings, 1, prefill_len(settings)).width());
-  if (house->kv_blocks() < wanted) {
-    return absl::ResourceExhaustedError(absl::StrCat("the KV cache has ", house->kv_blocks(), " blocks and ", most,
+  const int most = *std::max_element(options.bench.batch.begin(), options.bench.batch.end());
+  const int64_t wanted =
+      std::max<int64_t>(int64_t{most} * Sequences(*runtime, options.bench, 1, options.bench.input).width(),
+                        Sequences(*runtime, options.bench, 1, prefill_len(options.bench)).width());
+  if (runtime->kv_blocks() < wanted) {
+    return absl::ResourceExhaustedError(absl::StrCat("the KV cache has ", runtime->kv_blocks(), " blocks and ", most,
                                                      " sequences need ", wanted, "; raise --kv-cache-memory-bytes"));
   }
-  base::ThreadPool pool(settings.threads > 0 ? settings.threads : base::available_cores());
+  base::ThreadPool pool(options.runtime.threads > 0 ? options.runtime.threads : base::available_cores());
   ASSIGN_OR_RETURN(auto meter, backend::LimitMeter::make());
   Limits limits(std::move(meter), pool, dtype, device);
   Report report;
-  if (prefill_len(settings) <= house->step_tokens_max()) {
-    ASSIGN_OR_RETURN(const Figure f, prefill(*house, settings, limits));
-    report.add(named(absl::StrCat("prefill of ", prefill_len(settings)), settings), f, limits);
+  if (prefill_len(options.bench) <= runtime->step_tokens_max()) {
+    ASSIGN_OR_RETURN(const Figure f, prefill(*runtime, options.bench, limits));
+    report.add(named(absl::StrCat("prefill of ", prefill_len(options.bench)), options.bench), f, limits);
   }
-  for (const int n : settings.bench_batch) {
+  for (const int n : options.bench.batch) {
     limits.restart();
-    ASSIGN_OR_RETURN(const Figure f, decode(*house, settings, n, limits));
-    report.add(named(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), settings), f, limits);
+    ASSIGN_OR_RETURN(const Figure f, decode(*runtime, options.bench, n, limits));
+    report.add(named(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), options.bench), f, limits);
   }
-  return report.write(*house, settings);
+  return report.write(*runtime, options.bench);
 }
 
 }  // namespace
@@ -192,15 +190,15 @@ int bench(const Arguments& arguments) {
         stderr);
     return what == "--help" ? 0 : 2;
   }
-  auto settings = parse_flags(kBench, Arguments(arguments.begin() + 1, arguments.end()));
-  if (!settings.ok()) return fail_flags(settings.status());
-  if (settings->bench_batch.empty()) settings->bench_batch = {1, 16, 32};
+  auto options = parse_flags(kBench, Arguments(arguments.begin() + 1, arguments.end()));
+  if (!options.ok()) return fail_flags(options.status());
+  if (options->bench.batch.empty()) options->bench.batch = {1, 16, 32};
   // Every sequence of the largest batch needs its blocks.
-  const int most = *std::max_element(settings->bench_batch.begin(), settings->bench_batch.end());
-  settings->sequences = std::max(settings->sequences, most);
-  const int longest = std::max(settings->bench_input, settings->bench_prefill) + settings->bench_output;
-  settings->max_model_len = std::max(settings->max_model_len, longest);
-  const absl::Status status = what == "kernels" ? bench_kernels(*settings) : offline(*settings);
+  const int most = *std::max_element(options->bench.batch.begin(), options->bench.batch.end());
+  options->runtime.sequences = std::max(options->runtime.sequences, most);
+  const int longest = std::max(options->bench.input, options->bench.prefill) + options->bench.output;
+  options->model.max_model_len = std::max(options->model.max_model_len, longest);
+  const absl::Status status = what == "kernels" ? bench_kernels(*options) : offline(*options);
   return status.ok() ? 0 : fail(status);
 }
 

@@ -10,7 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "commands/bench_limits.h"
-#include "commands/house.h"
+#include "commands/op_calls.h"
+#include "commands/runtime.h"
 #include "model/config.h"
 #include "routing/router.h"
 
@@ -25,12 +26,6 @@ using tensor::Tensor;
 
 constexpr int64_t kPastCaches = int64_t{256} << 20;  // bytes that no cache holds: ops take turns with so many
 constexpr int kCopiesMax = 48;  // more are not made: then a small op's weights come from a cache in part
-
-// An op's step: so many sequences with so many new tokens each, and tokens with KV.
-struct StepShape {
-  int n_seqs = 1, queries = 1, context = 1;
-  int64_t tokens() const { return int64_t{n_seqs} * queries; }
-};
 
 struct Work {
   double bytes = 0, flops = 0;
@@ -72,7 +67,6 @@ class Memory {
   }
   absl::StatusOr<Weight> weight(const quant::WeightShape& shape, DType dtype) {
     ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, quant::plain_format(dtype)));
-    if (shape.glu) backend_.expect_experts(shape, *w.format);
     const float scale = 1 / std::sqrt(static_cast<float>(shape.cols));
     for (int64_t g = 0; g < shape.groups; ++g) {
       const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, w.format};
@@ -97,17 +91,15 @@ class Memory {
 
 class Bench {
  public:
-  Bench(const House& house, const Settings& settings, Limits& limits)
-      : house_(house), settings_(settings), limits_(limits), memory_(house.backend()) {
-    act_ = backend().activation_dtype(house.weight_dtype());
-    for (const int n : settings.bench_batch) shapes_.push_back({n, 1, settings.bench_input});
-    const int prompt = settings.bench_prefill > 0 ? settings.bench_prefill : settings.bench_input;
-    shapes_.push_back({1, prompt, prompt});
+  Bench(const Runtime& runtime, const Options& options, Limits& limits)
+      : runtime_(runtime), options_(options), limits_(limits), memory_(runtime.backend()) {
+    act_ = backend().activation_dtype(runtime.weight_dtype());
+    shapes_ = bench_steps(options.bench);
   }
   absl::Status run();
 
  private:
-  Backend& backend() const { return house_.backend(); }
+  Backend& backend() const { return runtime_.backend(); }
   absl::Status reserve() const;
   absl::Status linear(const char* what, int64_t rows, int64_t cols, bool accumulate);
   absl::Status attention(const model::AttentionConfig& a);
@@ -116,8 +108,16 @@ class Bench {
   absl::Status experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
                        const std::vector<Weight>& gate_up, const std::vector<Weight>& down);
   double seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op);
-  void report(const std::string& name, const StepShape& s, const Work& work, int copies, const Tensor& out,
-              const std::function<void(int)>& op);
+  // `op(i)` runs the call on the i-th of `copies` inputs, into `out`.
+  struct Measured {
+    std::string name;
+    backend::OpCall call;
+    Work work;
+    int copies = 1;
+    Tensor out;
+  };
+  void report(const Measured& m, const StepShape& s, const std::function<void(int)>& op);
+  CallMaker calls(const StepShape& s) const { return {call_types(runtime_), s}; }
   static int copies_of(double bytes) {
     return static_cast<int>(
         std::clamp<int64_t>(kPastCaches / std::max<int64_t>(1, static_cast<int64_t>(bytes)) + 1, 2, kCopiesMax));
@@ -130,10 +130,10 @@ class Bench {
     }
     return out;
   }
-  double weight_bytes() const { return static_cast<double>(tensor::dtype_bytes(house_.weight_dtype())); }
+  double weight_bytes() const { return static_cast<double>(tensor::dtype_bytes(runtime_.weight_dtype())); }
 
-  const House& house_;
-  const Settings& settings_;
+  const Runtime& runtime_;
+  const Options& options_;
   Limits& limits_;
   Memory memory_;
   DType act_ = DType::kF32;
@@ -141,8 +141,8 @@ class Bench {
   std::set<std::string> done_;  // ops that another layer had too
 };
 
-// The median of one op's time, over copies of what it reads. On a device that records: of a recording of many, since
-// its start and the wait for its end take longer than a small op.
+// The median of one op's time, over copies of what it reads. On a device with graphs, of a CUDA graph of many ops: its
+// start and end take longer than a small op.
 double Bench::seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op) {
   constexpr int kRepeats = 7;
   constexpr int kRecordedLeast = 16;
@@ -177,17 +177,16 @@ double Bench::seconds_of(int copies, const Tensor& out, const std::function<void
   return median(seconds);
 }
 
-void Bench::report(const std::string& name, const StepShape& s, const Work& work, int copies, const Tensor& out,
-                   const std::function<void(int)>& op) {
+void Bench::report(const Measured& m, const StepShape& s, const std::function<void(int)>& op) {
   limits_.restart();
-  const double seconds = seconds_of(copies, out, op);
+  const double seconds = seconds_of(m.copies, m.out, op);
+  const Work& work = m.work;
   const double memory_s = work.bytes / (limits_.read_gbs() * 1e9), compute_s = work.flops / (limits_.gflops() * 1e9);
-  const std::string step =
-      s.queries > 1 ? absl::StrCat("prefill of ", s.queries) : absl::StrCat("decode of ", s.n_seqs);
-  std::printf("%-46s %-16s %10.1f us %12.0f tok/s %7.1f GB/s %9.1f GFLOP/s  %5.1f %% of the %s bound\n", name.c_str(),
-              step.c_str(), seconds * 1e6, static_cast<double>(s.tokens()) / seconds, work.bytes / seconds / 1e9,
-              work.flops / seconds / 1e9, 100 * std::max(memory_s, compute_s) / seconds,
-              memory_s > compute_s ? "memory" : "compute");
+  const auto names = backend().kernels_for(m.call);
+  std::printf("%-46s %-16s %10.1f us %12.0f tok/s %7.1f GB/s %9.1f GFLOP/s  %5.1f %% of the %s bound  %s\n",
+              m.name.c_str(), step_text(s).c_str(), seconds * 1e6, static_cast<double>(s.tokens()) / seconds,
+              work.bytes / seconds / 1e9, work.flops / seconds / 1e9, 100 * std::max(memory_s, compute_s) / seconds,
+              memory_s > compute_s ? "memory" : "compute", std::string(names.empty() ? "" : names.front()).c_str());
   std::fflush(stdout);
 }
 
@@ -196,12 +195,15 @@ absl::Status Bench::linear(const char* what, int64_t rows, int64_t cols, bool ac
   if (!done_.insert(name).second) return absl::OkStatus();
   const double bytes = static_cast<double>(rows * cols) * weight_bytes();
   const int copies = copies_of(bytes);
-  ASSIGN_OR_RETURN(const std::vector<Weight> w, weights({.rows = rows, .cols = cols}, house_.weight_dtype(), copies));
+  ASSIGN_OR_RETURN(const std::vector<Weight> w, weights({.rows = rows, .cols = cols}, runtime_.weight_dtype(), copies));
   for (const StepShape& s : shapes_) {
     const int64_t n = what == std::string_view("lm_head") ? s.n_seqs : s.tokens();
     ASSIGN_OR_RETURN(const Tensor x, memory_.matrix(act_, n, cols));
     ASSIGN_OR_RETURN(const Tensor y, memory_.zeros(DType::kF32, n, rows));
-    report(name, s, {bytes, 2.0 * static_cast<double>(rows * cols * n)}, copies, y,
+    StepShape rows_of = s;
+    if (n < s.tokens()) rows_of.queries = 1;
+    const backend::OpCall call = calls(rows_of).linear({.rows = rows, .cols = cols}, accumulate);
+    report({name, call, {bytes, 2.0 * static_cast<double>(rows * cols * n)}, copies, y}, s,
            [&](int i) { backend().linear(x, w[static_cast<size_t>(i)], {.accumulate = accumulate}, y); });
     memory_.free();
   }
@@ -245,7 +247,7 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
   const std::string name = absl::StrCat("attention ", params.n_heads, " heads on ", kv.n_kv_heads, " x ", kv.key_dim,
                                         kv.latent ? " latent" : "", ", context ", s.context);
   if (done_.insert(absl::StrCat(name, " of ", s.n_seqs, " x ", s.queries, " ", params.window)).second) {
-    report(name, s, work, copies, out,
+    report({name, calls(s).attention(params, kv), work, copies, out}, s,
            [&](int i) { backend().attention(params, q, caches[static_cast<size_t>(i)], layout, out); });
   }
   memory_.free();
@@ -253,24 +255,18 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
 }
 
 absl::Status Bench::attention(const model::AttentionConfig& a) {
-  const bool latent = a.kv_lora > 0;
-  const backend::KvShape kv{.n_kv_heads = latent ? 1 : a.n_kv_heads,
-                            .key_dim = latent ? a.kv_lora + a.rope.dims : a.head_dim,
-                            .value_dim = latent ? a.kv_lora : a.head_dim,
-                            .latent = latent,
-                            .block_size = settings_.block_size,
-                            .dtype = house_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32};
+  backend::KvShape kv = layers::cache(a).paged;
+  kv.block_size = options_.runtime.block_size;
+  kv.dtype = runtime_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
   RETURN_IF_ERROR(backend().check_kv(kv));
-  for (const StepShape& s : shapes_) {
-    RETURN_IF_ERROR(attention({a.n_heads, a.scale, a.window, a.chunk, nullptr}, kv, s));
-  }
+  for (const StepShape& s : shapes_) RETURN_IF_ERROR(attention(layers::params(a), kv, s));
   return absl::OkStatus();
 }
 
-// One block on one step: routed in the run, so that the experts which have tokens are counted and not assumed.
+// One block on one step. The run routes, so that the experts with tokens are counted, not assumed.
 absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
                             const std::vector<Weight>& gate_up, const std::vector<Weight>& down) {
-  const int64_t n = s.tokens(), hidden = house_.config().hidden, top_k = ffn.router.top_k;
+  const int64_t n = s.tokens(), hidden = runtime_.config().hidden, top_k = ffn.router.top_k;
   const int n_experts = ffn.router.n_experts;
   ASSIGN_OR_RETURN(const Tensor x, memory_.matrix(act_, n, hidden));
   ASSIGN_OR_RETURN(const Tensor logits, memory_.zeros(DType::kF32, n, n_experts));
@@ -294,11 +290,14 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
     const routing::Router* found = routing::find_router(ffn.routing);
     const auto route = [&](int i) {
       backend().route_experts({.router = &router[static_cast<size_t>(i)], .config = ffn.router, .route = found->route},
-                              x, tokens, logits, routing, groups);
+                              x, tokens, logits, {routing, groups});
     };
-    report(absl::StrCat("routing to ", top_k, " of ", n_experts), s,
-           {router.front().value_bytes(), 2.0 * static_cast<double>(n * hidden) * n_experts},
-           static_cast<int>(router.size()), logits, route);
+    report({absl::StrCat("routing to ", top_k, " of ", n_experts),
+            calls(s).route(ffn, hidden),
+            {router.front().value_bytes(), 2.0 * static_cast<double>(n * hidden) * n_experts},
+            static_cast<int>(router.size()),
+            logits},
+           s, route);
     route(0);
   }
   std::vector<int32_t> offsets(static_cast<size_t>(n_experts) + 1);
@@ -306,9 +305,12 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
   int touched = 0;
   for (int e = 0; e < n_experts; ++e) touched += offsets[e + 1] > offsets[e] ? 1 : 0;
   const double numbers = 3.0 * static_cast<double>(hidden) * ffn.intermediate;
-  report(absl::StrCat(ffn.role, " of ", ffn.intermediate, ", ", touched, " of ", n_experts, " touched"), s,
-         {touched * numbers * weight_bytes(), 2.0 * numbers * static_cast<double>(offsets.back())},
-         static_cast<int>(gate_up.size()), out, [&](int i) {
+  report({absl::StrCat(ffn.role, " of ", ffn.intermediate, ", ", touched, " of ", n_experts, " touched"),
+          calls(s).experts(ffn, hidden),
+          {touched * numbers * weight_bytes(), 2.0 * numbers * static_cast<double>(offsets.back())},
+          static_cast<int>(gate_up.size()),
+          out},
+         s, [&](int i) {
            const auto at = static_cast<size_t>(i);
            backend().expert_mlp(
                {.gate_up = &gate_up[at], .down = &down[at], .glu = ffn.glu, .weight_on_input = ffn.weight_on_input}, x,
@@ -321,7 +323,7 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
 absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
   const std::string name = absl::StrCat(ffn.role, ffn.routing, ffn.intermediate);
   if (!done_.insert(name).second) return absl::OkStatus();
-  const int64_t hidden = house_.config().hidden, groups = std::max(1, ffn.router.n_experts);
+  const int64_t hidden = runtime_.config().hidden, groups = std::max(1, ffn.router.n_experts);
   const routing::Router* router = routing::find_router(ffn.routing);
   if (!ffn.routing.empty() && (router == nullptr || ffn.slots > 0)) {
     std::printf("%s: routing \"%s\" goes by way of the host, and is not measured\n", ffn.role.c_str(),
@@ -332,41 +334,43 @@ absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
       copies_of(3.0 * static_cast<double>(hidden * ffn.intermediate) * static_cast<double>(groups) * weight_bytes());
   std::vector<Weight> routers;
   if (router != nullptr) {
-    const DType dtype =
-        backend()
-            .kept_format(quant::plain_format(house_.config().dtype), quant::WeightUse::kRouter, house_.weight_dtype())
-            .dtype;
+    const DType dtype = backend()
+                            .kept_format(quant::plain_format(runtime_.config().dtype), quant::WeightUse::kRouter,
+                                         runtime_.weight_dtype())
+                            .dtype;
     ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, dtype, copies));
   }
   ASSIGN_OR_RETURN(const auto gate_up,
                    weights({.groups = groups, .rows = 2 * int64_t{ffn.intermediate}, .cols = hidden, .glu = true},
-                           house_.weight_dtype(), copies));
+                           runtime_.weight_dtype(), copies));
   ASSIGN_OR_RETURN(const auto down, weights({.groups = groups, .rows = hidden, .cols = ffn.intermediate},
-                                            house_.weight_dtype(), copies));
+                                            runtime_.weight_dtype(), copies));
   RETURN_IF_ERROR(reserve());
   for (const StepShape& s : shapes_) RETURN_IF_ERROR(experts(ffn, s, routers, gate_up, down));
   return absl::OkStatus();
 }
 
 absl::Status Bench::reserve() const {
-  const model::ModelConfig& c = house_.config();
+  const model::ModelConfig& c = runtime_.config();
   backend::StepLimits limits;
   int64_t top_k = 1;
   for (const StepShape& s : shapes_) {
     limits.tokens_max = std::max(limits.tokens_max, static_cast<int>(s.tokens()));
     limits.seqs_max = std::max(limits.seqs_max, s.n_seqs);
-    limits.blocks_max = std::max(limits.blocks_max, (s.context + settings_.block_size - 1) / settings_.block_size);
+    limits.blocks_max =
+        std::max(limits.blocks_max, (s.context + options_.runtime.block_size - 1) / options_.runtime.block_size);
   }
   limits.hidden_max = limits.expert_io_max = c.hidden;
   for (const auto& layer : c.layers) {
-    const model::AttentionConfig& a = layer.attention;
-    const int key_dim = a.kv_lora > 0 ? a.kv_lora + a.rope.dims : a.head_dim;
-    limits.key_dim_max = std::max(limits.key_dim_max, key_dim);
-    limits.attention_max = std::max(limits.attention_max, int64_t{a.n_heads} * key_dim);
-    limits.hidden_max = std::max(limits.hidden_max, (int64_t{a.n_heads} + 2 * a.n_kv_heads) * key_dim);
+    layers::StepNeeds needs{.limits = limits};
+    layers::reserve(layer.attention, needs);
+    limits = needs.limits;
+    limits.hidden_max = std::max(limits.hidden_max, *std::max_element(needs.scratch.begin(), needs.scratch.end()));
     for (const auto& f : layer.ffns) {
       limits.intermediate_max = std::max<int64_t>(limits.intermediate_max, f.intermediate);
       top_k = std::max<int64_t>(top_k, f.router.top_k);
+      limits.experts.push_back({std::max(1, f.router.n_experts), c.hidden, f.intermediate,
+                                int64_t{limits.tokens_max} * f.router.top_k, runtime_.weight_dtype()});
     }
   }
   limits.logits_max = 1;
@@ -375,16 +379,16 @@ absl::Status Bench::reserve() const {
 }
 
 absl::Status Bench::run() {
-  const model::ModelConfig& c = house_.config();
+  const model::ModelConfig& c = runtime_.config();
   RETURN_IF_ERROR(reserve());
   for (const auto& layer : c.layers) {
-    const model::AttentionConfig& a = layer.attention;
-    if (a.kv_lora == 0) {
-      RETURN_IF_ERROR(linear("q, k, v", (int64_t{a.n_heads} + 2 * a.n_kv_heads) * a.head_dim, c.hidden, false));
+    layers::SlotList slots;
+    layers::add_slots(layer.attention, slots, c.hidden);
+    for (const layers::Slot& slot : slots.list) {
+      if (slot.is_vector() || slot.shape.groups > 1) continue;
+      RETURN_IF_ERROR(linear(slot.name.c_str(), slot.shape.rows, slot.shape.cols, slot.shape.rows == c.hidden));
     }
-    RETURN_IF_ERROR(attention(a));
-    RETURN_IF_ERROR(
-        linear("attention's output", c.hidden, int64_t{a.n_heads} * (a.kv_lora > 0 ? a.value_dim : a.head_dim), true));
+    RETURN_IF_ERROR(attention(layer.attention));
     for (const auto& ffn : layer.ffns) RETURN_IF_ERROR(feed_forward(ffn));
   }
   return linear("lm_head", c.vocab, c.hidden, false);
@@ -392,18 +396,26 @@ absl::Status Bench::run() {
 
 }  // namespace
 
-absl::Status bench_kernels(const Settings& settings) {
-  ASSIGN_OR_RETURN(auto house, House::look(settings));
-  const DType dtype = house->weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
-  const backend::DeviceLimits device = house->backend().measure_limits(dtype);  // while its memory is free
-  base::ThreadPool pool(settings.threads > 0 ? settings.threads : base::available_cores());
+std::vector<StepShape> bench_steps(const BenchOptions& options) {
+  std::vector<StepShape> steps;
+  for (const int n : options.batch) steps.push_back({n, 1, options.input});
+  const int prompt = options.prefill > 0 ? options.prefill : options.input;
+  steps.push_back({1, prompt, prompt});
+  return steps;
+}
+
+absl::Status bench_kernels(const Options& options) {
+  ASSIGN_OR_RETURN(auto runtime, Runtime::look(options.model, options.runtime));
+  const DType dtype = runtime->weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
+  const backend::DeviceLimits device = runtime->backend().measure_limits(dtype);  // while its memory is free
+  base::ThreadPool pool(options.runtime.threads > 0 ? options.runtime.threads : base::available_cores());
   ASSIGN_OR_RETURN(auto meter, backend::LimitMeter::make());
   Limits limits(std::move(meter), pool, dtype, device);
   limits.sample_read();
   limits.sample_gflops();
-  std::printf("%s: reads %.1f GB/s, multiplies %.0f GFLOP/s\n", std::string(house->backend().name()).c_str(),
+  std::printf("%s: reads %.1f GB/s, multiplies %.0f GFLOP/s\n", std::string(runtime->backend().name()).c_str(),
               limits.read_gbs(), limits.gflops());
-  return Bench(*house, settings, limits).run();
+  return Bench(*runtime, options, limits).run();
 }
 
 }  // namespace polymath::commands

@@ -6,13 +6,13 @@
 
 namespace polymath::commands {
 
-Sequences::Sequences(House& house, const Settings& settings, int n, int prompt)
-    : model_(house.transformer()),
-      block_size_(settings.block_size),
+Sequences::Sequences(Runtime& runtime, const BenchOptions& options, int n, int prompt)
+    : model_(runtime.transformer()),
+      block_size_(runtime.block_size()),
       n_(n),
-      width_((prompt + settings.bench_output + settings.block_size - 1) / settings.block_size),
-      same_tokens_(settings.bench_same_tokens),
-      feedback_(settings.bench_feedback),
+      width_((prompt + options.output + runtime.block_size() - 1) / runtime.block_size()),
+      same_tokens_(options.same_tokens),
+      feedback_(options.feedback),
       any_(0, model_.vocab() - 1) {}
 
 model::Batch Sequences::batch_of(int count) {

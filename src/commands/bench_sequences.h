@@ -1,27 +1,28 @@
 #pragma once
 
-// The sequences that `bench offline` times, over a house's KV cache: each with blocks of its own, one after the other.
+// The sequences that `bench offline` times, over a runtime's KV cache: each with blocks of its own, one after the
+// other.
 
 #include <cstdint>
 #include <random>
 #include <vector>
 
 #include "base/status.h"
-#include "commands/house.h"
-#include "commands/settings.h"
+#include "commands/options.h"
+#include "commands/runtime.h"
 #include "model/load.h"
 
 namespace polymath::commands {
 
 class Sequences {
  public:
-  // Of up to `prompt` + settings.bench_output tokens. REQUIRES: the house is loaded, outlives this, and its cache has
+  // Of up to `prompt` + options.output tokens. REQUIRES: the runtime is loaded, outlives this, and its cache has
   // n * width() blocks.
-  Sequences(House& house, const Settings& settings, int n, int prompt);
+  Sequences(Runtime& runtime, const BenchOptions& options, int n, int prompt);
 
   // One step of `count` more tokens for each sequence, all its logits on the host; seconds.
   absl::StatusOr<double> step(int count);
-  const model::Transformer::StepCost& cost() const { return cost_; }  // of the last step()
+  const layers::StepCost& cost() const { return cost_; }  // of the last step()
 
   // `count` steps of one token each as a server makes them: the device chooses a token after each, and with two steps
   // in flight one is planned while the other runs. REQUIRES: the model chooses.
@@ -45,7 +46,7 @@ class Sequences {
   int computed_ = 0;
   std::mt19937 random_{1};
   std::uniform_int_distribution<int32_t> any_;
-  model::Transformer::StepCost cost_;
+  layers::StepCost cost_;
   std::vector<int32_t> tokens_, positions_, slots_, starts_, lens_, rows_, table_, token_rows_;
   std::vector<model::SampleParams> sampling_;
 };

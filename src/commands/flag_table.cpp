@@ -1,5 +1,7 @@
 // Every flag: name, kind, verbs, default, help, and what it does. The order is the help's.
 
+#include <type_traits>
+
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "commands/flag_values.h"
@@ -11,149 +13,168 @@ namespace {
 constexpr FlagKind kSwitch = FlagKind::kSwitch;
 constexpr FlagKind kList = FlagKind::kList;
 constexpr uint8_t kLoads = kServe | kRun | kBench;  // verbs that load a model
-constexpr uint8_t kAll = kLoads | kInspect;
+constexpr uint8_t kAll = kLoads | kInspect | kKernels;
+constexpr uint8_t kShapes = kLoads | kKernels;  // verbs that ask a backend about a model's shapes
 
 constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model has: refused
 constexpr int64_t kSequencesMax = 1 << 16;   // more at once than memory holds: refused
 constexpr int64_t kStepTokensMax = 1 << 20;  // a larger forward pass than scratch memory holds: refused
 constexpr int64_t kWaitingMax = 1 << 20;     // a longer queue than anybody waits in: refused
 
-template <auto Settings::*field>
-absl::Status set_text(Settings& s, std::string_view value) {
-  s.*field = std::string(value);
+template <class Part>
+Part& part_of(Options& o) {
+  if constexpr (std::is_same_v<Part, ModelOptions>) return o.model;
+  if constexpr (std::is_same_v<Part, TextOptions>) return o.text;
+  if constexpr (std::is_same_v<Part, RuntimeOptions>) return o.runtime;
+  if constexpr (std::is_same_v<Part, ServerOptions>) return o.server;
+  if constexpr (std::is_same_v<Part, RunOptions>) return o.run;
+  if constexpr (std::is_same_v<Part, BenchOptions>) return o.bench;
+  if constexpr (std::is_same_v<Part, InspectOptions>) return o.inspect;
+  if constexpr (std::is_same_v<Part, KernelsOptions>) return o.kernels;
+}
+
+template <class Part, class Value>
+Value& value_at(Options& o, Value Part::*field) {
+  return part_of<Part>(o).*field;
+}
+
+// `field`: a pointer to a member of one part of Options.
+template <auto field>
+absl::Status set_text(Options& o, std::string_view value) {
+  value_at(o, field) = std::string(value);
   return absl::OkStatus();
 }
 
-template <auto Settings::*field, int64_t min, int64_t max>
-absl::Status set_int(Settings& s, std::string_view value) {
+template <auto field, int64_t min, int64_t max>
+absl::Status set_int(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const int64_t number, parse_int(value, {min, max}));
-  s.*field = static_cast<int>(number);
+  value_at(o, field) = static_cast<int>(number);
   return absl::OkStatus();
 }
 
-template <bool Settings::*field, bool inverted = false>
-absl::Status set_bool(Settings& s, std::string_view value) {
+template <auto field, bool inverted = false>
+absl::Status set_bool(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const bool flag, parse_bool(value));
-  s.*field = flag != inverted;
+  value_at(o, field) = flag != inverted;
   return absl::OkStatus();
 }
 
-absl::Status add_batch(Settings& s, std::string_view value) {
+absl::Status add_batch(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, kSequencesMax}));
-  s.bench_batch.push_back(static_cast<int>(n));
+  o.bench.batch.push_back(static_cast<int>(n));
   return absl::OkStatus();
 }
 
-absl::Status set_prompts(Settings& s, std::string_view value) {
+absl::Status set_prompts(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const std::string prompts, parse_choice(value, {"random", "same"}));
-  s.bench_same_tokens = prompts == "same";
+  o.bench.same_tokens = prompts == "same";
   return absl::OkStatus();
 }
 
 // Says what is so anyway.
-absl::Status accept(Settings&, std::string_view) { return absl::OkStatus(); }
+absl::Status accept(Options&, std::string_view) { return absl::OkStatus(); }
 
-absl::Status set_served_names(Settings& s, std::string_view value) {
+absl::Status set_served_names(Options& o, std::string_view value) {
   if (value.empty() || value.size() > 256) return absl::InvalidArgumentError("a name of 1 to 256 bytes");
-  s.served_names.emplace_back(value);
+  o.model.served_names.emplace_back(value);
   return absl::OkStatus();
 }
 
-absl::Status set_dtype(Settings& s, std::string_view value) {
-  ASSIGN_OR_RETURN(s.dtype, parse_choice(value, {"auto", "float32", "float16", "bfloat16", "half", "float"}));
+absl::Status set_dtype(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.model.dtype, parse_choice(value, {"auto", "float32", "float16", "bfloat16", "half", "float"}));
   return absl::OkStatus();
 }
 
-absl::Status set_load_format(Settings& s, std::string_view value) {
-  ASSIGN_OR_RETURN(s.load_format, parse_choice(value, {"auto", "safetensors", "dummy"}));
+absl::Status set_load_format(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.model.load_format, parse_choice(value, {"auto", "safetensors", "dummy"}));
   return absl::OkStatus();
 }
 
-absl::Status set_model_len(Settings& s, std::string_view value) {
+absl::Status set_model_len(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const int64_t length, parse_length(value, {2, kModelLenMax}));
-  s.max_model_len = static_cast<int>(length);
+  o.model.max_model_len = static_cast<int>(length);
   return absl::OkStatus();
 }
 
-absl::Status set_seed(Settings& s, std::string_view value) {
+absl::Status set_seed(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const int64_t seed, parse_int(value, {INT64_MIN, INT64_MAX}));
-  s.seed = static_cast<uint64_t>(seed);
+  o.model.seed = o.run.seed = static_cast<uint64_t>(seed);
   return absl::OkStatus();
 }
 
-absl::Status set_generation_config(Settings& s, std::string_view value) {
-  ASSIGN_OR_RETURN(s.generation_config, parse_choice(value, {"auto", "vllm"}));
+absl::Status set_generation_config(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.text.generation_config, parse_choice(value, {"auto", "vllm"}));
   return absl::OkStatus();
 }
 
-absl::Status set_content_format(Settings& s, std::string_view value) {
-  ASSIGN_OR_RETURN(s.content_format, parse_choice(value, {"auto", "string", "openai"}));
+absl::Status set_content_format(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.text.content_format, parse_choice(value, {"auto", "string", "openai"}));
   return absl::OkStatus();
 }
 
-absl::Status set_kv_bytes(Settings& s, std::string_view value) {
-  ASSIGN_OR_RETURN(s.kv_bytes, parse_bytes(value));
-  if (s.kv_bytes == 0) return absl::InvalidArgumentError("must be above 0");
+absl::Status set_kv_bytes(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.kv_bytes, parse_bytes(value));
+  if (o.runtime.kv_bytes == 0) return absl::InvalidArgumentError("must be above 0");
   return absl::OkStatus();
 }
 
-absl::Status set_kv_dtype(Settings& s, std::string_view value) {
+absl::Status set_kv_dtype(Options& o, std::string_view value) {
   auto choice = parse_choice(value, {"auto", "bfloat16", "float32"});
   if (!choice.ok())
     return absl::UnimplementedError(
         absl::StrCat("KV of type ", std::string(value), " is not built yet; auto, bfloat16 and float32 are"));
-  s.kv_dtype = *choice;
+  o.runtime.kv_dtype = *choice;
   return absl::OkStatus();
 }
 
-absl::Status set_policy(Settings& s, std::string_view value) {
+absl::Status set_policy(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const std::string policy, parse_choice(value, {"fcfs", "priority"}));
-  s.priority_policy = policy == "priority";
+  o.runtime.priority_policy = policy == "priority";
   return absl::OkStatus();
 }
 
-absl::Status set_chunked_prefill(Settings&, std::string_view value) {
+absl::Status set_chunked_prefill(Options&, std::string_view value) {
   ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
   return wanted ? absl::OkStatus() : absl::UnimplementedError("prefill is always chunked; it cannot be switched off");
 }
 
-absl::Status set_device(Settings& s, std::string_view value) {
+absl::Status set_device(Options& o, std::string_view value) {
   if (value == "gpu") value = "cuda";
-  ASSIGN_OR_RETURN(s.backend, parse_choice(value, {"auto", "cpu", "cuda", "reference"}));
+  ASSIGN_OR_RETURN(o.runtime.backend, parse_choice(value, {"auto", "cpu", "cuda", "reference"}));
   return absl::OkStatus();
 }
 
-absl::Status set_isa(Settings& s, std::string_view value) {
+absl::Status set_isa(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const std::string isa, parse_choice(value, {"auto", "portable", "avx2", "avx512"}));
-  s.isa = isa == "auto" ? "" : isa;
+  o.runtime.isa = isa == "auto" ? "" : isa;
   return absl::OkStatus();
 }
 
-absl::Status set_async(Settings&, std::string_view value) {
+absl::Status set_async(Options&, std::string_view value) {
   ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
   return wanted ? absl::OkStatus() : absl::UnimplementedError("steps are always planned ahead where a GPU runs them");
 }
 
-absl::Status set_memory_share(Settings& s, std::string_view value) {
-  ASSIGN_OR_RETURN(s.memory_share, parse_number(value, 0.01, 1));
+absl::Status set_memory_share(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.memory_share, parse_number(value, 0.01, 1));
   return absl::OkStatus();
 }
 
-absl::Status warn_remote_code(Settings& s, std::string_view value) {
+absl::Status warn_remote_code(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
-  if (wanted) s.warnings.emplace_back("--trust-remote-code changes nothing: code from a model directory is never run");
+  if (wanted) o.warnings.emplace_back("--trust-remote-code changes nothing: code from a model directory is never run");
   return absl::OkStatus();
 }
 
-absl::Status set_api_key(Settings& s, std::string_view value) {
+absl::Status set_api_key(Options& o, std::string_view value) {
   if (value.empty()) return absl::InvalidArgumentError("must not be empty");
-  s.api_keys.emplace_back(value);
+  o.server.api_keys.emplace_back(value);
   return absl::OkStatus();
 }
 
-absl::Status set_origins(Settings& s, std::string_view value) {
+absl::Status set_origins(Options& o, std::string_view value) {
   // vLLM takes a JSON list here; plain words are taken, too.
-  std::vector<std::string>& origins = s.origins.has_value() ? *s.origins : s.origins.emplace();
+  std::vector<std::string>& origins = o.server.origins.has_value() ? *o.server.origins : o.server.origins.emplace();
   std::string word;
   for (const char c : absl::StrCat(std::string(value), ",")) {
     if (c == ',') {
@@ -166,19 +187,19 @@ absl::Status set_origins(Settings& s, std::string_view value) {
   return absl::OkStatus();
 }
 
-absl::Status set_shutdown_timeout(Settings& s, std::string_view value) {
-  ASSIGN_OR_RETURN(s.shutdown_timeout_s, parse_number(value, 0, 86400));
+absl::Status set_shutdown_timeout(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.server.shutdown_timeout_s, parse_number(value, 0, 86400));
   return absl::OkStatus();
 }
 
-absl::Status set_log_level(Settings&, std::string_view value) {
+absl::Status set_log_level(Options&, std::string_view value) {
   if (base::set_log_level(value)) return absl::OkStatus();
   return absl::InvalidArgumentError("must be debug, info, warning or error");
 }
 
-template <auto Settings::*field>
-absl::Status set_fraction(Settings& s, std::string_view value) {
-  ASSIGN_OR_RETURN(s.*field, parse_number(value, 0, 100));
+template <auto field>
+absl::Status set_fraction(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(value_at(o, field), parse_number(value, 0, 100));
   return absl::OkStatus();
 }
 
@@ -186,17 +207,17 @@ constexpr Flag kFlags[] = {
     {"model", "", FlagKind::kValue, kAll, "MODEL", "",
      "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
      "a flag.",
-     set_text<&Settings::model>},
+     set_text<&ModelOptions::name>},
     {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
-     set_text<&Settings::revision>},
+     set_text<&ModelOptions::revision>},
     {"tokenizer", "", FlagKind::kValue, kAll, "MODEL", "the model's own", "Where the tokenizer is read from.",
-     set_text<&Settings::tokenizer>},
+     set_text<&TextOptions::tokenizer>},
     {"skip-tokenizer-init", "", kSwitch, kServe | kBench, "", "off",
      "No tokenizer: prompts are token ids and answers carry token_ids and empty text.",
-     set_bool<&Settings::skip_tokenizer>},
+     set_bool<&TextOptions::skip_tokenizer>},
     {"served-model-name", "", kList, kServe, "NAME", "what --model says",
      "Names that requests may use; the first is the one that metrics and answers carry.", set_served_names},
-    {"dtype", "", FlagKind::kValue, kLoads, "TYPE", "auto",
+    {"dtype", "", FlagKind::kValue, kShapes, "TYPE", "auto",
      "Type that weights are kept in: auto (the checkpoint's), float32, float16, bfloat16, half, float.", set_dtype},
     {"max-model-len", "", FlagKind::kValue, kLoads, "TOKENS", "auto",
      "Tokens of a prompt and its answer together, at most the model's own maximum; auto: that, or what the KV cache "
@@ -210,30 +231,35 @@ constexpr Flag kFlags[] = {
     {"generation-config", "", FlagKind::kValue, kServe | kRun, "WHERE", "auto",
      "auto: sampling defaults of the model's generation_config.json; vllm: neutral ones.", set_generation_config},
     {"chat-template", "", FlagKind::kValue, kServe | kRun, "FILE|TEXT", "the model's own",
-     "A Jinja template, as a file or written out.", set_text<&Settings::chat_template>},
+     "A Jinja template, as a file or written out.", set_text<&TextOptions::chat_template>},
     {"chat-template-content-format", "", FlagKind::kValue, kServe | kRun, "FORMAT", "auto",
      "string: a message's content is one text; openai: a list of parts; auto: what the template loops over.",
      set_content_format},
     {"trust-request-chat-template", "", kSwitch, kServe, "", "off",
      "Requests may bring a template of their own (bounded in steps, memory and output).",
-     set_bool<&Settings::trust_request_chat_template>},
+     set_bool<&ServerOptions::trust_request_chat_template>},
     {"max-logprobs", "", FlagKind::kValue, kServe, "N", "20",
-     "Most likely tokens that a request may ask for beside each token; 0 to 20.", set_int<&Settings::logprobs, 0, 20>},
+     "Most likely tokens that a request may ask for beside each token; 0 to 20.",
+     set_int<&ServerOptions::logprobs, 0, 20>},
     {"trust-remote-code", "", kSwitch, kAll, "", "off",
      "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
-    {"device", "", FlagKind::kValue, kAll, "DEVICE", "auto",
+    {"device", "", FlagKind::kValue, kShapes | kInspect, "DEVICE", "auto",
      "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
      set_device},
-    {"threads", "", FlagKind::kValue, kLoads, "N", "one a core", "Threads that compute.",
-     set_int<&Settings::threads, 1, 1024>},
-    {"isa", "", FlagKind::kValue, kLoads, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
+    {"threads", "", FlagKind::kValue, kShapes, "N", "one a core", "Threads that compute.",
+     set_int<&RuntimeOptions::threads, 1, 1024>},
+    {"isa", "", FlagKind::kValue, kShapes, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
     {"async-scheduling", "", kSwitch, kLoads, "", "on",
      "Accepted: a step is always planned while the one before runs, where the device chooses tokens (a GPU). Off: "
      "refused.",
      set_async},
     {"enforce-eager", "", kSwitch, kLoads, "", "off",
      "No steps are recorded as CUDA graphs: less memory, slower answers. On the CPU none ever is.",
-     set_bool<&Settings::eager>},
+     set_bool<&RuntimeOptions::eager>},
+    {"require-fused", "", kSwitch, kLoads, "", "off",
+     "Refuse to start where a decode step would run an op on its default composition of primitives; the message names "
+     "the ops. The CPU backend fuses only the experts, so there it always refuses.",
+     set_bool<&RuntimeOptions::require_fused>},
     {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "0.9",
      "Share of a GPU's memory that weights, scratch and KV cache take together; 0.01 to 1. No effect on the CPU.",
      set_memory_share},
@@ -242,41 +268,42 @@ constexpr Flag kFlags[] = {
      "Memory of the KV cache; K, M, G are thousands, Ki, Mi, Gi powers of two. VLLM_CPU_KVCACHE_SPACE says the same in "
      "GiB.",
      set_kv_bytes},
-    {"kv-cache-dtype", "", FlagKind::kValue, kLoads, "TYPE", "auto",
+    {"kv-cache-dtype", "", FlagKind::kValue, kShapes, "TYPE", "auto",
      "auto (bfloat16, or float32 for float32 weights), bfloat16 or float32.", set_kv_dtype},
-    {"block-size", "", FlagKind::kValue, kLoads, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
-     set_int<&Settings::block_size, 1, 1024>},
+    {"block-size", "", FlagKind::kValue, kShapes, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
+     set_int<&RuntimeOptions::block_size, 1, 1024>},
     {"num-gpu-blocks-override", "", FlagKind::kValue, kLoads, "N", "what the KV memory holds",
-     "KV blocks, whatever they take.", set_int<&Settings::kv_blocks, 2, 1 << 30>},
+     "KV blocks, whatever they take.", set_int<&RuntimeOptions::kv_blocks, 2, 1 << 30>},
     {"enable-prefix-caching", "", kSwitch, kLoads, "", "on", "Prompts that begin alike share KV blocks.",
-     set_bool<&Settings::prefix_caching>},
+     set_bool<&RuntimeOptions::prefix_caching>},
     {"enable-chunked-prefill", "", kSwitch, kLoads, "", "on",
      "Prefill is always chunked; --no-enable-chunked-prefill refuses.", set_chunked_prefill},
     {"max-num-batched-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "2048",
      "Tokens in one forward pass, prefill chunks and decodes together.",
-     set_int<&Settings::step_tokens, 1, kStepTokensMax>},
+     set_int<&RuntimeOptions::step_tokens, 1, kStepTokensMax>},
     {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "32 a thread; on a GPU 512",
      "Prefill tokens in a pass that also decodes, so that running answers keep their pace; 0: no limit of its own.",
-     set_int<&Settings::mixed_prefill_tokens, 0, kStepTokensMax>},
+     set_int<&RuntimeOptions::mixed_prefill_tokens, 0, kStepTokensMax>},
     {"max-num-seqs", "", FlagKind::kValue, kLoads, "N", "256", "Answers generated at once; the others wait.",
-     set_int<&Settings::sequences, 1, kSequencesMax>},
+     set_int<&RuntimeOptions::sequences, 1, kSequencesMax>},
     {"max-num-queued-reqs", "", FlagKind::kValue, kServe, "N", "1024",
      "Choices that may wait; beyond it requests get 429 with Retry-After.",
-     set_int<&Settings::waiting, 1, kWaitingMax>},
+     set_int<&RuntimeOptions::waiting, 1, kWaitingMax>},
     {"scheduling-policy", "", FlagKind::kValue, kServe, "POLICY", "fcfs",
      "fcfs: in order of arrival; priority: the lowest priority number of the request first.", set_policy},
-    {"host", "", FlagKind::kValue, kServe, "ADDRESS", "0.0.0.0", "Address to listen on.", set_text<&Settings::host>},
+    {"host", "", FlagKind::kValue, kServe, "ADDRESS", "0.0.0.0", "Address to listen on.",
+     set_text<&ServerOptions::host>},
     {"port", "", FlagKind::kValue, kServe, "PORT", "8000", "Port to listen on; 0: any free one, which the log names.",
-     set_int<&Settings::port, 0, 65535>},
+     set_int<&ServerOptions::port, 0, 65535>},
     {"uds", "", FlagKind::kValue, kServe, "PATH", "", "Listen on this Unix socket instead.",
-     set_text<&Settings::unix_socket>},
+     set_text<&ServerOptions::unix_socket>},
     {"api-key", "", kList, kServe, "KEY", "none",
      "Keys, of which every request but those of probes and metrics needs one as a bearer token. Also VLLM_API_KEY, "
      "which a process list does not show.",
      set_api_key},
     {"ssl-certfile", "", FlagKind::kValue, kServe, "FILE", "",
-     "Certificate chain (PEM); with --ssl-keyfile: serve HTTPS.", set_text<&Settings::tls_certificate>},
-    {"ssl-keyfile", "", FlagKind::kValue, kServe, "FILE", "", "Private key (PEM).", set_text<&Settings::tls_key>},
+     "Certificate chain (PEM); with --ssl-keyfile: serve HTTPS.", set_text<&ServerOptions::tls_certificate>},
+    {"ssl-keyfile", "", FlagKind::kValue, kServe, "FILE", "", "Private key (PEM).", set_text<&ServerOptions::tls_key>},
     {"allowed-origins", "", kList, kServe, "LIST", "*",
      "Origins for CORS, as a JSON list or separated by commas; empty: none.", set_origins},
     {"shutdown-timeout", "", FlagKind::kValue, kServe, "SECONDS", "30",
@@ -284,7 +311,7 @@ constexpr Flag kFlags[] = {
      "signal ends at once. vLLM's default is 0. Leave it below the grace period of whatever sends the signal.",
      set_shutdown_timeout},
     {"disable-log-stats", "", kSwitch, kServe, "", "off", "No line with throughput every ten seconds.",
-     set_bool<&Settings::log_stats, true>},
+     set_bool<&ServerOptions::log_stats, true>},
     {"log-level", "", FlagKind::kValue, kAll, "LEVEL", "info",
      "debug, info, warning or error. Also VLLM_LOGGING_LEVEL.", set_log_level},
     {"uvicorn-log-level", "", FlagKind::kValue, kServe, "LEVEL", "info", "The same as --log-level.", set_log_level},
@@ -305,31 +332,32 @@ constexpr Flag kFlags[] = {
     {"disable-custom-all-reduce", "", kSwitch, kLoads, "", "on", "Accepted: there is one device.", accept},
 
     {"prompt", "", FlagKind::kValue, kRun, "TEXT", "a chat on the terminal", "Answer this once and end.",
-     [](Settings& s, std::string_view v) {
-       s.prompt = std::string(v);
+     [](Options& o, std::string_view v) {
+       o.run.prompt = std::string(v);
        return absl::OkStatus();
      }},
     {"system", "", FlagKind::kValue, kRun, "TEXT", "", "A system message before the chat.",
-     set_text<&Settings::system>},
+     set_text<&RunOptions::system>},
     {"max-tokens", "", FlagKind::kValue, kRun, "N", "what fits", "Tokens of an answer.",
-     set_int<&Settings::max_tokens, 1, kModelLenMax>},
-    {"temperature", "", FlagKind::kValue, kRun, "T", "the model's", "0: greedy.", set_fraction<&Settings::temperature>},
-    {"top-p", "", FlagKind::kValue, kRun, "P", "the model's", "Above 0, at most 1.", set_fraction<&Settings::top_p>},
-    {"top-k", "", FlagKind::kValue, kRun, "K", "the model's", "0: off.", set_int<&Settings::top_k, 0, 1 << 30>},
-    {"input-len", "", FlagKind::kValue, kBench, "TOKENS", "512", "Prompt tokens of a sequence.",
-     set_int<&Settings::bench_input, 1, kModelLenMax>},
+     set_int<&RunOptions::max_tokens, 1, kModelLenMax>},
+    {"temperature", "", FlagKind::kValue, kRun, "T", "the model's", "0: greedy.",
+     set_fraction<&RunOptions::temperature>},
+    {"top-p", "", FlagKind::kValue, kRun, "P", "the model's", "Above 0, at most 1.", set_fraction<&RunOptions::top_p>},
+    {"top-k", "", FlagKind::kValue, kRun, "K", "the model's", "0: off.", set_int<&RunOptions::top_k, 0, 1 << 30>},
+    {"input-len", "", FlagKind::kValue, kBench | kKernels, "TOKENS", "512", "Prompt tokens of a sequence.",
+     set_int<&BenchOptions::input, 1, kModelLenMax>},
     {"output-len", "", FlagKind::kValue, kBench, "TOKENS", "64", "Decoded tokens of a sequence.",
-     set_int<&Settings::bench_output, 1, kModelLenMax>},
-    {"prefill-len", "", FlagKind::kValue, kBench, "TOKENS", "--input-len", "Tokens of the prefill that is timed.",
-     set_int<&Settings::bench_prefill, 1, kModelLenMax>},
+     set_int<&BenchOptions::output, 1, kModelLenMax>},
+    {"prefill-len", "", FlagKind::kValue, kBench | kKernels, "TOKENS", "--input-len",
+     "Tokens of the prefill that is timed.", set_int<&BenchOptions::prefill, 1, kModelLenMax>},
     {"feedback", "", kSwitch, kBench, "", "off",
      "Each token is the one that the device chose, as a server has it; else tokens are random. On a GPU.",
-     set_bool<&Settings::bench_feedback>},
+     set_bool<&BenchOptions::feedback>},
     {"output-json", "", FlagKind::kValue, kBench, "FILE", "none", "The figures as JSON, too.",
-     set_text<&Settings::bench_output_json>},
+     set_text<&BenchOptions::output_json>},
     {"repeats", "", FlagKind::kValue, kBench, "N", "3", "Prefills that the median is taken of.",
-     set_int<&Settings::bench_repeats, 1, 1000>},
-    {"batch", "", kList, kBench, "N", "1 16 32", "Sequences decoded at once; one figure each.", add_batch},
+     set_int<&BenchOptions::repeats, 1, 1000>},
+    {"batch", "", kList, kBench | kKernels, "N", "1 16 32", "Sequences decoded at once; one figure each.", add_batch},
     {"prompts", "", FlagKind::kValue, kBench, "KIND", "random",
      "random: every sequence has tokens of its own. same: token 0 everywhere, as llama.cpp's llama-batched-bench has "
      "it, so that all sequences visit the same experts; for comparisons with it.",
@@ -337,8 +365,11 @@ constexpr Flag kFlags[] = {
     {"fail-step", "", FlagKind::kValue, kServe, "N", "0",
      "This step of the engine fails, to see what follows: on a GPU by a fault of the device's own, else as if it had "
      "one; 0: none. Refused without --load-format dummy.",
-     set_int<&Settings::fail_step, 0, 1 << 30>, "", true},
-    {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&Settings::json>},
+     set_int<&ServerOptions::fail_step, 0, 1 << 30>, "", true},
+    {"measure", "", kSwitch, kKernels, "", "off",
+     "Also run the ops on random values, as bench kernels does: time and share of the machine's limit.",
+     set_bool<&KernelsOptions::measure>},
+    {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&InspectOptions::json>},
 
     {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "",
      "splitting a model over devices is not built yet; 1 is", nullptr, "1"},

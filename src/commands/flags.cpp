@@ -67,10 +67,10 @@ absl::Status unknown_flag(std::string_view argument, Verb verb) {
   return absl::InvalidArgumentError(absl::StrCat("there is no flag --", std::string(name), hint));
 }
 
-absl::Status apply(Settings& settings, const Flag& flag, const std::string& value) {
+absl::Status apply(Options& options, const Flag& flag, const std::string& value) {
   absl::Status status;
   if (flag.apply != nullptr) {
-    status = flag.apply(settings, value);
+    status = flag.apply(options, value);
   } else {
     const std::vector<std::string> neutral = absl::StrSplit(std::string(flag.neutral), ' ', absl::SkipEmpty());
     if (std::find(neutral.begin(), neutral.end(), value) != neutral.end()) return absl::OkStatus();
@@ -121,6 +121,8 @@ const char* verb_name(Verb verb) {
       return "inspect";
     case kBench:
       return "bench";
+    case kKernels:
+      return "kernels";
   }
   return "";
 }
@@ -145,7 +147,7 @@ absl::Status parse_with(CLI::App& app, Verb verb, const std::vector<std::string>
 
 }  // namespace
 
-absl::StatusOr<Settings> parse_flags(Verb verb, const std::vector<std::string>& arguments) {
+absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& arguments) {
   CLI::App app{"", absl::StrCat("polymath ", verb_name(verb))};
   app.allow_extras();
   app.set_help_flag("-h,--help", "This page");
@@ -156,56 +158,58 @@ absl::StatusOr<Settings> parse_flags(Verb verb, const std::vector<std::string>& 
     if ((flag.verbs & verb) != 0) bind(app, flag, bindings);
   }
   RETURN_IF_ERROR(parse_with(app, verb, arguments));
-  Settings settings;
-  RETURN_IF_ERROR(apply_environment(settings));
+  Options options;
+  RETURN_IF_ERROR(apply_environment(options));
   for (const Binding& binding : bindings) {
     if (binding.option->count() == 0) continue;
     const std::vector<std::string> values = binding.option->results();
     const size_t first = binding.flag->kind == FlagKind::kList ? 0 : values.size() - 1;
-    for (size_t i = first; i < values.size(); ++i) RETURN_IF_ERROR(apply(settings, *binding.flag, values[i]));
+    for (size_t i = first; i < values.size(); ++i) RETURN_IF_ERROR(apply(options, *binding.flag, values[i]));
   }
   if (!positional.empty()) {
-    if (!settings.model.empty() && settings.model != positional) {
+    if (!options.model.name.empty() && options.model.name != positional) {
       return absl::InvalidArgumentError("two models: one as --model, another without a flag");
     }
-    settings.model = positional;
+    options.model.name = positional;
   }
-  if (settings.model.empty()) return absl::InvalidArgumentError("no model; name a directory, or org/name");
-  return settings;
+  const bool needs_model = verb != kKernels;  // without one it lists every variant
+  if (needs_model && options.model.name.empty())
+    return absl::InvalidArgumentError("no model; name a directory, or org/name");
+  return options;
 }
 
-absl::Status apply_environment(Settings& settings) {
+absl::Status apply_environment(Options& options) {
   struct Variable {
     const char* name;
-    absl::Status (*apply)(Settings&, const std::string& value);
+    absl::Status (*apply)(Options&, const std::string& value);
   };
   static constexpr Variable kVariables[] = {
       {"VLLM_API_KEY",
-       [](Settings& s, const std::string& value) {
-         s.environment_api_key = value;
+       [](Options& o, const std::string& value) {
+         o.server.environment_api_key = value;
          return absl::OkStatus();
        }},
       {"VLLM_CPU_KVCACHE_SPACE",
-       [](Settings& s, const std::string& value) -> absl::Status {
+       [](Options& o, const std::string& value) -> absl::Status {
          ASSIGN_OR_RETURN(const int64_t gib, parse_int(value, {0, 1 << 20}));
-         s.kv_bytes = gib << 30;
+         o.runtime.kv_bytes = gib << 30;
          return absl::OkStatus();
        }},
       {"VLLM_LOGGING_LEVEL",
-       [](Settings&, const std::string& value) {
+       [](Options&, const std::string& value) {
          return base::set_log_level(value) ? absl::OkStatus() : absl::InvalidArgumentError("not a level");
        }},
       {"VLLM_MAX_STOP_STRINGS",
-       [](Settings& s, const std::string& value) -> absl::Status {
+       [](Options& o, const std::string& value) -> absl::Status {
          ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, 1024}));
-         s.stop_strings = static_cast<int>(n);
+         o.server.stop_strings = static_cast<int>(n);
          return absl::OkStatus();
        }},
   };
   for (const Variable& variable : kVariables) {
     const char* value = std::getenv(variable.name);
     if (value == nullptr || *value == '\0') continue;
-    const absl::Status status = variable.apply(settings, value);
+    const absl::Status status = variable.apply(options, value);
     if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(variable.name, ": ", status.message()));
   }
   return absl::OkStatus();
@@ -218,7 +222,8 @@ std::string flags_markdown() {
       if (group_of(flag) != group) continue;
       const std::string verbs =
           absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
-                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench" : "");
+                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
+                       (flag.verbs & kKernels) != 0 ? "kernels" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",

@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "base/status.h"
-#include "commands/settings.h"
+#include "commands/options.h"
 
 namespace polymath::commands {
 
-enum Verb : uint8_t { kServe = 1, kRun = 2, kInspect = 4, kBench = 8 };
+enum Verb : uint8_t { kServe = 1, kRun = 2, kInspect = 4, kBench = 8, kKernels = 16 };
 
 enum class FlagKind {
   kValue,   // takes one; of several the last counts
@@ -35,7 +35,7 @@ struct Flag {
   std::string_view fallback;  // the default, in words
   std::string_view help;      // one sentence or two, limits included; of a refused flag: why
   // Stores `value` ("true" or "false" for a switch; once per item for a list). Null: a refused flag.
-  absl::Status (*apply)(Settings&, std::string_view value) = nullptr;
+  absl::Status (*apply)(Options&, std::string_view value) = nullptr;
   std::string_view neutral;  // of a refused flag: values, separated by blanks, that ask for nothing
   bool developer = false;    // of no use but to developers, and listed apart
 };
@@ -43,11 +43,11 @@ struct Flag {
 std::span<const Flag> flag_table();
 
 // kOutOfRange: help was asked for and printed. kInvalidArgument, kUnimplemented: a sentence that names the flag.
-absl::StatusOr<Settings> parse_flags(Verb verb, const std::vector<std::string>& arguments);
+absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& arguments);
 
 // The variables that vLLM's users set: VLLM_API_KEY, VLLM_CPU_KVCACHE_SPACE, VLLM_LOGGING_LEVEL,
 // VLLM_MAX_STOP_STRINGS. A flag wins over its variable.
-absl::Status apply_environment(Settings& settings);
+absl::Status apply_environment(Options& options);
 
 // docs/operate/flags.md.
 std::string flags_markdown();

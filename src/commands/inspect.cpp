@@ -22,17 +22,6 @@ namespace {
 
 boost::json::string json_text(std::string_view text) { return boost::json::string(text.data(), text.size()); }
 
-std::string attention_text(const model::AttentionConfig& a) {
-  std::string kind = a.kv_lora > 0 ? absl::StrCat("MLA, ", a.n_heads, " heads, latent ", a.kv_lora, " + ", a.rope.dims)
-                     : a.n_kv_heads == a.n_heads
-                         ? absl::StrCat("MHA, ", a.n_heads, " heads of ", a.head_dim)
-                         : absl::StrCat("GQA, ", a.n_heads, " heads over ", a.n_kv_heads, " of ", a.head_dim);
-  if (a.window > 0) absl::StrAppend(&kind, ", window ", a.window);
-  if (a.chunk > 0) absl::StrAppend(&kind, ", chunk ", a.chunk);
-  if (a.sinks) absl::StrAppend(&kind, ", sinks");
-  return kind;
-}
-
 std::string ffn_text(const model::LayerConfig& layer) {
   std::string out;
   for (const model::FfnConfig& f : layer.ffns) {
@@ -51,7 +40,7 @@ std::string ffn_text(const model::LayerConfig& layer) {
 base::JsonArray layer_rows(const model::ModelConfig& config) {
   base::JsonArray rows;
   size_t begin = 0;
-  const auto describe = [](const model::LayerConfig& l) { return std::pair(attention_text(l.attention), ffn_text(l)); };
+  const auto describe = [](const model::LayerConfig& l) { return std::pair(layers::text(l.attention), ffn_text(l)); };
   for (size_t i = 1; i <= config.layers.size(); ++i) {
     if (i < config.layers.size() && describe(config.layers[i]) == describe(config.layers[begin])) continue;
     const auto [attention, ffn] = describe(config.layers[begin]);
@@ -90,21 +79,21 @@ std::string template_text(const weights::TokenizerSource& source) {
   return parsed.ok() ? "yes" : absl::StrCat("not understood: ", parsed.status().message());
 }
 
-// What this machine's backend would keep the weights in, and whether the checkpoint can be read.
-absl::Status add_weights(const Settings& settings, const weights::ModelFiles& files, const model::ModelConfig& config,
-                         base::JsonObject& out) {
+// Weights as the chosen device would keep them, and what the checkpoint holds.
+absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFiles& files,
+                         const model::ModelConfig& config, base::JsonObject& out) {
   auto checkpoint = files.open_checkpoint();
   if (!checkpoint.ok() && !absl::IsNotFound(checkpoint.status())) return checkpoint.status();
   const auto unread = weights::dummy_checkpoint(0, config.dtype);
-  ASSIGN_OR_RETURN(const auto backend, backend::make_backend(settings.backend, {.threads = 1, .isa = settings.isa}));
+  ASSIGN_OR_RETURN(const auto backend, backend::make_backend(options.backend, {.threads = 1, .isa = options.isa}));
   out["weight_bytes_in_memory"] =
       model::bytes_to_load(config, checkpoint.ok() ? **checkpoint : *unread, *backend, config.dtype);
   out["checkpoint"] = checkpoint.ok() ? tensors_of(**checkpoint) : base::JsonObject{{"tensors", 0}};
   return absl::OkStatus();
 }
 
-absl::StatusOr<base::JsonObject> inspect_model(const Settings& settings) {
-  ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(settings.model, settings.revision));
+absl::StatusOr<base::JsonObject> inspect_model(const Options& options) {
+  ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(options.model.name, options.model.revision));
   ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
   ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
   const ModelFacts facts = model_facts(config);
@@ -121,7 +110,7 @@ absl::StatusOr<base::JsonObject> inspect_model(const Settings& settings) {
   out["parameters"] = facts.parameters;
   out["active_parameters"] = facts.active_parameters;
   out["kv_bytes_per_token"] = facts.kv_elements_per_token * (config.dtype == tensor::DType::kBf16 ? 2 : 4);
-  RETURN_IF_ERROR(add_weights(settings, *files, config, out));
+  RETURN_IF_ERROR(add_weights(options.runtime, *files, config, out));
   const weights::TokenizerSource source = files->tokenizer_source();
   out["tokenizer"] = json_text(tokenizer_text(source));
   out["chat_template"] = json_text(template_text(source));
@@ -155,11 +144,11 @@ void print_text(const base::JsonObject& facts) {
 }  // namespace
 
 int inspect(const Arguments& arguments) {
-  const auto settings = parse_flags(kInspect, arguments);
-  if (!settings.ok()) return fail_flags(settings.status());
-  const auto facts = inspect_model(*settings);
+  const auto options = parse_flags(kInspect, arguments);
+  if (!options.ok()) return fail_flags(options.status());
+  const auto facts = inspect_model(*options);
   if (!facts.ok()) return fail(facts.status());
-  if (settings->json) {
+  if (options->inspect.json) {
     std::printf("%s\n", base::to_text(*facts).c_str());
   } else {
     print_text(*facts);

@@ -1,6 +1,7 @@
 #include "commands/model_facts.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "model/slots.h"
 
@@ -20,8 +21,9 @@ double active_share(const model::ModelConfig& config, const model::Slot& slot) {
 int64_t widest_step(const model::ModelConfig& config) {
   int64_t widest = 0;
   for (const model::LayerConfig& layer : config.layers) {
-    const auto& a = layer.attention;
-    const int64_t attention = static_cast<int64_t>(a.n_heads + 2 * a.n_kv_heads) * a.head_dim + a.kv_lora * a.n_heads;
+    layers::StepNeeds needs;
+    layers::reserve(layer.attention, needs);
+    const int64_t attention = std::accumulate(needs.scratch.begin(), needs.scratch.end(), int64_t{0});
     int64_t ffn = 0;
     for (const model::FfnConfig& f : layer.ffns) {
       ffn = std::max(ffn,
@@ -45,8 +47,8 @@ ModelFacts model_facts(const model::ModelConfig& config) {
       facts.active_parameters += static_cast<int64_t>(active_share(config, slot) * static_cast<double>(elements));
   }
   for (const model::LayerConfig& layer : config.layers) {
-    const auto& a = layer.attention;
-    facts.kv_elements_per_token += a.kv_lora > 0 ? a.kv_lora + a.rope.dims : 2 * a.n_kv_heads * a.head_dim;
+    const backend::KvShape kv = layers::cache(layer.attention).paged;
+    facts.kv_elements_per_token += kv.n_kv_heads * (kv.key_dim + (kv.latent ? 0 : kv.value_dim));
     const bool routed =
         std::any_of(layer.ffns.begin(), layer.ffns.end(), [](const auto& f) { return !f.routing.empty(); });
     facts.moe_layers += routed ? 1 : 0;

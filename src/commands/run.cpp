@@ -17,7 +17,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "commands/flags.h"
-#include "commands/house.h"
+#include "commands/runtime.h"
 #include "commands/served.h"
 #include "commands/verbs.h"
 #include "text/detokenizer.h"
@@ -68,13 +68,13 @@ class TerminalSink : public engine::TokenSink {
 };
 
 struct Session {
-  const Settings& settings;
-  House& house;
+  const RunOptions& options;
+  Runtime& runtime;
   const api::ServedModel& model;
 };
 
 engine::SamplingParams sampling_of(const Session& session, int room) {
-  const Settings& s = session.settings;
+  const RunOptions& s = session.options;
   const api::SamplingDefaults& d = session.model.defaults;
   engine::SamplingParams sampling;
   sampling.temperature = s.temperature.has_value() ? static_cast<float>(*s.temperature) : d.temperature;
@@ -110,7 +110,7 @@ void print_speed(const TerminalSink& sink, double begin) {
 // Streams the answer; Ctrl-C ends it. Returns its text.
 absl::StatusOr<std::string> answer(const Session& session, const std::string& prompt_text, bool add_special) {
   const std::vector<int32_t> prompt = session.model.tokenizer->encode(prompt_text, add_special);
-  const int room = session.house.model_len_max() - static_cast<int>(prompt.size());
+  const int room = session.runtime.model_len_max() - static_cast<int>(prompt.size());
   if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty");
   if (room < 1) return absl::InvalidArgumentError(absl::StrCat("the prompt of ", prompt.size(), " tokens is too long"));
   auto sink = std::make_shared<TerminalSink>();
@@ -118,11 +118,11 @@ absl::StatusOr<std::string> answer(const Session& session, const std::string& pr
   text::Detokenizer text(*session.model.tokenizer, prompt, {});
   g_interrupted = false;
   const double begin = base::steady_seconds();
-  ASSIGN_OR_RETURN(const engine::RequestId id, session.house.engine().submit(std::move(request)));
+  ASSIGN_OR_RETURN(const engine::RequestId id, session.runtime.engine().submit(std::move(request)));
   std::string whole;
   const auto& eos = session.model.eos_ids;
   for (std::vector<int32_t> ids; sink->take(ids);) {
-    if (g_interrupted.exchange(false)) session.house.engine().cancel(id);
+    if (g_interrupted.exchange(false)) session.runtime.engine().cancel(id);
     for (const int32_t token : ids) {
       if (std::find(eos.begin(), eos.end(), token) != eos.end()) continue;
       const std::string delta = text.push(token);
@@ -147,10 +147,10 @@ absl::StatusOr<std::string> answer_chat(const Session& session, const api::ChatP
 }
 
 absl::Status answer_once(const Session& session) {
-  if (session.model.chat_template == nullptr) return answer(session, *session.settings.prompt, true).status();
+  if (session.model.chat_template == nullptr) return answer(session, *session.options.prompt, true).status();
   api::ChatPrompt chat;
-  if (!session.settings.system.empty()) chat.messages.push_back(message("system", session.settings.system));
-  chat.messages.push_back(message("user", *session.settings.prompt));
+  if (!session.options.system.empty()) chat.messages.push_back(message("system", session.options.system));
+  chat.messages.push_back(message("user", *session.options.prompt));
   return answer_chat(session, chat).status();
 }
 
@@ -162,7 +162,7 @@ absl::Status chat_on_terminal(const Session& session) {
   }
   const bool terminal = isatty(STDIN_FILENO) == 1;
   api::ChatPrompt chat;
-  if (!session.settings.system.empty()) chat.messages.push_back(message("system", session.settings.system));
+  if (!session.options.system.empty()) chat.messages.push_back(message("system", session.options.system));
   std::string line;
   while (true) {
     if (terminal) std::fputs("> ", stderr);
@@ -180,27 +180,27 @@ absl::Status chat_on_terminal(const Session& session) {
   return absl::OkStatus();
 }
 
-absl::Status run_house(const Settings& settings) {
+absl::Status run_model(const Options& options) {
   base::MetricsRegistry metrics;
-  ASSIGN_OR_RETURN(const Served served, build_served(settings, metrics));
-  served.house->engine().start();
+  ASSIGN_OR_RETURN(const Served served, build_served(options, metrics));
+  served.runtime->engine().start();
   // Without SA_RESTART, so that Ctrl-C also ends the wait for a line.
   struct sigaction action = {};
   action.sa_handler = on_interrupt;
   sigaction(SIGINT, &action, nullptr);
-  const Session session{settings, *served.house, served.model};
-  return settings.prompt.has_value() ? answer_once(session) : chat_on_terminal(session);
+  const Session session{options.run, *served.runtime, served.model};
+  return options.run.prompt.has_value() ? answer_once(session) : chat_on_terminal(session);
 }
 
 }  // namespace
 
 int run(const Arguments& arguments) {
   base::set_log_level("warning");  // the log would stand between the lines of the answer; --log-level brings it back
-  auto settings = parse_flags(kRun, arguments);
-  if (!settings.ok()) return fail_flags(settings.status());
-  settings->sequences = 1;  // one conversation
-  for (const std::string& warning : settings->warnings) base::log_warning("run", warning);
-  const absl::Status status = run_house(*settings);
+  auto options = parse_flags(kRun, arguments);
+  if (!options.ok()) return fail_flags(options.status());
+  options->runtime.sequences = 1;  // one conversation
+  for (const std::string& warning : options->warnings) base::log_warning("run", warning);
+  const absl::Status status = run_model(*options);
   return status.ok() ? 0 : fail(status);
 }
 

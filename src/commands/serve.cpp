@@ -13,7 +13,8 @@
 #include "base/threads.h"
 #include "commands/flag_values.h"
 #include "commands/flags.h"
-#include "commands/house.h"
+#include "commands/kernel_metrics.h"
+#include "commands/runtime.h"
 #include "commands/served.h"
 #include "commands/verbs.h"
 #include "server/http_server.h"
@@ -41,44 +42,44 @@ int wait_for_signal(double seconds) {
   return signal > 0 ? signal : 0;
 }
 
-server::HttpServerOptions http_options(const Settings& settings) {
-  server::HttpServerOptions options;
-  options.host = settings.host;
-  options.port = static_cast<uint16_t>(settings.port);
-  options.unix_socket = settings.unix_socket;
-  options.tls_certificate_file = settings.tls_certificate;
-  options.tls_key_file = settings.tls_key;
-  if (settings.origins.has_value()) options.cors_origins = *settings.origins;
-  return options;
+server::HttpServerOptions http_options(const ServerOptions& options) {
+  server::HttpServerOptions http;
+  http.host = options.host;
+  http.port = static_cast<uint16_t>(options.port);
+  http.unix_socket = options.unix_socket;
+  http.tls_certificate_file = options.tls_certificate;
+  http.tls_key_file = options.tls_key;
+  if (options.origins.has_value()) http.cors_origins = *options.origins;
+  return http;
 }
 
-api::ServiceOptions service_options(const Settings& settings) {
-  api::ServiceOptions options;
-  options.limits.logprobs_max = settings.logprobs;
-  options.limits.stop_max = settings.stop_strings;
-  options.api_keys = settings.api_keys;
-  if (options.api_keys.empty() && !settings.environment_api_key.empty()) {
-    options.api_keys.push_back(settings.environment_api_key);
+api::ServiceOptions service_options(const ServerOptions& options, int waiting_max) {
+  api::ServiceOptions service;
+  service.limits.logprobs_max = options.logprobs;
+  service.limits.stop_max = options.stop_strings;
+  service.api_keys = options.api_keys;
+  if (service.api_keys.empty() && !options.environment_api_key.empty()) {
+    service.api_keys.push_back(options.environment_api_key);
   }
-  options.trust_request_chat_template = settings.trust_request_chat_template;
-  options.waiting_max = settings.waiting;
-  options.version = kVersion;
-  return options;
+  service.trust_request_chat_template = options.trust_request_chat_template;
+  service.waiting_max = waiting_max;
+  service.version = kVersion;
+  return service;
 }
 
-void log_house(const Settings& settings, const House& house) {
-  const ModelFacts facts = model_facts(house.config());
-  base::log_info("serve", house.config().architecture, " from ", house.files().path(), ": ",
+void log_runtime(const RuntimeOptions& options, const Runtime& runtime) {
+  const ModelFacts facts = model_facts(runtime.config());
+  base::log_info("serve", runtime.config().architecture, " from ", runtime.files().path(), ": ",
                  count_text(static_cast<double>(facts.parameters)), " parameters, ",
                  count_text(static_cast<double>(facts.active_parameters)), " active a token; device ",
-                 house.backend().name(), ", ", settings.threads > 0 ? settings.threads : base::available_cores(),
-                 " threads, instruction set ", settings.isa.empty() ? "auto" : settings.isa);
+                 runtime.backend().name(), ", ", options.threads > 0 ? options.threads : base::available_cores(),
+                 " threads, instruction set ", options.isa.empty() ? "auto" : options.isa);
 }
 
-std::string address(const Settings& settings, const server::HttpServer& http) {
-  if (!settings.unix_socket.empty()) return absl::StrCat("unix:", settings.unix_socket);
-  const bool v6 = settings.host.find(':') != std::string::npos;
-  return absl::StrCat(settings.tls_certificate.empty() ? "http://" : "https://", v6 ? "[" : "", settings.host,
+std::string address(const ServerOptions& options, const server::HttpServer& http) {
+  if (!options.unix_socket.empty()) return absl::StrCat("unix:", options.unix_socket);
+  const bool v6 = options.host.find(':') != std::string::npos;
+  return absl::StrCat(options.tls_certificate.empty() ? "http://" : "https://", v6 ? "[" : "", options.host,
                       v6 ? "]" : "", ":", http.port());
 }
 
@@ -129,33 +130,37 @@ void drain(engine::Engine& engine, double seconds) {
 }
 
 // Until a signal (0) or the engine's failure (1).
-int wait_for_end(const Settings& settings, const engine::Engine& engine) {
+int wait_for_end(const ServerOptions& options, const engine::Engine& engine, KernelMetrics& kernels) {
   StatsLog stats(engine);
   while (engine.healthy()) {
     if (wait_for_signal(0.2) != 0) return 0;
-    if (settings.log_stats) stats.tick();
+    kernels.update();
+    if (options.log_stats) stats.tick();
   }
   return 1;
 }
 
-absl::StatusOr<int> serve_until_signal(const Settings& settings) {
+absl::StatusOr<int> serve_until_signal(const Options& options) {
   base::MetricsRegistry metrics;
-  ASSIGN_OR_RETURN(Served served, build_served(settings, metrics));
-  engine::Engine& engine = served.house->engine();
-  log_house(settings, *served.house);
-  api::Service service(engine, std::move(served.model), service_options(settings), metrics);
-  server::HttpServer http(http_options(settings));
+  ASSIGN_OR_RETURN(Served served, build_served(options, metrics));
+  engine::Engine& engine = served.runtime->engine();
+  log_runtime(options.runtime, *served.runtime);
+  api::Service service(engine, std::move(served.model), service_options(options.server, options.runtime.waiting),
+                       metrics);
+  server::HttpServer http(http_options(options.server));
   service.install(http);
-  if (settings.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(settings.fail_step));
+  if (options.server.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.server.fail_step));
   engine.start();
   RETURN_IF_ERROR(http.start());
   service.set_ready(true);
-  base::log_info("serve", "ready: ", address(settings, http), "/v1 serves ", served_name(settings));
-  const int code = wait_for_end(settings, engine);
+  KernelMetrics kernels(served.runtime->backend(), metrics);
+  kernels.update();  // the first forward pass ran at load
+  base::log_info("serve", "ready: ", address(options.server, http), "/v1 serves ", served_name(options.model));
+  const int code = wait_for_end(options.server, engine, kernels);
   service.set_ready(false);
   if (code == 0) {
-    base::log_info("serve", "stopping: running answers have ", settings.shutdown_timeout_s, " s to end");
-    drain(engine, settings.shutdown_timeout_s);
+    base::log_info("serve", "stopping: running answers have ", options.server.shutdown_timeout_s, " s to end");
+    drain(engine, options.server.shutdown_timeout_s);
   } else {
     base::log_error("serve", "the engine failed; ending");
   }
@@ -167,20 +172,20 @@ absl::StatusOr<int> serve_until_signal(const Settings& settings) {
 }  // namespace
 
 int serve(const Arguments& arguments) {
-  auto settings = parse_flags(kServe, arguments);
-  if (!settings.ok()) return fail_flags(settings.status());
-  if (settings->tls_certificate.empty() != settings->tls_key.empty()) {
+  auto options = parse_flags(kServe, arguments);
+  if (!options.ok()) return fail_flags(options.status());
+  if (options->server.tls_certificate.empty() != options->server.tls_key.empty()) {
     return fail_flags(absl::InvalidArgumentError("--ssl-certfile and --ssl-keyfile belong together"));
   }
-  if (settings->fail_step > 0 && settings->load_format != "dummy") {
+  if (options->server.fail_step > 0 && options->model.load_format != "dummy") {
     return fail_flags(absl::InvalidArgumentError("--fail-step is for tests, and needs --load-format dummy"));
   }
   // Before any thread is made, so that none of them takes these signals.
   const sigset_t set = stop_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
-  for (const std::string& warning : settings->warnings) base::log_warning("serve", warning);
-  const auto code = serve_until_signal(*settings);
+  for (const std::string& warning : options->warnings) base::log_warning("serve", warning);
+  const auto code = serve_until_signal(*options);
   return code.ok() ? *code : fail(code.status());
 }
 

@@ -14,9 +14,9 @@
 namespace polymath::commands {
 namespace {
 
-absl::Status read_defaults(const Settings& settings, const House& house, api::ServedModel& model) {
-  if (settings.generation_config == "vllm") return absl::OkStatus();
-  auto json = house.files().generation_config();
+absl::Status read_defaults(const TextOptions& options, const Runtime& runtime, api::ServedModel& model) {
+  if (options.generation_config == "vllm") return absl::OkStatus();
+  auto json = runtime.files().generation_config();
   if (absl::IsNotFound(json.status())) return absl::OkStatus();
   RETURN_IF_ERROR(json.status());
   ASSIGN_OR_RETURN(model.defaults, api::parse_sampling_defaults(*json));
@@ -38,43 +38,43 @@ absl::Status read_special_tokens(const weights::TokenizerSource& source, api::Se
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> template_source(const Settings& settings, const weights::TokenizerSource& source) {
-  if (settings.chat_template.empty()) return chat_template_of(source);
+absl::StatusOr<std::string> template_text(const TextOptions& options, const weights::TokenizerSource& source) {
+  if (options.chat_template.empty()) return chat_template_of(source);
   std::error_code error;
-  if (!std::filesystem::is_regular_file(settings.chat_template, error)) {
+  if (!std::filesystem::is_regular_file(options.chat_template, error)) {
     // Written out, unless it looks like a file that is not there.
-    if (settings.chat_template.find('{') != std::string::npos) return settings.chat_template;
-    return absl::InvalidArgumentError(absl::StrCat("--chat-template: there is no file ", settings.chat_template));
+    if (options.chat_template.find('{') != std::string::npos) return options.chat_template;
+    return absl::InvalidArgumentError(absl::StrCat("--chat-template: there is no file ", options.chat_template));
   }
-  std::ifstream in(settings.chat_template, std::ios::binary);
+  std::ifstream in(options.chat_template, std::ios::binary);
   std::string text((std::istreambuf_iterator<char>(in)), {});
-  if (!in) return absl::DataLossError(absl::StrCat(settings.chat_template, ": cannot be read"));
+  if (!in) return absl::DataLossError(absl::StrCat(options.chat_template, ": cannot be read"));
   return text;
 }
 
-absl::Status read_template(const Settings& settings, const weights::TokenizerSource& tokenizer_source,
+absl::Status read_template(const TextOptions& options, const weights::TokenizerSource& source,
                            api::ServedModel& model) {
-  auto source = template_source(settings, tokenizer_source);
-  if (absl::IsNotFound(source.status())) {
+  auto text = template_text(options, source);
+  if (absl::IsNotFound(text.status())) {
     base::log_warning("serve",
                       "the model has no chat template: chat requests are refused; --chat-template gives it one");
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(source.status());
-  auto parsed = text::ChatTemplate::parse(*source, {});
+  RETURN_IF_ERROR(text.status());
+  auto parsed = text::ChatTemplate::parse(*text, {});
   if (!parsed.ok()) {
     return absl::Status(parsed.status().code(), absl::StrCat("the chat template: ", parsed.status().message()));
   }
   model.chat_template = std::make_shared<const text::ChatTemplate>(*std::move(parsed));
   model.content_as_parts =
-      settings.content_format == "auto" ? api::template_wants_parts(*source) : settings.content_format == "openai";
+      options.content_format == "auto" ? api::template_wants_parts(*text) : options.content_format == "openai";
   return absl::OkStatus();
 }
 
-absl::Status read_tokenizer(const Settings& settings, const House& house, api::ServedModel& model) {
-  weights::TokenizerSource source = house.files().tokenizer_source();
-  if (!settings.tokenizer.empty()) {
-    ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(settings.tokenizer, ""));
+absl::Status read_tokenizer(const TextOptions& options, const Runtime& runtime, api::ServedModel& model) {
+  weights::TokenizerSource source = runtime.files().tokenizer_source();
+  if (!options.tokenizer.empty()) {
+    ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(options.tokenizer, ""));
     ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
     source = files->tokenizer_source();
   }
@@ -92,29 +92,29 @@ absl::Status read_tokenizer(const Settings& settings, const House& house, api::S
   }
   RETURN_IF_ERROR(read_special_tokens(source, model));
   api::complete_tokenizer_facts(model);
-  return read_template(settings, source, model);
+  return read_template(options, source, model);
 }
 
-absl::StatusOr<api::ServedModel> make_served_model(const Settings& settings, const House& house) {
+absl::StatusOr<api::ServedModel> make_served_model(const Options& options, const Runtime& runtime) {
   api::ServedModel model;
-  model.names = settings.served_names;
-  if (model.names.empty()) model.names.push_back(served_name(settings));
-  model.root = settings.model;
-  model.vocab = house.config().vocab;
-  model.eos_ids.assign(house.config().eos_ids.begin(), house.config().eos_ids.end());
-  RETURN_IF_ERROR(read_defaults(settings, house, model));
-  if (!settings.skip_tokenizer) RETURN_IF_ERROR(read_tokenizer(settings, house, model));
+  model.names = options.model.served_names;
+  if (model.names.empty()) model.names.push_back(served_name(options.model));
+  model.root = options.model.name;
+  model.vocab = runtime.config().vocab;
+  model.eos_ids.assign(runtime.config().eos_ids.begin(), runtime.config().eos_ids.end());
+  RETURN_IF_ERROR(read_defaults(options.text, runtime, model));
+  if (!options.text.skip_tokenizer) RETURN_IF_ERROR(read_tokenizer(options.text, runtime, model));
   return model;
 }
 
 }  // namespace
 
-absl::StatusOr<Served> build_served(const Settings& settings, base::MetricsRegistry& metrics) {
+absl::StatusOr<Served> build_served(const Options& options, base::MetricsRegistry& metrics) {
   Served served;
-  ASSIGN_OR_RETURN(served.house, House::open(settings));
-  ASSIGN_OR_RETURN(served.model, make_served_model(settings, *served.house));
-  RETURN_IF_ERROR(served.house->load(settings, metrics));
-  served.model.model_len_max = served.house->model_len_max();
+  ASSIGN_OR_RETURN(served.runtime, Runtime::open(options.model, options.runtime));
+  ASSIGN_OR_RETURN(served.model, make_served_model(options, *served.runtime));
+  RETURN_IF_ERROR(served.runtime->load(metrics));
+  served.model.model_len_max = served.runtime->model_len_max();
   return served;
 }
 

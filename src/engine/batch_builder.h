@@ -1,6 +1,6 @@
 #pragma once
 
-// From a step's plan to the flat arrays that a model reads. The arrays are set aside once, for the largest step.
+// From a step's plan to the flat arrays that a model reads. The arrays are reserved once, for the largest step.
 
 #include <cstdint>
 #include <vector>
@@ -15,16 +15,19 @@ class BatchBuilder {
   // `model_len_max`: the longest sequence there will be.
   BatchBuilder(const SchedulerLimits& limits, int model_len_max);
 
-  // Valid until the next call. The rows of an item's logits follow each other, items in the plan's order. An unknown
-  // token is named by its row, and each sequence learns which row the next one will be chosen from (sampled_row).
+  // Valid until the next call. Logit rows are in the plan's order: of each item, the prompt's, then the last token's,
+  // then its drafts'. Sets each sequence's sampled_row, which names its unknown token in the next step.
   const model::Batch& build(const StepPlan& plan);
 
  private:
-  void add(const StepPlan::Item& item);
+  void add(const StepItem& item);
 
   const int block_size_;
+  const bool has_states_;
   std::vector<int32_t> tokens_, positions_, slots_, query_start_, kv_len_, block_table_, logit_rows_, token_rows_;
-  int n_unknown_ = 0;  // tokens
+  std::vector<int32_t> state_slots_, adapters_;
+  bool has_unknown_ = false;   // tokens
+  bool has_adapters_ = false;  // a sequence has one
   model::Batch batch_;
 };
 

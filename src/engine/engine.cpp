@@ -10,11 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/loop.h"
+#include "engine/engine_loop.h"
 
 namespace polymath::engine {
 
-// The wall between the threads: everything under `mutex` is shared, the loop is the engine thread's alone.
+// All after `mutex` is shared between threads and guarded by it. The rest belongs to the engine thread.
 struct Engine::State {
   State(model::Model& model, const EngineOptions& o, base::MetricsRegistry& registry)
       : options(o), loop(model, o, registry) {
@@ -30,18 +30,18 @@ struct Engine::State {
   void end_everything(FinishReason reason, const std::string& error);
 
   const EngineOptions options;
-  Loop loop;
-  std::vector<std::unique_ptr<Answer>> arrived;  // of the engine thread: taken from the inbox
+  EngineLoop loop;
+  std::vector<std::unique_ptr<RunningRequest>> arrived;  // taken from the inbox
 
   std::mutex mutex;
   std::condition_variable wake;     // there is work
   std::condition_variable at_rest;  // `live` became empty
-  std::vector<std::unique_ptr<Answer>> inbox;
-  absl::flat_hash_map<RequestId, Answer*> live;  // submitted, and not ended
+  std::vector<std::unique_ptr<RunningRequest>> inbox;
+  absl::flat_hash_map<RequestId, RunningRequest*> live;  // submitted, and not ended
   RequestId next_id = 1;
   int waiting_in_loop = 0;  // as last seen
   bool started = false, stopping = false, draining = false, failed = false;
-  bool cancels = false;  // some answer is marked
+  bool cancels = false;  // a request is marked
   EngineStats stats;
   std::thread thread;
 };
@@ -55,8 +55,8 @@ absl::Status Engine::State::may_submit() const {
   return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", waiting, " requests are waiting"));
 }
 
-// Waits for work and takes it in. False: the engine is to stop. While nothing happens the rates still have to fall to
-// zero; after that the thread sleeps until it is called.
+// Waits for work and takes it in. False: the engine is stopping. An idle thread ticks until the rates have fallen to
+// zero, and then sleeps.
 bool Engine::State::take() {
   std::unique_lock lock(mutex);
   while (!work()) {
@@ -74,7 +74,7 @@ bool Engine::State::take() {
   waiting_in_loop += static_cast<int>(arrived.size());
   const bool marked = std::exchange(cancels, false);
   lock.unlock();
-  for (auto& answer : arrived) loop.admit(std::move(answer));
+  for (auto& request : arrived) loop.admit(std::move(request));
   arrived.clear();
   if (marked) loop.end_marked();
   return true;
@@ -96,12 +96,12 @@ void Engine::State::run() {
   end_everything(FinishReason::kCancelled, "");
 }
 
-// Ended answers are forgotten under the lock and destroyed outside of it.
+// Forgets ended requests under the lock and destroys them outside of it.
 void Engine::State::let_go() {
   auto& ended = loop.ended();
   {
     const std::lock_guard lock(mutex);
-    for (const auto& answer : ended) live.erase(answer->arrival);
+    for (const auto& request : ended) live.erase(request->arrival);
     waiting_in_loop = loop.n_waiting();
     stats = loop.stats();
     if (live.empty()) at_rest.notify_all();
@@ -109,21 +109,23 @@ void Engine::State::let_go() {
   ended.clear();
 }
 
-// Also what still stands in the inbox; nothing can come after it. REQUIRES: failed, stopping, or not started.
+// Ends the requests in the inbox, too. REQUIRES: failed, stopping, or not started, so that no more can arrive.
 void Engine::State::end_everything(FinishReason reason, const std::string& error) {
   {
     const std::lock_guard lock(mutex);
     std::swap(inbox, arrived);
   }
   loop.end_all(reason, error);
-  for (auto& answer : arrived) loop.admit(std::move(answer));
+  for (auto& request : arrived) loop.admit(std::move(request));
   arrived.clear();
   loop.end_all(reason, error);
   let_go();
 }
 
 Engine::Engine(model::Model& model, EngineOptions options, base::MetricsRegistry& metrics)
-    : state_(std::make_unique<State>(model, options, metrics)) {}
+    : state_(std::make_unique<State>(model, options, metrics)) {
+  CHECK(check_options(options, model).ok());
+}
 
 Engine::~Engine() {
   {
@@ -151,14 +153,14 @@ absl::StatusOr<RequestId> Engine::submit(Request request) {
   RequestId id;
   {
     const std::lock_guard lock(s.mutex);
-    RETURN_IF_ERROR(s.may_submit());  // before the work of making an answer
+    RETURN_IF_ERROR(s.may_submit());  // before the work of hashing the prompt
     id = s.next_id++;
   }
-  auto answer = s.loop.make_answer(std::move(request), id);
+  auto running = s.loop.make_request(std::move(request), id);
   const std::lock_guard lock(s.mutex);
   RETURN_IF_ERROR(s.may_submit());
-  s.live.emplace(id, answer.get());
-  s.inbox.push_back(std::move(answer));
+  s.live.emplace(id, running.get());
+  s.inbox.push_back(std::move(running));
   s.wake.notify_one();
   return id;
 }
@@ -184,7 +186,7 @@ void Engine::drain(double seconds) {
   const auto empty = [&s] { return s.live.empty(); };
   if (s.at_rest.wait_for(lock, std::chrono::duration<double>(seconds), empty)) return;
   base::log_warning("engine", s.live.size(), " requests were still running after ", seconds, " s, and are cancelled");
-  for (auto& [id, answer] : s.live) answer->mark.store(CancelMark::kCancel, std::memory_order_relaxed);
+  for (auto& [id, request] : s.live) request->mark.store(CancelMark::kCancel, std::memory_order_relaxed);
   s.cancels = true;
   s.wake.notify_one();
   s.at_rest.wait(lock, empty);

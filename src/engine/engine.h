@@ -1,7 +1,8 @@
 #pragma once
 
-// The loop, and the only thread that owns Scheduler, BlockPool, PrefixCache and Sequences.
+// The engine thread: the only one that owns Scheduler, BlockPool, PrefixCache, StatePool and Sequences.
 //
+//   RETURN_IF_ERROR(check_options(options, model));
 //   Engine engine(model, options, registry);
 //   engine.start();
 //   ASSIGN_OR_RETURN(RequestId id, engine.submit(std::move(request)));   // any thread
@@ -17,6 +18,7 @@
 
 #include "base/metrics.h"
 #include "base/status.h"
+#include "engine/options.h"
 #include "engine/request.h"
 #include "model/model.h"
 
@@ -24,24 +26,10 @@ namespace polymath::engine {
 
 using RequestId = uint64_t;
 
-struct EngineOptions {
-  std::string model_name;      // label model_name of the metrics
-  int block_size = 16;         // tokens in a KV block
-  int64_t n_blocks = 0;        // KV blocks; REQUIRES: >= 2
-  int model_len_max = 0;       // prompt + output tokens; a longer prompt: kInvalidArgument
-  int step_tokens_max = 2048;  // tokens in one forward: prefill chunks and decodes together
-  int mixed_prefill_tokens_max =
-      0;                    // prefill tokens in a step that also decodes; 0: no limit of its own. Beyond: next step
-  int sequences_max = 256;  // running at once; the others wait
-  int waiting_max = 1024;   // queue bound; beyond it submit() says kResourceExhausted
-  bool prefix_caching = true;
-  bool priority_policy = false;  // lowest priority number first, then arrival; else arrival alone
-};
-
 struct EngineStats {
   int running = 0;
   int waiting = 0;
-  double kv_usage = 0;  // of all blocks: held by running sequences
+  double kv_usage = 0;  // share of the blocks that running sequences hold
   uint64_t steps = 0;
   uint64_t prompt_tokens_computed = 0;
   uint64_t prompt_tokens_cached = 0;
@@ -51,27 +39,28 @@ struct EngineStats {
 
 class Engine {
  public:
-  // `model` and `metrics` must outlive the engine.
+  // `model` and `metrics` must outlive the engine. REQUIRES: check_options().
   Engine(model::Model& model, EngineOptions options, base::MetricsRegistry& metrics);
   ~Engine();  // stops; running requests end as cancelled
 
   void start();
 
-  // kInvalidArgument: an empty or too long prompt, an id outside the vocabulary, a parameter out of range (named), or
-  // more KV than there is. kResourceExhausted: the queue is full. kUnavailable: draining or failed.
+  // kInvalidArgument: an empty or too long prompt, an id outside the vocabulary, an adapter that is not loaded, a
+  // parameter out of range (named), or more KV than exists. kResourceExhausted: the queue is full. kUnavailable:
+  // draining or failed.
   absl::StatusOr<RequestId> submit(Request request);
 
-  // The request ends as kCancelled at the next step; an unknown or ended id is nothing.
-  // `as_stop`: it ends as kStop instead (a stop string was met).
+  // The request ends as kCancelled at the next step. An unknown or ended id does nothing.
+  // `as_stop`: it ends as kStop instead (its text met a stop string).
   void cancel(RequestId id, bool as_stop = false);
 
-  // No new requests (kUnavailable); returns when all have ended, or after `seconds`, cancelling the rest.
+  // Refuses new requests (kUnavailable) and waits for the running ones. After `seconds` it cancels them.
   void drain(double seconds);
 
-  // For tests of what a failure brings: this step (1: the first) fails as if the device had. REQUIRES: before start().
+  // For tests: this step (1: the first) fails as if the device had. REQUIRES: before start().
   void fail_at_step(uint64_t step);
 
-  // False once a forward pass failed: requests in flight ended as kError and no more are taken.
+  // False once a forward pass failed: all requests ended as kError, and new ones are refused.
   bool healthy() const;
   EngineStats stats() const;
 

@@ -56,8 +56,10 @@ EngineMetrics::EngineMetrics(const EngineOptions& options, const model::Model& m
   waiting_ = gauge("vllm:num_requests_waiting", "Requests that wait to run.");
   kv_usage_ = gauge("vllm:kv_cache_usage_perc", "KV blocks held by running requests; 1 is all of them.");
   kv_usage_old_ = gauge("vllm:gpu_cache_usage_perc", "The same as vllm:kv_cache_usage_perc, under its older name.");
-  prompt_speed_ = gauge("vllm:avg_prompt_throughput_toks_per_s", "Prompt tokens computed a second, lately.");
-  generation_speed_ = gauge("vllm:avg_generation_throughput_toks_per_s", "Tokens generated a second, lately.");
+  prompt_speed_ =
+      gauge("vllm:avg_prompt_throughput_toks_per_s", "Prompt tokens computed a second, over the last seconds.");
+  generation_speed_ =
+      gauge("vllm:avg_generation_throughput_toks_per_s", "Tokens generated a second, over the last seconds.");
   cache_queries_ = counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.");
   cache_hits_ = counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.");
   preemptions_ = counter("vllm:num_preemptions_total", "Times that a running request lost its KV blocks.");
@@ -66,6 +68,7 @@ EngineMetrics::EngineMetrics(const EngineOptions& options, const model::Model& m
   generation_tokens_ = counter("vllm:generation_tokens_total", "Tokens generated.");
   make_request_metrics(options, registry);
   make_times(registry);
+  if (!options.speculation.method.empty()) make_speculation(options.speculation, registry);
   make_experts(model, registry);
   base::Labels config = labels_;
   config.emplace_back("block_size", absl::StrCat(options.block_size));
@@ -107,9 +110,23 @@ void EngineMetrics::make_times(base::MetricsRegistry& registry) {
   inference_ =
       histogram("vllm:request_inference_time_seconds", "From the first step to the last token.", request_bounds());
   step_host_ = histogram("polymath:step_host_seconds",
-                         "Time of the engine's thread on a step: all but waiting for the device, or computing for it.",
+                         "Time of the engine thread on a step, except waiting for the device or computing for it.",
                          host_bounds());
   e2e_ = histogram("vllm:e2e_request_latency_seconds", "From arrival to the end.", request_bounds());
+}
+
+void EngineMetrics::make_speculation(const SpeculationOptions& options, base::MetricsRegistry& registry) {
+  const auto counter = [&](const char* name, const char* help, const base::Labels& labels) {
+    return &registry.counter(name, help, labels);
+  };
+  drafts_ = counter("vllm:spec_decode_num_drafts_total", "Drafts: at most one a request in a step.", labels_);
+  draft_tokens_ = counter("vllm:spec_decode_num_draft_tokens_total", "Tokens of all drafts.", labels_);
+  accepted_tokens_ = counter("vllm:spec_decode_num_accepted_tokens_total", "Draft tokens that were accepted.", labels_);
+  for (int position = 0; position < options.n_draft_max; ++position) {
+    accepted_at_.push_back(counter("vllm:spec_decode_num_accepted_tokens_per_pos_total",
+                                   "Draft tokens that were accepted, by their position in the draft.",
+                                   with(labels_, "position", absl::StrCat(position))));
+  }
 }
 
 void EngineMetrics::make_experts(const model::Model& model, base::MetricsRegistry& registry) {
@@ -127,7 +144,7 @@ void EngineMetrics::make_experts(const model::Model& model, base::MetricsRegistr
 }
 
 void EngineMetrics::step(double now, int n_tokens, int n_prompt_tokens) {
-  if (settled(now)) logged_at_ = now;  // nothing to tell yet
+  if (settled(now)) logged_at_ = now;  // the first step after idling: the next line is due in kLogSeconds
   iteration_tokens_->observe(n_tokens);
   prompt_rate_.add(now, n_prompt_tokens);
 }
@@ -140,9 +157,19 @@ void EngineMetrics::started(const RequestTimes& times, const Sequence& sequence)
   cached_tokens_->add(sequence.cached_len);
 }
 
-void EngineMetrics::token(double now, const RequestTimes& times) {
+void EngineMetrics::token(double now) {
   generation_tokens_->add();
   generation_rate_.add(now, 1);
+}
+
+void EngineMetrics::drafts(int n_draft, int n_accepted) {
+  drafts_->add();
+  draft_tokens_->add(n_draft);
+  accepted_tokens_->add(n_accepted);
+  for (int position = 0; position < n_accepted; ++position) accepted_at_[position]->add();
+}
+
+void EngineMetrics::first_of_step(double now, const RequestTimes& times) {
   if (times.first_token == 0) {
     ttft_->observe(now - times.arrived);
     prefill_->observe(now - times.started);

@@ -1,7 +1,7 @@
 #pragma once
 
-// The engine's numbers, under the names that vLLM's dashboards and alerts look for (its V1 metrics), and the load of
-// the experts under ours. Observed on the engine thread; read by anybody.
+// The engine's metrics under the names of vLLM V1, which dashboards and alerts look for; and the experts' load under
+// our own. Thread safety: the engine thread observes, any thread may render the registry.
 
 #include <string>
 #include <vector>
@@ -13,7 +13,7 @@
 
 namespace polymath::engine {
 
-// When things happened to a request; steady seconds, 0: not yet.
+// A request's milestones in steady seconds; 0: not yet.
 struct RequestTimes {
   double arrived = 0;
   double started = 0;  // first planned
@@ -26,14 +26,16 @@ class EngineMetrics {
   EngineMetrics(const EngineOptions& options, const model::Model& model, base::MetricsRegistry& registry);
 
   void step(double now, int n_tokens, int n_prompt_tokens);           // sizes of a forward pass
-  void host_time(double seconds);                                     // of a step, see Loop::step
+  void host_time(double seconds);                                     // of a step, see EngineLoop::step
   void started(const RequestTimes& times, const Sequence& sequence);  // planned for the first time
-  void token(double now, const RequestTimes& times);                  // before `times` learns of it
+  void first_of_step(double now, const RequestTimes& times);          // before the step's tokens update `times`
+  void token(double now);
+  void drafts(int n_draft, int n_accepted);  // of one sequence in a step; n_draft >= 1
   void finished(double now, const RequestTimes& times, const Finish& finish, int max_tokens);
   void levels(const EngineStats& stats);
   void cache(const SchedulerCounts& counts);
 
-  // Once a second, and while rates have yet to fall to zero. `log`: a line every ten seconds.
+  // Due once a second until the rates have fallen to zero. Logs a line every ten seconds.
   void tick(double now, const EngineStats& stats);
   bool settled(double now) { return prompt_rate_.per_second(now) == 0 && generation_rate_.per_second(now) == 0; }
 
@@ -50,6 +52,7 @@ class EngineMetrics {
   };
   void make_request_metrics(const EngineOptions& options, base::MetricsRegistry& registry);
   void make_times(base::MetricsRegistry& registry);
+  void make_speculation(const SpeculationOptions& options, base::MetricsRegistry& registry);
   void make_experts(const model::Model& model, base::MetricsRegistry& registry);
   void log(const EngineStats& stats, double now);
 
@@ -60,6 +63,8 @@ class EngineMetrics {
   base::Histogram *request_prompt_, *request_generation_, *request_max_tokens_, *iteration_tokens_, *step_host_;
   base::Histogram *ttft_, *inter_token_, *per_output_token_, *request_per_output_token_;
   base::Histogram *queue_, *prefill_, *decode_, *inference_, *e2e_;
+  base::Counter *drafts_ = nullptr, *draft_tokens_ = nullptr, *accepted_tokens_ = nullptr;  // null: no speculation
+  std::vector<base::Counter*> accepted_at_;                                                 // by position in the draft
   std::vector<Layer> layers_;
 
   Rate prompt_rate_, generation_rate_;

@@ -21,8 +21,8 @@ constexpr int kVocab = 97;
 class EngineAtDepth : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Steps, EngineAtDepth, ::testing::Values(1, 2));
 
-struct House {
-  explicit House(EngineOptions o = {}, bool start = true)
+struct Harness {
+  explicit Harness(EngineOptions o = {}, bool start = true)
       : options(fill(o)),
         model(kVocab, options.block_size, options.n_blocks, options.sequences_max, EngineAtDepth::GetParam()) {
     engine = std::make_unique<Engine>(model, options, registry);
@@ -61,9 +61,9 @@ Asked ask(std::vector<int32_t> tokens, int max_tokens) {
 }
 
 TEST_P(EngineAtDepth, AnswersAsTheModelSays) {
-  House house;
+  Harness harness;
   Asked a = ask(prompt(20, 3), 12);
-  ASSERT_TRUE(house.engine->submit(a.request).ok());
+  ASSERT_TRUE(harness.engine->submit(a.request).ok());
   const Finish finish = a.sink->wait();
   EXPECT_EQ(a.sink->tokens(), FakeModel::answer(a.request.prompt, 12, kVocab));
   EXPECT_EQ(finish.reason, FinishReason::kLength);
@@ -89,11 +89,11 @@ TEST_P(EngineAtDepth, StopsWhereItShould) {
       {"an ignored eos id", [&](auto& p) { p.eos_ids = {stop}, p.ignore_eos = true; }, 30, FinishReason::kLength},
       {"max_tokens", [&](auto& p) { p.max_tokens = 1; }, 1, FinishReason::kLength},
   };
-  House house;
+  Harness harness;
   for (const Case& c : cases) {
     Asked a = ask(tokens, 30);
     c.set(a.request.sampling);
-    ASSERT_TRUE(house.engine->submit(a.request).ok());
+    ASSERT_TRUE(harness.engine->submit(a.request).ok());
     const Finish finish = a.sink->wait();
     EXPECT_EQ(finish.reason, c.reason) << c.what;
     EXPECT_EQ(finish.output_tokens, c.length) << c.what;
@@ -103,18 +103,18 @@ TEST_P(EngineAtDepth, StopsWhereItShould) {
 }
 
 TEST_P(EngineAtDepth, MinTokensHoldsTheStopOff) {
-  House house;
+  Harness harness;
   Asked a = ask(prompt(20, 3), 30);
   a.request.sampling.stop_ids = {FakeModel::answer(a.request.prompt, 1, kVocab)[0]};
   a.request.sampling.min_tokens = 6;
-  ASSERT_TRUE(house.engine->submit(a.request).ok());
+  ASSERT_TRUE(harness.engine->submit(a.request).ok());
   EXPECT_GE(a.sink->wait().output_tokens, 6);
 }
 
 TEST_P(EngineAtDepth, TheModelsLengthEndsAnAnswer) {
-  House house({.model_len_max = 40});
+  Harness harness({.model_len_max = 40});
   Asked a = ask(prompt(30, 3), 500);
-  ASSERT_TRUE(house.engine->submit(a.request).ok());
+  ASSERT_TRUE(harness.engine->submit(a.request).ok());
   EXPECT_EQ(a.sink->wait().output_tokens, 10);
 }
 
@@ -131,26 +131,26 @@ TEST_P(EngineAtDepth, RefusesWithASentence) {
       {"top_p", [](auto& r) { r.sampling.top_p = 7; }},
       {"KV blocks", [](auto& r) { r.sampling.max_tokens = 1000; }},
   };
-  House house({.n_blocks = 20});
+  Harness harness({.n_blocks = 20});
   for (const Case& c : cases) {
     Asked a = ask(prompt(20, 3), 5);
     c.set(a.request);
-    const auto id = house.engine->submit(a.request);
+    const auto id = harness.engine->submit(a.request);
     EXPECT_EQ(id.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(id.status().message()), HasSubstr(c.sentence));
   }
 }
 
 TEST_P(EngineAtDepth, ManyThreadsGetTheAnswersTheyWouldGetAlone) {
-  House house({.n_blocks = 32, .model_len_max = 200, .sequences_max = 16});  // too few blocks for all
-  house.model.step_us = 50;                                                  // so that they meet
+  Harness harness({.n_blocks = 32, .model_len_max = 200, .sequences_max = 16});  // too few blocks for all
+  harness.model.step_us = 50;                                                    // so that they meet
   std::vector<std::thread> threads;
   std::atomic<int> wrong{0};
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 12; ++i) {
         Asked a = ask(prompt(10 + (t * 7 + i * 13) % 90, t % 3), 70);
-        ASSERT_TRUE(house.engine->submit(a.request).ok());
+        ASSERT_TRUE(harness.engine->submit(a.request).ok());
         wrong += a.sink->wait().reason != FinishReason::kLength;
         wrong += a.sink->tokens() != FakeModel::answer(a.request.prompt, 70, kVocab);
         wrong += a.sink->wrong_order();
@@ -159,8 +159,8 @@ TEST_P(EngineAtDepth, ManyThreadsGetTheAnswersTheyWouldGetAlone) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
-  house.engine->drain(10);  // the last answer ends within a step, the figures are those of whole steps
-  const EngineStats stats = house.engine->stats();
+  harness.engine->drain(10);  // the last answer ends within a step, the figures are those of whole steps
+  const EngineStats stats = harness.engine->stats();
   EXPECT_EQ(stats.generated_tokens, 8u * 12 * 70);
   EXPECT_GT(stats.prompt_tokens_cached, 0u);
   EXPECT_GT(stats.preemptions, 0u);
@@ -169,10 +169,10 @@ TEST_P(EngineAtDepth, ManyThreadsGetTheAnswersTheyWouldGetAlone) {
 TEST_P(EngineAtDepth, SamplesDoNotDependOnCompanyNorOnPreemption) {
   std::vector<std::vector<int32_t>> answers[2];
   for (const bool tight : {false, true}) {
-    House house({.n_blocks = tight ? 14 : 400,
-                 .model_len_max = 200,
-                 .step_tokens_max = tight ? 30 : 2048,
-                 .prefix_caching = tight});
+    Harness harness({.n_blocks = tight ? 14 : 400,
+                     .model_len_max = 200,
+                     .step_tokens_max = tight ? 30 : 2048,
+                     .prefix_caching = tight});
     std::vector<Asked> all;
     for (int i = 0; i < 10; ++i) {
       Asked a = ask(prompt(20 + i * 3, 5), 60);
@@ -181,7 +181,7 @@ TEST_P(EngineAtDepth, SamplesDoNotDependOnCompanyNorOnPreemption) {
       a.request.sampling.seed = i;
       a.request.sampling.frequency_penalty = 0.1f;
       a.request.sampling.prompt_logprobs = i % 4 == 0 ? 1 : -1;
-      ASSERT_TRUE(house.engine->submit(a.request).ok());
+      ASSERT_TRUE(harness.engine->submit(a.request).ok());
       all.push_back(std::move(a));
     }
     for (auto& a : all) {
@@ -189,152 +189,152 @@ TEST_P(EngineAtDepth, SamplesDoNotDependOnCompanyNorOnPreemption) {
       EXPECT_FALSE(a.sink->wrong_order());
       answers[tight].push_back(a.sink->tokens());
     }
-    EXPECT_EQ(house.engine->stats().preemptions > 0, tight);
+    EXPECT_EQ(harness.engine->stats().preemptions > 0, tight);
   }
   EXPECT_EQ(answers[0], answers[1]);
 }
 
 TEST_P(EngineAtDepth, EightPromptsAtOnceShareTheirPrefix) {
-  House house({}, false);
+  Harness harness({}, false);
   std::vector<Asked> all;
   for (int i = 0; i < 8; ++i) {
     auto tokens = prompt(1024, 5);
     for (int at = 900; at < 1024; ++at) tokens[at] = (at * 7 + i) % kVocab;
     all.push_back(ask(tokens, 4));
-    ASSERT_TRUE(house.engine->submit(all.back().request).ok());
+    ASSERT_TRUE(harness.engine->submit(all.back().request).ok());
   }
-  house.engine->start();
+  harness.engine->start();
   int cached = 0;
   for (auto& a : all) {
     cached += a.sink->wait().cached_tokens;
     EXPECT_EQ(a.sink->tokens(), FakeModel::answer(a.request.prompt, 4, kVocab));
   }
-  house.engine->drain(10);
-  EXPECT_LE(house.engine->stats().prompt_tokens_computed, 2000u);
+  harness.engine->drain(10);
+  EXPECT_LE(harness.engine->stats().prompt_tokens_computed, 2000u);
   EXPECT_EQ(cached, 7 * 896);
 }
 
 TEST_P(EngineAtDepth, SaltsDoNotMeet) {
-  House house;
+  Harness harness;
   for (const char* salt : {"a", "b"}) {
     Asked a = ask(prompt(100, 5), 2);
     a.request.cache_salt = salt;
-    ASSERT_TRUE(house.engine->submit(a.request).ok());
+    ASSERT_TRUE(harness.engine->submit(a.request).ok());
     EXPECT_EQ(a.sink->wait().cached_tokens, 0);
   }
 }
 
 TEST_P(EngineAtDepth, TellsLogprobs) {
-  House house;
+  Harness harness;
   Asked a = ask(prompt(300, 5), 3);
   a.request.sampling.logprobs = 2;
   a.request.sampling.prompt_logprobs = 4;
-  ASSERT_TRUE(house.engine->submit(a.request).ok());
+  ASSERT_TRUE(harness.engine->submit(a.request).ok());
   a.sink->wait();
   EXPECT_FALSE(a.sink->wrong_order());
-  const auto told = a.sink->prompt();
-  ASSERT_EQ(told.size(), 299u);
-  for (size_t i = 0; i < told.size(); ++i) EXPECT_EQ(told[i].id, a.request.prompt[i + 1]);
+  const auto got = a.sink->prompt();
+  ASSERT_EQ(got.size(), 299u);
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i].id, a.request.prompt[i + 1]);
   EXPECT_EQ(a.sink->n_top(), 3u * 2);
-  for (const auto& chosen : a.sink->chosen()) EXPECT_EQ(chosen.rank, 1);
+  for (const auto& sampled : a.sink->sampled()) EXPECT_EQ(sampled.rank, 1);
 }
 
 TEST_P(EngineAtDepth, CancelEndsWhatRunsAndWhatWaits) {
-  House house({.sequences_max = 1});
-  house.model.step_us = 500;
+  Harness harness({.sequences_max = 1});
+  harness.model.step_us = 500;
   Asked running = ask(prompt(5, 1), 1400), waiting = ask(prompt(5, 2), 1400), stopped = ask(prompt(5, 3), 1400);
-  const auto first = house.engine->submit(running.request), second = house.engine->submit(waiting.request);
-  const auto third = house.engine->submit(stopped.request);
+  const auto first = harness.engine->submit(running.request), second = harness.engine->submit(waiting.request);
+  const auto third = harness.engine->submit(stopped.request);
   running.sink->wait_tokens(3);
-  house.engine->cancel(*second);
+  harness.engine->cancel(*second);
   EXPECT_EQ(waiting.sink->wait().reason, FinishReason::kCancelled);
   EXPECT_FALSE(running.sink->finished());
-  house.engine->cancel(*first);
+  harness.engine->cancel(*first);
   EXPECT_EQ(running.sink->wait().reason, FinishReason::kCancelled);
   stopped.sink->wait_tokens(2);
-  house.engine->cancel(*third, true);
+  harness.engine->cancel(*third, true);
   EXPECT_EQ(stopped.sink->wait().reason, FinishReason::kStop);
-  house.engine->cancel(*third);
-  house.engine->cancel(123456);
+  harness.engine->cancel(*third);
+  harness.engine->cancel(123456);
 }
 
 TEST_P(EngineAtDepth, AFullQueueSaysSo) {
-  House house({.waiting_max = 3}, false);
+  Harness harness({.waiting_max = 3}, false);
   std::vector<Asked> all;
   for (int i = 0; i < 3; ++i) {
     all.push_back(ask(prompt(5, i), 3));
-    ASSERT_TRUE(house.engine->submit(all.back().request).ok());
+    ASSERT_TRUE(harness.engine->submit(all.back().request).ok());
   }
-  EXPECT_EQ(house.engine->stats().waiting, 3);
-  EXPECT_EQ(house.engine->submit(ask(prompt(5, 9), 3).request).status().code(), absl::StatusCode::kResourceExhausted);
-  house.engine->start();
+  EXPECT_EQ(harness.engine->stats().waiting, 3);
+  EXPECT_EQ(harness.engine->submit(ask(prompt(5, 9), 3).request).status().code(), absl::StatusCode::kResourceExhausted);
+  harness.engine->start();
   for (auto& a : all) a.sink->wait();
-  house.engine->drain(10);
+  harness.engine->drain(10);
 }
 
 TEST_P(EngineAtDepth, AFailedModelEndsEverythingAndIsSaid) {
-  House house({}, false);
-  house.model.fail_at = 3;
+  Harness harness({}, false);
+  harness.model.fail_at = 3;
   std::vector<Asked> all;
   for (int i = 0; i < 4; ++i) {
     all.push_back(ask(prompt(5, i), 30));
-    ASSERT_TRUE(house.engine->submit(all.back().request).ok());
+    ASSERT_TRUE(harness.engine->submit(all.back().request).ok());
   }
-  EXPECT_TRUE(house.engine->healthy());
-  house.engine->start();
+  EXPECT_TRUE(harness.engine->healthy());
+  harness.engine->start();
   for (auto& a : all) {
     const Finish finish = a.sink->wait();
     EXPECT_EQ(finish.reason, FinishReason::kError);
     EXPECT_THAT(finish.error, HasSubstr("the device is gone"));
   }
-  EXPECT_FALSE(house.engine->healthy());
-  EXPECT_EQ(house.engine->submit(ask(prompt(5, 1), 3).request).status().code(), absl::StatusCode::kUnavailable);
-  house.engine->drain(10);
+  EXPECT_FALSE(harness.engine->healthy());
+  EXPECT_EQ(harness.engine->submit(ask(prompt(5, 1), 3).request).status().code(), absl::StatusCode::kUnavailable);
+  harness.engine->drain(10);
 }
 
 TEST_P(EngineAtDepth, LogitsThatAreNoNumbersEndTheRequestAlone) {
-  House house;
-  house.model.not_a_number = true;
+  Harness harness;
+  harness.model.not_a_number = true;
   for (const int prompt_logprobs : {-1, 0}) {
     Asked a = ask(prompt(5, 1), 3);
     a.request.sampling.prompt_logprobs = prompt_logprobs;
-    ASSERT_TRUE(house.engine->submit(a.request).ok());
+    ASSERT_TRUE(harness.engine->submit(a.request).ok());
     const Finish finish = a.sink->wait();
     EXPECT_EQ(finish.reason, FinishReason::kError);
     EXPECT_THAT(finish.error, HasSubstr("NaN"));
   }
-  EXPECT_TRUE(house.engine->healthy());
+  EXPECT_TRUE(harness.engine->healthy());
 }
 
 TEST_P(EngineAtDepth, DrainWaitsAndThenCancels) {
-  House house;
-  house.model.step_us = 1000;
+  Harness harness;
+  harness.model.step_us = 1000;
   Asked brief = ask(prompt(5, 1), 5), endless = ask(prompt(5, 2), 1400);
-  ASSERT_TRUE(house.engine->submit(brief.request).ok());
-  ASSERT_TRUE(house.engine->submit(endless.request).ok());
-  house.engine->drain(0.2);
+  ASSERT_TRUE(harness.engine->submit(brief.request).ok());
+  ASSERT_TRUE(harness.engine->submit(endless.request).ok());
+  harness.engine->drain(0.2);
   EXPECT_EQ(brief.sink->wait().reason, FinishReason::kLength);
   EXPECT_EQ(endless.sink->wait().reason, FinishReason::kCancelled);
-  EXPECT_EQ(house.engine->submit(ask(prompt(5, 1), 3).request).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(harness.engine->submit(ask(prompt(5, 1), 3).request).status().code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_P(EngineAtDepth, ItsEndIsTheEndOfEveryRequest) {
   for (const bool start : {true, false}) {
-    House house({}, start);
-    house.model.step_us = 1000;
+    Harness harness({}, start);
+    harness.model.step_us = 1000;
     Asked a = ask(prompt(5, 2), 1400);
-    ASSERT_TRUE(house.engine->submit(a.request).ok());
+    ASSERT_TRUE(harness.engine->submit(a.request).ok());
     if (start) a.sink->wait_tokens(1);
-    house.engine.reset();
+    harness.engine.reset();
     EXPECT_TRUE(a.sink->finished());
     EXPECT_EQ(a.sink->wait().reason, FinishReason::kCancelled);
   }
 }
 
 TEST_P(EngineAtDepth, SleepsWhenNothingIsToDo) {
-  House house;
+  Harness harness;
   Asked a = ask(prompt(5, 2), 5);
-  ASSERT_TRUE(house.engine->submit(a.request).ok());
+  ASSERT_TRUE(harness.engine->submit(a.request).ok());
   a.sink->wait();
   const auto cpu_seconds = [] {
     rusage usage;
@@ -347,17 +347,17 @@ TEST_P(EngineAtDepth, SleepsWhenNothingIsToDo) {
 }
 
 TEST_P(EngineAtDepth, CountsUnderTheNamesThatDashboardsKnow) {
-  House house({}, false);
-  house.engine.reset();
-  house.model.pairs = {0, 0};
-  Engine engine(house.model, House::fill({.model_len_max = 300}), house.registry);
-  house.model.pairs = {30, 10};
+  Harness harness({}, false);
+  harness.engine.reset();
+  harness.model.pairs = {0, 0};
+  Engine engine(harness.model, Harness::fill({.model_len_max = 300}), harness.registry);
+  harness.model.pairs = {30, 10};
   engine.start();
   Asked a = ask(prompt(40, 2), 5);
   ASSERT_TRUE(engine.submit(a.request).ok());
   a.sink->wait();
   engine.drain(5);
-  const std::string text = house.registry.render();
+  const std::string text = harness.registry.render();
   const std::string labels = R"({engine="0",model_name="fake")";
   for (const std::string& line :
        {"vllm:num_requests_running" + labels + "} 0", "vllm:kv_cache_usage_perc" + labels + "} 0",

@@ -1,10 +1,13 @@
 #pragma once
 
-// A model whose next token is a hash of the whole sequence before it, read back through the block table from a pretend
-// KV cache: a block that is shared, reused or written wrongly changes what it says.
+// A model whose next token is a hash of all tokens before it, read through the block table from a fake KV cache. A
+// block that is shared, reused or written wrongly changes its output.
 //
-// With a depth of 2 it is a device: it chooses tokens itself, takes a step while another is in flight, runs the steps
-// in the order of their starts, and tells nothing of a step before its finish().
+// With a depth of 2 it acts as a device: it samples tokens, takes a step while another is in flight, and runs a step as
+// late as its finish().
+//
+// With state slots it is recurrent, too: a state holds the hash so far, and the output comes from it. A state that is
+// restored wrongly disagrees with the KV cache, and the step fails.
 
 #include <algorithm>
 #include <array>
@@ -24,35 +27,52 @@ namespace polymath::engine {
 
 class FakeModel : public model::Model {
  public:
-  // `depth` 2: a device, which chooses tokens.
-  FakeModel(int vocab, int block_size, int64_t n_blocks, int rows_max, int depth = 1)
-      : vocab_(vocab), block_size_(block_size), depth_(depth), store_(n_blocks * block_size), scratch_(vocab) {
+  // `depth` 2: a device, which samples. `n_state_slots` > 0: recurrent.
+  FakeModel(int vocab, int block_size, int64_t n_blocks, int rows_max, int depth = 1, int n_state_slots = 0)
+      : vocab_(vocab),
+        block_size_(block_size),
+        depth_(depth),
+        store_(n_blocks * block_size),
+        states_(n_state_slots),
+        scratch_(vocab) {
     CHECK(depth >= 1 && depth <= kResultSlots && vocab <= static_cast<int>(kStretch));
     for (Step& step : steps_) {
       for (auto* list : {&step.tokens, &step.positions, &step.slots, &step.token_rows}) list->reserve(store_.size());
-      for (auto* list : {&step.query_start, &step.kv_len, &step.logit_rows, &step.host_rows, &step.ids}) {
+      for (auto* list : {&step.query_start, &step.kv_len, &step.logit_rows, &step.host_rows, &step.ids,
+                         &step.state_slots, &step.adapters}) {
         list->reserve(rows_max + 1);
       }
+      for (auto* list : {&step.state_copies, &step.state_saves}) list->reserve(rows_max);
       step.block_table.reserve(rows_max * n_blocks);
       step.sampling.reserve(rows_max);
       step.logits.resize(int64_t{rows_max + 1} * vocab);
     }
-    chosen_before_.reserve(rows_max);
+    sampled_before_.reserve(rows_max);
   }
 
+  // The hash of a sequence, token by token.
+  static uint64_t hash_of_nothing(int adapter) { return 0xcbf29ce484222325 ^ static_cast<uint64_t>(adapter + 1); }
+  static uint64_t hash_with(uint64_t hash, int32_t token) {
+    return (hash ^ static_cast<uint64_t>(token + 1)) * 0x100000001b3;
+  }
+  static int32_t next_of(uint64_t hash, int vocab) {
+    return static_cast<int32_t>((hash ^ (hash >> 29)) % static_cast<uint64_t>(vocab));
+  }
   // The next token after `at(0)`, ..., `at(n - 1)`.
   template <typename At>
-  static int32_t next(int n, int vocab, At at) {
-    uint64_t hash = 0xcbf29ce484222325;
-    for (int i = 0; i < n; ++i) hash = (hash ^ static_cast<uint64_t>(at(i) + 1)) * 0x100000001b3;
-    return static_cast<int32_t>((hash ^ (hash >> 29)) % static_cast<uint64_t>(vocab));
+  static int32_t next(int n, int vocab, At at, int adapter = -1) {
+    uint64_t hash = hash_of_nothing(adapter);
+    for (int i = 0; i < n; ++i) hash = hash_with(hash, at(i));
+    return next_of(hash, vocab);
   }
 
   // What a request answers when it runs alone: `n` tokens, or up to the first `eos`.
-  static std::vector<int32_t> answer(std::vector<int32_t> tokens, int n, int vocab, int32_t eos = -1) {
+  static std::vector<int32_t> answer(std::vector<int32_t> tokens, int n, int vocab, int32_t eos = -1,
+                                     int adapter = -1) {
     const size_t begin = tokens.size();
+    const auto at = [&](int i) { return tokens[i]; };
     while (n-- > 0) {
-      tokens.push_back(next(static_cast<int>(tokens.size()), vocab, [&](int i) { return tokens[i]; }));
+      tokens.push_back(next(static_cast<int>(tokens.size()), vocab, at, adapter));
       if (tokens.back() == eos) break;
     }
     return {tokens.begin() + begin, tokens.end()};
@@ -67,7 +87,7 @@ class FakeModel : public model::Model {
     return absl::OkStatus();
   }
 
-  // Only now does the step run, all that it reads and writes included: as late as a device may.
+  // Runs the step, all its reads and writes: as late as a device may.
   absl::StatusOr<model::StepResult> finish() override {
     CHECK(n_in_flight() > 0 && !failed_);
     if (step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us));
@@ -75,7 +95,7 @@ class FakeModel : public model::Model {
     Step& step = steps_[n_forwards++ % kResultSlots];
     model::StepResult result;
     const absl::Status status = run(step, result);
-    chosen_before_ = step.ids;
+    sampled_before_ = step.ids;
     if (!status.ok()) return status;
     return result;
   }
@@ -84,6 +104,8 @@ class FakeModel : public model::Model {
   int steps_in_flight_max() const override { return depth_; }
   int n_in_flight() const { return static_cast<int>(n_starts - n_forwards); }
   int vocab() const override { return vocab_; }
+  bool has_state() const override { return !states_.empty(); }
+  int n_adapters() const override { return adapters; }
   std::vector<ExpertLoad> expert_load() const override {
     if (pairs.empty()) return {};
     return {{3, pairs}};
@@ -91,7 +113,9 @@ class FakeModel : public model::Model {
 
   std::atomic<int64_t> n_starts{0}, n_forwards{0}, n_tokens{0};
   std::atomic<int64_t> fail_at{-1}, fail_at_start{-1};  // no call may follow
-  std::atomic<int64_t> n_chosen{0}, n_ahead{0};         // tokens chosen here; and taken before the host knew them
+  std::atomic<int64_t> n_sampled{0}, n_ahead{0};        // tokens sampled here; and read before the host knew them
+  std::atomic<int64_t> n_resumed{0};                    // states restored from a snapshot
+  int adapters = 0;
   int step_us = 0;
   bool not_a_number = false;
   std::vector<int64_t> pairs;  // of layer 3
@@ -100,13 +124,20 @@ class FakeModel : public model::Model {
   struct Slot {
     int32_t token = -1;
     int32_t position = -1;
+    int32_t adapter = -1;
+  };
+  struct State {
+    uint64_t hash = 0;
+    int32_t n = -1;  // tokens
   };
 
   static constexpr int kResultSlots = 2;
 
-  // A batch of its own, since the caller's is gone when it runs; and its results.
+  // Its own copy of the batch, since the caller's is gone when it runs; and its results.
   struct Step {
     std::vector<int32_t> tokens, positions, slots, query_start, kv_len, block_table, logit_rows, token_rows, host_rows;
+    std::vector<int32_t> state_slots, adapters;
+    std::vector<model::StateCopy> state_copies, state_saves;
     std::vector<model::SampleParams> sampling;
     std::vector<int32_t> ids;
     std::vector<float> logits;
@@ -128,7 +159,11 @@ class FakeModel : public model::Model {
                .logit_rows = keep(logit_rows, b.logit_rows),
                .token_rows = keep(token_rows, b.token_rows),
                .sampling = keep(sampling, b.sampling),
-               .host_rows = keep(host_rows, b.host_rows)};
+               .host_rows = keep(host_rows, b.host_rows),
+               .state_slots = keep(state_slots, b.state_slots),
+               .state_copies = keep(state_copies, b.state_copies),
+               .state_saves = keep(state_saves, b.state_saves),
+               .adapters = keep(adapters, b.adapters)};
     }
   };
 
@@ -142,31 +177,52 @@ class FakeModel : public model::Model {
     for (size_t i = 0; i < batch.token_rows.size(); ++i) {
       if (batch.token_rows[i] < 0) continue;
       ++n_ahead;
-      step.tokens[i] = chosen_before_.at(batch.token_rows[i]);
+      step.tokens[i] = sampled_before_.at(batch.token_rows[i]);
     }
-    for (int i = 0; i < batch.n_tokens(); ++i) store_[batch.slots[i]] = {batch.tokens[i], batch.positions[i]};
+    for (const auto& [from, to] : batch.state_copies) copy_state(from, to);
     step.ids.clear();
     size_t row = 0, host_row = 0;
+    for (int s = 0; s < batch.n_seqs(); ++s) write_kv(batch, s);
     for (int s = 0; s < batch.n_seqs(); ++s) {
-      for (; row < batch.logit_rows.size() && batch.logit_rows[row] < batch.query_start[s + 1]; ++row) {
-        const int position = batch.positions[batch.logit_rows[row]];
-        if (position >= batch.kv_len[s]) return absl::InternalError("a row beyond its sequence");
+      if (has_state() && states_.at(batch.state_slots[s]).n != batch.positions[batch.query_start[s]]) {
+        return absl::InternalError("a state of another position");
+      }
+      for (int i = batch.query_start[s]; i < batch.query_start[s + 1]; ++i) {
+        if (has_state()) advance(states_[batch.state_slots[s]], batch.tokens[i], adapter_of(batch, s));
+        if (row == batch.logit_rows.size() || batch.logit_rows[row] != i) continue;
         float* logits = &step.logits[host_row * vocab_];
-        if (auto status = fill(batch, s, position, logits); !status.ok()) return status;
-        if (!batch.sampling.empty()) step.ids.push_back(choose(logits, batch.sampling[row]));
+        if (auto status = fill(batch, s, i, logits); !status.ok()) return status;
+        if (!batch.sampling.empty()) step.ids.push_back(sample(logits, batch.sampling[row]));
         host_row += batch.sampling.empty() ||
                     std::binary_search(batch.host_rows.begin(), batch.host_rows.end(), static_cast<int32_t>(row));
+        ++row;
       }
     }
+    for (const auto& [from, to] : batch.state_saves) states_.at(to) = states_.at(from);
     if (row != batch.logit_rows.size()) return absl::InternalError("rows out of order");
-    n_chosen += static_cast<int64_t>(step.ids.size() - batch.host_rows.size());
+    n_sampled += static_cast<int64_t>(step.ids.size() - batch.host_rows.size());
     const tensor::Shape shape{static_cast<int64_t>(host_row), vocab_};
     result = {{tensor::DType::kF32, shape, host_row == 0 ? nullptr : step.logits.data()}, step.ids};
     return absl::OkStatus();
   }
 
-  // As the sampler does it, whose vocabulary is one stretch here.
-  int32_t choose(const float* logits, const model::SampleParams& params) {
+  static int adapter_of(const model::Batch& batch, int s) { return batch.adapters.empty() ? -1 : batch.adapters[s]; }
+  void copy_state(int32_t from, int32_t to) {
+    n_resumed += from >= 0;
+    states_.at(to) = from >= 0 ? states_.at(from) : State{0, 0};
+  }
+  static void advance(State& state, int32_t token, int adapter) {
+    state.hash = hash_with(state.n == 0 ? hash_of_nothing(adapter) : state.hash, token);
+    ++state.n;
+  }
+  void write_kv(const model::Batch& batch, int s) {
+    for (int i = batch.query_start[s]; i < batch.query_start[s + 1]; ++i) {
+      store_[batch.slots[i]] = {batch.tokens[i], batch.positions[i], adapter_of(batch, s)};
+    }
+  }
+
+  // As the host's sampler, whose vocabulary is one stretch here.
+  int32_t sample(const float* logits, const model::SampleParams& params) {
     std::copy(logits, logits + vocab_, scratch_.logits.begin());
     if (!is_sane(scratch_.logits)) return model::kNotNumbers;
     if (params.temperature == 0) return best_id(scratch_.logits);
@@ -190,16 +246,22 @@ class FakeModel : public model::Model {
     return last;
   }
 
-  absl::Status fill(const model::Batch& batch, int s, int position, float* logits) {
+  // The logits after token `i` of the batch, of sequence `s`.
+  absl::Status fill(const model::Batch& batch, int s, int i, float* logits) {
     bool wrong = false;
-    const auto at = [&](int i) {
-      const int32_t block = batch.block_table[int64_t{s} * batch.block_table_width + i / block_size_];
-      const Slot& slot = store_[int64_t{block} * block_size_ + i % block_size_];
-      wrong |= slot.position != i;
+    const int position = batch.positions[i], adapter = adapter_of(batch, s);
+    if (position >= batch.kv_len[s]) return absl::InternalError("a row beyond its sequence");
+    const auto at = [&](int p) {
+      const int32_t block = batch.block_table[int64_t{s} * batch.block_table_width + p / block_size_];
+      const Slot& slot = store_[int64_t{block} * block_size_ + p % block_size_];
+      wrong |= slot.position != p || slot.adapter != adapter;
       return slot.token;
     };
-    const int32_t best = next(position + 1, vocab_, at);
-    if (wrong) return absl::InternalError(absl::StrCat("sequence ", s, ": a slot holds another position"));
+    const int32_t best = next(position + 1, vocab_, at, adapter);
+    if (wrong) return absl::InternalError(absl::StrCat("sequence ", s, ": a slot holds another position or adapter"));
+    if (has_state() && next_of(states_[batch.state_slots[s]].hash, vocab_) != best) {
+      return absl::InternalError(absl::StrCat("sequence ", s, ": its state is another one's"));
+    }
     for (int id = 0; id < vocab_; ++id) logits[id] = static_cast<float>((id * 37 + best) % 11) * 0.25f;
     logits[best] = 8;
     if (not_a_number) logits[vocab_ / 2] = std::numeric_limits<float>::quiet_NaN();
@@ -208,8 +270,9 @@ class FakeModel : public model::Model {
 
   const int vocab_, block_size_, depth_;
   std::vector<Slot> store_;
+  std::vector<State> states_;
   std::array<Step, kResultSlots> steps_;
-  std::vector<int32_t> chosen_before_;  // of the step that ran last
+  std::vector<int32_t> sampled_before_;  // by the step that ran last
   Scratch scratch_;
   bool failed_ = false;
 };

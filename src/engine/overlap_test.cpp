@@ -1,122 +1,26 @@
-// A step that is planned and started while the one before it runs: the same answers, whatever ends in between.
+// Steps that are planned and started while the previous one runs: the same outputs, whatever ends in between.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <random>
 
-#include "engine/fake_model_test.h"
-#include "engine/loop.h"
-#include "engine/sinks_test.h"
+#include "engine/harness_test.h"
 
 namespace polymath::engine {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr int kVocab = 97;
-constexpr int kStepsMax = 20000;  // far more than any case needs
-
-// A loop without its thread, looked over after every step.
-struct House {
-  House(int depth, EngineOptions o = {})
-      : options(fill(o)), model(kVocab, options.block_size, options.n_blocks, options.sequences_max, depth) {
-    loop = std::make_unique<Loop>(model, options, registry);
-  }
-  static EngineOptions fill(EngineOptions o) {
-    o.model_name = "fake";
-    if (o.n_blocks == 0) o.n_blocks = 256;
-    if (o.model_len_max == 0) o.model_len_max = 400;
-    return o;
-  }
-
-  Answer& add(Request request) {
-    EXPECT_TRUE(loop->check(request).ok());
-    auto answer = loop->make_answer(std::move(request), ++n_requests);
-    Answer& out = *answer;
-    loop->admit(std::move(answer));
-    return out;
-  }
-  absl::Status step() {
-    const absl::Status status = loop->step();
-    loop->check_invariants();
-    return status;
-  }
-  void run() {
-    for (int i = 0; loop->busy(); ++i) {
-      ASSERT_LT(i, kStepsMax);
-      ASSERT_TRUE(step().ok());
-    }
-    EXPECT_EQ(model.n_in_flight(), 0);
-    EXPECT_EQ(loop->stats().kv_usage, 0);
-  }
-
-  const EngineOptions options;
-  FakeModel model;
-  base::MetricsRegistry registry;
-  std::unique_ptr<Loop> loop;
-  RequestId n_requests = 0;
-};
-
-std::vector<int32_t> prompt(int n, int first) {
-  std::vector<int32_t> out(n);
-  for (int i = 0; i < n; ++i) out[i] = (first + i * (first + 1)) % kVocab;
-  return out;
-}
-
-Request greedy(int n_prompt, int first, int max_tokens, std::shared_ptr<TokenSink> sink) {
-  Request request{.prompt = prompt(n_prompt, first), .sink = std::move(sink)};
-  request.sampling.temperature = 0;
-  request.sampling.max_tokens = max_tokens;
-  return request;
-}
-
-// Lets only every other id come.
-class EvenIds : public TokenMask {
- public:
-  void fill(std::span<uint64_t> allowed) override {
-    for (uint64_t& word : allowed) word &= 0x5555555555555555;
-  }
-  void accept(int32_t) override {}
-};
-
-struct Kind {
-  const char* name;
-  bool on_device;
-  std::function<void(Request&)> set;
-};
-
-const Kind kKinds[] = {
-    {"greedy", true, [](Request& r) { r.sampling.temperature = 0; }},
-    {"seeded", true, [](Request& r) { r.sampling.temperature = 3; }},
-    {"top_p", true, [](Request& r) { r.sampling.temperature = 2, r.sampling.top_p = 0.9f; }},
-    {"top_k", true, [](Request& r) { r.sampling.temperature = 4, r.sampling.top_k = 5; }},
-    {"min_p", true, [](Request& r) { r.sampling.temperature = 4, r.sampling.min_p = 0.1f; }},
-    {"prompt_logprobs", true, [](Request& r) { r.sampling.prompt_logprobs = 1; }},
-    {"logprobs", false, [](Request& r) { r.sampling.logprobs = 2; }},
-    {"penalty", false, [](Request& r) { r.sampling.temperature = 2, r.sampling.repetition_penalty = 1.2f; }},
-    {"bias", false,
-     [](Request& r) {
-       r.sampling.temperature = 2, r.sampling.logit_bias = {{5, 4.f}};
-     }},
-    {"allowed", false,
-     [](Request& r) {
-       r.sampling.allowed_ids = {1, 2, 3, 50};
-     }},
-    {"mask", false, [](Request& r) { r.mask = std::make_shared<EvenIds>(); }},
-    {"min_tokens", false, [](Request& r) { r.sampling.min_tokens = 12; }},  // the device's from then on
-};
-
 struct Outcome {
   std::vector<std::vector<int32_t>> tokens;
   std::vector<FinishReason> reasons;
-  int64_t n_chosen = 0, n_ahead = 0;
+  int64_t n_sampled = 0, n_ahead = 0;
   EngineStats stats;
 };
 
 Outcome answers(int depth, const EngineOptions& options, const std::function<bool(const Kind&)>& takes, bool stops) {
-  House house(depth, options);
+  Harness harness(depth, options);
   std::vector<std::shared_ptr<Recorder>> sinks;
   for (int i = 0; i < 48; ++i) {
     const Kind& kind = kKinds[i % std::size(kKinds)];
@@ -128,12 +32,12 @@ Outcome answers(int depth, const EngineOptions& options, const std::function<boo
     if (stops) request.sampling.stop_ids = {3, 19, 40, 77};
     request.sampling.max_tokens = std::max(13, request.sampling.max_tokens);
     kind.set(request);
-    house.add(std::move(request));
+    harness.add(std::move(request));
     const bool steps = i % 3 == 0;
-    EXPECT_TRUE(!steps || house.step().ok());
+    EXPECT_TRUE(!steps || harness.step().ok());
   }
-  house.run();
-  Outcome out{.n_chosen = house.model.n_chosen, .n_ahead = house.model.n_ahead, .stats = house.loop->stats()};
+  harness.run();
+  Outcome out{.n_sampled = harness.model.n_sampled, .n_ahead = harness.model.n_ahead, .stats = harness.loop->stats()};
   for (const auto& sink : sinks) {
     EXPECT_FALSE(sink->wrong_order());
     out.tokens.push_back(sink->tokens());
@@ -154,11 +58,11 @@ TEST(Overlap, GivesTheSameAnswers) {
         const Outcome alone = answers(1, options, takes, stops), ahead = answers(2, options, takes, stops);
         EXPECT_EQ(alone.tokens, ahead.tokens);
         EXPECT_EQ(alone.reasons, ahead.reasons);
-        EXPECT_EQ(alone.n_chosen, 0);
+        EXPECT_EQ(alone.n_sampled, 0);
         EXPECT_EQ(alone.stats.generated_tokens, ahead.stats.generated_tokens);
         EXPECT_TRUE(*who == 'h' || ahead.n_ahead > 100);
         if (*who == 'd' && !stops) {
-          EXPECT_EQ(static_cast<uint64_t>(ahead.n_chosen), ahead.stats.generated_tokens) << "none for nothing";
+          EXPECT_EQ(static_cast<uint64_t>(ahead.n_sampled), ahead.stats.generated_tokens) << "none for nothing";
         }
         EXPECT_TRUE(*who == 'h' || (ahead.stats.preemptions > 0) == (options.n_blocks == 14));
       }
@@ -166,23 +70,23 @@ TEST(Overlap, GivesTheSameAnswers) {
   }
 }
 
-// Limits, arrivals, kinds and cancellations by a seed: whoever is left alone gets what it would get alone.
+// Limits, arrivals, kinds and cancellations from a seed: each request gets the output that it gets alone.
 void live_through(uint32_t seed) {
   std::mt19937 random(seed);
   const auto up_to = [&](int n) { return static_cast<int>(random() % static_cast<uint32_t>(n + 1)); };
-  House house(2, {.block_size = 1 << up_to(4),
-                  .n_blocks = 130 + up_to(200),
-                  .model_len_max = 120,
-                  .step_tokens_max = 8 + up_to(100),
-                  .mixed_prefill_tokens_max = up_to(1) * (1 + up_to(20)),
-                  .sequences_max = 1 + up_to(7),
-                  .waiting_max = 64,
-                  .prefix_caching = up_to(3) != 0,
-                  .priority_policy = up_to(1) == 0});
+  Harness harness(2, {.block_size = 1 << up_to(4),
+                      .n_blocks = 130 + up_to(200),
+                      .model_len_max = 120,
+                      .step_tokens_max = 8 + up_to(100),
+                      .mixed_prefill_tokens_max = up_to(1) * (1 + up_to(20)),
+                      .sequences_max = 1 + up_to(7),
+                      .waiting_max = 64,
+                      .prefix_caching = up_to(3) != 0,
+                      .policy = up_to(1) == 0 ? "priority" : "fcfs"});
   struct Asked {
     Request request;
     std::shared_ptr<Recorder> sink;
-    Answer* answer;
+    RunningRequest* answer;
   };
   std::vector<Asked> all;
   for (int i = 0; i < 40; ++i) {
@@ -192,21 +96,21 @@ void live_through(uint32_t seed) {
     asked.request.sampling.max_tokens = 13 + up_to(50);
     asked.request.sampling.stop_ids = {up_to(kVocab - 1), up_to(kVocab - 1)};
     kKinds[random() % std::size(kKinds)].set(asked.request);
-    asked.answer = &house.add(asked.request);
+    asked.answer = &harness.add(asked.request);
     all.push_back(asked);
-    for (int steps = up_to(6); steps > 0 && house.loop->busy(); --steps) ASSERT_TRUE(house.step().ok());
+    for (int steps = up_to(6); steps > 0 && harness.loop->busy(); --steps) ASSERT_TRUE(harness.step().ok());
     const Asked& unlucky = all[up_to(static_cast<int>(all.size()) - 1)];
     if (up_to(3) == 0 && !unlucky.sink->finished()) {
       unlucky.answer->mark = CancelMark::kCancel;
-      house.loop->end_marked();
-      house.loop->check_invariants();
+      harness.loop->end_marked();
+      harness.loop->check_invariants();
     }
-    house.loop->ended().clear();
+    harness.loop->ended().clear();
   }
-  house.run();
+  harness.run();
   for (Asked& asked : all) {
     ASSERT_TRUE(asked.sink->finished() && !asked.sink->wrong_order());
-    House alone(1, {.model_len_max = 120});
+    Harness alone(1, {.model_len_max = 120});
     Request again = asked.request;
     const auto sink = std::make_shared<Recorder>();
     again.sink = sink;
@@ -227,95 +131,95 @@ TEST(Overlap, LivesThroughEverySeed) {
   }
 }
 
-// Only the host can choose: steps stay whole, as if there were no second one.
-TEST(Overlap, IsLeftWhereTheHostChooses) {
+// Only the host can sample: steps stay whole, as with one in flight.
+TEST(Overlap, IsOffWhereTheHostSamples) {
   uint64_t steps[2];
   for (const int depth : {1, 2}) {
-    House house(depth);
+    Harness harness(depth);
     std::vector<std::shared_ptr<Recorder>> sinks(6);
     for (int i = 0; i < 6; ++i) {
       sinks[i] = std::make_shared<Recorder>();
       Request request = greedy(10, i, 30, sinks[i]);
       request.sampling.logprobs = 1;
-      house.add(std::move(request));
+      harness.add(std::move(request));
     }
-    house.run();
-    steps[depth - 1] = house.loop->stats().steps;
+    harness.run();
+    steps[depth - 1] = harness.loop->stats().steps;
   }
   EXPECT_EQ(steps[0], steps[1]);
 }
 
-// The next token is in flight when the stop is seen: it is nobody's.
+// The token after the stop is in flight when the stop is seen.
 TEST(Overlap, AStopInMidFlightDropsWhatFollows) {
-  House house(2);
+  Harness harness(2);
   const auto stopped = std::make_shared<Recorder>(), other = std::make_shared<Recorder>();
   Request request = greedy(20, 3, 100, stopped);
   const auto whole = FakeModel::answer(request.prompt, 100, kVocab);
   request.sampling.stop_ids = {whole[20]};
   const auto end = std::find(whole.begin(), whole.end(), whole[20]) + 1;
-  house.add(std::move(request));
-  house.add(greedy(20, 4, 150, other));
-  while (!stopped->finished()) ASSERT_TRUE(house.step().ok());
-  EXPECT_EQ(house.model.n_in_flight(), 1);
+  harness.add(std::move(request));
+  harness.add(greedy(20, 4, 150, other));
+  while (!stopped->finished()) ASSERT_TRUE(harness.step().ok());
+  EXPECT_EQ(harness.model.n_in_flight(), 1);
   EXPECT_EQ(stopped->tokens(), std::vector<int32_t>(whole.begin(), end));
   EXPECT_EQ(stopped->wait().reason, FinishReason::kStop);
-  house.loop->ended().clear();  // nothing may look at it any more
-  house.run();
+  harness.loop->ended().clear();  // nothing may look at it any more
+  harness.run();
   EXPECT_EQ(other->tokens(), FakeModel::answer(prompt(20, 4), 150, kVocab));
   EXPECT_FALSE(stopped->wrong_order() || other->wrong_order());
-  const auto n_tokens = static_cast<int64_t>(house.loop->stats().generated_tokens);
-  EXPECT_EQ(house.model.n_chosen - n_tokens, 1);
+  const auto n_tokens = static_cast<int64_t>(harness.loop->stats().generated_tokens);
+  EXPECT_EQ(harness.model.n_sampled - n_tokens, 1);
 }
 
-// The last step of all is one that nobody wants: it is finished, and then there is rest.
-TEST(Overlap, AStepForNobodyIsFinished) {
-  House house(2);
+// The last step has rows of ended requests only. It is finished, too.
+TEST(Overlap, AStepOfEndedRequestsIsFinished) {
+  Harness harness(2);
   const auto sink = std::make_shared<Recorder>();
   Request request = greedy(20, 3, 100, sink);
   request.sampling.eos_ids = {FakeModel::answer(request.prompt, 1, kVocab)[0]};
-  house.add(std::move(request));
-  ASSERT_TRUE(house.step().ok());
+  harness.add(std::move(request));
+  ASSERT_TRUE(harness.step().ok());
   EXPECT_TRUE(sink->finished());
-  EXPECT_EQ(house.model.n_in_flight(), 1);
-  EXPECT_TRUE(house.loop->busy());
-  house.run();
+  EXPECT_EQ(harness.model.n_in_flight(), 1);
+  EXPECT_TRUE(harness.loop->busy());
+  harness.run();
 }
 
 TEST(Overlap, CancelInMidFlightFreesBlocksThatOthersTakeAtOnce) {
-  House house(2, {.n_blocks = 8, .model_len_max = 120, .prefix_caching = false});
+  Harness harness(2, {.n_blocks = 8, .model_len_max = 120, .prefix_caching = false});
   const auto cancelled = std::make_shared<Recorder>(), next = std::make_shared<Recorder>();
-  Answer& first = house.add(greedy(60, 3, 50, cancelled));
-  house.add(greedy(70, 4, 50, next));  // waits for the blocks of the first
-  for (int i = 0; i < 5; ++i) ASSERT_TRUE(house.step().ok());
+  RunningRequest& first = harness.add(greedy(60, 3, 50, cancelled));
+  harness.add(greedy(70, 4, 50, next));  // waits for the blocks of the first
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(harness.step().ok());
   EXPECT_TRUE(next->tokens().empty());
-  EXPECT_EQ(house.model.n_in_flight(), 1);
+  EXPECT_EQ(harness.model.n_in_flight(), 1);
   first.mark = CancelMark::kCancel;
-  house.loop->end_marked();
-  house.loop->ended().clear();
-  house.loop->check_invariants();
+  harness.loop->end_marked();
+  harness.loop->ended().clear();
+  harness.loop->check_invariants();
   EXPECT_EQ(cancelled->wait().reason, FinishReason::kCancelled);
   const size_t n = cancelled->tokens().size();
-  house.run();
+  harness.run();
   EXPECT_EQ(cancelled->tokens().size(), n);
   EXPECT_FALSE(cancelled->wrong_order());
   EXPECT_EQ(next->tokens(), FakeModel::answer(prompt(70, 4), 50, kVocab));
 }
 
 TEST(Overlap, APreemptedSequenceGetsTheTokenThatWasInFlight) {
-  House house(2, {.n_blocks = 6, .model_len_max = 90, .prefix_caching = false});
+  Harness harness(2, {.n_blocks = 6, .model_len_max = 90, .prefix_caching = false});
   const auto one = std::make_shared<Recorder>(), two = std::make_shared<Recorder>();
-  house.add(greedy(31, 1, 50, one));
-  Answer& second = house.add(greedy(30, 2, 30, two));
-  while (house.loop->stats().preemptions == 0) {
+  harness.add(greedy(31, 1, 50, one));
+  RunningRequest& second = harness.add(greedy(30, 2, 30, two));
+  while (harness.loop->stats().preemptions == 0) {
     const int known = second.token_len(), unknown = second.n_unknown;
-    ASSERT_TRUE(house.step().ok());
-    if (house.loop->stats().preemptions == 0) continue;
+    ASSERT_TRUE(harness.step().ok());
+    if (harness.loop->stats().preemptions == 0) continue;
     EXPECT_EQ(unknown, 1);
     EXPECT_EQ(second.n_unknown, 0);
     EXPECT_EQ(second.token_len(), known + 1);
     EXPECT_TRUE(second.blocks.empty());
   }
-  house.run();
+  harness.run();
   EXPECT_EQ(one->tokens(), FakeModel::answer(prompt(31, 1), 50, kVocab));
   EXPECT_EQ(two->tokens(), FakeModel::answer(prompt(30, 2), 30, kVocab));
 }
@@ -323,18 +227,18 @@ TEST(Overlap, APreemptedSequenceGetsTheTokenThatWasInFlight) {
 TEST(Overlap, AFailureInMidFlightEndsEveryRequestOnce) {
   for (const bool at_start : {false, true}) {
     for (int64_t at = 0; at < 12; ++at) {
-      House house(2, {.step_tokens_max = 40, .sequences_max = 4});
-      (at_start ? house.model.fail_at_start : house.model.fail_at) = at;
+      Harness harness(2, {.step_tokens_max = 40, .sequences_max = 4});
+      (at_start ? harness.model.fail_at_start : harness.model.fail_at) = at;
       std::vector<std::shared_ptr<Recorder>> sinks;
       for (int i = 0; i < 8; ++i) {
         sinks.push_back(std::make_shared<Recorder>());
-        house.add(greedy(20 + 5 * i, i, 30, sinks.back()));
+        harness.add(greedy(20 + 5 * i, i, 30, sinks.back()));
       }
       absl::Status status;
-      while (status.ok()) status = house.step();
-      house.loop->end_all(FinishReason::kError, std::string(status.message()));
-      house.loop->check_invariants();
-      EXPECT_FALSE(house.loop->busy());
+      while (status.ok()) status = harness.step();
+      harness.loop->end_all(FinishReason::kError, std::string(status.message()));
+      harness.loop->check_invariants();
+      EXPECT_FALSE(harness.loop->busy());
       for (const auto& sink : sinks) {
         ASSERT_TRUE(sink->finished());
         EXPECT_EQ(sink->wait().reason, FinishReason::kError);
@@ -347,48 +251,48 @@ TEST(Overlap, AFailureInMidFlightEndsEveryRequestOnce) {
 
 TEST(Overlap, AStepThatIsToFailDoes) {
   for (const int depth : {1, 2}) {
-    House house(depth);
-    house.loop->fail_at(3);
-    house.add(greedy(20, 1, 30, std::make_shared<Recorder>()));
-    EXPECT_TRUE(house.step().ok());
-    EXPECT_TRUE(house.step().ok());
-    EXPECT_EQ(house.step().code(), absl::StatusCode::kInternal);
-    house.loop->end_all(FinishReason::kError, "");
+    Harness harness(depth);
+    harness.loop->fail_at(3);
+    harness.add(greedy(20, 1, 30, std::make_shared<Recorder>()));
+    EXPECT_TRUE(harness.step().ok());
+    EXPECT_TRUE(harness.step().ok());
+    EXPECT_EQ(harness.step().code(), absl::StatusCode::kInternal);
+    harness.loop->end_all(FinishReason::kError, "");
   }
 }
 
 TEST(Overlap, LogitsThatAreNoNumbersEndTheRequestAlone) {
-  House house(2);
+  Harness harness(2);
   const auto broken = std::make_shared<Recorder>(), good = std::make_shared<Recorder>();
-  house.add(greedy(20, 1, 30, broken));
-  for (int i = 0; i < 4; ++i) ASSERT_TRUE(house.step().ok());
-  house.model.not_a_number = true;
-  ASSERT_TRUE(house.step().ok());
-  house.model.not_a_number = false;
+  harness.add(greedy(20, 1, 30, broken));
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(harness.step().ok());
+  harness.model.not_a_number = true;
+  ASSERT_TRUE(harness.step().ok());
+  harness.model.not_a_number = false;
   EXPECT_EQ(broken->wait().reason, FinishReason::kError);
   EXPECT_THAT(broken->wait().error, HasSubstr("NaN"));
-  house.add(greedy(20, 2, 30, good));
-  house.run();
+  harness.add(greedy(20, 2, 30, good));
+  harness.run();
   EXPECT_EQ(good->tokens(), FakeModel::answer(prompt(20, 2), 30, kVocab));
 }
 
 TEST(Overlap, EndingInMidFlightLeavesTheModelAtRest) {
-  House house(2);
+  Harness harness(2);
   const auto sink = std::make_shared<Recorder>();
-  house.add(greedy(20, 1, 30, sink));
-  ASSERT_TRUE(house.step().ok());
-  EXPECT_EQ(house.model.n_in_flight(), 1);
-  house.loop->end_all(FinishReason::kCancelled, "");
-  EXPECT_EQ(house.model.n_in_flight(), 0);
-  EXPECT_FALSE(house.loop->busy());
+  harness.add(greedy(20, 1, 30, sink));
+  ASSERT_TRUE(harness.step().ok());
+  EXPECT_EQ(harness.model.n_in_flight(), 1);
+  harness.loop->end_all(FinishReason::kCancelled, "");
+  EXPECT_EQ(harness.model.n_in_flight(), 0);
+  EXPECT_FALSE(harness.loop->busy());
 }
 
 TEST(Overlap, TheHostsTimeIsWithoutTheDevices) {
-  House house(2);
-  house.model.step_us = 20000;
-  house.add(greedy(20, 1, 10, std::make_shared<Recorder>()));
-  house.run();
-  const std::string text = house.registry.render(), labels = R"({engine="0",model_name="fake")";
+  Harness harness(2);
+  harness.model.step_us = 20000;
+  harness.add(greedy(20, 1, 10, std::make_shared<Recorder>()));
+  harness.run();
+  const std::string text = harness.registry.render(), labels = R"({engine="0",model_name="fake")";
   EXPECT_THAT(text, HasSubstr("polymath:step_host_seconds_count" + labels + "} 10"));
   const std::string sum = "polymath:step_host_seconds_sum" + labels + "} ";
   const size_t at = text.find(sum);

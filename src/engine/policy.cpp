@@ -3,10 +3,10 @@
 namespace polymath::engine {
 namespace {
 
-// Nobody starves: whoever came first keeps its blocks and always gets tokens, so it ends, and the next is first.
+// Starves no request: the oldest keeps its blocks and always gets tokens, so it ends, and the next is the oldest.
 bool by_arrival(const Sequence& a, const Sequence& b) { return a.arrival < b.arrival; }
 
-// Strict: a steady stream of urgent requests makes the others wait, as its user asked.
+// Strict: a steady stream of urgent requests makes the others wait.
 bool by_priority(const Sequence& a, const Sequence& b) {
   return a.priority != b.priority ? a.priority < b.priority : by_arrival(a, b);
 }

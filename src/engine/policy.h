@@ -1,8 +1,7 @@
 #pragma once
 
-// Scheduling policies: who goes before whom. A policy is a comparison, never a subclass.
-//
-// Who goes first gets tokens first and is admitted first; who goes last loses its blocks first.
+// Scheduling policies. A policy is a comparison of two sequences, never a subclass: the lesser one is admitted first,
+// gets tokens first, and loses its blocks last.
 
 #include <span>
 #include <string_view>
@@ -19,7 +18,7 @@ struct Policy {
 
 // Every policy, the default first.
 std::span<const Policy> policies();
-// Null: there is none of this name.
+// Null: no policy has this name.
 const Policy* find_policy(std::string_view name);
 
 }  // namespace polymath::engine

@@ -1,6 +1,6 @@
 #pragma once
 
-// How many a second, over the last few seconds.
+// Events a second, over the last kSeconds.
 
 #include <array>
 #include <cmath>
@@ -16,7 +16,7 @@ class Rate {
     advance(now);
     counts_[second_ % kSeconds] += n;
   }
-  // The second that is running counts as far as it has come.
+  // The current second counts for its elapsed part.
   double per_second(double now) {
     advance(now);
     double sum = 0;

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a client asked, in tokens; and where its answer goes.
+// A client's request in token ids, and the sink for its output.
 
 #include <cstdint>
 #include <memory>
@@ -12,7 +12,7 @@
 
 namespace polymath::engine {
 
-// How to choose tokens. Every field is checked by check_sampling (engine/sampling/params.h) before it is used.
+// How to sample tokens. check_sampling (engine/sampling/params.h) checks every field before its use.
 struct SamplingParams {
   float temperature = 1;                              // 0: greedy
   int top_k = 0;                                      // 0 or -1: off
@@ -23,23 +23,23 @@ struct SamplingParams {
   float repetition_penalty = 1;                       // > 0; over prompt and generated tokens
   std::vector<std::pair<int32_t, float>> logit_bias;  // added to the logits; [-100, 100]
   std::vector<int32_t> allowed_ids;                   // empty: all
-  uint64_t seed = 0;                                  // together with the position it alone decides the samples
+  uint64_t seed = 0;                                  // with the position, the only source of randomness
   std::vector<int32_t> stop_ids;  // generation ends after one of these; counted as output, its text dropped by api/
-  std::vector<int32_t> eos_ids;   // the model's own; not looked at under ignore_eos
+  std::vector<int32_t> eos_ids;   // the model's own; not read under ignore_eos
   bool ignore_eos = false;
-  int min_tokens = 0;  // before these, stop and eos ids are not chosen
+  int min_tokens = 0;  // stop and eos ids are not sampled before these
   int max_tokens = 16;
-  int logprobs = -1;         // -1: none; 0: of the chosen token; n: and of the n best
+  int logprobs = -1;         // -1: none; 0: of the sampled token; n: and of the n best
   int prompt_logprobs = -1;  // the same for the prompt's tokens
 };
 
-// Which ids may come next, given what was generated; a grammar, seen from below. Called on the engine thread.
+// The ids allowed next, given the output so far; the engine's view of a grammar. Called on the engine thread.
 class TokenMask {
  public:
   virtual ~TokenMask() = default;
-  // Sets bit i of `allowed` ([vocab / 64 rounded up] words, all ones before) to zero where id i must not come.
+  // Clears bit i of `allowed` where id i is forbidden. `allowed`: [vocab / 64 rounded up] words, all ones at first.
   virtual void fill(std::span<uint64_t> allowed) = 0;
-  virtual void accept(int32_t id) = 0;
+  virtual void accept(int32_t id) = 0;  // `id` was sampled
 };
 
 enum class FinishReason { kStop, kLength, kCancelled, kError, kCount };
@@ -53,26 +53,26 @@ struct TokenLogprob {
 
 struct TokenOutput {
   int32_t id = 0;
-  TokenLogprob chosen;                // set if logprobs were asked for
+  TokenLogprob sampled;               // set if logprobs were asked for
   std::span<const TokenLogprob> top;  // the best ones, by falling logprob; valid during the call
 };
 
-struct PromptLogprobs {  // of prompt token `position` (>= 1), given those before
+struct PromptLogprobs {  // of prompt token `position` (>= 1), given those before it
   int position = 0;
-  TokenLogprob chosen;
+  TokenLogprob token;
   std::span<const TokenLogprob> top;
 };
 
 struct Finish {
   FinishReason reason = FinishReason::kStop;
-  std::optional<int32_t> stop_id;  // the stop or eos id that ended it
+  std::optional<int32_t> stop_id;  // kStop: the stop or eos id, if one ended it
   std::string error;               // kError: a sentence
   int prompt_tokens = 0;
   int cached_tokens = 0;  // of the prompt: found in the prefix cache
   int output_tokens = 0;
 };
 
-// Where an answer goes. Called on the engine thread, in order: tokens, then exactly one on_finish. Must not block.
+// Receives a request's output on the engine thread: tokens in order, then exactly one on_finish. Must not block.
 class TokenSink {
  public:
   virtual ~TokenSink() = default;
@@ -84,9 +84,10 @@ class TokenSink {
 struct Request {
   std::vector<int32_t> prompt;  // at least one id, each below the vocabulary's size
   SamplingParams sampling;
-  std::shared_ptr<TokenMask> mask;  // null: everything may come
+  std::shared_ptr<TokenMask> mask;  // null: every id is allowed
   std::string cache_salt;           // prompts share cached prefixes only under the same salt
   int priority = 0;                 // lower goes first (under --scheduling-policy priority)
+  int adapter = -1;                 // index of the LoRA adapter; -1: the base model
   std::shared_ptr<TokenSink> sink;
 };
 

@@ -3,35 +3,41 @@
 // Decides, once a step, which sequences run and how many tokens each of them gets.
 //
 //   RETURN_IF_ERROR(scheduler.admit(sequence));   // waits
-//   StepPlan plan = scheduler.plan();             // items: tokens [computed_len, computed_len + n_tokens) of each
+//   sequence.drafts = ...                         // optional, for a sequence that decodes
+//   StepPlan plan = scheduler.plan();             // items: tokens from computed_len on, the last n_draft are drafts
 //   ... model.start() ...
-//   scheduler.commit(plan);                       // computed_len moves on; full blocks are shared from now on
-//   ... ++sequence.n_unknown where computed_len == length() and the device chooses the next token ...
-//   ... model.finish(); sequence.tokens.push_back(chosen), --sequence.n_unknown ...
-//   scheduler.share(sequence);                    // it may have filled a block
+//   scheduler.commit(plan);                       // computed_len moves on, but not over drafts
+//   ... ++sequence.n_unknown where computed_len == length() and the device samples the next token ...
+//   ... model.finish(); append the accepted drafts and the sampled token; --sequence.n_unknown if it was unknown ...
+//   scheduler.accept(sequence, n_accepted);       // computed_len moves over them; full blocks are shared
 //   scheduler.finish(sequence);                   // ended or cancelled: its blocks go back
 //
-// A step counts as computed once it was started, since the device runs steps in the order of their starts: whoever is
-// planned later reads what this one wrote. So the next step can be planned while this one runs: a sequence whose next
-// token the device chooses goes on with a token that nobody knows yet; one whose token the host will choose is not
-// planned before that. REQUIRES: at most one step is in flight when plan() is called.
+// A step counts as computed once it was started: the device runs steps in order, so later steps read its results. So
+// the next step can be planned while this one runs. A sequence whose token the device samples goes on with an unknown
+// token. One whose token the host samples is not planned before that. REQUIRES: at most one step is in flight when
+// plan() is called.
 //
-// For the same reason blocks go back at once when a sequence ends or is preempted while a step that names it is in
-// flight: it can write to them only before whoever gets them next. And the prefix cache only learns of blocks whose
-// tokens are known, all of them computed; what a sequence writes after its end goes behind these.
+// For the same reason blocks go back at once when a sequence ends or is preempted, even with a step in flight: that
+// step writes to them before any later one. The prefix cache learns only of blocks full of known, computed tokens.
 //
-// One token budget a step. First the decodes, then started prefills in chunks, then waiting sequences, each in the
-// policy's order. A waiting sequence starts when there are blocks for all its tokens and one more for each that runs;
-// until then nobody passes it, so nobody starves. Only a sequence whose next block another one is computing lets others
-// pass: it waits for that block rather than compute it again (the owner runs, so the wait ends).
+// One token budget a step: first decodes, then started prefills in chunks, then waiting sequences, each in the
+// policy's order. A waiting sequence starts when there are blocks for all its tokens, plus one for each running
+// sequence. Until then none passes it, so none starves. One exception: a sequence whose next block another one is
+// computing waits for that block and lets others pass. The owner runs, so this wait ends.
 //
-// When a decode finds no free block, the running sequence that comes last by the policy loses its blocks and waits
-// again; prefix-cached ones it may find again. The first by the policy never loses its own, so everything ends.
+// Drafts come last: they get tokens, logit rows and free blocks that all others leave. They never preempt.
+//
+// A decode without a free block preempts the running sequence that comes last by the policy: it loses its blocks and
+// waits again. The first by the policy never loses its own, so everything ends.
+//
+// Recurrent layers (n_state_slots > 0): each running sequence holds one live state slot. A prefill chunk ends at each
+// block edge that gets a snapshot: the last one inside the prompt, and every snapshot_blocks blocks. A prefix is
+// resumed where its blocks are ready and the last one has a snapshot.
 //
 // Pure bookkeeping: no thread, clock or device, and no allocation after construction. The same calls in the same order
 // give the same plan, so tests/simulation can replay them from a seed.
 //
-// Thread safety: none, but for check_fits and cache_seed. The engine thread owns it.
+// Thread safety: none, except check_fits and cache_seed. The engine thread owns it.
 
 #include <cstdint>
 #include <span>
@@ -42,27 +48,38 @@
 #include "engine/sequence.h"
 #include "kvcache/block_pool.h"
 #include "kvcache/prefix_cache.h"
+#include "kvcache/state_pool.h"
 
 namespace polymath::engine {
 
 struct SchedulerLimits {
   int block_size = 16;
   int64_t n_blocks = 0;
-  int sequences_max = 0;             // running at once, and rows of logits in a step; the others wait
-  int step_tokens_max = 0;           // tokens in one forward; what does not fit comes in the next
+  int sequences_max = 0;             // running at once; the others wait
+  int step_tokens_max = 0;           // tokens in one forward; the rest comes in the next
+  int logit_rows_max = 0;            // in a step, >= sequences_max; 0: sequences_max. Beyond: fewer drafts
   int mixed_prefill_tokens_max = 0;  // prefill tokens in a step that also decodes; 0: no limit of its own
-  int waiting_max = 0;               // sequences in the queue; beyond it admit() says kResourceExhausted
+  int n_draft_max = 0;               // draft tokens of a sequence in a step; the rest is ignored
+  int waiting_max = 0;               // sequences in the queue; beyond it admit() returns kResourceExhausted
   bool prefix_caching = true;
   const Policy* policy = nullptr;  // null: the first of policies()
+
+  int n_state_slots = 0;      // live states of recurrent layers: running at once; 0: the model has no such layers
+  int n_state_snapshots = 0;  // 0: prefixes are not shared if there are recurrent layers
+  int snapshot_blocks = 0;    // a snapshot every so many blocks; 0: only the prompt's last block edge
+};
+
+struct StepItem {
+  Sequence* sequence;
+  int n_tokens;     // >= 1, drafts included
+  int n_draft = 0;  // of these: drafts, at the end; > 0 only for a decode
 };
 
 struct StepPlan {
-  struct Item {
-    Sequence* sequence;
-    int n_tokens;  // >= 1; 1 for a decode
-  };
-  std::span<const Item> items;           // empty: nothing is there to run
-  std::span<Sequence* const> preempted;  // lost their blocks; they wait again, none is dropped
+  std::span<const StepItem> items;                   // empty: nothing can run
+  std::span<Sequence* const> preempted;              // lost their blocks and wait again
+  std::span<const kvcache::StateCopy> state_copies;  // as model::Batch
+  std::span<const kvcache::StateCopy> state_saves;
 };
 
 struct SchedulerCounts {
@@ -79,14 +96,18 @@ class Scheduler {
   absl::Status check_fits(int token_len_max) const;
   const kvcache::Digest& cache_seed() const { return cache_.seed(); }
 
-  // Takes a sequence into the waiting queue. It must stay where it is until finish().
+  // Takes a sequence into the waiting queue. Its address must not change before finish().
   // kResourceExhausted: the queue is full. kInvalidArgument: as check_fits.
   absl::Status admit(Sequence& sequence);
 
   StepPlan plan();
-  void commit(const StepPlan& plan);  // REQUIRES: the latest plan, and nobody of it finished since
-  // Tells the prefix cache of the blocks that are full of known tokens by now.
-  void share(Sequence& sequence);
+  // Draft tokens that a step can have at most, next to a decode of all that run.
+  int draft_room() const;
+  void commit(const StepPlan& plan);  // REQUIRES: the latest plan, none of its sequences finished since
+  // The first `n_accepted` drafts of a finished step are right, and are in `tokens` by now. The other drafts are
+  // rejected: their blocks go back, their KV is overwritten later. Drafts of a sequence preempted since do not count.
+  // Also due after a step without drafts (n_accepted 0): its token may have filled a block.
+  void accept(Sequence& sequence, int n_accepted);
   void finish(Sequence& sequence);  // REQUIRES: admitted, not finished
 
   int n_running() const { return static_cast<int>(running_.size()); }
@@ -94,46 +115,58 @@ class Scheduler {
   int64_t n_blocks_held() const { return pool_.n_blocks() - pool_.n_free(); }
   const SchedulerCounts& counts() const { return counts_; }
 
-  // Dies if blocks were lost, shared wrongly or held by nobody. O(blocks); called by tests after every step.
+  // Dies if blocks or states were lost, shared wrongly or leaked. O(blocks); called by tests after every step.
   void check_invariants() const;
 
  private:
   struct Match {
     int n_blocks = 0;   // found ready, from the first on
-    int n_free = 0;     // of these: held by nobody
-    bool wait = false;  // the next one is being computed
+    int n_free = 0;     // of these: without a holder
+    bool wait = false;  // another sequence computes the next one
   };
   Match match(Sequence& sequence) const;
   bool awaits(const Sequence& sequence) const;
+  void cut_to_snapshot(Sequence& sequence, int named, Match& found) const;
   int blocks_for(int n_tokens) const { return (n_tokens + limits_.block_size - 1) / limits_.block_size; }
+  bool has_states() const { return limits_.n_state_slots > 0; }
 
   void give_decodes_blocks();
   void plan_decodes();
   void plan_prefills();
   void plan_waiting();
+  void plan_drafts();
   void add_prefill(Sequence& sequence);
+  int next_edge(const Sequence& sequence) const;
+  void save_state(const Sequence& sequence, int end);
   void start(Sequence& sequence, const Match& match);
+  void start_state(Sequence& sequence, const Match& match);
   void preempt_last();
   int32_t take_block();
-  void release_blocks(Sequence& sequence);
+  void forget(int32_t block);
+  void share(Sequence& sequence);
+  void release(Sequence& sequence);
   void insert(std::vector<Sequence*>& queue, Sequence& sequence);
   void check_sequence(const Sequence& sequence, std::vector<int>& holders) const;
+  void check_blocks(const std::vector<int>& holders) const;
 
   const SchedulerLimits limits_;
   const Policy& policy_;
   kvcache::BlockPool pool_;
   kvcache::PrefixCache cache_;
+  kvcache::StatePool states_;
   kvcache::BlockHasher hasher_;
   std::vector<Sequence*> running_;  // both in the policy's order
   std::vector<Sequence*> waiting_;
   SchedulerCounts counts_;
 
   // Of the plan being made.
-  std::vector<StepPlan::Item> items_;
+  std::vector<StepItem> items_;  // decodes first
   std::vector<Sequence*> preempted_;
+  std::vector<kvcache::StateCopy> state_copies_, state_saves_;
+  size_t n_decodes_ = 0;
   int tokens_left_ = 0;
   int prefill_left_ = 0;
-  int extra_rows_left_ = 0;  // rows of logits beyond one for each running sequence
+  int extra_rows_left_ = 0;  // logit rows beyond one for each running sequence
 };
 
 }  // namespace polymath::engine

@@ -14,10 +14,10 @@ constexpr int kBlock = 16;
 class SchedulerAtDepth : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Steps, SchedulerAtDepth, ::testing::Values(1, 2));
 
-// A scheduler and its sequences; a step is planned, checked and committed, and every sequence that is due gets a token.
-class House {
+// A scheduler and its sequences. A step is planned, checked and committed; each sequence that samples gets a token.
+class Harness {
  public:
-  explicit House(SchedulerLimits limits) : scheduler(limits), limits_(limits) {}
+  explicit Harness(SchedulerLimits limits) : scheduler(limits), limits_(limits) {}
 
   Sequence& add(std::vector<int32_t> prompt, int output_max = 8, int priority = 0, bool logits_of_prompt = false) {
     const int length_max = static_cast<int>(prompt.size()) + output_max;
@@ -32,14 +32,14 @@ class House {
     return *sequences_.back();
   }
 
-  // Tokens of each sequence in the step, in order of arrival; 0: not in it. What the step before it gave is known only
-  // after this one is committed, at a depth of 2.
+  // Tokens of each sequence in the step, in order of arrival; 0: not in it. At a depth of 2, the tokens of the previous
+  // step arrive after this one is committed.
   std::vector<int> step() {
     const StepPlan plan = scheduler.plan();
     scheduler.check_invariants();
     std::vector<int> out(sequences_.size());
     int rows = 0;
-    for (const auto& [s, n] : plan.items) {
+    for (const auto& [s, n, n_draft] : plan.items) {
       out[s->arrival] = n;
       total += n;
       for (int i = 0; i < n; ++i) rows += s->wants_logits(s->computed_len + i);
@@ -49,7 +49,7 @@ class House {
     n_preempted = plan.preempted.size();
     scheduler.commit(plan);
     in_flight_.emplace_back();
-    for (const auto& [s, n] : plan.items) {
+    for (const auto& [s, n, n_draft] : plan.items) {
       const bool samples = s->computed_len == s->length();
       s->n_unknown += samples;
       in_flight_.back().push_back({s, samples});
@@ -59,7 +59,7 @@ class House {
     return out;
   }
 
-  // All that is in flight, so that the next step sees what it would see alone.
+  // Finishes the steps in flight.
   void settle() {
     while (!in_flight_.empty()) settle_first();
   }
@@ -82,7 +82,7 @@ class House {
       if (!samples) continue;
       --s->n_unknown;
       s->tokens.push_back(1000 + static_cast<int>(s->arrival));
-      scheduler.share(*s);
+      scheduler.accept(*s, 0);
       if (s->token_len() == s->token_len_max) finish(*s);
     }
     scheduler.check_invariants();
@@ -105,173 +105,173 @@ std::vector<int32_t> prompt(int n, int first = 0) {
 using Tokens = std::vector<int>;
 
 TEST_P(SchedulerAtDepth, DecodesComeFirstThenStartedPrefillsThenTheWaiting) {
-  House house(limits());
-  house.add(prompt(40, 1));
-  EXPECT_EQ(house.step(), (Tokens{40}));
-  house.add(prompt(150, 2));
-  house.add(prompt(20, 3));
-  EXPECT_EQ(house.step(), (Tokens{1, 99, 0}));
-  EXPECT_EQ(house.step(), (Tokens{1, 51, 20}));
-  EXPECT_EQ(house.step(), (Tokens{1, 1, 1}));
+  Harness harness(limits());
+  harness.add(prompt(40, 1));
+  EXPECT_EQ(harness.step(), (Tokens{40}));
+  harness.add(prompt(150, 2));
+  harness.add(prompt(20, 3));
+  EXPECT_EQ(harness.step(), (Tokens{1, 99, 0}));
+  EXPECT_EQ(harness.step(), (Tokens{1, 51, 20}));
+  EXPECT_EQ(harness.step(), (Tokens{1, 1, 1}));
 }
 
 TEST_P(SchedulerAtDepth, PrefillsBesideDecodesHaveTheirOwnLimit) {
   auto l = limits();
   l.mixed_prefill_tokens_max = 30;
-  House house(l);
-  house.add(prompt(90, 1));
-  EXPECT_EQ(house.step(), (Tokens{90})) << "nothing decodes yet";
-  house.add(prompt(40, 2));
-  EXPECT_EQ(house.step(), (Tokens{1, 30}));
-  EXPECT_EQ(house.step(), (Tokens{1, 10}));
+  Harness harness(l);
+  harness.add(prompt(90, 1));
+  EXPECT_EQ(harness.step(), (Tokens{90})) << "nothing decodes yet";
+  harness.add(prompt(40, 2));
+  EXPECT_EQ(harness.step(), (Tokens{1, 30}));
+  EXPECT_EQ(harness.step(), (Tokens{1, 10}));
 }
 
 TEST_P(SchedulerAtDepth, SequencesMaxHoldsTheOthersBack) {
   auto l = limits();
   l.sequences_max = 2;
-  House house(l);
-  for (int i = 0; i < 3; ++i) house.add(prompt(5, i + 1), 2);
-  EXPECT_EQ(house.step(), (Tokens{5, 5, 0}));
-  EXPECT_EQ(house.step(), (Tokens{1, 1, 0}));
-  if (House::depth() > 1) {
-    EXPECT_EQ(house.step(), (Tokens{0, 0, 0})) << "their last tokens are in flight";
+  Harness harness(l);
+  for (int i = 0; i < 3; ++i) harness.add(prompt(5, i + 1), 2);
+  EXPECT_EQ(harness.step(), (Tokens{5, 5, 0}));
+  EXPECT_EQ(harness.step(), (Tokens{1, 1, 0}));
+  if (Harness::depth() > 1) {
+    EXPECT_EQ(harness.step(), (Tokens{0, 0, 0})) << "their last tokens are in flight";
   }
-  EXPECT_EQ(house.step(), (Tokens{0, 0, 5}));
+  EXPECT_EQ(harness.step(), (Tokens{0, 0, 5}));
 }
 
 TEST_P(SchedulerAtDepth, PriorityGoesBeforeArrival) {
   auto l = limits();
   l.policy = find_policy("priority");
   l.sequences_max = 1;
-  House house(l);
-  house.add(prompt(5, 1), 1, 3);
-  house.add(prompt(6, 2), 1, -1);
-  house.add(prompt(7, 3), 1, -1);
-  EXPECT_EQ(house.step(), (Tokens{0, 6, 0}));
-  house.settle();
-  EXPECT_EQ(house.step(), (Tokens{0, 0, 7}));
-  house.settle();
-  EXPECT_EQ(house.step(), (Tokens{5, 0, 0}));
+  Harness harness(l);
+  harness.add(prompt(5, 1), 1, 3);
+  harness.add(prompt(6, 2), 1, -1);
+  harness.add(prompt(7, 3), 1, -1);
+  EXPECT_EQ(harness.step(), (Tokens{0, 6, 0}));
+  harness.settle();
+  EXPECT_EQ(harness.step(), (Tokens{0, 0, 7}));
+  harness.settle();
+  EXPECT_EQ(harness.step(), (Tokens{5, 0, 0}));
 }
 
 TEST_P(SchedulerAtDepth, RefusesWhatCouldNeverFitAndAFullQueue) {
-  House house(limits(4));
+  Harness harness(limits(4));
   Sequence large(prompt(40), 40 + 26, kBlock), small(prompt(40), 40 + 25, kBlock);
-  EXPECT_EQ(house.scheduler.admit(large).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(house.scheduler.admit(small).ok()) << "the last token needs no room";
+  EXPECT_EQ(harness.scheduler.admit(large).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(harness.scheduler.admit(small).ok()) << "the last token needs no room";
   auto l = limits();
   l.waiting_max = 1;
-  House full(l);
+  Harness full(l);
   full.add(prompt(3));
   Sequence next(prompt(3), 5, kBlock);
   EXPECT_EQ(full.scheduler.admit(next).code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_P(SchedulerAtDepth, AnEndedPromptIsFoundAgainButForItsLastToken) {
-  House house(limits());
-  house.add(prompt(64), 1);
-  house.step();
-  Sequence& again = house.add(prompt(64), 1);
-  EXPECT_EQ(house.step()[1], 16) << "a whole block, since its last token has to be computed";
+  Harness harness(limits());
+  harness.add(prompt(64), 1);
+  harness.step();
+  Sequence& again = harness.add(prompt(64), 1);
+  EXPECT_EQ(harness.step()[1], 16) << "a whole block, since its last token has to be computed";
   EXPECT_EQ(again.cached_len, 48);
-  house.add(prompt(65), 1);
-  EXPECT_EQ(house.step()[2], 1);
-  EXPECT_EQ(house.scheduler.counts().cache_hits, 48u + 64u);
-  EXPECT_EQ(house.scheduler.counts().cache_queries, 64u + 64u + 65u);
+  harness.add(prompt(65), 1);
+  EXPECT_EQ(harness.step()[2], 1);
+  EXPECT_EQ(harness.scheduler.counts().cache_hits, 48u + 64u);
+  EXPECT_EQ(harness.scheduler.counts().cache_queries, 64u + 64u + 65u);
 }
 
 TEST_P(SchedulerAtDepth, WithoutCachingNothingIsShared) {
   auto l = limits();
   l.prefix_caching = false;
-  House house(l);
-  house.add(prompt(64), 1);
-  house.step();
-  house.add(prompt(64), 1);
-  EXPECT_EQ(house.step()[1], 64);
+  Harness harness(l);
+  harness.add(prompt(64), 1);
+  harness.step();
+  harness.add(prompt(64), 1);
+  EXPECT_EQ(harness.step()[1], 64);
 }
 
 TEST_P(SchedulerAtDepth, EightPromptsThatArriveTogetherComputeTheirPrefixOnce) {
   for (const int step_tokens : {2048, 512, 100}) {
     auto l = limits(1024);
     l.step_tokens_max = step_tokens;
-    House house(l);
+    Harness harness(l);
     for (int i = 0; i < 8; ++i) {
       auto p = prompt(1024);
       for (int at = 900; at < 1024; ++at) p[at] = (i + 1) * 1000000 + at;
-      house.add(std::move(p), 2);
+      harness.add(std::move(p), 2);
     }
     int64_t steps = 0;
-    while (house.scheduler.n_running() + house.scheduler.n_waiting() > 0 && ++steps < 200) house.step();
-    EXPECT_LE(house.total - 8, 1024 + 7 * (1024 - 896)) << "decodes aside";
+    while (harness.scheduler.n_running() + harness.scheduler.n_waiting() > 0 && ++steps < 200) harness.step();
+    EXPECT_LE(harness.total - 8, 1024 + 7 * (1024 - 896)) << "decodes aside";
   }
 }
 
 TEST_P(SchedulerAtDepth, WhenTheOwnerOfAPrefixGoesTheOthersGoOn) {
   auto l = limits();
   l.step_tokens_max = 32;
-  House house(l);
-  Sequence& owner = house.add(prompt(100), 1);
-  house.add(prompt(101), 1);
-  house.add(prompt(50, 7), 1);
-  EXPECT_EQ(house.step(), (Tokens{32, 0, 0}));
-  house.finish(owner);
-  house.scheduler.check_invariants();
-  EXPECT_EQ(house.step(), (Tokens{0, 32, 0})) << "with the two blocks that were ready";
-  EXPECT_EQ(house.step(), (Tokens{0, 32, 0}));
-  EXPECT_EQ(house.step(), (Tokens{0, 5, 27}));
+  Harness harness(l);
+  Sequence& owner = harness.add(prompt(100), 1);
+  harness.add(prompt(101), 1);
+  harness.add(prompt(50, 7), 1);
+  EXPECT_EQ(harness.step(), (Tokens{32, 0, 0}));
+  harness.finish(owner);
+  harness.scheduler.check_invariants();
+  EXPECT_EQ(harness.step(), (Tokens{0, 32, 0})) << "with the two blocks that were ready";
+  EXPECT_EQ(harness.step(), (Tokens{0, 32, 0}));
+  EXPECT_EQ(harness.step(), (Tokens{0, 5, 27}));
 }
 
-TEST_P(SchedulerAtDepth, WhoeverWaitsForAPrefixLetsOthersPass) {
+TEST_P(SchedulerAtDepth, ASequenceThatWaitsForAPrefixLetsOthersPass) {
   auto l = limits();
   l.step_tokens_max = 60;
-  House house(l);
-  house.add(prompt(80), 4);
-  house.add(prompt(81), 4);
-  house.add(prompt(10, 9), 4);
-  EXPECT_EQ(house.step(), (Tokens{60, 0, 0}));
-  EXPECT_EQ(house.step(), (Tokens{20, 0, 10}));
-  EXPECT_EQ(house.step(), (Tokens{1, 1, 1}));
+  Harness harness(l);
+  harness.add(prompt(80), 4);
+  harness.add(prompt(81), 4);
+  harness.add(prompt(10, 9), 4);
+  EXPECT_EQ(harness.step(), (Tokens{60, 0, 0}));
+  EXPECT_EQ(harness.step(), (Tokens{20, 0, 10}));
+  EXPECT_EQ(harness.step(), (Tokens{1, 1, 1}));
 }
 
 TEST_P(SchedulerAtDepth, TheLastToComeLosesItsBlocksAndComputesItsOutputAnew) {
   auto l = limits(6);
   l.prefix_caching = false;
-  House house(l);
-  Sequence& first = house.add(prompt(31, 1), 50);
-  Sequence& second = house.add(prompt(30, 2), 30);
-  EXPECT_EQ(house.step(), (Tokens{31, 30}));
-  while (house.n_preempted == 0) house.step();
+  Harness harness(l);
+  Sequence& first = harness.add(prompt(31, 1), 50);
+  Sequence& second = harness.add(prompt(30, 2), 30);
+  EXPECT_EQ(harness.step(), (Tokens{31, 30}));
+  while (harness.n_preempted == 0) harness.step();
   EXPECT_EQ(second.computed_len, 0);
   EXPECT_TRUE(second.blocks.empty());
   const int kept = second.length();
   EXPECT_GT(kept, 30);
-  while (second.computed_len == 0) house.step();
-  house.settle();
+  while (second.computed_len == 0) harness.step();
+  harness.settle();
   EXPECT_EQ(first.token_len(), first.token_len_max) << "it had no room before the first ended";
   EXPECT_EQ(second.token_len(), kept + 1);
-  EXPECT_EQ(house.scheduler.counts().preemptions, 1u);
+  EXPECT_EQ(harness.scheduler.counts().preemptions, 1u);
 }
 
 TEST_P(SchedulerAtDepth, LogitsOfThePromptSkipTheCacheAndComeInBoundedRows) {
-  House house(limits());
-  house.add(prompt(64), 1);
-  house.step();
-  house.settle();
-  house.add(prompt(64), 2, 0, true);
+  Harness harness(limits());
+  harness.add(prompt(64), 1);
+  harness.step();
+  harness.settle();
+  harness.add(prompt(64), 2, 0, true);
   int steps = 0;
-  for (int computed = 0; computed < 64; ++steps) computed += house.step()[1];
+  for (int computed = 0; computed < 64; ++steps) computed += harness.step()[1];
   EXPECT_EQ(steps, 64 / 8);
 }
 
 TEST_P(SchedulerAtDepth, CancellingAWaitingSequenceIsClean) {
-  House house(limits());
-  Sequence& one = house.add(prompt(20, 1));
-  Sequence& two = house.add(prompt(20, 2));
-  house.finish(two);
-  EXPECT_EQ(house.step(), (Tokens{20, 0}));
-  house.finish(one);
-  house.scheduler.check_invariants();
-  EXPECT_EQ(house.scheduler.n_blocks_held(), 0);
+  Harness harness(limits());
+  Sequence& one = harness.add(prompt(20, 1));
+  Sequence& two = harness.add(prompt(20, 2));
+  harness.finish(two);
+  EXPECT_EQ(harness.step(), (Tokens{20, 0}));
+  harness.finish(one);
+  harness.scheduler.check_invariants();
+  EXPECT_EQ(harness.scheduler.n_blocks_held(), 0);
 }
 
 TEST(Scheduler, ABlockIsSharedOnceItsTokensAreKnownAndComputed) {
@@ -296,7 +296,7 @@ TEST(Scheduler, ABlockIsSharedOnceItsTokensAreKnownAndComputed) {
   EXPECT_TRUE(one.digests.empty());
   one.tokens.push_back(7);
   --one.n_unknown;
-  scheduler.share(one);
+  scheduler.accept(one, 0);
   scheduler.check_invariants();
   EXPECT_EQ(one.digests.size(), 1u);
   ASSERT_TRUE(scheduler.admit(two).ok());

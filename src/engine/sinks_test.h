@@ -1,6 +1,6 @@
 #pragma once
 
-// A sink that remembers, and whom another thread can wait for.
+// A sink that records the output; another thread can wait for it.
 
 #include <condition_variable>
 #include <memory>
@@ -18,14 +18,14 @@ class Recorder : public TokenSink {
     const std::lock_guard lock(mutex_);
     wrong_order_ |= finish_.has_value();
     tokens_.push_back(token.id);
-    chosen_.push_back(token.chosen);
+    sampled_.push_back(token.sampled);
     n_top_ += token.top.size();
     changed_.notify_all();
   }
-  void on_prompt_logprobs(const PromptLogprobs& told) override {
+  void on_prompt_logprobs(const PromptLogprobs& logprobs) override {
     const std::lock_guard lock(mutex_);
-    wrong_order_ |= !tokens_.empty() || told.position != static_cast<int>(prompt_.size()) + 1;
-    prompt_.push_back(told.chosen);
+    wrong_order_ |= !tokens_.empty() || logprobs.position != static_cast<int>(prompt_.size()) + 1;
+    prompt_.push_back(logprobs.token);
   }
   void on_finish(const Finish& finish) override {
     const std::lock_guard lock(mutex_);
@@ -55,9 +55,9 @@ class Recorder : public TokenSink {
     const std::lock_guard lock(mutex_);
     return tokens_;
   }
-  std::vector<TokenLogprob> chosen() const {
+  std::vector<TokenLogprob> sampled() const {
     const std::lock_guard lock(mutex_);
-    return chosen_;
+    return sampled_;
   }
   std::vector<TokenLogprob> prompt() const {
     const std::lock_guard lock(mutex_);
@@ -72,7 +72,7 @@ class Recorder : public TokenSink {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<int32_t> tokens_;
-  std::vector<TokenLogprob> chosen_, prompt_;
+  std::vector<TokenLogprob> sampled_, prompt_;
   std::optional<Finish> finish_;
   size_t n_top_ = 0;
   bool wrong_order_ = false;

@@ -3,28 +3,59 @@
 #include "absl/strings/str_cat.h"
 
 namespace polymath::kvcache {
+namespace {
 
-size_t KvCache::block_bytes(const backend::Backend& backend, const std::vector<backend::KvShape>& layers) {
+std::vector<CacheSpec> paged(const std::vector<backend::KvShape>& layers) {
+  std::vector<CacheSpec> specs;
+  for (const auto& shape : layers) specs.push_back({.kind = CacheKind::kPaged, .paged = shape});
+  return specs;
+}
+
+}  // namespace
+
+size_t KvCache::block_bytes(const backend::Backend& backend, const std::vector<CacheSpec>& layers) {
   size_t bytes = 0;
-  for (const auto& shape : layers) bytes += backend.kv_block_bytes(shape);
+  for (const auto& spec : layers) bytes += spec.kind == CacheKind::kPaged ? backend.kv_block_bytes(spec.paged) : 0;
   return bytes;
 }
 
-absl::StatusOr<std::unique_ptr<KvCache>> KvCache::create(backend::Backend& backend, std::vector<backend::KvShape> layers,
+size_t KvCache::block_bytes(const backend::Backend& backend, const std::vector<backend::KvShape>& layers) {
+  return block_bytes(backend, paged(layers));
+}
+
+size_t KvCache::state_bytes(const std::vector<CacheSpec>& layers) {
+  size_t bytes = 0;
+  for (const auto& spec : layers) bytes += spec.kind == CacheKind::kState ? spec.state_bytes : 0;
+  return bytes;
+}
+
+absl::StatusOr<std::unique_ptr<KvCache>> KvCache::create(backend::Backend& backend,
+                                                         const std::vector<backend::KvShape>& layers,
                                                          int64_t n_blocks) {
+  return create(backend, paged(layers), {.n_blocks = n_blocks});
+}
+
+absl::StatusOr<std::unique_ptr<KvCache>> KvCache::create(backend::Backend& backend,
+                                                         const std::vector<CacheSpec>& layers, const CacheSize& size) {
   std::unique_ptr<KvCache> cache(new KvCache);
-  cache->n_blocks_ = n_blocks;
-  for (auto& shape : layers) {
-    shape.n_blocks = n_blocks;
-    RETURN_IF_ERROR(backend.check_kv(shape));
-    const size_t bytes = backend.kv_block_bytes(shape) * static_cast<size_t>(n_blocks);
+  cache->size_ = size;
+  for (const CacheSpec& spec : layers) {
+    const bool is_paged = spec.kind == CacheKind::kPaged;
+    backend::KvShape shape = spec.paged;
+    shape.n_blocks = is_paged ? size.n_blocks : 0;
+    if (is_paged) RETURN_IF_ERROR(backend.check_kv(shape));
+    const size_t bytes = is_paged ? backend.kv_block_bytes(shape) * static_cast<size_t>(size.n_blocks)
+                                  : spec.state_bytes * static_cast<size_t>(size.n_state_slots);
     auto buffer = backend.allocate(bytes);
     if (!buffer.ok()) {
-      return absl::ResourceExhaustedError(absl::StrCat("KV cache: ", n_blocks, " blocks of ", block_bytes(backend, layers),
-                                                       " bytes do not fit; lower --kv-cache-memory-bytes or --max-model-len"));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "KV cache: ", size.n_blocks, " blocks of ", block_bytes(backend, layers), " bytes and ", size.n_state_slots,
+          " states of ", state_bytes(layers), " bytes do not fit; lower --kv-cache-memory-bytes or --max-model-len"));
     }
     cache->buffers_.push_back(*std::move(buffer));
-    cache->layers_.push_back({shape, cache->buffers_.back().data()});
+    void* const data = cache->buffers_.back().data();
+    cache->layers_.push_back({shape, is_paged ? data : nullptr});
+    cache->states_.push_back(is_paged ? nullptr : data);
     cache->bytes_ += bytes;
   }
   return cache;

@@ -15,7 +15,6 @@
 
 #include "base/json.h"
 #include "model/config.h"
-#include "parallel/parallel.h"
 
 namespace polymath::model {
 
@@ -31,6 +30,7 @@ enum class Layout {
   kMlaKeyUp,       // kv_b_proj's key half, transposed, head by head (DeepSeek)
   kMlaValueUp,     // kv_b_proj's value half, head by head (DeepSeek)
   kOneRow,         // a vector kept as [1, rows] (ERNIE)
+  kDepthwise,      // taps of a convolution, a vector kept as [channels, 1, taps] (gated delta nets)
   kCount,
 };
 
@@ -38,7 +38,7 @@ struct WeightRow {
   std::string_view slot;           // "layer.{l}.qkv"; see model/slots.h
   std::vector<std::string> names;  // of the tensors; {l}: the layer, {e}: the expert
   Layout layout = Layout::kRows;
-  parallel::Shard shard = parallel::Shard::kNone;
+  float offset = 0;  // added to each element of a vector: norms stored as their difference from 1
 };
 
 struct Architecture {

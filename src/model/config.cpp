@@ -4,55 +4,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "layers/config_check.h"
 #include "model/architecture.h"
 #include "model/load.h"
 
 namespace polymath::model {
 namespace {
 
-// Far above any model, far below what would overflow; beyond: kInvalidArgument.
-constexpr int64_t kWidthMax = 1 << 20;
-
-absl::Status check_range(std::string_view what, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("config.json: ", std::string(what), " is ", value, "; it must be in [", low, ", ", high, "]"));
-}
-
-absl::Status check_attention(const AttentionConfig& a) {
-  RETURN_IF_ERROR(check_range("the number of attention heads", a.n_heads, 1, 65536));
-  RETURN_IF_ERROR(check_range("the number of key-value heads", a.n_kv_heads, 1, a.n_heads));
-  RETURN_IF_ERROR(check_range("head_dim", a.head_dim, 1, 65536));
-  RETURN_IF_ERROR(check_range("the rotated part of a head", a.rope.dims, 0, a.head_dim));
-  if (a.n_heads % a.n_kv_heads != 0) {
-    return absl::InvalidArgumentError("config.json: the attention heads do not divide by the key-value heads");
-  }
-  if (a.rope.dims % 2 != 0) return absl::InvalidArgumentError("config.json: the rotated part of a head must be even");
-  if (!(a.scale > 0)) return absl::InvalidArgumentError("config.json: the attention scale must be positive");
-  RETURN_IF_ERROR(check_range("sliding_window", a.window, 0, 1 << 30));
-  RETURN_IF_ERROR(check_range("attention_chunk_size", a.chunk, 0, 1 << 30));
-  if (a.kv_lora == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(check_range("kv_lora_rank", a.kv_lora, 1, kWidthMax));
-  RETURN_IF_ERROR(check_range("q_lora_rank", a.q_lora, 0, kWidthMax));
-  RETURN_IF_ERROR(check_range("qk_nope_head_dim", a.nope_dim, 1, 65536));
-  return check_range("v_head_dim", a.value_dim, 1, 65536);
-}
-
-absl::Status check_ffn(const FfnConfig& f) {
-  const auto& r = f.router;
-  RETURN_IF_ERROR(check_range("the number of experts", r.n_experts, 1, routing::kExpertsMax));
-  RETURN_IF_ERROR(check_range("the experts of a token", r.top_k, 1, std::min<int>(r.n_experts, routing::kTopKMax)));
-  RETURN_IF_ERROR(check_range("a feed-forward's width", f.intermediate, 1, kWidthMax));
-  RETURN_IF_ERROR(check_range("the slots of an expert", f.slots, f.routing == "soft_moe" ? 1 : 0, 4096));
-  RETURN_IF_ERROR(check_range("the number of expert groups", r.n_groups, 1, r.n_experts));
-  RETURN_IF_ERROR(check_range("the groups of a token", r.top_groups, 1, r.n_groups));
-  if (r.n_experts % r.n_groups != 0)
-    return absl::InvalidArgumentError("config.json: the experts do not divide by the groups");
-  if (r.top_k > r.n_experts / r.n_groups * r.top_groups) {
-    return absl::InvalidArgumentError("config.json: a token's groups hold fewer experts than it has to choose");
-  }
-  return absl::OkStatus();
-}
+using layers::check_range;
+using layers::kWidthMax;
 
 absl::Status check_config(const ModelConfig& c) {
   RETURN_IF_ERROR(check_range("hidden_size", c.hidden, 1, kWidthMax));
@@ -60,9 +20,9 @@ absl::Status check_config(const ModelConfig& c) {
   RETURN_IF_ERROR(check_range("max_position_embeddings", c.positions_max, 1, 1 << 28));
   if (!(c.norm_eps > 0)) return absl::InvalidArgumentError("config.json: the norm's epsilon must be positive");
   for (const auto& layer : c.layers) {
-    RETURN_IF_ERROR(check_attention(layer.attention));
+    RETURN_IF_ERROR(layers::check(layer.attention));
     if (layer.ffns.empty()) return absl::InvalidArgumentError("config.json: a layer without a feed-forward");
-    for (const auto& f : layer.ffns) RETURN_IF_ERROR(check_ffn(f));
+    for (const auto& f : layer.ffns) RETURN_IF_ERROR(f.check());
   }
   return absl::OkStatus();
 }
@@ -122,6 +82,19 @@ absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& value) {
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_config(config));
   return config;
+}
+
+absl::StatusOr<ModelConfig> local_config(const ModelConfig& config, parallel::Rank rank) {
+  // Whole shares alone: ranks that share a part of the logits could not be put side by side.
+  if (!config.tied_embeddings && config.vocab % 2 == 0) {
+    RETURN_IF_ERROR(layers::check_split("entries of the vocabulary", config.vocab / config.vocab_unit(), rank.size));
+  }
+  ModelConfig local = config;
+  for (LayerConfig& layer : local.layers) {
+    RETURN_IF_ERROR(layers::split(layer.attention, rank));
+    for (FfnConfig& ffn : layer.ffns) RETURN_IF_ERROR(ffn.split(rank));
+  }
+  return local;
 }
 
 absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files) {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "layers/rope.h"
 #include "model/load.h"
-#include "model/rope.h"
 
 namespace polymath::model {
 namespace {
@@ -30,7 +30,8 @@ TEST(Config, OldAndNewKeysReadAlike) {
       "rope_parameters": {"rope_type": "linear", "rope_theta": 500000, "factor": 4})"));
   ASSERT_TRUE(old_keys.ok()) << old_keys.status();
   ASSERT_TRUE(new_keys.ok()) << new_keys.status();
-  EXPECT_EQ(old_keys->layers[0].attention.rope, new_keys->layers[0].attention.rope);
+  EXPECT_EQ(std::get<GroupedQuery>(old_keys->layers[0].attention).rope,
+            std::get<GroupedQuery>(new_keys->layers[0].attention).rope);
   EXPECT_EQ(old_keys->dtype, tensor::DType::kF16);
   EXPECT_EQ(new_keys->dtype, tensor::DType::kF16);
 }
@@ -38,9 +39,9 @@ TEST(Config, OldAndNewKeysReadAlike) {
 TEST(Config, DefaultsOfMixtral) {
   const auto c = parse(mixtral(""));
   ASSERT_TRUE(c.ok()) << c.status();
-  EXPECT_EQ(c->layers[1].attention.head_dim, 16);
-  EXPECT_EQ(c->layers[1].attention.rope.theta, 1e6);
-  EXPECT_EQ(c->layers[1].attention.window, 0);
+  EXPECT_EQ(std::get<GroupedQuery>(c->layers[1].attention).head_dim, 16);
+  EXPECT_EQ(std::get<GroupedQuery>(c->layers[1].attention).rope.theta, 1e6);
+  EXPECT_EQ(std::get<GroupedQuery>(c->layers[1].attention).window, 0);
   EXPECT_TRUE(c->layers[1].ffns[0].router.normalize);
   EXPECT_EQ(c->dtype, tensor::DType::kBf16);
 }
@@ -81,25 +82,25 @@ TEST(Config, BadOnesAreRefusedByName) {
 
 TEST(Rope, ScalingsFollowTheirFormulas) {
   RopeConfig r{.theta = 10000, .dims = 8};
-  const auto plain = rope_frequencies(r, 2048, 2048);
+  const auto plain = layers::rope_frequencies(r, 2048, 2048);
   EXPECT_DOUBLE_EQ(plain[0], 1);
   EXPECT_NEAR(plain[3], std::pow(10000, -0.75), 1e-12);
   r.scaling = RopeScaling::kLinear;
   r.factor = 4;
-  EXPECT_DOUBLE_EQ(rope_frequencies(r, 2048, 2048)[0], 0.25);
+  EXPECT_DOUBLE_EQ(layers::rope_frequencies(r, 2048, 2048)[0], 0.25);
   r.scaling = RopeScaling::kDynamic;  // up to the trained length nothing changes
-  EXPECT_EQ(rope_frequencies(r, 2048, 2048), plain);
-  EXPECT_LT(rope_frequencies(r, 8192, 2048)[3], plain[3]);
+  EXPECT_EQ(layers::rope_frequencies(r, 2048, 2048), plain);
+  EXPECT_LT(layers::rope_frequencies(r, 8192, 2048)[3], plain[3]);
   r.scaling = RopeScaling::kLongRope;
   r.original_len = 1024;
   r.short_factor = {1, 1, 1, 1};
   r.long_factor = {2, 2, 2, 2};
-  EXPECT_EQ(rope_frequencies(r, 1024, 4096), plain);
-  EXPECT_DOUBLE_EQ(rope_frequencies(r, 4096, 4096)[0], 0.5);
-  EXPECT_NEAR(rope_attention_factor(r, 4096, 4096), std::sqrt(1 + std::log(4.0) / std::log(1024.0)), 1e-12);
+  EXPECT_EQ(layers::rope_frequencies(r, 1024, 4096), plain);
+  EXPECT_DOUBLE_EQ(layers::rope_frequencies(r, 4096, 4096)[0], 0.5);
+  EXPECT_NEAR(layers::rope_attention_factor(r, 4096, 4096), std::sqrt(1 + std::log(4.0) / std::log(1024.0)), 1e-12);
   r.scaling = RopeScaling::kYarn;
-  EXPECT_NEAR(rope_attention_factor(r, 4096, 4096), 0.1 * std::log(4.0) + 1, 1e-12);
-  EXPECT_DOUBLE_EQ(rope_frequencies(r, 4096, 4096)[0], 1);  // the fastest pair is never stretched
+  EXPECT_NEAR(layers::rope_attention_factor(r, 4096, 4096), 0.1 * std::log(4.0) + 1, 1e-12);
+  EXPECT_DOUBLE_EQ(layers::rope_frequencies(r, 4096, 4096)[0], 1);  // the fastest pair is never stretched
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ absl::StatusOr<std::string> first_non_finite(const ModelConfig& config, weights:
   const std::vector<WeightRow> rows = weight_rows(*find_architecture(config.architecture), config, checkpoint);
   for (const Slot& slot : slots(config)) {
     // A router is kept without loss, in f32 or as it is stored: finite in the one is finite in the other.
-    const tensor::DType kept = slot.vector || slot.router ? tensor::DType::kF32 : dtype;
+    const tensor::DType kept = slot.is_vector() || slot.use == quant::WeightUse::kRouter ? tensor::DType::kF32 : dtype;
     const std::string* last = nullptr;
     const std::vector<PieceSource> pieces = piece_sources(config, slot, rows);
     for (const PieceSource& piece : pieces) {

@@ -45,15 +45,6 @@ const float* WeightStore::vector(const std::string& slot) const {
 namespace {
 
 using quant::QuantFormat;
-using quant::WeightUse;
-
-WeightUse use_of(const Slot& slot) {
-  if (slot.vector) return WeightUse::kVector;
-  if (slot.router) return WeightUse::kRouter;
-  if (slot.name == "embed") return WeightUse::kEmbedding;
-  const bool ffn = absl::EndsWith(slot.name, ".gate_up") || absl::EndsWith(slot.name, ".down");
-  return ffn ? WeightUse::kExperts : WeightUse::kLinear;
-}
 
 // Whether a weight could hold the piece's blocks as they are.
 bool whole_blocks(const PieceSource& piece, const QuantFormat& format) {
@@ -82,7 +73,7 @@ const QuantFormat& stored_format(const weights::Checkpoint& checkpoint, const st
 const QuantFormat& kept_format(const Slot& slot, const std::vector<PieceSource>& pieces,
                                const weights::Checkpoint& checkpoint, const backend::Backend& backend,
                                tensor::DType dtype) {
-  return backend.kept_format(stored_format(checkpoint, pieces), use_of(slot), dtype);
+  return backend.kept_format(stored_format(checkpoint, pieces), slot.use, dtype);
 }
 
 }  // namespace
@@ -91,7 +82,11 @@ class WeightLoader {
  public:
   WeightLoader(const ModelConfig& config, weights::Checkpoint& checkpoint, backend::Backend& backend,
                const LoadOptions& options)
-      : config_(config), checkpoint_(checkpoint), backend_(backend), options_(options) {}
+      : config_(config),
+        checkpoint_(checkpoint),
+        backend_(backend),
+        options_(options),
+        rank_(options.group != nullptr ? options.group->rank() : parallel::Rank{}) {}
 
   absl::StatusOr<WeightStore> load() {
     const Architecture* architecture = find_architecture(config_.architecture);
@@ -102,7 +97,7 @@ class WeightLoader {
     RETURN_IF_ERROR(check_names(*architecture));
     for (size_t i = 0; i < all.size(); ++i) {
       if (i + 1 < all.size()) prefetch(i + 1);
-      RETURN_IF_ERROR(all[i].vector ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
+      RETURN_IF_ERROR(all[i].is_vector() ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
     }
     report_unpacked();
     return std::move(store_);
@@ -111,8 +106,9 @@ class WeightLoader {
  private:
   void plan(const std::vector<Slot>& all) {
     for (const Slot& slot : all) {
-      sources_.push_back(piece_sources(config_, slot, rows_));
-      total_ += static_cast<size_t>(slot.shape.groups * slot.shape.rows * slot.shape.cols);
+      sources_.push_back(piece_sources(config_, slot, rows_, rank_));
+      const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+      total_ += static_cast<size_t>(shape.groups * shape.rows * shape.cols);
     }
   }
 
@@ -164,11 +160,11 @@ class WeightLoader {
   }
 
   absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
     const QuantFormat& format = kept_format(slot, pieces, checkpoint_, backend_, options_.dtype);
-    auto weight = backend_.make_weight(slot.shape, format);
+    auto weight = backend_.make_weight(shape, format);
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
-    if (slot.shape.glu) backend_.expect_experts(slot.shape, format);
     if (!generate(pieces, *weight)) {
       RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
         backend_.fill_weight(*weight, p.group, p.row_begin, view);
@@ -195,11 +191,15 @@ class WeightLoader {
   }
 
   absl::Status load_vector(const Slot& slot, const std::vector<PieceSource>& pieces) {
-    const int64_t n = slot.shape.groups * slot.shape.rows;
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    const int64_t n = shape.groups * shape.rows;
     std::vector<float> values(static_cast<size_t>(n));
     RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
-      for (int64_t r = 0; r < view.rows; ++r)
-        view.read_row(r, 0, 1, &values[p.group * slot.shape.rows + p.row_begin + r]);
+      for (int64_t r = 0; r < view.rows; ++r) {
+        float& value = values[p.group * shape.rows + p.row_begin + r];
+        view.read_row(r, 0, 1, &value);
+        value += p.added;
+      }
     }));
     ASSIGN_OR_RETURN(auto buffer, backend_.allocate(values.size() * sizeof(float)));
     backend_.copy_in({tensor::DType::kF32, {n}, buffer.data()}, values.data());
@@ -241,6 +241,7 @@ class WeightLoader {
   weights::Checkpoint& checkpoint_;
   backend::Backend& backend_;
   const LoadOptions& options_;
+  const parallel::Rank rank_;
   std::vector<WeightRow> rows_;
   std::vector<std::vector<PieceSource>> sources_;
   WeightStore store_;
@@ -258,7 +259,7 @@ int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& chec
   const std::vector<WeightRow> rows = weight_rows(*find_architecture(config.architecture), config, checkpoint);
   int64_t bytes = 0;
   for (const Slot& slot : slots(config)) {
-    if (slot.vector) {
+    if (slot.is_vector()) {
       bytes += slot.shape.groups * slot.shape.rows * static_cast<int64_t>(sizeof(float));
       continue;
     }

@@ -4,9 +4,8 @@
 //
 //   ASSIGN_OR_RETURN(ModelConfig config, read_config(*files));
 //   ASSIGN_OR_RETURN(auto transformer, load_model(config, *checkpoint, *backend, options));
-//   ASSIGN_OR_RETURN(auto cache, kvcache::KvCache::create(*backend, transformer->kv_shapes(16, dtype), n_blocks));
-//   RETURN_IF_ERROR(transformer->reserve(limits));             // scratch for the largest step
-//   RETURN_IF_ERROR(transformer->attach(*cache));              // then forward() may run
+//   RETURN_IF_ERROR(transformer->reserve(limits));                               // scratch for the largest step
+//   RETURN_IF_ERROR(transformer->make_cache({16, tensor::DType::kBf16, n_blocks}));  // then forward() may run
 //
 // Every weight is taken from the checkpoint one at a time, packed by the backend, and let go.
 // Slots never filled and names never used are both errors, listed together, by name.
@@ -18,8 +17,10 @@
 #include "backend/backend.h"
 #include "base/json.h"
 #include "kvcache/kv_cache.h"
+#include "layers/step_cost.h"
 #include "model/config.h"
 #include "model/model.h"
+#include "parallel/communicator.h"
 #include "weights/checkpoint.h"
 #include "weights/model_files.h"
 
@@ -35,30 +36,38 @@ std::vector<std::string> architecture_names();
 struct LoadOptions {
   tensor::DType dtype = tensor::DType::kBf16;  // of plain weights (f32, f16, bf16); Backend::kept_format decides
   int model_len = 0;                           // positions to make rotary tables for; 0: the model's positions_max
-  bool capture_graphs = true;  // steps of one token a sequence are recorded by attach(), where the backend can
+  bool capture_graphs = true;                  // of decode steps, by make_cache(), where the backend can
+  // The ranks that share each layer; null: this model is alone. It loads its rank's part, and outlives the model.
+  parallel::Communicator* group = nullptr;
+  std::vector<std::string> adapters;  // directories of LoRA adapters; Batch::adapters names them by their index
   // Called after each tensor with the values (numbers) done and in all. May be empty.
   std::function<void(size_t done, size_t total)> progress;
 };
 
+struct CacheOptions {
+  int block_size = 16;                         // tokens
+  tensor::DType dtype = tensor::DType::kBf16;  // of keys and values: f32 or bf16
+  int64_t n_blocks = 0;
+  int n_state_slots = 0;  // of recurrent layers: kvcache::StatePool::n_slots()
+};
+
 class Transformer : public Model {
  public:
-  // Shapes of the KV cache's layers; n_blocks is left to KvCache.
-  virtual std::vector<backend::KvShape> kv_shapes(int block_size, tensor::DType dtype) const = 0;
-  // Memory for the largest step. REQUIRES: once, before attach. kResourceExhausted with a sum.
+  // Bytes of one block over all layers (and ranks); n_blocks is not read.
+  virtual size_t kv_block_bytes(const CacheOptions& options) const = 0;
+  // Bytes of one state slot over all recurrent layers (and ranks).
+  virtual size_t state_bytes() const = 0;
+  // Memory for the largest step. REQUIRES: once, before make_cache. kResourceExhausted with a sum.
   virtual absl::Status reserve(const backend::StepLimits& limits) = 0;
-  // REQUIRES: once, before forward. `cache` must outlive the model.
-  virtual absl::Status attach(const kvcache::KvCache& cache) = 0;
-  virtual const ModelConfig& config() const = 0;
-  virtual size_t weight_bytes() const = 0;  // in memory, padding counted in
-  virtual size_t graph_bytes() const = 0;   // of the steps that attach() recorded
-  // What the last forward() had to do at least; for rooflines. Experts are counted as they were touched since the last
-  // call of this, so that it wants to be called after each step.
-  struct StepCost {
-    double weight_bytes = 0;  // read once each
-    double kv_bytes = 0;      // keys and values in the context, read once each
-    double flops = 0;         // multiply-adds times two
-  };
-  virtual StepCost last_step_cost() = 0;
+  // The KV cache, then CUDA graphs of decode steps. REQUIRES: once, before the first step.
+  // kResourceExhausted with the sum; kInvalidArgument: no such layout.
+  virtual absl::Status make_cache(const CacheOptions& options) = 0;
+  virtual const ModelConfig& config() const = 0;  // of the whole model, or of one rank's part
+  virtual size_t weight_bytes() const = 0;        // in memory, padding included
+  virtual size_t kv_bytes() const = 0;
+  virtual size_t graph_bytes() const = 0;  // of the CUDA graphs
+  // What the last step had to do at least. Experts are counted since the last call, so call it after each step.
+  virtual layers::StepCost last_step_cost() = 0;
 };
 
 // What load_model() allocates for weights, as Backend::weight_bytes has it, before any is read.

@@ -17,8 +17,7 @@ const std::string kModels = std::string(POLYMATH_SOURCE_DIR) + "/tests/conforman
 // A checkpoint with one tensor renamed.
 class Renamed : public weights::Checkpoint {
  public:
-  Renamed(std::unique_ptr<weights::Checkpoint> intermediate, std::string from, std::string to)
-      : inner_(std::move(intermediate)) {
+  Renamed(std::unique_ptr<weights::Checkpoint> inner, std::string from, std::string to) : inner_(std::move(inner)) {
     for (auto info : inner_->tensors()) {
       if (info.name == from) info.name = to;
       infos_.push_back(info);
@@ -218,10 +217,8 @@ TEST(Load, EveryRoutingRunsInAPolymathMoe) {
     auto checkpoint = weights::dummy_checkpoint(1, tensor::DType::kF32, 0.5f);
     auto model = load_model(*config, *checkpoint, *backend, {.dtype = tensor::DType::kF32, .model_len = 64});
     ASSERT_TRUE(model.ok()) << routing << ": " << model.status();
-    auto cache = kvcache::KvCache::create(*backend, (*model)->kv_shapes(16, tensor::DType::kF32), 2);
-    ASSERT_TRUE(cache.ok());
     ASSERT_TRUE((*model)->reserve({.tokens_max = 16, .seqs_max = 1, .blocks_max = 2}).ok());
-    ASSERT_TRUE((*model)->attach(**cache).ok());
+    ASSERT_TRUE((*model)->make_cache({16, tensor::DType::kF32, 2}).ok());
     const std::vector<int32_t> ids = {3, 1, 4, 1, 5}, positions = {0, 1, 2, 3, 4}, start = {0, 5}, len = {5},
                                table = {1, 0};
     const std::vector<int32_t> slots = {16, 17, 18, 19, 20}, rows = {4};

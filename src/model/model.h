@@ -1,12 +1,12 @@
 #pragma once
 
-// Batch -> logits, or the tokens chosen from them. Knows layers; knows no request.
+// Batch -> logits, or the tokens sampled from them. Knows layers; knows no request.
 //
 //   RETURN_IF_ERROR(model.start(batch));                     // does not wait for the device
 //   ASSIGN_OR_RETURN(const StepResult r, model.finish());    // waits for the step started first
 //
-// Up to steps_in_flight_max() steps may be started before the first is finished, so that a step can be planned while
-// the one before it runs: its tokens are then named by their logit rows (Batch::token_rows).
+// Up to steps_in_flight_max() steps may be started before the first is finished. So a step can be planned while the
+// previous one runs: Batch::token_rows then names tokens by their logit rows.
 
 #include <cstdint>
 #include <span>
@@ -21,7 +21,7 @@ namespace polymath::model {
 // Of one step; valid until the next finish().
 struct StepResult {
   tensor::Tensor logits;         // [host rows, vocab] f32 in host memory; empty if none were wanted
-  std::span<const int32_t> ids;  // [logit_rows]: chosen; kNotNumbers; empty where Batch::sampling was
+  std::span<const int32_t> ids;  // [logit_rows]: sampled, or kNotNumbers; empty where Batch::sampling was
 };
 inline constexpr int32_t kNotNumbers = -1;  // the row's logits are NaN or infinite
 
@@ -48,8 +48,10 @@ class Model {
   virtual bool samples_on_device() const { return false; }
   virtual int steps_in_flight_max() const { return 1; }
   virtual int vocab() const = 0;
+  virtual bool has_state() const { return false; }  // recurrent layers: reads Batch::state_slots
+  virtual int n_adapters() const { return 0; }      // LoRA adapters: Batch::adapters are below this
 
-  // Pairs (token, choice) that went to each expert since the start, per layer with a router: [layers][experts].
+  // Pairs (token, choice) routed to each expert since the start, per layer with a router: [layers][experts].
   // Read by the thread that calls start; waits for the steps in flight.
   struct ExpertLoad {
     int layer = 0;

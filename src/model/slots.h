@@ -9,22 +9,14 @@
 //   layer.{l}.<role>.router, router_bias, selection_bias, gate_up, gate_up_bias, down, down_bias
 //                                                                            (<role>: experts, shared, dense)
 
-#include <string>
 #include <vector>
 
+#include "layers/slot.h"
 #include "model/config.h"
-#include "quant/weight.h"
 
 namespace polymath::model {
 
-struct Slot {
-  std::string name;             // "layer.3.qkv"
-  int layer = -1;               // -1: of the whole model
-  quant::WeightShape shape;     // cols 1: a vector
-  std::vector<int64_t> pieces;  // rows of each piece; their sum is shape.rows
-  bool vector = false;          // kept as f32, unpacked
-  bool router = false;          // a matrix, one tensor, kept in what Backend::router_dtype says
-};
+using layers::Slot;
 
 // Every slot of the model, in loading order.
 std::vector<Slot> slots(const ModelConfig& config);

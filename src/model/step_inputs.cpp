@@ -12,7 +12,7 @@ using tensor::Tensor;
 namespace {
 
 constexpr size_t kAlignment = 4;  // in words: every array begins at 16 bytes
-constexpr size_t kArrays = 12;
+constexpr size_t kArrays = 14;
 constexpr size_t kSampleWords = sizeof(backend::SampleParams) / sizeof(int32_t);
 
 // The batch's numbers, then `fill`.
@@ -25,13 +25,13 @@ void copy(std::span<const int32_t> from, int32_t* to, int64_t n, int32_t fill) {
 }  // namespace
 
 absl::StatusOr<StepInputs> StepInputs::create(backend::Backend& backend, const backend::StepLimits& limits,
-                                              QueryTemperature temperature) {
+                                              layers::QueryTemperature temperature) {
   StepInputs s;
   s.temperature_ = temperature;
   s.blocks_max_ = limits.blocks_max;
   const auto tokens = static_cast<size_t>(limits.tokens_max), seqs = static_cast<size_t>(limits.seqs_max),
              rows = static_cast<size_t>(limits.logit_rows_max);
-  const size_t words = 5 * tokens + 2 * seqs + 1 + (1 + kSampleWords) * rows +
+  const size_t words = 6 * tokens + 3 * seqs + 1 + (1 + kSampleWords) * rows +
                        seqs * static_cast<size_t>(limits.blocks_max) + 1 + kArrays * kAlignment;
   ASSIGN_OR_RETURN(s.device_, backend.allocate(words * sizeof(int32_t)));
   s.host_.resize(words);
@@ -92,6 +92,16 @@ StepViews StepInputs::put(backend::Backend& backend, const Batch& batch, int row
   v.sampling = place(logits, DType::kI32, &sampling).as<backend::SampleParams>();
   std::copy(batch.sampling.begin(), batch.sampling.end(), sampling);
   std::fill(sampling + batch.sampling.size(), sampling + logits, backend::SampleParams{});
+  if (!batch.adapters.empty()) {
+    v.adapters = place(n, DType::kI32, &words);
+    for (int64_t i = 0; i < seqs; ++i) {
+      std::fill(words + batch.query_start[i], words + batch.query_start[i + 1], batch.adapters[i]);
+    }
+  }
+  if (!batch.state_slots.empty()) {
+    v.state_slots = place(seqs, DType::kI32, &words);
+    copy(batch.state_slots, words, seqs, 0);
+  }
   // Last, since its size changes from step to step.
   layout.block_table = place(seqs * width, DType::kI32, &words);
   copy(batch.block_table, words, seqs * width, 0);

@@ -1,25 +1,22 @@
 #pragma once
 
-// A step's arrays in device memory: packed into one stretch, so that one copy carries them. Where each stands depends
-// on the step's extent alone, so that a captured step finds them again.
+// A step's arrays in device memory, packed so that one copy carries them. Their places depend on the step's extent
+// alone, so that a CUDA graph finds them again.
 
 #include <vector>
 
 #include "backend/backend.h"
+#include "layers/attention_layer.h"
 #include "model/batch.h"
 
 namespace polymath::model {
 
-// What a query's position does to it (Llama 4): log(floor((p + 1) / floor) + 1) * scale + 1.
-struct QueryTemperature {
-  float floor = 0;  // 0: nothing
-  float scale = 0;
-};
-
 // One step's arrays on the device.
 struct StepViews {
-  int64_t n = 0;  // rows; with `recorded`, those included that only fill the step up
+  int64_t n = 0;  // rows, padding rows included
   tensor::Tensor tokens, token_rows, logit_rows;
+  tensor::Tensor adapters;         // [n]: each token's adapter, -1: none; empty: none at all
+  tensor::Tensor state_slots;      // [n_seqs]; empty: no recurrent layer
   const float* factors = nullptr;  // [n] of QueryTemperature, or null
   const backend::SampleParams* sampling = nullptr;
   backend::StepLayout layout;
@@ -29,10 +26,9 @@ class StepInputs {
  public:
   StepInputs() = default;
   static absl::StatusOr<StepInputs> create(backend::Backend& backend, const backend::StepLimits& limits,
-                                           QueryTemperature temperature);
+                                           layers::QueryTemperature temperature);
 
-  // Sends `batch`. rows > 0: a step to be recorded, or replayed: `rows` sequences of one token each, of which the batch
-  // has the first.
+  // Sends `batch`. rows > 0: for a CUDA graph of `rows` sequences of one token; those behind the batch's are padding.
   StepViews put(backend::Backend& backend, const Batch& batch, int rows);
 
  private:
@@ -43,7 +39,7 @@ class StepInputs {
   std::vector<int32_t> host_;
   size_t used_ = 0;
   int blocks_max_ = 0;
-  QueryTemperature temperature_;
+  layers::QueryTemperature temperature_;
 };
 
 }  // namespace polymath::model

@@ -20,8 +20,8 @@ struct Place {
 Place place_stacked(const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin, int64_t g) {
   const auto& s = slot.shape;
   const bool joined = row.names.size() == 1;
-  const int64_t rows = joined ? s.rows : slot.pieces[piece], first = joined ? row_begin : 0;
-  const Shape shape = slot.vector ? Shape{s.groups, rows} : Shape{s.groups, rows, s.cols};
+  const int64_t rows = joined ? s.rows : slot.pieces[piece].rows, first = joined ? row_begin : 0;
+  const Shape shape = slot.is_vector() ? Shape{s.groups, rows} : Shape{s.groups, rows, s.cols};
   return {joined ? 0 : piece, shape, (g * rows + first) * s.cols, s.cols, 1};
 }
 
@@ -34,8 +34,8 @@ Place place_transposed(const Slot& slot, int64_t row_begin, int64_t g, bool pair
 Place place_rows(const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin) {
   const auto& s = slot.shape;
   const bool joined = row.names.size() == 1;
-  const int64_t rows = joined ? s.rows : slot.pieces[piece];
-  const Shape shape = slot.vector ? Shape{rows} : Shape{rows, s.cols};
+  const int64_t rows = joined ? s.rows : slot.pieces[piece].rows;
+  const Shape shape = slot.is_vector() ? Shape{rows} : Shape{rows, s.cols};
   return {joined ? 0 : piece, shape, joined ? row_begin * s.cols : 0, s.cols, 1};
 }
 
@@ -54,14 +54,14 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, s
     case Layout::kStackedPairs:
       return {0, Shape{s.groups, s.rows}, g * s.rows + (row_begin > 0 ? 1 : 0), 2, 1};
     case Layout::kFlat: {
-      const int64_t rows = slot.pieces[piece];
+      const int64_t rows = slot.pieces[piece].rows;
       return {piece, Shape{s.groups * rows, s.cols}, g * rows * s.cols, s.cols, 1};
     }
     case Layout::kFlatT:
       return {0, Shape{s.groups * s.cols, s.rows}, g * s.rows * s.cols, 1, s.rows};
     case Layout::kMlaKeyUp:
     case Layout::kMlaValueUp: {
-      const AttentionConfig& a = config.layers[slot.layer].attention;
+      const Latent& a = std::get<Latent>(config.layers[slot.layer].attention);
       const int64_t head = a.nope_dim + a.value_dim;
       const Shape shape{a.n_heads * head, a.kv_lora};
       if (row.layout == Layout::kMlaKeyUp) return {0, shape, g * head * a.kv_lora, 1, a.kv_lora};
@@ -69,6 +69,10 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, s
     }
     case Layout::kOneRow:
       return {0, Shape{1, s.rows}, 0, 1, 1};
+    case Layout::kDepthwise: {
+      const int taps = std::get<layers::GatedDeltaNet>(config.layers[slot.layer].attention).shape.conv_kernel;
+      return {0, Shape{s.rows / taps, 1, taps}, 0, 1, 1};
+    }
     case Layout::kCount:
       break;
   }
@@ -87,27 +91,32 @@ const WeightRow& row_of(const Slot& slot, const std::vector<WeightRow>& rows) {
 
 }  // namespace
 
-std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot,
-                                       const std::vector<WeightRow>& rows) {
+std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const std::vector<WeightRow>& rows,
+                                       parallel::Rank rank) {
   const WeightRow& row = row_of(slot, rows);
+  const layers::LocalSlot local = layers::local_slot(slot, rank);
   std::vector<PieceSource> out;
-  for (int64_t g = 0; g < slot.shape.groups; ++g) {
-    int64_t row_begin = 0;
+  for (int64_t g = 0; g < local.groups.count; ++g) {
+    const int64_t group = local.groups.begin + g;
+    int64_t row_begin = 0, local_begin = 0;
     for (size_t p = 0; p < slot.pieces.size(); ++p) {
-      const Place at = place(config, slot, row, p, row_begin, g);
+      const Place at = place(config, slot, row, p, row_begin, group);
+      const parallel::Slice mine = local.pieces[p];
       PieceSource source;
       source.tensor =
-          absl::StrReplaceAll(row.names.at(at.name), {{"{l}", absl::StrCat(slot.layer)}, {"{e}", absl::StrCat(g)}});
+          absl::StrReplaceAll(row.names.at(at.name), {{"{l}", absl::StrCat(slot.layer)}, {"{e}", absl::StrCat(group)}});
       source.expected = at.expected;
       source.group = g;
-      source.row_begin = row_begin;
-      source.offset = at.offset;
-      source.view.rows = slot.pieces[p];
-      source.view.cols = slot.shape.cols;
+      source.row_begin = local_begin;
+      source.offset = at.offset + mine.begin * at.row_stride + local.cols.begin * at.col_stride;
+      source.added = row.offset;
+      source.view.rows = mine.count;
+      source.view.cols = local.cols.count;
       source.view.row_stride = at.row_stride;
       source.view.col_stride = at.col_stride;
       out.push_back(std::move(source));
-      row_begin += slot.pieces[p];
+      row_begin += slot.pieces[p].rows;
+      local_begin += mine.count;
     }
   }
   std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.tensor < b.tensor; });

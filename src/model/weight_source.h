@@ -16,13 +16,16 @@ namespace polymath::model {
 struct PieceSource {
   std::string tensor;      // its name in the checkpoint
   tensor::Shape expected;  // the tensor's whole shape
-  int64_t group = 0;
-  int64_t row_begin = 0;   // in the slot's group
+  int64_t group = 0;       // in the rank's part of the slot
+  int64_t row_begin = 0;   // in the group
   int64_t offset = 0;      // elements from the tensor's first
+  float added = 0;         // to each element, of vectors
   quant::MatrixView view;  // rows, cols and strides; format and data are set when the tensor is read
 };
 
-// Every piece of `slot`, grouped so that pieces of one tensor follow each other. `rows`: the architecture's table.
-std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const std::vector<WeightRow>& rows);
+// Every piece of `slot` that a rank holds, grouped so that pieces of one tensor follow each other. `config`: of the
+// whole model; `rows`: the architecture's table.
+std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const std::vector<WeightRow>& rows,
+                                       parallel::Rank rank = {});
 
 }  // namespace polymath::model

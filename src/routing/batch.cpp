@@ -10,14 +10,14 @@
 namespace polymath::routing {
 namespace {
 
-// ceil(n * factor / n_experts) in float32, where 10 * 1.1f is 11 and not a little more; 0 to `most`, 0 for a NaN.
+// ceil(n * factor / n_experts), from 0 to `most`; 0 for a NaN. In float32, 10 * 1.1f is 11; in double it is more.
 int capacity_of(const RouterConfig& config, float factor, int64_t n, int64_t most) {
   const float capacity = std::ceil(static_cast<float>(n) * factor / static_cast<float>(config.n_experts));
   if (!(capacity > 0)) return 0;
   return static_cast<int>(capacity < static_cast<float>(most) ? static_cast<int64_t>(capacity) : most);
 }
 
-// The softmax of `n` values that stand `stride` apart; NaN where there is none.
+// The softmax of `n` values at distance `stride`; NaN if it does not exist.
 void softmax_strided(const float* in, int n, int64_t stride, float* out) {
   float max = -INFINITY;
   for (int i = 0; i < n; ++i) max = std::max(max, in[i * stride]);
@@ -41,7 +41,7 @@ ExpertChoice expert_choice(const RouterConfig& config, const float* logits, int 
   std::vector<int32_t> order(n_tokens);
   for (int e = 0; e < n_experts; ++e) {
     const auto score = [&](int32_t t) { return scores[static_cast<size_t>(t) * n_experts + e]; };
-    // A broken token (NaN) comes last: it must not take a healthy one's place.
+    // A NaN comes last: it must not take a valid token's place.
     const auto key = [&](int32_t t) { return std::isnan(score(t)) ? -1.0f : score(t); };
     std::iota(order.begin(), order.end(), 0);
     std::partial_sort(order.begin(), order.begin() + choice.capacity, order.end(),

@@ -84,7 +84,7 @@ TEST(ApplyCapacity, FirstChoicesComeBeforeSecondOnes) {
   EXPECT_EQ(apply_capacity(config, 0.5f, 3, ids.data(), weights.data()), 2);
   EXPECT_THAT(ids, ElementsAre(1, -1, 0, 1, 0, -1));
   EXPECT_THAT(weights, ElementsAre(.6f, 0, .7f, .3f, .8f, 0));
-  // What was dropped once takes no place and is not counted again.
+  // A dropped choice takes no place and is counted once.
   EXPECT_EQ(apply_capacity(config, 0.5f, 3, ids.data(), weights.data()), 0);
 }
 

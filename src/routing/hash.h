@@ -1,13 +1,13 @@
 #pragma once
 
-// The experts of a token follow from its id alone, by a seeded hash; weights 1/k. The logits are not read and may be
-// null. Source: Hash Layers (arXiv:2106.04426), which draws one random expert a token; k > 1 draws without replacement.
+// A seeded hash of the token's id picks its experts; weights are 1/k. Logits are not read and may be null.
+// Source: Hash Layers (arXiv:2106.04426), one random expert a token; k > 1 draws without replacement.
 
 #include "routing/row.h"
 
 namespace polymath::routing {
 
-// Every bit of x moves about half of the bits of the result (multiply, fold, twice: the finaliser of MurmurHash3).
+// The finaliser of MurmurHash3: each bit of x flips about half of the result's bits.
 HOST_DEVICE inline uint32_t mix_bits(uint32_t x) {
   x ^= x >> 16;
   x *= 0x85ebca6bu;
@@ -22,7 +22,7 @@ HOST_DEVICE inline void hash(const RouterConfig& config, const float* /*logits*/
   uint32_t state = mix_bits(config.hash_seed ^ 0x9e3779b9u) ^ static_cast<uint32_t>(token);
   for (int j = 0; j < config.top_k; ++j) {
     state = mix_bits(state + static_cast<uint32_t>(j) + 1);
-    // One of the n - j experts that are left, then its id among all: one more for each taken id at or below it.
+    // Draw one of the n - j experts left. Its id among all is one higher for each taken id at or below it.
     int32_t id = static_cast<int32_t>((static_cast<uint64_t>(state) * (config.n_experts - j)) >> 32);
     int at = 0;
     for (; at < j && taken[at] <= id; ++at) ++id;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The definitions of the routings, written out in double precision from the papers: slow, short, and sharing nothing
-// with the code under test. Scores are compared as the definition gives them; a rank is the first highest not taken.
+// The routings' definitions from the papers, in double precision. They share nothing with the code under test.
+// Scores are compared as defined; the next choice is the first highest score not taken.
 
 #include <algorithm>
 #include <cmath>

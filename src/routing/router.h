@@ -1,16 +1,16 @@
 #pragma once
 
-// Routing: which experts see a token, and with what weight. Mathematics only.
+// Routing: which experts a token visits, and their weights. Pure functions of numbers.
 //
 //   logits  [n_tokens, n_experts] f32
 //     -> expert_ids      [n_tokens, top_k] i32   distinct within a row
 //     -> expert_weights  [n_tokens, top_k] f32
 //
-// A token-wise algorithm is ONE function over ONE token's row, marked HOST_DEVICE, so that the reference, the CPU and
-// the CUDA backend are built from one source. Among equal scores the lowest expert id wins. A row with a NaN or with
-// nothing finite gives ids 0..top_k-1 with NaN weights: the caller sees the NaN in the output and fails the request.
+// A token-wise algorithm is one HOST_DEVICE function over one token's row. All backends compile the same source.
+// Among equal scores the lowest expert id wins. A row with a NaN, or with nothing finite, gives ids 0..top_k-1 with
+// NaN weights. The NaN reaches the logits, and the request fails.
 //
-// Algorithms over a whole batch (expert choice, soft MoE, capacity) stand in routing/batch.h.
+// Algorithms over a whole batch (expert choice, soft MoE, capacity) are in routing/batch.h.
 
 #include <cstdint>
 #include <span>
@@ -22,8 +22,8 @@
 #define HOST_DEVICE
 #endif
 
-// An array of a routing function's own: on the stack of a CPU thread; in the shared memory of a CUDA block, which
-// routes one row with one thread (an array on a GPU thread's stack would be set aside for every thread of the card).
+// A local array of a routing function: on the CPU's stack, in CUDA's shared memory. There one thread of a block routes
+// a row; local memory would be reserved for every thread of the GPU.
 #if defined(__CUDA_ARCH__)
 #define ROW_SCRATCH __shared__
 #else
@@ -39,8 +39,8 @@ struct RouterConfig {
   int n_experts = 1;
   int top_k = 1;             // experts a token visits; 1 <= top_k <= n_experts
   int n_groups = 1;          // experts are split in this many equal groups
-  int top_groups = 1;        // groups a token may choose from
-  bool normalize = false;    // the chosen weights are divided by their sum
+  int top_groups = 1;        // groups whose experts a token may visit
+  bool normalize = false;    // selected weights are divided by their sum
   float normalize_min = 0;   // the sum is not taken below this (ERNIE-4.5: moe_norm_min)
   float normalize_eps = 0;   // added to the sum (DeepSeek-V3: 1e-20)
   float weight_scale = 1;    // "routed_scaling_factor" in DeepSeek configs
@@ -48,7 +48,7 @@ struct RouterConfig {
   uint32_t hash_seed = 0;    // of hash routing
 };
 
-// `bias` [n_experts] moves the choice but not the weights; null: no bias.
+// `bias` [n_experts] affects which experts are selected, not their weights; null: no bias.
 // `token` is the token's id; only hash routing reads it.
 using RouteFn = void (*)(const RouterConfig& config, const float* logits, const float* bias, int32_t token,
                          int32_t* expert_ids, float* expert_weights);
@@ -59,7 +59,7 @@ struct Router {
   RouteFn route;
 };
 
-// Every token-wise algorithm, in the order of routing/list.cpp:
+// Every token-wise algorithm, in the order of routing/list.h:
 //   softmax_topk          softmax over all, then the top k (Mixtral, Qwen-MoE, OLMoE, DeepSeek-V2 "greedy")
 //   topk_softmax          the top k, then softmax over those (gpt-oss, Granite)
 //   softmax_group_topk    softmax; groups ranked by their best expert (DeepSeek-V2 "group_limited_greedy")

@@ -1,9 +1,9 @@
 #pragma once
 
-// What the token-wise algorithms share: the k best of a row, the softmax of a row, the end of every weight.
+// Shared by the algorithms: top-k and softmax of a row, normalisation of weights.
 //
-// Wherever the score is a rising function of the logit alone (softmax, sigmoid), the choice is made on the logit.
-// It is the same choice, and it does not depend on how a device rounds expf: two backends agree to the last expert.
+// Softmax and sigmoid rise with the logit, so experts are selected by logit. Devices round expf differently; by logit
+// all backends select the same experts.
 
 #include <math.h>
 
@@ -30,7 +30,7 @@ HOST_DEVICE inline void choose_top_k(const float* scores, int n, int k, int32_t*
   }
 }
 
-// A NaN, or nothing finite: such a row has no choice to make.
+// True: a NaN, or nothing finite. No top-k exists.
 HOST_DEVICE inline bool row_is_broken(const float* row, int n) {
   bool any_finite = false;
   for (int i = 0; i < n; ++i) {
@@ -55,7 +55,7 @@ struct Softmax {
   HOST_DEVICE float operator()(float logit) const { return expf(logit - max) / sum; }
 };
 
-// False: no softmax exists (a NaN, nothing finite, or a +inf, whose share would be inf / inf).
+// False: the softmax does not exist (a NaN, nothing finite, or a +inf: inf / inf).
 HOST_DEVICE inline bool softmax_of(const float* row, int n, Softmax* out) {
   if (row_is_broken(row, n)) return false;
   float max = row[0];

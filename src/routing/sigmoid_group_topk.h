@@ -1,13 +1,13 @@
 #pragma once
 
-// Sigmoid scores; a learned bias moves the choice, never the weight; a group is worth its two best experts.
+// Sigmoid scores. A learned bias affects selection, never the weight. A group's score is the sum of its two best.
 // Sources: DeepSeek-V3 (arXiv:2412.19437, section 2.1.2), GLM-4-MoE with one group ("noaux_tc").
 
 #include "routing/row.h"
 
 namespace polymath::routing {
 
-// Scores of a group: the sum of its two best choices (of its one, where a group has one).
+// A group's score: the sum of its two best experts' scores, or the score of its only one.
 HOST_DEVICE inline float two_best_sum(const float* choice, int n) {
   float first = -INFINITY;
   float second = -INFINITY;

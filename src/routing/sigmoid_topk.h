@@ -1,7 +1,7 @@
 #pragma once
 
-// The k best logits, each weighted by its own sigmoid. Source: Llama 4. The model multiplies the weight into the
-// expert's INPUT, not its output; that is the matter of moe/, not of this room.
+// The k best logits, each weighted by its own sigmoid. Source: Llama 4.
+// Llama 4 multiplies the weight into the expert's INPUT, not its output; the MoE layer does that.
 
 #include "routing/row.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Softmax over all experts; chosen by probability + bias, weighted by probability, always normalised: the model
-// knows no other form. Source: ERNIE-4.5 (technical report, 2025; moe_norm_min is `normalize_min`).
+// Softmax over all experts. Selection by probability + bias; weights are probabilities, always normalised.
+// Source: ERNIE-4.5 (technical report, 2025; moe_norm_min is `normalize_min`).
 
 #include "routing/row.h"
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// Softmax over all experts; a group is worth its best expert; the k best of the best groups.
-// A token so visits few devices. Source: DeepSeek-V2 (arXiv:2405.04434, section 2.2.2), "group_limited_greedy".
+// Softmax over all experts. A group's score is its best expert's. The best groups give the k best.
+// This limits the devices a token visits. Source: DeepSeek-V2 (arXiv:2405.04434, section 2.2.2),
+// "group_limited_greedy".
 
 #include "routing/row.h"
 
@@ -25,7 +26,7 @@ HOST_DEVICE inline void softmax_group_topk(const RouterConfig& config, const flo
   }
   mask_groups(config, group_scores, choice);
   choose_top_k(choice, config.n_experts, config.top_k, expert_ids);
-  // From `choice`, not from `logits`: an expert of a masked group weighs exp(-inf) = 0.
+  // Read `choice`, not `logits`: an expert of a masked group must weigh exp(-inf) = 0.
   for (int j = 0; j < config.top_k; ++j) expert_weights[j] = softmax(choice[expert_ids[j]]);
   if (config.normalize) normalize_weights(config, expert_weights);
   scale_weights(config, expert_weights);

@@ -1,6 +1,6 @@
 #pragma once
 
-// Softmax over all experts, then the k best; their weights may be made to sum to one.
+// Softmax over all experts, then the k best. `normalize` makes them sum to one.
 // Sources: Mixtral (arXiv:2401.04088, section 2.1), Qwen-MoE, OLMoE; DeepSeek-V2 with topk_method "greedy".
 
 #include "routing/row.h"

@@ -1,15 +1,15 @@
 #pragma once
 
-// Each expert is the best of those not yet taken, weighted by a softmax over its near rivals only: the others are
-// masked when they lie more than 2 * jitter_eps (relative) below it. Experts taken before do not take part.
-// Source: SparseMixer-v2 (arXiv:2409.12136) as Phi-MoE uses it for inference, there with two experts.
+// Each round takes the best expert left. Its weight is a softmax over its near rivals. Rivals more than
+// 2 * jitter_eps (relative) below it are masked, as are experts taken before.
+// Source: SparseMixer-v2 (arXiv:2409.12136), as Phi-MoE uses it for inference with two experts.
 
 #include "routing/row.h"
 
 namespace polymath::routing {
 
-// (best - score) / max(|score|, best) > 2 * jitter_eps. 0 / 0 and inf / inf are NaN, and NaN masks nothing:
-// such a score is the best one itself, or -inf, whose share is zero anyway.
+// (best - score) / max(|score|, best) > 2 * jitter_eps.
+// 0 / 0 and inf / inf are NaN, which masks nothing. The score is then the best itself, or -inf with weight 0.
 HOST_DEVICE inline bool is_far_below(const RouterConfig& config, float best, float score) {
   const float magnitude = fabsf(score);
   return (best - score) / (magnitude > best ? magnitude : best) > 2 * config.jitter_eps;
@@ -22,7 +22,7 @@ HOST_DEVICE inline void sparsemixer(const RouterConfig& config, const float* log
   choose_top_k(logits, n, config.top_k, expert_ids);
   for (int j = 0; j < config.top_k; ++j) {
     const float best = logits[expert_ids[j]];
-    // No finite rival is left: the softmax of this round does not exist.
+    // No finite rival is left: this round has no softmax.
     if (isinf(best)) return route_broken_row(config.top_k, expert_ids, expert_weights);
     float sum = 0;
     for (int i = 0; i < n; ++i) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// The k best logits, then a softmax over those k alone. A bias of the router is already in the logits.
+// The k best logits, then a softmax over those k alone. The logits include the router's bias.
 // Sources: gpt-oss (arXiv:2508.10925), Granite-MoE.
 
 #include "routing/row.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-// Whether a configuration suits an algorithm. Asked once, when a config is read; a RouteFn itself trusts it.
+// Checks a configuration against its algorithm, when a config is read. A RouteFn trusts it.
 
 #include "base/status.h"
 #include "routing/router.h"

@@ -75,9 +75,9 @@ void ThrottledWarning::warn(std::string_view message) {
 
 namespace {
 
-// `message` is one of the door's own sentences: nothing in it needs escaping.
-std::string default_error_body(int status, std::string_view message) {
-  return R"({"error":{"message":")" + std::string(message) + R"(","code":)" + std::to_string(status) + "}}";
+// `message` is one of the server's own sentences: nothing in it needs escaping.
+std::string default_error_body(const ServerError& error) {
+  return R"({"error":{"message":")" + std::string(error.message) + R"(","code":)" + std::to_string(error.status) + "}}";
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ struct Core {
 
   const HttpServerOptions options;
   Router router;
-  Exchange::ErrorBody error_body;
+  ErrorBody error_body;
   std::function<std::unique_ptr<HttpServer::Refusal>(const HttpRequest&)> gate;
   std::unique_ptr<RequestMetrics> metrics;  // null: none are kept
 

@@ -92,7 +92,7 @@ void Exchange::on_gone(std::function<void()> callback) {
   callback();
 }
 
-void Exchange::abandon(const ErrorBody& error_body) {
+void Exchange::abandon(const ErrorBody& error_body, std::string_view path) {
   bool unanswered = false;
   {
     const std::lock_guard lock(mutex_);
@@ -103,7 +103,7 @@ void Exchange::abandon(const ErrorBody& error_body) {
   }
   if (!unanswered) return;
   base::log_error("server", "a handler dropped its reply; answered 500");
-  send(500, "application/json", error_body(500, "the server lost this request"), {});
+  send(500, "application/json", error_body({500, "the server lost this request", path}), {});
 }
 
 void Exchange::close_connection() {
@@ -165,9 +165,9 @@ namespace {
 
 class Reply final : public HttpReply {
  public:
-  Reply(std::shared_ptr<Exchange> exchange, Exchange::ErrorBody error_body)
-      : exchange_(std::move(exchange)), error_body_(std::move(error_body)) {}
-  ~Reply() override { exchange_->abandon(error_body_); }
+  Reply(std::shared_ptr<Exchange> exchange, ErrorBody error_body, std::string path)
+      : exchange_(std::move(exchange)), error_body_(std::move(error_body)), path_(std::move(path)) {}
+  ~Reply() override { exchange_->abandon(error_body_, path_); }
 
   void send(int status, std::string_view content_type, std::string body, HttpHeaders extra) override {
     exchange_->send(status, content_type, std::move(body), extra);
@@ -181,13 +181,14 @@ class Reply final : public HttpReply {
 
  private:
   const std::shared_ptr<Exchange> exchange_;
-  const Exchange::ErrorBody error_body_;
+  const ErrorBody error_body_;
+  const std::string path_;
 };
 
 }  // namespace
 
-std::shared_ptr<HttpReply> make_reply(std::shared_ptr<Exchange> exchange, Exchange::ErrorBody error_body) {
-  return std::make_shared<Reply>(std::move(exchange), std::move(error_body));
+std::shared_ptr<HttpReply> make_reply(std::shared_ptr<Exchange> exchange, ErrorBody error_body, std::string path) {
+  return std::make_shared<Reply>(std::move(exchange), std::move(error_body), std::move(path));
 }
 
 }  // namespace polymath::server

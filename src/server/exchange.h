@@ -36,8 +36,6 @@ struct ReplyTraits {
 
 class Exchange {
  public:
-  using ErrorBody = std::function<std::string(int status, std::string_view message)>;
-
   Exchange(std::weak_ptr<ReplySink> sink, ReplyTraits traits) : sink_(std::move(sink)), traits_(std::move(traits)) {}
 
   // The handler's side. In a phase where a call makes no sense it does nothing.
@@ -46,8 +44,9 @@ class Exchange {
   void write(std::string_view chunk);
   void end();
   void on_gone(std::function<void()> callback);
-  void abandon(const ErrorBody& error_body);  // the handler dropped the reply; after end() nothing
-  void close_connection();                    // after this reply; REQUIRES: nothing was sent yet
+  // The handler dropped the reply: a 500 with the body of `error_body`, or a cut stream; after end() nothing.
+  void abandon(const ErrorBody& error_body, std::string_view path);
+  void close_connection();  // after this reply; REQUIRES: nothing was sent yet
 
   // The connection's side.
   enum class Trouble {
@@ -88,6 +87,6 @@ class Exchange {
 };
 
 // What a handler holds. Dropped unfinished: a 500, or a cut stream.
-std::shared_ptr<HttpReply> make_reply(std::shared_ptr<Exchange> exchange, Exchange::ErrorBody error_body);
+std::shared_ptr<HttpReply> make_reply(std::shared_ptr<Exchange> exchange, ErrorBody error_body, std::string path);
 
 }  // namespace polymath::server

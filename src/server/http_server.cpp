@@ -41,7 +41,7 @@ void HttpServer::route(std::string_view method, std::string_view path, HttpHandl
   state_->core->router.add(method, path, std::move(handler));
 }
 
-void HttpServer::set_error_body(std::function<std::string(int, std::string_view)> make) {
+void HttpServer::set_error_body(ErrorBody make) {
   CHECK(!state_->started);
   state_->core->error_body = std::move(make);
 }

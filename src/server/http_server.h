@@ -86,6 +86,14 @@ class HttpReply {
   virtual void on_gone(std::function<void()> callback) = 0;
 };
 
+// An error that the server answers by itself: 400, 404, 405, 408, 413, 414, 415, 417, 431, 500, 501, 503.
+struct ServerError {
+  int status = 500;
+  std::string_view message;
+  std::string_view path;  // as HttpRequest::path; empty: the request line was not read
+};
+using ErrorBody = std::function<std::string(const ServerError& error)>;
+
 using HttpHandler = std::function<void(const HttpRequest&, std::shared_ptr<HttpReply>)>;
 
 class HttpServer {
@@ -97,8 +105,8 @@ class HttpServer {
   // REQUIRES: before start().
   void route(std::string_view method, std::string_view path, HttpHandler handler);
 
-  // How errors of the door itself (404, 405, 408, 413, 414, 431, 400, 503) become a body: an API's error shape.
-  void set_error_body(std::function<std::string(int status, std::string_view message)> make);
+  // The JSON body of the server's own errors, in the shape of the API on that path.
+  void set_error_body(ErrorBody make);
 
   // Runs before every handler; a non-empty answer is sent instead: {status, body}. For authentication.
   struct Refusal {

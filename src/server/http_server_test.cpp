@@ -210,7 +210,8 @@ TEST(HttpServer, GateErrorBodyAndMetrics) {
   HttpServer server(test_options());
   add_routes(server);
   server.set_metrics(registry);
-  server.set_error_body([](int status, std::string_view) { return "E" + std::to_string(status); });
+  server.set_error_body(
+      [](const ServerError& error) { return "E" + std::to_string(error.status) + std::string(error.path); });
   server.set_gate([](const HttpRequest& request) -> std::unique_ptr<HttpServer::Refusal> {
     if (request.header("authorization") == "Bearer k") return nullptr;
     return std::make_unique<HttpServer::Refusal>(HttpServer::Refusal{401, "who?", {{"WWW-Authenticate", "Bearer"}}});
@@ -224,9 +225,12 @@ TEST(HttpServer, GateErrorBodyAndMetrics) {
   client.send(get("/hello", "Authorization: Bearer k\r\n"));
   EXPECT_EQ(200, status_of(client.read_response()));
   client.send(get("/nothing"));
-  EXPECT_EQ("E404", body_of(client.read_response()));
+  EXPECT_EQ("E404/nothing", body_of(client.read_response()));
   client.send("BREW /hello HTTP/1.1\r\nHost: t\r\n\r\n");
-  EXPECT_EQ("E405", body_of(client.read_response()));
+  EXPECT_EQ("E405/hello", body_of(client.read_response()));
+  TestClient large(server.port());
+  large.send("POST /hello HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999\r\n\r\n");
+  EXPECT_EQ("E413/hello", body_of(large.read_response()));
   client.send(get("/hello", "Authorization: Bearer k\r\n"));  // its answer comes after the others were counted
   EXPECT_EQ(200, status_of(client.read_response()));
   const std::string text = registry.render();

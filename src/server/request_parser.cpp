@@ -191,6 +191,10 @@ RequestParser::Step RequestParser::feed(std::string_view bytes, size_t& consumed
 
 bool RequestParser::started() const { return state_->parser.got_some(); }
 bool RequestParser::has_head() const { return state_->has_head; }
+std::string RequestParser::path() const {
+  Target target;
+  return split_target(state_->parser.target, target) ? target.path : std::string();
+}
 HttpRequest& RequestParser::request() { return state_->parser.request; }
 bool RequestParser::http11() const { return state_->parser.http11; }
 bool RequestParser::keep_alive() const { return http11() && state_->parser.keep_alive(); }

@@ -40,8 +40,11 @@ class RequestParser {
   Step feed(std::string_view bytes, size_t& consumed);
 
   bool started() const;   // a byte of the request was seen
-  bool has_head() const;  // kHead was said; before it the following are not to be asked
+  bool has_head() const;  // kHead was returned
+  // As HttpRequest::path, from the request line alone, so that a refusal knows it; empty: not read, or malformed.
+  std::string path() const;
 
+  // REQUIRES: has_head().
   HttpRequest& request();
   bool http11() const;
   bool keep_alive() const;        // never for HTTP/1.0

@@ -19,7 +19,7 @@ bool is_preflight(const HttpRequest& request) {
 void run_job(const Core& core, const std::shared_ptr<Exchange>& exchange, const HttpHandler& handler,
              const HttpRequest& request) {
   if (exchange->gone()) return;
-  const auto reply = make_reply(exchange, core.error_body);
+  const auto reply = make_reply(exchange, core.error_body, request.path);
   try {
     if (core.gate) {
       if (const auto refusal = core.gate(request)) {
@@ -115,13 +115,17 @@ void Session::run_handler(const HttpHandler& handler) {
 }
 
 void Session::answer(int status, std::string_view message, HttpHeaders extra) {
-  exchange_->send(status, "application/json", core_->error_body(status, message), extra);
+  exchange_->send(status, "application/json", core_->error_body({status, message, path_}), extra);
 }
 
 // For what is wrong before there is a whole request.
 void Session::answer_and_close(int status, std::string_view message, HttpHeaders extra) {
   request_ = {};
-  if (parser_->has_head()) request_ = std::move(parser_->request());
+  if (parser_->has_head()) {
+    request_ = std::move(parser_->request());
+  } else {
+    request_.path = parser_->path();
+  }
   open_exchange();
   exchange_->close_connection();
   answer(status, message, std::move(extra));

@@ -1,6 +1,6 @@
 #pragma once
 
-// What numbers look like: an element type, a shape, a view (Tensor) and an owner (Buffer).
+// Typed arrays: element type, shape, view (Tensor) and owner (Buffer).
 
 #include <array>
 #include <cstddef>
@@ -52,8 +52,8 @@ class Shape {
   int rank_ = 0;
 };
 
-// A typed, shaped view of somebody else's memory, row-major. Copying copies the view.
-// A matrix may have gaps between its rows (a slice of columns); everything else is contiguous.
+// A typed, shaped, row-major view; it owns no memory. Copying copies the view.
+// A matrix may have gaps between its rows (a slice of columns). Everything else is contiguous.
 struct Tensor {
   DType dtype = DType::kF32;
   Shape shape;
@@ -94,7 +94,7 @@ class Buffer {
       : data_(data), bytes_(bytes), deleter_(deleter) {}
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
-    Buffer taken(std::move(other));  // what was here is freed now, not when `other` ends
+    Buffer taken(std::move(other));  // frees the old memory now, not when `other` ends
     swap(taken);
     return *this;
   }

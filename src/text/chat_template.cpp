@@ -1,8 +1,8 @@
 #include "text/chat_template.h"
 
 #include "absl/strings/str_cat.h"
-#include "text/jinja_interpreter.h"
-#include "text/jinja_parser.h"
+#include "text/jinja/interpreter.h"
+#include "text/jinja/parser.h"
 
 namespace polymath::text {
 namespace {

@@ -2,11 +2,11 @@
 
 // Messages -> the prompt's text, by the model's own Jinja template.
 //
-// A subset of Jinja2 of our own: what published chat templates use (expressions, filters, tests, set,
-// if, for with loop controls, macros, namespace, raise_exception, strftime_now, tojson), in
-// transformers' environment: trim_blocks and lstrip_blocks on, autoescape off, immutable sandbox.
-// It has no attribute access to anything but its own values, no imports, no includes, and is bounded in
-// steps, depth and output, so that a template cannot run code nor run for ever.
+// A subset of Jinja2 that published chat templates need. It has expressions, filters, tests, set, if, for with loop
+// controls, macros, namespace, raise_exception, strftime_now, tojson. The environment is transformers': trim_blocks and
+// lstrip_blocks on, autoescape off, immutable sandbox.
+// A template reaches only its own values: no attributes, imports or includes. Steps, depth and output are bounded, so
+// that it can neither run code nor run for ever.
 //
 // Thread safety: render() may run at once on many threads.
 // Source: Jinja2 3.1's template designer documentation; transformers' utils/chat_template_utils.
@@ -48,8 +48,8 @@ class ChatTemplate {
   std::unique_ptr<const Program> program_;
 };
 
-// The template of a model directory: chat_template.jinja, else tokenizer_config.json's chat_template (a string,
-// or a list of {name, template}, of which `name` is taken, "default" if empty), else chat_template.json.
+// The template of a model directory: chat_template.jinja, else tokenizer_config.json, else chat_template.json.
+// tokenizer_config.json has a string, or a list of {name, template}: `name` selects, "default" if empty.
 // kNotFound: the model has none.
 absl::StatusOr<std::string> find_chat_template(const std::string& directory, std::string_view name);
 

@@ -28,7 +28,7 @@ Detokenizer::Detokenizer(const Tokenizer& tokenizer, std::span<const TokenId> pr
   for (const auto& stop : options_.stop) {
     if (!stop.empty()) stops_.emplace_back(stop);
   }
-  // Of the prompt as much as has a text: what stands behind it is then no beginning, whose blank a decoder drops.
+  // Keep enough of the prompt to have a text. A decoder drops a blank at the beginning, and the answer is none.
   for (size_t n = kContextIds;; n *= 2) {
     n = std::min(n, prompt.size());
     window_.assign(prompt.end() - static_cast<ptrdiff_t>(n), prompt.end());
@@ -61,8 +61,8 @@ std::string Detokenizer::push(TokenId id) {
   return delta;
 }
 
-// Keeps the last ids, as many as have a text of their own before what is held back: then the decoder does with what
-// comes behind them as it would behind all of them.
+// Keeps the shortest run of last ids that has a text of its own before the text held back. With it as context, the
+// decoder treats new ids as it would behind all ids.
 void Detokenizer::shorten_window(size_t held) {
   for (size_t n = kContextIds; n < window_.size(); n *= 2) {
     const std::span<const TokenId> tail(window_.data() + window_.size() - n, n);

@@ -8,8 +8,8 @@
 //   auto rest = d.finish();       // what was held back
 //
 // Text is held back while it could still be part of a stop string, or while a character is incomplete.
-// The concatenation of all deltas equals Tokenizer::decode of all ids (cut at the stop string); behind a prompt, what
-// they add to the prompt's decode. Of several stop strings the one that ends first is met, of those the longest.
+// All deltas together equal Tokenizer::decode of all ids, cut at the stop string. Behind a prompt they equal what the
+// ids add to the prompt's decode. The stop string that ends first wins, then the longest.
 // Cost is constant a token: a short window of ids is decoded again, never the whole answer.
 // Thread safety: none; one answer owns one.
 

@@ -2,7 +2,7 @@
 
 #include <random>
 
-#include "text/tokenizer_fixture.h"
+#include "text/tokenizer/tokenizer_fixture.h"
 
 namespace polymath::text {
 namespace {

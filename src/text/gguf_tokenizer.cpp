@@ -4,7 +4,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
-#include "text/json_node.h"
+#include "text/tokenizer/json_node.h"
 
 namespace polymath::text {
 namespace {

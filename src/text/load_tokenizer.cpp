@@ -41,7 +41,7 @@ absl::StatusOr<std::string> read_config(const std::string& directory, const Toke
   }
   if (config.empty()) return map;
   auto joined = base::parse_json(config, {.bytes_max = limits.file_bytes_max});
-  if (!joined.ok() || !joined->is_object()) return config;  // whoever reads it says what is wrong
+  if (!joined.ok() || !joined->is_object()) return config;  // its reader names the error
   for (const auto& member : extra->get_object()) {
     if (!joined->get_object().contains(member.key())) joined->get_object()[member.key()] = member.value();
   }

@@ -5,7 +5,7 @@
 //   ASSIGN_OR_RETURN(Regex re, Regex::compile("\\p{N}{1,3}"));
 //   re.split(text, [](size_t begin, size_t end, bool is_match) {...});   // every byte exactly once, in order
 //
-// A search that meets a match limit ends there, and the rest is one piece that did not match: no text hangs.
+// A search that meets a match limit ends; the rest is one unmatched piece. No text hangs.
 // Thread safety: all const methods may run at once on many threads.
 
 #include <functional>
@@ -36,8 +36,8 @@ class Regex {
   std::shared_ptr<const Code> code_;
 };
 
-// The same pattern in PCRE2's dialect: \s, \w, \h and \u as Ruby has them, nested and intersected character
-// classes, (?m) for "dot matches newline", {n,m}+ as a repeated repeat.
+// The same pattern in PCRE2's dialect. Rewritten are \s, \w, \h, \u, nested and intersected classes, (?m) and {n,m}+.
+// In Ruby (?m) means "dot matches newline", and {n,m}+ repeats a repeat.
 absl::StatusOr<std::string> oniguruma_to_pcre2(std::string_view pattern);
 
 }  // namespace polymath::text

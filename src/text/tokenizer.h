@@ -2,9 +2,9 @@
 
 // Text <-> token ids.
 //
-// Two file forms, one Tokenizer: tokenizer.json (byte-level BPE, SentencePiece-like BPE, Unigram, with
-// their normalizers, pre-tokenizers, post-processors and decoders) and SentencePiece's tokenizer.model.
-// tokenizer_config.json adds tokens and says which are special.
+// Reads tokenizer.json (byte-level BPE, SentencePiece-like BPE, Unigram) with its normalizers, pre-tokenizers,
+// post-processors and decoders. Reads SentencePiece's tokenizer.model, too.
+// tokenizer_config.json adds tokens and marks special ones.
 //
 // Thread safety: all const methods may run at once on many threads.
 // Time is linear (times log) in the text; no input makes it quadratic.

@@ -1,5 +1,4 @@
-// A step that fails as if the device had: what clients and probes are told. That the process ends is for
-// tests/clients/failure_test.py.
+// Answers to clients and probes after a failed step. tests/clients/failure_test.py tests the process's end.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,13 +18,12 @@ using testing::HasSubstr;
 
 TEST(Failure, EveryRequestInFlightAndEveryProbeIsTold) {
   base::MetricsRegistry metrics;
-  commands::Settings settings{.model = POLYMATH_STAND_IN, .load_format = "dummy", .max_model_len = 512};
-  settings.kv_bytes = 4 << 20;
-  settings.step_tokens = 128;
-  settings.sequences = 16;
-  auto served = commands::build_served(settings, metrics);
+  commands::Options options;
+  options.model = {.name = POLYMATH_STAND_IN, .load_format = "dummy", .max_model_len = 512};
+  options.runtime = {.kv_bytes = 4 << 20, .step_tokens = 128, .sequences = 16};
+  auto served = commands::build_served(options, metrics);
   ASSERT_TRUE(served.ok()) << served.status();
-  engine::Engine& engine = served->house->engine();
+  engine::Engine& engine = served->runtime->engine();
   api::Service service(engine, std::move(served->model), {.version = "test"}, metrics);
   server::HttpServer http({.host = "127.0.0.1", .port = 0});
   service.install(http);

@@ -14,30 +14,30 @@ namespace polymath::commands {
 namespace {
 
 TEST(Flags, BothSpellingsAndBothForms) {
-  const auto s = parse_flags(kServe, {"m", "--max_model_len", "32K", "--max-num-seqs=7", "--served-model-name", "a",
+  const auto o = parse_flags(kServe, {"m", "--max_model_len", "32K", "--max-num-seqs=7", "--served-model-name", "a",
                                       "b", "--no-enable-prefix-caching", "--kv-cache-memory-bytes=2Gi", "-tp", "1"});
-  ASSERT_TRUE(s.ok()) << s.status();
-  EXPECT_EQ(s->model, "m");
-  EXPECT_EQ(s->max_model_len, 32768);
-  EXPECT_EQ(s->sequences, 7);
-  EXPECT_EQ(s->served_names, (std::vector<std::string>{"a", "b"}));
-  EXPECT_FALSE(s->prefix_caching);
-  EXPECT_EQ(s->kv_bytes, int64_t{2} << 30);
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_EQ(o->model.name, "m");
+  EXPECT_EQ(o->model.max_model_len, 32768);
+  EXPECT_EQ(o->runtime.sequences, 7);
+  EXPECT_EQ(o->model.served_names, (std::vector<std::string>{"a", "b"}));
+  EXPECT_FALSE(o->runtime.prefix_caching);
+  EXPECT_EQ(o->runtime.kv_bytes, int64_t{2} << 30);
 }
 
 TEST(Flags, PromptsOfTheBench) {
-  EXPECT_FALSE(parse_flags(kBench, {"m"})->bench_same_tokens);
-  EXPECT_TRUE(parse_flags(kBench, {"m", "--prompts", "same"})->bench_same_tokens);
-  EXPECT_FALSE(parse_flags(kBench, {"m", "--prompts=random"})->bench_same_tokens);
+  EXPECT_FALSE(parse_flags(kBench, {"m"})->bench.same_tokens);
+  EXPECT_TRUE(parse_flags(kBench, {"m", "--prompts", "same"})->bench.same_tokens);
+  EXPECT_FALSE(parse_flags(kBench, {"m", "--prompts=random"})->bench.same_tokens);
   EXPECT_EQ(parse_flags(kBench, {"m", "--prompts", "equal"}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(parse_flags(kServe, {"m", "--prompts", "same"}).ok());
 }
 
 TEST(Flags, AutoAndMinusOneMeanWhatFits) {
   for (const char* value : {"auto", "-1"}) {
-    const auto s = parse_flags(kServe, {"m", "--max-model-len", value});
-    ASSERT_TRUE(s.ok()) << s.status();
-    EXPECT_EQ(s->max_model_len, 0);
+    const auto o = parse_flags(kServe, {"m", "--max-model-len", value});
+    ASSERT_TRUE(o.ok()) << o.status();
+    EXPECT_EQ(o->model.max_model_len, 0);
   }
 }
 
@@ -70,20 +70,20 @@ TEST(Flags, Refusals) {
       {{"m", "--kv-cache-memory-bytes", "12Q"}, kInvalidArgument, "unknown unit"},
   };
   for (const Refusal& row : rows) {
-    const auto s = parse_flags(kServe, row.arguments);
-    ASSERT_FALSE(s.ok()) << row.says;
-    EXPECT_EQ(s.status().code(), row.code) << s.status();
-    EXPECT_NE(std::string(s.status().message()).find(row.says), std::string::npos) << s.status();
+    const auto o = parse_flags(kServe, row.arguments);
+    ASSERT_FALSE(o.ok()) << row.says;
+    EXPECT_EQ(o.status().code(), row.code) << o.status();
+    EXPECT_NE(std::string(o.status().message()).find(row.says), std::string::npos) << o.status();
   }
 }
 
 TEST(Flags, WhatChangesNothingIsAcceptedAloud) {
-  const auto s = parse_flags(kServe, {"m", "--enforce-eager", "--trust-remote-code", "--gpu-memory-utilization", "0.9",
+  const auto o = parse_flags(kServe, {"m", "--enforce-eager", "--trust-remote-code", "--gpu-memory-utilization", "0.9",
                                       "--quantization", "none", "--no-enable-lora", "--pipeline-parallel-size=1"});
-  ASSERT_TRUE(s.ok()) << s.status();
-  EXPECT_EQ(s->warnings.size(), 1u);
-  EXPECT_TRUE(s->eager);
-  EXPECT_EQ(s->memory_share, 0.9);
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_EQ(o->warnings.size(), 1u);
+  EXPECT_TRUE(o->runtime.eager);
+  EXPECT_EQ(o->runtime.memory_share, 0.9);
 }
 
 TEST(Flags, OriginsAsJsonOrWords) {
@@ -92,9 +92,9 @@ TEST(Flags, OriginsAsJsonOrWords) {
         {"--allowed-origins", "http://a,http://b"}}) {
     std::vector<std::string> arguments = {"m"};
     arguments.insert(arguments.end(), form.begin(), form.end());
-    const auto s = parse_flags(kServe, arguments);
-    ASSERT_TRUE(s.ok()) << s.status();
-    EXPECT_EQ(*s->origins, (std::vector<std::string>{"http://a", "http://b"}));
+    const auto o = parse_flags(kServe, arguments);
+    ASSERT_TRUE(o.ok()) << o.status();
+    EXPECT_EQ(*o->server.origins, (std::vector<std::string>{"http://a", "http://b"}));
   }
 }
 

@@ -1,4 +1,4 @@
-// goldens/<model>/<case>.txt: a request, a line "---", and the exact answer with what changes from run to run masked.
+// goldens/<model>/<case>.txt: a request, a line "---", and the exact answer. Ids and times are masked.
 //
 //   POST /v1/completions
 //   {"prompt": [1, 2]}
@@ -19,9 +19,10 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "api/service.h"
-#include "commands/house.h"
+#include "commands/runtime.h"
 #include "commands/served.h"
 #include "http_client.h"
 #include "server/http_server.h"
@@ -33,32 +34,31 @@ namespace fs = std::filesystem;
 
 const std::string kSource = POLYMATH_SOURCE_DIR, kStandIn = POLYMATH_STAND_IN;
 
-// Everything of `polymath serve` but its signals, on a free port.
+// `polymath serve` without its signals, on a free port.
 class Running {
  public:
-  Running(commands::Settings settings, api::ServiceOptions options) {
-    settings.backend = "reference";
-    settings.kv_bytes = 4 << 20;
-    settings.step_tokens = 128;
-    settings.sequences = 16;
-    settings.waiting = options.waiting_max;
-    auto served = commands::build_served(settings, metrics_);
+  Running(commands::ModelOptions model, api::ServiceOptions options, bool skip_tokenizer = false) {
+    commands::Options all{.model = std::move(model)};
+    all.text.skip_tokenizer = skip_tokenizer;
+    all.runtime = {.backend = "reference", .kv_bytes = 4 << 20, .step_tokens = 128, .sequences = 16};
+    all.runtime.waiting = options.waiting_max;
+    auto served = commands::build_served(all, metrics_);
     if (!served.ok()) throw std::runtime_error(std::string(served.status().message()));
-    house_ = std::move(served->house);
+    runtime_ = std::move(served->runtime);
     options.version = "test";
-    service_ = std::make_unique<api::Service>(house_->engine(), std::move(served->model), options, metrics_);
+    service_ = std::make_unique<api::Service>(runtime_->engine(), std::move(served->model), options, metrics_);
     http_ = std::make_unique<server::HttpServer>(server::HttpServerOptions{.host = "127.0.0.1", .port = 0});
     service_->install(*http_);
-    house_->engine().start();
+    runtime_->engine().start();
     if (!http_->start().ok()) throw std::runtime_error("no port");
     service_->set_ready(true);
   }
   ~Running() {
-    house_->engine().drain(0);
+    runtime_->engine().drain(0);
     http_->stop(1);
   }
   uint16_t port() const { return http_->port(); }
-  engine::Engine& engine() { return house_->engine(); }
+  engine::Engine& engine() { return runtime_->engine(); }
   api::Service& service() { return *service_; }
   HttpAnswer post(const std::string& path, const std::string& body, const std::string& extra = "") const {
     return http_request(port(), "POST", path, body, extra);
@@ -66,19 +66,17 @@ class Running {
 
  private:
   base::MetricsRegistry metrics_;
-  std::unique_ptr<commands::House> house_;
+  std::unique_ptr<commands::Runtime> runtime_;
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<server::HttpServer> http_;
 };
 
 // "stand-in" has words; "ids" is a conformance model without a tokenizer.
 Running& server_of(const std::string& name) {
-  static Running words({.model = kStandIn, .served_names = {"stand-in", "alias"}, .max_model_len = 512}, {});
-  static Running ids({.model = kSource + "/tests/conformance/data/models/mixtral",
-                      .served_names = {"ids"},
-                      .skip_tokenizer = true,
-                      .max_model_len = 64},
-                     {});
+  static Running words({.name = kStandIn, .served_names = {"stand-in", "alias"}, .max_model_len = 512}, {});
+  static Running ids(
+      {.name = kSource + "/tests/conformance/data/models/mixtral", .served_names = {"ids"}, .max_model_len = 64}, {},
+      /*skip_tokenizer=*/true);
   return name == "ids" ? ids : words;
 }
 
@@ -87,7 +85,7 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// Ids and times are masked, logarithms keep two digits, so that another CPU's rounding is no difference.
+// Masks ids and times. Logarithms keep two digits: another CPU rounds differently.
 std::string mask(std::string text) {
   text = std::regex_replace(text, std::regex("\"(chatcmpl|cmpl)-[0-9a-f]{32}\""), "\"$1-ID\"");
   text = std::regex_replace(text, std::regex("\"created\":[0-9]+"), "\"created\":0");
@@ -162,7 +160,7 @@ TEST(Api, AClientThatLeavesStopsItsAnswer) {
 }
 
 TEST(Api, AFullQueueIs429WithRetryAfter) {
-  Running server({.model = kStandIn, .max_model_len = 512}, {.waiting_max = 2});
+  Running server({.name = kStandIn, .max_model_len = 512}, {.waiting_max = 2});
   const HttpAnswer answer =
       server.post("/v1/completions", R"({"prompt":"x","n":64,"max_tokens":300,"ignore_eos":true})");
   EXPECT_EQ(answer.status, 429) << answer.body;
@@ -171,7 +169,7 @@ TEST(Api, AFullQueueIs429WithRetryAfter) {
 }
 
 TEST(Api, KeysAreAskedForEverywhereButAtProbes) {
-  Running server({.model = kStandIn, .max_model_len = 64}, {.api_keys = {"first", "second"}});
+  Running server({.name = kStandIn, .max_model_len = 64}, {.api_keys = {"first", "second"}});
   const auto status = [&](const char* method, const char* path, const char* extra) {
     return http_request(server.port(), method, path, "", extra).status;
   };
@@ -185,8 +183,22 @@ TEST(Api, KeysAreAskedForEverywhereButAtProbes) {
   EXPECT_EQ(status("GET", "/v1/models", "Authorization: bearer first\r\n"), 200);
 }
 
+TEST(Api, ErrorsBelowAHandlerSpeakThePathsDialect) {
+  Running server({.name = kStandIn, .max_model_len = 64}, {.api_keys = {"key"}});
+  const auto body = [&](const char* path, const std::string& text, const char* extra) {
+    return http_request(server.port(), "POST", path, text, extra).body;
+  };
+  const char* unauthorized = "the Authorization header must be `Bearer` and a valid key";
+  EXPECT_NE(body("/v1/completions", "{}", "").find(R"({"error":{"message":"the Authorization)"), std::string::npos);
+  EXPECT_EQ(body("/generate", "{}", ""),
+            absl::StrCat(R"({"error":")", unauthorized, R"(","error_type":"unauthorized"})"));
+  const char* gzip = "Content-Encoding: gzip\r\n";  // refused by the server before any handler: 415
+  EXPECT_NE(body("/v1/completions", "{}", gzip).find(R"("type":"UnsupportedMediaTypeError")"), std::string::npos);
+  EXPECT_NE(body("/generate", "{}", gzip).find(R"("error_type":"validation")"), std::string::npos);
+}
+
 TEST(Api, ReadyFollowsTheDrain) {
-  Running server({.model = kStandIn, .max_model_len = 64}, {});
+  Running server({.name = kStandIn, .max_model_len = 64}, {});
   server.service().set_ready(false);
   server.engine().drain(0);
   EXPECT_EQ(http_request(server.port(), "GET", "/ready", "").status, 503);
@@ -205,11 +217,11 @@ TEST(Api, RequestIdsAreEchoedUnlessTheyAreHarmful) {
   EXPECT_EQ(head(std::string(200, 'x')).find("xxx"), std::string::npos);
 }
 
-// The second stream waits for the first: gateways must not take its silence for death.
+// The second stream waits for the first and sends keep-alives.
 TEST(Api, AStreamThatWaitsInTheQueueSaysThatItLives) {
   api::ServiceOptions options;
   options.limits.stream_silence_s_max = 0.02;
-  Running server({.model = kStandIn, .max_model_len = 512}, options);
+  Running server({.name = kStandIn, .max_model_len = 512}, options);
   std::thread busy(
       [&] { server.post("/v1/completions", R"({"prompt":"x","n":16,"max_tokens":40,"ignore_eos":true})"); });
   while (server.engine().stats().running < 16) std::this_thread::sleep_for(std::chrono::milliseconds(1));

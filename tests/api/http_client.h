@@ -1,6 +1,6 @@
 #pragma once
 
-// One HTTP/1.1 request over a socket of its own; the whole answer.
+// Sends one HTTP/1.1 request and reads the whole answer.
 
 #include <cstdint>
 #include <string>
@@ -17,7 +17,7 @@ struct HttpAnswer {
 HttpAnswer http_request(uint16_t port, const std::string& method, const std::string& path, const std::string& body,
                         const std::string& extra = "");
 
-// Sends the request, reads the answer's first bytes, and goes away.
+// Sends the request, reads the first bytes, and closes the socket.
 void http_request_and_leave(uint16_t port, const std::string& path, const std::string& body);
 
 }  // namespace polymath::test

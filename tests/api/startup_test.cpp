@@ -1,4 +1,4 @@
-// What is wrong with a model directory is said when the server starts, at once and by its name.
+// Start-up errors name the faulty file, tensor or member of a model directory.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -51,35 +51,35 @@ std::string with_element(std::string file, const std::string& tensor, size_t ele
   return file;
 }
 
-absl::Status start(commands::Settings settings) {
-  settings.kv_bytes = 4 << 20;
-  settings.step_tokens = 128;
-  settings.sequences = 16;
+absl::Status start(commands::Options options) {
+  options.runtime.kv_bytes = 4 << 20;
+  options.runtime.step_tokens = 128;
+  options.runtime.sequences = 16;
   base::MetricsRegistry metrics;
-  return commands::build_served(settings, metrics).status();
+  return commands::build_served(options, metrics).status();
 }
 
-// None of these directories has weights: that would be the complaint if they were looked for first.
+// None of these directories has weights. Earlier errors are reported first.
 TEST(Startup, ThatThereIsNoTokenizerIsSaidBeforeWeightsAreRead) {
   const ModelDirectory model({"config.json"});
-  const absl::Status status = start({.model = model.path()});
+  const absl::Status status = start({.model = {.name = model.path()}});
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("--skip-tokenizer-init"));
 }
 
 TEST(Startup, AWrongChatTemplateIsToldBeforeWeightsAreRead) {
   const ModelDirectory model({"config.json", "tokenizer.json", "tokenizer_config.json"});
-  const absl::Status status = start({.model = model.path(), .chat_template = "{% if %}"});
+  const absl::Status status = start({.model = {.name = model.path()}, .text = {.chat_template = "{% if %}"}});
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("the chat template: "));
 }
 
 TEST(Startup, WithATokenizerTheWeightsAreMissed) {
   const ModelDirectory model({"config.json", "tokenizer.json", "tokenizer_config.json"});
-  EXPECT_EQ(start({.model = model.path()}).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(start({.model = {.name = model.path()}}).code(), absl::StatusCode::kNotFound);
 }
 
-// The forward pass says that something is not finite; the sentence says what.
+// The error names the tensor whose element is not finite.
 TEST(Startup, AWeightThatIsNotFiniteIsNamed) {
   constexpr uint16_t kNaN = 0x7FC0, kInfinity = 0x7F80, k100000 = 0x47C3;
   struct Case {
@@ -103,7 +103,8 @@ TEST(Startup, AWeightThatIsNotFiniteIsNamed) {
       SCOPED_TRACE(absl::StrCat(c.tensor, " ", backend));
       const ModelDirectory model({"config.json", "tokenizer.json", "tokenizer_config.json"});
       model.write(kWeights, with_element(good, c.tensor, c.element, c.bf16));
-      const absl::Status status = start({.model = model.path(), .dtype = c.dtype, .backend = backend});
+      const absl::Status status =
+          start({.model = {.name = model.path(), .dtype = c.dtype}, .runtime = {.backend = backend}});
       EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
       EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("not finite"), HasSubstr("\"" + c.tensor + "\""),
                                                        HasSubstr(c.says), HasSubstr(model.at(kWeights))));
@@ -111,7 +112,7 @@ TEST(Startup, AWeightThatIsNotFiniteIsNamed) {
   }
 }
 
-// A header that lies is refused with the file's name and the tensor's.
+// The error of a wrong header names the file and the tensor.
 TEST(Startup, AFileThatLiesIsNamedWithTheTensor) {
   const std::string ids = std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/models/mixtral/";
   const std::string good = weights_in(ids), tensor = "model.layers.1.block_sparse_moe.experts.3.w1.weight";
@@ -137,7 +138,7 @@ TEST(Startup, AFileThatLiesIsNamedWithTheTensor) {
     file.replace(at, c.to.size(), c.to);
     const ModelDirectory model({"config.json"}, ids);
     model.write(kWeights, file);
-    const absl::Status status = start({.model = model.path(), .skip_tokenizer = true});
+    const absl::Status status = start({.model = {.name = model.path()}, .text = {.skip_tokenizer = true}});
     EXPECT_EQ(status.code(), c.code) << status;
     EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(tensor), HasSubstr(model.at(kWeights))));
   }
@@ -147,11 +148,11 @@ TEST(Startup, AFileThatIsCutIsNamedWithTheTensor) {
   const std::string good = weights_in(kStandIn);
   const ModelDirectory model({"config.json", "tokenizer.json", "tokenizer_config.json"});
   model.write(kWeights, std::string_view(good).substr(0, good.size() - 1));
-  const absl::Status cut = start({.model = model.path()});
+  const absl::Status cut = start({.model = {.name = model.path()}});
   EXPECT_EQ(cut.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(cut.message()), AllOf(HasSubstr(model.at(kWeights)), HasSubstr("\"model.norm.weight\"")));
   model.write(kWeights, good + "?");
-  const absl::Status more = start({.model = model.path()});
+  const absl::Status more = start({.model = {.name = model.path()}});
   EXPECT_EQ(more.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(more.message()), AllOf(HasSubstr(model.at(kWeights)), HasSubstr("\"model.norm.weight\"")));
 }

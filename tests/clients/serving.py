@@ -60,5 +60,5 @@ class Server:
             self.process.wait()
         text = self.text()
         self.log.close()
-        if "Sanitizer" in text:  # its process was killed: nobody else would say it
+        if "Sanitizer" in text:  # its process was killed: the failure would be lost
             raise AssertionError("a sanitizer reported:\n" + text)

@@ -1,5 +1,5 @@
-// Every conformance model against transformers' logits and greedy tokens: whole prompts, chunks of 7, and batches of
-// mixed lengths; on each backend, in float32 (1e-3) and bfloat16 (2e-2 by norm).
+// Compares every conformance model with transformers' logits and greedy tokens, on each backend.
+// Prompts run whole, in chunks of 7, and in batches. Tolerance: float32 1e-3, bfloat16 2e-2 by norm.
 
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.model << " on " << c.
 
 std::vector<Case> cases() {
   std::vector<Case> out;
-  const bool cuda = backend::make_backend("cuda", {.threads = 1}).ok();  // built, and there is a card
+  const bool cuda = backend::make_backend("cuda", {.threads = 1}).ok();  // built, and a GPU is there
   for (const auto& model : model_names()) {
     out.push_back({model, "reference", ""});
     for (const char* isa : {"portable", "avx2", "avx512"}) {
@@ -35,7 +35,8 @@ class Models : public testing::TestWithParam<Case> {
   std::unique_ptr<Runner> make(tensor::DType dtype) {
     auto runner = Runner::create(model_directory(GetParam().model),
                                  {.backend = GetParam().backend, .isa = GetParam().isa, .dtype = dtype});
-    EXPECT_TRUE(runner.ok()) << runner.status();
+    const bool lacks_op = GetParam().backend == "cuda" && absl::IsUnimplemented(runner.status());
+    EXPECT_TRUE(runner.ok() || lacks_op) << runner.status();
     return runner.ok() ? *std::move(runner) : nullptr;
   }
   std::vector<Reference> references(const Runner& runner) {
@@ -82,7 +83,7 @@ int argmax(const float* row, int n) { return static_cast<int>(std::max_element(r
 
 TEST_P(Models, LogitsInFloat32) {
   auto runner = make(tensor::DType::kF32);
-  ASSERT_NE(runner, nullptr);
+  if (runner == nullptr) GTEST_SKIP() << "this backend lacks one of the model's ops";
   for (const auto& r : references(*runner)) {
     for (const int chunk : {0, 7}) {
       EXPECT_LT(largest_difference(prefill(*runner, r, chunk), r.logits), 1e-3)
@@ -93,7 +94,7 @@ TEST_P(Models, LogitsInFloat32) {
 
 TEST_P(Models, GreedyInABatchOfMixedLengths) {
   auto runner = make(tensor::DType::kF32);
-  ASSERT_NE(runner, nullptr);
+  if (runner == nullptr) GTEST_SKIP() << "this backend lacks one of the model's ops";
   const auto refs = references(*runner);
   std::vector<Runner::Sequence> sequences;
   for (const auto& r : refs) sequences.push_back({r.ids});
@@ -118,12 +119,12 @@ TEST_P(Models, GreedyInABatchOfMixedLengths) {
   }
 }
 
-// Rounded inputs move a router's near-ties, and one other expert changes a row by far more than rounding does: with
-// random weights that happens in every MoE model. So the best row shows whether the arithmetic is right, and dense
-// models are held to the bound as a whole.
+// In bf16 a near-tie of a router may select another expert, which changes a row far more than rounding does. Random
+// weights have such near-ties in every MoE model. So the bound holds for a MoE model's best row, and for all rows of
+// a dense model.
 TEST_P(Models, LogitsInBfloat16) {
   auto runner = make(tensor::DType::kBf16);
-  ASSERT_NE(runner, nullptr);
+  if (runner == nullptr) GTEST_SKIP() << "this backend lacks one of the model's ops";
   const bool dense = runner->model().expert_load().empty();
   for (const auto& r : references(*runner)) {
     const auto logits = prefill(*runner, r, 0);
@@ -131,6 +132,30 @@ TEST_P(Models, LogitsInBfloat16) {
     EXPECT_LT(errors.front(), 4e-2) << r.ids.size() << " tokens";
     const double whole = row_errors(logits, r.logits, static_cast<int>(logits.size())).back();
     EXPECT_TRUE(!dense || whole < 2.2e-2) << r.ids.size() << " tokens: " << whole;
+  }
+}
+
+// Heads and features that the ranks do not divide refuse; of these models, only some do so for four ranks.
+TEST_P(Models, TensorParallelLogits) {
+  if (GetParam().backend == "cuda") GTEST_SKIP() << "ranks share host memory";
+  auto alone = make(tensor::DType::kF32);
+  if (alone == nullptr) GTEST_SKIP() << "this backend lacks one of the model's ops";
+  const auto refs = references(*alone);
+  for (const int ranks : {2, 4}) {
+    auto group = Runner::create(model_directory(GetParam().model), {.backend = GetParam().backend,
+                                                                    .isa = GetParam().isa,
+                                                                    .dtype = tensor::DType::kF32,
+                                                                    .threads = ranks,
+                                                                    .ranks = ranks});
+    if (ranks > 2 && absl::IsInvalidArgument(group.status())) continue;
+    if (absl::IsUnimplemented(group.status())) GTEST_SKIP() << group.status();
+    ASSERT_TRUE(group.ok()) << group.status();
+    for (const auto& r : refs) {
+      const auto expected = prefill(*alone, r, 7), got = prefill(**group, r, 7);
+      float largest = 1;
+      for (const float v : expected) largest = std::max(largest, std::abs(v));
+      EXPECT_LT(largest_difference(got, expected), 1e-5 * largest) << ranks << " ranks, " << r.ids.size() << " tokens";
+    }
   }
 }
 

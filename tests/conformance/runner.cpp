@@ -7,13 +7,14 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "model/rank_group.h"
 
 namespace polymath::conformance {
 namespace {
 
 constexpr int kModelLen = 256;
 
-// A binary that was built elsewhere (for a machine with a GPU) is told where the repository lies now.
+// POLYMATH_SOURCE_DIR overrides the build's path: the binary may run on another machine.
 std::string source_directory() {
   const char* given = std::getenv("POLYMATH_SOURCE_DIR");
   return given != nullptr ? given : POLYMATH_SOURCE_DIR;
@@ -73,25 +74,37 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
                                                        weights::Checkpoint& checkpoint, const RunnerOptions& options) {
   std::unique_ptr<Runner> r(new Runner);
   r->options_ = options;
-  ASSIGN_OR_RETURN(r->backend_, backend::make_backend(options.backend, {options.threads, options.isa}));
-  ASSIGN_OR_RETURN(
-      r->model_, model::load_model(config, checkpoint, *r->backend_, {.dtype = options.dtype, .model_len = kModelLen}));
+  std::vector<backend::Backend*> backends;
+  for (int rank = 0; rank < options.ranks; ++rank) {
+    ASSIGN_OR_RETURN(auto backend,
+                     backend::make_backend(options.backend, {options.threads / options.ranks, options.isa}));
+    backends.push_back(backend.get());
+    r->backends_.push_back(std::move(backend));
+  }
+  const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen};
+  if (options.ranks > 1) {
+    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
+  } else {
+    ASSIGN_OR_RETURN(r->model_, model::load_model(config, checkpoint, *backends.front(), load));
+  }
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
-  ASSIGN_OR_RETURN(r->cache_, kvcache::KvCache::create(*r->backend_, r->model_->kv_shapes(options.block_size, kv_dtype),
-                                                       kSequencesMax * r->blocks_per_sequence_));
   RETURN_IF_ERROR(r->model_->reserve(
       {.tokens_max = kModelLen * kSequencesMax, .seqs_max = kSequencesMax, .blocks_max = r->blocks_per_sequence_}));
-  RETURN_IF_ERROR(r->model_->attach(*r->cache_));
+  RETURN_IF_ERROR(r->model_->make_cache({.block_size = options.block_size,
+                                         .dtype = kv_dtype,
+                                         .n_blocks = int64_t{kSequencesMax} * r->blocks_per_sequence_,
+                                         .n_state_slots = kSequencesMax}));
   return r;
 }
 
 absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences, int chunk) {
-  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows;
+  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows, state_slots;
+  std::vector<kvcache::StateCopy> cleared;
   for (size_t i = 0; i < sequences.size(); ++i) {
     Sequence& s = *sequences[i];
     const int left = static_cast<int>(s.tokens.size()) - s.computed, n = chunk > 0 ? std::min(chunk, left) : left;
-    // Block b of sequence i: scattered, so that nothing works by lying in order.
+    // Scattered: code must not rely on the blocks' order.
     const auto block = [&](int b) {
       return (b * kSequencesMax + static_cast<int>(i)) * 7 % (kSequencesMax * blocks_per_sequence_);
     };
@@ -101,13 +114,23 @@ absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences
       slots.push_back(block(t / options_.block_size) * options_.block_size + t % options_.block_size);
       rows.push_back(static_cast<int32_t>(rows.size()));
     }
+    if (model_->has_state()) state_slots.push_back(static_cast<int32_t>(i));
+    if (model_->has_state() && s.computed == 0) cleared.push_back({-1, static_cast<int32_t>(i)});
     s.computed += n;
     starts.push_back(static_cast<int32_t>(tokens.size()));
     lens.push_back(s.computed);
     for (int b = 0; b < blocks_per_sequence_; ++b) table.push_back(block(b));
   }
-  ASSIGN_OR_RETURN(const tensor::Tensor logits,
-                   model_->forward({tokens, positions, slots, starts, lens, table, blocks_per_sequence_, rows}));
+  ASSIGN_OR_RETURN(const tensor::Tensor logits, model_->forward({.tokens = tokens,
+                                                                 .positions = positions,
+                                                                 .slots = slots,
+                                                                 .query_start = starts,
+                                                                 .kv_len = lens,
+                                                                 .block_table = table,
+                                                                 .block_table_width = blocks_per_sequence_,
+                                                                 .logit_rows = rows,
+                                                                 .state_slots = state_slots,
+                                                                 .state_copies = cleared}));
   return std::vector<float>(logits.f32(), logits.f32() + logits.shape.elements());
 }
 

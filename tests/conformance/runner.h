@@ -1,13 +1,12 @@
 #pragma once
 
-// Runs a model on token ids without an engine: one or several sequences, in chunks of any size, over a paged cache
-// whose blocks lie in scattered order.
+// Runs a model on token ids without an engine: one or several sequences, in chunks of any size.
+// The blocks of its paged cache are in scattered order.
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "kvcache/kv_cache.h"
 #include "model/load.h"
 
 namespace polymath::conformance {
@@ -17,10 +16,11 @@ struct RunnerOptions {
   std::string isa;
   tensor::DType dtype = tensor::DType::kF32;
   int block_size = 16;
-  int threads = 2;
+  int threads = 2;  // in all
+  int ranks = 1;    // of tensor parallelism
 };
 
-// What stands in reference.safetensors for one prompt.
+// One prompt of reference.safetensors.
 struct Reference {
   std::vector<int32_t> ids, argmax, greedy;
   std::vector<float> logits, margin;  // logits of the last `logit_rows` positions
@@ -41,8 +41,8 @@ class Runner {
     std::vector<int32_t> tokens;  // all of them
     int computed = 0;
   };
-  // Computes up to `chunk` more tokens of each sequence (0: all) in one step; returns the logits of every row computed,
-  // [rows, vocab], sequence by sequence.
+  // Computes up to `chunk` more tokens of each sequence (0: all) in one step.
+  // Returns the logits of every computed row, [rows, vocab].
   absl::StatusOr<std::vector<float>> step(std::vector<Sequence*> sequences, int chunk);
   int vocab() const { return model_->vocab(); }
   model::Transformer& model() { return *model_; }
@@ -51,9 +51,8 @@ class Runner {
   static constexpr int kSequencesMax = 8;
   int blocks_per_sequence_ = 0;
   RunnerOptions options_;
-  std::unique_ptr<backend::Backend> backend_;
+  std::vector<std::unique_ptr<backend::Backend>> backends_;
   std::unique_ptr<model::Transformer> model_;
-  std::unique_ptr<kvcache::KvCache> cache_;
 };
 
 }  // namespace polymath::conformance

@@ -1,7 +1,13 @@
-// A thousand small worlds, each from its seed: random limits, arrivals, shared prefixes, cancellations, pools too
-// small. After every step the house must be in order, and every answer must be the one its request gets when it runs
-// alone. Every world is lived through twice: one step at a time, and with each step planned while the one before it
-// runs, on a device that chooses the tokens of most sequences itself.
+// A thousand small worlds a kind, each from its seed: random limits, arrivals, shared prefixes, adapters,
+// cancellations, pools too small. The invariants hold after every step, and every request gets the output that it gets
+// alone.
+//
+// Every kind runs one step at a time, and with each step planned while the previous one runs on a device that samples
+// for most sequences:
+//
+//   plain       one token a step
+//   drafts      several tokens a step: random drafts, of which random many are right
+//   recurrent   a model whose output depends on a state, restored from snapshots
 //
 //   simulation_test                    all seeds
 //   SIM_SEED=417 simulation_test       one of them
@@ -30,24 +36,34 @@ constexpr int kRestSteps = 20000;  // far more than all that can wait needs
 constexpr int kVocab = 61;
 constexpr int32_t kEos = 0;
 
+enum class Kind { kPlain, kDrafts, kRecurrent };
+
 struct Actor {
   std::unique_ptr<Sequence> sequence;
   std::vector<int32_t> prompt;
   int output_max;
-  int told = 0;  // prompt positions whose logits were told
-  bool tells_prompt;
-  bool on_host;  // the host chooses its tokens
+  int n_reported = 0;  // prompt positions whose logits were reported
+  bool reports_prompt;
+  bool on_host;  // the host samples its tokens
+  int adapter;
+};
+
+struct Totals {
+  uint64_t preemptions = 0, hits = 0;
+  int64_t answers = 0, ahead = 0, wasted = 0, drafts = 0, accepted = 0, resumed = 0;
 };
 
 class World {
  public:
-  World(uint32_t seed, int depth)
+  World(uint32_t seed, int depth, Kind kind)
       : depth_(depth),
+        kind_(kind),
         random_(seed),
         limits_(draw_limits()),
         scheduler_(limits_),
         builder_(limits_, kLengthMax),
-        model_(kVocab, limits_.block_size, limits_.n_blocks, limits_.sequences_max, depth) {
+        model_(kVocab, limits_.block_size, limits_.n_blocks, rows_max(), depth,
+               limits_.n_state_slots + limits_.n_state_snapshots) {
     for (auto& prefix : prefixes_) prefix = draw_tokens(40);
   }
 
@@ -58,7 +74,7 @@ class World {
       step();
     }
     for (int i = 0; !actors_.empty() && !::testing::Test::HasFatalFailure(); ++i) {
-      ASSERT_LT(i, kRestSteps) << "somebody starves";
+      ASSERT_LT(i, kRestSteps) << "a request starves";
       const int64_t before = model_.n_forwards;
       step();
       ASSERT_GT(model_.n_forwards, before) << "a step that does nothing";
@@ -67,11 +83,16 @@ class World {
     ASSERT_EQ(scheduler_.n_blocks_held(), 0);
   }
 
-  uint64_t preemptions() const { return scheduler_.counts().preemptions; }
-  uint64_t hits() const { return scheduler_.counts().cache_hits; }
-  int64_t answers() const { return n_answers_; }
-  int64_t ahead() const { return model_.n_ahead; }
-  int64_t wasted() const { return n_wasted_; }
+  void add_to(Totals& totals) const {
+    totals.preemptions += scheduler_.counts().preemptions;
+    totals.hits += scheduler_.counts().cache_hits;
+    totals.answers += n_answers_;
+    totals.ahead += model_.n_ahead;
+    totals.wasted += n_wasted_;
+    totals.drafts += n_drafts_;
+    totals.accepted += n_accepted_;
+    totals.resumed += model_.n_resumed;
+  }
 
  private:
   static constexpr int kLengthMax = 120;
@@ -89,10 +110,22 @@ class World {
     l.waiting_max = 1 + up_to(20);
     l.prefix_caching = up_to(4) != 0;
     l.policy = &policies()[up_to(static_cast<int>(policies().size()) - 1)];
+    if (kind_ == Kind::kDrafts) {
+      l.logit_rows_max = l.sequences_max + up_to(20);
+      l.n_draft_max = 1 + up_to(7);
+      right_percent_ = up_to(100);
+    }
+    if (kind_ == Kind::kRecurrent) {
+      l.n_state_slots = 1 + up_to(9);
+      l.n_state_snapshots = up_to(up_to(1) == 0 ? 3 : 40);
+      l.snapshot_blocks = up_to(4);
+    }
     arrival_percent_ = up_to(60);
     cancel_percent_ = up_to(1) == 0 ? 0 : up_to(30);
     return l;
   }
+
+  int rows_max() const { return std::max(limits_.sequences_max, limits_.logit_rows_max); }
 
   std::vector<int32_t> draw_tokens(int n) {
     std::vector<int32_t> out(n);
@@ -104,12 +137,17 @@ class World {
     const auto& prefix = prefixes_[up_to(2)];
     std::vector<int32_t> prompt(prefix.begin(), prefix.begin() + up_to(40));
     for (const int32_t token : draw_tokens(1 + up_to(30))) prompt.push_back(token);
-    Actor actor{.prompt = prompt, .output_max = 1 + up_to(90), .tells_prompt = up_to(9) == 0, .on_host = up_to(3) == 0};
+    Actor actor{.prompt = prompt,
+                .output_max = 1 + up_to(90),
+                .reports_prompt = up_to(9) == 0,
+                .on_host = kind_ == Kind::kDrafts || up_to(3) == 0,
+                .adapter = up_to(5) == 0 ? up_to(1) : -1};
     const int length_max = std::min<int>(kLengthMax, prompt.size() + actor.output_max);
     actor.sequence = std::make_unique<Sequence>(prompt, length_max, limits_.block_size);
     actor.sequence->arrival = ++n_arrivals_;
     actor.sequence->priority = up_to(2);
-    if (actor.tells_prompt) actor.sequence->logits_from = 0;
+    actor.sequence->adapter = actor.adapter;
+    if (actor.reports_prompt) actor.sequence->logits_from = 0;
     kvcache::BlockHasher hasher(scheduler_.cache_seed());
     if (limits_.prefix_caching) actor.sequence->hash_prompt(hasher, up_to(9) == 0 ? "salt" : "", limits_.block_size);
     const absl::Status status = scheduler_.admit(*actor.sequence);
@@ -127,13 +165,13 @@ class World {
     scheduler_.check_invariants();
   }
 
-  // Whatever is in flight of it comes to nothing.
+  // Its rows in flight are dropped.
   void end(size_t i) {
     for (InFlightStep& flight : in_flight_) {
       for (Item& item : flight) {
         if (item.actor != actors_[i].get()) continue;
         item.actor = nullptr;
-        n_wasted_ += item.chooses;
+        n_wasted_ += item.samples;
       }
     }
     scheduler_.finish(*actors_[i]->sequence);
@@ -147,13 +185,31 @@ class World {
     if (!in_flight_.empty()) finish();
   }
 
+  // Drafts for the sequences that decode: each token is right with a probability, until the first wrong one.
+  void propose() {
+    int room = scheduler_.draft_room();
+    for (const auto& actor : actors_) {
+      Sequence& s = *actor->sequence;
+      if (!s.decodes() || up_to(3) == 0) continue;
+      const int n = std::min({1 + up_to(limits_.n_draft_max), room + up_to(1), s.token_len_max - 1 - s.token_len()});
+      s.drafts.clear();
+      const auto at = [&](int i) { return i < s.token_len() ? s.tokens[i] : s.drafts[i - s.token_len()]; };
+      while (static_cast<int>(s.drafts.size()) < n) {
+        const int length = s.token_len() + static_cast<int>(s.drafts.size());
+        const bool right = up_to(99) < right_percent_;
+        s.drafts.push_back(right ? FakeModel::next(length, kVocab, at, s.adapter) : up_to(kVocab - 1));
+      }
+      room -= n;
+    }
+  }
+
   // False: nothing can be planned now.
   bool start() {
     std::set<const Sequence*> decoding;
     for (const auto& actor : actors_) {
-      if (actor->sequence->computed_len > 0 && actor->sequence->remaining() == 1)
-        decoding.insert(actor->sequence.get());
+      if (actor->sequence->decodes()) decoding.insert(actor->sequence.get());
     }
+    if (kind_ == Kind::kDrafts) propose();
     const StepPlan plan = scheduler_.plan();
     scheduler_.check_invariants();
     if (plan.items.empty()) return false;
@@ -174,8 +230,9 @@ class World {
   struct Item {
     Actor* actor;  // null: it has ended
     int begin, end, row;
-    std::vector<int> told;  // positions
-    bool chooses, on_device;
+    std::vector<int> reported;  // prompt positions
+    bool samples, on_device;
+    int n_draft;
   };
   using InFlightStep = std::vector<Item>;
 
@@ -183,17 +240,19 @@ class World {
     InFlightStep flight;
     host_rows_.clear();
     int row = 0;
-    for (const auto& [sequence, n] : plan.items) {
+    for (const auto& [sequence, n, n_draft] : plan.items) {
       const Sequence* s = sequence;
       const auto actor = std::ranges::find_if(actors_, [&](const auto& a) { return a->sequence.get() == s; });
-      Item item{.actor = actor->get(), .begin = s->computed_len, .end = s->computed_len + n, .row = row};
-      item.chooses = item.end == s->length();
-      item.on_device = item.chooses && depth_ > 1 && !(*actor)->on_host;
-      for (int position = item.begin; position < item.end; ++position) {
+      const int begin = s->computed_len;
+      Item item{.actor = actor->get(), .begin = begin, .end = begin + n - n_draft, .row = row, .n_draft = n_draft};
+      item.samples = item.end == s->length();
+      item.on_device = item.samples && depth_ > 1 && !(*actor)->on_host;
+      n_drafts_ += n_draft;
+      for (int position = begin; position < begin + n; ++position) {
         if (!s->wants_logits(position)) continue;
-        const bool chooses = position == s->length() - 1;
-        if (!chooses) item.told.push_back(position);
-        if (!chooses || !item.on_device) host_rows_.push_back(row);
+        const bool samples = position >= s->length() - 1;
+        if (!samples) item.reported.push_back(position);
+        if (!samples || !item.on_device) host_rows_.push_back(row);
         ++row;
       }
       flight.push_back(std::move(item));
@@ -216,11 +275,13 @@ class World {
   void check_plan(const StepPlan& plan, const model::Batch& batch, const std::set<const Sequence*>& decoding) {
     ASSERT_LE(batch.n_tokens(), limits_.step_tokens_max);
     ASSERT_LE(batch.n_seqs(), limits_.sequences_max);
-    ASSERT_LE(static_cast<int>(batch.logit_rows.size()), limits_.sequences_max);
+    ASSERT_LE(static_cast<int>(batch.logit_rows.size()), rows_max());
     int decodes = 0, prefill = 0;
-    for (const auto& [sequence, n] : plan.items) {
-      ASSERT_GE(n, 1);
-      ASSERT_LE(n, sequence->remaining());
+    for (const auto& [sequence, n, n_draft] : plan.items) {
+      ASSERT_GE(n - n_draft, 1);
+      ASSERT_LE(n - n_draft, sequence->remaining());
+      ASSERT_EQ(n_draft, sequence->n_draft);
+      ASSERT_TRUE(n_draft == 0 || decoding.contains(sequence));
       (decoding.contains(sequence) ? decodes : prefill) += n;
     }
     if (decodes > 0 && limits_.mixed_prefill_tokens_max > 0) {
@@ -229,9 +290,11 @@ class World {
     const std::set<int32_t> slots(batch.slots.begin(), batch.slots.end());
     ASSERT_EQ(slots.size(), batch.slots.size()) << "two tokens are written to one place";
     check_writers(batch);
+    std::set<int32_t> saved;
+    for (const auto& save : batch.state_saves) ASSERT_TRUE(saved.insert(save.to).second) << "one slot for two states";
   }
 
-  // Whatever is written lies in a block that exactly one sequence holds.
+  // Every token is written to a block that exactly one sequence holds.
   void check_writers(const model::Batch& batch) {
     std::vector<int> holders(limits_.n_blocks, 0);
     for (const auto& actor : actors_) {
@@ -246,38 +309,57 @@ class World {
       host_row += kVocab;
       return best;
     };
-    for (const int position : item.told) {
+    for (const int position : item.reported) {
       const int32_t best = best_of_next();
       if (item.actor == nullptr) continue;
       Sequence& s = *item.actor->sequence;
       s.logits_from = position + 1;
-      ASSERT_EQ(best, FakeModel::next(position + 1, kVocab, [&](int i) { return s.tokens[i]; }));
-      ++item.actor->told;
+      ASSERT_EQ(best, FakeModel::next(
+                          position + 1, kVocab, [&](int i) { return s.tokens[i]; }, s.adapter));
+      ++item.actor->n_reported;
     }
-    if (!item.chooses) return;
-    const int32_t id = item.on_device ? result.ids[item.row + item.told.size()] : best_of_next();
-    if (item.actor == nullptr) return;
+    if (!item.samples) return;
+    std::vector<int32_t> ids;
+    if (item.on_device) ids.push_back(result.ids[item.row + item.reported.size()]);
+    for (int i = 0; !item.on_device && i <= item.n_draft; ++i) ids.push_back(best_of_next());
+    if (item.actor != nullptr) take(item, ids);
+  }
+
+  void take(const Item& item, const std::vector<int32_t>& ids) {
     Sequence& s = *item.actor->sequence;
-    s.tokens.push_back(id);
     s.n_unknown -= item.on_device;
-    scheduler_.share(s);
+    int n_accepted = 0;
+    for (bool accepted = true; accepted && !done(s);) {
+      const int32_t id = ids[n_accepted];
+      s.tokens.push_back(id);
+      accepted = n_accepted < item.n_draft && s.drafts[n_accepted] == id;
+      n_accepted += accepted;
+    }
+    n_accepted_ += n_accepted;
+    scheduler_.accept(s, n_accepted);
+    s.drafts.clear();
+  }
+
+  static bool done(const Sequence& s) {
+    return !s.output().empty() && (s.output().back() == kEos || s.token_len() == s.token_len_max);
   }
 
   void end_if_done(size_t i) {
     Actor& actor = *actors_[i];
     const Sequence& s = *actor.sequence;
-    if (s.output().empty() || (s.output().back() != kEos && s.token_len() < s.token_len_max)) return;
+    if (!done(s)) return;
     const std::vector<int32_t> got(s.output().begin(), s.output().end());
     const int output_max = s.token_len_max - s.prompt_len;
-    ASSERT_EQ(got, FakeModel::answer(actor.prompt, output_max, kVocab, kEos));
-    ASSERT_EQ(actor.told, actor.tells_prompt ? s.prompt_len - 1 : 0);
+    ASSERT_EQ(got, FakeModel::answer(actor.prompt, output_max, kVocab, kEos, actor.adapter));
+    ASSERT_EQ(actor.n_reported, actor.reports_prompt ? s.prompt_len - 1 : 0);
     end(i);
     ++n_answers_;
   }
 
   const int depth_;
+  const Kind kind_;
   std::mt19937 random_;
-  int arrival_percent_ = 0, cancel_percent_ = 0;
+  int arrival_percent_ = 0, cancel_percent_ = 0, right_percent_ = 0;
   const SchedulerLimits limits_;
   Scheduler scheduler_;
   BatchBuilder builder_;
@@ -287,41 +369,63 @@ class World {
   std::vector<InFlightStep> in_flight_;  // the one started first, first
   std::vector<int32_t> host_rows_;
   uint64_t n_arrivals_ = 0;
-  int64_t n_answers_ = 0, n_wasted_ = 0;
+  int64_t n_answers_ = 0, n_wasted_ = 0, n_drafts_ = 0, n_accepted_ = 0;
 };
 
-// A CHECK ends the process: say first how to come back here.
+// A CHECK ends the process: print first how to replay it.
 volatile uint32_t current_seed = 0;
-void say_seed(int) { std::fprintf(stderr, "replay it with: SIM_SEED=%u simulation_test\n", current_seed); }
+void print_seed(int) { std::fprintf(stderr, "replay it with: SIM_SEED=%u simulation_test\n", current_seed); }
 
-class SimulationAtDepth : public ::testing::TestWithParam<int> {};
+class SimulationAtDepth : public ::testing::TestWithParam<int> {
+ protected:
+  static Totals run(Kind kind) {
+    const char* only = std::getenv("SIM_SEED");
+    const uint32_t begin = only != nullptr ? std::strtoul(only, nullptr, 10) : 0;
+    const uint32_t end = only != nullptr ? begin + 1 : kSeeds;
+    std::signal(SIGABRT, print_seed);
+    Totals totals;
+    for (uint32_t seed = begin; seed < end && !HasFatalFailure(); ++seed) {
+      current_seed = seed;
+      World world(seed, GetParam(), kind);
+      world.run();
+      EXPECT_FALSE(HasFatalFailure()) << "replay it with: SIM_SEED=" << seed << " simulation_test";
+      world.add_to(totals);
+    }
+    return totals;
+  }
+  static bool all() { return std::getenv("SIM_SEED") == nullptr; }
+};
 INSTANTIATE_TEST_SUITE_P(Steps, SimulationAtDepth, ::testing::Values(1, 2));
 
-TEST_P(SimulationAtDepth, EverySeedKeepsTheHouseInOrder) {
-  const char* only = std::getenv("SIM_SEED");
-  const uint32_t begin = only != nullptr ? std::strtoul(only, nullptr, 10) : 0;
-  const uint32_t end = only != nullptr ? begin + 1 : kSeeds;
-  uint64_t preemptions = 0, hits = 0;
-  int64_t answers = 0, ahead = 0, wasted = 0;
-  std::signal(SIGABRT, say_seed);
-  for (uint32_t seed = begin; seed < end; ++seed) {
-    current_seed = seed;
-    World world(seed, GetParam());
-    world.run();
-    ASSERT_FALSE(HasFatalFailure()) << "replay it with: SIM_SEED=" << seed << " simulation_test";
-    preemptions += world.preemptions();
-    hits += world.hits();
-    answers += world.answers();
-    ahead += world.ahead();
-    wasted += world.wasted();
-  }
-  if (only != nullptr) return;
-  EXPECT_GT(preemptions, 5000u) << "the worlds are too roomy";
-  EXPECT_GT(hits, 100000u);
-  EXPECT_GT(answers, 10000);
+TEST_P(SimulationAtDepth, EverySeedKeepsTheInvariants) {
+  const Totals totals = run(Kind::kPlain);
+  if (!all()) return;
+  EXPECT_GT(totals.preemptions, 5000u) << "the pools are too large";
+  EXPECT_GT(totals.hits, 100000u);
+  EXPECT_GT(totals.answers, 10000);
   if (GetParam() == 1) return;
-  EXPECT_GT(ahead, 100000) << "tokens that nobody knew when they were planned";
-  EXPECT_GT(wasted, 1000) << "tokens chosen for nobody";
+  EXPECT_GT(totals.ahead, 100000) << "tokens planned before the host knew them";
+  EXPECT_GT(totals.wasted, 1000) << "tokens sampled for ended sequences";
+}
+
+TEST_P(SimulationAtDepth, DraftsChangeNoOutput) {
+  const Totals totals = run(Kind::kDrafts);
+  if (!all()) return;
+  EXPECT_GT(totals.drafts, 200000);
+  EXPECT_GT(totals.accepted, 50000);
+  EXPECT_LT(totals.accepted, totals.drafts * 3 / 4);
+  EXPECT_GT(totals.preemptions, 3000u);
+  EXPECT_GT(totals.hits, 100000u);
+  EXPECT_GT(totals.answers, 10000);
+}
+
+TEST_P(SimulationAtDepth, RestoredStatesChangeNoOutput) {
+  const Totals totals = run(Kind::kRecurrent);
+  if (!all()) return;
+  EXPECT_GT(totals.resumed, 2000);
+  EXPECT_GT(totals.preemptions, 3000u);
+  EXPECT_GT(totals.hits, 20000u);
+  EXPECT_GT(totals.answers, 10000);
 }
 
 }  // namespace

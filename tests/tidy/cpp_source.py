@@ -39,6 +39,7 @@ class Function:
     end: int  # position of its closing brace
     line: int
     n_lines: int  # from the opening brace's line to the closing one's, both counted
+    header: str = ""  # what precedes the brace: result, name, parameters, member initialisers
 
 
 def _closing_brace(code, at):
@@ -90,7 +91,7 @@ def functions(text):
         if kind == "function":
             line = code.count("\n", 0, match.start()) + 1
             n_lines = code.count("\n", match.start(), end) + 1
-            found.append(Function(_name(header), match.start(), end, line, n_lines))
+            found.append(Function(_name(header), match.start(), end, line, n_lines, header))
             header_begin = at
         # 'member' and 'other' (an initialiser): the header goes on behind the brace.
     return found
@@ -105,3 +106,144 @@ def outside_functions(text):
         pieces.append(re.sub(r"[^\n]", " ", text[function.begin : function.end + 1]))
         at = function.end + 1
     return "".join(pieces) + text[at:]
+
+
+def comments(text):
+    """(line, text without its slashes) of every comment that has its lines for itself; consecutive lines are one."""
+    found = []
+    end = -1
+    for match in _LITERALS.finditer(text):
+        comment = match.group()
+        begin_of_line = text.rfind("\n", 0, match.start()) + 1
+        if not comment.startswith(("//", "/*")) or text[begin_of_line : match.start()].strip():
+            continue
+        body = comment[2:] if comment.startswith("//") else comment[2:-2]
+        between = text[end : match.start()] if found else "x"
+        if not between.strip() and between.count("\n") == 1:
+            found[-1] = (found[-1][0], found[-1][1] + "\n" + body)
+        else:
+            found.append((text.count("\n", 0, match.start()) + 1, body))
+        end = match.end()
+    return found
+
+
+def prose(text):
+    """The text with all but comments and string literals blanked: what a person reads who does not read code."""
+    kept = []
+    at = 0
+    for match in _LITERALS.finditer(text):
+        begin_of_line = text.rfind("\n", 0, match.start()) + 1
+        is_include = re.match(r"[ \t]*#[ \t]*include", text[begin_of_line : match.start()])
+        kept.append(re.sub(r"[^\n]", " ", text[at : match.start()]))
+        kept.append(_spaces(match) if is_include else match.group())
+        at = match.end()
+    kept.append(re.sub(r"[^\n]", " ", text[at:]))
+    return "".join(kept)
+
+
+def parameters(header):
+    """How many parameters a function takes, by the text before its brace or semicolon; -1: it has no list of them."""
+    name = re.search(r"(?:operator\s*(?:\(\)|[^\s\w(]+)|[~\w]+)\s*\((?!\s*\))", _without_launch_bounds(header))
+    if not name:
+        return 0
+    depth = 0
+    n = 1
+    text = _without_launch_bounds(header)
+    for i in range(name.end() - 1, len(text)):
+        c = text[i]
+        if c in "([{<":
+            depth += 1
+        elif c in ")]}>" and text[i - 1] != "-":
+            depth -= 1
+            if depth == 0:
+                return n
+        elif c == "," and depth == 1:
+            n += 1
+    return n
+
+
+def _without_launch_bounds(header):
+    """Attributes take parentheses, too: they are no parameters."""
+    return re.sub(r"\b(?:__launch_bounds__|__attribute__|__declspec|alignas|requires)\s*\((?:[^()]|\([^()]*\))*\)", " ", header)
+
+
+_CONTROL = re.compile(r"\b(?:if|for|while|switch|do|else|return|continue|break)\b|[{}();]")
+
+
+def nesting(code):
+    """How deep the control statements of a function's blanked body lie in each other; its outermost ones: 1.
+    A guard, `if (...) return ...;` or continue or break, adds no level."""
+    return _Nesting(code).block()
+
+
+class _Nesting:
+    """A recursive descent over the tokens that matter: control words, braces, parentheses, semicolons."""
+
+    def __init__(self, code):
+        self.tokens = [m.group() for m in _CONTROL.finditer(code)]
+        self.at = 0
+
+    def peek(self):
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def take(self):
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def block(self):
+        """Statements up to the brace that closes them."""
+        deepest = 0
+        while self.peek() and self.peek() != "}":
+            deepest = max(deepest, self.statement())
+        self.at += 1
+        return deepest
+
+    def statement(self):
+        token = self.peek()
+        if token in ("if", "for", "while", "switch"):
+            self.take()
+            inside = self.parentheses() if self.peek() == "(" else 0
+            guards = token == "if" and self.peek() in ("return", "continue", "break")
+            inside = max(inside, self.statement() + (0 if guards else 1))
+            while self.peek() == "else":
+                self.take()
+                goes_on = self.peek() == "if"  # `else if` is no deeper
+                inside = max(inside, self.statement() + (0 if goes_on else 1))
+            return inside
+        if token == "do":
+            self.take()
+            return self.statement() + 1  # its `while (...);` is read as a loop with nothing in it
+        if token == "{":
+            self.take()
+            return self.block()
+        return self.expression()
+
+    def parentheses(self):
+        """(...): a lambda in it has statements of its own."""
+        self.take()
+        deepest = 0
+        while self.peek() and self.peek() != ")":
+            token = self.take()
+            if token == "(":
+                self.at -= 1
+                deepest = max(deepest, self.parentheses())
+            elif token == "{":
+                deepest = max(deepest, self.block())
+        self.at += 1
+        return deepest
+
+    def expression(self):
+        """Up to its semicolon, or to a control word: a label or an initialiser in braces came before."""
+        deepest = 0
+        while (token := self.peek()) and token not in ("}", "if", "for", "while", "switch", "do", "else"):
+            if token == "(":
+                deepest = max(deepest, self.parentheses())
+                continue
+            self.take()
+            if token == ";":
+                return deepest
+            if token == "{":
+                deepest = max(deepest, self.block())
+        if token == "else":
+            self.take()
+        return deepest

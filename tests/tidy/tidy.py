@@ -1,17 +1,24 @@
 #!/usr/bin/env python3
 """The rules of ARCHITECTURE.md and STYLE.md that a machine can hold. Standard library only; a few seconds.
 
-    python3 tests/tidy/tidy.py [repository]
+    python3 tests/tidy/tidy.py [repository]     prints `file:line: what is wrong`; exits with 1 if anything is
+    python3 tests/tidy/tidy.py --shrink         writes budgets.json anew, where no sum of a rule grows by it
+    python3 tests/tidy/tidy.py --over           prints what the budgets still excuse
 
-Prints `file:line: what is wrong` and exits with 1 if anything is.
+budgets.json counts what older code breaks, by rule and place. A rule's places must match exactly (parameters, nesting,
+folders) or may have less (words, sentences). Moving code between files is `--shrink`, too: it compares sums.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cpp_source  # noqa: E402
+import language  # noqa: E402
+import shape  # noqa: E402
+import truth  # noqa: E402
 
 FUNCTION_LINES_MAX = 70  # longer ones are printed; more than LONG_FUNCTIONS_MAX of all fail
 LONG_FUNCTIONS_MAX = 0.02  # share of the functions that may be longer
@@ -21,7 +28,7 @@ PAGE_LINES_MAX = 150  # of docs/internals
 
 CPP = {".cpp", ".h", ".cu", ".cuh"}
 CODE = CPP | {".py", ".sh", ".cmake"}
-SKIPPED_FOLDERS = {".git", ".venv", "build", "__pycache__", "node_modules", "shared"}
+SKIPPED = {".git", ".venv", "build", "__pycache__", "node_modules", "shared"}
 
 # Third-party headers and the only places under src/ that may know them.
 THIRD_PARTY = [
@@ -31,6 +38,8 @@ THIRD_PARTY = [
     (r"spdlog/", ["base/"]),
     (r"CLI/", ["commands/", "main.cpp"]),
 ]
+
+BUDGETS = "tests/tidy/budgets.json"
 
 # Paths of a developer's machine. In two halves, or this file would hold them.
 FORBIDDEN = ["/wo" + "rk/", "/tm" + "p/b-", "/tm" + "p/brief"]
@@ -44,6 +53,9 @@ class Tree:
         self.problems = []
         self.notes = []
         self.texts = {}
+        self.counted = {}  # rule -> place -> how often it is broken; what budgets.json is compared with
+        self.excused = []  # the places themselves, as problems would be printed
+        self.caches = {}
         for path in sorted(self._walk(self.root)):
             try:
                 self.texts[path.relative_to(self.root).as_posix()] = path.read_text(encoding="utf-8")
@@ -52,11 +64,10 @@ class Tree:
 
     def _walk(self, folder):
         for path in folder.iterdir():
-            if path.is_symlink():
+            if path.is_symlink() or path.name in SKIPPED:
                 continue
             if path.is_dir():
-                if path.name not in SKIPPED_FOLDERS:
-                    yield from self._walk(path)
+                yield from self._walk(path)
             elif path.stat().st_size < 2_000_000:  # larger: weights and vocabularies
                 yield path
 
@@ -65,6 +76,46 @@ class Tree:
 
     def fail(self, name, line, text):
         self.problems.append(f"{name}:{line}: {text}")
+
+    def _cached(self, function, name):
+        key = (function.__name__, name)
+        if key not in self.caches:
+            self.caches[key] = function(self.texts[name])
+        return self.caches[key]
+
+    def functions(self, name):
+        return self._cached(cpp_source.functions, name)
+
+    def code(self, name):
+        return self._cached(cpp_source.blank, name)
+
+    def prose(self, name):
+        return self._cached(cpp_source.prose, name)
+
+    def budget(self, rule):
+        return json.loads(self.texts.get(BUDGETS, "{}")).get(rule, {})
+
+    def hold_exactly(self, rule, found):
+        """`found`: file -> [(line, text)]. As many as budgets.json has for the file, neither more nor less."""
+        self._hold(rule, {name: (len(rows), [(name, *row) for row in rows]) for name, rows in found.items()})
+        for name, most in self.budget(rule).items():
+            if len(found.get(name, [])) < most:
+                self.fail(name, 1, f"better than its budget of {rule}: run tests/tidy/tidy.py --shrink")
+
+    def hold_at_most(self, rule, found):
+        """`found`: place -> (count, [(file, line, text)]). At most as many as budgets.json has for the place."""
+        self._hold(rule, found)
+
+    def _hold(self, rule, found):
+        budget = self.budget(rule)
+        self.counted[rule] = {place: count for place, (count, _) in sorted(found.items())}
+        for place, (count, rows) in sorted(found.items()):
+            texts = [f"{name}:{line}: {text}" for name, line, text in rows]
+            if count <= budget.get(place, 0):
+                self.excused += texts
+            else:
+                self.problems += texts
+                self.problems.append(f"{place}: {count:g} by the rule of {rule}; its budget is {budget.get(place, 0):g}")
 
 
 def line_of(text, position):
@@ -139,11 +190,11 @@ def check_third_party(tree):
 
 
 def check_namespaces(tree):
-    for name, text in tree.files(CPP, "src/"):
+    for name, _ in tree.files(CPP, "src/"):
         room = room_of(name)
         if room == "main":
             continue
-        code = cpp_source.blank(text)
+        code = tree.code(name)
         opened = re.findall(r"\bnamespace\s+polymath((?:::\w+)*)\s*\{", code)
         for namespace in opened:
             if namespace.split("::")[1:2] != [room]:
@@ -158,10 +209,10 @@ def check_namespaces(tree):
 def check_function_lengths(tree):
     n_functions = 0
     long_ones = []
-    for name, text in tree.files(CPP):
+    for name, _ in tree.files(CPP):
         if re.search(r"_avx(2|512)\.\w+$", name):
             continue
-        for function in cpp_source.functions(text):
+        for function in tree.functions(name):
             n_functions += 1
             if function.n_lines > FUNCTION_LINES_MAX:
                 long_ones.append(f"{name}:{function.line}: {function.name} has {function.n_lines} lines")
@@ -284,18 +335,43 @@ CHECKS = [
     check_lists,
     check_pages,
     check_links,
+    *shape.CHECKS,
+    *language.CHECKS,
+    *truth.CHECKS,
 ]
 
 
-def main():
-    tree = Tree(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parents[2])
+def shrink(tree):
+    """Writes what is counted now into budgets.json, but for rules whose sum grew: new code keeps the rules."""
+    budgets = json.loads(tree.texts.get(BUDGETS, "{}"))
+    grew = []
+    for rule, now in tree.counted.items():
+        before = sum(budgets.get(rule, now).values())  # a new rule begins with what there is
+        if sum(now.values()) > before:
+            grew.append(f"tidy: {rule}: {sum(now.values()):g} in all, {before:g} before: its budget stays")
+        else:
+            budgets[rule] = now
+    (tree.root / BUDGETS).write_text(json.dumps(budgets, indent=1) + "\n")
+    print("\n".join(grew), end="\n" if grew else "")
+    return 1 if grew else 0
+
+
+def main(arguments):
+    root = next((a for a in arguments if not a.startswith("--")), Path(__file__).resolve().parents[2])
+    tree = Tree(root)
     for check in CHECKS:
         check(tree)
+    if "--shrink" in arguments:
+        return shrink(tree)
+    if "--over" in arguments:
+        print("\n".join(tree.excused))
+        return 0
     for line in tree.notes + tree.problems:
         print(line)
-    print(f"tidy: {len(tree.texts)} files, {len(tree.problems)} problems")
+    sums = ", ".join(f"{rule} {sum(now.values()):g}" for rule, now in tree.counted.items() if rule != "median sentence")
+    print(f"tidy: {len(tree.texts)} files, {len(tree.problems)} problems; excused by budget: {sums or 'none'}")
     return 1 if tree.problems else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """The tidy checks find what they should: each rule once kept and once broken, in a small tree of its own."""
 
+import json
 import tempfile
 import unittest
 from pathlib import Path
 
 import cpp_source
+import language
+import shape
 import tidy
+import truth
 
 ARCHITECTURE = """# A
 ## 2. Who
@@ -17,12 +21,25 @@ text      : base
 main      : all
 ```
 """
+PLAN = """# A
+## 1. The ground plan
+```
+README.md    one page
+src/
+  base/      logs, of a.cpp; formats/<name>.cpp
+  later/     planned: b.cpp
+docs/        adr/
+```
+"""
+FLAG_TABLE = "src/commands/flag_table.cpp"
+FLAGS = 'Flag table[] = {\n    {"max-len", "", kValue},\n    refused("enable-lora", "", "why"),\n};\n'
+BUDGET = json.dumps({"parameters": {"src/base/a.cpp": 1}, "words": {"src/base": 1}})
 CMAKE = "polymath_room(base LIBS x)\npolymath_room(quant ROOMS base)\npolymath_room(text ROOMS base LIBS y)\n"
 
 
 def problems(check, files):
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in {"ARCHITECTURE.md": ARCHITECTURE, "src/CMakeLists.txt": CMAKE, **files}.items():
+        for name, text in {"ARCHITECTURE.md": ARCHITECTURE, "src/CMakeLists.txt": CMAKE, FLAG_TABLE: FLAGS, **files}.items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -72,6 +89,59 @@ ROWS = [
     (tidy.check_pages, "docs/internals/base.md", "\n" * 151, "150 at most"),
     (tidy.check_links, "docs/a.md", "[a](../ARCHITECTURE.md#x) [b](https://x.org) [c](#d) `[e](f)`\n", None),
     (tidy.check_links, "docs/a.md", "[a](b.md)\n", "dead link: b.md"),
+    (language.check_avoided_words, "src/base/a.h", "int card = 1;\n#include \"product.h\"\n", None),
+    (language.check_avoided_words, "docs/a.md", "A dot product and `card`.\n", None),
+    (language.check_sentences, "src/base/a.h", "int x;  // " + "word " * 21 + "end.\n", None),
+    (language.check_sentences, "src/base/a.h", "// " + "word " * 9 + "end.\n", None),
+    (truth.check_flags, "src/base/a.h", "// --no-max-len, --max_len, a -- b, --i\nint x = --y;\n", "--i is no flag"),
+    (truth.check_flags, "docs/a.md", "`--max-length`\n", "--max-length is no flag"),
+    (truth.check_flags, "docs/a.md", "`--max-len 4 --enable-lora`, cmake --preset x\n", None),
+    (truth.check_flags, "src/base/a.cpp", 'f("try --dtipe");\n', "--dtipe is no flag"),
+    (truth.check_named_files, "docs/a.md", "`src/CMakeLists.txt`, `no/file.cpp` is planned\n", None),
+    (truth.check_named_files, "docs/a.md", "`no/file.cpp`\n", "no/file.cpp"),
+    (truth.check_named_things, "docs/a.md", "`flag_table.cpp`, `kValue`, `absl::Flag`, `PrefixMap` is planned\n", None),
+    (truth.check_named_things, "docs/a.md", "`flags.cpp`\n", "no such file"),
+    (truth.check_named_things, "docs/a.md", "`Flag::apply`\n", "not in the sources"),
+    (truth.check_ground_plan, "README.md", "", None),
+]
+
+# (check, files, what the first problem says; None: no problem)
+TREES = [
+    (language.check_avoided_words, {"src/base/a.h": "// All that the card has.\n"}, '"card": write GPU'),
+    (language.check_avoided_words, {"src/base/a.h": 'log("nobody knows");\n'}, '"nobody"'),
+    (language.check_avoided_words, {"src/base/a.h": "// card\n", tidy.BUDGETS: BUDGET}, None),
+    (language.check_avoided_words, {"src/base/a.h": "", tidy.BUDGETS: BUDGET}, None),
+    (language.check_avoided_words, {"src/base/a.h": "// card\n// card\n", tidy.BUDGETS: BUDGET}, '"card"'),
+    (language.check_sentences, {"src/base/a.h": "// " + "word " * 20 + "end.\n// One. Two.\n"}, "a sentence of 21 words"),
+    (language.check_sentences, {"src/base/a.h": "// " + "word " * 10 + "end.\n"}, "has 11 words"),
+    (shape.check_parameters, {"src/base/a.cpp": "void f(int a, int b, g<int, int> c, int d, int e) {\n}\n"}, None),
+    (shape.check_parameters, {"src/base/a.cpp": "void f(int a, int b, int c, int d, int e, int f) {\n}\n"}, "6 parameters"),
+    (shape.check_parameters, {"src/base/a.cpp": "", tidy.BUDGETS: BUDGET}, "--shrink"),
+    (shape.check_nesting, {"src/base/a.cpp": "void f() {\n  for (;;) if (a) while (b) g();\n}\n"}, None),
+    (shape.check_nesting, {"src/base/a.cpp": "void f() {\n  for (;;) if (a) while (b) if (c) g();\n}\n"}, "4 deep"),
+    (shape.check_folders, {f"src/base/a{i}.txt": "" for i in range(45)}, None),
+    (shape.check_folders, {f"src/base/a{i}.txt": "" for i in range(46)}, "46 files"),
+    (shape.check_virtuals, {"src/base/a.h": "struct A {\n  virtual int f() = 0;\n  virtual ~A();\n};\n"}, "function f"),
+    (
+        shape.check_virtuals,
+        {"src/base/a.h": "struct A {\n  virtual int f() = 0;\n};\n", "src/base/a.cpp": "int g(A& a) { return a.f(); }\n"},
+        None,
+    ),
+    (
+        shape.check_virtuals,
+        {"src/base/a.h": "struct A {\n  virtual int f() = 0;\n};\n", "src/base/a_test.cpp": "int g(A& a) { return a.f(); }\n"},
+        "function f",
+    ),
+    (truth.check_ground_plan, {"ARCHITECTURE.md": PLAN, "README.md": "", "src/base/a.cpp": "", "docs/adr/1.md": ""}, None),
+    (truth.check_ground_plan, {"ARCHITECTURE.md": PLAN, "README.md": "", "src/base/a.cpp": ""}, "docs/"),
+    (truth.check_ground_plan, {"ARCHITECTURE.md": PLAN, "README.md": "", "src/base/b.h": "", "docs/adr/1.md": ""}, "a.cpp"),
+    (truth.check_list_rows, {"src/base/list.cpp": "rows = {&kA};\n", "src/base/a.cpp": "const Row kA{1};\n"}, None),
+    (truth.check_list_rows, {"src/base/list.cpp": "rows = {&kA};\n", "src/base/b.cpp": "const Row kB{1};\n"}, "kB is not in"),
+    (
+        truth.check_list_rows,
+        {"src/base/list.cpp": '#include "base/b.h"\n', "src/base/b.h": "HOST_DEVICE inline void b(int x) {}\n"},
+        "b is not in",
+    ),
 ]
 
 CPP = """
@@ -107,6 +177,61 @@ class Tidy(unittest.TestCase):
                 else:
                     self.assertEqual(len(found), 1, found)
                     self.assertIn(says, found[0])
+
+    def test_trees(self):
+        for check, files, says in TREES:
+            with self.subTest(check=check.__name__, files=str(files)[:80]):
+                found = problems(check, files)
+                if says is None:
+                    self.assertEqual(found, [])
+                else:
+                    self.assertIn(says, (found or ["no problem"])[0])
+
+    def test_subjects(self):
+        self.assertEqual(language.subject_problems("1a\t" + "x" * 72 + "\n"), [])
+        self.assertIn("commit 1a", language.subject_problems("1a\t" + "x" * 73 + "\n")[0])
+
+    def test_shrink(self):
+        """A budget moves between files, and shrinks; it does not grow."""
+        six = "void f(int a, int b, int c, int d, int e, int f) {\n}\n"
+        for files, written in [
+            ({"src/base/b.cpp": six}, {"src/base/b.cpp": 1}),
+            ({"src/base/a.cpp": ""}, {}),
+            ({"src/base/a.cpp": six + six}, {"src/base/a.cpp": 1}),
+        ]:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, text in {**files, tidy.BUDGETS: BUDGET}.items():
+                    Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+                    Path(folder, name).write_text(text)
+                tree = tidy.Tree(folder)
+                shape.check_parameters(tree)
+                tidy.shrink(tree)
+                self.assertEqual(json.loads(Path(folder, tidy.BUDGETS).read_text())["parameters"], written)
+
+    def test_parameters(self):
+        for header, n in [
+            ("int f()", 0),
+            ("int f(int a)", 1),
+            ("A::A(int a, B b) : a_(a), b_{b, c}", 2),
+            ("__global__ void __launch_bounds__(kThreads, 2) f(const T* a, int b)", 2),
+            ("bool operator==(const A& a, const B& b)", 2),
+            ("template <class A, class B> auto f(std::map<A, B> m, void (*g)(A, B), int c) -> B", 3),
+        ]:
+            with self.subTest(header=header):
+                self.assertEqual(cpp_source.parameters(header), n)
+
+    def test_nesting(self):
+        for body, n in [
+            ("return 1;", 0),
+            ("if (a) b(); else if (c) d(); else e();", 1),
+            ("if (a) { for (;;) { b(); } } else { return; }", 2),
+            ("for (;;)\n  for (;;)\n    if (a) { switch (b) { case 1: c(); } }", 4),
+            ("for (;;) { if (a) continue; if (b) return c; }", 1),
+            ("run([&] { if (a) { b(); } }); if (c) d();", 1),
+            ("int a[] = {1, 2}; do { if (b) c(); } while (d);", 2),
+        ]:
+            with self.subTest(body=body):
+                self.assertEqual(cpp_source.nesting(body), n)
 
     def test_functions(self):
         found = [(f.name, f.n_lines) for f in cpp_source.functions(CPP)]

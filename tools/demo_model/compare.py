@@ -34,7 +34,7 @@ def save_merged(directory, adapter, file):
 
 def load(directory, adapter, device, dtype):
     """The checkpoint, with the adapter added to its weights."""
-    # Experts one by one: the grouped products that are the default on a GPU are made for bf16.
+    # Experts one by one: the default grouped GEMM on a GPU is made for bf16.
     options = {"dtype": getattr(torch, dtype), "experts_implementation": "eager"}
     if adapter is None:
         return transformers.AutoModelForCausalLM.from_pretrained(directory, **options).to(device).eval()

@@ -1,6 +1,6 @@
 """The demo models in plain PyTorch, to train: Mixtral, dense Mistral (a Mixtral of one expert) and DeepSeek-V2 (MLA).
 
-Every expert is computed for every token, as one wide product weighted by the router's gates: at these sizes that is
+Every expert is computed for every token, as one wide GEMM weighted by the router's gates: at these sizes that is
 faster than gathering tokens, and the gates of the experts not chosen are zero, so the result is the same.
 A batch is a flat list of tokens; see attention.py.
 """

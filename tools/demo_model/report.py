@@ -3,7 +3,7 @@
 
     report.py models/README.md demo=demo.json deepseek=deepseek.json [draft=draft.json ...]
 
-The part between the two markers is replaced; what stands around it is written by hand.
+The part between the two markers is replaced; the text around it is written by hand.
 """
 
 import argparse

@@ -6,8 +6,8 @@
 namespace polymath::backend::cpu {
 namespace {
 
-constexpr int64_t kRun = 512;    // inputs packed at a time: a tile's worth of them stays in the first cache
-constexpr int kWidestValue = 4;  // bytes
+constexpr int64_t kRun = 512;      // inputs packed at a time: a tile's worth of them stays in the first cache
+constexpr int kValueBytesMax = 4;  // of an element; a wider one is a CHECK
 
 // Inputs [begin, begin + n) of a row in the panels' format: the view's own bytes, or converted in `buffer`.
 const std::byte* read_inputs(const Panels& panels, const quant::MatrixView& view, int64_t row, int64_t begin, int64_t n,
@@ -54,7 +54,7 @@ Panels::Place Panels::place(int64_t group, int64_t row) const {
 }
 
 void fill_panels(const Panels& panels, const FillArgs& t) {
-  alignas(64) std::byte buffer[kRun * kWidestValue];
+  alignas(64) std::byte buffer[kRun * kValueBytesMax];
   for (int64_t begin = 0; begin < panels.shape.cols; begin += kRun) {
     const int64_t n = std::min(kRun, panels.shape.cols - begin);
     for (int64_t r = t.begin; r < t.begin + t.n; ++r) {
@@ -65,7 +65,7 @@ void fill_panels(const Panels& panels, const FillArgs& t) {
 }
 
 void read_panel_row(const Panels& panels, int64_t row, float scale, const Tensor& y, int64_t y_row) {
-  alignas(64) std::byte buffer[kRun * kWidestValue];
+  alignas(64) std::byte buffer[kRun * kValueBytesMax];
   float values[kRun];
   const Panels::Place at = panels.place(0, row);
   for (int64_t begin = 0; begin < panels.shape.cols; begin += kRun) {

@@ -1,4 +1,4 @@
-// Keeps only the ids that the client listed.
+// Keeps only the ids that the client lists.
 
 #include "engine/sampling/row.h"
 

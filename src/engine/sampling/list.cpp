@@ -2,7 +2,7 @@
 
 namespace polymath::engine {
 
-// The order in which a row passes them; vLLM's.
+// In the order in which a row passes them; vLLM's order.
 std::span<const SamplingStep> sampling_steps() {
   static const SamplingStep steps[] = {
       kLogitBias, kAllowedIds, kMask, kMinTokens, kPenalties, kTemperature, kMinP, kTopK, kTopP,

@@ -1,4 +1,4 @@
-// Keeps only the ids that the grammar lets come next.
+// Keeps only the ids that the grammar allows next.
 
 #include <algorithm>
 #include <bit>

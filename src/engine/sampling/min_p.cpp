@@ -1,4 +1,4 @@
-// Cuts what is less likely than min_p times the most likely. Source: arXiv:2407.01082.
+// Cuts ids less likely than min_p times the most likely one. Source: arXiv:2407.01082.
 
 #include <cmath>
 

@@ -1,4 +1,4 @@
-// Before min_tokens, nothing that would end the answer is chosen.
+// Excludes stop and eos ids before min_tokens.
 
 #include "engine/sampling/row.h"
 
@@ -9,7 +9,7 @@ bool applies(const Row& row) { return static_cast<int>(row.output.size()) + row.
 
 void apply(Row& row) {
   for (const int32_t id : row.params.stop_ids) row.logits[id] = kNever;
-  if (row.params.ignore_eos) return;  // then they end nothing
+  if (row.params.ignore_eos) return;  // then they do not end the request
   for (const int32_t id : row.params.eos_ids) row.logits[id] = kNever;
 }
 

@@ -12,10 +12,10 @@ namespace {
 struct Range {
   const char* name;
   double value, min, max;
-  bool min_open = false;  // the minimum itself is out
+  bool min_open = false;  // excludes the minimum itself
 };
 
-// NaN fails every comparison, so the test is for being inside.
+// Tests for being inside: NaN fails every comparison.
 absl::Status check_range(const Range& r) {
   const bool above = r.min_open ? r.value > r.min : r.value >= r.min;
   if (above && r.value <= r.max) return absl::OkStatus();

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a client may ask of the sampler. Every request passes here before anything looks at it.
+// Limits of what a client may ask of the sampler. submit() checks them first.
 
 #include "base/status.h"
 #include "engine/request.h"
@@ -12,9 +12,9 @@ inline constexpr int kLogitBiasMax = 1024;           // entries; more: kInvalidA
 inline constexpr int kAllowedIdsMax = 1 << 20;       // entries; more: kInvalidArgument
 inline constexpr int kStopIdsMax = 1024;             // entries of stop_ids and of eos_ids; more: kInvalidArgument
 inline constexpr float kLogitBiasValueMax = 100;     // of either sign; beyond it: kInvalidArgument
-inline constexpr float kTemperatureMax = 100;        // higher: kInvalidArgument; it would be uniform long before
+inline constexpr float kTemperatureMax = 100;        // higher: kInvalidArgument; uniform long before
 inline constexpr float kRepetitionPenaltyMax = 100;  // higher: kInvalidArgument
-inline constexpr float kGreedyBelow = 1e-5f;         // a lower temperature is greedy: dividing by it would overflow
+inline constexpr float kGreedyBelow = 1e-5f;         // a lower temperature is greedy; dividing by it would overflow
 
 // kInvalidArgument with a sentence that begins with the field's name as clients spell it ("temperature", "top_p", ...).
 absl::Status check_sampling(const SamplingParams& params, int vocab);

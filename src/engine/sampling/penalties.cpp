@@ -1,9 +1,9 @@
-// Makes what was said less likely (or, with negative penalties, more).
+// Makes ids that occurred less likely; negative penalties make them more likely.
 //
-//   repetition  of prompt and output: a positive logit is divided by it, a negative one multiplied
+//   repetition  prompt and output: divides a positive logit, multiplies a negative one
 //               (Keskar et al., arXiv:1909.05858 section 4.1)
-//   frequency   of the output: subtracted once for each time an id came
-//   presence    of the output: subtracted once if it came at all
+//   frequency   output: subtracted once for each occurrence
+//   presence    output: subtracted once
 
 #include "engine/sampling/row.h"
 
@@ -36,7 +36,7 @@ void apply(Row& row) {
   auto& counts = row.scratch.counts;
   for (const int32_t id : row.output) ++counts[id];
   for (const int32_t id : row.output) {
-    if (counts[id] == 0) continue;  // done already
+    if (counts[id] == 0) continue;  // its earlier occurrence did it
     row.logits[id] -= row.params.frequency_penalty * static_cast<float>(counts[id]) + row.params.presence_penalty;
     counts[id] = 0;
   }

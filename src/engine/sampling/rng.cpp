@@ -5,7 +5,7 @@ namespace polymath::engine {
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   constexpr int kRounds = 10;
   for (int round = 0; round < kRounds; ++round) {
-    const uint64_t even = uint64_t{0xD2511F53} * counter[0];  // the paper's multipliers, and below its key increments
+    const uint64_t even = uint64_t{0xD2511F53} * counter[0];  // the paper's multipliers; below, its key increments
     const uint64_t odd = uint64_t{0xCD9E8D57} * counter[2];
     counter = {static_cast<uint32_t>(odd >> 32) ^ counter[1] ^ key[0], static_cast<uint32_t>(odd),
                static_cast<uint32_t>(even >> 32) ^ counter[3] ^ key[1], static_cast<uint32_t>(even)};

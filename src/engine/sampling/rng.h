@@ -1,9 +1,9 @@
 #pragma once
 
-// Random numbers without a state: a number is a function of (seed, position, draw) alone, so that a request's samples
-// do not depend on what else runs beside it, on preemption or on the step they were made in.
+// Random numbers without a state: a function of (seed, position, draw) alone. So a request's samples do not depend on
+// the batch, on preemption or on the step.
 //
-// Philox4x32-10: a 128-bit counter (position, draw) goes through ten rounds under a 64-bit key (the seed).
+// Philox4x32-10: ten rounds over a 128-bit counter (position, draw) under a 64-bit key (the seed).
 // Source: Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
 #include <array>

@@ -1,13 +1,11 @@
 #pragma once
 
-// One sequence's logits on their way to a token, and the steps on that way.
+// One row of logits, and the sampling steps it passes.
 //
-// The first steps change the logits (`logits`, a copy; -infinity: cannot come). The last ones only cut: an id stays in
-// if it is above the floor, and the floor can only rise. So neither is anything sorted, nor do the cuts' order and
-// number matter for what remains reachable.
+// The first steps change `logits`, a copy; -infinity excludes an id. The last ones only raise a floor: an id stays if
+// it is not worse than the floor. So nothing is sorted.
 //
-// A step is one function in one file; list.cpp says their order. `applies` is asked first, and a step that does not
-// apply costs nothing.
+// A step is one function in one file; list.cpp has their order. A step whose `applies` is false costs nothing.
 
 #include <cstdint>
 #include <limits>
@@ -26,12 +24,12 @@ struct Scored {
   int32_t id;
 };
 
-// The order of preference: higher score, then lower id.
+// Order of preference: higher score, then lower id.
 inline bool better(const Scored& a, const Scored& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
 
 inline constexpr size_t kStretch = 1024;
 
-// Set aside once for a vocabulary; a step may use what it likes and leaves `seen` and `counts` all zero.
+// Allocated once for a vocabulary. A step may use all of it, and leaves `seen` and `counts` all zero.
 struct Scratch {
   explicit Scratch(int vocab)
       : logits(vocab),
@@ -58,8 +56,8 @@ struct Row {
   TokenMask* mask;          // null: none
   std::span<float> logits;  // [vocab]
   Scratch& scratch;
-  int n_unknown = 0;            // output tokens that follow, chosen and not known yet
-  Scored floor = {kNever, -1};  // the worst that stays in; {kNever, -1}: everything that can come at all
+  int n_unknown = 0;            // output tokens after `output` that the host does not know yet
+  Scored floor = {kNever, -1};  // the worst that stays; {kNever, -1}: all that are not excluded
 
   bool stays(int32_t id) const { return logits[id] > kNever && !better(floor, {logits[id], id}); }
   void raise_floor(const Scored& to) {
@@ -71,19 +69,19 @@ struct SamplingStep {
   std::string_view name;
   bool (*applies)(const Row& row);
   void (*apply)(Row& row);
-  bool cuts;       // only raises the floor: never changes which id is best, so that greedy does without
-  bool on_device;  // backend::SampleParams says it, so that a device can do it as well
+  bool cuts;       // only raises the floor. The best id stays, so greedy skips it
+  bool on_device;  // backend::SampleParams has its parameter, so a device can do it
 };
 
 std::span<const SamplingStep> sampling_steps();
 
-// The highest logit's id, the lowest id among equals.
+// The id of the highest logit; among equals the lowest id.
 int32_t best_id(std::span<const float> logits);
 
-// Fills scratch.weights[id] with exp(logits[id] - best), and scratch.stretches with the sums of each kStretch of them;
-// returns the sum of all. `best` is the highest logit.
+// Fills scratch.weights[id] with exp(logits[id] - best), and scratch.stretches with sums of kStretch weights each.
+// Returns the sum of all. `best` is the highest logit.
 double weigh(std::span<const float> logits, float best, Scratch& scratch);
-// The same of row.logits, with weight 0 for what does not stay in.
+// The same for row.logits, with weight 0 below the floor.
 double weigh_staying(const Row& row);
 
 // One file each.

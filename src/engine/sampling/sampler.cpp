@@ -18,7 +18,7 @@ bool steps_apply(const Row& row) {
 
 }  // namespace
 
-// In eight lanes, which compilers turn into vectors; the scan for the id then meets only the best value.
+// Eight lanes, so that compilers vectorize the maximum. A second scan finds its id.
 int32_t best_id(std::span<const float> logits) {
   constexpr size_t kLanes = 8;
   float lanes[kLanes];
@@ -61,8 +61,8 @@ absl::StatusOr<int32_t> Sampler::sample(const SampleInput& input) {
   return greedy ? best : draw(row);
 }
 
-// By the inverse of the cumulative distribution, in order of the ids: first the stretch, then the id in it. Should
-// rounding carry the search past the last weight, the last id that stays is taken.
+// Inverse of the cumulative distribution in order of ids: first the stretch, then the id in it. If rounding carries the
+// search past the last weight, the last id with a weight is taken.
 int32_t Sampler::draw(Row& row) {
   const double sum = weigh_staying(row);
   const double target = uniform(row.params.seed, row.output.size()) * sum;
@@ -93,7 +93,7 @@ std::optional<backend::SampleParams> Sampler::for_device(const SampleInput& inpu
     if (!step.on_device && step.applies(row)) return std::nullopt;
   }
   if (is_greedy(p)) return backend::SampleParams{};
-  constexpr float kBelowOne = 0x1.fffffep-1f;  // a float may be rounded up to 1
+  constexpr float kBelowOne = 0x1.fffffep-1f;  // rounding to float may give 1
   const double random = uniform(p.seed, input.output.size() + static_cast<size_t>(input.n_unknown));
   return backend::SampleParams{.temperature = p.temperature,
                                .min_p = p.min_p,
@@ -102,14 +102,14 @@ std::optional<backend::SampleParams> Sampler::for_device(const SampleInput& inpu
                                .uniform = std::min(static_cast<float>(random), kBelowOne)};
 }
 
-Logprobs Sampler::logprobs(std::span<const float> logits, int32_t chosen, int n_best) {
+Logprobs Sampler::logprobs(std::span<const float> logits, int32_t token, int n_best) {
   CHECK(n_best >= 0 && n_best <= kLogprobsMax);
   const float best = logits[best_id(logits)];
   const double sum = weigh(logits, best, scratch_);
-  const float own = logits[chosen];
+  const float own = logits[token];
   int rank = 1;
-  for (int32_t id = 0; id < chosen; ++id) rank += logits[id] >= own;
-  for (size_t id = chosen + 1; id < logits.size(); ++id) rank += logits[id] > own;
+  for (int32_t id = 0; id < token; ++id) rank += logits[id] >= own;
+  for (size_t id = token + 1; id < logits.size(); ++id) rank += logits[id] > own;
   const float log_sum = best + static_cast<float>(std::log(sum));
   const int n = std::min<int>(n_best, logits.size());
   auto& heap = scratch_.scored;
@@ -122,7 +122,7 @@ Logprobs Sampler::logprobs(std::span<const float> logits, int32_t chosen, int n_
   }
   std::sort(heap.begin(), heap.begin() + n, better);
   for (int i = 0; i < n; ++i) best_[i] = {heap[i].id, heap[i].score - log_sum, i + 1};
-  return {{chosen, logits[chosen] - log_sum, rank}, std::span(best_).first(n)};
+  return {{token, logits[token] - log_sum, rank}, std::span(best_).first(n)};
 }
 
 }  // namespace polymath::engine

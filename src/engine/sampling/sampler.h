@@ -1,13 +1,13 @@
 #pragma once
 
-// Logits -> token, by the request's own seed; and logarithms of probabilities.
+// Logits -> token, by the request's own seed; and log probabilities.
 //
 //   ASSIGN_OR_RETURN(int32_t id, sampler.sample(input));
 //   Logprobs l = sampler.logprobs(input.logits, id, 5);    // of the raw logits, before any step
-//   sampler.for_device(input)                              // how a device chooses the same, if it can
+//   sampler.for_device(input)                              // parameters for a device to sample the same
 //
-// The token depends on the logits, the request and the output's length alone. Greedy (temperature 0) takes the best,
-// the lowest id among equals; without a bias, mask or penalty it reads the logits where they are.
+// The token depends only on the logits, the request and its output so far. Greedy (temperature 0) takes the best id,
+// among equals the lowest. Without bias, mask and penalty it does not copy the logits.
 //
 // Thread safety: none. Nothing is allocated after construction.
 
@@ -26,13 +26,13 @@ struct SampleInput {
   std::span<const float> logits;  // [vocab]
   std::span<const int32_t> prompt, output;
   TokenMask* mask = nullptr;
-  int n_unknown = 0;  // output tokens that follow, chosen and not known yet
+  int n_unknown = 0;  // output tokens after `output` that the host does not know yet
 };
 
 inline constexpr char kNotNumbersSentence[] = "the model's logits are not numbers (NaN or infinity)";
 
 struct Logprobs {
-  TokenLogprob chosen;
+  TokenLogprob token;
   std::span<const TokenLogprob> top;  // by falling logprob; valid until the next call
 };
 
@@ -40,16 +40,15 @@ class Sampler {
  public:
   explicit Sampler(int vocab);
 
-  // kInternal: the model gave NaN or infinity. kFailedPrecondition: bias, mask and min_tokens leave no id that may
-  // come.
+  // kInternal: a logit is NaN or infinite. kFailedPrecondition: bias, mask and min_tokens exclude every id.
   absl::StatusOr<int32_t> sample(const SampleInput& input);
 
-  // What a device that chooses (model::Model::samples) needs; absent: only the host can, or it wants to see the logits.
-  // The logits are not looked at.
+  // Parameters for a model that samples on the device. Absent: a step runs on the host only, or logprobs are wanted.
+  // input.logits is not read.
   std::optional<backend::SampleParams> for_device(const SampleInput& input);
 
   // REQUIRES: 0 <= n_best <= kLogprobsMax, finite logits or -infinity.
-  Logprobs logprobs(std::span<const float> logits, int32_t chosen, int n_best);
+  Logprobs logprobs(std::span<const float> logits, int32_t token, int n_best);
 
  private:
   int32_t draw(Row& row);
@@ -58,7 +57,7 @@ class Sampler {
   std::vector<TokenLogprob> best_;
 };
 
-// Whether all logits are numbers, or -infinity.
+// Whether no logit is NaN or +infinity.
 bool is_sane(std::span<const float> logits);
 
 }  // namespace polymath::engine

@@ -1,4 +1,4 @@
-// Divides the logits by the temperature: above 1 flatter, below 1 sharper.
+// Divides the logits by the temperature: above 1 flattens, below 1 sharpens.
 
 #include "engine/sampling/params.h"
 #include "engine/sampling/row.h"

@@ -1,4 +1,4 @@
-// Cuts all but the top_k most likely; among equals the lowest ids stay.
+// Cuts all but the top_k most likely ids; among equals the lowest ids stay.
 
 #include <algorithm>
 
@@ -7,18 +7,18 @@
 namespace polymath::engine {
 namespace {
 
-constexpr int kHeapMax = 4096;  // a larger top_k is selected from a copy of the row instead
+constexpr int kHeapMax = 4096;  // a larger top_k: selection in a copy of the row
 
 bool applies(const Row& row) { return row.params.top_k > 0 && row.params.top_k < static_cast<int>(row.logits.size()); }
 
-// The k best so far as a heap with the worst on top: most ids fail the one comparison with it.
+// A heap of the k best so far, the worst on top: most ids cost one comparison with it.
 Scored kth_by_heap(const Row& row, int k) {
   auto& heap = row.scratch.scored;
   const auto end = heap.begin() + k;
   for (int32_t id = 0; id < k; ++id) heap[id] = {row.logits[id], id};
   std::make_heap(heap.begin(), end, better);
   for (int32_t id = k; id < static_cast<int32_t>(row.logits.size()); ++id) {
-    if (row.logits[id] <= heap.front().score) continue;  // of equals, the lower id is in already
+    if (row.logits[id] <= heap.front().score) continue;  // an equal in the heap has a lower id
     std::pop_heap(heap.begin(), end, better);
     heap[k - 1] = {row.logits[id], id};
     std::push_heap(heap.begin(), end, better);

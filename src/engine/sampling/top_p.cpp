@@ -1,8 +1,8 @@
-// Cuts all but the smallest set of most likely ids whose probability, of what is still in, reaches top_p.
+// Cuts all but the smallest set of most likely ids whose share of the remaining probability reaches top_p.
 // Source: Holtzman et al., arXiv:1904.09751 section 3.1.
 //
-// The row is never sorted. The weights are summed in bins by their upper bits, which rise with the weight; the bin in
-// which top_p is reached holds few ids, and among those the border is found by selection. O(n) in all.
+// O(n) without sorting. Weights are summed in bins by their upper bits, which rise with the weight. Selection finds the
+// border among the few ids of the bin where the sum reaches top_p.
 
 #include <algorithm>
 #include <bit>
@@ -14,10 +14,10 @@ namespace {
 
 bool applies(const Row& row) { return row.params.top_p < 1; }
 
-// Of a weight in [0, 1]: sign, exponent and seven bits of mantissa. 1 is in bin 0x3F80.
+// `weight` in [0, 1]: sign, exponent and seven bits of mantissa. 1 is in bin 0x3F80.
 uint32_t bin_of(float weight) { return std::bit_cast<uint32_t>(weight) >> 16; }
 
-// The last of the candidates that stays, when the ids before all of them weigh `before`.
+// The last candidate that stays; `before`: the sum of all ids better than every candidate.
 Scored border(std::span<Scored> candidates, double before, double target) {
   size_t begin = 0, end = candidates.size();
   while (end - begin > 1) {
@@ -35,7 +35,7 @@ Scored border(std::span<Scored> candidates, double before, double target) {
   return candidates[begin];
 }
 
-// Calls f(id, weight) for all that weigh anything; after another cut most stretches are empty.
+// Calls f(id, weight) in every stretch with a weight; after another cut most have none.
 template <typename F>
 void for_each_weight(const Row& row, F f) {
   for (size_t begin = 0; begin < row.logits.size(); begin += kStretch) {
@@ -53,12 +53,12 @@ void apply(Row& row) {
   uint32_t bin = bin_of(1);
   double before = 0;
   for (; bin > 0 && before + scratch.bins[bin] < target; --bin) before += scratch.bins[bin];
-  while (bin < bin_of(1) && scratch.bins[bin] == 0) before -= scratch.bins[++bin];  // the sums were rounded
+  while (bin < bin_of(1) && scratch.bins[bin] == 0) before -= scratch.bins[++bin];  // the sums are rounded
   size_t n = 0;
   for_each_weight(row, [&](int32_t id, float weight) {
     if (bin_of(weight) == bin && weight > 0) scratch.scored[n++] = {weight, id};
   });
-  if (n == 0) return;  // nothing can come at all
+  if (n == 0) return;  // every id is excluded
   const Scored last = border(std::span(scratch.scored).first(n), before, target);
   row.raise_floor({row.logits[last.id], last.id});
 }

@@ -1,7 +1,7 @@
-// From logits to weights: exp(logit - best), as the steps and the draw need them, over whole vocabularies.
+// Logits -> weights exp(logit - best), over whole vocabularies.
 //
-// All loops are branchless and run in lanes, so that compilers turn them into vectors; the order of the additions is
-// fixed, so that the same row always gives the same sums.
+// All loops are branchless and in lanes, so that compilers vectorize them. The order of additions is fixed: the same
+// row always gives the same sums.
 
 #include <algorithm>
 #include <bit>
@@ -11,11 +11,11 @@
 namespace polymath::engine {
 namespace {
 
-// exp for x <= 0, relative error below 3e-7; 0 below -87, where floats end.
+// exp for x <= 0, relative error below 3e-7; 0 below -87, where floats underflow.
 //   exp(x) = 2^n * exp(r),  n = round(x / ln 2),  |r| <= ln(2) / 2,  exp(r) by its Taylor series up to r^7
 float exp_of_negative(float x) {
-  constexpr float kRound = 12582912;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
-  constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // their sum is ln 2; the first is short
+  constexpr float kRound = 12582912;  // 1.5 * 2^23: the sum has the rounded integer in its low bits
+  constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // sum: ln 2; the first has few bits
   const float shifted = x * 1.44269504f + kRound;
   const float n = shifted - kRound;
   const float r = (x - n * kLn2High) - n * kLn2Low;
@@ -27,8 +27,8 @@ float exp_of_negative(float x) {
   series = series * r + 1.f / 2;
   series = series * r + 1;
   series = series * r + 1;
-  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) << 23;  // the low bits alone survive
-  const uint32_t in_range = -static_cast<uint32_t>(x >= -87);        // a mask: a branch would keep the loop from lanes
+  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) << 23;  // keeps the low bits
+  const uint32_t in_range = -static_cast<uint32_t>(x >= -87);        // a mask: a branch would not vectorize
   return std::bit_cast<float>((std::bit_cast<uint32_t>(series) + exponent) & in_range);
 }
 

@@ -22,7 +22,7 @@ ModelConfig parse(base::JsonReader& j) {
   c.layers.resize(layers);
 
   auto attn = j.object("attn_config"), ffn = j.object("ffn_config");
-  AttentionConfig a;
+  GroupedQuery a;
   a.n_heads = j.i("n_heads");
   if (a.n_heads < 1 || a.n_heads > 65536) return j.complain("n_heads", "must be in [1, 65536]"), c;
   a.n_kv_heads = attn.i("kv_n_heads", 1);
@@ -45,19 +45,18 @@ ModelConfig parse(base::JsonReader& j) {
 }
 
 std::vector<WeightRow> weights(const ModelConfig&) {
-  using parallel::Shard;
   const std::string b = "transformer.blocks.{l}.", n = b + "norm_attn_norm.", m = b + "ffn.experts.mlp.";
   return {
-      {"embed", {"transformer.wte.weight"}, Layout::kRows, Shard::kVocab},
+      {"embed", {"transformer.wte.weight"}},
       {"layer.{l}.attn_norm", {n + "norm_1.weight"}},
-      {"layer.{l}.qkv", {n + "attn.Wqkv.weight"}, Layout::kRows, Shard::kOutput},
-      {"layer.{l}.attn_out", {n + "attn.out_proj.weight"}, Layout::kRows, Shard::kInput},
+      {"layer.{l}.qkv", {n + "attn.Wqkv.weight"}},
+      {"layer.{l}.attn_out", {n + "attn.out_proj.weight"}},
       {"layer.{l}.ffn_norm", {n + "norm_2.weight"}},
       {"layer.{l}.experts.router", {b + "ffn.router.layer.weight"}},
-      {"layer.{l}.experts.gate_up", {m + "w1", m + "v1"}, Layout::kFlat, Shard::kExpert},
-      {"layer.{l}.experts.down", {m + "w2"}, Layout::kFlatT, Shard::kExpert},
+      {"layer.{l}.experts.gate_up", {m + "w1", m + "v1"}, Layout::kFlat},
+      {"layer.{l}.experts.down", {m + "w2"}, Layout::kFlatT},
       {"final_norm", {"transformer.norm_f.weight"}},
-      {"lm_head", {"lm_head.weight"}, Layout::kRows, Shard::kVocab},
+      {"lm_head", {"lm_head.weight"}},
   };
 }
 

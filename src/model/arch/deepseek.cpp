@@ -43,7 +43,8 @@ ModelConfig parse_v1(base::JsonReader& j) {
 
 ModelConfig parse_v2(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  set_attention(j, c, latent_attention(j, c));
+  const Latent latent = latent_attention(j);
+  for (LayerConfig& layer : c.layers) layer.attention = latent;
   const std::string method = j.s("topk_method", "greedy");
   if (method != "greedy" && method != "group_limited_greedy")
     j.complain("topk_method", "\"" + method + "\" is not known");
@@ -55,7 +56,8 @@ ModelConfig parse_v2(base::JsonReader& j) {
 
 ModelConfig parse_v3(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  set_attention(j, c, latent_attention(j, c));
+  const Latent latent = latent_attention(j);
+  for (LayerConfig& layer : c.layers) layer.attention = latent;
   FfnConfig experts = routed(j, "sigmoid_group_topk");
   experts.selection_bias = true;
   experts.router.normalize_eps = 1e-20f;
@@ -67,7 +69,7 @@ ModelConfig parse_v3(base::JsonReader& j) {
 // Source: config.json of zai-org/GLM-4.5-Air.
 ModelConfig parse_glm4(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.out_bias = false;  // attention_bias is of q, k and v alone
   a.qk_norm = j.b("use_qk_norm", false) ? QkNorm::kHead : QkNorm::kNone;
   double part = j.f("partial_rotary_factor", 0.5);
@@ -83,7 +85,7 @@ ModelConfig parse_glm4(base::JsonReader& j) {
 
 std::vector<WeightRow> weights(const ModelConfig& c) {
   auto rows = llama_rows();
-  if (c.layers[0].attention.kv_lora > 0) add_latent_rows(rows);
+  if (std::holds_alternative<Latent>(c.layers[0].attention)) add_latent_rows(rows);
   rows.push_back({"layer.{l}.experts.router", {"model.layers.{l}.mlp.gate.weight"}});
   rows.push_back({"layer.{l}.experts.selection_bias", {"model.layers.{l}.mlp.gate.e_score_correction_bias"}});
   add_ffn_rows(rows, "dense", "mlp");

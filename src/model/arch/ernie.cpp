@@ -10,7 +10,7 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 500000);
+  GroupedQuery a = grouped_query_attention(j, c, 500000);
   a.rope.interleaved = true;
   a.qkv_bias = a.out_bias = j.b("use_bias", false);
   if (j.b("use_bias", false)) j.complain("use_bias", "biases in ERNIE's feed-forward are not built yet");

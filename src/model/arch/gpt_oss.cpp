@@ -8,11 +8,11 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 150000);
+  GroupedQuery a = grouped_query_attention(j, c, 150000);
   a.sinks = true;
   set_attention(j, c, a);
   if (!j.has("layer_types")) {
-    for (size_t l = 1; l < c.layers.size(); l += 2) c.layers[l].attention.window = 0;
+    for (size_t l = 1; l < c.layers.size(); l += 2) std::get<GroupedQuery>(c.layers[l].attention).window = 0;
   }
   FfnConfig moe =
       routed_ffn("topk_softmax", j.i("num_local_experts"), j.i("num_experts_per_tok"), j.i("intermediate_size"));
@@ -24,16 +24,15 @@ ModelConfig parse(base::JsonReader& j) {
 }
 
 std::vector<WeightRow> weights(const ModelConfig&) {
-  using parallel::Shard;
   auto rows = llama_rows();
   const std::string n = "model.layers.{l}.", m = n + "mlp.", e = m + "experts.";
   rows.push_back({"layer.{l}.sinks", {n + "self_attn.sinks"}});
   rows.push_back({"layer.{l}.experts.router", {m + "router.weight"}});
   rows.push_back({"layer.{l}.experts.router_bias", {m + "router.bias"}});
-  rows.push_back({"layer.{l}.experts.gate_up", {e + "gate_up_proj"}, Layout::kStackedTPairs, Shard::kExpert});
-  rows.push_back({"layer.{l}.experts.gate_up_bias", {e + "gate_up_proj_bias"}, Layout::kStackedPairs, Shard::kExpert});
-  rows.push_back({"layer.{l}.experts.down", {e + "down_proj"}, Layout::kStackedT, Shard::kExpert});
-  rows.push_back({"layer.{l}.experts.down_bias", {e + "down_proj_bias"}, Layout::kStacked, Shard::kExpert});
+  rows.push_back({"layer.{l}.experts.gate_up", {e + "gate_up_proj"}, Layout::kStackedTPairs});
+  rows.push_back({"layer.{l}.experts.gate_up_bias", {e + "gate_up_proj_bias"}, Layout::kStackedPairs});
+  rows.push_back({"layer.{l}.experts.down", {e + "down_proj"}, Layout::kStackedT});
+  rows.push_back({"layer.{l}.experts.down_bias", {e + "down_proj_bias"}, Layout::kStacked});
   return rows;
 }
 

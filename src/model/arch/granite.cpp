@@ -13,7 +13,7 @@ ModelConfig parse(base::JsonReader& j) {
   const double logits_scaling = j.f("logits_scaling", 1);
   if (!(logits_scaling > 0)) j.complain("logits_scaling", "must be positive");
   c.logit_scale = static_cast<float>(1 / logits_scaling);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.scale = static_cast<float>(j.f("attention_multiplier", 1));
   set_attention(j, c, a);
   const FfnConfig moe =
@@ -26,14 +26,13 @@ ModelConfig parse(base::JsonReader& j) {
 }
 
 std::vector<WeightRow> weights(const ModelConfig&) {
-  using parallel::Shard;
   auto rows = llama_rows();
   const std::string n = "model.layers.{l}.", m = n + "block_sparse_moe.", s = n + "shared_mlp.";
   rows.push_back({"layer.{l}.experts.router", {m + "router.layer.weight"}});
-  rows.push_back({"layer.{l}.experts.gate_up", {m + "input_linear.weight"}, Layout::kStacked, Shard::kExpert});
-  rows.push_back({"layer.{l}.experts.down", {m + "output_linear.weight"}, Layout::kStacked, Shard::kExpert});
-  rows.push_back({"layer.{l}.shared.gate_up", {s + "input_linear.weight"}, Layout::kRows, Shard::kOutput});
-  rows.push_back({"layer.{l}.shared.down", {s + "output_linear.weight"}, Layout::kRows, Shard::kInput});
+  rows.push_back({"layer.{l}.experts.gate_up", {m + "input_linear.weight"}, Layout::kStacked});
+  rows.push_back({"layer.{l}.experts.down", {m + "output_linear.weight"}, Layout::kStacked});
+  rows.push_back({"layer.{l}.shared.gate_up", {s + "input_linear.weight"}});
+  rows.push_back({"layer.{l}.shared.down", {s + "output_linear.weight"}});
   return rows;
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.qk_norm = j.b("use_qk_norm", true) ? QkNorm::kHeadAfter : QkNorm::kNone;
   set_attention(j, c, a);
   const int n_layers = static_cast<int>(c.layers.size());

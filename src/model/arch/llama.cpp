@@ -8,7 +8,7 @@ namespace {
 
 ModelConfig parse_dense(base::JsonReader& j, bool qkv_bias, QkNorm qk_norm) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.qkv_bias = a.qkv_bias || qkv_bias;
   a.qk_norm = qk_norm;
   set_attention(j, c, a);

@@ -10,17 +10,16 @@ namespace polymath::model {
 namespace {
 
 void set_attentions(base::JsonReader& j, ModelConfig& c) {
-  AttentionConfig rotated = grouped_query_attention(j, c, 500000);
+  GroupedQuery rotated = grouped_query_attention(j, c, 500000);
   rotated.rope.interleaved = true;
   rotated.qk_norm = j.b("use_qk_norm", true) ? QkNorm::kL2After : QkNorm::kNone;
   rotated.chunk = j.i("attention_chunk_size", 8192);
-  AttentionConfig plain = rotated;
+  GroupedQuery plain = rotated;
   plain.rope = {};
   plain.qk_norm = QkNorm::kNone;
   plain.chunk = 0;
   if (j.b("attn_temperature_tuning", true)) {
-    plain.temperature_floor = static_cast<float>(j.f("floor_scale", 8192));
-    plain.temperature_scale = static_cast<float>(j.f("attn_scale", 0.1));
+    plain.temperature = {static_cast<float>(j.f("floor_scale", 8192)), static_cast<float>(j.f("attn_scale", 0.1))};
   }
   const auto has_rope = j.ints("no_rope_layers");  // 1: rotated, whatever the name says
   const int interval = std::max(1, j.i("no_rope_layer_interval", 4));
@@ -51,12 +50,11 @@ ModelConfig parse(base::JsonReader& j) {
 }
 
 std::vector<WeightRow> weights(const ModelConfig&) {
-  using parallel::Shard;
   auto rows = llama_rows();
   const std::string m = "model.layers.{l}.feed_forward.";
   rows.push_back({"layer.{l}.experts.router", {m + "router.weight"}});
-  rows.push_back({"layer.{l}.experts.gate_up", {m + "experts.gate_up_proj"}, Layout::kStackedT, Shard::kExpert});
-  rows.push_back({"layer.{l}.experts.down", {m + "experts.down_proj"}, Layout::kStackedT, Shard::kExpert});
+  rows.push_back({"layer.{l}.experts.gate_up", {m + "experts.gate_up_proj"}, Layout::kStackedT});
+  rows.push_back({"layer.{l}.experts.down", {m + "experts.down_proj"}, Layout::kStackedT});
   add_ffn_rows(rows, "dense", "feed_forward");
   add_ffn_rows(rows, "shared", "feed_forward.shared_expert");
   return rows;

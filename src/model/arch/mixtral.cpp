@@ -33,9 +33,8 @@ std::vector<WeightRow> weights(const ModelConfig&) {
   auto rows = llama_rows();
   const std::string m = "model.layers.{l}.block_sparse_moe.", e = m + "experts.{e}.";
   rows.push_back({"layer.{l}.experts.router", {m + "gate.weight"}});
-  rows.push_back(
-      {"layer.{l}.experts.gate_up", {e + "w1.weight", e + "w3.weight"}, Layout::kRows, parallel::Shard::kExpert});
-  rows.push_back({"layer.{l}.experts.down", {e + "w2.weight"}, Layout::kRows, parallel::Shard::kExpert});
+  rows.push_back({"layer.{l}.experts.gate_up", {e + "w1.weight", e + "w3.weight"}});
+  rows.push_back({"layer.{l}.experts.down", {e + "w2.weight"}});
   return rows;
 }
 

@@ -16,19 +16,9 @@ FfnConfig routed(base::JsonReader& j, bool normalize, int intermediate) {
   return f;
 }
 
-// Every decoder_sparse_step-th layer is MoE, but for those that mlp_only_layers names.
-void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<FfnConfig>& sparse) {
-  const int step = std::max(1, j.i("decoder_sparse_step", 1));
-  const auto dense_only = j.ints("mlp_only_layers");
-  for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
-    const bool dense = (l + 1) % step != 0 || std::find(dense_only.begin(), dense_only.end(), l) != dense_only.end();
-    c.layers[l].ffns = dense ? std::vector<FfnConfig>{dense_ffn(j.i("intermediate_size"))} : sparse;
-  }
-}
-
 ModelConfig parse_qwen2_moe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.qkv_bias = j.b("qkv_bias", true);
   set_attention(j, c, a);
   FfnConfig shared = shared_ffn(j.i("shared_expert_intermediate_size"));
@@ -39,7 +29,7 @@ ModelConfig parse_qwen2_moe(base::JsonReader& j) {
 
 ModelConfig parse_qwen3_moe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.qk_norm = QkNorm::kHead;
   set_attention(j, c, a);
   set_sparse_layers(j, c, {routed(j, false, j.i("moe_intermediate_size"))});
@@ -48,7 +38,7 @@ ModelConfig parse_qwen3_moe(base::JsonReader& j) {
 
 ModelConfig parse_olmoe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  AttentionConfig a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, 10000);
   a.qk_norm = QkNorm::kFull;
   a.clip_qkv = static_cast<float>(j.f("clip_qkv", 0));
   if (a.clip_qkv > 0) j.complain("clip_qkv", "clipping after the norm of q and k is not built yet");

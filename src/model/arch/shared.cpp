@@ -1,9 +1,10 @@
 #include "model/arch/shared.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "model/rope.h"
+#include "layers/rope.h"
 
 namespace polymath::model {
 namespace {
@@ -89,8 +90,8 @@ RopeConfig parse_rope(base::JsonReader& j, int dims, double theta_default) {
   return r;
 }
 
-AttentionConfig grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default) {
-  AttentionConfig a;
+GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default) {
+  GroupedQuery a;
   a.n_heads = j.i("num_attention_heads");
   if (a.n_heads < 1 || a.n_heads > 65536) return j.complain("num_attention_heads", "must be in [1, 65536]"), a;
   a.n_kv_heads = j.i("num_key_value_heads", a.n_heads);
@@ -101,15 +102,15 @@ AttentionConfig grouped_query_attention(base::JsonReader& j, const ModelConfig& 
   return a;
 }
 
-void set_attention(base::JsonReader& j, ModelConfig& c, const AttentionConfig& attention) {
+void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention) {
   const int window = j.b("use_sliding_window", true) ? j.i("sliding_window", 0) : 0;
   const auto types = j.strings("layer_types");
   const int full_from_start = j.has("use_sliding_window") ? j.i("max_window_layers", 0) : 0;
   for (size_t l = 0; l < c.layers.size(); ++l) {
-    c.layers[l].attention = attention;
     bool sliding = static_cast<int>(l) >= full_from_start;
     if (types.size() == c.layers.size()) sliding = types[l] == "sliding_attention";
-    c.layers[l].attention.window = sliding ? window : 0;
+    attention.window = sliding ? window : 0;
+    c.layers[l].attention = attention;
   }
 }
 
@@ -136,6 +137,15 @@ FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermed
   return f;
 }
 
+void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<FfnConfig>& sparse) {
+  const int step = std::max(1, j.i("decoder_sparse_step", 1));
+  const auto dense_only = j.ints("mlp_only_layers");
+  for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
+    const bool dense = (l + 1) % step != 0 || std::find(dense_only.begin(), dense_only.end(), l) != dense_only.end();
+    c.layers[l].ffns = dense ? std::vector<FfnConfig>{dense_ffn(j.i("intermediate_size"))} : sparse;
+  }
+}
+
 std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback) {
   const auto* value = j.find(key);
   if (value == nullptr || !value->is_array()) return std::vector<int>(n_layers, j.i(key, fallback));
@@ -148,24 +158,23 @@ std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_laye
 }
 
 std::vector<WeightRow> llama_rows() {
-  using parallel::Shard;
   const std::string n = "model.layers.{l}.", a = n + "self_attn.";
   return {
-      {"embed", {"model.embed_tokens.weight"}, Layout::kRows, Shard::kVocab},
+      {"embed", {"model.embed_tokens.weight"}},
       {"layer.{l}.attn_norm", {n + "input_layernorm.weight"}},
       {"layer.{l}.attn_norm_bias", {n + "input_layernorm.bias"}},
-      {"layer.{l}.qkv", {a + "q_proj.weight", a + "k_proj.weight", a + "v_proj.weight"}, Layout::kRows, Shard::kOutput},
-      {"layer.{l}.qkv_bias", {a + "q_proj.bias", a + "k_proj.bias", a + "v_proj.bias"}, Layout::kRows, Shard::kOutput},
+      {"layer.{l}.qkv", {a + "q_proj.weight", a + "k_proj.weight", a + "v_proj.weight"}},
+      {"layer.{l}.qkv_bias", {a + "q_proj.bias", a + "k_proj.bias", a + "v_proj.bias"}},
       {"layer.{l}.q_norm", {a + "q_norm.weight"}},
       {"layer.{l}.k_norm", {a + "k_norm.weight"}},
-      {"layer.{l}.attn_out", {a + "o_proj.weight"}, Layout::kRows, Shard::kInput},
+      {"layer.{l}.attn_out", {a + "o_proj.weight"}},
       {"layer.{l}.attn_out_bias", {a + "o_proj.bias"}},
       {"layer.{l}.ffn_norm", {n + "post_attention_layernorm.weight"}},
       {"layer.{l}.ffn_norm_bias", {n + "post_attention_layernorm.bias"}},
       {"final_norm", {"model.norm.weight"}},
       {"final_norm_bias", {"model.norm.bias"}},
-      {"lm_head", {"lm_head.weight"}, Layout::kRows, Shard::kVocab},
-      {"lm_head_bias", {"lm_head.bias"}, Layout::kRows, Shard::kVocab},
+      {"lm_head", {"lm_head.weight"}},
+      {"lm_head_bias", {"lm_head.bias"}},
   };
 }
 
@@ -176,27 +185,23 @@ void add_ffn_rows(std::vector<WeightRow>& rows, const std::string& role, const s
       "layer.{l}.shared.down",     "layer.{l}.dense.gate_up", "layer.{l}.dense.down",
   };
   const size_t at = role == "experts" ? 0 : role == "shared" ? 2 : 4;
-  const auto shard = role == "experts" ? parallel::Shard::kExpert : parallel::Shard::kOutput;
   const std::string p = "model.layers.{l}." + path + ".";
-  rows.push_back({kSlots[at], {p + "gate_proj.weight", p + "up_proj.weight"}, Layout::kRows, shard});
-  rows.push_back(
-      {kSlots[at + 1], {p + "down_proj.weight"}, Layout::kRows, role == "experts" ? shard : parallel::Shard::kInput});
+  rows.push_back({kSlots[at], {p + "gate_proj.weight", p + "up_proj.weight"}});
+  rows.push_back({kSlots[at + 1], {p + "down_proj.weight"}});
 }
 
-AttentionConfig latent_attention(base::JsonReader& j, const ModelConfig&) {
-  AttentionConfig a;
+Latent latent_attention(base::JsonReader& j) {
+  Latent a;
   a.n_heads = j.i("num_attention_heads");
-  a.n_kv_heads = 1;
   a.q_lora = j.i("q_lora_rank", 0);
   a.kv_lora = j.i("kv_lora_rank");
   a.nope_dim = j.i("qk_nope_head_dim");
   a.value_dim = j.i("v_head_dim");
   a.rope = parse_rope(j, j.i("qk_rope_head_dim"), 10000);
   a.rope.interleaved = j.b("rope_interleave", true);
-  a.head_dim = a.nope_dim + a.rope.dims;
-  a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim));
+  a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim()));
   if (a.rope.scaling == RopeScaling::kYarn && a.rope.mscale_all_dim > 0) {
-    const double m = yarn_mscale(a.rope.factor, a.rope.mscale_all_dim);
+    const double m = layers::yarn_mscale(a.rope.factor, a.rope.mscale_all_dim);
     a.scale *= static_cast<float>(m * m);
   }
   if (j.b("attention_bias", false)) j.complain("attention_bias", "biases in latent attention are not built yet");
@@ -206,11 +211,10 @@ AttentionConfig latent_attention(base::JsonReader& j, const ModelConfig&) {
 void add_latent_rows(std::vector<WeightRow>& rows) {
   const std::string a = "model.layers.{l}.self_attn.";
   const auto add = [&](std::string_view slot, const std::string& name, Layout layout = Layout::kRows) {
-    rows.push_back({slot, {a + name + ".weight"}, layout, parallel::Shard::kOutput});
+    rows.push_back({slot, {a + name + ".weight"}, layout});
   };
   const auto add_with_kv_a = [&](std::string_view slot, const std::string& name) {
-    rows.push_back(
-        {slot, {a + name + ".weight", a + "kv_a_proj_with_mqa.weight"}, Layout::kRows, parallel::Shard::kOutput});
+    rows.push_back({slot, {a + name + ".weight", a + "kv_a_proj_with_mqa.weight"}});
   };
   add_with_kv_a("layer.{l}.q_kv_a", "q_proj");
   add_with_kv_a("layer.{l}.q_a_kv_a", "q_a_proj");

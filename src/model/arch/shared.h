@@ -14,18 +14,21 @@ namespace polymath::model {
 // made, empty.
 ModelConfig base_config(base::JsonReader& j);
 
-// Rotary embedding of `dims` numbers of a head.
+// Rotary embedding of `dims` elements of a head.
 RopeConfig parse_rope(base::JsonReader& j, int dims, double theta_default);
 
 // num_attention_heads, num_key_value_heads, head_dim, attention_bias, rope.
-AttentionConfig grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default);
+GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default);
 
 // Gives every layer this attention; sliding windows by sliding_window, layer_types, use_sliding_window.
-void set_attention(base::JsonReader& j, ModelConfig& c, const AttentionConfig& attention);
+void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention);
 
 FfnConfig dense_ffn(int intermediate);
 FfnConfig shared_ffn(int intermediate);
 FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermediate);
+
+// `sparse` in each decoder_sparse_step-th layer; dense in the others and in those that mlp_only_layers names.
+void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<FfnConfig>& sparse);
 
 // An integer, or one a layer.
 std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback);
@@ -36,6 +39,6 @@ std::vector<WeightRow> llama_rows();
 void add_ffn_rows(std::vector<WeightRow>& rows, const std::string& role, const std::string& path);
 // DeepSeek's multi-head latent attention.
 void add_latent_rows(std::vector<WeightRow>& rows);
-AttentionConfig latent_attention(base::JsonReader& j, const ModelConfig& c);
+Latent latent_attention(base::JsonReader& j);
 
 }  // namespace polymath::model

@@ -1,0 +1,52 @@
+#include "api/dialects.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+namespace polymath::api {
+namespace {
+
+TEST(Dialects, ErrorsSpeakTheLanguageOfThePath) {
+  const struct {
+    const char* path;
+    const char* dialect;
+  } rows[] = {
+      {"/v1/completions", "openai"},
+      {"/v1/nothing", "openai"},
+      {"/v1", "openai"},
+      {"/nothing", "openai"},
+      {"", "openai"},
+      {"/generate", "tgi"},
+      {"/", "tgi"},
+      {"/generate/more", "tgi"},
+      {"/info", "tgi"},
+      {"/tokenize", "tokenize"},
+      {"/tokenize/x", "tokenize"},
+      {"/metrics", "admin"},
+  };
+  for (const auto& row : rows) EXPECT_EQ(dialect_of(row.path).name, row.dialect) << row.path;
+}
+
+TEST(Dialects, OnlyProbesAndMetricsAreOpen) {
+  for (const char* path : {"/health", "/live", "/ready", "/ping", "/metrics"}) EXPECT_TRUE(is_open(path)) << path;
+  for (const char* path : {"/v1/models", "/tokenize", "/generate", "/", "/load", "/version", "/nothing", ""}) {
+    EXPECT_FALSE(is_open(path)) << path;
+  }
+}
+
+TEST(Dialects, EachRouteAndNameIsListedOnce) {
+  std::set<std::string> names, routes;
+  for (const Dialect* dialect : dialects()) {
+    EXPECT_TRUE(names.insert(std::string(dialect->name)).second) << dialect->name;
+    ASSERT_NE(dialect->error_body, nullptr);
+    for (const Route& route : dialect->routes) {
+      EXPECT_TRUE(routes.insert(std::string(route.method) + " " + std::string(route.path)).second) << route.path;
+      EXPECT_NE(route.handle, nullptr) << route.path;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polymath::api

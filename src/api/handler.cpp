@@ -1,0 +1,71 @@
+#include "api/handler.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "base/hash.h"
+
+namespace polymath::api {
+namespace {
+
+bool is_harmless(std::string_view id, size_t bytes_max) {
+  if (id.empty() || id.size() > bytes_max) return false;
+  return std::all_of(id.begin(), id.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("-_.:/+=").find(c) != std::string_view::npos;
+  });
+}
+
+std::string random_id() {
+  uint64_t words[2];
+  base::random_bytes(words, sizeof(words));
+  return absl::StrFormat("%016x%016x", words[0], words[1]);
+}
+
+}  // namespace
+
+absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server::HttpRequest& request) {
+  return base::parse_json(request.body, {.depth_max = service.options().limits.json_depth_max});
+}
+
+std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body) {
+  const size_t bytes_max = service.options().limits.request_id_bytes_max;
+  const std::string_view header = request.header("x-request-id");
+  if (is_harmless(header, bytes_max)) return std::string(header);
+  if (is_harmless(from_body, bytes_max)) return std::string(from_body);
+  return random_id();
+}
+
+absl::Status check_queue(const Service& service) {
+  if (service.engine().stats().waiting < service.options().waiting_max) return absl::OkStatus();
+  return absl::ResourceExhaustedError("the queue is full; try again later");
+}
+
+absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
+                              const std::shared_ptr<server::HttpReply>& reply, bool stream) {
+  service.choices_histogram().observe(plan.n);
+  ASSIGN_OR_RETURN(auto generation, Generation::submit({service.engine(), service.pool(), service.model()},
+                                                       std::move(plan), std::move(writer)));
+  if (stream) service.ticker().add(generation);
+  reply->on_gone([weak = std::weak_ptr<Generation>(generation)] {
+    if (const auto running = weak.lock()) running->cancel();
+  });
+  return absl::OkStatus();
+}
+
+void send_json(server::HttpReply& reply, std::string body, std::string_view request_id) {
+  reply.send(200, "application/json", std::move(body), {{"X-Request-Id", std::string(request_id)}});
+}
+
+void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Status& status,
+                std::string_view request_id) {
+  ErrorReply error = error_body(failure_of(status));
+  server::HttpHeaders headers = {{"X-Request-Id", std::string(request_id)}};
+  if (error.http_status == 429 || error.http_status == 503) headers.emplace_back("Retry-After", "1");
+  // OpenAI's clients retry every 5xx; a feature that is not built stays so.
+  if (error.http_status == 501) headers.emplace_back("X-Should-Retry", "false");
+  reply.send(error.http_status, "application/json", std::move(error.body), std::move(headers));
+}
+
+}  // namespace polymath::api

@@ -1,0 +1,36 @@
+#pragma once
+
+// What the handlers of every dialect do: read the body, name the request, start a generation, answer.
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "api/generation.h"
+#include "api/service.h"
+#include "api/status.h"
+#include "base/json.h"
+#include "server/http_server.h"
+
+namespace polymath::api {
+
+// The body as JSON of bounded depth.
+absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server::HttpRequest& request);
+
+// The client's X-Request-Id, else `from_body`, if it is short and has only harmless characters; else a random one.
+std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body);
+
+// kResourceExhausted: the queue is full. Checked before a prompt is tokenized; submit() decides.
+absl::Status check_queue(const Service& service);
+
+// Submits the plan. The writer answers from then on; a client that leaves cancels the generation.
+// `stream`: the writer's flush() is also called while no token comes (api/ticker.h).
+absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
+                              const std::shared_ptr<server::HttpReply>& reply, bool stream);
+
+void send_json(server::HttpReply& reply, std::string body, std::string_view request_id);
+// In the dialect's words; with Retry-After if a retry can help.
+void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Status& status,
+                std::string_view request_id);
+
+}  // namespace polymath::api

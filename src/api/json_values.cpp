@@ -1,0 +1,58 @@
+#include "api/json_values.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "absl/strings/str_cat.h"
+#include "api/status.h"
+
+namespace polymath::api {
+
+absl::StatusOr<std::vector<int32_t>> parse_ids(const base::JsonValue& value, std::string_view field, int vocab) {
+  if (!value.is_array()) return invalid(field, "must be an array of token ids");
+  std::vector<int32_t> ids;
+  ids.reserve(value.get_array().size());
+  for (const base::JsonValue& item : value.get_array()) {
+    if (!item.is_int64()) return invalid(field, "token ids must be integers, and all items of one kind");
+    const int64_t id = item.get_int64();
+    if (id < 0 || id >= vocab) {
+      return invalid(field, absl::StrCat("token id ", id, " is not in the vocabulary of ", vocab));
+    }
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
+bool asks_nothing(const base::JsonValue& value, std::string_view neutral) {
+  if (value.is_null()) return true;
+  if (value.is_bool() && !value.get_bool()) return neutral != "true";
+  if (value.is_string() && value.get_string().empty()) return true;
+  if (value.is_array() && value.get_array().empty()) return true;
+  if (value.is_object() && value.get_object().empty()) return true;
+  if (neutral.empty()) return false;
+  const auto parsed = base::parse_json(neutral, {});
+  if (!parsed.ok()) return false;
+  if (parsed->is_number() && value.is_number()) return parsed->to_number<double>() == value.to_number<double>();
+  return *parsed == value;
+}
+
+base::JsonArray ids_json(const std::vector<int32_t>& ids) {
+  base::JsonArray out;
+  out.reserve(ids.size());
+  for (const int32_t id : ids) out.emplace_back(id);
+  return out;
+}
+
+boost::json::string text_json(std::string_view text) { return boost::json::string(text.data(), text.size()); }
+
+double logprob_json(float logprob) {
+  constexpr float kLogprobMin = -9999.0f;  // JSON has no infinity
+  logprob = std::max(logprob, kLogprobMin);
+  char text[32];
+  const auto written = std::to_chars(text, text + sizeof(text), logprob);
+  double value = logprob;
+  std::from_chars(text, written.ptr, value);
+  return value;
+}
+
+}  // namespace polymath::api

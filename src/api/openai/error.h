@@ -1,0 +1,16 @@
+#pragma once
+
+// The error body of OpenAI's and vLLM's APIs.
+//
+//   {"error": {"message": "...", "type": "BadRequestError", "param": "temperature", "code": 400}}
+
+#include <string_view>
+
+#include "api/status.h"
+
+namespace polymath::api {
+
+ErrorReply openai_error(const Failure& failure);
+std::string_view openai_error_type(int http_status);
+
+}  // namespace polymath::api

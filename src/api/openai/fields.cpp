@@ -1,0 +1,137 @@
+#include "api/openai/fields.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "api/json_values.h"
+#include "api/status.h"
+#include "base/log.h"
+
+namespace polymath::api {
+namespace {
+
+constexpr uint8_t kText = static_cast<uint8_t>(Endpoint::kCompletions);
+constexpr uint8_t kChat = static_cast<uint8_t>(Endpoint::kChat);
+constexpr uint8_t kBoth = kText | kChat;
+constexpr Treatment kIgnored = Treatment::kIgnored;
+constexpr Treatment kRefused = Treatment::kRefused;
+
+// In the order of docs/reference/api.md.
+constexpr Field kFields[] = {
+    {.name = "model", .note = "one of --served-model-name, or an adapter's name; absent: the first"},
+    {.name = "prompt", .endpoints = kText, .note = "a string, strings, token ids, or arrays of token ids"},
+    {.name = "messages", .endpoints = kChat, .note = "content: a string, or parts of type text"},
+    {.name = "max_tokens", .note = "completions: 16 by default; chat: what fits"},
+    {.name = "max_completion_tokens", .endpoints = kChat, .note = "the newer name of max_tokens; wins over it"},
+    {.name = "n", .note = "choices of each prompt; choice i samples with seed + i"},
+    {.name = "best_of", .endpoints = kText, .note = "only as large as n"},
+    {.name = "stream", .note = "server-sent events"},
+    {.name = "stream_options", .note = "include_usage, continuous_usage_stats"},
+    {.name = "echo", .endpoints = kText, .note = "the prompt stands before the answer; with logprobs, also theirs"},
+    {.name = "temperature", .note = "0: greedy"},
+    {.name = "top_p"},
+    {.name = "top_k", .note = "0 or -1: off"},
+    {.name = "min_p"},
+    {.name = "presence_penalty"},
+    {.name = "frequency_penalty"},
+    {.name = "repetition_penalty"},
+    {.name = "logit_bias", .note = "{\"id\": -100..100}"},
+    {.name = "allowed_token_ids", .note = "no other token is chosen"},
+    {.name = "seed", .note = "absent: a random one for each request"},
+    {.name = "stop", .note = "a string or up to 4"},
+    {.name = "stop_token_ids"},
+    {.name = "include_stop_str_in_output"},
+    {.name = "ignore_eos"},
+    {.name = "min_tokens"},
+    {.name = "skip_special_tokens", .note = "true by default"},
+    {.name = "logprobs", .note = "completions: how many; chat: true or false"},
+    {.name = "top_logprobs", .endpoints = kChat},
+    {.name = "prompt_logprobs"},
+    {.name = "truncate_prompt_tokens", .note = "keeps the last k; -1: as many as fit"},
+    {.name = "add_special_tokens", .note = "completions: true by default; chat: false, the template writes them"},
+    {.name = "return_token_ids", .note = "token_ids with every choice, prompt_token_ids once"},
+    {.name = "return_tokens_as_token_ids", .note = "logprobs name tokens as \"token_id:123\""},
+    {.name = "cache_salt", .note = "prompts share cached prefixes only under the same salt"},
+    {.name = "priority", .note = "lower goes first under --scheduling-policy priority"},
+    {.name = "request_id", .note = "as the X-Request-Id header"},
+    {.name = "tools", .endpoints = kChat, .note = "handed to the chat template; calls stay text in the answer"},
+    {.name = "tool_choice", .endpoints = kChat, .note = "none or auto; a forced call is not built yet (501)"},
+    {.name = "documents", .endpoints = kChat, .note = "handed to the chat template"},
+    {.name = "reasoning_effort", .endpoints = kChat, .note = "handed to the chat template"},
+    {.name = "chat_template", .endpoints = kChat, .note = "refused without --trust-request-chat-template"},
+    {.name = "chat_template_kwargs", .endpoints = kChat, .note = "more variables; what the request says itself stays"},
+    {.name = "add_generation_prompt", .endpoints = kChat, .note = "true by default"},
+    {.name = "continue_final_message", .endpoints = kChat, .note = "the answer goes on where the last message ends"},
+
+    {.name = "user", .treatment = kIgnored},
+    {.name = "metadata", .treatment = kIgnored},
+    {.name = "store", .treatment = kIgnored},
+    {.name = "service_tier", .treatment = kIgnored},
+    {.name = "session_id", .treatment = kIgnored},
+    {.name = "safety_identifier", .treatment = kIgnored},
+    {.name = "prompt_cache_key", .treatment = kIgnored, .note = "prefixes are found without it"},
+    {.name = "prompt_cache_retention", .treatment = kIgnored, .note = "prefixes are found without it"},
+    {.name = "parallel_tool_calls", .endpoints = kChat, .treatment = kIgnored, .note = "calls stay text"},
+    {.name = "include_reasoning", .endpoints = kChat, .treatment = kIgnored, .note = "reasoning stays text"},
+
+    {.name = "suffix", .endpoints = kText, .treatment = kRefused},
+    {.name = "echo", .endpoints = kChat, .treatment = kRefused},
+    {.name = "response_format", .treatment = kRefused, .neutral = R"({"type":"text"})"},
+    {.name = "structured_outputs", .treatment = kRefused},
+    {.name = "guided_json", .treatment = kRefused},
+    {.name = "guided_regex", .treatment = kRefused},
+    {.name = "guided_choice", .treatment = kRefused},
+    {.name = "guided_grammar", .treatment = kRefused},
+    {.name = "guided_whitespace_pattern", .treatment = kRefused},
+    {.name = "guided_decoding_backend", .treatment = kRefused},
+    {.name = "functions", .endpoints = kChat, .treatment = kRefused, .note = "send tools"},
+    {.name = "function_call", .endpoints = kChat, .treatment = kRefused, .neutral = "\"none\"", .note = "send tools"},
+    {.name = "use_beam_search", .treatment = kRefused},
+    {.name = "length_penalty", .treatment = kRefused, .neutral = "1"},
+    {.name = "spaces_between_special_tokens", .treatment = kRefused, .neutral = "true"},
+    {.name = "bad_words", .treatment = kRefused},
+    {.name = "logprob_token_ids", .treatment = kRefused},
+    {.name = "truncation_side", .treatment = kRefused, .neutral = "\"left\""},
+    {.name = "thinking_token_budget", .treatment = kRefused},
+    {.name = "repetition_detection", .treatment = kRefused},
+    {.name = "stream_interval", .treatment = kRefused, .neutral = "1"},
+    {.name = "return_token_offsets", .treatment = kRefused},
+    {.name = "return_prompt_text", .treatment = kRefused},
+    {.name = "return_assistant_tokens_mask", .endpoints = kChat, .treatment = kRefused},
+    {.name = "routed_experts_prompt_start", .treatment = kRefused, .neutral = "0"},
+    {.name = "prompt_embeds", .endpoints = kText, .treatment = kRefused, .note = "tensors are not taken from clients"},
+    {.name = "modalities", .endpoints = kChat, .treatment = kRefused, .neutral = R"(["text"])", .note = "text alone"},
+    {.name = "audio", .endpoints = kChat, .treatment = kRefused, .note = "text alone"},
+    {.name = "mm_processor_kwargs", .treatment = kRefused, .note = "text alone"},
+    {.name = "media_io_kwargs", .treatment = kRefused, .note = "text alone"},
+    {.name = "prediction", .endpoints = kChat, .treatment = kRefused},
+    {.name = "web_search_options", .endpoints = kChat, .treatment = kRefused},
+    {.name = "kv_transfer_params", .treatment = kRefused},
+    {.name = "ec_transfer_params", .treatment = kRefused},
+    {.name = "vllm_xargs", .treatment = kRefused},
+    {.name = "logits_processors", .treatment = kRefused},
+};
+static_assert(kBoth == Field{}.endpoints);
+
+}  // namespace
+
+std::span<const Field> openai_fields() { return kFields; }
+
+absl::Status check_fields(const base::JsonObject& request, Endpoint endpoint) {
+  const auto bit = static_cast<uint8_t>(endpoint);
+  for (const auto& member : request) {
+    const std::string_view name(member.key().data(), member.key().size());
+    const auto* const row = std::find_if(std::begin(kFields), std::end(kFields),
+                                         [&](const Field& f) { return f.name == name && (f.endpoints & bit) != 0; });
+    if (row == std::end(kFields)) {
+      base::log_debug("api", "a request has an unknown field, which has no effect: ", std::string(name.substr(0, 64)));
+      continue;
+    }
+    if (row->treatment != Treatment::kRefused || asks_nothing(member.value(), row->neutral)) continue;
+    const std::string note = row->note.empty() ? "" : absl::StrCat(" (", std::string(row->note), ")");
+    return not_built(row->name, absl::StrCat("not built yet", note));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace polymath::api

@@ -1,0 +1,57 @@
+#pragma once
+
+// The JSON of /v1/completions and /v1/chat/completions -> what the engine needs. Every number is checked here or by
+// the engine's check_sampling before anything is submitted; raw JSON goes no further.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/chat_prompt.h"
+#include "api/generation.h"
+#include "api/limits.h"
+#include "api/openai/fields.h"
+#include "api/prompt.h"
+#include "api/served_model.h"
+#include "base/json.h"
+#include "base/status.h"
+
+namespace polymath::api {
+
+// How the answer is shaped; what the engine does with it stands in the GenerationPlan.
+struct AnswerOptions {
+  std::string model;       // as the request named it
+  std::string request_id;  // the request's own; empty: none
+  bool stream = false;
+  bool include_usage = false;
+  bool continuous_usage = false;
+  bool echo = false;
+  bool logprobs = false;
+  int top_logprobs = 0;          // 0: of the chosen token alone
+  bool prompt_logprobs = false;  // as a field of their own; echo has them in logprobs
+  bool return_token_ids = false;
+  bool tokens_as_ids = false;
+};
+
+struct OpenAiRequest {
+  AnswerOptions answer;
+  GenerationPlan plan;                  // without prompts and max_tokens; see resolve_prompts
+  std::vector<PromptInput> prompts;     // of a chat: none; its text comes from `chat`
+  std::vector<std::string> echo_texts;  // of each prompt, under answer.echo; made by resolve_prompts
+  std::optional<ChatPrompt> chat;
+  PromptRules rules;
+};
+
+struct OpenAiLimits {
+  ApiLimits limits;
+  bool trust_template = false;
+};
+
+// kNotFound: another model's name. kInvalidArgument, kUnimplemented: a field, named.
+absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, Endpoint endpoint,
+                                                   const ServedModel& model, const OpenAiLimits& limits);
+
+// Template, tokenizer and lengths: fills plan.prompts and plan.max_tokens. kInvalidArgument: what does not fit.
+absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model);
+
+}  // namespace polymath::api

@@ -1,0 +1,206 @@
+#include "api/openai/request.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+#include "api/status.h"
+#include "api/test_model.h"
+
+namespace polymath::api {
+namespace {
+
+constexpr Endpoint kText = Endpoint::kCompletions;
+constexpr Endpoint kChat = Endpoint::kChat;
+
+const ServedModel& model() {
+  static const ServedModel* const kept = new ServedModel(stand_in_model());
+  return *kept;
+}
+
+absl::StatusOr<OpenAiRequest> parse(Endpoint endpoint, const std::string& fields) {
+  const std::string base = endpoint == kChat ? R"("messages":[{"role":"user","content":"hi"}])" : R"("prompt":"the")";
+  const auto json = base::parse_json("{" + base + (fields.empty() ? "" : ",") + fields + "}", {});
+  if (!json.ok()) return json.status();
+  ASSIGN_OR_RETURN(OpenAiRequest request, parse_openai_request(*json, endpoint, model(), {}));
+  RETURN_IF_ERROR(resolve_prompts(request, model()));
+  return request;
+}
+
+TEST(OpenAiRequest, Defaults) {
+  const auto text = parse(kText, "");
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->plan.max_tokens, std::vector<int>{16});
+  EXPECT_EQ(text->plan.sampling.temperature, 1);
+  EXPECT_EQ(text->plan.sampling.logprobs, -1);
+  EXPECT_EQ(text->plan.sampling.eos_ids, model().eos_ids);
+  EXPECT_EQ(text->answer.model, "stand-in");
+  const auto chat = parse(kChat, "");
+  ASSERT_TRUE(chat.ok()) << chat.status();
+  EXPECT_EQ(chat->plan.max_tokens[0], 100 - static_cast<int>(chat->plan.prompts[0].size()));
+  EXPECT_NE(text->plan.sampling.seed, parse(kText, "")->plan.sampling.seed);
+}
+
+struct Row {
+  Endpoint endpoint;
+  const char* fields;
+  absl::StatusCode code;
+  const char* param;
+};
+
+TEST(OpenAiRequest, RefusalsNameTheirField) {
+  using enum absl::StatusCode;
+  const Row rows[] = {
+      {kText, R"("model":"other")", kNotFound, ""},
+      {kText, R"("temperature":100.5)", kInvalidArgument, "temperature"},
+      {kText, R"("temperature":"1")", kInvalidArgument, "temperature"},
+      {kText, R"("top_p":0)", kInvalidArgument, "top_p"},
+      {kText, R"("min_p":1.1)", kInvalidArgument, "min_p"},
+      {kText, R"("top_k":-2)", kInvalidArgument, "top_k"},
+      {kText, R"("top_k":4294967296)", kInvalidArgument, "top_k"},
+      {kText, R"("presence_penalty":-2.1)", kInvalidArgument, "presence_penalty"},
+      {kText, R"("repetition_penalty":0)", kInvalidArgument, "repetition_penalty"},
+      {kText, R"("logit_bias":{"512":1})", kInvalidArgument, "logit_bias"},
+      {kText, R"("logit_bias":{"x":1})", kInvalidArgument, "logit_bias"},
+      {kText, R"("logit_bias":{"1":101})", kInvalidArgument, "logit_bias"},
+      {kText, R"("logit_bias":[1])", kInvalidArgument, "logit_bias"},
+      {kText, R"("seed":1.5)", kInvalidArgument, "seed"},
+      {kText, R"("stop":[1])", kInvalidArgument, "stop"},
+      {kText, R"("stop":["1","2","3","4","5"])", kInvalidArgument, "stop"},
+      {kText, R"("stop_token_ids":[512])", kInvalidArgument, "stop_token_ids"},
+      {kText, R"("allowed_token_ids":[])", kInvalidArgument, "allowed_token_ids"},
+      {kText, R"("n":0)", kInvalidArgument, "n"},
+      {kText, R"("n":129)", kInvalidArgument, "n"},
+      {kText, R"("best_of":2)", kUnimplemented, "best_of"},
+      {kText, R"("max_tokens":0)", kInvalidArgument, "max_tokens"},
+      {kText, R"("max_tokens":99)", kInvalidArgument, "max_tokens"},
+      {kText, R"("min_tokens":17)", kInvalidArgument, "min_tokens"},
+      {kText, R"("truncate_prompt_tokens":0)", kInvalidArgument, "truncate_prompt_tokens"},
+      {kText, R"("logprobs":21)", kInvalidArgument, "logprobs"},
+      {kText, R"("logprobs":true)", kInvalidArgument, "logprobs"},
+      {kText, R"("stream":true,"prompt_logprobs":1)", kInvalidArgument, "prompt_logprobs"},
+      {kText, R"("stream":true,"echo":true,"logprobs":1)", kInvalidArgument, "echo"},
+      {kText, R"("stream_options":{})", kInvalidArgument, "stream_options"},
+      {kText, R"("suffix":"x")", kUnimplemented, "suffix"},
+      {kText, R"("use_beam_search":true)", kUnimplemented, "use_beam_search"},
+      {kText, R"("guided_json":{"type":"object"})", kUnimplemented, "guided_json"},
+      {kChat, R"("top_logprobs":2)", kInvalidArgument, "top_logprobs"},
+      {kChat, R"("response_format":{"type":"json_schema"})", kUnimplemented, "response_format"},
+      {kChat, R"("tool_choice":{"type":"function"})", kUnimplemented, "tool_choice"},
+      {kChat, R"("tool_choice":"maybe")", kInvalidArgument, "tool_choice"},
+      {kChat, R"("tools":[1])", kInvalidArgument, "tools"},
+      {kChat, R"("chat_template":"{{ 1 }}")", kInvalidArgument, "chat_template"},
+      {kChat, R"("chat_template_kwargs":{"bos_token":"x"})", kInvalidArgument, "chat_template_kwargs"},
+      {kChat, R"("chat_template_kwargs":[1])", kInvalidArgument, "chat_template_kwargs"},
+      {kChat, R"("continue_final_message":true,"add_generation_prompt":true)", kInvalidArgument,
+       "continue_final_message"},
+      {kChat, R"("audio":{"voice":"x"})", kUnimplemented, "audio"},
+  };
+  for (const Row& row : rows) {
+    const auto got = parse(row.endpoint, row.fields);
+    ASSERT_FALSE(got.ok()) << row.fields;
+    EXPECT_EQ(got.status().code(), row.code) << row.fields << " " << got.status();
+    EXPECT_EQ(field_of(got.status()), row.param) << row.fields << " " << got.status();
+  }
+}
+
+TEST(OpenAiRequest, WhatAsksForNothingIsAccepted) {
+  const Row rows[] = {
+      {kText, R"("best_of":1,"suffix":null,"use_beam_search":false,"length_penalty":1,"user":"me")"},
+      {kText, R"("spaces_between_special_tokens":true,"guided_json":null,"bad_words":[],"no_such_field":{"x":1})"},
+      {kText, R"("stop":null,"logit_bias":null,"seed":-1,"top_k":-1,"stop":["",""],"n":1.0)"},
+      {kChat, R"("response_format":{"type":"text"},"tools":[],"tool_choice":"none","parallel_tool_calls":false)"},
+      {kChat, R"("modalities":["text"],"metadata":{"a":"b"},"store":false,"reasoning_effort":"low")"},
+      {kChat, R"("chat_template_kwargs":{"enable_thinking":false},"documents":[])"},
+  };
+  for (const Row& row : rows)
+    EXPECT_TRUE(parse(row.endpoint, row.fields).ok()) << parse(row.endpoint, row.fields).status();
+}
+
+TEST(OpenAiRequest, Truncation) {
+  const auto parse_ids_of = [](const std::string& fields) {
+    const auto json = base::parse_json("{\"prompt\":[5,6,7,8,9]," + fields + "}", {});
+    auto request = parse_openai_request(*json, kText, model(), {});
+    EXPECT_TRUE(request.ok()) << request.status();
+    EXPECT_TRUE(resolve_prompts(*request, model()).ok());
+    return request->plan.prompts[0];
+  };
+  EXPECT_EQ(parse_ids_of(R"("truncate_prompt_tokens":2)"), (std::vector<int32_t>{8, 9}));
+  EXPECT_EQ(parse_ids_of(R"("truncate_prompt_tokens":-1,"max_tokens":97)"), (std::vector<int32_t>{7, 8, 9}));
+  EXPECT_EQ(parse_ids_of(R"("truncate_prompt_tokens":50)").size(), 5u);
+}
+
+TEST(OpenAiRequest, AHopelesslyLongTextIsNotTokenized) {
+  const std::string text(50u << 20, 'x');
+  const auto ids = encode_prompt(model(), text, false, 100);
+  EXPECT_EQ(ids.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(OpenAiFields, EachNameStandsOncePerEndpoint) {
+  std::set<std::pair<std::string_view, int>> seen;
+  for (const Field& field : openai_fields()) {
+    for (const int bit : {1, 2}) {
+      if ((field.endpoints & bit) != 0) EXPECT_TRUE(seen.insert({field.name, bit}).second) << field.name;
+    }
+  }
+}
+
+// One row of docs/reference/api.md.
+std::string markdown_row(const Field& field) {
+  constexpr const char* kTreatments[] = {"used", "no effect", "refused (501)"};
+  constexpr const char* kEndpoints[] = {"", "completions", "chat", "both"};
+  const std::string neutral = field.neutral.empty() ? "" : absl::StrCat(" but for `", std::string(field.neutral), "`");
+  return absl::StrCat("| `", std::string(field.name), "` | ", kEndpoints[field.endpoints], " | ",
+                      kTreatments[static_cast<int>(field.treatment)], neutral, " | ", std::string(field.note), " |\n");
+}
+
+TEST(OpenAiFields, ThePageHasEachOfThem) {
+  std::ifstream in(std::string(POLYMATH_SOURCE_DIR) + "/docs/reference/api.md");
+  const std::string page((std::istreambuf_iterator<char>(in)), {});
+  for (const Field& field : openai_fields()) {
+    EXPECT_NE(page.find(markdown_row(field)), std::string::npos) << "missing row: " << markdown_row(field);
+  }
+}
+
+TEST(ChatPrompt, ContentIsShapedForTheTemplate) {
+  ServedModel parts = stand_in_model();
+  parts.chat_template = std::make_shared<const text::ChatTemplate>(*text::ChatTemplate::parse(
+      "{% for m in messages %}{% for c in m['content'] %}<{{ c['type'] }}:{{ c['text'] }}>{% endfor %}{% endfor %}",
+      {}));
+  parts.content_as_parts = true;
+  const auto json = base::parse_json(
+      R"({"messages":[{"role":"user","content":"a"},{"role":"user","content":["b",{"type":"text","text":"c"}]}]})", {});
+  const auto chat = parse_chat_prompt(*json, {}, false);
+  ASSERT_TRUE(chat.ok()) << chat.status();
+  EXPECT_EQ(*render_chat(parts, *chat), "<text:a><text:b><text:c>");
+  EXPECT_NE(render_chat(model(), *chat)->find("b\nc"), std::string::npos);
+}
+
+TEST(ChatPrompt, ToolArgumentsAreObjectsToTheTemplate) {
+  ServedModel tools = stand_in_model();
+  tools.chat_template = std::make_shared<const text::ChatTemplate>(
+      *text::ChatTemplate::parse("{{ messages[0].tool_calls[0].function.arguments.city }}{{ tools[0].name }}", {}));
+  const auto json = base::parse_json(
+      R"({"messages":[{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{\"city\":\"Bonn\"}"}}]}],
+          "tools":[{"name":"g"}]})",
+      {});
+  EXPECT_EQ(*render_chat(tools, *parse_chat_prompt(*json, {}, false)), "Bonng");
+}
+
+TEST(ChatPrompt, ARequestsOwnTemplateNeedsTrust) {
+  const auto json =
+      base::parse_json(R"({"messages":[{"role":"user","content":"x"}],"chat_template":"{{ messages|length }}"})", {});
+  EXPECT_FALSE(parse_chat_prompt(*json, {}, false).ok());
+  EXPECT_EQ(*render_chat(model(), *parse_chat_prompt(*json, {}, true)), "1");
+  const auto broken =
+      base::parse_json(R"({"messages":[{"role":"user","content":"x"}],"chat_template":"{% while %}"})", {});
+  EXPECT_EQ(render_chat(model(), *parse_chat_prompt(*broken, {}, true)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace polymath::api

@@ -1,0 +1,123 @@
+#include "api/openai/writers.h"
+
+#include <gtest/gtest.h>
+
+#include "api/test_model.h"
+
+namespace polymath::api {
+namespace {
+
+// Writes down what it was told.
+class FakeReply : public server::HttpReply {
+ public:
+  void send(int status, std::string_view, std::string body, server::HttpHeaders) override {
+    log += "send " + std::to_string(status) + " " + body;
+  }
+  void start_stream(int status, std::string_view type, server::HttpHeaders) override {
+    log += "start " + std::to_string(status) + " " + std::string(type) + "\n";
+  }
+  void write(std::string chunk) override { log += chunk; }
+  void end() override { log += "end"; }
+  void on_gone(std::function<void()>) override {}
+
+  std::string log;
+};
+
+struct Fixture {
+  ServedModel model = stand_in_model();
+  std::shared_ptr<FakeReply> reply = std::make_shared<FakeReply>();
+
+  std::unique_ptr<AnswerWriter> writer(bool stream, double silence_s_max = 15) {
+    WriterContext context;
+    context.head.endpoint = Endpoint::kCompletions;
+    context.head.id = "cmpl-1";
+    context.head.options.model = "m";
+    context.head.options.stream = stream;
+    context.head.model = &model;
+    context.prompts.ids = {{1, 2}};
+    context.request_id = "1";
+    context.reply = reply;
+    context.silence_s_max = silence_s_max;
+    return make_writer(std::move(context), 1);
+  }
+};
+
+TEST(Writers, AFailureBeforeTheFirstTokenIsAnErrorStatus) {
+  for (const bool stream : {false, true}) {
+    Fixture f;
+    f.writer(stream)->on_error(absl::InternalError("broken"));
+    EXPECT_EQ(f.reply->log,
+              "send 500 "
+              R"({"error":{"message":"broken","type":"InternalServerError","param":null,"code":500}})");
+  }
+}
+
+TEST(Writers, AFailureWithinAStreamIsAnEventAndThenDone) {
+  Fixture f;
+  const auto writer = f.writer(true);
+  writer->on_delta({.choice = 0, .text = "a", .tokens = {{.id = 5}}}, {});
+  writer->flush();
+  writer->on_error(absl::InternalError("broken"));
+  const std::string& log = f.reply->log;
+  EXPECT_EQ(log.find("start 200 text/event-stream"), 0u);
+  EXPECT_NE(log.find(R"("text":"a")"), std::string::npos);
+  EXPECT_TRUE(log.ends_with("\"code\":500}}\n\ndata: [DONE]\n\nend")) << log;
+}
+
+constexpr char kAlive[] = "start 200 text/event-stream; charset=utf-8\n: keep-alive\n\n";
+
+TEST(Writers, ASilentStreamSaysThatItLives) {
+  Fixture f;
+  const auto writer = f.writer(true, 0);
+  writer->flush();
+  EXPECT_EQ(f.reply->log, kAlive);
+  writer->on_delta({.choice = 0, .text = "a", .tokens = {{.id = 5}}}, {});
+  writer->flush();
+  writer->flush();
+  writer->on_end({.choice = 0, .reason = "length"}, {});
+  writer->on_done({});
+  writer->flush();
+  const std::string& log = f.reply->log;
+  EXPECT_EQ(log.find("data: {"), std::string(kAlive).size());
+  EXPECT_NE(log.find("\n\n: keep-alive\n\ndata: {"), std::string::npos) << log;
+  EXPECT_TRUE(log.ends_with("data: [DONE]\n\nend")) << log;
+}
+
+TEST(Writers, AFailureBehindASignOfLifeIsAnEvent) {
+  Fixture f;
+  const auto writer = f.writer(true, 0);
+  writer->flush();
+  writer->on_error(absl::InternalError("broken"));
+  const std::string& log = f.reply->log;
+  EXPECT_EQ(log.find(std::string(kAlive) + "data: {\"error\""), 0u) << log;
+  EXPECT_TRUE(log.ends_with("data: [DONE]\n\nend")) << log;
+}
+
+TEST(Writers, OnlyStreamsSayThatTheyLive) {
+  Fixture f;
+  f.writer(false, 0)->flush();
+  f.writer(true, 3600)->flush();
+  EXPECT_EQ(f.reply->log, "");
+}
+
+TEST(Writers, AnEmptyDeltaMakesNoChunk) {
+  Fixture f;
+  const auto writer = f.writer(true);
+  writer->on_delta({.choice = 0, .tokens = {{.id = 5}}}, {});
+  writer->flush();
+  EXPECT_EQ(f.reply->log.find("data:"), std::string::npos);
+}
+
+TEST(Writers, AWholeAnswerIsSentOnceAtTheEnd) {
+  Fixture f;
+  const auto writer = f.writer(false);
+  writer->on_delta({.choice = 0, .text = "a", .tokens = {{.id = 5}}}, {});
+  writer->on_end({.choice = 0, .reason = "length"}, {});
+  EXPECT_EQ(f.reply->log, "");
+  writer->on_done({.prompt_tokens = 2, .completion_tokens = 1, .cached_tokens = 0});
+  EXPECT_EQ(f.reply->log.find("send 200 "), 0u);
+  EXPECT_NE(f.reply->log.find(R"("total_tokens":3)"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace polymath::api

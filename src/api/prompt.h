@@ -1,0 +1,40 @@
+#pragma once
+
+// What every dialect does to a prompt: text -> ids, truncation, and the context limit.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "api/generation.h"
+#include "api/served_model.h"
+#include "base/status.h"
+
+namespace polymath::api {
+
+using PromptInput = std::variant<std::string, std::vector<int32_t>>;  // text, or ids below the vocabulary's size
+
+// What a request says about the lengths of its prompts, checked: counts are at least 1.
+struct PromptRules {
+  std::optional<int> max_tokens;  // output tokens; absent: max_tokens_default
+  int max_tokens_default = 0;     // 0: as many as fit
+  std::optional<int> truncate;    // keep the last k ids; -1: as many as fit
+  bool add_special = true;        // for text: the tokenizer adds its special tokens
+  // The dialect's names of the fields that errors name.
+  std::string_view prompt_field = "prompt", max_tokens_field = "max_tokens";
+};
+
+// Appends one prompt's ids and its max_tokens to the plan. Returns how many leading ids were truncated.
+// kInvalidArgument: the prompt is empty, or does not fit into the context with its output.
+// REQUIRES: plan.sampling.min_tokens and plan.drop_output are set.
+absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& rules, PromptInput prompt,
+                                  GenerationPlan& plan);
+
+// Text -> ids. Refuses a text that cannot fit into `ids_max` tokens before tokenizing it (0: no bound).
+absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
+                                                   size_t ids_max, std::string_view field = "prompt");
+
+}  // namespace polymath::api

@@ -1,0 +1,129 @@
+#include "api/tgi/request.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "api/json_values.h"
+#include "api/sampling_fields.h"
+#include "api/status.h"
+
+namespace polymath::api {
+namespace {
+
+using engine::SamplingParams;
+
+constexpr int kTopTokensMax = 5;  // top_n_tokens; TGI's --max-top-n-tokens; more: 422
+
+constexpr NumberRow kNumbers[] = {
+    {"temperature", &SamplingParams::temperature, 0, 100, /*min_is_open=*/true},
+    {"top_p", &SamplingParams::top_p, 0, 1, /*min_is_open=*/true, /*max_is_open=*/true},
+    {"repetition_penalty", &SamplingParams::repetition_penalty, 0, 100, /*min_is_open=*/true},
+    {"frequency_penalty", &SamplingParams::frequency_penalty, -2, 2},
+};
+
+constexpr TgiRefusedField kRefused[] = {
+    {"best_of", "1"}, {"typical_p", ""}, {"watermark", "false"}, {"grammar", ""}, {"adapter_source", ""},
+};
+
+absl::Status check_refused(const base::JsonReader& parameters) {
+  for (const TgiRefusedField& field : kRefused) {
+    const auto* value = parameters.find(field.name);
+    if (value != nullptr && !asks_nothing(*value, field.neutral)) return not_built(field.name, "not built yet");
+  }
+  return absl::OkStatus();
+}
+
+// An optional count of at least 1.
+absl::StatusOr<std::optional<int>> parse_count(base::JsonReader& j, const char* name) {
+  if (!j.has(name)) return std::optional<int>();
+  const int count = j.i(name);
+  RETURN_IF_ERROR(name_field(j.status()));
+  if (count < 1) return invalid(name, "must be at least 1");
+  return std::optional<int>(count);
+}
+
+// TGI samples under do_sample, and under any of temperature, top_k and top_p that is not neutral. Else it is greedy.
+absl::Status parse_sampling_kind(base::JsonReader& j, TgiRequest& out) {
+  SamplingParams& sampling = out.plan.sampling;
+  const bool do_sample = j.b("do_sample", false);
+  RETURN_IF_ERROR(name_field(j.status()));
+  ASSIGN_OR_RETURN(const std::optional<int> top_k, parse_count(j, "top_k"));
+  sampling.top_k = top_k.value_or(0);
+  out.answer.sampled = do_sample || sampling.temperature != 1 || top_k.has_value() || sampling.top_p < 1;
+  if (!out.answer.sampled) sampling.temperature = 0;
+  if (const auto* seed = j.find("seed"); seed != nullptr && seed->is_int64() && seed->get_int64() < 0) {
+    return invalid("seed", "must be at least 0");
+  }
+  return parse_seed(j, sampling);
+}
+
+absl::Status parse_adapter(base::JsonReader& j, const ServedModel& model, GenerationPlan& plan) {
+  const std::string name = j.s("adapter_id", "");
+  RETURN_IF_ERROR(name_field(j.status()));
+  if (name.empty()) return absl::OkStatus();
+  const auto adapter = adapter_of(model, name);
+  if (!adapter.ok()) return invalid("adapter_id", std::string(adapter.status().message()));
+  plan.adapter = *adapter;
+  return absl::OkStatus();
+}
+
+absl::Status parse_answer(base::JsonReader& j, TgiRequest& out) {
+  TgiAnswerOptions& answer = out.answer;
+  answer.prefill = j.b("decoder_input_details", false);
+  answer.details = j.b("details", false) || answer.prefill;
+  answer.full_text = j.b("return_full_text", false);
+  const int top = j.i("top_n_tokens", 0);
+  RETURN_IF_ERROR(name_field(j.status()));
+  if (top < 0 || top > kTopTokensMax) {
+    return invalid("top_n_tokens", absl::StrCat("must be between 0 and ", kTopTokensMax));
+  }
+  answer.top_tokens = top > 0;
+  if (answer.details) out.plan.sampling.logprobs = top;
+  if (answer.prefill) out.plan.sampling.prompt_logprobs = 0;
+  return absl::OkStatus();
+}
+
+absl::Status parse_parameters(base::JsonReader& j, const ServedModel& model, const ApiLimits& limits, TgiRequest& out) {
+  RETURN_IF_ERROR(check_refused(j));
+  RETURN_IF_ERROR(parse_numbers(j, kNumbers, out.plan.sampling));
+  RETURN_IF_ERROR(parse_sampling_kind(j, out));
+  ASSIGN_OR_RETURN(out.plan.stop, parse_stop(j, model, limits));
+  ASSIGN_OR_RETURN(out.rules.max_tokens, parse_count(j, "max_new_tokens"));
+  ASSIGN_OR_RETURN(out.rules.truncate, parse_count(j, "truncate"));
+  RETURN_IF_ERROR(parse_adapter(j, model, out.plan));
+  return parse_answer(j, out);
+}
+
+}  // namespace
+
+std::span<const TgiRefusedField> tgi_refused_fields() { return kRefused; }
+
+absl::StatusOr<TgiRequest> parse_tgi_request(const base::JsonValue& json, const ServedModel& model,
+                                             const ApiLimits& limits) {
+  base::JsonReader j(json);
+  RETURN_IF_ERROR(j.status());
+  TgiRequest out;
+  if (!j.has("inputs")) return invalid("inputs", "missing");
+  out.inputs = j.s("inputs");
+  const bool stream = j.b("stream", false);
+  RETURN_IF_ERROR(name_field(j.status()));
+  if (out.inputs.empty()) return invalid("inputs", "cannot be empty");
+  if (stream) return not_built("stream", "streams are not built yet in this API; /v1/completions streams");
+  RETURN_IF_ERROR(need_tokenizer(model, "inputs"));
+  out.rules.prompt_field = "inputs";
+  out.rules.max_tokens_field = "max_new_tokens";
+  out.plan.include_stop = true;  // TGI's generated_text ends with the stop sequence
+  out.plan.sampling.eos_ids = model.eos_ids;
+  static const base::JsonValue kNone = base::JsonObject{};
+  const auto* parameters = j.find("parameters");
+  if (parameters != nullptr && !parameters->is_object()) return invalid("parameters", "must be an object");
+  base::JsonReader p(parameters != nullptr ? *parameters : kNone);
+  RETURN_IF_ERROR(parse_parameters(p, model, limits, out));
+  return out;
+}
+
+absl::Status resolve_tgi_prompt(TgiRequest& request, const ServedModel& model) {
+  return add_prompt(model, request.rules, request.inputs, request.plan).status();
+}
+
+}  // namespace polymath::api

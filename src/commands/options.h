@@ -1,0 +1,116 @@
+#pragma once
+
+// The checked command line and environment, split by the code that reads each part. Only the flag table
+// (flag_table.cpp) fills an Options; every function takes the part it reads.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace polymath::commands {
+
+// Which checkpoint, and how to load it.
+struct ModelOptions {
+  std::string name;  // a directory, or org/name in the local Hugging Face cache
+  std::string revision;
+  std::vector<std::string> served_names;  // empty: `name`
+  std::string dtype = "auto";
+  std::string load_format = "auto";
+  std::optional<uint64_t> seed;  // of dummy weights
+  int max_model_len = 0;         // 0: the model's own maximum, or the KV cache's capacity if that is less
+};
+
+// What turns text into tokens and back, and the sampling defaults.
+struct TextOptions {
+  std::string tokenizer;  // a directory or org/name; empty: the model's own
+  bool skip_tokenizer = false;
+  std::string generation_config = "auto";
+  std::string chat_template;  // a file, or the template's text; empty: the model's own
+  std::string content_format = "auto";
+};
+
+// Device, memory and scheduling: what Runtime reads beside the model.
+struct RuntimeOptions {
+  std::string backend = "auto";  // cuda if usable, else cpu
+  int threads = 0;               // 0: one a core
+  std::string isa;               // empty: the best the CPU has
+  bool eager = false;            // no CUDA graphs
+  bool require_fused = false;    // refuse to start where an op would run on its default composition
+
+  int block_size = 16;
+  double memory_share = 0.9;  // of a GPU's memory, for weights, scratch and KV cache together
+  int64_t kv_bytes = 0;       // 0: on a CPU a share of free memory; on a GPU the rest of memory_share
+  int kv_blocks = 0;          // 0: as many as kv_bytes hold
+  std::string kv_dtype = "auto";
+  bool prefix_caching = true;
+
+  int step_tokens = 2048;
+  int mixed_prefill_tokens = -1;  // -1: a default by device (runtime.cpp); 0: no limit
+  int sequences = 256;
+  int waiting = 1024;
+  bool priority_policy = false;
+};
+
+// What `serve` reads beside the model and the runtime.
+struct ServerOptions {
+  std::string host = "0.0.0.0";
+  int port = 8000;
+  std::string unix_socket;
+  std::vector<std::string> api_keys;
+  std::string environment_api_key;  // VLLM_API_KEY; used if api_keys is empty
+  std::string tls_certificate, tls_key;
+  std::optional<std::vector<std::string>> origins;  // absent: any
+  double shutdown_timeout_s = 30;
+  bool log_stats = true;
+  bool trust_request_chat_template = false;
+  int logprobs = 20;
+  int stop_strings = 4;
+  int fail_step = 0;  // for tests: the engine step that fails; 0: none
+};
+
+// `run`.
+struct RunOptions {
+  std::optional<std::string> prompt;
+  std::string system;
+  std::optional<int> max_tokens;
+  std::optional<double> temperature, top_p;
+  std::optional<int> top_k;
+  std::optional<uint64_t> seed;
+};
+
+// `bench`.
+struct BenchOptions {
+  int input = 512;  // prompt tokens of a sequence
+  int output = 64;  // decoded tokens of a sequence
+  int prefill = 0;  // tokens of the timed prefill; 0: `input`
+  bool feedback = false;
+  std::string output_json;
+  int repeats = 3;
+  std::vector<int> batch;    // empty: 1, 16, 32
+  bool same_tokens = false;  // token 0 everywhere: all sequences visit the same experts
+};
+
+// `inspect`.
+struct InspectOptions {
+  bool json = false;
+};
+
+// `kernels`.
+struct KernelsOptions {
+  bool measure = false;
+};
+
+struct Options {
+  ModelOptions model;
+  TextOptions text;
+  RuntimeOptions runtime;
+  ServerOptions server;
+  RunOptions run;
+  BenchOptions bench;
+  InspectOptions inspect;
+  KernelsOptions kernels;
+  std::vector<std::string> warnings;  // accepted flags without effect; logged once the log is set up
+};
+
+}  // namespace polymath::commands

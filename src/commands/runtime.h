@@ -1,0 +1,77 @@
+#pragma once
+
+// Builds checkpoint, backend, weights, KV cache and engine from the options. `serve`, `run` and `bench` add server and
+// tokenizer as they need.
+//
+//   ASSIGN_OR_RETURN(auto runtime, Runtime::open(model, options));  // reads config.json, checks memory; fast
+//   RETURN_IF_ERROR(runtime->load(registry));                       // weights, KV cache, the first forward pass
+//   runtime->engine().start();
+
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "base/metrics.h"
+#include "base/status.h"
+#include "commands/model_facts.h"
+#include "commands/options.h"
+#include "engine/engine.h"
+#include "model/load.h"
+#include "weights/model_files.h"
+
+namespace polymath::commands {
+
+class Runtime {
+ public:
+  // kResourceExhausted: the model does not fit; the message has the sum and the flags that would make it fit.
+  static absl::StatusOr<std::unique_ptr<Runtime>> open(const ModelOptions& model, const RuntimeOptions& options);
+  // Like open() without the memory check, for callers that load no weights.
+  static absl::StatusOr<std::unique_ptr<Runtime>> look(const ModelOptions& model, const RuntimeOptions& options);
+  // REQUIRES: called once, after open(). Engine, transformer and KV blocks exist only afterwards.
+  absl::Status load(base::MetricsRegistry& metrics);
+
+  engine::Engine& engine() { return *engine_; }
+  model::Transformer& transformer() { return *transformer_; }
+  backend::Backend& backend() const { return *backend_; }
+  const model::ModelConfig& config() const { return config_; }
+  const weights::ModelFiles& files() const { return *files_; }
+  int model_len_max() const { return model_len_; }        // load() may lower it to what the KV cache holds
+  int block_size() const { return options_.block_size; }  // tokens of a KV block
+  int step_tokens_max() const { return step_tokens_; }
+  tensor::DType weight_dtype() const { return dtype_; }
+  tensor::DType kv_dtype() const { return kv_dtype_; }
+  int64_t kv_blocks() const { return kv_blocks_; }
+
+ private:
+  Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
+  absl::Status settle_types();
+  absl::Status settle_memory();
+  absl::Status load_weights();
+  absl::Status reserve_step();
+  absl::Status make_cache();
+  absl::Status warm_up();
+  absl::Status not_finite() const;
+  void make_engine(base::MetricsRegistry& metrics);
+
+  const ModelOptions model_options_;
+  const RuntimeOptions options_;
+  std::unique_ptr<weights::ModelFiles> files_;
+  model::ModelConfig config_;
+  ModelFacts facts_;
+  tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;
+  int64_t kv_bytes_ = 0, kv_blocks_ = 0;
+  int64_t held_back_ = 0;   // of a device's memory: what --gpu-memory-utilization leaves to others
+  int64_t step_bytes_ = 0;  // of a device's memory: scratch of the largest step
+  int model_len_ = 0;
+  int step_tokens_ = 0;
+  int sequences_ = 0;
+  std::unique_ptr<backend::Backend> backend_;
+  std::unique_ptr<weights::Checkpoint> checkpoint_;  // between open() and load(); null: it could not be opened
+  std::unique_ptr<model::Transformer> transformer_;
+  std::unique_ptr<engine::Engine> engine_;
+};
+
+// The first served name: in responses and metric labels.
+std::string served_name(const ModelOptions& model);
+
+}  // namespace polymath::commands

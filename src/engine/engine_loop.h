@@ -1,0 +1,139 @@
+#pragma once
+
+// The engine's steps, without its thread: takes requests in, runs steps, feeds the sinks.
+//
+//   propose drafts -> plan -> batch -> start -> commit ... finish -> per sequence: sample, append, accept
+//
+// Where the model samples on the device and takes two steps, a step is planned and started before the previous one is
+// finished. A sequence that ended in the previous step then has a row in this one, and its token is dropped. A sequence
+// whose token the host must sample skips a step.
+//
+// Speculation samples on the host, one step at a time: whether a draft is accepted decides what the next step computes.
+//
+// Owns the scheduler and the running requests. Thread safety: check and make_request may be called from any thread; the
+// rest belongs to one. A step allocates nothing.
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/batch_builder.h"
+#include "engine/engine.h"
+#include "engine/engine_metrics.h"
+#include "engine/proposers/proposer.h"
+#include "engine/sampling/sampler.h"
+#include "engine/scheduler.h"
+
+namespace polymath::engine {
+
+enum class CancelMark { kNone, kCancel, kStop, kCount };
+
+// A request from its arrival to its end.
+struct RunningRequest : Sequence {
+  using Sequence::Sequence;
+  SamplingParams sampling;
+  std::shared_ptr<TokenMask> mask;
+  std::shared_ptr<TokenSink> sink;
+  RequestTimes times;
+  size_t index = 0;                                 // in the loop's requests
+  std::atomic<CancelMark> mark{CancelMark::kNone};  // set by any thread, seen at the next step
+};
+
+// A step that was started and is not finished.
+struct InFlightStep {
+  struct Item {
+    RunningRequest* request = nullptr;  // null: it has ended since
+    int row = 0, host_row = 0;          // its first logit row: in the step, and among the host's rows
+    // Its rows: those of the prompt's positions from prompt_from on; then, if it samples, one and one for each draft.
+    int prompt_from = 0, n_prompt_rows = 0;
+    bool samples = false;
+    bool on_device = false;  // the device samples
+    int n_draft = 0;
+  };
+  std::vector<Item> items;
+  int n_tokens = 0, n_prompt = 0, n_rows = 0, n_host_rows = 0;
+  int n_on_device = 0, n_on_host = 0;  // sequences, by where their token is sampled
+};
+
+class EngineLoop {
+ public:
+  // REQUIRES: check_options().
+  EngineLoop(model::Model& model, const EngineOptions& options, base::MetricsRegistry& registry);
+
+  // kInvalidArgument, as Engine::submit. Any thread.
+  absl::Status check(const Request& request) const;
+  std::unique_ptr<RunningRequest> make_request(Request request, RequestId id) const;  // REQUIRES: checked. Any thread.
+
+  void admit(std::unique_ptr<RunningRequest> request);  // REQUIRES: fewer than waiting_max + sequences_max are in
+  void end_marked();                                    // ends the cancelled requests
+  void end_all(FinishReason reason, const std::string& error);
+  // Starts as many steps as may be in flight, and finishes the first of them. An error: the model failed. end_all() is
+  // due then, and step() must not be called again. REQUIRES: busy().
+  absl::Status step();
+  // For tests: this step (1: the first) fails as if the device had.
+  void fail_at(uint64_t step) { fail_at_ = step; }
+  // Updates the rates while idle. False: all have fallen to zero.
+  bool tick();
+
+  bool busy() const { return !requests_.empty() || n_in_flight() > 0; }
+  int n_waiting() const { return scheduler_.n_waiting(); }
+  EngineStats stats() const;
+  void check_invariants() const { scheduler_.check_invariants(); }  // for tests
+  // Ended requests, for the caller to destroy.
+  std::vector<std::unique_ptr<RunningRequest>>& ended() { return ended_; }
+
+ private:
+  static constexpr int kInFlightMax = 2;  // Batch::token_rows can name rows of the previous step only
+
+  int n_in_flight() const { return static_cast<int>(n_started_ - n_finished_); }
+  bool plans_ahead() const;
+  void propose();
+  absl::Status start_and_finish();
+  absl::Status start(const StepPlan& plan);
+  absl::Status finish();
+  void note_started(const StepPlan& plan);
+  void note_rows(const StepPlan& plan, InFlightStep& flight);
+  void note_sampling(InFlightStep& flight, InFlightStep::Item& item);
+  void add_host_row(InFlightStep& flight);
+  std::span<const float> host_row(const model::StepResult& result, int row) const;
+  void forget_in_flight();
+  void deliver(const InFlightStep::Item& item, const model::StepResult& result);
+  bool report_prompt(RunningRequest& request, std::span<const float> logits, int position);
+  void take_sampled(RunningRequest& request, int32_t id);
+  void sample_rows(const InFlightStep::Item& item, const model::StepResult& result);
+  void append(RunningRequest& request, int32_t id, std::span<const float> logits);
+  std::optional<FinishReason> finish_reason(const RunningRequest& request) const;
+  void end_at_last_token(RunningRequest& request, FinishReason reason);
+  void end(RunningRequest& request, FinishReason reason, const std::string& error = "",
+           std::optional<int32_t> stop_id = {});
+  void watch(double now);
+
+  model::Model& model_;
+  const EngineOptions options_;
+  const int vocab_;
+  const bool samples_on_device_;              // where the request allows it
+  const int depth_;                           // steps in flight at most
+  const std::unique_ptr<Proposer> proposer_;  // null: no speculation
+  Scheduler scheduler_;
+  BatchBuilder builder_;
+  Sampler sampler_;
+  EngineMetrics metrics_;
+  std::vector<std::unique_ptr<RunningRequest>> requests_, ended_;
+  std::array<InFlightStep, kInFlightMax> in_flight_;  // step i is at i % kInFlightMax
+  uint64_t n_started_ = 0, n_finished_ = 0;
+  // Of the step being started, by logit row.
+  std::vector<model::SampleParams> sampling_;
+  std::vector<int32_t> host_rows_;
+  EngineStats stats_;
+  uint64_t fail_at_ = 0;
+  bool faulty_ = false;  // the device was made to fail
+  bool failed_ = false;
+  double left_at_ = 0;  // when step() returned last; 0: the loop was idle since
+  double away_ = 0;     // seconds of step() spent waiting for the device, or computing for it
+  double ticked_at_ = 0;
+  uint64_t load_read_at_ = 0;  // step
+};
+
+}  // namespace polymath::engine

@@ -1,0 +1,48 @@
+#pragma once
+
+// What the engine is started with. check_options() refuses what cannot work, with a sentence.
+
+#include <cstdint>
+#include <string>
+
+#include "base/status.h"
+#include "model/model.h"
+
+namespace polymath::engine {
+
+inline constexpr int kDraftTokensMax = 64;   // n_draft_max; more: kInvalidArgument
+inline constexpr int kLookupTokensMax = 64;  // lookup_max; more: kInvalidArgument
+
+// Speculative decoding: a proposer guesses tokens, one step of the model checks them all. A guess is accepted only if
+// sampling gives the same token, so every answer equals the one of plain decoding.
+struct SpeculationOptions {
+  std::string method;   // a name of proposers(); empty: no speculation
+  int n_draft_max = 0;  // draft tokens of a sequence in a step; beyond: not proposed
+  int lookup_min = 5;   // ngram: a match of fewer tokens is ignored
+  int lookup_max = 5;   // ngram: longer matches are not looked for
+};
+
+struct EngineOptions {
+  std::string model_name;            // label model_name of the metrics
+  int block_size = 16;               // tokens in a KV block
+  int64_t n_blocks = 0;              // KV blocks; REQUIRES: >= 2
+  int model_len_max = 0;             // prompt + output tokens; a longer prompt: kInvalidArgument
+  int step_tokens_max = 2048;        // tokens in one forward; the rest comes in the next
+  int mixed_prefill_tokens_max = 0;  // prefill tokens in a step that also decodes; 0: no limit of its own
+  int sequences_max = 256;           // running at once; the others wait
+  int logit_rows_max = 0;            // in a step; 0: sequences_max. Speculation needs 1 + n_draft_max a sequence
+  int waiting_max = 1024;            // queue bound; beyond it submit() returns kResourceExhausted
+  bool prefix_caching = true;
+  std::string policy = "fcfs";  // a name of policies()
+  SpeculationOptions speculation;
+
+  // For a model with recurrent layers (Model::has_state()), see SchedulerLimits. Else 0.
+  int n_state_slots = 0;
+  int n_state_snapshots = 0;
+  int snapshot_blocks = 0;
+};
+
+// kInvalidArgument: an unknown policy or method, a number out of range, or speculation on recurrent layers.
+absl::Status check_options(const EngineOptions& options, const model::Model& model);
+
+}  // namespace polymath::engine

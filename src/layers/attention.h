@@ -1,0 +1,42 @@
+#pragma once
+
+// Every kind of attention, in one list. Adding one: its file here beside, its include and its line below.
+
+#include <variant>
+
+#include "layers/attention_gqa.h"
+#include "layers/attention_mla.h"
+#include "layers/gated_delta_net.h"
+
+namespace polymath::layers {
+
+using AttentionConfig = std::variant<GroupedQuery, Latent, GatedDeltaNet>;
+
+// The kinds' members, of whichever kind it is.
+inline absl::Status check(const AttentionConfig& config) {
+  return std::visit([](const auto& kind) { return kind.check(); }, config);
+}
+inline void add_slots(const AttentionConfig& config, SlotList& slots, int64_t hidden) {
+  std::visit([&](const auto& kind) { kind.add_slots(slots, hidden); }, config);
+}
+inline kvcache::CacheSpec cache(const AttentionConfig& config) {
+  return std::visit([](const auto& kind) { return kind.cache(); }, config);
+}
+inline backend::AttentionParams params(const AttentionConfig& config) {
+  return std::visit([](const auto& kind) { return kind.params(); }, config);
+}
+inline void reserve(const AttentionConfig& config, StepNeeds& needs) {
+  std::visit([&](const auto& kind) { kind.reserve(needs); }, config);
+}
+inline absl::Status split(AttentionConfig& config, parallel::Rank rank) {
+  return std::visit([&](auto& kind) { return kind.split(rank); }, config);
+}
+inline absl::StatusOr<std::unique_ptr<AttentionLayer>> make_attention(const AttentionConfig& config,
+                                                                      const LayerBuilder& builder) {
+  return std::visit([&](const auto& kind) { return kind.make(builder); }, config);
+}
+inline std::string text(const AttentionConfig& config) {
+  return std::visit([](const auto& kind) { return kind.text(); }, config);
+}
+
+}  // namespace polymath::layers

@@ -1,0 +1,56 @@
+#pragma once
+
+// Grouped-query attention (arXiv:2305.13245) over paged keys and values. Variants are data: windows, chunks, sinks,
+// norms of q and k, NoPE.
+
+#include <memory>
+#include <string>
+
+#include "layers/attention_layer.h"
+#include "layers/builder.h"
+#include "layers/rope.h"
+
+namespace polymath::layers {
+
+enum class QkNorm {
+  kNone,
+  kHead,       // RMS norm of each head before the rotation (Qwen3)
+  kHeadAfter,  // RMS norm of each head after the rotation (Hunyuan)
+  kFull,       // RMS norm of the whole projection before the rotation (OLMoE)
+  kL2After,    // weightless RMS norm of each head after the rotation, on rotated layers (Llama 4)
+  kCount,
+};
+
+struct GroupedQuery {
+  int n_heads = 0;
+  int n_kv_heads = 0;
+  int head_dim = 0;
+  float scale = 0;
+  bool qkv_bias = false, out_bias = false;
+  float clip_qkv = 0;  // > 0: q, k, v are clamped to +- this
+  QkNorm qk_norm = QkNorm::kNone;
+  int window = 0;  // > 0: sliding window
+  int chunk = 0;   // > 0: chunked attention
+  bool sinks = false;
+  bool output_gate = false;  // q_proj gives each head a query and a gate of its output (Qwen3-Next)
+  RopeConfig rope;
+  QueryTemperature temperature;  // Llama 4's NoPE layers
+
+  absl::Status check() const;
+  void add_slots(SlotList& slots, int64_t hidden) const;
+  kvcache::CacheSpec cache() const;
+  backend::AttentionParams params() const { return {n_heads, scale, window, chunk, nullptr}; }
+  backend::QkvParams qkv_params() const;  // without the weights' pointers
+  void reserve(StepNeeds& needs) const;
+  // Becomes one rank's part. A norm over all heads needs them all: such a layer is replicated.
+  absl::Status split(parallel::Rank rank);
+  absl::StatusOr<std::unique_ptr<AttentionLayer>> make(const LayerBuilder& builder) const;
+  std::string text() const;  // "GQA, 32 heads over 8 of 128, window 4096"
+
+  bool replicated() const { return qk_norm == QkNorm::kFull; }
+  int64_t q_width() const { return static_cast<int64_t>(n_heads) * head_dim; }
+  int64_t projected_q_width() const { return (output_gate ? 2 : 1) * q_width(); }
+  int64_t kv_width() const { return static_cast<int64_t>(n_kv_heads) * head_dim; }
+};
+
+}  // namespace polymath::layers

@@ -1,0 +1,28 @@
+#pragma once
+
+// One layer's attention, whatever its kind. A kind is a config struct with the members of GroupedQuery, its layer
+// beside it, and a line in layers/attention.h.
+
+#include "kvcache/cache_spec.h"
+#include "layers/slot.h"
+#include "layers/step_context.h"
+#include "layers/step_cost.h"
+
+namespace polymath::layers {
+
+class AttentionLayer {
+ public:
+  virtual ~AttentionLayer() = default;
+  // h [n, hidden] f32 += attention of x [n, hidden] act, in the residual's scale.
+  virtual void run(const StepContext& ctx, const backend::Tensor& x, const backend::Tensor& h) const = 0;
+  // Without the cache's bytes.
+  virtual void add_cost(const StepExtent& extent, StepCost& cost) const = 0;
+};
+
+// What a query's position does to it (Llama 4): log(floor((p + 1) / floor) + 1) * scale + 1.
+struct QueryTemperature {
+  float floor = 0;  // 0: nothing
+  float scale = 0;
+};
+
+}  // namespace polymath::layers

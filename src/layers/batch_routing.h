@@ -1,0 +1,32 @@
+#pragma once
+
+// Routing that looks at the whole step, carried to and from the host: expert choice, soft MoE, capacity.
+// The mathematics stands in routing/batch.h.
+
+#include <vector>
+
+#include "backend/backend.h"
+#include "routing/batch.h"
+
+namespace polymath::layers {
+
+// Fills `routing` [n, n_experts]: column e holds expert e where it chose the token, -1 where not.
+void choose_by_experts(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
+                       const tensor::Tensor& logits, const backend::Routing& routing);
+
+// Choices over an expert's capacity get id -1 and weight 0.
+void drop_over_capacity(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
+                        const backend::Routing& routing);
+
+struct SoftMixture {
+  routing::SoftMoe mixture;
+  std::vector<float> slot_inputs;  // [slots, hidden]
+  int64_t n_tokens = 0, n_slots = 0;
+};
+// logits [n, slots], x [n, hidden] act.
+SoftMixture mix_slots(backend::Backend& backend, const tensor::Tensor& logits, const tensor::Tensor& x);
+// out[t] += scale * sum over slots of combine[t][slot] * outputs[slot].
+void combine_slots(backend::Backend& backend, const SoftMixture& mixture, const tensor::Tensor& outputs, float scale,
+                   const tensor::Tensor& out);
+
+}  // namespace polymath::layers

@@ -1,0 +1,36 @@
+#pragma once
+
+// One gated feed-forward block as data: routed experts, a shared expert, or a dense layer (one expert, no router).
+
+#include <string>
+
+#include "backend/params.h"
+#include "layers/slot.h"
+#include "layers/step_context.h"
+#include "routing/router.h"
+
+namespace polymath::layers {
+
+struct FfnConfig {
+  std::string role;                 // "experts", "shared" or "dense": the name of its slots
+  routing::RouterConfig router;     // n_experts 1 and no routing: dense
+  std::string routing;              // a name of routing/list; empty: every token visits expert 0 with weight 1
+  bool router_linear_bias = false;  // added to the logits
+  bool selection_bias = false;      // moves the selection only
+  int intermediate = 0;
+  backend::GluParams glu;
+  bool expert_bias = false;
+  bool weight_on_input = false;
+  float capacity_factor = 0;  // > 0: an expert's tokens of a step are bounded (routing/batch.h); expert_choice needs it
+  int slots = 0;              // of an expert, under soft_moe
+
+  absl::Status check() const;
+  void add_slots(SlotList& slots, int64_t hidden) const;
+  // Becomes one rank's part: every expert is split by its intermediate size.
+  absl::Status split(parallel::Rank rank);
+  // Scratch of MoeLayer is its own; this is of the backend's.
+  void reserve(StepNeeds& needs) const;
+  int64_t router_width() const { return static_cast<int64_t>(router.n_experts) * (slots > 1 ? slots : 1); }
+};
+
+}  // namespace polymath::layers

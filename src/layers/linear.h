@@ -1,0 +1,28 @@
+#pragma once
+
+// y = epilogue(x W^T + bias): a GEMM that knows how its weight is split over the tensor group.
+
+#include "layers/adapters.h"
+#include "layers/step_context.h"
+
+namespace polymath::layers {
+
+struct Linear {
+  quant::Weight weight;
+  const float* bias = nullptr;  // [rows] or null
+  // The columns are split over the group: every rank has a part of each sum.
+  bool reduces = false;
+  AdapterWeights adapters;
+
+  // x [n, cols] act -> y [n, rows] act; f32 where adapters may add to it. `epilogue.bias` is not read.
+  void run(const StepContext& ctx, const backend::Tensor& x, backend::LinearEpilogue epilogue,
+           const backend::Tensor& y) const;
+  // Adds to the residual stream: h [n, rows] f32 += scale * (x W^T + bias).
+  // Summed over the group if the columns are split.
+  void add_to(const StepContext& ctx, const backend::Tensor& x, float scale, const backend::Tensor& h) const;
+
+ private:
+  void add_adapters(const StepContext& ctx, const backend::Tensor& x, float scale, const backend::Tensor& y) const;
+};
+
+}  // namespace polymath::layers

@@ -1,0 +1,196 @@
+#include "layers/moe_layer.h"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "layers/batch_routing.h"
+#include "routing/validate.h"
+
+namespace polymath::layers {
+
+using tensor::DType;
+using tensor::Tensor;
+
+absl::StatusOr<MoeScratch> MoeScratch::create(backend::Backend& backend, int64_t tokens_max, int64_t pairs_max,
+                                              int64_t logits_max) {
+  MoeScratch s;
+  const size_t pairs = static_cast<size_t>(pairs_max), tokens = static_cast<size_t>(tokens_max);
+  ASSIGN_OR_RETURN(s.logits_, backend.allocate(tokens * static_cast<size_t>(logits_max) * sizeof(float)));
+  ASSIGN_OR_RETURN(s.ids_, backend.allocate(pairs * sizeof(int32_t)));
+  ASSIGN_OR_RETURN(s.weights_, backend.allocate(pairs * sizeof(float)));
+  ASSIGN_OR_RETURN(s.pairs_, backend.allocate(pairs * sizeof(int32_t)));
+  ASSIGN_OR_RETURN(s.zeros_, backend.allocate(tokens * sizeof(int32_t)));
+  ASSIGN_OR_RETURN(s.ones_, backend.allocate(tokens * sizeof(float)));
+  ASSIGN_OR_RETURN(s.gate_ids_, backend.allocate(tokens * sizeof(int32_t)));
+  ASSIGN_OR_RETURN(s.gate_weights_, backend.allocate(tokens * sizeof(float)));
+  ASSIGN_OR_RETURN(s.offsets_, backend.allocate(static_cast<size_t>(logits_max + 1) * sizeof(int32_t)));
+  const std::vector<float> ones(tokens, 1.0f);
+  backend.copy_in({DType::kF32, {tokens_max}, s.ones_.data()}, ones.data());
+  std::vector<int32_t> order(tokens), ends(2 * (tokens + 1), 0);
+  for (size_t n = 0; n <= tokens; ++n) ends[2 * n + 1] = static_cast<int32_t>(n);
+  std::iota(order.begin(), order.end(), 0);
+  ASSIGN_OR_RETURN(s.order_, backend.allocate(order.size() * sizeof(int32_t)));
+  ASSIGN_OR_RETURN(s.ends_, backend.allocate(ends.size() * sizeof(int32_t)));
+  backend.copy_in({DType::kI32, {tokens_max}, s.order_.data()}, order.data());
+  backend.copy_in({DType::kI32, {static_cast<int64_t>(ends.size())}, s.ends_.data()}, ends.data());
+  return s;
+}
+
+backend::Routing MoeScratch::routing(int64_t tokens, int64_t top_k) const {
+  return {{DType::kI32, {tokens, top_k}, ids_.data()}, {DType::kF32, {tokens, top_k}, weights_.data()}};
+}
+
+backend::Routing MoeScratch::to_one_expert(int64_t tokens) const {
+  return {{DType::kI32, {tokens, 1}, zeros_.data()}, {DType::kF32, {tokens, 1}, ones_.data()}};
+}
+
+backend::Routing MoeScratch::of_gate(int64_t tokens) const {
+  return {{DType::kI32, {tokens, 1}, gate_ids_.data()}, {DType::kF32, {tokens, 1}, gate_weights_.data()}};
+}
+
+backend::ExpertGroups MoeScratch::one_group(int64_t tokens) const {
+  return {
+      {DType::kI32, {2}, static_cast<int32_t*>(ends_.data()) + 2 * tokens}, {DType::kI32, {tokens}, order_.data()}, {}};
+}
+
+backend::ExpertGroups MoeScratch::groups(int64_t pairs, int64_t experts, const Tensor& load) const {
+  return {{DType::kI32, {experts + 1}, offsets_.data()}, {DType::kI32, {pairs}, pairs_.data()}, load};
+}
+
+namespace {
+
+absl::Status set_routing(const FfnConfig& ffn, MoeLayer& m) {
+  m.routed = ffn.routing == "expert_choice" ? Routed::kExpertChoice
+             : ffn.routing == "soft_moe"    ? Routed::kSoft
+                                            : Routed::kTokenWise;
+  if (m.routed != Routed::kTokenWise) return absl::OkStatus();
+  const routing::Router* router = routing::find_router(ffn.routing);
+  if (router == nullptr) return absl::UnimplementedError(absl::StrCat("routing \"", ffn.routing, "\" is not known"));
+  m.route = router->route;
+  return routing::validate(*router, ffn.router);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<MoeLayer>> MoeLayer::make(const FfnConfig& ffn, const LayerBuilder& b) {
+  auto m = std::make_unique<MoeLayer>();
+  m->config = ffn.router;
+  m->capacity_factor = ffn.capacity_factor;
+  m->slots = ffn.slots;
+  const std::string p = ffn.role + ".";
+  if (!ffn.routing.empty()) {
+    RETURN_IF_ERROR(set_routing(ffn, *m));
+    if (m->routed == Routed::kSoft) {
+      const size_t bytes = static_cast<size_t>(ffn.router_width() * b.hidden) * sizeof(float);
+      ASSIGN_OR_RETURN(m->slot_inputs, b.backend.allocate(bytes));
+      ASSIGN_OR_RETURN(m->slot_outputs, b.backend.allocate(bytes));
+    }
+    m->router = b.matrix(p + "router");
+    m->router_bias = b.vector(p + "router_bias");
+    m->selection_bias = b.vector(p + "selection_bias");
+  }
+  m->gate_up = b.matrix(p + "gate_up");
+  m->down = b.matrix(p + "down");
+  // One rank adds the bias of a sum that is split.
+  const float* down_bias = b.rank.first() ? b.vector(p + "down_bias") : nullptr;
+  m->mlp = {.gate_up = &m->gate_up,
+            .down = &m->down,
+            .gate_up_bias = b.vector(p + "gate_up_bias"),
+            .down_bias = down_bias,
+            .glu = ffn.glu,
+            .weight_on_input = ffn.weight_on_input,
+            .scale = b.residual_scale};
+  return m;
+}
+
+void MoeLayer::join_to(MoeLayer& before) {
+  const auto routes = [](const MoeLayer& m) {
+    return m.routed == Routed::kTokenWise && m.by_token() && !m.router.empty();
+  };
+  const bool gated = routes(*this) && config.n_experts == 1;
+  if (!routes(before) || before.joined || (!gated && routed != Routed::kOneExpert)) return;
+  if (gated) routed = Routed::kGated;
+  joined = true;
+  before.shared = this;
+}
+
+void MoeLayer::add_cost(double rows, double pairs, double touched, StepCost& cost) const {
+  cost.add_weight(router, rows);
+  cost.add_weight(gate_up, pairs, touched);
+  cost.add_weight(down, pairs, touched);
+}
+
+// Routing that looks at the whole step goes by way of the host.
+void MoeLayer::decide_for_all(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const Tensor& logits,
+                              const backend::Routing& routing, const backend::ExpertGroups& groups) const {
+  if (!router.empty()) backend.linear(x, router, {.bias = router_bias}, logits);
+  if (routed == Routed::kExpertChoice) {
+    choose_by_experts(backend, config, capacity_factor, logits, routing);
+  } else {
+    backend.route({config, route, selection_bias}, logits, tokens, routing);
+    drop_over_capacity(backend, config, capacity_factor, routing);
+  }
+  backend.group_by_expert(routing, config.n_experts, groups);
+}
+
+backend::RouteExperts MoeLayer::router_params() const {
+  return {router.empty() ? nullptr : &router, router_bias, selection_bias, config, route};
+}
+
+void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const MoeScratch& scratch,
+                   const Tensor& out) const {
+  if (routed == Routed::kSoft) return run_soft(backend, x, scratch, out);
+  const int64_t n = x.rows();
+  CHECK(!joined);
+  if (routed == Routed::kOneExpert) {
+    return backend.expert_mlp(mlp, x, scratch.to_one_expert(n), scratch.one_group(n), out);
+  }
+  const Tensor logits = scratch.logits(n, config.n_experts);
+  const backend::Routing routing = scratch.routing(n, config.top_k);
+  const auto groups = scratch.groups(routing.ids.shape.elements(), config.n_experts, load);
+  const bool gated = shared != nullptr && shared->routed == Routed::kGated;
+  if (by_token()) {
+    backend::RouteExperts params = router_params(), gate;
+    if (gated) {
+      gate = shared->router_params();
+      params.gate = &gate;
+      params.gate_out = scratch.of_gate(n);
+    }
+    backend.route_experts(params, x, tokens, logits, {routing, groups});
+  } else {
+    decide_for_all(backend, x, tokens, logits, routing, groups);
+  }
+  if (shared == nullptr) return backend.expert_mlp(mlp, x, routing, groups, out);
+  const backend::Routing to_shared = gated ? scratch.of_gate(n) : scratch.to_one_expert(n);
+  backend.expert_mlp_with_shared({&mlp, routing, groups}, {&shared->mlp, to_shared, scratch.one_group(n)}, x, out);
+}
+
+// Each slot's input is a mixture of the tokens, each token's output a mixture of the slots'.
+void MoeLayer::run_soft(backend::Backend& backend, const Tensor& x, const MoeScratch& scratch,
+                        const Tensor& out) const {
+  const int64_t n_slots = static_cast<int64_t>(config.n_experts) * slots, hidden = out.cols();
+  const Tensor logits = scratch.logits(x.rows(), n_slots);
+  backend.linear(x, router, {}, logits);
+  const SoftMixture mixture = mix_slots(backend, logits, x);
+  const Tensor inputs{DType::kF32, {n_slots, hidden}, slot_inputs.data()},
+      outputs{DType::kF32, {n_slots, hidden}, slot_outputs.data()};
+  backend.copy_in(inputs, mixture.slot_inputs.data());
+  const std::vector<float> zeros(static_cast<size_t>(n_slots * hidden));
+  backend.copy_in(outputs, zeros.data());
+  const backend::Routing routing = scratch.routing(n_slots, 1);
+  std::vector<int32_t> ids(static_cast<size_t>(n_slots));
+  for (int64_t i = 0; i < n_slots; ++i) ids[i] = static_cast<int32_t>(i / slots);
+  const std::vector<float> ones(static_cast<size_t>(n_slots), 1.0f);
+  backend.copy_in(routing.ids, ids.data());
+  backend.copy_in(routing.weights, ones.data());
+  const auto groups = scratch.groups(n_slots, config.n_experts, load);
+  backend.group_by_expert(routing, config.n_experts, groups);
+  backend::ExpertMlp unscaled = mlp;
+  unscaled.scale = 1;
+  backend.expert_mlp(unscaled, inputs, routing, groups, outputs);
+  combine_slots(backend, mixture, outputs, mlp.scale, out);
+}
+
+}  // namespace polymath::layers

@@ -1,0 +1,99 @@
+#pragma once
+
+// Route, group, run the experts, combine: one gated feed-forward block of a layer.
+//
+//   moe.run(backend, x, tokens, scratch, h);    // h += scale * block(x)
+//
+// A dense block is one expert that every token visits with weight 1. A gated shared expert has the sigmoid of its gate
+// as weight. Under tensor parallelism every rank has a part of each expert (layers/feed_forward.h).
+
+#include "backend/backend.h"
+#include "layers/builder.h"
+#include "layers/ffn_config.h"
+#include "layers/step_cost.h"
+
+namespace polymath::layers {
+
+// Tensors that one step's routing needs, for the largest step and the largest block; made once.
+class MoeScratch {
+ public:
+  // For steps of `tokens_max` tokens, `pairs_max` (token, expert) pairs and `logits_max` router logits a token.
+  static absl::StatusOr<MoeScratch> create(backend::Backend& backend, int64_t tokens_max, int64_t pairs_max,
+                                           int64_t logits_max);
+
+  tensor::Tensor logits(int64_t tokens, int64_t experts) const {
+    return {tensor::DType::kF32, {tokens, experts}, logits_.data()};
+  }
+  backend::Routing routing(int64_t tokens, int64_t top_k) const;
+  // Every token to expert 0 with weight 1.
+  backend::Routing to_one_expert(int64_t tokens) const;
+  backend::Routing of_gate(int64_t tokens) const;
+  backend::ExpertGroups one_group(int64_t tokens) const;
+  backend::ExpertGroups groups(int64_t pairs, int64_t experts, const tensor::Tensor& load) const;
+
+ private:
+  tensor::Buffer logits_, ids_, weights_, zeros_, ones_, offsets_, pairs_, gate_ids_, gate_weights_;
+  tensor::Buffer order_, ends_;  // of one group: 0, 1, 2, ...; the pairs (0, n) for every n
+};
+
+// How a layer routes: token by token, or looking at the whole step.
+enum class Routed {
+  kOneExpert,     // every token to expert 0 with weight 1
+  kGated,         // every token to expert 0 with the weight that the block before finds (MoeLayer::shared)
+  kTokenWise,     // MoeLayer::route
+  kExpertChoice,  // routing::expert_choice over the step's tokens; ids are [n, n_experts], -1 where not chosen
+  kSoft,          // routing::soft_moe over the step's tokens
+};
+
+// kExpertChoice, kSoft and a capacity make a token's output depend on the step's other tokens: so these algorithms are
+// defined. They run on the host, between copies: right on every backend, and slow.
+struct MoeLayer {
+  // kUnimplemented: a routing that is not known; kInvalidArgument: a config that it cannot run.
+  static absl::StatusOr<std::unique_ptr<MoeLayer>> make(const FfnConfig& ffn, const LayerBuilder& builder);
+
+  Routed routed = Routed::kOneExpert;
+  float capacity_factor = 0;  // > 0: bounds an expert's tokens of a step (kTokenWise), or sets them (kExpertChoice)
+  int slots = 0;              // of an expert (kSoft)
+  tensor::Buffer slot_inputs, slot_outputs;  // [n_experts * slots, hidden] f32 (kSoft)
+  routing::RouterConfig config;
+  routing::RouteFn route = nullptr;    // null: every token to expert 0 with weight 1
+  quant::Weight router;                // [n_experts, hidden]; empty for routing without logits (hash)
+  const float* router_bias = nullptr;  // [n_experts], added to the logits
+  const float* selection_bias = nullptr;
+  quant::Weight gate_up, down;
+  backend::ExpertMlp mlp;  // points at the two above
+  tensor::Tensor load;     // [n_experts] i64; empty: not counted
+  // A block of one expert (kOneExpert or kGated) fused into this one, its gate into this router; null: none.
+  const MoeLayer* shared = nullptr;
+  bool joined = false;  // it is another block's `shared`, and does not run by itself
+
+  // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
+  void run(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens, const MoeScratch& scratch,
+           const tensor::Tensor& out) const;
+
+  // A block that every token visits joins the routed one before it: one op runs both, one op routes both.
+  void join_to(MoeLayer& before);
+  // `rows` tokens came; `pairs` of them, with their experts, and `touched` experts.
+  void add_cost(double rows, double pairs, double touched, StepCost& cost) const;
+
+  // What a backend sizes scratch by. Of soft routing the slots are the pairs.
+  backend::ExpertShape expert_shape(int64_t tokens_max) const {
+    const int64_t pairs = std::max(tokens_max * config.top_k, int64_t{config.n_experts} * slots);
+    return {gate_up.shape.groups, gate_up.shape.cols, down.shape.cols, pairs, gate_up.format->dtype};
+  }
+  // Whether every token is routed by itself, on the device.
+  bool by_token() const {
+    return routed == Routed::kOneExpert || routed == Routed::kGated ||
+           (routed == Routed::kTokenWise && capacity_factor <= 0);
+  }
+
+ private:
+  backend::RouteExperts router_params() const;
+  void decide_for_all(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
+                      const tensor::Tensor& logits, const backend::Routing& routing,
+                      const backend::ExpertGroups& groups) const;
+  void run_soft(backend::Backend& backend, const tensor::Tensor& x, const MoeScratch& scratch,
+                const tensor::Tensor& out) const;
+};
+
+}  // namespace polymath::layers

@@ -1,0 +1,67 @@
+#pragma once
+
+// The places that weights go to, and their shapes: each layer kind lists its own.
+//
+//   SlotList slots;
+//   slots.prefix = "layer.3.";
+//   slots.matrix({"attn_out", {{hidden}}, n_heads * head_dim, {.unit = head_dim}});
+//
+// Shapes are those of the whole model. A slot's shards say which part a rank of the tensor group holds.
+
+#include <string>
+#include <vector>
+
+#include "parallel/rank.h"
+#include "quant/weight.h"
+
+namespace polymath::layers {
+
+// Rows of a slot that come from one tensor, or from one part of it.
+struct Piece {
+  int64_t rows = 0;
+  parallel::Shard shard;  // of the rows
+};
+
+struct Slot {
+  std::string name;           // "layer.3.qkv"
+  int layer = -1;             // -1: of the whole model
+  quant::WeightShape shape;   // cols 1: a vector
+  std::vector<Piece> pieces;  // their rows add up to shape.rows
+  quant::WeightUse use = quant::WeightUse::kLinear;
+  parallel::Shard cols;    // how the columns are split
+  parallel::Shard groups;  // how the groups (heads) are split
+
+  bool is_vector() const { return use == quant::WeightUse::kVector; }
+};
+
+// What one rank holds of a slot.
+struct LocalSlot {
+  quant::WeightShape shape;
+  std::vector<parallel::Slice> pieces;  // of each piece's rows
+  parallel::Slice cols, groups;
+};
+LocalSlot local_slot(const Slot& slot, parallel::Rank rank);
+
+// A matrix slot, as a layer describes it.
+struct MatrixSlot {
+  std::string name;
+  std::vector<Piece> pieces;
+  int64_t cols = 0;
+  parallel::Shard cols_shard;
+  int64_t groups = 1;
+  parallel::Shard groups_shard;
+  bool glu = false;
+  quant::WeightUse use = quant::WeightUse::kLinear;
+};
+
+class SlotList {
+ public:
+  void matrix(MatrixSlot slot);
+  void vector(std::string name, std::vector<Piece> pieces, int64_t groups = 1);
+
+  std::vector<Slot> list;
+  std::string prefix;
+  int layer = -1;
+};
+
+}  // namespace polymath::layers

@@ -1,0 +1,247 @@
+#include "model/adapters.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "base/json.h"
+#include "model/architecture.h"
+#include "model/slots.h"
+#include "model/weight_source.h"
+#include "weights/checkpoint.h"
+
+namespace polymath::model {
+namespace {
+
+constexpr AdapterLimits kLimits;
+
+struct Adapter {
+  std::string directory;
+  int64_t rank = 0;
+  float scale = 0;
+  std::unique_ptr<weights::Checkpoint> file;
+};
+
+absl::Status unbuilt(const std::string& directory, std::string_view what) {
+  return absl::UnimplementedError(
+      absl::StrCat(directory, "/adapter_config.json: ", std::string(what), " is not built yet; plain LoRA is"));
+}
+
+absl::Status check_kind(base::JsonReader& j, const std::string& directory) {
+  if (j.s("peft_type", "LORA") != "LORA") return unbuilt(directory, "peft_type " + j.s("peft_type"));
+  if (j.b("use_dora", false)) return unbuilt(directory, "use_dora");
+  if (j.b("fan_in_fan_out", false)) return unbuilt(directory, "fan_in_fan_out");
+  if (j.s("bias", "none") != "none") return unbuilt(directory, "a bias");
+  for (const char* by_module : {"rank_pattern", "alpha_pattern"}) {
+    const auto* pattern = j.find(by_module);
+    if (pattern != nullptr && pattern->is_object() && !pattern->get_object().empty())
+      return unbuilt(directory, by_module);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Adapter> open(const std::string& directory) {
+  Adapter a;
+  a.directory = directory;
+  ASSIGN_OR_RETURN(const base::JsonValue json, base::read_json_file(directory + "/adapter_config.json", {}));
+  base::JsonReader j(json, "adapter_config.json");
+  RETURN_IF_ERROR(check_kind(j, directory));
+  a.rank = j.i("r");
+  const double alpha = j.f("lora_alpha", static_cast<double>(a.rank));
+  const bool by_root = j.b("use_rslora", false);
+  RETURN_IF_ERROR(j.status());
+  if (a.rank < 1 || a.rank > kLimits.rank_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(directory, "/adapter_config.json: r is ", a.rank, "; it must be in [1, ", kLimits.rank_max, "]"));
+  }
+  a.scale = static_cast<float>(alpha / (by_root ? std::sqrt(static_cast<double>(a.rank)) : a.rank));
+  if (!std::isfinite(a.scale)) {
+    return absl::InvalidArgumentError(absl::StrCat(directory, "/adapter_config.json: lora_alpha is not finite"));
+  }
+  ASSIGN_OR_RETURN(a.file, weights::open_checkpoint(directory, {}));
+  return a;
+}
+
+// "model.layers.0.self_attn.q_proj.weight" -> PEFT's name of the module.
+std::string module_of(const std::string& tensor) {
+  return absl::StrCat("base_model.model.", tensor.substr(0, tensor.size() - std::string_view(".weight").size()));
+}
+
+}  // namespace
+
+// Fills one slot after the other: A's and B's of all adapters are the groups of two weights.
+class AdapterLoader {
+ public:
+  AdapterLoader(const ModelConfig& config, backend::Backend& backend, parallel::Rank rank)
+      : config_(config),
+        backend_(backend),
+        rank_(rank),
+        rows_(find_architecture(config.architecture)->weights(config)) {}
+
+  absl::StatusOr<AdapterSet> load(const std::vector<std::string>& directories) {
+    for (const std::string& directory : directories) {
+      ASSIGN_OR_RETURN(Adapter a, open(directory));
+      rank_max_ = std::max(rank_max_, a.rank);
+      adapters_.push_back(std::move(a));
+    }
+    used_.resize(adapters_.size());
+    for (const Slot& slot : slots(config_)) {
+      if (slot.layer >= 0 && slot.use == quant::WeightUse::kLinear && slot.shape.groups == 1)
+        RETURN_IF_ERROR(load_slot(slot));
+    }
+    set_.n_ = static_cast<int>(adapters_.size());
+    set_.limits_.n_adapters = set_.n_;
+    for (size_t i = 0; i < adapters_.size(); ++i) {
+      set_.unused_.emplace_back();
+      for (const auto& t : adapters_[i].file->tensors()) {
+        if (!used_[i].contains(t.name)) set_.unused_.back().push_back(t.name);
+      }
+    }
+    return std::move(set_);
+  }
+
+ private:
+  // Matrices of one slot on the host, of all adapters: A [adapters][rank][cols], B [adapters][rows][rank].
+  struct Host {
+    int64_t rank = 0, rows = 0, cols = 0;
+    std::vector<float> a, b;
+    bool any = false;
+  };
+
+  absl::Status load_slot(const Slot& slot) {
+    const layers::LocalSlot local = layers::local_slot(slot, rank_);
+    const std::vector<PieceSource> pieces = piece_sources(config_, slot, rows_);
+    Host host{
+        .rank = rank_max_ * static_cast<int64_t>(pieces.size()), .rows = local.shape.rows, .cols = local.shape.cols};
+    host.a.resize(adapters_.size() * static_cast<size_t>(host.rank * host.cols));
+    host.b.resize(adapters_.size() * static_cast<size_t>(host.rows * host.rank));
+    std::vector<PieceOfSlot> parts;
+    int64_t row_begin = 0, whole_begin = 0;
+    for (size_t p = 0; p < slot.pieces.size(); ++p) {
+      const auto source =
+          std::find_if(pieces.begin(), pieces.end(), [&](const PieceSource& s) { return s.row_begin == whole_begin; });
+      parts.push_back({p, row_begin, source->tensor, 0});
+      row_begin += local.pieces[p].count;
+      whole_begin += slot.pieces[p].rows;
+    }
+    for (size_t i = 0; i < adapters_.size(); ++i) {
+      for (PieceOfSlot& part : parts) {
+        part.tensor_begin = rows_in_tensor(slot, parts, part, part.piece);
+        const int64_t tensor_rows = rows_in_tensor(slot, parts, part, parts.size());
+        RETURN_IF_ERROR(read_piece({i, slot, local, tensor_rows}, part, host));
+      }
+    }
+    return host.any ? keep(slot, host) : absl::OkStatus();
+  }
+
+  struct PieceOfSlot {
+    size_t piece;
+    int64_t row_begin;     // in the rank's part of the slot
+    std::string tensor;    // of the model's checkpoint
+    int64_t tensor_begin;  // its first row in that tensor
+  };
+  // What a piece is read for.
+  struct Target {
+    size_t adapter;
+    const Slot& slot;
+    const layers::LocalSlot& local;
+    int64_t tensor_rows;
+  };
+
+  // Rows of the first `n` pieces that share the part's tensor.
+  static int64_t rows_in_tensor(const Slot& slot, const std::vector<PieceOfSlot>& parts, const PieceOfSlot& part,
+                                size_t n) {
+    int64_t rows = 0;
+    for (size_t p = 0; p < n; ++p) rows += parts[p].tensor == part.tensor ? slot.pieces[p].rows : 0;
+    return rows;
+  }
+
+  // The low ranks of the pieces are side by side: A's rows, and the columns of B that meet them.
+  absl::Status read_piece(const Target& t, const PieceOfSlot& p, Host& host) {
+    Adapter& from = adapters_[t.adapter];
+    const std::string module = module_of(p.tensor), name_a = module + ".lora_A.weight",
+                      name_b = module + ".lora_B.weight";
+    if (!from.file->has(name_a) && !from.file->has(name_b)) return absl::OkStatus();
+    const int64_t cols = t.slot.shape.cols;
+    ASSIGN_OR_RETURN(const std::vector<float> a, read(from, name_a, {from.rank, cols}));
+    ASSIGN_OR_RETURN(const std::vector<float> b, read(from, name_b, {t.tensor_rows, from.rank}));
+    used_[t.adapter].insert(name_a);
+    used_[t.adapter].insert(name_b);
+    host.any = true;
+    const int64_t low = static_cast<int64_t>(p.piece) * rank_max_;
+    float* to_a = &host.a[t.adapter * static_cast<size_t>(host.rank * host.cols)];
+    float* to_b = &host.b[t.adapter * static_cast<size_t>(host.rows * host.rank)];
+    for (int64_t r = 0; r < from.rank; ++r) {
+      const float* row = &a[static_cast<size_t>(r * cols + t.local.cols.begin)];
+      std::copy(row, row + host.cols, to_a + (low + r) * host.cols);
+    }
+    const parallel::Slice rows = t.local.pieces[p.piece];
+    for (int64_t i = 0; i < rows.count; ++i) {
+      for (int64_t r = 0; r < from.rank; ++r) {
+        to_b[(p.row_begin + i) * host.rank + low + r] =
+            from.scale * b[static_cast<size_t>((p.tensor_begin + rows.begin + i) * from.rank + r)];
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::StatusOr<std::vector<float>> read(Adapter& from, const std::string& name, const tensor::Shape& shape) {
+    ASSIGN_OR_RETURN(const weights::RawTensor raw, from.file->read(name, shape));
+    if (!raw.format->plain()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(weights::place_of(*from.file, name), ": an adapter is not packed"));
+    }
+    std::vector<float> values(static_cast<size_t>(shape.elements()));
+    raw.format->dequantize({.data = raw.data}, 0, values.data(), shape.elements());
+    return values;
+  }
+
+  absl::Status keep(const Slot& slot, const Host& host) {
+    layers::AdapterWeights w;
+    ASSIGN_OR_RETURN(w.a, make(host.a, host.rank, host.cols));
+    ASSIGN_OR_RETURN(w.b, make(host.b, host.rows, host.rank));
+    set_.limits_.rank_max = std::max(set_.limits_.rank_max, host.rank);
+    set_.limits_.rows_max = std::max(set_.limits_.rows_max, host.rows);
+    set_.weights_.emplace(slot.name, std::move(w));
+    return absl::OkStatus();
+  }
+
+  // f32: the additions are small, and so are these weights.
+  absl::StatusOr<quant::Weight> make(const std::vector<float>& values, int64_t rows, int64_t cols) {
+    const auto groups = static_cast<int64_t>(adapters_.size());
+    ASSIGN_OR_RETURN(quant::Weight w, backend_.make_weight({groups, rows, cols}, quant::kF32));
+    for (int64_t g = 0; g < groups; ++g) {
+      const auto* data = reinterpret_cast<const std::byte*>(values.data() + g * rows * cols);
+      backend_.fill_weight(w, g, 0, {&quant::kF32, data, rows, cols, cols, 1});
+    }
+    return w;
+  }
+
+  const ModelConfig& config_;
+  backend::Backend& backend_;
+  const parallel::Rank rank_;
+  const std::vector<WeightRow> rows_;
+  std::vector<Adapter> adapters_;
+  int64_t rank_max_ = 0;
+  std::vector<absl::flat_hash_set<std::string>> used_;
+  AdapterSet set_;
+};
+
+absl::StatusOr<AdapterSet> AdapterSet::load(const std::vector<std::string>& directories, const ModelConfig& config,
+                                            backend::Backend& backend, parallel::Rank rank) {
+  if (directories.size() > static_cast<size_t>(kLimits.adapters_max)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(directories.size(), " adapters; at most ", kLimits.adapters_max, " are loaded"));
+  }
+  return AdapterLoader(config, backend, rank).load(directories);
+}
+
+layers::AdapterWeights AdapterSet::take(const std::string& slot) {
+  const auto it = weights_.find(slot);
+  return it == weights_.end() ? layers::AdapterWeights{} : std::move(it->second);
+}
+
+}  // namespace polymath::model

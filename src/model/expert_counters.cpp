@@ -1,0 +1,55 @@
+#include "model/expert_counters.h"
+
+#include <algorithm>
+
+namespace polymath::model {
+
+using tensor::DType;
+
+absl::Status ExpertCounters::attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers) {
+  size_t n = 0;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    for (const auto& block : layers[l]->blocks()) {
+      const int experts = block->config.n_experts;
+      if (experts <= 1) continue;
+      blocks_.push_back({static_cast<int>(l), block.get(), n, static_cast<size_t>(experts)});
+      n += static_cast<size_t>(experts);
+    }
+  }
+  if (n == 0) return absl::OkStatus();
+  host_.resize(n);
+  seen_.resize(n);
+  ASSIGN_OR_RETURN(device_, backend.allocate(n * sizeof(int64_t)));
+  size_t i = 0;
+  for (auto* layer : layers) {
+    for (const auto& block : layer->blocks()) {
+      if (block->config.n_experts <= 1) continue;
+      const Counted& c = blocks_[i++];
+      block->load = {DType::kI64, {static_cast<int64_t>(c.n)}, static_cast<int64_t*>(device_.data()) + c.begin};
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<Model::ExpertLoad> ExpertCounters::read(backend::Backend& backend) {
+  std::vector<Model::ExpertLoad> out;
+  if (host_.empty()) return out;
+  backend.copy_out(host_.data(), {DType::kI64, {static_cast<int64_t>(host_.size())}, device_.data()});
+  for (const Counted& c : blocks_) out.push_back({c.layer, {host_.data() + c.begin, c.n}});
+  return out;
+}
+
+ExpertCounters::Touched ExpertCounters::since_last(const layers::MoeLayer& block) {
+  Touched touched;
+  const auto at = std::find_if(blocks_.begin(), blocks_.end(), [&](const Counted& c) { return c.block == &block; });
+  CHECK(at != blocks_.end());
+  for (size_t e = at->begin; e < at->begin + at->n; ++e) {
+    const int64_t added = host_[e] - seen_[e];
+    seen_[e] = host_[e];
+    touched.pairs += static_cast<double>(added);
+    touched.experts += added > 0;
+  }
+  return touched;
+}
+
+}  // namespace polymath::model

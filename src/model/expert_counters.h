@@ -1,0 +1,40 @@
+#pragma once
+
+// Pairs (token, choice) that went to each expert, of all routed blocks: counted on the device, read by the host.
+//
+// Thread safety: none; the thread that starts steps.
+
+#include <vector>
+
+#include "backend/backend.h"
+#include "layers/feed_forward.h"
+#include "model/model.h"
+
+namespace polymath::model {
+
+class ExpertCounters {
+ public:
+  // Gives every routed block its counters. `layers`: the feed-forward part of each layer; they keep their places.
+  absl::Status attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers);
+
+  // Reads the device; waits for the steps in flight. Valid until the next read.
+  std::vector<Model::ExpertLoad> read(backend::Backend& backend);
+
+  // What went to a block's experts between the last two reads: pairs, and how many experts got any.
+  struct Touched {
+    double pairs = 0, experts = 0;
+  };
+  Touched since_last(const layers::MoeLayer& block);
+
+ private:
+  struct Counted {
+    int layer = 0;
+    const layers::MoeLayer* block = nullptr;
+    size_t begin = 0, n = 0;  // in the arrays
+  };
+  std::vector<Counted> blocks_;
+  tensor::Buffer device_;
+  std::vector<int64_t> host_, seen_;
+};
+
+}  // namespace polymath::model

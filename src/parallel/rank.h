@@ -1,0 +1,37 @@
+#pragma once
+
+// Who holds which part: a rank's place in its group, and the share of an axis that it holds.
+//
+// One device is a group of one rank, which holds everything.
+
+#include <cstdint>
+
+#include "base/status.h"
+
+namespace polymath::parallel {
+
+struct Rank {
+  int size = 1;
+  int at = 0;  // in [0, size)
+  bool first() const { return at == 0; }
+};
+
+// Elements [begin, begin + count) of an axis.
+struct Slice {
+  int64_t begin = 0;
+  int64_t count = 0;
+};
+
+// How an axis of a weight is split over a group: into runs of `unit` elements that stay together.
+struct Shard {
+  int64_t unit = 0;  // 0: every rank holds the whole axis
+};
+
+// Whether `units` parts can be shared: each rank has as many, or each part is held by as many ranks.
+bool divides(int64_t units, Rank rank);
+
+// This rank's share of an axis of `elements`. Contiguous; fewer units than ranks: neighbours hold the same one.
+// REQUIRES: elements % unit == 0, divides(elements / unit, rank).
+Slice slice_of(int64_t elements, Shard shard, Rank rank);
+
+}  // namespace polymath::parallel

@@ -1,0 +1,164 @@
+#include "text/tokenizer/tokenizer_config.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "text/tokenizer/json_node.h"
+
+namespace polymath::text {
+namespace {
+
+constexpr const char* kFile = "tokenizer_config.json";
+
+constexpr std::string_view kNamedTokens[] = {"unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+
+// transformers' classes that write the post-processor anew from the two flags.
+constexpr std::string_view kFlagClasses[] = {"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer",
+                                             "CohereTokenizer"};
+
+bool flags_rule(std::string_view tokenizer_class) {
+  if (tokenizer_class.ends_with("Fast")) tokenizer_class.remove_suffix(4);
+  return std::find(std::begin(kFlagClasses), std::end(kFlagClasses), tokenizer_class) != std::end(kFlagClasses);
+}
+
+// "text", {"content": "text"}, or nothing.
+std::optional<std::string> token_content(const base::JsonValue* node) {
+  if (node == nullptr) return std::nullopt;
+  if (node->is_string()) return std::string(to_view(node->get_string()));
+  if (!node->is_object()) return std::nullopt;
+  const auto* content = node->get_object().if_contains("content");
+  if (content == nullptr || !content->is_string()) return std::nullopt;
+  return std::string(to_view(content->get_string()));
+}
+
+std::optional<std::string> named_token(base::JsonReader& reader, std::string_view key) {
+  if (!reader.has(key)) return std::nullopt;
+  auto content = token_content(reader.find(key));
+  if (!content) reader.complain(key, "must be a string or an object with \"content\"");
+  return content;
+}
+
+void read_extra_tokens(base::JsonReader& reader, std::string_view key, std::vector<std::string>& out) {
+  const base::JsonValue* list = reader.find(key);
+  if (list == nullptr) return;
+  const auto take = [&](const base::JsonValue& entry) {
+    if (auto content = token_content(&entry)) {
+      out.push_back(*content);
+    } else {
+      reader.complain(key, "must hold strings or objects with \"content\"");
+    }
+  };
+  if (list->is_array()) {
+    for (const auto& entry : list->get_array()) take(entry);
+  } else if (list->is_object()) {
+    for (const auto& entry : list->get_object()) take(entry.value());
+  } else {
+    reader.complain(key, "must be an array or an object");
+  }
+}
+
+absl::Status read_added(base::JsonReader& reader, std::vector<AddedToken>& out) {
+  const base::JsonReader members = reader.object("added_tokens_decoder");
+  RETURN_IF_ERROR(reader.status());
+  for (const auto& member : members.value().get_object()) {
+    const std::string key(member.key().data(), member.key().size());
+    base::JsonReader entry(member.value(), absl::StrCat(kFile, ".added_tokens_decoder.", key));
+    AddedToken token = read_added_token(entry);
+    if (!absl::SimpleAtoi(key, &token.id)) entry.complain("id", "must be a number");
+    RETURN_IF_ERROR(entry.status());
+    out.push_back(std::move(token));
+  }
+  return absl::OkStatus();
+}
+
+std::optional<bool> read_flag(base::JsonReader& reader, std::string_view key) {
+  if (!reader.has(key)) return std::nullopt;
+  return reader.b(key);
+}
+
+absl::Status set_side(const std::optional<bool>& wanted, const std::optional<std::string>& name,
+                      const Vocabulary& vocabulary, std::vector<TokenId>& side) {
+  if (!wanted) return absl::OkStatus();
+  side.clear();
+  if (!*wanted) return absl::OkStatus();
+  const auto id = name ? vocabulary.find(*name) : std::nullopt;
+  if (!id) {
+    return absl::InvalidArgumentError(absl::StrCat(kFile, ": add_bos_token or add_eos_token is set, but \"",
+                                                   name.value_or(""), "\" is no token of the vocabulary"));
+  }
+  side.push_back(*id);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TokenizerConfig> parse_tokenizer_config(std::string_view json, const TokenizerLimits& limits) {
+  TokenizerConfig config;
+  if (json.empty()) return config;
+  auto parsed = base::parse_json(json, {.bytes_max = limits.file_bytes_max});
+  if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat(kFile, ": ", parsed.status().message()));
+  base::JsonReader reader(*parsed, kFile);
+  RETURN_IF_ERROR(reader.status());
+  config.bos = named_token(reader, "bos_token");
+  config.eos = named_token(reader, "eos_token");
+  if (config.bos) config.special.push_back(*config.bos);
+  if (config.eos) config.special.push_back(*config.eos);
+  for (const std::string_view key : kNamedTokens) {
+    if (auto content = named_token(reader, key)) config.special.push_back(*content);
+  }
+  read_extra_tokens(reader, "additional_special_tokens", config.special);
+  read_extra_tokens(reader, "extra_special_tokens", config.special);
+  config.add_bos = read_flag(reader, "add_bos_token");
+  config.add_eos = read_flag(reader, "add_eos_token");
+  config.flags_rule = flags_rule(reader.s("tokenizer_class", ""));
+  config.legacy = reader.b("legacy", true);
+  RETURN_IF_ERROR(read_added(reader, config.added));
+  RETURN_IF_ERROR(reader.status());
+  return config;
+}
+
+absl::Status join_added_tokens(const TokenizerConfig& config, std::vector<AddedToken>& tokens, Vocabulary& vocabulary) {
+  absl::flat_hash_map<std::string, size_t> places;
+  const auto join = [&](const AddedToken& token) -> absl::Status {
+    const auto [place, is_new] = places.try_emplace(token.content, tokens.size());
+    RETURN_IF_ERROR(vocabulary.add(token.content, token.id));
+    if (is_new) {
+      tokens.push_back(token);
+    } else {
+      tokens[place->second] = token;
+    }
+    return absl::OkStatus();
+  };
+  std::vector<AddedToken> own = std::move(tokens);
+  tokens.clear();
+  for (const auto& token : own) RETURN_IF_ERROR(join(token));
+  for (const auto& token : config.added) {
+    const auto status = join(token);
+    if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(kFile, ": ", status.message()));
+  }
+  for (const auto& name : config.special) {
+    const auto id = vocabulary.find(name);
+    if (!id || name.empty()) continue;
+    const auto known = places.find(name);
+    if (known != places.end()) {
+      tokens[known->second].special = true;
+    } else {
+      RETURN_IF_ERROR(join({.content = name, .id = *id, .special = true}));
+    }
+  }
+  for (const auto& token : tokens) {
+    if (token.special) vocabulary.set_special(token.id);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status override_special_around(const TokenizerConfig& config, const Vocabulary& vocabulary,
+                                     SpecialAround& around) {
+  RETURN_IF_ERROR(set_side(config.add_bos, config.bos, vocabulary, around.before));
+  return set_side(config.add_eos, config.eos, vocabulary, around.after);
+}
+
+}  // namespace polymath::text
