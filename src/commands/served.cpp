@@ -38,7 +38,11 @@ absl::Status read_special_tokens(const weights::TokenizerSource& source, api::Se
   return absl::OkStatus();
 }
 
+<<<<<<< HEAD
 absl::StatusOr<std::string> template_source(const TextOptions& options, const weights::TokenizerSource& source) {
+=======
+absl::StatusOr<std::string> template_text(const TextOptions& options, const weights::TokenizerSource& source) {
+>>>>>>> w-formats
   if (options.chat_template.empty()) return chat_template_of(source);
   std::error_code error;
   if (!std::filesystem::is_regular_file(options.chat_template, error)) {
@@ -52,22 +56,29 @@ absl::StatusOr<std::string> template_source(const TextOptions& options, const we
   return text;
 }
 
+<<<<<<< HEAD
 absl::Status read_template(const TextOptions& options, const weights::TokenizerSource& tokenizer_source,
                            api::ServedModel& model) {
   auto source = template_source(options, tokenizer_source);
   if (absl::IsNotFound(source.status())) {
+=======
+absl::Status read_template(const TextOptions& options, const weights::TokenizerSource& source,
+                           api::ServedModel& model) {
+  auto text = template_text(options, source);
+  if (absl::IsNotFound(text.status())) {
+>>>>>>> w-formats
     base::log_warning("serve",
                       "the model has no chat template: chat requests are refused; --chat-template gives it one");
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(source.status());
-  auto parsed = text::ChatTemplate::parse(*source, {});
+  RETURN_IF_ERROR(text.status());
+  auto parsed = text::ChatTemplate::parse(*text, {});
   if (!parsed.ok()) {
     return absl::Status(parsed.status().code(), absl::StrCat("the chat template: ", parsed.status().message()));
   }
   model.chat_template = std::make_shared<const text::ChatTemplate>(*std::move(parsed));
   model.content_as_parts =
-      options.content_format == "auto" ? api::template_wants_parts(*source) : options.content_format == "openai";
+      options.content_format == "auto" ? api::template_wants_parts(*text) : options.content_format == "openai";
   return absl::OkStatus();
 }
 

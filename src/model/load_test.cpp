@@ -116,6 +116,78 @@ TEST(Load, TakesTheBytesThatWerePlanned) {
   }
 }
 
+// A checkpoint whose tensors of a name that holds `part` are packed in Q8_0 as they are read.
+class Packed : public weights::Checkpoint {
+ public:
+  Packed(std::unique_ptr<weights::Checkpoint> plain, std::string part)
+      : plain_(std::move(plain)), part_(std::move(part)) {
+    for (auto info : plain_->tensors()) {
+      if (packs(info)) info.format = &kPacked;
+      infos_.push_back(std::move(info));
+    }
+  }
+  std::span<const weights::TensorInfo> tensors() const override { return infos_; }
+  bool has(std::string_view name) const override { return plain_->has(name); }
+  absl::StatusOr<weights::RawTensor> read(std::string_view name, const tensor::Shape& expected) override {
+    ASSIGN_OR_RETURN(weights::RawTensor raw, plain_->read(name, expected));
+    if (weights::stored_format(*this, name) != &kPacked) return raw;
+    const int64_t n = expected.elements();
+    std::vector<float> values(static_cast<size_t>(n));
+    raw.format->dequantize({raw.data}, 0, values.data(), n);
+    bytes_.resize(static_cast<size_t>(kPacked.bytes_of(n)));
+    kPacked.quantize(values.data(), bytes_.data(), n);
+    return weights::RawTensor{kPacked.dtype, expected, bytes_.data(), &kPacked};
+  }
+  void prefetch(std::string_view) override {}
+  void release(std::string_view) override {}
+  size_t bytes_total() const override { return plain_->bytes_total(); }
+
+  static inline const quant::QuantFormat& kPacked = *quant::find_format("q8_0");
+
+ private:
+  bool packs(const weights::TensorInfo& info) const {
+    const int rank = info.shape.rank();
+    return rank >= 2 && info.shape[rank - 1] % kPacked.block_cols == 0 && absl::StrContains(info.name, part_);
+  }
+
+  std::unique_ptr<weights::Checkpoint> plain_;
+  std::vector<weights::TensorInfo> infos_;
+  std::string part_;
+  std::vector<std::byte> bytes_;
+};
+
+// What is kept of mixtral's 4 layers' k_proj [32, 64], or of all matrices of q, k and v together.
+TEST(Load, KeepsASlotPackedOnlyIfAllItsPiecesAre) {
+  const auto files = weights::open_directory(kModels + "mixtral");
+  const ModelConfig config = *read_config(*files);
+  for (const char* name : {"reference", "cpu"}) {
+    auto backend = *backend::make_backend(name, {.threads = 1});
+    const auto bytes = [&](const char* part) {
+      Packed checkpoint(*files->open_checkpoint(), part);
+      const int64_t planned = bytes_to_load(config, checkpoint, *backend, tensor::DType::kF32);
+      const auto model = load_model(config, checkpoint, *backend, {.dtype = tensor::DType::kF32, .model_len = 64});
+      EXPECT_TRUE(model.ok()) << model.status();
+      EXPECT_GE(static_cast<int64_t>((*model)->weight_bytes()), planned);
+      return planned;
+    };
+    const int64_t plain = bytes("no such tensor");
+    EXPECT_EQ(bytes("k_proj"), plain) << name;
+    EXPECT_EQ(bytes("block_sparse_moe.gate"), plain) << name;  // routers lose nothing
+    EXPECT_LT(bytes("_proj"), plain) << name;
+    EXPECT_LT(bytes("embed_tokens"), plain) << name;
+  }
+}
+
+TEST(Load, RefusesBlocksThatLieAcrossRows) {
+  const auto files = weights::open_directory(kModels + "gpt-oss");
+  const ModelConfig config = *read_config(*files);
+  Packed checkpoint(*files->open_checkpoint(), "gate_up_proj");  // [experts, inputs, outputs]
+  auto backend = *backend::make_reference_backend({});
+  const auto model = load_model(config, checkpoint, *backend, {.dtype = tensor::DType::kF32, .model_len = 64});
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kUnimplemented) << model.status();
+  EXPECT_TRUE(absl::StrContains(model.status().message(), "stored as q8_0")) << model.status();
+}
+
 // Every routing that is known runs in a model of our own config kind, on seeded random weights.
 TEST(Load, EveryRoutingRunsInAPolymathMoe) {
   const char* const kRoutings[] = {
