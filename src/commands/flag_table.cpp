@@ -244,11 +244,7 @@ constexpr Flag kFlags[] = {
      set_int<&ServerOptions::logprobs, 0, 20>},
     {"trust-remote-code", "", kSwitch, kAll, "", "off",
      "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
-<<<<<<< HEAD
-    {"device", "", FlagKind::kValue, kAll, "DEVICE", "auto",
-=======
     {"device", "", FlagKind::kValue, kShapes | kInspect, "DEVICE", "auto",
->>>>>>> w-formats
      "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
      set_device},
     {"threads", "", FlagKind::kValue, kShapes, "N", "one a core", "Threads that compute.",

@@ -79,11 +79,7 @@ std::string template_text(const weights::TokenizerSource& source) {
   return parsed.ok() ? "yes" : absl::StrCat("not understood: ", parsed.status().message());
 }
 
-<<<<<<< HEAD
-// What this machine's backend would keep the weights in, and whether the checkpoint can be read.
-=======
 // Weights as the chosen device would keep them, and what the checkpoint holds.
->>>>>>> w-formats
 absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFiles& files,
                          const model::ModelConfig& config, base::JsonObject& out) {
   auto checkpoint = files.open_checkpoint();

@@ -18,10 +18,6 @@
 #include "commands/options.h"
 #include "engine/engine.h"
 #include "model/load.h"
-<<<<<<< HEAD
-#include "weights/checkpoint.h"
-=======
->>>>>>> w-formats
 #include "weights/model_files.h"
 
 namespace polymath::commands {

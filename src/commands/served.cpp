@@ -38,11 +38,7 @@ absl::Status read_special_tokens(const weights::TokenizerSource& source, api::Se
   return absl::OkStatus();
 }
 
-<<<<<<< HEAD
-absl::StatusOr<std::string> template_source(const TextOptions& options, const weights::TokenizerSource& source) {
-=======
 absl::StatusOr<std::string> template_text(const TextOptions& options, const weights::TokenizerSource& source) {
->>>>>>> w-formats
   if (options.chat_template.empty()) return chat_template_of(source);
   std::error_code error;
   if (!std::filesystem::is_regular_file(options.chat_template, error)) {
@@ -56,17 +52,10 @@ absl::StatusOr<std::string> template_text(const TextOptions& options, const weig
   return text;
 }
 
-<<<<<<< HEAD
-absl::Status read_template(const TextOptions& options, const weights::TokenizerSource& tokenizer_source,
-                           api::ServedModel& model) {
-  auto source = template_source(options, tokenizer_source);
-  if (absl::IsNotFound(source.status())) {
-=======
 absl::Status read_template(const TextOptions& options, const weights::TokenizerSource& source,
                            api::ServedModel& model) {
   auto text = template_text(options, source);
   if (absl::IsNotFound(text.status())) {
->>>>>>> w-formats
     base::log_warning("serve",
                       "the model has no chat template: chat requests are refused; --chat-template gives it one");
     return absl::OkStatus();

@@ -18,11 +18,7 @@ std::vector<WeightRow> gguf_rows() {
       {"layer.{l}.experts.gate_up", {b + "ffn_gate_exps.weight", b + "ffn_up_exps.weight"}, Layout::kStacked},
       {"layer.{l}.experts.down", {b + "ffn_down_exps.weight"}, Layout::kStacked},
       {"layer.{l}.shared.router", {b + "ffn_gate_inp_shexp.weight"}},
-<<<<<<< HEAD
-      {"layer.{l}.shared.gate_up", {b + "ffn_gate_shexp.weight", b + "ffn_up_shexp.weight"}, Layout::kRows},
-=======
       {"layer.{l}.shared.gate_up", {b + "ffn_gate_shexp.weight", b + "ffn_up_shexp.weight"}},
->>>>>>> w-formats
       {"layer.{l}.shared.down", {b + "ffn_down_shexp.weight"}},
       {"final_norm", {"output_norm.weight"}},
       {"lm_head", {"output.weight"}},
