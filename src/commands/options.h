@@ -37,6 +37,7 @@ struct RuntimeOptions {
   std::string isa;               // empty: the best the CPU has
   bool eager = false;            // no CUDA graphs
   int tensor_parallel = 1;       // ranks that split each layer; they share `threads`
+  bool expert_parallel = false;  // with more ranks than one: whole experts on each
   bool require_fused = false;    // refuse to start where an op would run on its default composition
 
   int block_size = 16;

@@ -192,6 +192,7 @@ absl::Status Runtime::load_weights() {
   }
   model::LoadOptions options{
       .dtype = dtype_, .model_len = model_len_, .capture_graphs = !options_.eager, .progress = loading_progress()};
+  options.whole_experts = options_.expert_parallel && !more_backends_.empty();
   if (more_backends_.empty()) {
     ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
   } else {

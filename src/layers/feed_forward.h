@@ -24,6 +24,7 @@ class FeedForward {
   std::span<const std::unique_ptr<MoeLayer>> blocks() const { return blocks_; }
 
  private:
+  std::unique_ptr<ExpertDispatch> dispatch_;
   std::vector<std::unique_ptr<MoeLayer>> blocks_;
 };
 

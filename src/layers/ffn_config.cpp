@@ -32,6 +32,7 @@ void FfnConfig::add_slots(SlotList& s, int64_t hidden) const {
     if (selection_bias) s.vector("selection_bias", {{experts}});
   }
   constexpr auto kUse = quant::WeightUse::kExperts;
+  const size_t first = s.list.size();
   const parallel::Shard split{1};
   const std::vector<Piece> gate_up = {{intermediate, split}, {intermediate, split}};
   s.matrix({.name = "gate_up", .pieces = gate_up, .cols = hidden, .groups = experts, .glu = true, .use = kUse});
@@ -43,10 +44,18 @@ void FfnConfig::add_slots(SlotList& s, int64_t hidden) const {
             .groups = experts,
             .use = kUse});
   if (expert_bias) s.vector("down_bias", {{hidden}}, experts);
+  for (size_t i = first; i < s.list.size(); ++i) s.list[i].experts = experts > 1;
   s.prefix = layer_prefix;
 }
 
 absl::Status FfnConfig::split(parallel::Rank rank) {
+  if (rank.whole_experts && router.n_experts > 1) {
+    if (slots > 0)
+      return absl::UnimplementedError("--enable-expert-parallel: soft_moe has no experts of single tokens");
+    RETURN_IF_ERROR(check_split("experts", router.n_experts, rank.size));
+    local = parallel::slice_of(router.n_experts, {1}, rank);
+    return absl::OkStatus();
+  }
   RETURN_IF_ERROR(check_split("intermediate features of a feed-forward", intermediate, rank.size));
   intermediate /= rank.size;
   return absl::OkStatus();

@@ -23,10 +23,11 @@ struct FfnConfig {
   bool weight_on_input = false;
   float capacity_factor = 0;  // > 0: an expert's tokens of a step are bounded (routing/batch.h); expert_choice needs it
   int slots = 0;              // of an expert, under soft_moe
+  parallel::Slice local;      // of one rank: the experts that it has; count 0: all of them
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;
-  // Becomes one rank's part: every expert is split by its intermediate size.
+  // Becomes one rank's part: some of the experts (Rank::whole_experts), or a part of each by intermediate size.
   absl::Status split(parallel::Rank rank);
   // Scratch of MoeLayer is its own; this is of the backend's.
   void reserve(StepNeeds& needs) const;

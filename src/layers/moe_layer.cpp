@@ -93,8 +93,10 @@ absl::StatusOr<std::unique_ptr<MoeLayer>> MoeLayer::make(const FfnConfig& ffn, c
   }
   m->gate_up = b.matrix(p + "gate_up");
   m->down = b.matrix(p + "down");
-  // One rank adds the bias of a sum that is split.
-  const float* down_bias = b.rank.first() ? b.vector(p + "down_bias") : nullptr;
+  m->mine = ffn.local.count > 0 ? ffn.local : parallel::Slice{0, ffn.router.n_experts};
+  // One rank adds the bias of a sum that is split. Whole experts add their own.
+  const bool adds_bias = b.rank.first() || ffn.local.count > 0;
+  const float* down_bias = adds_bias ? b.vector(p + "down_bias") : nullptr;
   m->mlp = {.gate_up = &m->gate_up,
             .down = &m->down,
             .gate_up_bias = b.vector(p + "gate_up_bias"),
@@ -117,9 +119,10 @@ void MoeLayer::join_to(MoeLayer& before) {
 }
 
 void MoeLayer::add_cost(double rows, double pairs, double touched, StepCost& cost) const {
+  const double share = static_cast<double>(mine.count) / config.n_experts;  // of even routing
   cost.add_weight(router, rows);
-  cost.add_weight(gate_up, pairs, touched);
-  cost.add_weight(down, pairs, touched);
+  cost.add_weight(gate_up, share * pairs, share * touched);
+  cost.add_weight(down, share * pairs, share * touched);
 }
 
 // Routing that looks at the whole step goes by way of the host.
@@ -139,8 +142,9 @@ backend::RouteExperts MoeLayer::router_params() const {
   return {router.empty() ? nullptr : &router, router_bias, selection_bias, config, route};
 }
 
-void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const MoeScratch& scratch,
-                   const Tensor& out) const {
+void MoeLayer::run(const Step& step, const Tensor& x, const Tensor& tokens, const Tensor& out) const {
+  backend::Backend& backend = step.ctx.backend;
+  const MoeScratch& scratch = step.scratch;
   if (routed == Routed::kSoft) return run_soft(backend, x, scratch, out);
   const int64_t n = x.rows();
   CHECK(!joined);
@@ -149,7 +153,7 @@ void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tok
   }
   const Tensor logits = scratch.logits(n, config.n_experts);
   const backend::Routing routing = scratch.routing(n, config.top_k);
-  const auto groups = scratch.groups(routing.ids.shape.elements(), config.n_experts, load);
+  auto groups = scratch.groups(routing.ids.shape.elements(), config.n_experts, load);
   const bool gated = shared != nullptr && shared->routed == Routed::kGated;
   if (by_token()) {
     backend::RouteExperts params = router_params(), gate;
@@ -161,6 +165,11 @@ void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tok
     backend.route_experts(params, x, tokens, logits, {routing, groups});
   } else {
     decide_for_all(backend, x, tokens, logits, routing, groups);
+  }
+  if (mine.count < config.n_experts) {
+    step.dispatch.to_experts(step.ctx, mine, routing);
+    groups = scratch.groups(routing.ids.shape.elements(), mine.count, {});
+    backend.group_by_expert(routing, static_cast<int>(mine.count), groups);
   }
   if (shared == nullptr) return backend.expert_mlp(mlp, x, routing, groups, out);
   const backend::Routing to_shared = gated ? scratch.of_gate(n) : scratch.to_one_expert(n);

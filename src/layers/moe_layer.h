@@ -2,13 +2,14 @@
 
 // Route, group, run the experts, combine: one gated feed-forward block of a layer.
 //
-//   moe.run(backend, x, tokens, scratch, h);    // h += scale * block(x)
+//   moe.run({ctx, dispatch, scratch}, x, tokens, h);    // h += scale * block(x)
 //
 // A dense block is one expert that every token visits with weight 1. A gated shared expert has the sigmoid of its gate
 // as weight. Under tensor parallelism every rank has a part of each expert (layers/feed_forward.h).
 
 #include "backend/backend.h"
 #include "layers/builder.h"
+#include "layers/expert_dispatch.h"
 #include "layers/ffn_config.h"
 #include "layers/step_cost.h"
 
@@ -63,13 +64,19 @@ struct MoeLayer {
   quant::Weight gate_up, down;
   backend::ExpertMlp mlp;  // points at the two above
   tensor::Tensor load;     // [n_experts] i64; empty: not counted
+  parallel::Slice mine;    // of the experts, those of this rank
   // A block of one expert (kOneExpert or kGated) fused into this one, its gate into this router; null: none.
   const MoeLayer* shared = nullptr;
   bool joined = false;  // it is another block's `shared`, and does not run by itself
 
+  // What a block runs with.
+  struct Step {
+    const StepContext& ctx;
+    const ExpertDispatch& dispatch;
+    const MoeScratch& scratch;
+  };
   // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
-  void run(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens, const MoeScratch& scratch,
-           const tensor::Tensor& out) const;
+  void run(const Step& step, const tensor::Tensor& x, const tensor::Tensor& tokens, const tensor::Tensor& out) const;
 
   // A block that every token visits joins the routed one before it: one op runs both, one op routes both.
   void join_to(MoeLayer& before);

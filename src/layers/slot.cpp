@@ -14,15 +14,17 @@ int64_t sum_of_rows(const std::vector<Piece>& pieces) {
 }  // namespace
 
 LocalSlot local_slot(const Slot& slot, parallel::Rank rank) {
+  const bool whole = slot.experts && rank.whole_experts;  // no axis but the experts is split
+  const parallel::Rank of_axes = whole ? parallel::Rank{} : rank;
   LocalSlot local;
   local.shape = slot.shape;
   local.shape.rows = 0;
   for (const Piece& p : slot.pieces) {
-    local.pieces.push_back(parallel::slice_of(p.rows, p.shard, rank));
+    local.pieces.push_back(parallel::slice_of(p.rows, p.shard, of_axes));
     local.shape.rows += local.pieces.back().count;
   }
-  local.cols = parallel::slice_of(slot.shape.cols, slot.cols, rank);
-  local.groups = parallel::slice_of(slot.shape.groups, slot.groups, rank);
+  local.cols = parallel::slice_of(slot.shape.cols, slot.cols, of_axes);
+  local.groups = parallel::slice_of(slot.shape.groups, whole ? parallel::Shard{1} : slot.groups, rank);
   local.shape.cols = local.cols.count;
   local.shape.groups = local.groups.count;
   return local;

@@ -30,6 +30,7 @@ struct Slot {
   quant::WeightUse use = quant::WeightUse::kLinear;
   parallel::Shard cols;    // how the columns are split
   parallel::Shard groups;  // how the groups (heads) are split
+  bool experts = false;    // the groups are experts: under Rank::whole_experts they alone are split
 
   bool is_vector() const { return use == quant::WeightUse::kVector; }
 };

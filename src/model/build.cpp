@@ -72,7 +72,7 @@ absl::Status TransformerModel::build_layer(int index) {
   ModelWeights weights({store_, adapters_, rope_tables_, backend_});
   const layers::LayerBuilder builder{.weights = weights,
                                      .backend = backend_,
-                                     .rank = group_.rank(),
+                                     .rank = rank_of(options_),
                                      .prefix = absl::StrCat("layer.", index, "."),
                                      .hidden = config_.hidden,
                                      .norm_eps = config_.norm_eps,
@@ -192,7 +192,7 @@ void log_unused(const std::vector<std::string>& directories, const AdapterSet& a
 
 absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                                         backend::Backend& backend, const LoadOptions& options) {
-  const parallel::Rank rank = options.group != nullptr ? options.group->rank() : parallel::Rank{};
+  const parallel::Rank rank = rank_of(options);
   ASSIGN_OR_RETURN(const ModelConfig local, local_config(config, rank));
   ASSIGN_OR_RETURN(WeightStore store, load_weights(config, checkpoint, backend, options));
   ASSIGN_OR_RETURN(AdapterSet adapters, AdapterSet::load(options.adapters, config, backend, rank));

@@ -82,11 +82,7 @@ class WeightLoader {
  public:
   WeightLoader(const ModelConfig& config, weights::Checkpoint& checkpoint, backend::Backend& backend,
                const LoadOptions& options)
-      : config_(config),
-        checkpoint_(checkpoint),
-        backend_(backend),
-        options_(options),
-        rank_(options.group != nullptr ? options.group->rank() : parallel::Rank{}) {}
+      : config_(config), checkpoint_(checkpoint), backend_(backend), options_(options), rank_(rank_of(options)) {}
 
   absl::StatusOr<WeightStore> load() {
     const Architecture* architecture = find_architecture(config_.architecture);
@@ -116,10 +112,14 @@ class WeightLoader {
     if (checkpoint_.tensors().empty()) return absl::OkStatus();  // makes what it is asked for
     absl::flat_hash_set<std::string> wanted;
     std::vector<std::string> missing, unused;
-    for (const auto& pieces : sources_) {
+    const auto want = [&](const std::vector<PieceSource>& pieces) {
       for (const auto& p : pieces) {
         if (wanted.insert(p.tensor).second && !checkpoint_.has(p.tensor)) missing.push_back(p.tensor);
       }
+    };
+    for (const auto& pieces : sources_) want(pieces);
+    if (rank_.whole_experts) {  // the other ranks want the other experts
+      for (const Slot& slot : slots(config_)) want(piece_sources(config_, slot, rows_));
     }
     for (const auto& t : checkpoint_.tensors()) {
       if (!wanted.contains(t.name) && !is_ignored(architecture, t.name)) unused.push_back(t.name);
@@ -248,6 +248,13 @@ class WeightLoader {
   std::map<std::pair<const QuantFormat*, const QuantFormat*>, int64_t> unpacked_;  // values, by stored and kept format
   size_t done_ = 0, total_ = 0;
 };
+
+parallel::Rank rank_of(const LoadOptions& options) {
+  if (options.group == nullptr) return {};
+  parallel::Rank rank = options.group->rank();
+  rank.whole_experts = options.whole_experts;
+  return rank;
+}
 
 absl::StatusOr<WeightStore> load_weights(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                          backend::Backend& backend, const LoadOptions& options) {

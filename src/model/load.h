@@ -39,6 +39,7 @@ struct LoadOptions {
   bool capture_graphs = true;                  // of decode steps, by make_cache(), where the backend can
   // The ranks that share each layer; null: this model is alone. It loads its rank's part, and outlives the model.
   parallel::Communicator* group = nullptr;
+  bool whole_experts = false;         // expert parallelism: each rank has some experts, instead of a part of each
   std::vector<std::string> adapters;  // directories of LoRA adapters; Batch::adapters names them by their index
   // Called after each tensor with the values (numbers) done and in all. May be empty.
   std::function<void(size_t done, size_t total)> progress;
@@ -50,6 +51,9 @@ struct CacheOptions {
   int64_t n_blocks = 0;
   int n_state_slots = 0;  // of recurrent layers: kvcache::StatePool::n_slots()
 };
+
+// Of the model that is loaded with these options.
+parallel::Rank rank_of(const LoadOptions& options);
 
 class Transformer : public Model {
  public:

@@ -31,6 +31,7 @@ class RankGroup : public Transformer {
   bool samples_on_device() const override { return first().samples_on_device(); }
   int steps_in_flight_max() const override { return first().steps_in_flight_max(); }
   int vocab() const override { return first().vocab(); }
+  int n_adapters() const override { return first().n_adapters(); }
   std::vector<ExpertLoad> expert_load() const override { return first().expert_load(); }  // every rank routes alike
   size_t kv_block_bytes(const CacheOptions& options) const override;
   size_t state_bytes() const override;

@@ -45,6 +45,7 @@ class TransformerModel : public Transformer {
   bool samples_on_device() const override { return backend_.samples_on_device(); }
   int steps_in_flight_max() const override { return samples_on_device() ? StepResults::kInFlightMax : 1; }
   int vocab() const override { return config_.vocab; }
+  int n_adapters() const override { return adapters_.size(); }
   std::vector<ExpertLoad> expert_load() const override { return counters_.read(backend_); }
   size_t kv_block_bytes(const CacheOptions& options) const override;
   size_t state_bytes() const override;

@@ -13,6 +13,8 @@ namespace polymath::parallel {
 struct Rank {
   int size = 1;
   int at = 0;  // in [0, size)
+  // Expert parallelism: each rank has whole experts of its own. Else each rank has a part of every expert.
+  bool whole_experts = false;
   bool first() const { return at == 0; }
 };
 

@@ -135,26 +135,33 @@ TEST_P(Models, LogitsInBfloat16) {
   }
 }
 
-// Heads and features that the ranks do not divide refuse; of these models, only some do so for four ranks.
-TEST_P(Models, TensorParallelLogits) {
+struct Split {
+  int ranks;
+  bool whole_experts;
+};
+
+// Heads, features and experts that the ranks do not divide refuse; of these models, only some do so for four ranks.
+TEST_P(Models, RanksGiveTheLogitsOfOne) {
   if (GetParam().backend == "cuda") GTEST_SKIP() << "ranks share host memory";
   auto alone = make(tensor::DType::kF32);
-  if (alone == nullptr) GTEST_SKIP() << "this backend lacks one of the model's ops";
+  ASSERT_NE(alone, nullptr);
   const auto refs = references(*alone);
-  for (const int ranks : {2, 4}) {
+  for (const Split split : {Split{2, false}, Split{4, false}, Split{2, true}}) {
     auto group = Runner::create(model_directory(GetParam().model), {.backend = GetParam().backend,
                                                                     .isa = GetParam().isa,
                                                                     .dtype = tensor::DType::kF32,
-                                                                    .threads = ranks,
-                                                                    .ranks = ranks});
-    if (ranks > 2 && absl::IsInvalidArgument(group.status())) continue;
+                                                                    .threads = split.ranks,
+                                                                    .ranks = split.ranks,
+                                                                    .whole_experts = split.whole_experts});
+    if (split.ranks > 2 && absl::IsInvalidArgument(group.status())) continue;
     if (absl::IsUnimplemented(group.status())) GTEST_SKIP() << group.status();
     ASSERT_TRUE(group.ok()) << group.status();
     for (const auto& r : refs) {
       const auto expected = prefill(*alone, r, 7), got = prefill(**group, r, 7);
       float largest = 1;
       for (const float v : expected) largest = std::max(largest, std::abs(v));
-      EXPECT_LT(largest_difference(got, expected), 1e-5 * largest) << ranks << " ranks, " << r.ids.size() << " tokens";
+      EXPECT_LT(largest_difference(got, expected), 1e-5 * largest)
+          << split.ranks << " ranks, whole experts " << split.whole_experts << ", " << r.ids.size() << " tokens";
     }
   }
 }

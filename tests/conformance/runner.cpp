@@ -81,7 +81,10 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
     backends.push_back(backend.get());
     r->backends_.push_back(std::move(backend));
   }
-  const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen, .adapters = options.adapters};
+  const model::LoadOptions load{.dtype = options.dtype,
+                                .model_len = kModelLen,
+                                .whole_experts = options.whole_experts,
+                                .adapters = options.adapters};
   if (options.ranks > 1) {
     ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
   } else {

@@ -18,6 +18,7 @@ struct RunnerOptions {
   int block_size = 16;
   int threads = 2;                    // in all
   int ranks = 1;                      // of tensor parallelism
+  bool whole_experts = false;         // with ranks: expert parallelism
   std::vector<std::string> adapters;  // directories
 };
 

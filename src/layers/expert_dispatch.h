@@ -1,0 +1,32 @@
+#pragma once
+
+// Carries tokens to the ranks that have their experts, and the experts' outputs back to the tokens.
+//
+//   dispatch.begin(ctx, h);                  // h is what this rank's part of the sum starts from
+//   dispatch.to_experts(ctx, mine, routing); // a routed block's choices, as indices of this rank's experts
+//   ... the block adds its experts' outputs to h ...
+//   dispatch.from_experts(ctx, h);           // h is the layer's output on every rank
+//
+// Source: GShard, arXiv:2006.16668 (experts of one layer on several devices).
+
+#include <memory>
+
+#include "layers/step_context.h"
+
+namespace polymath::layers {
+
+class ExpertDispatch {
+ public:
+  virtual ~ExpertDispatch() = default;
+  // h [n, hidden] f32: the residual, the same on every rank.
+  virtual void begin(const StepContext& ctx, const backend::Tensor& h) const = 0;
+  // routing: of all experts. Ids become indices into `mine`; -1: another rank has the expert.
+  virtual void to_experts(const StepContext& ctx, parallel::Slice mine, const backend::Routing& routing) const = 0;
+  virtual void from_experts(const StepContext& ctx, const backend::Tensor& h) const = 0;
+};
+
+// For a rank whose group has every token: alone, nothing moves; else each rank computes its part, and the parts are
+// summed. Choices go by way of the host when experts are whole: right on every backend, and slow.
+std::unique_ptr<ExpertDispatch> replicated_tokens(parallel::Rank rank);
+
+}  // namespace polymath::layers
