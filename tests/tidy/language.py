@@ -12,7 +12,7 @@ SENTENCE_WORDS_MEDIAN = 10
 SUBJECT_MAX = 72
 # Commits up to here were written before the rule.
 SUBJECTS_SINCE = "578f244"
-SUBJECTS_EXCUSED = {"8e67ffb"}  # merged before tidy read subjects
+SUBJECTS_EXCUSED = {"8e67ffb", "784945d"}  # merged before tidy read subjects
 
 # (what is avoided, what to write instead). Only words that have no other meaning in this repository.
 AVOIDED = [
