@@ -50,7 +50,7 @@ class Runtime {
   absl::Status make_cache();
   absl::Status warm_up();
   absl::Status not_finite() const;
-  void make_engine(base::MetricsRegistry& metrics);
+  absl::Status make_engine(base::MetricsRegistry& metrics);
 
   const ModelOptions model_options_;
   const RuntimeOptions options_;
@@ -64,6 +64,7 @@ class Runtime {
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;
+  int logit_rows_ = 0;  // of a step: one a sequence, and one for each of its draft tokens
   std::unique_ptr<backend::Backend> backend_;
   std::unique_ptr<weights::Checkpoint> checkpoint_;  // between open() and load(); null: it could not be opened
   std::unique_ptr<model::Transformer> transformer_;
