@@ -16,8 +16,7 @@ test: venv build cuda  ## every test
 check-deep: setup setup-checks  ## every room's unit tests under ASan and UBSan, then each fuzz target for SECONDS
 	cmake --preset fuzz
 	cmake --build --preset fuzz --target room_tests fuzzers
-	ctest --preset fuzz -L room -j$$(nproc)
-	tools/fuzz_all.sh $(or $(SECONDS),20)
+	ctest --preset fuzz -L room -j$$(nproc); status=$$?; tools/fuzz_all.sh $(or $(SECONDS),20) && exit $$status
 
 serve: build  ## serve MODEL on PORT until Ctrl-C
 	build/$(PRESET)/polymath serve $(MODEL) --port $(PORT)

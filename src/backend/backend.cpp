@@ -2,9 +2,39 @@
 
 #include "backend/backend.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace polymath::backend {
+
+// The op families that every backend has: primitives, then fused ops.
+constexpr std::string_view kPrimitives[] = {"linear", "batched_linear", "attention"};
+constexpr std::string_view kFused[] = {"attention_of_qkv", "prepare_qkv", "prepare_latent",
+                                       "route_experts",    "expert_mlp",  "expert_mlp_with_shared"};
+
+std::vector<KernelInfo> Backend::kernels_of(std::span<const KernelInfo::Variant> own,
+                                            std::span<const std::string_view> own_ops) {
+  std::vector<KernelInfo> all;
+  for (const std::string_view op : kPrimitives) all.push_back({op, {own.begin(), own.end()}});
+  for (const std::string_view op : kFused) {
+    const bool overridden = std::find(own_ops.begin(), own_ops.end(), op) != own_ops.end();
+    all.push_back({op, {}});
+    if (overridden) all.back().variants.assign(own.begin(), own.end());
+    all.back().variants.push_back({kComposition, !overridden});
+  }
+  return all;
+}
+
+std::vector<std::string_view> Backend::kernels_for(const OpCall& call) {
+  std::vector<std::string_view> names;
+  for (const KernelInfo& family : kernels()) {
+    if (family.op != call.op) continue;
+    for (const KernelInfo::Variant& v : family.variants) {
+      if (v.on_machine) names.insert(v.ran ? names.begin() : names.end(), v.name);
+    }
+  }
+  return names;
+}
 
 absl::Status Backend::reserve_defaults(const StepLimits& limits) {
   const size_t pairs = static_cast<size_t>(limits.pairs_max);
@@ -50,21 +80,23 @@ void Backend::prepare_qkv(const QkvParams& p, const StepLayout& layout, const Te
   kv_write(kv, k, v, layout.slots);
 }
 
-void Backend::attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
-                               const KvLayer& kv, const StepLayout& layout, const Tensor& out) {
-  prepare_qkv(qkv_params, layout, qkv, kv);
-  attention(params, qkv.slice_cols(0, int64_t{qkv_params.n_heads} * qkv_params.head_dim), kv, layout, out);
+void Backend::attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv,
+                               const StepLayout& layout, const Tensor& out) {
+  prepare_qkv(params.qkv, layout, qkv, kv);
+  const Tensor q = qkv.slice_cols(0, int64_t{params.qkv.n_heads} * params.qkv.head_dim);
+  attention(params.attention, q, kv, layout, out);
 }
 
-void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                             const Weight& key_up, const Tensor& q_full, const KvLayer& kv) {
+void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, const LatentTensors& t,
+                             const Weight& key_up, const KvLayer& kv) {
+  const auto& [q, k, q_full] = t;
   const int head = p.nope_dim + p.rope.dims, key = p.kv_lora + p.rope.dims;
   RopeParams rotation = p.rope;
   rotation.heads = p.n_heads, rotation.head_stride = head, rotation.offset = p.nope_dim;
   batched_linear(q, head, key_up, key, q_full);
   rope(rotation, layout.positions, q);
-  copy_heads(p.n_heads, p.rope.dims, q.slice_cols(p.nope_dim, q.cols() - p.nope_dim), head,
-             q_full.slice_cols(p.kv_lora, q_full.cols() - p.kv_lora), key);
+  copy_heads({p.n_heads, p.rope.dims, head, key}, q.slice_cols(p.nope_dim, q.cols() - p.nope_dim),
+             q_full.slice_cols(p.kv_lora, q_full.cols() - p.kv_lora));
   const Tensor latent = k.slice_cols(0, p.kv_lora);
   norm({.eps = p.eps, .weight = p.kv_norm}, latent, latent);
   rotation.heads = 1, rotation.head_stride = key, rotation.offset = p.kv_lora;
@@ -72,22 +104,31 @@ void Backend::prepare_latent(const LatentParams& p, const StepLayout& layout, co
   kv_write(kv, k, {}, layout.slots);
 }
 
+void Backend::gated_delta_net(const DeltaNetParams&, const DeltaNetTensors&, const StateView&, const StepLayout&) {
+  CHECK(false && "asked of a backend without has_gated_delta_net()");
+}
+
+void Backend::gate_heads(const HeadGate&, const Tensor&, const Tensor&) {
+  CHECK(false && "asked of a backend without has_gated_delta_net()");
+}
+
 void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                            const Routing& routing, const ExpertGroups& groups) {
+                            const RoutedTokens& out) {
   if (p.gate != nullptr) {
     const RouteExperts& g = *p.gate;
     const Tensor of_gate{logits.dtype, {x.rows(), 1}, logits.data};
     linear(x, *g.router, {.bias = g.router_bias}, of_gate);
-    route(g.config, g.route, of_gate, g.selection_bias, tokens, p.gate_out);
+    route({g.config, g.route, g.selection_bias}, of_gate, tokens, p.gate_out);
   }
   if (p.router != nullptr) linear(x, *p.router, {.bias = p.router_bias}, logits);
-  route(p.config, p.route, logits, p.selection_bias, tokens, routing);
-  group_by_expert(routing, p.config.n_experts, groups);
+  route({p.config, p.route, p.selection_bias}, logits, tokens, out.routing);
+  group_by_expert(out.routing, p.config.n_experts, out.groups);
 }
 
 void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                          const Tensor& out) {
   const int64_t pairs = routing.ids.shape.elements();
+  CHECK(pairs <= pairs_max_);  // reserve_defaults() was called
   const int top_k = static_cast<int>(routing.ids.cols());
   const int64_t intermediate = mlp.down->shape.cols, hidden = mlp.down->shape.rows;
   const Tensor gate_up{DType::kF32, {pairs, 2 * intermediate}, gate_up_buffer_.data()};
@@ -96,7 +137,7 @@ void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& r
   Routing combined = routing;
   // On the input, a weight commutes with the (bias-free) projection: w * (x W^T) = (w * x) W^T.
   CHECK(!mlp.weight_on_input || mlp.gate_up_bias == nullptr);
-  grouped_linear(x, *mlp.gate_up, mlp.gate_up_bias, groups, top_k, /*gather=*/true, gate_up);
+  grouped_linear({mlp.gate_up, mlp.gate_up_bias, &groups, top_k, /*gather=*/true}, x, gate_up);
   if (mlp.weight_on_input) {
     const Tensor ones{DType::kF32, {pairs}, input_buffer_.data()};
     const Tensor sorted{DType::kF32, {pairs, 1}, static_cast<float*>(input_buffer_.data()) + pairs_max_};
@@ -105,7 +146,7 @@ void Backend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& r
     combined.weights = ones.reshape({routing.ids.rows(), routing.ids.cols()});
   }
   glu(mlp.glu, gate_up, activated);
-  grouped_linear(activated, *mlp.down, mlp.down_bias, groups, top_k, /*gather=*/false, down);
+  grouped_linear({mlp.down, mlp.down_bias, &groups, top_k, /*gather=*/false}, activated, down);
   combine(down, groups, combined, mlp.scale, out);
 }
 

@@ -2,17 +2,15 @@
 
 // Who computes: a device, its memory, and the operations of a forward pass.
 //
-// The primitives are pure virtual; a fused op is virtual with a default that composes primitives, so that every
-// override has its own oracle. A backend is complete when it compiles; tests/conformance compares each op with
-// backend/reference.
+// The primitives are pure virtual. A fused op is virtual with a default that composes primitives: the oracle of every
+// override. A backend is complete when it compiles; tests/conformance compares each op with backend/reference.
 //
 // Tensors are matrices [rows, cols] of f32 unless said otherwise; "act" means f32 or bf16. Accumulation is f32.
 // No op allocates: what it needs was set aside by reserve(). A wrong shape is our own fault: CHECK.
 //
-// Determinism: an output element is a function of its own row alone (and of its sequence's KV), never of the
-// other rows in the batch; every sum runs in a fixed order. "cuda" keeps less: the same step gives the same bits, but
-// cuBLAS and the attention choose how to cut sums by the shape of the step, so that rows may differ in rounding between
-// steps of other shapes.
+// Determinism: an output element depends on its own row (and its sequence's KV) alone. Every sum runs in a fixed order.
+// "cuda" keeps less: the same step gives the same bits. But cuBLAS and attention split sums by the step's shape, so
+// rounding may differ between shapes.
 //
 // Thread safety: none; one thread drives a backend.
 
@@ -20,8 +18,10 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "backend/params.h"
+#include "backend/variant.h"
 #include "base/status.h"
 #include "quant/generated.h"
 #include "quant/weight.h"
@@ -65,8 +65,8 @@ struct StepLayout {
   Tensor block_table_cols;
   int keys_most = 0;  // kv_len of every sequence, at most; 0: not known
 };
-// A row that only fills a captured step up has token -1, position 0, slot -1 and, as a sequence, kv_len 0. It is
-// computed or not, counts nowhere, and writes no KV.
+// A padding row of a captured step has token -1, position 0, slot -1 and kv_len 0. It is computed or not, counts
+// nowhere, and writes no KV.
 
 struct Routing {
   Tensor ids;      // [n_tokens, top_k] i32; -1: a dropped choice, in no group and without output
@@ -111,10 +111,74 @@ struct RouteExperts {
   Routing gate_out;
 };
 
+// What route_experts() finds.
+struct RoutedTokens {
+  Routing routing;
+  ExpertGroups groups;
+};
+
+struct RouteParams {
+  routing::RouterConfig config;
+  routing::RouteFn route = nullptr;
+  const float* bias = nullptr;  // [n_experts], or null
+};
+
+// y[j] = x[pairs[j] / top_k] w[expert of j]^T + bias, for each sorted pair j. gather false: y[j] = x[j] ...
+struct GroupedLinear {
+  const Weight* w = nullptr;
+  const float* bias = nullptr;  // [E, w.rows], or null
+  const ExpertGroups* groups = nullptr;
+  int top_k = 1;
+  bool gather = true;
+};
+
+// A gated delta net's inputs and output, one row a token.
+struct DeltaNetTensors {
+  // [n, key_heads x (q | k | v of its value heads | z of its value heads)] f32.
+  Tensor qkvz;
+  Tensor ba;   // [n, key_heads x (b | a of its value heads)] f32
+  Tensor out;  // [n, value_heads * value_dim] act
+};
+
+// States of a recurrent layer: slots of equal size, f32.
+struct StateView {
+  void* slots = nullptr;
+  Tensor of_seq;  // [n_seqs] i32: each sequence's slot
+};
+
+// x[:, h * dim + c] *= sigmoid(gate[:, h * gate_stride + c])
+struct HeadGate {
+  int heads = 0, dim = 0;
+  int64_t gate_stride = 0;
+};
+
+// For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` elements. Both f32.
+struct HeadCopy {
+  int heads = 0, width = 0;
+  int64_t from_stride = 0, to_stride = 0;
+};
+
+struct QkvAttention {
+  QkvParams qkv;
+  AttentionParams attention;
+};
+
+// Of prepare_latent().
+struct LatentTensors {
+  Tensor q, k, q_full;
+};
+
 // Ops that were kept, to be run again; made by a backend, and not to outlive it.
 class CapturedGraph {
  public:
   virtual ~CapturedGraph() = default;
+};
+
+// A kind of expert networks that a model has: what scratch for them is sized by.
+struct ExpertShape {
+  int64_t groups = 1, hidden = 0, intermediate = 0;
+  int64_t pairs_max = 0;      // of a step
+  DType dtype = DType::kF32;  // that the weights are kept in
 };
 
 // The largest step, so that every byte of scratch can be set aside before the first.
@@ -130,6 +194,31 @@ struct StepLimits {
   int64_t expert_io_max = 0;     // widest input and output of an expert; 0: hidden_max
   int64_t attention_max = 0;     // largest n_heads * max(key_dim, value_dim)
   int key_dim_max = 0;           // widest key
+  // Every kind of experts that expert_mlp() will be called with; repeats are allowed.
+  std::vector<ExpertShape> experts;
+};
+
+// A call of an op by its shapes alone, without memory: what Backend::kernels_for() is asked about. An op reads the
+// fields that its parameters have; pointers in them are not followed.
+struct OpCall {
+  std::string_view op;  // as KernelInfo::op
+  int tokens = 1, seqs = 1;
+  int keys_most = 0;                 // as StepLayout
+  DType weight_dtype = DType::kF32;  // of `weight` and of the experts' weights
+  WeightShape weight;                // linear, batched_linear; prepare_latent: key_up
+  LinearEpilogue epilogue;           // linear
+  AttentionParams attention;         // attention, attention_of_qkv
+  QkvParams qkv;                     // prepare_qkv, attention_of_qkv
+  LatentParams latent;               // prepare_latent
+  KvShape kv;                        // all of attention's
+  routing::RouterConfig router;      // route_experts
+  routing::RouteFn route = nullptr;  // route_experts
+  DType router_dtype = DType::kF32;  // route_experts
+  bool has_router = true;            // route_experts: reads logits
+  routing::RouteFn gate = nullptr;   // route_experts: of a shared expert, or none
+  routing::RouterConfig gate_router;
+  ExpertShape experts, shared;  // expert_mlp, expert_mlp_with_shared
+  ExpertMlp mlp;                // of `experts`: biases, GLU, weight_on_input
 };
 
 struct DeviceLimits {
@@ -146,10 +235,9 @@ class Backend {
   virtual absl::StatusOr<Buffer> allocate(size_t bytes) = 0;  // zeroed device memory
   virtual void copy_in(const Tensor& to, const void* host) = 0;
   virtual void copy_out(void* host, const Tensor& from) = 0;  // waits until `from` is computed
-  // Where the host will find `from` (no gaps) once await_readback(slot) has returned: itself, where device memory is
-  // host memory; else a copy, made behind the ops before this and valid until something is posted after the next
-  // await_readback() of the same slot. Does not wait. Slots 0 and 1, so that one step's results can be read while the
-  // next one runs.
+  // Where the host will find `from` (no gaps) once await_readback(slot) has returned. That is `from` itself if device
+  // memory is host memory, else an asynchronous copy. The copy is valid until the first readback after the slot's next
+  // await_readback(). Does not wait. Slots 0 and 1, so that one step's results can be read while the next one runs.
   virtual Tensor enqueue_readback(int /*slot*/, const Tensor& from) { return from; }
   virtual void await_readback(int /*slot*/) {}
   // For tests: what is asked for from now on ends in a fault of the device's own. False: it has none to make.
@@ -163,9 +251,8 @@ class Backend {
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
   virtual DType activation_dtype(DType weight_dtype) const = 0;
-  // --- steps ---
-  // Ops between begin_capture() and end_capture() are kept instead of run; launch() runs them, on what stands in
-  // their tensors by then. False: this backend cannot.
+  // --- steps --- Ops between begin_capture() and end_capture() are captured instead of run. launch() runs them on
+  // their tensors' contents by then. False: this backend cannot.
   virtual bool captures_graphs() const { return false; }
   virtual void begin_capture() {}
   virtual absl::StatusOr<std::unique_ptr<CapturedGraph>> end_capture();
@@ -187,8 +274,6 @@ class Backend {
   virtual size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const = 0;
   // Zeroed memory. REQUIRES: kept_format() gave the format.
   virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) = 0;
-  // Announces an expert_mlp() with such a gate_up. REQUIRES: before reserve().
-  virtual void expect_experts(const WeightShape& /*gate_up*/, const quant::QuantFormat& /*format*/) {}
   // Puts `view` at rows [row_begin, row_begin + view.rows) of a group; converts and packs; uses all threads.
   // REQUIRES: a packed weight takes views of its own format; blocks of several rows are not cut.
   virtual void fill_weight(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view) = 0;
@@ -219,9 +304,7 @@ class Backend {
                               const Tensor& y) = 0;
   // In place; positions [n] i32.
   virtual void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) = 0;
-  // For each of `heads`: to[:, h * to_stride ..] = from[:, h * from_stride ..], `width` numbers. Both f32.
-  virtual void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                          int64_t to_stride) = 0;
+  virtual void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) = 0;
   // Every element becomes 0. Without gaps.
   virtual void zero(const Tensor& x) = 0;
   // x[i, :] *= factors[i]; factors [n].
@@ -231,35 +314,40 @@ class Backend {
   // q [n, n_heads * key_dim] -> out [n, n_heads * value_dim] act. The step's own KV is already written.
   virtual void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                          const Tensor& out) = 0;
-  // logits [n, n_experts], bias [n_experts] or null, tokens [n] i32 (ids; for hash routing).
-  virtual void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
-                     const Tensor& tokens, const Routing& out) = 0;
+  // Whether gated_delta_net() and gate_heads() may be called.
+  virtual bool has_gated_delta_net() const { return false; }
+  // For each token in order: the convolution and SiLU; then per value head, with q and k of length 1,
+  //   S *= exp(-exp(a_log) softplus(a + dt_bias));  S += k (sigmoid(b) (v - k S));  out = norm(q S / sqrt(key_dim))
+  //   silu(z)
+  // States are read and overwritten.
+  virtual void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
+                               const StepLayout& layout);
+  virtual void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x);
+  // logits [n, n_experts], tokens [n] i32 (ids; for hash routing).
+  virtual void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) = 0;
   virtual void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) = 0;
-  // y[j] = x[pairs[j] / top_k] w[expert of j]^T + bias, for each sorted pair j. gather false: y[j] = x[j] ...
-  virtual void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
-                              int top_k, bool gather, const Tensor& y) = 0;
+  virtual void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) = 0;
   // x [m, 2 * intermediate] (gate, then up) -> y [m, intermediate] act.
   virtual void glu(const GluParams& params, const Tensor& x, const Tensor& y) = 0;
   // out[t] += scale * sum over t's choices of weight * y[row of the pair]; in order of choice.
   virtual void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                        const Tensor& out) = 0;
 
-  // --- fused ---
-  // qkv [n, q | k | v] f32: norms, rotation and factors of q in place; keys and values into the cache.
+  // --- fused --- qkv [n, q | k | v] f32. Norms, rotation and factors of q in place; keys and values into the cache.
   virtual void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv);
   // The same, then attention of the queries; whether q in `qkv` is prepared afterwards is open.
-  virtual void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
-                                const KvLayer& kv, const StepLayout& layout, const Tensor& out);
-  // MLA. q [n, n_heads * (nope_dim + rope.dims)] and k [n, kv_lora + rope.dims], both f32: k's latent numbers are
-  // normalised, its key rotated, all of it goes into the cache. q_full [n, n_heads * (kv_lora + rope.dims)] f32: each
-  // head's product with key_up [n_heads, kv_lora, nope_dim], then its rotated numbers. Whether q and k are prepared
-  // afterwards is open.
-  virtual void prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                              const Weight& key_up, const Tensor& q_full, const KvLayer& kv);
+  virtual void attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv,
+                                const StepLayout& layout, const Tensor& out);
+  // MLA. q [n, n_heads * (nope_dim + rope.dims)] and k [n, kv_lora + rope.dims], both f32. k's latent is normalised,
+  // its key rotated, and both are written into the cache. q_full [n, n_heads * (kv_lora + rope.dims)] f32: each head's
+  // GEMM with key_up [n_heads, kv_lora, nope_dim], then its rotated numbers. Whether q and k are prepared afterwards is
+  // open.
+  virtual void prepare_latent(const LatentParams& params, const StepLayout& layout, const LatentTensors& t,
+                              const Weight& key_up, const KvLayer& kv);
   // linear with the router, route, group_by_expert; first the gate's, if there is one. `logits` is scratch; the router
   // may be empty (hash).
   virtual void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                             const Routing& routing, const ExpertGroups& groups);
+                             const RoutedTokens& out);
   // out[t] += scale * sum over t's choices of weight * mlp_expert(x[t]);  x [n, hidden] act, out [n, hidden] f32.
   // The default composes grouped_linear, glu and combine.
   virtual void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
@@ -268,13 +356,23 @@ class Backend {
   // turn.
   virtual void expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
                                       const Tensor& out);
-  // What the device reads and multiplies at best, measured in a moment with memory that is given back; 0: not known, it
-  // is the host's own (LimitMeter).
+  // The device's measured read bandwidth and compute; the memory for it is returned. 0: the host's own limits count
+  // (LimitMeter).
   virtual DeviceLimits measure_limits(DType /*weight_dtype*/) { return {}; }
-  // True: expert_mlp runs on the default composition. Logged once, and refused under --require-fused.
-  virtual bool expert_mlp_is_default() const { return true; }
+
+  // --- kernels ---
+  // Every op family that has variants, or a default composition. Any thread.
+  virtual std::vector<KernelInfo> kernels() const = 0;
+  // The variants of call.op that fit the call, the first being the one that would run. Empty: no such op family.
+  virtual std::vector<std::string_view> kernels_for(const OpCall& call);
+  // From now on `variant` of `op` runs wherever it fits; "": the best again. For tests and measurements.
+  // False: there is none of this name, or the backend has one variant of each.
+  virtual bool force_kernel(std::string_view /*op*/, std::string_view /*variant*/) { return false; }
 
  protected:
+  // kernels() of a backend without tables: `own` for each op of `own_ops`, the composition for the other fused ops.
+  static std::vector<KernelInfo> kernels_of(std::span<const KernelInfo::Variant> own,
+                                            std::span<const std::string_view> own_ops);
   // Sets aside what the default compositions need; a backend that uses one calls it from reserve().
   absl::Status reserve_defaults(const StepLimits& limits);
 

@@ -176,8 +176,8 @@ TEST_P(PackedWeights, GroupedLinear) {
   const PackedWeight w(b(), format(), {.groups = 5, .rows = 48, .cols = cols}, 6);
   TestMatrix x(DType::kBf16, 30, cols), y(DType::kF32, 60, 48), expected(DType::kF32, 60, 48);
   x.randomize(7);
-  b().grouped_linear(x.tensor(), w.packed, nullptr, v.groups, 2, true, y.tensor());
-  b().grouped_linear(x.tensor(), w.plain, nullptr, v.groups, 2, true, expected.tensor());
+  b().grouped_linear({&w.packed, nullptr, &v.groups, 2, true}, x.tensor(), y.tensor());
+  b().grouped_linear({&w.plain, nullptr, &v.groups, 2, true}, x.tensor(), expected.tensor());
   expect_equal(y, expected);
 }
 

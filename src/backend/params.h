@@ -1,7 +1,7 @@
 #pragma once
 
-// What the ops are told beside tensors: plain numbers and device pointers, and the scalar mathematics that every
-// backend shares. Includes nothing heavy, so that a CUDA kernel can include it.
+// Parameters of the ops beside tensors: scalars and device pointers, and the scalar functions that every backend
+// shares. Includes nothing heavy, so that a CUDA kernel can include it.
 
 #include <math.h>
 #include <stdint.h>
@@ -61,13 +61,37 @@ struct QkvParams {
   const float* factors = nullptr;                    // [n]: of each row of q, or null
 };
 
-// MLA (DeepSeek-V2, arXiv:2405.04434): from the projections q, in heads of nope_dim + rope.dims numbers, and k, kv_lora
-// latent numbers and one rotated key, to attention in the latent space.
+// MLA (DeepSeek-V2, arXiv:2405.04434): from the projections to attention in the latent space. q has heads of nope_dim +
+// rope.dims elements; k has kv_lora latent elements and one rotated key.
 struct LatentParams {
   int n_heads = 0, nope_dim = 0, kv_lora = 0;
   float eps = 1e-6f;
   const float* kv_norm = nullptr;  // [kv_lora]: of the latent numbers
   RopeParams rope;                 // heads, head_stride and offset are not read
+};
+
+// Gated delta net (arXiv:2412.06464): value head h uses key head h / (value_heads / key_heads).
+struct DeltaNetShape {
+  int key_heads = 0, value_heads = 0;
+  int key_dim = 0, value_dim = 0;  // of a head
+  int conv_kernel = 0;             // tokens that the causal convolution sees
+
+  int values_per_key() const { return value_heads / key_heads; }
+  int64_t value_width() const { return static_cast<int64_t>(value_heads) * value_dim; }
+  int64_t conv_width() const { return 2 * static_cast<int64_t>(key_heads) * key_dim + value_width(); }  // q, k, v
+  // A sequence's state: the convolution's last inputs [conv_kernel - 1][conv_width], then for each value head the
+  // matrix [key_dim][value_dim]. f32.
+  int64_t conv_elements() const { return (conv_kernel - 1) * conv_width(); }
+  int64_t state_elements() const { return conv_elements() + value_width() * key_dim; }
+};
+
+struct DeltaNetParams {
+  DeltaNetShape shape;
+  float eps = 1e-6f;
+  const float* conv = nullptr;     // [conv_width, conv_kernel]; channels: all q, all k, all v
+  const float* a_log = nullptr;    // [value_heads]: log of the decay rate
+  const float* dt_bias = nullptr;  // [value_heads]
+  const float* norm = nullptr;     // [value_dim]: RMS norm of each head's output
 };
 
 struct AttentionParams {
@@ -78,8 +102,8 @@ struct AttentionParams {
   const float* sinks = nullptr;  // [n_heads]: one more logit in the softmax, without a value (gpt-oss)
 };
 
-// How the token that follows a row of logits is chosen, as engine/sampling does it: the logits over the temperature;
-// then what min_p, top_k and top_p leave; then by the inverse of the cumulative distribution, in order of the ids.
+// Sampling from a row of logits, as engine/sampling: temperature, then min_p, top_k and top_p. Then the inverse of the
+// cumulative distribution, in order of the ids.
 struct SampleParams {
   float temperature = 0;  // 0: the best, the lowest id among equals; what follows is then not looked at
   float min_p = 0;        // > 0: at least this share of the best one's probability

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "commands/bench_limits.h"
+#include "commands/op_calls.h"
 #include "commands/runtime.h"
 #include "model/config.h"
 #include "routing/router.h"
@@ -25,12 +26,6 @@ using tensor::Tensor;
 
 constexpr int64_t kPastCaches = int64_t{256} << 20;  // bytes that no cache holds: ops take turns with so many
 constexpr int kCopiesMax = 48;  // more are not made: then a small op's weights come from a cache in part
-
-// An op's step: so many sequences with so many new tokens each, and tokens with KV.
-struct StepShape {
-  int n_seqs = 1, queries = 1, context = 1;
-  int64_t tokens() const { return int64_t{n_seqs} * queries; }
-};
 
 struct Work {
   double bytes = 0, flops = 0;
@@ -72,7 +67,6 @@ class Memory {
   }
   absl::StatusOr<Weight> weight(const quant::WeightShape& shape, DType dtype) {
     ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, quant::plain_format(dtype)));
-    if (shape.glu) backend_.expect_experts(shape, *w.format);
     const float scale = 1 / std::sqrt(static_cast<float>(shape.cols));
     for (int64_t g = 0; g < shape.groups; ++g) {
       const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, w.format};
@@ -100,9 +94,7 @@ class Bench {
   Bench(const Runtime& runtime, const Options& options, Limits& limits)
       : runtime_(runtime), options_(options), limits_(limits), memory_(runtime.backend()) {
     act_ = backend().activation_dtype(runtime.weight_dtype());
-    for (const int n : options.bench.batch) shapes_.push_back({n, 1, options.bench.input});
-    const int prompt = options.bench.prefill > 0 ? options.bench.prefill : options.bench.input;
-    shapes_.push_back({1, prompt, prompt});
+    shapes_ = bench_steps(options.bench);
   }
   absl::Status run();
 
@@ -116,8 +108,16 @@ class Bench {
   absl::Status experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
                        const std::vector<Weight>& gate_up, const std::vector<Weight>& down);
   double seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op);
-  void report(const std::string& name, const StepShape& s, const Work& work, int copies, const Tensor& out,
-              const std::function<void(int)>& op);
+  // `op(i)` runs the call on the i-th of `copies` inputs, into `out`.
+  struct Measured {
+    std::string name;
+    backend::OpCall call;
+    Work work;
+    int copies = 1;
+    Tensor out;
+  };
+  void report(const Measured& m, const StepShape& s, const std::function<void(int)>& op);
+  CallMaker calls(const StepShape& s) const { return {call_types(runtime_), s}; }
   static int copies_of(double bytes) {
     return static_cast<int>(
         std::clamp<int64_t>(kPastCaches / std::max<int64_t>(1, static_cast<int64_t>(bytes)) + 1, 2, kCopiesMax));
@@ -141,8 +141,8 @@ class Bench {
   std::set<std::string> done_;  // ops that another layer had too
 };
 
-// The median of one op's time, over copies of what it reads. On a device that records: of a recording of many, since
-// its start and the wait for its end take longer than a small op.
+// The median of one op's time, over copies of what it reads. On a device with graphs, of a CUDA graph of many ops: its
+// start and end take longer than a small op.
 double Bench::seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op) {
   constexpr int kRepeats = 7;
   constexpr int kRecordedLeast = 16;
@@ -177,17 +177,16 @@ double Bench::seconds_of(int copies, const Tensor& out, const std::function<void
   return median(seconds);
 }
 
-void Bench::report(const std::string& name, const StepShape& s, const Work& work, int copies, const Tensor& out,
-                   const std::function<void(int)>& op) {
+void Bench::report(const Measured& m, const StepShape& s, const std::function<void(int)>& op) {
   limits_.restart();
-  const double seconds = seconds_of(copies, out, op);
+  const double seconds = seconds_of(m.copies, m.out, op);
+  const Work& work = m.work;
   const double memory_s = work.bytes / (limits_.read_gbs() * 1e9), compute_s = work.flops / (limits_.gflops() * 1e9);
-  const std::string step =
-      s.queries > 1 ? absl::StrCat("prefill of ", s.queries) : absl::StrCat("decode of ", s.n_seqs);
-  std::printf("%-46s %-16s %10.1f us %12.0f tok/s %7.1f GB/s %9.1f GFLOP/s  %5.1f %% of the %s bound\n", name.c_str(),
-              step.c_str(), seconds * 1e6, static_cast<double>(s.tokens()) / seconds, work.bytes / seconds / 1e9,
-              work.flops / seconds / 1e9, 100 * std::max(memory_s, compute_s) / seconds,
-              memory_s > compute_s ? "memory" : "compute");
+  const auto names = backend().kernels_for(m.call);
+  std::printf("%-46s %-16s %10.1f us %12.0f tok/s %7.1f GB/s %9.1f GFLOP/s  %5.1f %% of the %s bound  %s\n",
+              m.name.c_str(), step_text(s).c_str(), seconds * 1e6, static_cast<double>(s.tokens()) / seconds,
+              work.bytes / seconds / 1e9, work.flops / seconds / 1e9, 100 * std::max(memory_s, compute_s) / seconds,
+              memory_s > compute_s ? "memory" : "compute", std::string(names.empty() ? "" : names.front()).c_str());
   std::fflush(stdout);
 }
 
@@ -201,7 +200,10 @@ absl::Status Bench::linear(const char* what, int64_t rows, int64_t cols, bool ac
     const int64_t n = what == std::string_view("lm_head") ? s.n_seqs : s.tokens();
     ASSIGN_OR_RETURN(const Tensor x, memory_.matrix(act_, n, cols));
     ASSIGN_OR_RETURN(const Tensor y, memory_.zeros(DType::kF32, n, rows));
-    report(name, s, {bytes, 2.0 * static_cast<double>(rows * cols * n)}, copies, y,
+    StepShape rows_of = s;
+    if (n < s.tokens()) rows_of.queries = 1;
+    const backend::OpCall call = calls(rows_of).linear({.rows = rows, .cols = cols}, accumulate);
+    report({name, call, {bytes, 2.0 * static_cast<double>(rows * cols * n)}, copies, y}, s,
            [&](int i) { backend().linear(x, w[static_cast<size_t>(i)], {.accumulate = accumulate}, y); });
     memory_.free();
   }
@@ -245,7 +247,7 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
   const std::string name = absl::StrCat("attention ", params.n_heads, " heads on ", kv.n_kv_heads, " x ", kv.key_dim,
                                         kv.latent ? " latent" : "", ", context ", s.context);
   if (done_.insert(absl::StrCat(name, " of ", s.n_seqs, " x ", s.queries, " ", params.window)).second) {
-    report(name, s, work, copies, out,
+    report({name, calls(s).attention(params, kv), work, copies, out}, s,
            [&](int i) { backend().attention(params, q, caches[static_cast<size_t>(i)], layout, out); });
   }
   memory_.free();
@@ -261,7 +263,7 @@ absl::Status Bench::attention(const model::AttentionConfig& a) {
   return absl::OkStatus();
 }
 
-// One block on one step: routed in the run, so that the experts which have tokens are counted and not assumed.
+// One block on one step. The run routes, so that the experts with tokens are counted, not assumed.
 absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
                             const std::vector<Weight>& gate_up, const std::vector<Weight>& down) {
   const int64_t n = s.tokens(), hidden = runtime_.config().hidden, top_k = ffn.router.top_k;
@@ -288,11 +290,14 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
     const routing::Router* found = routing::find_router(ffn.routing);
     const auto route = [&](int i) {
       backend().route_experts({.router = &router[static_cast<size_t>(i)], .config = ffn.router, .route = found->route},
-                              x, tokens, logits, routing, groups);
+                              x, tokens, logits, {routing, groups});
     };
-    report(absl::StrCat("routing to ", top_k, " of ", n_experts), s,
-           {router.front().value_bytes(), 2.0 * static_cast<double>(n * hidden) * n_experts},
-           static_cast<int>(router.size()), logits, route);
+    report({absl::StrCat("routing to ", top_k, " of ", n_experts),
+            calls(s).route(ffn, hidden),
+            {router.front().value_bytes(), 2.0 * static_cast<double>(n * hidden) * n_experts},
+            static_cast<int>(router.size()),
+            logits},
+           s, route);
     route(0);
   }
   std::vector<int32_t> offsets(static_cast<size_t>(n_experts) + 1);
@@ -300,9 +305,12 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
   int touched = 0;
   for (int e = 0; e < n_experts; ++e) touched += offsets[e + 1] > offsets[e] ? 1 : 0;
   const double numbers = 3.0 * static_cast<double>(hidden) * ffn.intermediate;
-  report(absl::StrCat(ffn.role, " of ", ffn.intermediate, ", ", touched, " of ", n_experts, " touched"), s,
-         {touched * numbers * weight_bytes(), 2.0 * numbers * static_cast<double>(offsets.back())},
-         static_cast<int>(gate_up.size()), out, [&](int i) {
+  report({absl::StrCat(ffn.role, " of ", ffn.intermediate, ", ", touched, " of ", n_experts, " touched"),
+          calls(s).experts(ffn, hidden),
+          {touched * numbers * weight_bytes(), 2.0 * numbers * static_cast<double>(offsets.back())},
+          static_cast<int>(gate_up.size()),
+          out},
+         s, [&](int i) {
            const auto at = static_cast<size_t>(i);
            backend().expert_mlp(
                {.gate_up = &gate_up[at], .down = &down[at], .glu = ffn.glu, .weight_on_input = ffn.weight_on_input}, x,
@@ -361,6 +369,8 @@ absl::Status Bench::reserve() const {
     for (const auto& f : layer.ffns) {
       limits.intermediate_max = std::max<int64_t>(limits.intermediate_max, f.intermediate);
       top_k = std::max<int64_t>(top_k, f.router.top_k);
+      limits.experts.push_back({std::max(1, f.router.n_experts), c.hidden, f.intermediate,
+                                int64_t{limits.tokens_max} * f.router.top_k, runtime_.weight_dtype()});
     }
   }
   limits.logits_max = 1;
@@ -385,6 +395,14 @@ absl::Status Bench::run() {
 }
 
 }  // namespace
+
+std::vector<StepShape> bench_steps(const BenchOptions& options) {
+  std::vector<StepShape> steps;
+  for (const int n : options.batch) steps.push_back({n, 1, options.input});
+  const int prompt = options.prefill > 0 ? options.prefill : options.input;
+  steps.push_back({1, prompt, prompt});
+  return steps;
+}
 
 absl::Status bench_kernels(const Options& options) {
   ASSIGN_OR_RETURN(auto runtime, Runtime::look(options.model, options.runtime));

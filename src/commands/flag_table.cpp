@@ -8,6 +8,7 @@
 #include "commands/flag_values.h"
 #include "commands/flags.h"
 #include "commands/speculation.h"
+#include "engine/policy.h"
 
 namespace polymath::commands {
 namespace {
@@ -15,7 +16,8 @@ namespace {
 constexpr FlagKind kSwitch = FlagKind::kSwitch;
 constexpr FlagKind kList = FlagKind::kList;
 constexpr uint8_t kLoads = kServe | kRun | kBench;  // verbs that load a model
-constexpr uint8_t kAll = kLoads | kInspect;
+constexpr uint8_t kAll = kLoads | kInspect | kKernels;
+constexpr uint8_t kShapes = kLoads | kKernels;  // verbs that ask a backend about a model's shapes
 
 constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model's: refused
 constexpr int64_t kSequencesMax = 1 << 16;   // more at once than memory holds: refused
@@ -32,6 +34,7 @@ Part& part_of(Options& o) {
   if constexpr (std::is_same_v<Part, RunOptions>) return o.run;
   if constexpr (std::is_same_v<Part, BenchOptions>) return o.bench;
   if constexpr (std::is_same_v<Part, InspectOptions>) return o.inspect;
+  if constexpr (std::is_same_v<Part, KernelsOptions>) return o.kernels;
 }
 
 template <class Part, class Value>
@@ -129,8 +132,8 @@ absl::Status set_kv_dtype(Options& o, std::string_view value) {
 }
 
 absl::Status set_policy(Options& o, std::string_view value) {
-  ASSIGN_OR_RETURN(const std::string policy, parse_choice(value, {"fcfs", "priority"}));
-  o.runtime.priority_policy = policy == "priority";
+  RETURN_IF_ERROR(engine::check_policy(value));
+  o.runtime.policy = value;
   return absl::OkStatus();
 }
 
@@ -217,7 +220,8 @@ absl::Status set_fraction(Options& o, std::string_view value) {
 
 constexpr Flag kFlags[] = {
     {"model", "", FlagKind::kValue, kAll, "MODEL", "",
-     "A model directory, or org/name from the local Hugging Face cache; the same as the argument without a flag.",
+     "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
+     "a flag.",
      set_text<&ModelOptions::name>},
     {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
      set_text<&ModelOptions::revision>},
@@ -228,7 +232,7 @@ constexpr Flag kFlags[] = {
      set_bool<&TextOptions::skip_tokenizer>},
     {"served-model-name", "", kList, kServe, "NAME", "what --model says",
      "Names that requests may use; the first is the one that metrics and answers carry.", set_served_names},
-    {"dtype", "", FlagKind::kValue, kLoads, "TYPE", "auto",
+    {"dtype", "", FlagKind::kValue, kShapes, "TYPE", "auto",
      "Type that weights are kept in: auto (the checkpoint's), float32, float16, bfloat16, half, float.", set_dtype},
     {"max-model-len", "", FlagKind::kValue, kLoads, "TOKENS", "auto",
      "Tokens of a prompt and its answer together, at most the model's own maximum; auto: that, or what the KV cache "
@@ -265,12 +269,12 @@ constexpr Flag kFlags[] = {
      set_int<&AdapterOptions::rank_max, 1, kAdapterRankMax>},
     {"trust-remote-code", "", kSwitch, kAll, "", "off",
      "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
-    {"device", "", FlagKind::kValue, kLoads, "DEVICE", "auto",
+    {"device", "", FlagKind::kValue, kAll, "DEVICE", "auto",
      "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
      set_device},
-    {"threads", "", FlagKind::kValue, kLoads, "N", "one a core", "Threads that compute.",
+    {"threads", "", FlagKind::kValue, kShapes, "N", "one a core", "Threads that compute.",
      set_int<&RuntimeOptions::threads, 1, 1024>},
-    {"isa", "", FlagKind::kValue, kLoads, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
+    {"isa", "", FlagKind::kValue, kShapes, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
     {"async-scheduling", "", kSwitch, kLoads, "", "on",
      "Accepted: a step is always planned while the one before runs, where the device chooses tokens (a GPU). Off: "
      "refused.",
@@ -278,6 +282,10 @@ constexpr Flag kFlags[] = {
     {"enforce-eager", "", kSwitch, kLoads, "", "off",
      "No steps are recorded as CUDA graphs: less memory, slower answers. On the CPU none ever is.",
      set_bool<&RuntimeOptions::eager>},
+    {"require-fused", "", kSwitch, kLoads, "", "off",
+     "Refuse to start where a decode step would run an op on its default composition of primitives; the message names "
+     "the ops. The CPU backend fuses only the experts, so there it always refuses.",
+     set_bool<&RuntimeOptions::require_fused>},
     {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "0.9",
      "Share of a GPU's memory that weights, scratch and KV cache take together; 0.01 to 1. No effect on the CPU.",
      set_memory_share},
@@ -286,9 +294,9 @@ constexpr Flag kFlags[] = {
      "Memory of the KV cache; K, M, G are thousands, Ki, Mi, Gi powers of two. VLLM_CPU_KVCACHE_SPACE says the same in "
      "GiB.",
      set_kv_bytes},
-    {"kv-cache-dtype", "", FlagKind::kValue, kLoads, "TYPE", "auto",
+    {"kv-cache-dtype", "", FlagKind::kValue, kShapes, "TYPE", "auto",
      "auto (bfloat16, or float32 for float32 weights), bfloat16 or float32.", set_kv_dtype},
-    {"block-size", "", FlagKind::kValue, kLoads, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
+    {"block-size", "", FlagKind::kValue, kShapes, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
      set_int<&RuntimeOptions::block_size, 1, 1024>},
     {"num-gpu-blocks-override", "", FlagKind::kValue, kLoads, "N", "what the KV memory holds",
      "KV blocks, whatever they take.", set_int<&RuntimeOptions::kv_blocks, 2, 1 << 30>},
@@ -366,12 +374,12 @@ constexpr Flag kFlags[] = {
      set_fraction<&RunOptions::temperature>},
     {"top-p", "", FlagKind::kValue, kRun, "P", "the model's", "Above 0, at most 1.", set_fraction<&RunOptions::top_p>},
     {"top-k", "", FlagKind::kValue, kRun, "K", "the model's", "0: off.", set_int<&RunOptions::top_k, 0, 1 << 30>},
-    {"input-len", "", FlagKind::kValue, kBench, "TOKENS", "512", "Prompt tokens of a sequence.",
+    {"input-len", "", FlagKind::kValue, kBench | kKernels, "TOKENS", "512", "Prompt tokens of a sequence.",
      set_int<&BenchOptions::input, 1, kModelLenMax>},
     {"output-len", "", FlagKind::kValue, kBench, "TOKENS", "64", "Decoded tokens of a sequence.",
      set_int<&BenchOptions::output, 1, kModelLenMax>},
-    {"prefill-len", "", FlagKind::kValue, kBench, "TOKENS", "--input-len", "Tokens of the prefill that is timed.",
-     set_int<&BenchOptions::prefill, 1, kModelLenMax>},
+    {"prefill-len", "", FlagKind::kValue, kBench | kKernels, "TOKENS", "--input-len",
+     "Tokens of the prefill that is timed.", set_int<&BenchOptions::prefill, 1, kModelLenMax>},
     {"feedback", "", kSwitch, kBench, "", "off",
      "Each token is the one that the device chose, as a server has it; else tokens are random. On a GPU.",
      set_bool<&BenchOptions::feedback>},
@@ -379,7 +387,7 @@ constexpr Flag kFlags[] = {
      set_text<&BenchOptions::output_json>},
     {"repeats", "", FlagKind::kValue, kBench, "N", "3", "Prefills that the median is taken of.",
      set_int<&BenchOptions::repeats, 1, 1000>},
-    {"batch", "", kList, kBench, "N", "1 16 32", "Sequences decoded at once; one figure each.", add_batch},
+    {"batch", "", kList, kBench | kKernels, "N", "1 16 32", "Sequences decoded at once; one figure each.", add_batch},
     {"prompts", "", FlagKind::kValue, kBench, "KIND", "random",
      "random: every sequence has tokens of its own. same: token 0 everywhere, as llama.cpp's llama-batched-bench has "
      "it, so that all sequences visit the same experts; for comparisons with it.",
@@ -388,10 +396,14 @@ constexpr Flag kFlags[] = {
      "This step of the engine fails, to see what follows: on a GPU by a fault of the device's own, else as if it had "
      "one; 0: none. Refused without --load-format dummy.",
      set_int<&ServerOptions::fail_step, 0, 1 << 30>, "", true},
+    {"measure", "", kSwitch, kKernels, "", "off",
+     "Also run the ops on random values, as bench kernels does: time and share of the machine's limit.",
+     set_bool<&KernelsOptions::measure>},
     {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&InspectOptions::json>},
 
-    {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "",
-     "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
+    {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "1",
+     "Ranks that split each layer, 1 to 64: threads of this process, on the CPU. Over GPUs it is not built yet.",
+     set_int<&RuntimeOptions::tensor_parallel, 1, 64>},
     {"pipeline-parallel-size", "-pp", FlagKind::kValue, kLoads, "N", "",
      "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
     {"data-parallel-size", "-dp", FlagKind::kValue, kLoads, "N", "", "replicas in one process are not built yet; 1 is",

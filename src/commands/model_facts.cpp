@@ -45,7 +45,6 @@ ModelFacts model_facts(const model::ModelConfig& config) {
     const bool is_lookup = slot.name == "embed" && !config.tied_embeddings;
     if (!is_lookup)
       facts.active_parameters += static_cast<int64_t>(active_share(config, slot) * static_cast<double>(elements));
-    if (slot.is_vector() || slot.use == quant::WeightUse::kRouter) facts.vector_parameters += elements;
   }
   for (const model::LayerConfig& layer : config.layers) {
     const backend::KvShape kv = layers::cache(layer.attention).paged;
@@ -56,11 +55,6 @@ ModelFacts model_facts(const model::ModelConfig& config) {
   }
   facts.step_floats_per_token = widest_step(config);
   return facts;
-}
-
-int64_t weight_bytes(const ModelFacts& facts, tensor::DType dtype) {
-  return (facts.parameters - facts.vector_parameters) * static_cast<int64_t>(tensor::dtype_bytes(dtype)) +
-         facts.vector_parameters * 4;
 }
 
 }  // namespace polymath::commands

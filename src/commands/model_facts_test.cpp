@@ -16,9 +16,6 @@ TEST(ModelFacts, OfTheStandIn) {
   EXPECT_EQ(facts.moe_layers, layers);
   // The embedding is read by row and not multiplied: active parameters leave it out.
   EXPECT_EQ(facts.parameters - facts.active_parameters, layers * (8 - 2) * expert + 512 * 128);
-  const int64_t bf16 = weight_bytes(facts, tensor::DType::kBf16), f32 = weight_bytes(facts, tensor::DType::kF32);
-  EXPECT_EQ(f32, facts.parameters * 4);
-  EXPECT_EQ(f32 - bf16, (facts.parameters - facts.vector_parameters) * 2);
   EXPECT_GT(facts.step_floats_per_token, 0);
 }
 

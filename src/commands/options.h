@@ -55,6 +55,8 @@ struct RuntimeOptions {
   int threads = 0;               // 0: one a core
   std::string isa;               // empty: the best the CPU has
   bool eager = false;            // no CUDA graphs
+  int tensor_parallel = 1;       // ranks that split each layer; they share `threads`
+  bool require_fused = false;    // refuse to start where an op would run on its default composition
 
   int block_size = 16;
   double memory_share = 0.9;  // of a GPU's memory, for weights, scratch and KV cache together
@@ -67,7 +69,7 @@ struct RuntimeOptions {
   int mixed_prefill_tokens = -1;  // -1: a default by device (runtime.cpp); 0: no limit
   int sequences = 256;
   int waiting = 1024;
-  bool priority_policy = false;
+  std::string policy = "fcfs";  // a name of engine::policies()
   engine::SpeculationOptions speculation;
 };
 
@@ -115,6 +117,11 @@ struct InspectOptions {
   bool json = false;
 };
 
+// `kernels`.
+struct KernelsOptions {
+  bool measure = false;
+};
+
 struct Options {
   ModelOptions model;
   TextOptions text;
@@ -123,6 +130,7 @@ struct Options {
   RunOptions run;
   BenchOptions bench;
   InspectOptions inspect;
+  KernelsOptions kernels;
   std::vector<std::string> warnings;  // accepted flags without effect; logged once the log is set up
 };
 

@@ -13,8 +13,10 @@
 #include "commands/adapters.h"
 #include "commands/flag_values.h"
 #include "commands/memory.h"
+#include "commands/op_calls.h"
 #include "commands/progress.h"
 #include "model/finite.h"
+#include "model/rank_group.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::commands {
@@ -26,6 +28,8 @@ constexpr int kMixedPrefillTokensPerThread = 32;
 // The same for a GPU, where passes of few tokens are bound by reading weights. Not measured yet.
 constexpr int kMixedPrefillTokensOnDevice = 512;
 
+constexpr int kSnapshotsPerSequence = 2;                  // of recurrent state; more would seldom be resumed
+constexpr int kSnapshotBlocks = 64;                       // KV blocks between two snapshots of a prompt
 constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;  // a larger KV cache is made only when it is asked for
 constexpr double kDefaultKvShare = 0.4;                   // of what the weights leave free
 // Of a GPU, beside weights, scratch and KV cache: CUDA graphs, and kernels loaded by the driver.
@@ -34,9 +38,10 @@ constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const ModelOptions& options,
-                                                                  const std::string& directory, tensor::DType dtype) {
+                                                                  const weights::ModelFiles& files,
+                                                                  tensor::DType dtype) {
   if (options.load_format == "dummy") return weights::dummy_checkpoint(options.seed.value_or(0), dtype);
-  return weights::open_checkpoint(directory, {});
+  return files.open_checkpoint();
 }
 
 struct MemorySum {
@@ -72,20 +77,39 @@ std::string served_name(const ModelOptions& model) {
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model, const RuntimeOptions& options) {
   std::unique_ptr<Runtime> runtime(new Runtime(model, options));
-  ASSIGN_OR_RETURN(runtime->directory_, weights::resolve_model(model.name, model.revision));
-  ASSIGN_OR_RETURN(runtime->config_, model::read_config(runtime->directory_));
+  ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(model.name, model.revision));
+  ASSIGN_OR_RETURN(runtime->files_, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(runtime->config_, model::read_config(*runtime->files_));
   runtime->facts_ = model_facts(runtime->config_);
   RETURN_IF_ERROR(runtime->settle_types());
-  ASSIGN_OR_RETURN(runtime->backend_,
-                   backend::make_backend(options.backend, {.threads = options.threads, .isa = options.isa}));
+  RETURN_IF_ERROR(runtime->make_backends());
   return runtime;
+}
+
+absl::Status Runtime::make_backends() {
+  const int ranks = options_.tensor_parallel;
+  backend::BackendOptions of_rank{.threads = options_.threads, .isa = options_.isa};
+  if (ranks > 1) {
+    const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
+    of_rank.threads = std::max(1, threads / ranks);
+  }
+  ASSIGN_OR_RETURN(backend_, backend::make_backend(options_.backend, of_rank));
+  if (ranks > 1 && backend_->memory_available() >= 0) {
+    return absl::UnimplementedError(
+        absl::StrCat("--tensor-parallel-size ", ranks, ": ranks on GPUs are not built yet; --device cpu has them"));
+  }
+  for (int rank = 1; rank < ranks; ++rank) {
+    ASSIGN_OR_RETURN(auto backend, backend::make_backend(options_.backend, of_rank));
+    more_backends_.push_back(std::move(backend));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model, const RuntimeOptions& options) {
   ASSIGN_OR_RETURN(auto runtime, look(model, options));
-  // Only to know the dtype of its routers. load() reports a checkpoint that cannot be opened, after errors of config,
-  // tokenizer and template.
-  auto checkpoint = open_weights(model, runtime->directory_, runtime->dtype_);
+  if (options.require_fused) RETURN_IF_ERROR(commands::require_fused(*runtime));
+  // Only for the formats of its tensors; load() reports a checkpoint that cannot be opened.
+  auto checkpoint = open_weights(model, *runtime->files_, runtime->dtype_);
   if (checkpoint.ok()) runtime->checkpoint_ = *std::move(checkpoint);
   RETURN_IF_ERROR(runtime->settle_memory());
   return runtime;
@@ -128,8 +152,9 @@ absl::Status Runtime::settle_memory() {
   const bool device = free >= 0;
   if (device) held_back_ = std::max<int64_t>(0, total - static_cast<int64_t>(options_.memory_share * total));
   const int64_t available = device ? std::max<int64_t>(0, free - held_back_) : available_memory();
-  const int64_t weights = checkpoint_ != nullptr ? model::bytes_to_load(config_, *checkpoint_, *backend_, dtype_)
-                                                 : weight_bytes(facts_, dtype_);
+  const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // stands in for one that cannot be opened
+  const int64_t weights =
+      model::bytes_to_load(config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, *backend_, dtype_);
   const int64_t logits = int64_t{logit_rows_} * config_.vocab;
   const int64_t token_bytes = facts_.step_floats_per_token * 4;
   const int64_t scratch = token_bytes * step_tokens_ + logits * 4 + (device ? kDeviceMarginBytes : 0);
@@ -164,12 +189,18 @@ absl::Status Runtime::settle_memory() {
 absl::Status Runtime::load_weights() {
   const double begin = base::steady_seconds();
   if (checkpoint_ == nullptr) {
-    ASSIGN_OR_RETURN(checkpoint_, open_weights(model_options_, directory_, dtype_));
+    ASSIGN_OR_RETURN(checkpoint_, open_weights(model_options_, *files_, dtype_));
   }
   model::LoadOptions options{
       .dtype = dtype_, .model_len = model_len_, .capture_graphs = !options_.eager, .progress = loading_progress()};
   ASSIGN_OR_RETURN(options.adapters, resolve_adapters(model_options_.adapters));
-  ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
+  if (more_backends_.empty()) {
+    ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
+  } else {
+    std::vector<backend::Backend*> backends = {backend_.get()};
+    for (const auto& backend : more_backends_) backends.push_back(backend.get());
+    ASSIGN_OR_RETURN(transformer_, model::RankGroup::load(config_, *checkpoint_, backends, options));
+  }
   checkpoint_.reset();
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
                  absl::StrCat(std::round((base::steady_seconds() - begin) * 10) / 10), " s");
@@ -192,8 +223,25 @@ absl::Status Runtime::reserve_step() {
   return absl::OkStatus();
 }
 
+// Recurrent layers: up to half of the cache's bytes for states, a live one for each sequence before any snapshot.
+void Runtime::settle_states() {
+  const auto bytes = static_cast<int64_t>(transformer_->state_bytes());
+  if (bytes == 0) return;
+  const int64_t slots = std::max<int64_t>(2, kv_bytes_ / 2 / bytes);
+  if (slots - 1 < sequences_) {
+    base::log_warning("serve", "--max-num-seqs is lowered to ", slots - 1, ": a state of the recurrent layers takes ",
+                      bytes_text(static_cast<double>(bytes)));
+    sequences_ = static_cast<int>(slots - 1);
+  }
+  n_states_ = sequences_;
+  n_snapshots_ = static_cast<int>(std::min<int64_t>(slots - n_states_, int64_t{kSnapshotsPerSequence} * sequences_));
+  kv_bytes_ -= (n_states_ + n_snapshots_) * bytes;
+}
+
 absl::Status Runtime::make_cache() {
-  model::CacheOptions cache{.block_size = options_.block_size, .dtype = kv_dtype_};
+  settle_states();
+  model::CacheOptions cache{
+      .block_size = options_.block_size, .dtype = kv_dtype_, .n_state_slots = n_states_ + n_snapshots_};
   const auto block_bytes = static_cast<int64_t>(transformer_->kv_block_bytes(cache));
   int64_t n_blocks = kv_bytes_ / std::max<int64_t>(1, block_bytes);
   // By default no more than all sequences at full length can use.
@@ -232,6 +280,8 @@ absl::Status Runtime::warm_up() {
   std::iota(places.begin(), places.end(), 0);
   const std::vector<int32_t> query_start = {0, n}, kv_len = {n}, last = {n - 1};
   const std::vector<int32_t> block_table(static_cast<size_t>(ceil_div(model_len_, options_.block_size)), 0);
+  const std::vector<int32_t> states(transformer_->has_state() ? 1 : 0, 0);
+  const std::vector<kvcache::StateCopy> cleared(states.size(), {-1, 0});
   const model::Batch batch{.tokens = tokens,
                            .positions = places,
                            .slots = places,
@@ -239,7 +289,9 @@ absl::Status Runtime::warm_up() {
                            .kv_len = kv_len,
                            .block_table = block_table,
                            .block_table_width = static_cast<int>(block_table.size()),
-                           .logit_rows = last};
+                           .logit_rows = last,
+                           .state_slots = states,
+                           .state_copies = cleared};
   ASSIGN_OR_RETURN(const tensor::Tensor logits, transformer_->forward(batch));
   const float* row = logits.f32();
   const bool finite = std::all_of(row, row + logits.shape.elements(), [](float v) { return std::isfinite(v); });
@@ -248,7 +300,7 @@ absl::Status Runtime::warm_up() {
 
 // Searches for the weight at fault only now: a good model does not pay for it.
 absl::Status Runtime::not_finite() const {
-  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(model_options_, directory_, dtype_));
+  ASSIGN_OR_RETURN(const auto checkpoint, open_weights(model_options_, *files_, dtype_));
   ASSIGN_OR_RETURN(const std::string weight, model::first_non_finite(config_, *checkpoint, dtype_));
   return absl::DataLossError(absl::StrCat(
       "the first forward pass produced NaN or Inf: ",
@@ -268,10 +320,13 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.mixed_prefill_tokens_max = options_.mixed_prefill_tokens < 0 ? mixed : options_.mixed_prefill_tokens;
   options.sequences_max = sequences_;
   options.logit_rows_max = logit_rows_;
-  options.speculation = options_.speculation;
+  options.n_state_slots = n_states_;
+  options.n_state_snapshots = options_.prefix_caching ? n_snapshots_ : 0;
+  options.snapshot_blocks = kSnapshotBlocks;
   options.waiting_max = options_.waiting;
   options.prefix_caching = options_.prefix_caching;
-  options.policy = options_.priority_policy ? "priority" : "fcfs";
+  options.policy = options_.policy;
+  options.speculation = options_.speculation;
   RETURN_IF_ERROR(engine::check_options(options, *transformer_));
   engine_ = std::make_unique<engine::Engine>(*transformer_, options, metrics);
   return absl::OkStatus();

@@ -14,6 +14,7 @@
 #include "commands/adapters.h"
 #include "commands/flag_values.h"
 #include "commands/flags.h"
+#include "commands/kernel_metrics.h"
 #include "commands/runtime.h"
 #include "commands/served.h"
 #include "commands/verbs.h"
@@ -69,7 +70,7 @@ api::ServiceOptions service_options(const ServerOptions& options, int waiting_ma
 
 void log_runtime(const RuntimeOptions& options, const Runtime& runtime) {
   const ModelFacts facts = model_facts(runtime.config());
-  base::log_info("serve", runtime.config().architecture, " from ", runtime.directory(), ": ",
+  base::log_info("serve", runtime.config().architecture, " from ", runtime.files().path(), ": ",
                  count_text(static_cast<double>(facts.parameters)), " parameters, ",
                  count_text(static_cast<double>(facts.active_parameters)), " active a token; device ",
                  runtime.backend().name(), ", ", options.threads > 0 ? options.threads : base::available_cores(),
@@ -130,10 +131,11 @@ void drain(engine::Engine& engine, double seconds) {
 }
 
 // Until a signal (0) or the engine's failure (1).
-int wait_for_end(const ServerOptions& options, const engine::Engine& engine) {
+int wait_for_end(const ServerOptions& options, const engine::Engine& engine, KernelMetrics& kernels) {
   StatsLog stats(engine);
   while (engine.healthy()) {
     if (wait_for_signal(0.2) != 0) return 0;
+    kernels.update();
     if (options.log_stats) stats.tick();
   }
   return 1;
@@ -152,8 +154,10 @@ absl::StatusOr<int> serve_until_signal(const Options& options) {
   engine.start();
   RETURN_IF_ERROR(http.start());
   service.set_ready(true);
+  KernelMetrics kernels(served.runtime->backend(), metrics);
+  kernels.update();  // the first forward pass ran at load
   base::log_info("serve", "ready: ", address(options.server, http), "/v1 serves ", served_name(options.model));
-  const int code = wait_for_end(options.server, engine);
+  const int code = wait_for_end(options.server, engine, kernels);
   service.set_ready(false);
   if (code == 0) {
     base::log_info("serve", "stopping: running answers have ", options.server.shutdown_timeout_s, " s to end");

@@ -18,6 +18,7 @@ int serve(const Arguments& arguments);
 int run(const Arguments& arguments);
 int inspect(const Arguments& arguments);
 int bench(const Arguments& arguments);
+int kernels(const Arguments& arguments);
 
 // Prints why and returns the exit code.
 int fail(const absl::Status& status);

@@ -1,4 +1,4 @@
-// The loop allocates nothing once it runs: operator new is counted in this binary.
+// A running loop allocates nothing: this binary counts operator new.
 
 #include "engine/engine_loop.h"
 
@@ -31,18 +31,33 @@ class Silent : public TokenSink {
   int n_tokens = 0, n_finished = 0;
 };
 
-class EngineLoopAtDepth : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Steps, EngineLoopAtDepth, ::testing::Values(1, 2));
+struct Case {
+  const char* name;
+  int depth;
+  bool drafts, recurrent;
+};
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
-TEST_P(EngineLoopAtDepth, StepsAllocateNothing) {
+class EngineLoopAllocates : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Steps, EngineLoopAllocates,
+                         ::testing::Values(Case{"host", 1, false, false}, Case{"device", 2, false, false},
+                                           Case{"drafts", 1, true, false}, Case{"recurrent", 2, false, true}));
+
+TEST_P(EngineLoopAllocates, NothingInSteps) {
   constexpr int kVocab = 500;
   EngineOptions options{.model_name = "fake",
                         .n_blocks = 40,
                         .model_len_max = 300,
                         .step_tokens_max = 64,
                         .sequences_max = 8,
+                        .logit_rows_max = 40,
                         .waiting_max = 64};
-  FakeModel model(kVocab, options.block_size, options.n_blocks, options.sequences_max, GetParam());
+  if (GetParam().drafts) {
+    options.speculation = {.method = "ngram", .n_draft_max = 5, .lookup_min = 1, .lookup_max = 3};
+  }
+  if (GetParam().recurrent) options.n_state_slots = 8, options.n_state_snapshots = 20, options.snapshot_blocks = 2;
+  FakeModel model(kVocab, options.block_size, {options.n_blocks, options.n_state_slots + options.n_state_snapshots},
+                  options.logit_rows_max, GetParam().depth);
   base::MetricsRegistry registry;
   EngineLoop loop(model, options, registry);
   const auto sink = std::make_shared<Silent>();
@@ -55,6 +70,7 @@ TEST_P(EngineLoopAtDepth, StepsAllocateNothing) {
     request.sampling.top_k = i % 5 == 0 ? 40 : 0;
     request.sampling.repetition_penalty = i % 4 == 0 ? 1.1f : 1;
     if (i % 3 == 0) request.sampling.logit_bias = {{3, -1.f}};
+    if (GetParam().drafts) request.sampling.allowed_ids = {1, 2, 3};
     request.sampling.logprobs = i % 4 == 2 ? 5 : -1;
     request.sampling.prompt_logprobs = i % 7 == 0 ? 3 : -1;
     request.sampling.max_tokens = 60 + i;
@@ -69,7 +85,9 @@ TEST_P(EngineLoopAtDepth, StepsAllocateNothing) {
   EXPECT_EQ(n_allocations - before, 0);
   EXPECT_EQ(sink->n_finished, 40);
   EXPECT_GT(loop.stats().preemptions, 0u);
-  EXPECT_EQ(model.n_ahead > 0, GetParam() > 1);
+  EXPECT_EQ(model.n_ahead > 0, GetParam().depth > 1);
+  EXPECT_EQ(model.n_resumed > 0, GetParam().recurrent);
+  EXPECT_TRUE(!GetParam().drafts || model.n_forwards < static_cast<int64_t>(loop.stats().generated_tokens) / 8);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ INSTANTIATE_TEST_SUITE_P(Steps, EngineAtDepth, ::testing::Values(1, 2));
 struct Harness {
   explicit Harness(EngineOptions o = {}, bool start = true)
       : options(fill(o)),
-        model(kVocab, options.block_size, options.n_blocks, options.sequences_max, EngineAtDepth::GetParam()) {
+        model(kVocab, options.block_size, {options.n_blocks}, options.sequences_max, EngineAtDepth::GetParam()) {
     engine = std::make_unique<Engine>(model, options, registry);
     if (start) engine->start();
   }
@@ -232,9 +232,9 @@ TEST_P(EngineAtDepth, TellsLogprobs) {
   ASSERT_TRUE(harness.engine->submit(a.request).ok());
   a.sink->wait();
   EXPECT_FALSE(a.sink->wrong_order());
-  const auto told = a.sink->prompt();
-  ASSERT_EQ(told.size(), 299u);
-  for (size_t i = 0; i < told.size(); ++i) EXPECT_EQ(told[i].id, a.request.prompt[i + 1]);
+  const auto got = a.sink->prompt();
+  ASSERT_EQ(got.size(), 299u);
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i].id, a.request.prompt[i + 1]);
   EXPECT_EQ(a.sink->n_top(), 3u * 2);
   for (const auto& sampled : a.sink->sampled()) EXPECT_EQ(sampled.rank, 1);
 }

@@ -1,112 +1,16 @@
-// A step that is planned and started while the one before it runs: the same answers, whatever ends in between.
+// Steps that are planned and started while the previous one runs: the same outputs, whatever ends in between.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <random>
 
-#include "engine/engine_loop.h"
-#include "engine/fake_model_test.h"
-#include "engine/sinks_test.h"
+#include "engine/harness_test.h"
 
 namespace polymath::engine {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr int kVocab = 97;
-constexpr int kStepsMax = 20000;  // far more than any case needs
-
-// A loop without its thread, looked over after every step.
-struct Harness {
-  Harness(int depth, EngineOptions o = {})
-      : options(fill(o)), model(kVocab, options.block_size, options.n_blocks, options.sequences_max, depth) {
-    loop = std::make_unique<EngineLoop>(model, options, registry);
-  }
-  static EngineOptions fill(EngineOptions o) {
-    o.model_name = "fake";
-    if (o.n_blocks == 0) o.n_blocks = 256;
-    if (o.model_len_max == 0) o.model_len_max = 400;
-    return o;
-  }
-
-  RunningRequest& add(Request request) {
-    EXPECT_TRUE(loop->check(request).ok());
-    auto answer = loop->make_request(std::move(request), ++n_requests);
-    RunningRequest& out = *answer;
-    loop->admit(std::move(answer));
-    return out;
-  }
-  absl::Status step() {
-    const absl::Status status = loop->step();
-    loop->check_invariants();
-    return status;
-  }
-  void run() {
-    for (int i = 0; loop->busy(); ++i) {
-      ASSERT_LT(i, kStepsMax);
-      ASSERT_TRUE(step().ok());
-    }
-    EXPECT_EQ(model.n_in_flight(), 0);
-    EXPECT_EQ(loop->stats().kv_usage, 0);
-  }
-
-  const EngineOptions options;
-  FakeModel model;
-  base::MetricsRegistry registry;
-  std::unique_ptr<EngineLoop> loop;
-  RequestId n_requests = 0;
-};
-
-std::vector<int32_t> prompt(int n, int first) {
-  std::vector<int32_t> out(n);
-  for (int i = 0; i < n; ++i) out[i] = (first + i * (first + 1)) % kVocab;
-  return out;
-}
-
-Request greedy(int n_prompt, int first, int max_tokens, std::shared_ptr<TokenSink> sink) {
-  Request request{.prompt = prompt(n_prompt, first), .sink = std::move(sink)};
-  request.sampling.temperature = 0;
-  request.sampling.max_tokens = max_tokens;
-  return request;
-}
-
-// Lets only every other id come.
-class EvenIds : public TokenMask {
- public:
-  void fill(std::span<uint64_t> allowed) override {
-    for (uint64_t& word : allowed) word &= 0x5555555555555555;
-  }
-  void accept(int32_t) override {}
-};
-
-struct Kind {
-  const char* name;
-  bool on_device;
-  std::function<void(Request&)> set;
-};
-
-const Kind kKinds[] = {
-    {"greedy", true, [](Request& r) { r.sampling.temperature = 0; }},
-    {"seeded", true, [](Request& r) { r.sampling.temperature = 3; }},
-    {"top_p", true, [](Request& r) { r.sampling.temperature = 2, r.sampling.top_p = 0.9f; }},
-    {"top_k", true, [](Request& r) { r.sampling.temperature = 4, r.sampling.top_k = 5; }},
-    {"min_p", true, [](Request& r) { r.sampling.temperature = 4, r.sampling.min_p = 0.1f; }},
-    {"prompt_logprobs", true, [](Request& r) { r.sampling.prompt_logprobs = 1; }},
-    {"logprobs", false, [](Request& r) { r.sampling.logprobs = 2; }},
-    {"penalty", false, [](Request& r) { r.sampling.temperature = 2, r.sampling.repetition_penalty = 1.2f; }},
-    {"bias", false,
-     [](Request& r) {
-       r.sampling.temperature = 2, r.sampling.logit_bias = {{5, 4.f}};
-     }},
-    {"allowed", false,
-     [](Request& r) {
-       r.sampling.allowed_ids = {1, 2, 3, 50};
-     }},
-    {"mask", false, [](Request& r) { r.mask = std::make_shared<EvenIds>(); }},
-    {"min_tokens", false, [](Request& r) { r.sampling.min_tokens = 12; }},  // the device's from then on
-};
 
 struct Outcome {
   std::vector<std::vector<int32_t>> tokens;
@@ -166,7 +70,7 @@ TEST(Overlap, GivesTheSameAnswers) {
   }
 }
 
-// Limits, arrivals, kinds and cancellations by a seed: whoever is left alone gets what it would get alone.
+// Limits, arrivals, kinds and cancellations from a seed: each request gets the output that it gets alone.
 void live_through(uint32_t seed) {
   std::mt19937 random(seed);
   const auto up_to = [&](int n) { return static_cast<int>(random() % static_cast<uint32_t>(n + 1)); };
@@ -227,8 +131,8 @@ TEST(Overlap, LivesThroughEverySeed) {
   }
 }
 
-// Only the host can choose: steps stay whole, as if there were no second one.
-TEST(Overlap, IsLeftWhereTheHostChooses) {
+// Only the host can sample: steps stay whole, as with one in flight.
+TEST(Overlap, IsOffWhereTheHostSamples) {
   uint64_t steps[2];
   for (const int depth : {1, 2}) {
     Harness harness(depth);
@@ -245,7 +149,7 @@ TEST(Overlap, IsLeftWhereTheHostChooses) {
   EXPECT_EQ(steps[0], steps[1]);
 }
 
-// The next token is in flight when the stop is seen: it is nobody's.
+// The token after the stop is in flight when the stop is seen.
 TEST(Overlap, AStopInMidFlightDropsWhatFollows) {
   Harness harness(2);
   const auto stopped = std::make_shared<Recorder>(), other = std::make_shared<Recorder>();
@@ -267,8 +171,8 @@ TEST(Overlap, AStopInMidFlightDropsWhatFollows) {
   EXPECT_EQ(harness.model.n_sampled - n_tokens, 1);
 }
 
-// The last step of all is one that nobody wants: it is finished, and then there is rest.
-TEST(Overlap, AStepForNobodyIsFinished) {
+// The last step has rows of ended requests only. It is finished, too.
+TEST(Overlap, AStepOfEndedRequestsIsFinished) {
   Harness harness(2);
   const auto sink = std::make_shared<Recorder>();
   Request request = greedy(20, 3, 100, sink);

@@ -14,7 +14,7 @@ constexpr int kBlock = 16;
 class SchedulerAtDepth : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Steps, SchedulerAtDepth, ::testing::Values(1, 2));
 
-// A scheduler and its sequences; a step is planned, checked and committed, and every sequence that is due gets a token.
+// A scheduler and its sequences. A step is planned, checked and committed; each sequence that samples gets a token.
 class Harness {
  public:
   explicit Harness(SchedulerLimits limits) : scheduler(limits), limits_(limits) {}
@@ -32,8 +32,8 @@ class Harness {
     return *sequences_.back();
   }
 
-  // Tokens of each sequence in the step, in order of arrival; 0: not in it. What the step before it gave is known only
-  // after this one is committed, at a depth of 2.
+  // Tokens of each sequence in the step, in order of arrival; 0: not in it. At a depth of 2, the tokens of the previous
+  // step arrive after this one is committed.
   std::vector<int> step() {
     const StepPlan plan = scheduler.plan();
     scheduler.check_invariants();
@@ -59,7 +59,7 @@ class Harness {
     return out;
   }
 
-  // All that is in flight, so that the next step sees what it would see alone.
+  // Finishes the steps in flight.
   void settle() {
     while (!in_flight_.empty()) settle_first();
   }
@@ -221,7 +221,7 @@ TEST_P(SchedulerAtDepth, WhenTheOwnerOfAPrefixGoesTheOthersGoOn) {
   EXPECT_EQ(harness.step(), (Tokens{0, 5, 27}));
 }
 
-TEST_P(SchedulerAtDepth, WhoeverWaitsForAPrefixLetsOthersPass) {
+TEST_P(SchedulerAtDepth, ASequenceThatWaitsForAPrefixLetsOthersPass) {
   auto l = limits();
   l.step_tokens_max = 60;
   Harness harness(l);

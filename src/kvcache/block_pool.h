@@ -1,14 +1,14 @@
 #pragma once
 
-// Counts who holds which KV block. A block is held (count > 0) or free (count 0).
+// Counts the holders of each KV block. A block is held (count > 0) or free (count 0).
 //
 //   int32_t block = pool.allocate();   // count 1, or -1: none is free
 //   pool.hold(block);                  // one holder more; a free block leaves the free list
 //   pool.release(block, keep);         // one holder less; the last one frees it
 //
-// Free blocks stand in a list from which allocate() takes the first. A block released with `keep` goes to the end of
-// it, so that what it remembers (see prefix_cache.h) lives as long as possible: least recently used goes first. One
-// released without goes to the front. Everything is O(1); nothing is allocated after construction.
+// allocate() takes the first block of the free list. A block released with `keep` goes to its end. So cached prefixes
+// (prefix_cache.h) are evicted in order of last use. A block released without goes to the front. Every operation is
+// O(1); nothing is allocated after construction.
 //
 // Thread safety: none. The engine thread owns it.
 
@@ -19,8 +19,7 @@ namespace polymath::kvcache {
 
 class BlockPool {
  public:
-  static constexpr int64_t kBlocksMax = int64_t{1}
-                                        << 30;  // beyond it the constructor dies: plan/ has to settle for less
+  static constexpr int64_t kBlocksMax = int64_t{1} << 30;  // beyond it the constructor dies; plan/ asks for fewer
 
   explicit BlockPool(int64_t n_blocks);  // REQUIRES: 1 <= n_blocks <= kBlocksMax
 
@@ -32,11 +31,11 @@ class BlockPool {
   int64_t n_free() const { return n_free_; }
   int holders(int32_t block) const { return holders_[block]; }
 
-  // Dies unless the list holds exactly the blocks that nobody holds. O(n_blocks); for tests.
+  // Dies unless the list has exactly the blocks without holders. O(n_blocks); for tests.
   void check_invariants() const;
 
  private:
-  // The list is a ring through an extra entry at n_blocks: its next is the first free block, its previous the last.
+  // The list is a ring through an extra entry at n_blocks, between the last free block and the first.
   void link_after(int32_t at, int32_t block);
   void unlink(int32_t block);
   int32_t ring() const { return static_cast<int32_t>(holders_.size()); }

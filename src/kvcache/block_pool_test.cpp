@@ -79,7 +79,7 @@ TEST(BlockPool, RandomUseKeepsTheInvariants) {
   }
 }
 
-TEST(BlockPoolDeathTest, ReleasingWhatNobodyHoldsDies) {
+TEST(BlockPoolDeathTest, ReleasingAFreeBlockDies) {
   BlockPool pool(2);
   EXPECT_DEATH(pool.release(0, false), "holders_");
 }

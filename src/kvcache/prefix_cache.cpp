@@ -30,7 +30,7 @@ PrefixCache::PrefixCache(int64_t n_blocks) {
   slot_mask_ = slots_.size() - 1;
 }
 
-// A digest is uniform already: its first bytes are the hash.
+// A digest is uniform: its first bytes are the hash.
 uint64_t PrefixCache::home(const Digest& digest) const {
   uint64_t hash;
   std::memcpy(&hash, digest.data(), sizeof hash);
@@ -61,7 +61,7 @@ void PrefixCache::set_ready(int32_t block) {
   states_[block] = State::kReady;
 }
 
-// Takes the entry out and moves later entries of the same run back, so that no search meets a hole.
+// Removes the entry and moves later entries of its run back, so that no search meets a hole.
 void PrefixCache::forget(int32_t block) {
   if (!known(block)) return;
   uint64_t hole = slot_of(digests_[block]);
@@ -69,7 +69,7 @@ void PrefixCache::forget(int32_t block) {
   for (uint64_t at = (hole + 1) & slot_mask_; slots_[at] != -1; at = (at + 1) & slot_mask_) {
     const uint64_t from_home = (at - home(digests_[slots_[at]])) & slot_mask_;
     const uint64_t from_hole = (at - hole) & slot_mask_;
-    if (from_home < from_hole) continue;  // its home lies behind the hole: it may not move before it
+    if (from_home < from_hole) continue;  // its home is after the hole
     slots_[hole] = slots_[at];
     hole = at;
   }

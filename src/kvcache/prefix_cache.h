@@ -1,17 +1,16 @@
 #pragma once
 
-// Finds blocks that already hold a prompt's beginning.
+// Finds blocks that already hold the beginning of a prompt.
 //
-// A full block is known by a digest of its tokens and of everything before them:
+// A full block is named by a digest of its tokens and of all before them:
 //
-//   digest[0] = H(seed, salt; tokens of block 0)      digest[i] = H(digest[i - 1]; tokens of block i)
+//   digest[0] = H(seed, adapter, salt; tokens of block 0)      digest[i] = H(digest[i - 1]; tokens of block i)
 //
-// H is SHA-256 and the seed is random in each process, so that nobody can make two prompts meet, nor learn by
-// guessing what another tenant (another salt) has asked. Blocks that are not full have no digest and are never shared.
+// H is SHA-256, and the seed is random in each process. So no client can make two prompts collide, or guess what
+// another tenant (another salt) has asked. A block that is not full has no digest and is never shared.
 //
-// A digest names one block. The block is `pending` while a running sequence is computing it - whoever wants it should
-// wait rather than compute it again - and `ready` after that. A ready block that nobody holds stays findable until
-// BlockPool hands it out anew; then forget() is due.
+// A digest names one block. It is `pending` while a running sequence computes it: others should wait for it. Then it is
+// `ready`. A ready block without holders stays findable until BlockPool allocates it again; then forget() is due.
 //
 // Thread safety: BlockHasher is for one thread at a time, any thread; PrefixCache belongs to the engine thread.
 // Nothing is allocated after construction.
@@ -27,7 +26,7 @@ namespace polymath::kvcache {
 
 using base::Digest;
 
-// Computes digests; each thread that needs them has its own, from the cache's seed.
+// Computes digests from the cache's seed; one for each thread.
 class BlockHasher {
  public:
   explicit BlockHasher(const Digest& seed) : seed_(seed) {}
@@ -52,21 +51,21 @@ class PrefixCache {
   bool ready(int32_t block) const { return states_[block] == State::kReady; }
   const Digest& digest(int32_t block) const { return digests_[block]; }  // REQUIRES: known(block)
 
-  // Says that `block` holds (`ready`) or will hold (pending) these tokens. False: the digest already names another
-  // block, which stays. REQUIRES: !known(block).
+  // Names `block`, which holds these tokens (`ready`) or will (pending). False: another block has this name, and keeps
+  // it. REQUIRES: !known(block).
   bool add(const Digest& digest, int32_t block, bool ready);
   void set_ready(int32_t block);  // REQUIRES: known(block)
-  void forget(int32_t block);     // an unknown block is nothing
+  void forget(int32_t block);     // an unknown block: does nothing
 
   int64_t n_known() const { return n_known_; }
 
-  // Dies unless every known block is found under its digest, and nothing else is. O(n_blocks); for tests.
+  // Dies unless the table finds exactly the known blocks. O(n_blocks); for tests.
   void check_invariants() const;
 
  private:
   enum class State : uint8_t { kUnknown, kPending, kReady, kCount };
   uint64_t home(const Digest& digest) const;
-  uint64_t slot_of(const Digest& digest) const;  // where it is, or the empty slot where it would be
+  uint64_t slot_of(const Digest& digest) const;  // its slot, or the empty one where it belongs
 
   Digest seed_;
   std::vector<Digest> digests_;  // [n_blocks]

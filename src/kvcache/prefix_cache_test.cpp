@@ -12,13 +12,16 @@ Digest of(BlockHasher& hasher, const Digest& before, std::vector<int32_t> tokens
   return hasher.next(before, tokens);
 }
 
-TEST(BlockHasher, DependsOnTokensParentSaltAndSeed) {
+TEST(BlockHasher, DependsOnTokensParentSaltAdapterAndSeed) {
   PrefixCache a(4), b(4);
   BlockHasher in_a(a.seed()), again(a.seed()), in_b(b.seed());
   const Digest base = of(in_a, in_a.root(""), {1, 2});
   EXPECT_EQ(base, of(again, again.root(""), {1, 2}));
   EXPECT_NE(base, of(in_a, in_a.root(""), {1, 3}));
   EXPECT_NE(base, of(in_a, in_a.root("tenant"), {1, 2}));
+  EXPECT_EQ(base, of(in_a, in_a.root("", -1), {1, 2}));
+  EXPECT_NE(base, of(in_a, in_a.root("", 0), {1, 2}));
+  EXPECT_NE(in_a.root("", 0), in_a.root("", 1));
   EXPECT_NE(base, of(in_b, in_b.root(""), {1, 2}));
   EXPECT_NE(of(in_a, base, {5, 6}), of(in_a, of(in_a, in_a.root(""), {9, 9}), {5, 6}));
 }

@@ -61,7 +61,7 @@ class StatePool {
   const int n_live_, n_snapshots_;
   std::vector<int32_t> live_free_;
   std::vector<uint8_t> live_taken_;  // [n_live]
-  // Snapshots are numbered from 0. All stand in a ring through an extra entry: unused first, then by last use.
+  // Snapshots are numbered from 0. A ring through an extra entry has all of them: unused ones, then by last use.
   std::vector<int32_t> next_, previous_;  // [n_snapshots + 1]
   std::vector<int32_t> block_of_;         // [n_snapshots]; -1: unused
   std::vector<uint64_t> taken_at_;        // [n_snapshots]: step; 0: never

@@ -35,8 +35,8 @@ void AdapterStep::add(backend::Backend& backend, const AdapterWeights& w, const 
   const int64_t n = x.rows();
   const Tensor low{DType::kF32, {n, w.a.shape.rows}, low_.data()};
   const Tensor high{DType::kF32, {n, w.b.shape.rows}, high_.data()};
-  backend.grouped_linear(x, w.a, nullptr, groups_, 1, /*gather=*/true, low);
-  backend.grouped_linear(low, w.b, nullptr, groups_, 1, /*gather=*/false, high);
+  backend.grouped_linear({&w.a, nullptr, &groups_, 1, /*gather=*/true}, x, low);
+  backend.grouped_linear({&w.b, nullptr, &groups_, 1, /*gather=*/false}, low, high);
   backend.combine(high, groups_, routing_, scale, y);
 }
 

@@ -6,10 +6,11 @@
 
 #include "layers/attention_gqa.h"
 #include "layers/attention_mla.h"
+#include "layers/gated_delta_net.h"
 
 namespace polymath::layers {
 
-using AttentionConfig = std::variant<GroupedQuery, Latent>;
+using AttentionConfig = std::variant<GroupedQuery, Latent, GatedDeltaNet>;
 
 // The kinds' members, of whichever kind it is.
 inline absl::Status check(const AttentionConfig& config) {

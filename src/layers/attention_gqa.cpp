@@ -11,7 +11,7 @@ namespace {
 using backend::DType;
 using backend::Tensor;
 
-enum ScratchPart { kQkv, kOutput };
+enum ScratchPart { kQkv, kOutput, kWithGates };
 
 backend::QkvNorm norm_of(QkNorm norm) {
   switch (norm) {
@@ -34,25 +34,30 @@ class GroupedQueryLayer : public AttentionLayer {
         qkv_(b.linear("qkv")),
         out_(b.linear("attn_out", /*reduces=*/b.rank.size > 1 && !config.replicated())),
         params_(config.params()),
-        qkv_params_{.n_heads = config.n_heads,
-                    .n_kv_heads = config.n_kv_heads,
-                    .head_dim = config.head_dim,
-                    .norm = norm_of(config.qk_norm),
-                    .eps = b.norm_eps,
-                    .q_norm = b.vector("q_norm"),
-                    .k_norm = b.vector("k_norm"),
-                    .rope = {.cos_sin = cos_sin, .dims = config.rope.dims, .interleaved = config.rope.interleaved}} {
+        qkv_params_(config.qkv_params()) {
     params_.sinks = b.vector("sinks");
-    CHECK(qkv_.weight.shape.rows == config.q_width() + 2 * config.kv_width());
+    qkv_params_.eps = b.norm_eps;
+    qkv_params_.q_norm = b.vector("q_norm");
+    qkv_params_.k_norm = b.vector("k_norm");
+    qkv_params_.rope.cos_sin = cos_sin;
+    CHECK(qkv_.weight.shape.rows == config.projected_q_width() + 2 * config.kv_width());
   }
 
   void run(const StepContext& ctx, const Tensor& x, const Tensor& h) const override {
-    const Tensor qkv = ctx.scratch.matrix(kQkv, DType::kF32, x.rows(), qkv_.weight.shape.rows);
-    const Tensor out = ctx.scratch.matrix(kOutput, ctx.act, x.rows(), config_.q_width());
-    qkv_.run(ctx, x, {.clamp = config_.clip_qkv}, qkv);
+    const int64_t n = x.rows(), width = config_.q_width() + 2 * config_.kv_width();
+    const Tensor qkv = ctx.scratch.matrix(kQkv, DType::kF32, n, width);
+    const Tensor out = ctx.scratch.matrix(kOutput, ctx.act, n, config_.q_width());
+    Tensor projected = qkv;
+    if (config_.output_gate) projected = ctx.scratch.matrix(kWithGates, DType::kF32, n, qkv_.weight.shape.rows);
+    qkv_.run(ctx, x, {.clamp = config_.clip_qkv}, projected);
+    if (config_.output_gate) take_queries(ctx, projected, qkv);
     backend::QkvParams qkv_params = qkv_params_;
     if (config_.temperature.floor > 0) qkv_params.factors = ctx.query_factors;
-    ctx.backend.attention_of_qkv(qkv_params, params_, qkv, *ctx.kv, ctx.layout, out);
+    ctx.backend.attention_of_qkv({qkv_params, params_}, qkv, *ctx.kv, ctx.layout, out);
+    if (config_.output_gate) {
+      const Tensor gates = projected.slice_cols(config_.head_dim, projected.cols() - config_.head_dim);
+      ctx.backend.gate_heads({config_.n_heads, config_.head_dim, 2 * int64_t{config_.head_dim}}, gates, out);
+    }
     out_.add_to(ctx, out, residual_scale_, h);
   }
 
@@ -65,11 +70,20 @@ class GroupedQueryLayer : public AttentionLayer {
   }
 
  private:
+  // Heads of query and gate alternate; keys and values follow.
+  void take_queries(const StepContext& ctx, const Tensor& projected, const Tensor& qkv) const {
+    const int dim = config_.head_dim;
+    const int64_t q = config_.q_width(), kv = 2 * config_.kv_width();
+    ctx.backend.copy_heads({config_.n_heads, dim, 2 * int64_t{dim}, dim}, projected.slice_cols(0, 2 * q),
+                           qkv.slice_cols(0, q));
+    ctx.backend.copy_heads({1, static_cast<int>(kv), kv, kv}, projected.slice_cols(2 * q, kv), qkv.slice_cols(q, kv));
+  }
+
   const GroupedQuery config_;
   const float residual_scale_;
   Linear qkv_, out_;
   backend::AttentionParams params_;
-  const backend::QkvParams qkv_params_;
+  backend::QkvParams qkv_params_;
 };
 
 }  // namespace
@@ -90,7 +104,8 @@ absl::Status GroupedQuery::check() const {
 
 void GroupedQuery::add_slots(SlotList& s, int64_t hidden) const {
   const parallel::Shard heads{replicated() ? 0 : head_dim};
-  const std::vector<Piece> qkv = {{q_width(), heads}, {kv_width(), heads}, {kv_width(), heads}};
+  const parallel::Shard q_heads{(output_gate ? 2 : 1) * heads.unit};
+  const std::vector<Piece> qkv = {{projected_q_width(), q_heads}, {kv_width(), heads}, {kv_width(), heads}};
   s.matrix({.name = "qkv", .pieces = qkv, .cols = hidden});
   if (qkv_bias) s.vector("qkv_bias", qkv);
   if (qk_norm == QkNorm::kFull) {
@@ -109,9 +124,18 @@ kvcache::CacheSpec GroupedQuery::cache() const {
   return {.paged = {.n_kv_heads = n_kv_heads, .key_dim = head_dim, .value_dim = head_dim}};
 }
 
+backend::QkvParams GroupedQuery::qkv_params() const {
+  return {.n_heads = n_heads,
+          .n_kv_heads = n_kv_heads,
+          .head_dim = head_dim,
+          .norm = norm_of(qk_norm),
+          .rope = {.dims = rope.dims, .interleaved = rope.interleaved}};
+}
+
 void GroupedQuery::reserve(StepNeeds& needs) const {
   needs.at_least(kQkv, q_width() + 2 * kv_width());
   needs.at_least(kOutput, q_width());
+  if (output_gate) needs.at_least(kWithGates, projected_q_width() + 2 * kv_width());
   needs.limits.attention_max = std::max(needs.limits.attention_max, q_width());
   needs.limits.key_dim_max = std::max(needs.limits.key_dim_max, head_dim);
 }
@@ -126,6 +150,10 @@ absl::Status GroupedQuery::split(parallel::Rank rank) {
 }
 
 absl::StatusOr<std::unique_ptr<AttentionLayer>> GroupedQuery::make(const LayerBuilder& builder) const {
+  if (output_gate && !builder.backend.has_gated_delta_net()) {
+    return absl::UnimplementedError(absl::StrCat("attention with an output gate is not built for --device ",
+                                                 std::string(builder.backend.name()), " yet; --device cpu runs it"));
+  }
   ASSIGN_OR_RETURN(const float* cos_sin, builder.weights.rope_table(rope));
   auto layer = std::make_unique<GroupedQueryLayer>(*this, builder, cos_sin);
   if (clip_qkv > 0 && layer->has_adapters()) {
@@ -141,6 +169,7 @@ std::string GroupedQuery::text() const {
   if (window > 0) absl::StrAppend(&out, ", window ", window);
   if (chunk > 0) absl::StrAppend(&out, ", chunk ", chunk);
   if (sinks) absl::StrAppend(&out, ", sinks");
+  if (output_gate) absl::StrAppend(&out, ", output gate");
   return out;
 }
 

@@ -32,6 +32,7 @@ struct GroupedQuery {
   int window = 0;  // > 0: sliding window
   int chunk = 0;   // > 0: chunked attention
   bool sinks = false;
+  bool output_gate = false;  // q_proj gives each head a query and a gate of its output (Qwen3-Next)
   RopeConfig rope;
   QueryTemperature temperature;  // Llama 4's NoPE layers
 
@@ -39,6 +40,7 @@ struct GroupedQuery {
   void add_slots(SlotList& slots, int64_t hidden) const;
   kvcache::CacheSpec cache() const;
   backend::AttentionParams params() const { return {n_heads, scale, window, chunk, nullptr}; }
+  backend::QkvParams qkv_params() const;  // without the weights' pointers
   void reserve(StepNeeds& needs) const;
   // Becomes one rank's part. A norm over all heads needs them all: such a layer is replicated.
   absl::Status split(parallel::Rank rank);
@@ -47,6 +49,7 @@ struct GroupedQuery {
 
   bool replicated() const { return qk_norm == QkNorm::kFull; }
   int64_t q_width() const { return static_cast<int64_t>(n_heads) * head_dim; }
+  int64_t projected_q_width() const { return (output_gate ? 2 : 1) * q_width(); }
   int64_t kv_width() const { return static_cast<int64_t>(n_kv_heads) * head_dim; }
 };
 

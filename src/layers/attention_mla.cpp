@@ -25,12 +25,10 @@ class LatentLayer : public AttentionLayer {
         key_up_(b.matrix("key_up")),
         value_up_(b.matrix("value_up")),
         q_a_norm_(b.vector("q_a_norm")),
-        latent_params_{.n_heads = config.n_heads,
-                       .nope_dim = config.nope_dim,
-                       .kv_lora = config.kv_lora,
-                       .eps = b.norm_eps,
-                       .kv_norm = b.vector("kv_a_norm"),
-                       .rope = {cos_sin, config.rope.dims, config.rope.interleaved}} {
+        latent_params_(config.latent_params()) {
+    latent_params_.eps = b.norm_eps;
+    latent_params_.kv_norm = b.vector("kv_a_norm");
+    latent_params_.rope.cos_sin = cos_sin;
     CHECK(q_kv_a_.weight.shape.rows == config.x_width() && key_up_.shape.groups == config.n_heads);
   }
 
@@ -47,8 +45,8 @@ class LatentLayer : public AttentionLayer {
       q = up;
     }
     const Tensor full = ctx.scratch.matrix(kFullQuery, DType::kF32, n, heads * key_dim);
-    ctx.backend.prepare_latent(latent_params_, ctx.layout, q, projected.slice_cols(x_q_width, key_dim), key_up_, full,
-                               *ctx.kv);
+    const Tensor k = projected.slice_cols(x_q_width, key_dim);
+    ctx.backend.prepare_latent(latent_params_, ctx.layout, {q, k, full}, key_up_, *ctx.kv);
     const Tensor latents = ctx.scratch.matrix(kLatents, ctx.act, n, heads * config_.kv_lora);
     ctx.backend.attention(config_.params(), full, *ctx.kv, ctx.layout, latents);
     const Tensor out = ctx.scratch.matrix(kOutput, ctx.act, n, heads * config_.value_dim);
@@ -69,7 +67,7 @@ class LatentLayer : public AttentionLayer {
   Linear q_kv_a_, q_b_, out_;
   quant::Weight key_up_, value_up_;  // of each head
   const float* q_a_norm_;
-  const backend::LatentParams latent_params_;
+  backend::LatentParams latent_params_;
 };
 
 }  // namespace
@@ -106,6 +104,13 @@ void Latent::add_slots(SlotList& s, int64_t hidden) const {
 
 kvcache::CacheSpec Latent::cache() const {
   return {.paged = {.n_kv_heads = 1, .key_dim = key_dim(), .value_dim = kv_lora, .latent = true}};
+}
+
+backend::LatentParams Latent::latent_params() const {
+  return {.n_heads = n_heads,
+          .nope_dim = nope_dim,
+          .kv_lora = kv_lora,
+          .rope = {.dims = rope.dims, .interleaved = rope.interleaved}};
 }
 
 void Latent::reserve(StepNeeds& needs) const {

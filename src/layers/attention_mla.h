@@ -25,6 +25,7 @@ struct Latent {
   void add_slots(SlotList& slots, int64_t hidden) const;
   kvcache::CacheSpec cache() const;
   backend::AttentionParams params() const { return {.n_heads = n_heads, .scale = scale}; }
+  backend::LatentParams latent_params() const;  // without the weights' pointers
   void reserve(StepNeeds& needs) const;
   // Becomes one rank's part: heads are split, the latents are on every rank.
   absl::Status split(parallel::Rank rank);

@@ -129,7 +129,7 @@ void MoeLayer::decide_for_all(backend::Backend& backend, const Tensor& x, const 
   if (routed == Routed::kExpertChoice) {
     choose_by_experts(backend, config, capacity_factor, logits, routing);
   } else {
-    backend.route(config, route, logits, selection_bias, tokens, routing);
+    backend.route({config, route, selection_bias}, logits, tokens, routing);
     drop_over_capacity(backend, config, capacity_factor, routing);
   }
   backend.group_by_expert(routing, config.n_experts, groups);
@@ -158,7 +158,7 @@ void MoeLayer::run(backend::Backend& backend, const Tensor& x, const Tensor& tok
       params.gate = &gate;
       params.gate_out = scratch.of_gate(n);
     }
-    backend.route_experts(params, x, tokens, logits, routing, groups);
+    backend.route_experts(params, x, tokens, logits, {routing, groups});
   } else {
     decide_for_all(backend, x, tokens, logits, routing, groups);
   }

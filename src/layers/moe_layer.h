@@ -76,6 +76,11 @@ struct MoeLayer {
   // `rows` tokens came; `pairs` of them, with their experts, and `touched` experts.
   void add_cost(double rows, double pairs, double touched, StepCost& cost) const;
 
+  // What a backend sizes scratch by. Of soft routing the slots are the pairs.
+  backend::ExpertShape expert_shape(int64_t tokens_max) const {
+    const int64_t pairs = std::max(tokens_max * config.top_k, int64_t{config.n_experts} * slots);
+    return {gate_up.shape.groups, gate_up.shape.cols, down.shape.cols, pairs, gate_up.format->dtype};
+  }
   // Whether every token is routed by itself, on the device.
   bool by_token() const {
     return routed == Routed::kOneExpert || routed == Routed::kGated ||

@@ -26,8 +26,8 @@ struct Adapter {
 };
 
 absl::Status unbuilt(const std::string& directory, std::string_view what) {
-  return absl::UnimplementedError(absl::StrCat(directory, "/adapter_config.json: ", std::string(what),
-                                               " is not built yet; plain LoRA is"));
+  return absl::UnimplementedError(
+      absl::StrCat(directory, "/adapter_config.json: ", std::string(what), " is not built yet; plain LoRA is"));
 }
 
 absl::Status check_kind(base::JsonReader& j, const std::string& directory) {
@@ -54,8 +54,8 @@ absl::StatusOr<Adapter> open(const std::string& directory) {
   const bool by_root = j.b("use_rslora", false);
   RETURN_IF_ERROR(j.status());
   if (a.rank < 1 || a.rank > kLimits.rank_max) {
-    return absl::InvalidArgumentError(absl::StrCat(directory, "/adapter_config.json: r is ", a.rank,
-                                                   "; it must be in [1, ", kLimits.rank_max, "]"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(directory, "/adapter_config.json: r is ", a.rank, "; it must be in [1, ", kLimits.rank_max, "]"));
   }
   a.scale = static_cast<float>(alpha / (by_root ? std::sqrt(static_cast<double>(a.rank)) : a.rank));
   if (!std::isfinite(a.scale)) {
@@ -76,7 +76,10 @@ std::string module_of(const std::string& tensor) {
 class AdapterLoader {
  public:
   AdapterLoader(const ModelConfig& config, backend::Backend& backend, parallel::Rank rank)
-      : config_(config), backend_(backend), rank_(rank), rows_(find_architecture(config.architecture)->weights(config)) {}
+      : config_(config),
+        backend_(backend),
+        rank_(rank),
+        rows_(find_architecture(config.architecture)->weights(config)) {}
 
   absl::StatusOr<AdapterSet> load(const std::vector<std::string>& directories) {
     for (const std::string& directory : directories) {
@@ -111,7 +114,8 @@ class AdapterLoader {
   absl::Status load_slot(const Slot& slot) {
     const layers::LocalSlot local = layers::local_slot(slot, rank_);
     const std::vector<PieceSource> pieces = piece_sources(config_, slot, rows_);
-    Host host{.rank = rank_max_ * static_cast<int64_t>(pieces.size()), .rows = local.shape.rows, .cols = local.shape.cols};
+    Host host{
+        .rank = rank_max_ * static_cast<int64_t>(pieces.size()), .rows = local.shape.rows, .cols = local.shape.cols};
     host.a.resize(adapters_.size() * static_cast<size_t>(host.rank * host.cols));
     host.b.resize(adapters_.size() * static_cast<size_t>(host.rows * host.rank));
     std::vector<PieceOfSlot> parts;
@@ -135,9 +139,9 @@ class AdapterLoader {
 
   struct PieceOfSlot {
     size_t piece;
-    int64_t row_begin;    // in the rank's part of the slot
-    std::string tensor;   // of the model's checkpoint
-    int64_t tensor_begin; // its first row in that tensor
+    int64_t row_begin;     // in the rank's part of the slot
+    std::string tensor;    // of the model's checkpoint
+    int64_t tensor_begin;  // its first row in that tensor
   };
   // What a piece is read for.
   struct Target {
@@ -158,7 +162,8 @@ class AdapterLoader {
   // The low ranks of the pieces are side by side: A's rows, and the columns of B that meet them.
   absl::Status read_piece(const Target& t, const PieceOfSlot& p, Host& host) {
     Adapter& from = adapters_[t.adapter];
-    const std::string module = module_of(p.tensor), name_a = module + ".lora_A.weight", name_b = module + ".lora_B.weight";
+    const std::string module = module_of(p.tensor), name_a = module + ".lora_A.weight",
+                      name_b = module + ".lora_B.weight";
     if (!from.file->has(name_a) && !from.file->has(name_b)) return absl::OkStatus();
     const int64_t cols = t.slot.shape.cols;
     ASSIGN_OR_RETURN(const std::vector<float> a, read(from, name_a, {from.rank, cols}));
@@ -186,7 +191,8 @@ class AdapterLoader {
   static absl::StatusOr<std::vector<float>> read(Adapter& from, const std::string& name, const tensor::Shape& shape) {
     ASSIGN_OR_RETURN(const weights::RawTensor raw, from.file->read(name, shape));
     if (!raw.format->plain()) {
-      return absl::InvalidArgumentError(absl::StrCat(weights::place_of(*from.file, name), ": an adapter is not packed"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(weights::place_of(*from.file, name), ": an adapter is not packed"));
     }
     std::vector<float> values(static_cast<size_t>(shape.elements()));
     raw.format->dequantize({.data = raw.data}, 0, values.data(), shape.elements());

@@ -21,7 +21,7 @@ namespace polymath::model {
 // How the named tensors hold a slot's matrix [groups][rows][cols].
 enum class Layout {
   kRows,           // one tensor a piece and a group: [rows, cols]; or all pieces in one: [sum of rows, cols]
-  kStacked,        // [groups, rows, cols]
+  kStacked,        // [groups, rows, cols]; or a tensor a piece, each [groups, rows of the piece, cols] (GGUF)
   kStackedT,       // [groups, cols, rows]
   kStackedTPairs,  // [groups, cols, rows], gate and up alternate (gpt-oss)
   kStackedPairs,   // [groups, rows], a bias whose gate and up alternate (gpt-oss)
@@ -30,6 +30,7 @@ enum class Layout {
   kMlaKeyUp,       // kv_b_proj's key half, transposed, head by head (DeepSeek)
   kMlaValueUp,     // kv_b_proj's value half, head by head (DeepSeek)
   kOneRow,         // a vector kept as [1, rows] (ERNIE)
+  kDepthwise,      // taps of a convolution, a vector kept as [channels, 1, taps] (gated delta nets)
   kCount,
 };
 
@@ -37,6 +38,7 @@ struct WeightRow {
   std::string_view slot;           // "layer.{l}.qkv"; see model/slots.h
   std::vector<std::string> names;  // of the tensors; {l}: the layer, {e}: the expert
   Layout layout = Layout::kRows;
+  float offset = 0;  // added to each element of a vector: norms stored as their difference from 1
 };
 
 struct Architecture {

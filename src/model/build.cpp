@@ -124,6 +124,11 @@ absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
   }
   needs.limits.hidden_max =
       std::max<int64_t>(config_.hidden, *std::max_element(needs.scratch.begin(), needs.scratch.end()));
+  for (const Layer& layer : layers_) {
+    for (const auto& block : layer.ffn.blocks()) {
+      needs.limits.experts.push_back(block->expert_shape(given.tokens_max));
+    }
+  }
   limits_ = needs.limits;
   RETURN_IF_ERROR(allocate_activations());
   ASSIGN_OR_RETURN(scratch_, layers::Scratch::create(backend_, needs.scratch, limits_.tokens_max));

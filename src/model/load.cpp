@@ -1,13 +1,18 @@
 #include "model/load.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "base/log.h"
 #include "model/architecture.h"
+#include "model/gguf_rows.h"
 #include "model/weight_source.h"
 #include "model/weight_store.h"
 
@@ -86,7 +91,7 @@ class WeightLoader {
   absl::StatusOr<WeightStore> load() {
     const Architecture* architecture = find_architecture(config_.architecture);
     CHECK(architecture != nullptr);
-    rows_ = architecture->weights(config_);
+    rows_ = weight_rows(*architecture, config_, checkpoint_);
     const std::vector<Slot> all = slots(config_);
     plan(all);
     RETURN_IF_ERROR(check_names(*architecture));
@@ -94,6 +99,7 @@ class WeightLoader {
       if (i + 1 < all.size()) prefetch(i + 1);
       RETURN_IF_ERROR(all[i].is_vector() ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
     }
+    report_unpacked();
     return std::move(store_);
   }
 
@@ -124,6 +130,17 @@ class WeightLoader {
                                                    unused.empty() ? "" : " not used: " + list_some(unused) + ";"));
   }
 
+  void report_unpacked() const {
+    const auto mib = [](const QuantFormat* format, int64_t n) {
+      return absl::StrFormat("%.1f MiB", static_cast<double>(format->bytes_of(n)) / (1 << 20));
+    };
+    for (const auto& [formats, n] : unpacked_) {
+      const auto& [stored, kept] = formats;
+      base::log_info("model", stored->name, " weights are unpacked to ", kept->name, " for ", backend_.name(), ": ",
+                     mib(kept, n), " instead of ", mib(stored, n));
+    }
+  }
+
   bool is_ignored(const Architecture& architecture, const std::string& name) const {
     if (absl::EndsWith(name, ".rotary_emb.inv_freq")) return true;
     if (config_.tied_embeddings && name == "lm_head.weight") return true;
@@ -148,10 +165,10 @@ class WeightLoader {
     auto weight = backend_.make_weight(shape, format);
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
-    if (shape.glu) backend_.expect_experts(shape, format);
     if (!generate(pieces, *weight)) {
       RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
         backend_.fill_weight(*weight, p.group, p.row_begin, view);
+        if (view.format != &format && !view.format->plain()) unpacked_[{view.format, &format}] += view.rows * view.cols;
       }));
     }
     store_.bytes_ += weight->data.bytes();
@@ -178,7 +195,11 @@ class WeightLoader {
     const int64_t n = shape.groups * shape.rows;
     std::vector<float> values(static_cast<size_t>(n));
     RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
-      for (int64_t r = 0; r < view.rows; ++r) view.read_row(r, 0, 1, &values[p.group * shape.rows + p.row_begin + r]);
+      for (int64_t r = 0; r < view.rows; ++r) {
+        float& value = values[p.group * shape.rows + p.row_begin + r];
+        view.read_row(r, 0, 1, &value);
+        value += p.added;
+      }
     }));
     ASSIGN_OR_RETURN(auto buffer, backend_.allocate(values.size() * sizeof(float)));
     backend_.copy_in({tensor::DType::kF32, {n}, buffer.data()}, values.data());
@@ -224,6 +245,7 @@ class WeightLoader {
   std::vector<WeightRow> rows_;
   std::vector<std::vector<PieceSource>> sources_;
   WeightStore store_;
+  std::map<std::pair<const QuantFormat*, const QuantFormat*>, int64_t> unpacked_;  // values, by stored and kept format
   size_t done_ = 0, total_ = 0;
 };
 
@@ -234,7 +256,7 @@ absl::StatusOr<WeightStore> load_weights(const ModelConfig& config, weights::Che
 
 int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& checkpoint, const backend::Backend& backend,
                       tensor::DType dtype) {
-  const std::vector<WeightRow> rows = find_architecture(config.architecture)->weights(config);
+  const std::vector<WeightRow> rows = weight_rows(*find_architecture(config.architecture), config, checkpoint);
   int64_t bytes = 0;
   for (const Slot& slot : slots(config)) {
     if (slot.is_vector()) {

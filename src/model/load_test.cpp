@@ -50,7 +50,8 @@ Loaded load(const std::string& name, const std::string& from, const std::string&
   auto checkpoint = weights::open_checkpoint(kModels + name, {});
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
   Renamed renamed(*std::move(checkpoint), from, to);
-  l.model = load_model(*read_config(kModels + name), renamed, *l.backend, {.dtype = tensor::DType::kF32});
+  l.model = load_model(*read_config(*weights::open_directory(kModels + name)), renamed, *l.backend,
+                       {.dtype = tensor::DType::kF32});
   return l;
 }
 
@@ -72,7 +73,7 @@ TEST(Load, WhatServingDoesNotNeedIsPassedOver) {
 TEST(Load, AConfigThatDisagreesWithTheFileIsRefusedWithBothShapes) {
   Loaded l;
   auto checkpoint = *weights::open_checkpoint(kModels + "mixtral", {});
-  ModelConfig config = *read_config(kModels + "mixtral");
+  ModelConfig config = *read_config(*weights::open_directory(kModels + "mixtral"));
   config.vocab = 321;
   l.model = load_model(config, *checkpoint, *l.backend, {.dtype = tensor::DType::kF32});
   ASSERT_EQ(l.model.status().code(), absl::StatusCode::kInvalidArgument);

@@ -96,7 +96,7 @@ void TransformerModel::copy_states(std::span<const kvcache::StateCopy> copies) {
         backend_.zero(to);
       } else {
         const Tensor from{DType::kF32, {1, elements}, states + copy.from * elements};
-        backend_.copy_heads(1, static_cast<int>(elements), from, elements, to, elements);
+        backend_.copy_heads({1, static_cast<int>(elements), elements, elements}, from, to);
       }
     }
   }

@@ -17,10 +17,12 @@ struct Place {
   int64_t offset = 0, row_stride = 0, col_stride = 1;
 };
 
-Place place_stacked(const Slot& slot, int64_t row_begin, int64_t g) {
+Place place_stacked(const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin, int64_t g) {
   const auto& s = slot.shape;
-  const Shape shape = slot.is_vector() ? Shape{s.groups, s.rows} : Shape{s.groups, s.rows, s.cols};
-  return {0, shape, (g * s.rows + row_begin) * s.cols, s.cols, 1};
+  const bool joined = row.names.size() == 1;
+  const int64_t rows = joined ? s.rows : slot.pieces[piece].rows, first = joined ? row_begin : 0;
+  const Shape shape = slot.is_vector() ? Shape{s.groups, rows} : Shape{s.groups, rows, s.cols};
+  return {joined ? 0 : piece, shape, (g * rows + first) * s.cols, s.cols, 1};
 }
 
 Place place_transposed(const Slot& slot, int64_t row_begin, int64_t g, bool pairs) {
@@ -44,7 +46,7 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, s
     case Layout::kRows:
       return place_rows(slot, row, piece, row_begin);
     case Layout::kStacked:
-      return place_stacked(slot, row_begin, g);
+      return place_stacked(slot, row, piece, row_begin, g);
     case Layout::kStackedT:
       return place_transposed(slot, row_begin, g, false);
     case Layout::kStackedTPairs:
@@ -67,6 +69,10 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, s
     }
     case Layout::kOneRow:
       return {0, Shape{1, s.rows}, 0, 1, 1};
+    case Layout::kDepthwise: {
+      const int taps = std::get<layers::GatedDeltaNet>(config.layers[slot.layer].attention).shape.conv_kernel;
+      return {0, Shape{s.rows / taps, 1, taps}, 0, 1, 1};
+    }
     case Layout::kCount:
       break;
   }
@@ -103,6 +109,7 @@ std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& sl
       source.group = g;
       source.row_begin = local_begin;
       source.offset = at.offset + mine.begin * at.row_stride + local.cols.begin * at.col_stride;
+      source.added = row.offset;
       source.view.rows = mine.count;
       source.view.cols = local.cols.count;
       source.view.row_stride = at.row_stride;

@@ -19,6 +19,7 @@ struct PieceSource {
   int64_t group = 0;       // in the rank's part of the slot
   int64_t row_begin = 0;   // in the group
   int64_t offset = 0;      // elements from the tensor's first
+  float added = 0;         // to each element, of vectors
   quant::MatrixView view;  // rows, cols and strides; format and data are set when the tensor is read
 };
 

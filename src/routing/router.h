@@ -59,7 +59,7 @@ struct Router {
   RouteFn route;
 };
 
-// Every token-wise algorithm, in the order of routing/list.cpp:
+// Every token-wise algorithm, in the order of routing/list.h:
 //   softmax_topk          softmax over all, then the top k (Mixtral, Qwen-MoE, OLMoE, DeepSeek-V2 "greedy")
 //   topk_softmax          the top k, then softmax over those (gpt-oss, Granite)
 //   softmax_group_topk    softmax; groups ranked by their best expert (DeepSeek-V2 "group_limited_greedy")

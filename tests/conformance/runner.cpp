@@ -63,11 +63,17 @@ absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, 
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& directory, const RunnerOptions& options) {
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& path, const RunnerOptions& options) {
+  ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
+  ASSIGN_OR_RETURN(const auto checkpoint, files->open_checkpoint());
+  return create(config, *checkpoint, options);
+}
+
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig& config,
+                                                       weights::Checkpoint& checkpoint, const RunnerOptions& options) {
   std::unique_ptr<Runner> r(new Runner);
   r->options_ = options;
-  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
-  ASSIGN_OR_RETURN(auto checkpoint, weights::open_checkpoint(directory, {}));
   std::vector<backend::Backend*> backends;
   for (int rank = 0; rank < options.ranks; ++rank) {
     ASSIGN_OR_RETURN(auto backend,
@@ -77,21 +83,24 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& direct
   }
   const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen};
   if (options.ranks > 1) {
-    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, *checkpoint, backends, load));
+    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
   } else {
-    ASSIGN_OR_RETURN(r->model_, model::load_model(config, *checkpoint, *backends.front(), load));
+    ASSIGN_OR_RETURN(r->model_, model::load_model(config, checkpoint, *backends.front(), load));
   }
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
   RETURN_IF_ERROR(r->model_->reserve(
       {.tokens_max = kModelLen * kSequencesMax, .seqs_max = kSequencesMax, .blocks_max = r->blocks_per_sequence_}));
-  RETURN_IF_ERROR(
-      r->model_->make_cache({options.block_size, kv_dtype, int64_t{kSequencesMax} * r->blocks_per_sequence_}));
+  RETURN_IF_ERROR(r->model_->make_cache({.block_size = options.block_size,
+                                         .dtype = kv_dtype,
+                                         .n_blocks = int64_t{kSequencesMax} * r->blocks_per_sequence_,
+                                         .n_state_slots = kSequencesMax}));
   return r;
 }
 
 absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences, int chunk) {
-  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows;
+  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows, state_slots;
+  std::vector<kvcache::StateCopy> cleared;
   for (size_t i = 0; i < sequences.size(); ++i) {
     Sequence& s = *sequences[i];
     const int left = static_cast<int>(s.tokens.size()) - s.computed, n = chunk > 0 ? std::min(chunk, left) : left;
@@ -105,13 +114,23 @@ absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences
       slots.push_back(block(t / options_.block_size) * options_.block_size + t % options_.block_size);
       rows.push_back(static_cast<int32_t>(rows.size()));
     }
+    if (model_->has_state()) state_slots.push_back(static_cast<int32_t>(i));
+    if (model_->has_state() && s.computed == 0) cleared.push_back({-1, static_cast<int32_t>(i)});
     s.computed += n;
     starts.push_back(static_cast<int32_t>(tokens.size()));
     lens.push_back(s.computed);
     for (int b = 0; b < blocks_per_sequence_; ++b) table.push_back(block(b));
   }
-  ASSIGN_OR_RETURN(const tensor::Tensor logits,
-                   model_->forward({tokens, positions, slots, starts, lens, table, blocks_per_sequence_, rows}));
+  ASSIGN_OR_RETURN(const tensor::Tensor logits, model_->forward({.tokens = tokens,
+                                                                 .positions = positions,
+                                                                 .slots = slots,
+                                                                 .query_start = starts,
+                                                                 .kv_len = lens,
+                                                                 .block_table = table,
+                                                                 .block_table_width = blocks_per_sequence_,
+                                                                 .logit_rows = rows,
+                                                                 .state_slots = state_slots,
+                                                                 .state_copies = cleared}));
   return std::vector<float>(logits.f32(), logits.f32() + logits.shape.elements());
 }
 

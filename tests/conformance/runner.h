@@ -33,7 +33,9 @@ absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, 
 
 class Runner {
  public:
-  static absl::StatusOr<std::unique_ptr<Runner>> create(const std::string& directory, const RunnerOptions& options);
+  static absl::StatusOr<std::unique_ptr<Runner>> create(const std::string& path, const RunnerOptions& options);
+  static absl::StatusOr<std::unique_ptr<Runner>> create(const model::ModelConfig& config,
+                                                        weights::Checkpoint& checkpoint, const RunnerOptions& options);
 
   struct Sequence {
     std::vector<int32_t> tokens;  // all of them

@@ -167,11 +167,12 @@ def _without_launch_bounds(header):
     return re.sub(r"\b(?:__launch_bounds__|__attribute__|__declspec|alignas|requires)\s*\((?:[^()]|\([^()]*\))*\)", " ", header)
 
 
-_CONTROL = re.compile(r"\b(if|for|while|switch|do|else)\b|[{}();]")
+_CONTROL = re.compile(r"\b(?:if|for|while|switch|do|else|return|continue|break)\b|[{}();]")
 
 
 def nesting(code):
-    """How deep the control statements of a function's blanked body lie in each other; its outermost ones: 1."""
+    """How deep the control statements of a function's blanked body lie in each other; its outermost ones: 1.
+    A guard, `if (...) return ...;` or continue or break, adds no level."""
     return _Nesting(code).block()
 
 
@@ -202,7 +203,8 @@ class _Nesting:
         if token in ("if", "for", "while", "switch"):
             self.take()
             inside = self.parentheses() if self.peek() == "(" else 0
-            inside = max(inside, self.statement() + 1)
+            guards = token == "if" and self.peek() in ("return", "continue", "break")
+            inside = max(inside, self.statement() + (0 if guards else 1))
             while self.peek() == "else":
                 self.take()
                 goes_on = self.peek() == "if"  # `else if` is no deeper

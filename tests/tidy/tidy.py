@@ -342,15 +342,18 @@ CHECKS = [
 
 
 def shrink(tree):
-    """budgets.json of what is counted now, unless a rule's sum grew: new code keeps the rules."""
+    """Writes what is counted now into budgets.json, but for rules whose sum grew: new code keeps the rules."""
     budgets = json.loads(tree.texts.get(BUDGETS, "{}"))
+    grew = []
     for rule, now in tree.counted.items():
         before = sum(budgets.get(rule, now).values())  # a new rule begins with what there is
         if sum(now.values()) > before:
-            print(f"tidy: {rule}: {sum(now.values()):g} in all, {before:g} before: {BUDGETS} is not written")
-            return 1
-    (tree.root / BUDGETS).write_text(json.dumps(tree.counted, indent=1) + "\n")
-    return 0
+            grew.append(f"tidy: {rule}: {sum(now.values()):g} in all, {before:g} before: its budget stays")
+        else:
+            budgets[rule] = now
+    (tree.root / BUDGETS).write_text(json.dumps(budgets, indent=1) + "\n")
+    print("\n".join(grew), end="\n" if grew else "")
+    return 1 if grew else 0
 
 
 def main(arguments):

@@ -224,8 +224,9 @@ class Tidy(unittest.TestCase):
         for body, n in [
             ("return 1;", 0),
             ("if (a) b(); else if (c) d(); else e();", 1),
-            ("if (a) { for (;;) { b(); } } else { c(); }", 2),
+            ("if (a) { for (;;) { b(); } } else { return; }", 2),
             ("for (;;)\n  for (;;)\n    if (a) { switch (b) { case 1: c(); } }", 4),
+            ("for (;;) { if (a) continue; if (b) return c; }", 1),
             ("run([&] { if (a) { b(); } }); if (c) d();", 1),
             ("int a[] = {1, 2}; do { if (b) c(); } while (d);", 2),
         ]:

@@ -10,6 +10,7 @@
 #include "backend/cpu/kv.h"
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/panels.h"
+#include "backend/reference/delta_net.h"
 
 namespace polymath::backend {
 namespace {
@@ -27,6 +28,10 @@ class CpuBackend : public Backend {
   CpuBackend(const cpu::Kernels& kernels, int threads) : c_{kernels, cpu::Team(threads), {}} {}
 
   std::string_view name() const override { return "cpu"; }
+  std::vector<KernelInfo> kernels() const override {
+    static constexpr std::string_view kOwnOps[] = {"expert_mlp"};
+    return kernels_of(cpu::kernel_tables(c_.kernels), kOwnOps);
+  }
 
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
   void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
@@ -70,8 +75,15 @@ class CpuBackend : public Backend {
     cpu::batched_linear(c_, x, x_stride, w, y_stride, y);
   }
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
-  void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                  int64_t to_stride) override;
+  void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override;
+  bool has_gated_delta_net() const override { return true; }
+  void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
+                       const StepLayout& layout) override {
+    gated_delta_net_on_host(params, tensors, states, layout);
+  }
+  void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x) override {
+    gate_heads_on_host(params, gate, x);
+  }
   void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
@@ -79,12 +91,10 @@ class CpuBackend : public Backend {
                  const Tensor& out) override {
     cpu::attention(c_, {&params, &q, &kv, &layout, &out});
   }
-  void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
-             const Tensor& tokens, const Routing& out) override;
+  void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) override;
   void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) override;
-  void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
-                      bool gather, const Tensor& y) override {
-    cpu::grouped_linear(c_, x, w, bias, {&groups, top_k, gather}, y);
+  void grouped_linear(const GroupedLinear& p, const Tensor& x, const Tensor& y) override {
+    cpu::grouped_linear(c_, p, x, y);
   }
   void glu(const GluParams& params, const Tensor& x, const Tensor& y) override;
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
@@ -93,7 +103,6 @@ class CpuBackend : public Backend {
                   const Tensor& out) override {
     cpu::expert_mlp(c_, {&mlp, &x, &routing, &groups, &out});
   }
-  bool expert_mlp_is_default() const override { return false; }
 
  private:
   // f(i) for each of n rows of `cols` numbers that move about `bytes` each.
@@ -191,13 +200,12 @@ void CpuBackend::rope(const RopeParams& params, const Tensor& positions, const T
   });
 }
 
-void CpuBackend::copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                            int64_t to_stride) {
+void CpuBackend::copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) {
   CHECK(from.dtype == DType::kF32 && to.dtype == DType::kF32);
-  for_rows(from.rows(), int64_t{heads} * width, 8, [&](int64_t i) {
-    for (int64_t h = 0; h < heads; ++h) {
-      std::memcpy(number_pointer(to, i, h * to_stride), number_pointer(from, i, h * from_stride),
-                  static_cast<size_t>(width) * sizeof(float));
+  for_rows(from.rows(), int64_t{copy.heads} * copy.width, 8, [&](int64_t i) {
+    for (int64_t h = 0; h < copy.heads; ++h) {
+      std::memcpy(number_pointer(to, i, h * copy.to_stride), number_pointer(from, i, h * copy.from_stride),
+                  static_cast<size_t>(copy.width) * sizeof(float));
     }
   });
 }
@@ -221,11 +229,10 @@ void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& 
   });
 }
 
-void CpuBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
-                       const float* bias, const Tensor& tokens, const Routing& out) {
+void CpuBackend::route(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
   for_rows(logits.rows(), logits.cols(), 200, [&](int64_t i) {
-    fn(config, logits.f32() + i * logits.stride(), bias, tokens.i32()[i], out.ids.i32() + i * config.top_k,
-       out.weights.f32() + i * config.top_k);
+    p.route(p.config, logits.f32() + i * logits.stride(), p.bias, tokens.i32()[i], out.ids.i32() + i * p.config.top_k,
+            out.weights.f32() + i * p.config.top_k);
   });
 }
 

@@ -171,7 +171,7 @@ TEST_P(Cpu, GroupedLinearAndCombine) {
   x.randomize(7);
   out.randomize(8);
   const TestMatrix before = out;
-  cpu().grouped_linear(x.tensor(), w.weight, bias.data(), t.groups, top_k, true, y.tensor());
+  cpu().grouped_linear({&w.weight, bias.data(), &t.groups, top_k, true}, x.tensor(), y.tensor());
   cpu().combine(y.tensor(), t.groups, t.routing, 2, out.tensor());
   y.pull();
   out.pull();
@@ -186,7 +186,7 @@ TEST_P(Cpu, GroupedLinearAndCombine) {
   }
   TestMatrix again(DType::kF32, n * top_k, rows), z(DType::kF32, n * top_k, cols);
   z.randomize(9);
-  cpu().grouped_linear(z.tensor(), w.weight, nullptr, t.groups, top_k, false, again.tensor());
+  cpu().grouped_linear({&w.weight, nullptr, &t.groups, top_k, false}, z.tensor(), again.tensor());
   again.pull();
   for (int64_t j = 0; j < t.offsets[5]; ++j) {
     ASSERT_NEAR(again.at(j, 3), exact_dot(z, j, 0, w, t.ids[t.pairs[j]], 3), tolerance(0, cols));
@@ -405,7 +405,7 @@ TEST_P(Cpu, RowsAreScaledGatheredAndCopied) {
   for (int64_t i = 0; i < 4; ++i) {
     for (int64_t c = 0; c < 37; ++c) ASSERT_EQ(y.at(i, c), x.at(rows[i], c));
   }
-  cpu().copy_heads(3, 7, x.tensor(), 11, wide.tensor(), 30);
+  cpu().copy_heads({3, 7, 11, 30}, x.tensor(), wide.tensor());
   wide.pull();
   for (int64_t i = 0; i < 6; ++i) {
     for (int64_t c = 0; c < 90; ++c) ASSERT_EQ(wide.at(i, c), c % 30 < 7 ? x.at(i, c / 30 * 11 + c % 30) : 0);
@@ -426,7 +426,7 @@ TEST_P(Cpu, RoutesEveryRow) {
   logits.randomize(33);
   std::vector<int32_t> tokens(400), ids(1200), expected_ids(3);
   std::vector<float> weights(1200), expected_weights(3);
-  cpu().route(config, router.route, logits.tensor(), nullptr, ints(tokens),
+  cpu().route({config, router.route, nullptr}, logits.tensor(), ints(tokens),
               {{DType::kI32, {400, 3}, ids.data()}, {DType::kF32, {400, 3}, weights.data()}});
   for (int64_t i = 0; i < 400; ++i) {
     router.route(config, logits.values.data() + i * 12, nullptr, 0, expected_ids.data(), expected_weights.data());

@@ -32,7 +32,7 @@ class PlainRows : public RowSource {
 
 class SortedRows : public RowSource {
  public:
-  SortedRows(const Tensor& x, const GroupedInput& input) : x_(x), input_(input) {}
+  SortedRows(const Tensor& x, const GroupedLinear& input) : x_(x), input_(input) {}
   const void* row(const Segment& s, int i) const override {
     const int64_t j = s.first_row + i;
     return row_pointer(x_, input_.gather ? input_.groups->pairs.i32()[j] / input_.top_k : j, 0);
@@ -40,7 +40,7 @@ class SortedRows : public RowSource {
 
  private:
   const Tensor& x_;
-  const GroupedInput& input_;
+  const GroupedLinear& input_;
 };
 
 // What the three ops share: pack, then every tile of every segment; store_args says where its results go.
@@ -173,19 +173,19 @@ void batched_linear(Context& c, const Tensor& x, int64_t x_stride, const Weight&
   });
 }
 
-void grouped_linear(Context& c, const Tensor& x, const Weight& w, const float* bias, const GroupedInput& input,
-                    const Tensor& y) {
+void grouped_linear(Context& c, const GroupedLinear& params, const Tensor& x, const Tensor& y) {
+  const Weight& w = *params.w;
   const Panels panels(c.kernels, w);
-  const int32_t* offsets = input.groups->offsets.i32();
+  const int32_t* offsets = params.groups->offsets.i32();
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows && y.rows() >= offsets[w.shape.groups]);
   int64_t n = 0;
   for (int64_t e = 0; e < w.shape.groups; ++e) {
     n = add_segments(c.scratch, n, {e, offsets[e], offsets[e + 1] - offsets[e]});
   }
-  const SortedRows source(x, input);
+  const SortedRows source(x, params);
   const PackJob pack = make_pack(c, {c.scratch.segments, static_cast<size_t>(n)}, source, x, panels);
   multiply_segments(c, pack, panels, [&](const Segment& s) {
-    StoreArgs store{.bias = bias == nullptr ? nullptr : bias + s.group * w.shape.rows, .dtype = y.dtype};
+    StoreArgs store{.bias = params.bias == nullptr ? nullptr : params.bias + s.group * w.shape.rows, .dtype = y.dtype};
     store.y = const_cast<std::byte*>(row_pointer(y, s.first_row, 0));
     store.y_stride = y.stride();
     return store;

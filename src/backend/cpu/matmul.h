@@ -53,12 +53,6 @@ void linear(Context& context, const Tensor& x, const Weight& w, const LinearEpil
 void batched_linear(Context& context, const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride,
                     const Tensor& y);
 
-struct GroupedInput {
-  const ExpertGroups* groups = nullptr;
-  int top_k = 1;
-  bool gather = true;
-};
-void grouped_linear(Context& context, const Tensor& x, const Weight& w, const float* bias, const GroupedInput& input,
-                    const Tensor& y);
+void grouped_linear(Context& context, const GroupedLinear& params, const Tensor& x, const Tensor& y);
 
 }  // namespace polymath::backend::cpu

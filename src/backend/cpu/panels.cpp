@@ -6,8 +6,8 @@
 namespace polymath::backend::cpu {
 namespace {
 
-constexpr int64_t kRun = 512;  // inputs packed at a time: a tile's worth of them stays in the first cache
-constexpr int kValueBytesMax = 4;
+constexpr int64_t kRun = 512;      // inputs packed at a time: a tile's worth of them stays in the first cache
+constexpr int kValueBytesMax = 4;  // of an element; a wider one is a CHECK
 
 // Inputs [begin, begin + n) of a row in the panels' format: the view's own bytes, or converted in `buffer`.
 const std::byte* read_inputs(const Panels& panels, const quant::MatrixView& view, int64_t row, int64_t begin, int64_t n,

@@ -1,7 +1,8 @@
 #pragma once
 
-// Blocks of a cluster that hand numbers on through each other's shared memory: stores that the receiver's mbarrier
-// counts by their bytes, so that nobody fences memory for them. Only for launches of two blocks a cluster and more.
+// Data exchange between a cluster's blocks by st.async into another block's shared memory. Its mbarrier counts the
+// bytes, so no fence is needed. Only for clusters of two blocks or more.
+//
 // Source: PTX ISA 9.0, barrier.cluster, mapa and st.async.
 
 #include <cstdint>
@@ -16,20 +17,20 @@ __device__ __forceinline__ int rank_in_cluster() {
   return static_cast<int>(rank);
 }
 
-// All threads of all blocks come to both; where a block's warps arrived at different times, compute-sanitizer hung.
-// Relaxed: nothing was written that others read but mbarriers.
+// Called by all threads of all blocks; compute-sanitizer hung when a block's warps arrived at different times. Relaxed:
+// only mbarriers were written for others to read.
 __device__ __forceinline__ void cluster_arrive() {
   asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 
-// Where block `rank` has what stands at `own_place` here.
+// The address in block `rank` of the variable at `own_place` here.
 __device__ __forceinline__ uint32_t place_in_block(uint32_t own_place, int rank) {
   uint32_t place;
   asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(place) : "r"(own_place), "r"(rank));
   return place;
 }
-// Into another block, whose barrier it is.
+// Stores into another block and counts on its barrier.
 __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, float v) {
   asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to),
                "r"(__float_as_uint(v)), "r"(barrier)
@@ -40,7 +41,7 @@ __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, float a, flo
                "f"(a), "f"(b), "f"(c), "f"(d), "r"(barrier)
                : "memory");
 }
-// As barrier_wait(), for what other blocks sent.
+// As barrier_wait(), for other blocks' stores.
 __device__ __forceinline__ void wait_for_cluster(uint64_t* barrier, uint32_t phase) {
   asm volatile(
       "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"

@@ -1,5 +1,4 @@
-// Attention on CUDA beside the reference's: every kind of layer, prompts, single tokens, and keys that are cut in
-// splits.
+// Attention on CUDA against the reference: every kind of layer, prompts, decode steps, and split keys.
 
 #include <gtest/gtest.h>
 
@@ -13,7 +12,7 @@
 namespace polymath::backend {
 namespace {
 
-// Beside kAttentionCases: blocks that the CPU has no layout for, and what this kernel cuts its own way.
+// Beside kAttentionCases: blocks that the CPU has no layout for, and shapes with their own tiles on CUDA.
 constexpr AttentionCase kMoreCases[] = {
     {"seven heads a kv head", 14, 2, 64, 64, 16, false, 0, 0, false},
     {"256", 4, 2, 256, 256, 16, false, 0, 0, false},
@@ -39,20 +38,21 @@ constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
                              .attention_max = 450 * 96,
                              .key_dim_max = 640};
 
-// How queries and outputs come: rows with a gap of one number are no whole words, and not for tensor cores.
+// Types and row gap of queries and outputs. Rows with a gap of one element are not 16-byte aligned: no tensor-core
+// kernel fits.
 struct Io {
   DType q = DType::kF32, out = DType::kF32;
   int gap = 8;
 };
 
-// What attention_of_qkv() does with heads before; its weights and angles are made by the conversation.
+// The prologue of attention_of_qkv(); the conversation makes its weights and angles.
 struct Before {
   QkvNorm norm = QkvNorm::kNone;
-  int turned = 0;  // numbers of a head
+  int turned = 0;  // rotated elements of a head
   bool interleaved = false, factors = false;
 };
 
-// Sequences whose keys arrive in steps, through a scattered block table, over memory that others used before.
+// Sequences whose keys arrive in steps, through a scattered block table, over memory used before.
 class Conversation {
  public:
   Conversation(Side& side, const AttentionCase& c, DType dtype, Io io = {}, const Before* before = nullptr)
@@ -64,8 +64,8 @@ class Conversation {
     cache_ = s_.floats(std::vector<float>(floats, std::numeric_limits<float>::quiet_NaN()));
   }
 
-  // lengths[s] more tokens of each sequence; what attention gives for them, and for rows that only fill a step up. Or
-  // nothing but the tokens' keys and values. keys_most: the layout's.
+  // Adds lengths[s] tokens to each sequence. Returns attention's output for them and for padding rows. attend false:
+  // only writes keys and values. keys_most: the layout's.
   std::vector<double> step(const std::vector<int>& lengths, int fillers = 0, bool attend = true, int keys_most = 0) {
     std::vector<int32_t> positions, slots, query_start = {0}, kv_len, table;
     for (int seq = 0; seq < kSeqs; ++seq) {
@@ -107,7 +107,7 @@ class Conversation {
     const AttentionParams params{c_.n_heads, 0.3f, c_.window, c_.chunk, sinks};
     if (before_ != nullptr) {
       const Tensor qkv = s_.matrix(DType::kF32, n, (c_.n_heads + 2 * int64_t{c_.n_kv_heads}) * c_.key_dim, seed + 2);
-      s_.b.attention_of_qkv(qkv_params(n), params, qkv, kv, layout, out);
+      s_.b.attention_of_qkv({qkv_params(n), params}, qkv, kv, layout, out);
     } else {
       const Tensor q = s_.matrix(io_.q, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, 1, io_.gap);
       s_.b.attention(params, q, kv, layout, out);
@@ -137,6 +137,16 @@ class Conversation {
   uint32_t steps_ = 0;
 };
 
+std::vector<std::string_view> variants_of(const Backend& backend, std::string_view op) {
+  std::vector<std::string_view> names;
+  for (const KernelInfo& family : backend.kernels()) {
+    for (const auto& variant : family.variants) {
+      if (family.op == op) names.push_back(variant.name);
+    }
+  }
+  return names;
+}
+
 std::vector<AttentionCase> cases() {
   std::vector<AttentionCase> all(std::begin(kAttentionCases), std::end(kAttentionCases));
   all.insert(all.end(), std::begin(kMoreCases), std::end(kMoreCases));
@@ -156,7 +166,7 @@ std::vector<KindCase> kinds() {
 }
 void PrintTo(const KindCase& c, std::ostream* out) { *out << c.kind.what << ", " << tensor::dtype_name(c.dtype); }
 
-// A test each: the reference takes a second for some, so that they are better run beside each other.
+// A test each, to run in parallel: the reference takes a second for some.
 class CudaAttentionKinds : public testing::TestWithParam<KindCase> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionKinds, testing::ValuesIn(kinds()));
 
@@ -168,19 +178,26 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
   const auto reference = make_reference_backend({}).value();
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
   Side here(*cuda), there(*reference);
-  Conversation got(here, c, dtype), expected(there, c, dtype);
-  for (const std::vector<int>& lengths :
-       {std::vector<int>{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}}) {
-    SCOPED_TRACE(testing::Message() << lengths[0] << ", " << lengths[1] << ", " << lengths[2]);
-    const auto a = got.step(lengths), b = expected.step(lengths);
-    ASSERT_TRUE(cuda->health().ok()) << cuda->health();
-    // On tensor cores queries and weights are rounded to bf16.
-    const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "number " << i;
+  const std::vector<std::vector<int>> steps = {{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}};
+  std::vector<std::vector<double>> expected;
+  Conversation told(there, c, dtype);
+  for (const auto& lengths : steps) expected.push_back(told.step(lengths));
+  // On tensor cores queries and probabilities are rounded to bf16.
+  const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
+  for (const std::string_view variant : variants_of(*cuda, "attention")) {
+    SCOPED_TRACE(variant);
+    ASSERT_TRUE(cuda->force_kernel("attention", variant));
+    Conversation got(here, c, dtype);
+    for (size_t step = 0; step < steps.size(); ++step) {
+      SCOPED_TRACE(testing::Message() << "step " << step);
+      const auto a = got.step(steps[step]);
+      ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], expected[step][i], tolerance) << "element " << i;
+    }
   }
 }
 
-// Every sequence has one query. Steps of more than 132 kv heads and sequences have blocks of fewer warps.
+// One query a sequence. Steps of more than 132 kv heads and sequences have blocks of fewer warps.
 struct SingleCase {
   AttentionCase kind;
   Io io;
@@ -223,6 +240,22 @@ void PrintTo(const SingleCase& c, std::ostream* out) { *out << c.kind.what; }
 class CudaAttentionSingle : public testing::TestWithParam<SingleCase> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionSingle, testing::ValuesIn(kSingleCases));
 
+// A token of each sequence on growing contexts.
+std::vector<std::vector<double>> decode(Conversation& conversation, int fillers) {
+  constexpr int kContexts[][kSeqs] = {{1, 15, 16},     {17, 127, 128},    {129, 255, 256},
+                                      {257, 511, 700}, {300, 1024, 1025}, {1030, 1500, 2100}};
+  std::vector<std::vector<double>> outputs;
+  std::vector<int> done(kSeqs, 0);
+  for (const auto& contexts : kContexts) {
+    std::vector<int> before;
+    for (int seq = 0; seq < kSeqs; ++seq) before.push_back(contexts[seq] - 1 - done[seq]);
+    conversation.step(before, 0, false);
+    outputs.push_back(conversation.step({1, 1, 1}, fillers));
+    done.assign(std::begin(contexts), std::end(contexts));
+  }
+  return outputs;
+}
+
 TEST_P(CudaAttentionSingle, IsTheReferences) {
   const auto& [c, io, around, of_qkv] = GetParam();
   auto made = make_cuda_backend({.threads = 2});
@@ -232,27 +265,25 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
   Side here(*cuda), there(*reference);
   const Before* const before_attention = of_qkv ? &around : nullptr;
-  Conversation got(here, c, DType::kBf16, io, before_attention);
   Conversation expected(there, c, DType::kBf16, io, before_attention);
-  std::vector<int> done(kSeqs, 0);
-  for (const std::vector<int>& contexts : {std::vector<int>{1, 15, 16},
-                                           {17, 127, 128},
-                                           {129, 255, 256},
-                                           {257, 511, 700},
-                                           {300, 1024, 1025},
-                                           {1030, 1500, 2100}}) {
-    SCOPED_TRACE(testing::Message() << contexts[0] << ", " << contexts[1] << ", " << contexts[2]);
-    std::vector<int> before;
-    for (int seq = 0; seq < kSeqs; ++seq) before.push_back(contexts[seq] - 1 - done[seq]);
-    for (Conversation* conversation : {&got, &expected}) conversation->step(before, 0, false);
-    const auto a = got.step({1, 1, 1}, of_qkv ? kFillers : 0), b = expected.step({1, 1, 1});
+  const std::vector<std::vector<double>> outputs = decode(expected, 0);
+  const std::string_view op = of_qkv ? "attention_of_qkv" : "attention";
+  for (const std::string_view variant : variants_of(*cuda, op)) {
+    SCOPED_TRACE(variant);
+    ASSERT_TRUE(cuda->force_kernel(op, variant));
+    Conversation got(here, c, DType::kBf16, io, before_attention);
+    const std::vector<std::vector<double>> all = decode(got, of_qkv ? kFillers : 0);
     ASSERT_TRUE(cuda->health().ok()) << cuda->health();
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 3e-2) << "number " << i;
-    done = contexts;
+    for (size_t step = 0; step < all.size(); ++step) {
+      const auto &a = all[step], &b = outputs[step];
+      for (size_t i = 0; i < a.size(); ++i) {
+        ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 3e-2) << "step " << step << ", element " << i;
+      }
+    }
   }
 }
 
-// Told that no sequence has more than 1,024 keys, a step cuts none, and adds in another order than one that does.
+// A step whose keys_most is 1,024 splits no keys, and so adds in another order than one that does.
 TEST(CudaAttention, LongContextsAreCut) {
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();
@@ -273,7 +304,7 @@ TEST(CudaAttention, LongContextsAreCut) {
   }
 }
 
-// A captured step's rows without a sequence read no keys, give zeros, and leave the other rows as they are.
+// Padding rows of a captured step read no keys, give zeros, and leave the other rows unchanged.
 TEST(CudaAttention, RowsThatFillAStepUp) {
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();

@@ -5,10 +5,16 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/cuda/attention/list.h"
 #include "backend/cuda/device.h"
-#include "backend/cuda/experts.h"
+#include "backend/cuda/elementwise/elementwise.h"
+#include "backend/cuda/experts/runner.h"
 #include "backend/cuda/fill.h"
+#include "backend/cuda/probe.h"
+#include "backend/cuda/queries.h"
 #include "backend/cuda/result_slot.h"
+#include "backend/cuda/routing/list.h"
+#include "backend/cuda/sample.h"
 #include "base/log.h"
 
 namespace polymath::backend {
@@ -19,7 +25,7 @@ using cuda::Matrix;
 using cuda::matrix_of;
 using cuda::type_of;
 
-// Sums of splits that attention may keep: rows of a step times splits.
+// Room for split-KV partial sums: rows of a step times splits.
 constexpr int64_t kPartialRows = 16384;
 constexpr int64_t kPartialBytes = int64_t{64} << 20;  // at least: a long prompt's, measured to be worth it
 
@@ -35,9 +41,7 @@ class CudaBackend : public Backend {
       : device_(std::move(device)),
         linear_(std::move(linear)),
         experts_(*device_, *linear_),
-        filler_(*device_, threads) {
-    for (const routing::Router& router : routing::routers()) CHECK(cuda::find_route(router.name) != nullptr);
-  }
+        filler_(*device_, threads) {}
 
   std::string_view name() const override { return "cuda"; }
 
@@ -100,10 +104,6 @@ class CudaBackend : public Backend {
     ASSIGN_OR_RETURN(w.data, allocate(weight_bytes(shape, format)));
     return w;
   }
-  void expect_experts(const WeightShape& gate_up, const quant::QuantFormat& format) override {
-    plain_experts_ = plain_experts_ || !cuda::ExpertRunner::takes(gate_up, format.dtype);
-    experts_.expect(gate_up);
-  }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override {
     filler_.fill(w, group, row_begin, view);
   }
@@ -136,10 +136,10 @@ class CudaBackend : public Backend {
     cuda::rope(params, positions.i32(), matrix_of(x), device_->stream());
     device_->launched("rope");
   }
-  void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                  int64_t to_stride) override {
+  void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override {
     CHECK(from.dtype == DType::kF32 && to.dtype == DType::kF32);
-    cuda::copy_heads(heads, width, matrix_of(from), from_stride, matrix_of(to), to_stride, device_->stream());
+    cuda::copy_heads({copy.heads, copy.width, matrix_of(from), matrix_of(to), copy.from_stride, copy.to_stride},
+                     device_->stream());
     device_->launched("copy_heads");
   }
   void zero(const Tensor& x) override { device_->zero(x.data, x.bytes()); }
@@ -154,11 +154,9 @@ class CudaBackend : public Backend {
   }
   void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                  const Tensor& out) override;
-  void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
-             const Tensor& tokens, const Routing& out) override;
+  void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) override;
   void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) override;
-  void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
-                      bool gather, const Tensor& y) override;
+  void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) override;
   void glu(const GluParams& params, const Tensor& x, const Tensor& y) override {
     CHECK(x.cols() == 2 * y.cols() && x.rows() == y.rows());
     cuda::glu(params, matrix_of(x), nullptr, matrix_of(y), device_->stream());
@@ -167,20 +165,24 @@ class CudaBackend : public Backend {
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                const Tensor& out) override;
   void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) override;
-  void prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                      const Weight& key_up, const Tensor& q_full, const KvLayer& kv) override;
-  void attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
-                        const KvLayer& kv, const StepLayout& layout, const Tensor& out) override;
+  void prepare_latent(const LatentParams& params, const StepLayout& layout, const LatentTensors& t,
+                      const Weight& key_up, const KvLayer& kv) override;
+  void attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv, const StepLayout& layout,
+                        const Tensor& out) override;
   void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                     const Routing& routing, const ExpertGroups& groups) override;
+                     const RoutedTokens& out) override;
   void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                   const Tensor& out) override;
   void expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
                               const Tensor& out) override;
-  bool expert_mlp_is_default() const override { return false; }
   DeviceLimits measure_limits(DType weight_dtype) override {
     return {.read_gbs = device_->measure_read_gbs(), .gflops = linear_->measure_gflops(type_of(weight_dtype))};
   }
+  std::vector<KernelInfo> kernels() const override;
+  std::vector<std::string_view> kernels_for(const OpCall& call) override {
+    return cuda::kernels_for(call, {*linear_, experts_, attention_, routing_, device_->n_multiprocessors()});
+  }
+  bool force_kernel(std::string_view op, std::string_view variant) override;
 
  private:
   absl::Status set_aside(Buffer& buffer, int64_t bytes) {
@@ -193,21 +195,30 @@ class CudaBackend : public Backend {
   std::unique_ptr<cuda::Device> device_;
   std::unique_ptr<cuda::LinearRunner> linear_;
   cuda::ExpertRunner experts_;
+  cuda::AttentionFamilies attention_;
+  cuda::RoutingFamilies routing_;
   cuda::Filler filler_;
 
-  bool plain_experts_ = false;
   int64_t pairs_max_ = 0;
   Buffer partial_, row_of_pair_;  // of the largest step: partial sums of attention, the row of each pair
   std::array<cuda::ResultSlot, 2> result_slots_;
   Buffer counters_;  // zeros: of route_experts, then of attention
+  // In the order in which they are listed.
+  const std::array<OpFamily*, 9> families_ = {
+      &linear_->family(1),          &linear_->family(2),     &attention_.attention,
+      &attention_.attention_of_qkv, &attention_.prepare_qkv, &attention_.prepare_latent,
+      &routing_.route_experts,      &experts_.family(false), &experts_.family(true)};
 };
 
 absl::Status CudaBackend::reserve(const StepLimits& limits) {
-  if (plain_experts_) RETURN_IF_ERROR(reserve_defaults(limits));
+  const auto composed = [](const ExpertShape& s) {
+    return !cuda::ExpertRunner::takes(s.hidden, s.intermediate, s.dtype);
+  };
+  if (std::any_of(limits.experts.begin(), limits.experts.end(), composed)) RETURN_IF_ERROR(reserve_defaults(limits));
   const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
   const int64_t expert_io = limits.expert_io_max > 0 ? limits.expert_io_max : limits.hidden_max;
   pairs_max_ = pairs;
-  RETURN_IF_ERROR(linear_->reserve(1, std::max(tokens * (limits.hidden_max + 16), pairs * (expert_io + 16) / 2)));
+  RETURN_IF_ERROR(linear_->reserve(std::max(tokens * (limits.hidden_max + 16), pairs * (expert_io + 16) / 2) + 16));
   RETURN_IF_ERROR(
       set_aside(partial_, std::max(kPartialBytes, kPartialRows * (std::max(limits.key_dim_max, 1) + 2) * 4)));
   RETURN_IF_ERROR(set_aside(row_of_pair_, pairs * 4));
@@ -290,41 +301,29 @@ cuda::AttentionProblem CudaBackend::attention_problem(const AttentionParams& par
 
 void CudaBackend::attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                             const Tensor& out) {
-  const cuda::AttentionProblem problem = attention_problem(params, q, kv, layout, out);
-  const cudaStream_t stream = device_->stream();
-  if (!cuda::attention_tensor(problem, stream) && !cuda::attention_latent(problem, stream)) {
-    cuda::attention(problem, stream);
-  }
+  if (layout.n_tokens == 0) return;
+  attention_.attention.run({attention_problem(params, q, kv, layout, out), device_->stream()});
   device_->launched("attention");
 }
 
-const cuda::RouteKernels& kernels_of(routing::RouteFn fn) {
-  const auto routers = routing::routers();
-  const auto router = std::find_if(routers.begin(), routers.end(), [&](const auto& r) { return r.route == fn; });
-  CHECK(router != routers.end());
-  return *cuda::find_route(router->name);
-}
-
-cuda::RouteProblem route_problem(const routing::RouterConfig& config, const Tensor& logits, const float* bias,
-                                 const Tensor& tokens, const Routing& out) {
-  return {.config = config,
+cuda::RouteProblem route_problem(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
+  return {.config = p.config,
           .logits = logits.f32(),
           .n = logits.rows(),
           .stride = logits.stride(),
-          .bias = bias,
+          .bias = p.bias,
           .tokens = tokens.i32(),
           .ids = out.ids.i32(),
           .weights = out.weights.f32()};
 }
 
-void CudaBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
-                        const float* bias, const Tensor& tokens, const Routing& out) {
-  CHECK(config.n_experts <= routing::kExpertsMax);
-  kernels_of(fn).route(route_problem(config, logits, bias, tokens, out), device_->stream());
+void CudaBackend::route(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
+  CHECK(p.config.n_experts <= routing::kExpertsMax);
+  cuda::route_kernels(p.route).route(route_problem(p, logits, tokens, out), device_->stream());
   device_->launched("route");
 }
 
-cuda::PrepareQkv qkv_problem(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
+cuda::QkvPrologue qkv_problem(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
   CHECK(qkv.dtype == DType::kF32 && kv.shape.key_dim == params.head_dim && kv.shape.value_dim == params.head_dim);
   return {.params = params,
           .qkv = matrix_of(qkv),
@@ -334,105 +333,92 @@ cuda::PrepareQkv qkv_problem(const QkvParams& params, const StepLayout& layout, 
 }
 
 void CudaBackend::prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
-  if (params.norm == QkvNorm::kWhole || params.head_dim > cuda::kQkvHeadMax) {
+  if (!attention_.prepare_qkv.run({qkv_problem(params, layout, qkv, kv), device_->stream()})) {
     return Backend::prepare_qkv(params, layout, qkv, kv);
   }
-  cuda::prepare_qkv(qkv_problem(params, layout, qkv, kv), device_->stream());
   device_->launched("prepare_qkv");
 }
 
-void CudaBackend::attention_of_qkv(const QkvParams& qkv_params, const AttentionParams& params, const Tensor& qkv,
-                                   const KvLayer& kv, const StepLayout& layout, const Tensor& out) {
-  const Tensor q = qkv.slice_cols(0, int64_t{qkv_params.n_heads} * qkv_params.head_dim);
-  if (!cuda::attention_of_qkv(attention_problem(params, q, kv, layout, out), qkv_problem(qkv_params, layout, qkv, kv),
-                              device_->stream())) {
-    return Backend::attention_of_qkv(qkv_params, params, qkv, kv, layout, out);
-  }
+void CudaBackend::attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv,
+                                   const StepLayout& layout, const Tensor& out) {
+  if (layout.n_tokens == 0) return;
+  const Tensor q = qkv.slice_cols(0, int64_t{params.qkv.n_heads} * params.qkv.head_dim);
+  const cuda::AttentionOfQkvCall call{
+      {attention_problem(params.attention, q, kv, layout, out), qkv_problem(params.qkv, layout, qkv, kv)},
+      device_->stream()};
+  if (!attention_.attention_of_qkv.run(call)) return Backend::attention_of_qkv(params, qkv, kv, layout, out);
   device_->launched("attention_of_qkv");
 }
 
-void CudaBackend::prepare_latent(const LatentParams& params, const StepLayout& layout, const Tensor& q, const Tensor& k,
-                                 const Weight& key_up, const Tensor& q_full, const KvLayer& kv) {
-  if (params.kv_lora > cuda::kLatentMost || params.rope.dims > cuda::kLatentRotatedMax || params.kv_norm == nullptr) {
-    return Backend::prepare_latent(params, layout, q, k, key_up, q_full, kv);
-  }
+void CudaBackend::prepare_latent(const LatentParams& params, const StepLayout& layout, const LatentTensors& t,
+                                 const Weight& key_up, const KvLayer& kv) {
+  const auto& [q, k, q_full] = t;
   CHECK(q.dtype == DType::kF32 && k.dtype == DType::kF32 && q_full.dtype == DType::kF32);
   CHECK(kv.shape.latent && kv.shape.key_dim == params.kv_lora + params.rope.dims && k.cols() == kv.shape.key_dim);
   const int head = params.nope_dim + params.rope.dims, key = kv.shape.key_dim;
   CHECK(key_up.shape.groups == params.n_heads && key_up.shape.rows == params.kv_lora);
   CHECK(key_up.shape.cols == params.nope_dim && q.cols() == int64_t{params.n_heads} * head);
   CHECK(q_full.cols() == int64_t{params.n_heads} * key && q.rows() == q_full.rows() && q.rows() == k.rows());
-  const cuda::PrepareLatent problem{.params = params,
-                                    .q = matrix_of(q),
-                                    .k = matrix_of(k),
-                                    .q_full = matrix_of(q_full),
-                                    .positions = layout.positions.i32(),
-                                    .slots = layout.slots.i32(),
-                                    .kv = kv_of(kv)};
-  const cuda::HeadsProduct product{problem.q, problem.q_full, cuda::weight_matrix(key_up), head, key};
-  if (!cuda::prepare_latent(problem, product, device_->n_multiprocessors(), device_->stream())) {
-    batched_linear(q, head, key_up, key, q_full);
-    cuda::prepare_latent(problem, device_->stream());
+  const cuda::MlaPrologue problem{.params = params,
+                                  .q = matrix_of(q),
+                                  .k = matrix_of(k),
+                                  .q_full = matrix_of(q_full),
+                                  .positions = layout.positions.i32(),
+                                  .slots = layout.slots.i32(),
+                                  .kv = kv_of(kv)};
+  const cuda::LatentPrologueCall call{.prologue = problem,
+                                      .key_up = {problem.q, problem.q_full, cuda::weight_matrix(key_up), head, key},
+                                      .linear = linear_.get(),
+                                      .n_multiprocessors = device_->n_multiprocessors(),
+                                      .stream = device_->stream()};
+  if (q.rows() == 0) return;
+  if (!attention_.prepare_latent.run(call)) {
+    return Backend::prepare_latent(params, layout, t, key_up, kv);
   }
   device_->launched("prepare_latent");
 }
 
-// Whether one launch does a layer's routing.
-bool routes_at_once(const RouteExperts& p, const Tensor& x) {
-  if (p.router == nullptr || kernels_of(p.route).route_experts == nullptr) return false;
-  const DType type = p.router->format->dtype;  // of the gate too
-  const auto fits = [&](const Weight& w) { return w.format->dtype == type && w.shape.cols == x.cols(); };
-  const RouteExperts* gate = p.gate;  // sigmoid(gate x) and nothing else
-  if (gate != nullptr && (kernels_of(gate->route).name != std::string_view("sigmoid_topk") || !fits(*gate->router) ||
-                          gate->config.n_experts != 1 || gate->config.normalize || gate->config.weight_scale != 1 ||
-                          gate->router_bias != nullptr || gate->selection_bias != nullptr)) {
-    return false;
-  }
-  return (type == DType::kF32 || type == DType::kBf16) && fits(*p.router) && x.dtype == DType::kBf16 &&
-         x.cols() % 8 == 0 && x.stride() % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0 &&
-         x.rows() <= cuda::kRouteTokensMax && p.config.n_experts <= cuda::kRouteExpertsMax &&
-         p.config.top_k <= cuda::kRouteTopKMax && x.rows() * p.config.top_k <= cuda::kRoutePairsMax;
-}
-
 void CudaBackend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                                const Routing& routing, const ExpertGroups& groups) {
-  if (!routes_at_once(p, x)) return Backend::route_experts(p, x, tokens, logits, routing, groups);
-  const bool gate = p.gate != nullptr;
-  kernels_of(p.route).route_experts({.x = matrix_of(x),
-                                     .router = cuda::weight_matrix(*p.router),
-                                     .gate = gate ? cuda::weight_matrix(*p.gate->router) : cuda::WeightMatrix{},
-                                     .gate_weights = gate ? p.gate_out.weights.f32() : nullptr,
-                                     .router_bias = p.router_bias,
-                                     .route = route_problem(p.config, logits, p.selection_bias, tokens, routing),
-                                     .offsets = groups.offsets.i32(),
-                                     .pairs = groups.pairs.i32(),
-                                     .load = groups.load.empty() ? nullptr : groups.load.as<int64_t>(),
-                                     .counters = static_cast<unsigned*>(counters_.data())},
-                                    device_->stream());
+                                const RoutedTokens& out) {
+  cuda::RouteLayerCall call = cuda::route_layer_call(p, x);
+  call.stream = device_->stream();
+  cuda::RouteLayer& l = call.layer;
+  if (p.gate != nullptr) l.gate_weights = p.gate_out.weights.f32();
+  l.route = route_problem({p.config, p.route, p.selection_bias}, logits, tokens, out.routing);
+  l.offsets = out.groups.offsets.i32();
+  l.pairs = out.groups.pairs.i32();
+  l.load = out.groups.load.empty() ? nullptr : out.groups.load.as<int64_t>();
+  l.counters = static_cast<unsigned*>(counters_.data());
+  if (!routing_.route_experts.run(call)) return Backend::route_experts(p, x, tokens, logits, out);
   device_->launched("route_experts");
 }
 
 void CudaBackend::group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) {
   CHECK(n_experts >= 1 && n_experts <= routing::kExpertsMax);
-  cuda::group_by_expert(routing.ids.i32(), routing.ids.shape.elements(), n_experts, out.offsets.i32(), out.pairs.i32(),
-                        out.load.empty() ? nullptr : out.load.as<int64_t>(), device_->stream());
+  cuda::group_by_expert({.ids = routing.ids.i32(),
+                         .n_pairs = routing.ids.shape.elements(),
+                         .n_experts = n_experts,
+                         .offsets = out.offsets.i32(),
+                         .pairs = out.pairs.i32(),
+                         .load = out.load.empty() ? nullptr : out.load.as<int64_t>()},
+                        device_->stream());
   device_->launched("group_by_expert");
 }
 
-void CudaBackend::grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
-                                 int top_k, bool gather, const Tensor& y) {
+void CudaBackend::grouped_linear(const GroupedLinear& p, const Tensor& x, const Tensor& y) {
+  const Weight& w = *p.w;
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows);
-  const cuda::Groups sorted = groups_of(groups, groups.pairs.shape.elements());
+  const cuda::Groups sorted = groups_of(*p.groups, p.groups->pairs.shape.elements());
   CHECK(sorted.n_experts == w.shape.groups);
-  cuda::plain_product({.x = matrix_of(x),
-                       .y = matrix_of(y),
-                       .w = cuda::weight_matrix(w),
-                       .epilogue = {.bias = bias},
-                       .round_input = w.format->dtype == DType::kBf16,
-                       .groups = sorted,
-                       .top_k = top_k,
-                       .gather = gather},
-                      device_->stream());
+  cuda::gemm_f32({.x = matrix_of(x),
+                  .y = matrix_of(y),
+                  .w = cuda::weight_matrix(w),
+                  .epilogue = {.bias = p.bias},
+                  .round_input = w.format->dtype == DType::kBf16,
+                  .groups = sorted,
+                  .top_k = p.top_k,
+                  .gather = p.gather},
+                 device_->stream());
   device_->launched("grouped_linear");
 }
 
@@ -455,16 +441,26 @@ void CudaBackend::combine(const Tensor& y, const ExpertGroups& groups, const Rou
 
 void CudaBackend::expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                              const Tensor& out) {
-  if (cuda::ExpertRunner::takes(mlp.gate_up->shape, mlp.gate_up->format->dtype)) {
-    return experts_.run({&mlp, routing, groups}, x, out);
-  }
-  CHECK(plain_experts_);
-  Backend::expert_mlp(mlp, x, routing, groups, out);
+  const ExpertVisit visit{&mlp, routing, groups};
+  if (!experts_.run(experts_.call_of(visit, nullptr, x, out))) Backend::expert_mlp(mlp, x, routing, groups, out);
 }
 
 void CudaBackend::expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
                                          const Tensor& out) {
-  if (!experts_.run_joined(group, shared, x, out)) Backend::expert_mlp_with_shared(group, shared, x, out);
+  if (!experts_.run(experts_.call_of(group, &shared, x, out))) Backend::expert_mlp_with_shared(group, shared, x, out);
+}
+
+std::vector<KernelInfo> CudaBackend::kernels() const {
+  std::vector<KernelInfo> all;
+  for (const OpFamily* family : families_) all.push_back(family->info());
+  return all;
+}
+
+bool CudaBackend::force_kernel(std::string_view op, std::string_view variant) {
+  for (OpFamily* family : families_) {
+    if (family->op() == op) return family->force(variant);
+  }
+  return false;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Every op of the CUDA backend beside the reference's. Skipped, with the reason, where there is no card.
+// Every op of the CUDA backend against the reference. Skipped, with the reason, without a GPU.
 
 #include "backend/cuda/cuda_backend.h"
 
@@ -16,18 +16,25 @@
 namespace polymath::backend {
 namespace {
 
-constexpr StepLimits kLimits{.tokens_max = 1300,
-                             .seqs_max = 64,
-                             .blocks_max = 256,
-                             .hidden_max = 5000,
-                             .logits_max = 4096,
-                             .pairs_max = 4000,
-                             .intermediate_max = 128,
-                             .expert_io_max = 512,
-                             .attention_max = 4096,
-                             .key_dim_max = 640};
+constexpr int64_t kPairsMax = 4000, kSharedIntermediateMax = 640;  // of the tests
 
-constexpr int64_t kSharedInnerMax = 640;  // of the tests
+StepLimits limits() {
+  StepLimits l{.tokens_max = 1300,
+               .seqs_max = 64,
+               .blocks_max = 256,
+               .hidden_max = 5000,
+               .logits_max = 4096,
+               .pairs_max = kPairsMax,
+               .intermediate_max = 128,
+               .expert_io_max = 512,
+               .attention_max = 4096,
+               .key_dim_max = 640};
+  l.experts = {{64, 512, 128, kPairsMax, DType::kBf16},
+               {1, 512, kSharedIntermediateMax, 1300, DType::kBf16},
+               {2, 64, 9216, 8, DType::kBf16},
+               {6, 40, 48, kPairsMax, DType::kF32}};  // by the default composition
+  return l;
+}
 
 class Cuda : public testing::Test {
  protected:
@@ -37,30 +44,59 @@ class Cuda : public testing::Test {
     cuda_ = *std::move(made);
     reference_ = make_reference_backend({}).value();
     for (Backend* b : {cuda_.get(), reference_.get()}) {
-      // Memory is set aside for gated weights of a kind and width that were made before.
-      b->expect_experts({.rows = 2 * kSharedInnerMax, .cols = 8, .glu = true}, quant::kF32);
-      const absl::Status reserved = b->reserve(kLimits);
+      const absl::Status reserved = b->reserve(limits());
       ASSERT_TRUE(reserved.ok()) << reserved;
     }
   }
 
-  // |a - b| <= absolute + relative * |b|, number by number.
-  void compare(const char* what, const TestRun& run, double absolute, double relative = 0) {
-    Side here(*cuda_), there(*reference_);
-    const Results got = run(here), expected = run(there);
+  struct Tolerance {
+    double absolute = 0, relative = 0;  // |a - b| <= absolute + relative * |b|, element by element
+  };
+
+  // `op`: each of its variants is forced and compared, if it fits. "": the default choice alone.
+  void compare(const char* what, const TestRun& run, Tolerance tolerance, std::string_view op = "") {
+    Side there(*reference_);
+    const Results expected = run(there);
+    compare_results(what, run, expected, tolerance);
+    for (const KernelInfo& family : cuda_->kernels()) {
+      if (family.op != op) continue;
+      for (const KernelInfo::Variant& variant : family.variants) {
+        SCOPED_TRACE(variant.name);
+        ASSERT_TRUE(cuda_->force_kernel(op, variant.name));
+        compare_results(what, run, expected, tolerance);
+      }
+    }
+    if (!op.empty()) {
+      ASSERT_TRUE(cuda_->force_kernel(op, ""));
+    }
+  }
+
+  // The cases of a test reach every variant of `op`.
+  void expect_all_ran(std::string_view op) const {
+    for (const KernelInfo& family : cuda_->kernels()) {
+      for (const KernelInfo::Variant& variant : family.variants) {
+        EXPECT_TRUE(family.op != op || variant.ran) << op << ": no case is for " << variant.name;
+      }
+    }
+  }
+
+  std::unique_ptr<Backend> cuda_, reference_;
+
+ private:
+  void compare_results(const char* what, const TestRun& run, const Results& expected, Tolerance tolerance) {
+    Side here(*cuda_);
+    const Results got = run(here);
     ASSERT_TRUE(cuda_->health().ok()) << what << ": " << cuda_->health();
     ASSERT_EQ(got.size(), expected.size());
     for (size_t r = 0; r < got.size(); ++r) {
       ASSERT_EQ(got[r].size(), expected[r].size());
       for (size_t i = 0; i < got[r].size(); ++i) {
         if (std::isnan(expected[r][i]) && std::isnan(got[r][i])) continue;
-        ASSERT_NEAR(got[r][i], expected[r][i], absolute + relative * std::abs(expected[r][i]))
-            << what << ": result " << r << ", number " << i;
+        ASSERT_NEAR(got[r][i], expected[r][i], tolerance.absolute + tolerance.relative * std::abs(expected[r][i]))
+            << what << ": result " << r << ", element " << i;
       }
     }
   }
-
-  std::unique_ptr<Backend> cuda_, reference_;
 };
 
 constexpr double kBf16Step = 1.0 / 128;  // between neighbours near 1
@@ -82,7 +118,7 @@ std::string name_of(const LinearCase& c) {
 }
 void PrintTo(const LinearCase& c, std::ostream* out) { *out << name_of(c); }
 
-// A test each: the reference takes seconds for some, so that they are better run beside each other.
+// A test each, to run in parallel: the reference takes seconds for some.
 class CudaLinear : public Cuda, public testing::WithParamInterface<LinearCase> {};
 INSTANTIATE_TEST_SUITE_P(Sizes, CudaLinear, testing::ValuesIn(linear_cases()),
                          [](const auto& info) { return name_of(info.param); });
@@ -109,8 +145,9 @@ TEST_P(CudaLinear, IsTheReferences) {
         return {s.get(all), s.get(plain), s.get(sum), s.get(biased), s.get(clamped)};
       };
       const double root = std::sqrt(static_cast<double>(c.cols));
-      compare("linear", run, c.type == DType::kF16 ? 1e-3 + 4e-4 * root : 1e-5 * root + 1e-5,
-              act == DType::kBf16 ? kBf16Step : 1e-5);
+      compare("linear", run,
+              {c.type == DType::kF16 ? 1e-3 + 4e-4 * root : 1e-5 * root + 1e-5, act == DType::kBf16 ? kBf16Step : 1e-5},
+              "linear");
     }
   }
 }
@@ -127,13 +164,13 @@ TEST_F(Cuda, BatchedLinear) {
           s.b.batched_linear(odd, 27, w, 41, z);
           return {s.get(y), s.get(z)};
         };
-        compare("batched_linear", run, 1e-4, act == DType::kBf16 ? kBf16Step : 1e-5);
+        compare("batched_linear", run, {1e-4, act == DType::kBf16 ? kBf16Step : 1e-5}, "batched_linear");
       }
     }
   }
 }
 
-// What latent.cu has a kernel for: DeepSeek's two shapes, and odd ones.
+// mla_head_gemm: DeepSeek's two shapes, and odd ones.
 TEST_F(Cuda, BatchedLinearOfHeads) {
   const WeightShape shapes[] = {{16, 512, 128}, {16, 128, 512}, {3, 40, 200}, {2, 7, 264}, {5, 24, 8}};
   for (const WeightShape& shape : shapes) {
@@ -146,10 +183,11 @@ TEST_F(Cuda, BatchedLinearOfHeads) {
           s.b.batched_linear(x, shape.cols + 64, w, shape.rows + 3, y);
           return {s.get(y)};
         };
-        compare("heads", run, 1e-4, act == DType::kBf16 ? kBf16Step : 1e-5);
+        compare("heads", run, {1e-4, act == DType::kBf16 ? kBf16Step : 1e-5}, "batched_linear");
       }
     }
   }
+  expect_all_ran("batched_linear");
 }
 
 // Expert (t * t + choice) % n of each token, some dropped.
@@ -179,7 +217,7 @@ TEST_F(Cuda, GroupByExpert) {
         s.b.group_by_expert(c.routing, experts, c.groups);  // loads are added
         return {s.get(c.groups.offsets), s.get(c.groups.pairs), s.get(c.groups.load)};
       };
-      compare("group_by_expert", run, 0);
+      compare("group_by_expert", run, {});
     }
   }
 }
@@ -188,18 +226,19 @@ TEST_F(Cuda, GroupedLinearAndCombine) {
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
     for (const int64_t n : {1, 30, 500}) {
       const TestRun run = [&](Side& s) -> Results {
-        const int64_t top_k = 2, rows = 48, cols = 41;
+        const int64_t rows = 48, cols = 41;
+        const int top_k = 2;
         const Choices c(s, n, top_k, 5, true);
         const Weight& w = s.weight({.groups = 5, .rows = rows, .cols = cols}, type, 6);
         const Tensor x = s.matrix(DType::kF32, n, cols, 7), y = s.zeros(DType::kF32, n * top_k, rows);
         const Tensor out = s.matrix(DType::kF32, n, rows, 8, 1, 2), again = s.zeros(DType::kF32, n * top_k, rows);
         const Tensor z = s.matrix(DType::kF32, n * top_k, cols, 9);
-        s.b.grouped_linear(x, w, s.matrix(DType::kF32, 5, rows, 10).f32(), c.groups, top_k, true, y);
+        s.b.grouped_linear({&w, s.matrix(DType::kF32, 5, rows, 10).f32(), &c.groups, top_k, true}, x, y);
         s.b.combine(y, c.groups, c.routing, 2, out);
-        s.b.grouped_linear(z, w, nullptr, c.groups, top_k, false, again);
+        s.b.grouped_linear({&w, nullptr, &c.groups, top_k, false}, z, again);
         return {s.get(y), s.get(out), s.get(again)};
       };
-      compare("grouped_linear", run, 1e-4, 1e-5);
+      compare("grouped_linear", run, {1e-4, 1e-5});
     }
   }
 }
@@ -211,7 +250,7 @@ TEST_F(Cuda, Glu) {
       s.b.glu({kind, 3.0f, 1.7f}, x, y);
       return {s.get(y)};
     };
-    compare("glu", run, 1e-5, 1e-5);
+    compare("glu", run, {1e-5, 1e-5});
   }
 }
 
@@ -257,11 +296,12 @@ TEST_F(Cuda, ExpertMlp) {
         s.b.expert_mlp(mlp, x, choices.routing, choices.groups, out);
         return {s.get(out)};
       };
-      // An intermediate number at the edge of two bf16 values may fall on the other side.
+      // An intermediate element between two bf16 values may round either way.
       const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-2 : 1e-4;
-      compare("expert_mlp", run, absolute, type == DType::kF32 ? 1e-5 : 2e-3);
+      compare("expert_mlp", run, {absolute, type == DType::kF32 ? 1e-5 : 2e-3}, "expert_mlp");
     }
   }
+  expect_all_ran("expert_mlp");
 }
 
 struct SharedCase {
@@ -270,7 +310,7 @@ struct SharedCase {
   int64_t top_k, n, hidden, intermediate, shared_intermediate;
   bool bias, drop;
 };
-// One token's, few tokens' that the shared network joins, and those that it does not.
+// One token, few tokens with a shared expert that joins, and cases where it does not join.
 constexpr SharedCase kShared[] = {{GluKind::kSilu, GluKind::kSilu, 64, 4, 1, 256, 96, 384, false, false},
                                   {GluKind::kSilu, GluKind::kSilu, 8, 3, 1, 72, 40, 104, false, true},
                                   {GluKind::kSilu, GluKind::kGelu, 8, 2, 1, 128, 64, 64, false, false},
@@ -304,16 +344,17 @@ TEST_F(Cuda, ExpertMlpWithShared) {
         const Choices choices(s, c.n, c.top_k, c.n_experts, c.drop), all(s, c.n, 1, 1, false);
         const Tensor x = s.matrix(s.b.activation_dtype(type), c.n, c.hidden, 15);
         const Tensor out = s.matrix(DType::kF32, c.n, c.hidden, 16, 1, 4);
-        for (int i = 0; i < 3; ++i) {  // what one leaves behind, the next one finds
+        for (int i = 0; i < 3; ++i) {  // repeats find the counters of the run before
           s.b.expert_mlp_with_shared({&mlp, choices.routing, choices.groups}, {&shared, all.routing, all.groups}, x,
                                      out);
         }
         return {s.get(out)};
       };
       const double absolute = type == DType::kF32 ? 1e-4 : 1e-1;  // of sums around ten
-      compare("expert_mlp_with_shared", run, absolute, type == DType::kF32 ? 1e-5 : 5e-3);
+      compare("expert_mlp_with_shared", run, {absolute, type == DType::kF32 ? 1e-5 : 5e-3}, "expert_mlp_with_shared");
     }
   }
+  expect_all_ran("expert_mlp_with_shared");
 }
 
 TEST_F(Cuda, EmbedFillAndGather) {
@@ -325,11 +366,11 @@ TEST_F(Cuda, EmbedFillAndGather) {
                    wide = s.zeros(DType::kF32, 5, 90);
       s.b.embed(table, s.ints(ids), 2, y);
       s.b.gather_rows(y, s.ints({4, 1}), some);
-      s.b.copy_heads(3, 7, y, 8, wide, 30);
+      s.b.copy_heads({3, 7, 8, 30}, y, wide);
       s.b.scale_rows(s.floats({1, 2}), some);
       return {s.get(y), s.get(some), s.get(wide)};
     };
-    compare("embed", run, 0);
+    compare("embed", run, {});
     for (const DType stored : {DType::kF32, DType::kBf16, DType::kF16}) {
       const TestRun transposed = [&](Side& s) -> Results {
         TestMatrix source(stored, 600, 21);  // the weight is its transpose
@@ -345,7 +386,7 @@ TEST_F(Cuda, EmbedFillAndGather) {
         s.b.embed(w, s.ints(rows), 1, y);
         return {s.get(y)};
       };
-      compare("fill_weight", transposed, 0);
+      compare("fill_weight", transposed, {});
     }
   }
 }
@@ -384,7 +425,7 @@ TEST_F(Cuda, Norm) {
           s.b.norm({kind, 1e-5f, 1, nullptr, nullptr}, x, x);
           return {s.get(y), s.get(x)};
         };
-        compare("norm", run, 1e-4, act == DType::kBf16 ? kBf16Step : 1e-4);
+        compare("norm", run, {1e-4, act == DType::kBf16 ? kBf16Step : 1e-4});
       }
     }
   }
@@ -403,7 +444,7 @@ TEST_F(Cuda, Rope) {
         s.b.rope({s.floats(table).f32(), dims, interleaved, heads, stride, 5}, s.ints({0, 49, 3, 7}), x);
         return {s.get(x)};
       };
-      compare("rope", run, 1e-6);
+      compare("rope", run, {1e-6});
     }
   }
 }
@@ -428,10 +469,10 @@ TEST_F(Cuda, EveryRouting) {
         for (int32_t i = 0; i < kRows; ++i) tokens[i] = 17 * i;
         const Routing out{s.zeros(DType::kI32, kRows, config.top_k), s.zeros(DType::kF32, kRows, config.top_k)};
         const float* bias = s.matrix(DType::kF32, 1, experts, 34, 0.1f).f32();
-        s.b.route(config, router.route, logits, bias, s.ints(tokens), out);
+        s.b.route({config, router.route, bias}, logits, s.ints(tokens), out);
         return {s.get(out.ids), s.get(out.weights)};
       };
-      compare(std::string(router.name).c_str(), run, 1e-6, 1e-5);
+      compare(std::string(router.name).c_str(), run, {1e-6, 1e-5});
     }
   }
 }
@@ -444,7 +485,7 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   std::vector<float> back(values.size());
   cuda_->copy_out(back.data(), t);
   EXPECT_EQ(back, values);
-  for (const int slot : {0, 1, 0}) {  // two posts stand one behind the other
+  for (const int slot : {0, 1, 0}) {  // two readbacks lie one after another
     const Tensor first = cuda_->enqueue_readback(slot, {DType::kF32, {1, 1000}, t.f32() + 5});
     const Tensor second = cuda_->enqueue_readback(slot, {DType::kF32, {1, 3096}, t.f32() + 1005});
     cuda_->await_readback(slot);
@@ -454,8 +495,8 @@ TEST_F(Cuda, CopiesLargerThanTheStagingMemory) {
   }
 }
 
-// Attention of a sequence in blocks 1 and 0 of a cache, a query at each position: the layouts of caches differ, and
-// what one holds is seen so.
+// Attention of a sequence in blocks 1 and 0 of a cache, a query at each position. Cache layouts differ, so caches are
+// compared by attending to them.
 Tensor attend(Side& s, const KvLayer& kv, const Tensor& q, const std::vector<int32_t>& positions) {
   const int n_heads = static_cast<int>(q.cols() / kv.shape.key_dim);
   StepLayout layout;
@@ -510,8 +551,9 @@ TEST_F(Cuda, PreparesQkvAsTheReference) {
       const Tensor q = qkv.slice_cols(0, int64_t{p.n_heads} * p.head_dim);
       return {s.get(q), s.get(attend(s, {shape, cache.data}, q, {0, 1, 2, 3, 3, 3, 3}))};
     };
-    compare(c.name, run, 1e-4, 1e-4);
+    compare(c.name, run, {1e-4, 1e-4}, "prepare_qkv");
   }
+  expect_all_ran("prepare_qkv");
 }
 
 struct LatentCase {
@@ -549,19 +591,26 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       layout.n_seqs = 1;
       layout.positions = s.ints({0, 1, 2, 3, 9, 33, 39});
       layout.slots = s.ints({8, 9, 10, 11, 23, 47, 2});
-      s.b.prepare_latent(p, layout, qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), key_up,
-                         full, {shape, cache.data});
+      const LatentTensors t{qk.slice_cols(0, p.n_heads * head), qk.slice_cols(p.n_heads * head, key), full};
+      s.b.prepare_latent(p, layout, t, key_up, {shape, cache.data});
       const Tensor q = s.matrix(DType::kF32, kRows, full.cols(), 6);
       return {s.get(full), s.get(attend(s, {shape, cache.data}, q, {0, 1, 2, 3, 3, 8, 10}))};
     };
     const double tolerance = c.cache == DType::kBf16 ? 2e-2 : 1e-4;
-    compare(c.name, run, tolerance, tolerance);
+    compare(c.name, run, {tolerance, tolerance}, "prepare_latent");
   }
+  expect_all_ran("prepare_latent");
 }
 
-// A layer's router with a gate beside it, or without one.
-Results route_layer(Side& s, const routing::Router& router, const routing::RouterConfig& config, DType dtype, int rows,
-                    int cols, bool gated) {
+struct RouterShape {
+  DType dtype;
+  int rows, cols;
+  bool gated;  // with the gate of a shared expert
+};
+
+Results route_layer(Side& s, const routing::Router& router, const routing::RouterConfig& config,
+                    const RouterShape& shape) {
+  const auto& [dtype, rows, cols, gated] = shape;
   const int n_experts = config.n_experts, top_k = config.top_k;
   const float scale = 8 / std::sqrt(static_cast<float>(cols));  // of logits that do not grow with the width
   const Tensor x = s.matrix(DType::kBf16, rows, cols, 11), logits = s.zeros(DType::kF32, rows, n_experts);
@@ -578,7 +627,7 @@ Results route_layer(Side& s, const routing::Router& router, const routing::Route
                           .route = routing::find_router("sigmoid_topk")->route};
   params.gate_out = {s.zeros(DType::kI32, rows, 1), s.zeros(DType::kF32, rows, 1)};
   if (gated) params.gate = &gate;
-  s.b.route_experts(params, x, s.ints(tokens), logits, out, groups);
+  s.b.route_experts(params, x, s.ints(tokens), logits, {out, groups});
   return {s.get(out.ids),      s.get(out.weights), s.get(groups.offsets),
           s.get(groups.pairs), s.get(groups.load), s.get(params.gate_out.weights)};
 }
@@ -596,14 +645,18 @@ TEST_F(Cuda, RoutesALayerAsTheReference) {
         for (const DType dtype : {DType::kF32, DType::kBf16}) {
           SCOPED_TRACE(tensor::dtype_name(dtype));
           compare((std::string(router.name) + " " + std::to_string(n_experts) + " " + std::to_string(rows)).c_str(),
-                  [&](Side& s) { return route_layer(s, router, config, dtype, rows, 64, n_experts != 8); }, 1e-4, 1e-4);
+                  [&](Side& s) {
+                    return route_layer(s, router, config, {dtype, rows, 64, n_experts != 8});
+                  },
+                  {1e-4, 1e-4}, "route_experts");
         }
       }
     }
   }
+  expect_all_ran("route_experts");
 }
 
-// All of a warp's early turns, turns behind them, ends within one, and tiles cut in parts, or several a block.
+// All of a warp's early turns, later turns, ends within a turn, split-K tiles, and several tiles a block.
 TEST_F(Cuda, RoutesWideInputsAsTheReference) {
   const routing::Router& router = *routing::find_router("softmax_topk");
   for (const int cols : {1000, 2048, 2056, 2880, 4608}) {
@@ -614,7 +667,10 @@ TEST_F(Cuda, RoutesWideInputsAsTheReference) {
           const routing::RouterConfig config{.n_experts = n_experts, .top_k = 4};
           compare(
               std::to_string(rows).c_str(),
-              [&](Side& s) { return route_layer(s, router, config, dtype, rows, cols, n_experts == 60); }, 1e-4, 1e-4);
+              [&](Side& s) {
+                return route_layer(s, router, config, {dtype, rows, cols, n_experts == 60});
+              },
+              {1e-4, 1e-4}, "route_experts");
         }
       }
     }

@@ -1,7 +1,7 @@
 #pragma once
 
-// A test's inputs on one backend: the same seeds give the same numbers on each, so that a test is a function of a Side
-// and its results on CUDA are compared with those on the reference.
+// A test's inputs on one backend. The same seeds give the same values on each, so results on CUDA can be compared with
+// the reference's.
 
 #include <functional>
 #include <vector>
@@ -14,7 +14,7 @@ class Side {
  public:
   explicit Side(Backend& backend) : b(backend) {}
 
-  // Random numbers up to `scale`; `gap` numbers between the rows.
+  // Random values up to `scale`; `gap` elements between the rows.
   Tensor matrix(DType dtype, int64_t rows, int64_t cols, uint32_t seed, float scale = 1, int64_t gap = 0) {
     TestMatrix m(dtype, rows, cols, gap);
     m.randomize(seed, scale);
@@ -35,7 +35,7 @@ class Side {
     return weights_.back()->weight;
   }
 
-  // What stands in a tensor of this side, rows one behind the other.
+  // A tensor's elements, row after row.
   std::vector<double> get(const Tensor& t) {
     const int64_t rows = t.shape.rank() == 1 ? 1 : t.rows(), cols = t.shape.elements() / std::max<int64_t>(1, rows);
     std::vector<double> out;

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "backend/cuda/kernels.h"
+#include "backend/cuda/probe.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -80,7 +80,7 @@ absl::StatusOr<tensor::Buffer> Device::allocate(size_t bytes) {
   const size_t size = std::max(bytes, kAlignment);
   const cudaError_t error = cudaMalloc(&data, size);
   if (error != cudaSuccess) {
-    cudaGetLastError();  // it is told here, and is not the next launch's
+    cudaGetLastError();  // reported here, not by the next launch
     if (error != cudaErrorMemoryAllocation) keep(error, "cudaMalloc");
     return absl::ResourceExhaustedError(
         absl::StrCat(gib_text(size), " of device memory cannot be had; ", gib_text(memory().free), " are free"));
@@ -128,7 +128,7 @@ std::byte* Device::piece(size_t bytes) {
     keep(cudaEventRecord(sent_[piece_], stream_), "cudaEventRecord");
     piece_ = (piece_ + 1) % kPieces;
     piece_used_ = 0;
-    keep(cudaEventSynchronize(sent_[piece_]), "cudaEventSynchronize");  // what it held before is on the device
+    keep(cudaEventSynchronize(sent_[piece_]), "cudaEventSynchronize");  // its previous contents are on the device
   }
   piece_begin_ = piece_used_;
   piece_used_ = std::min(kPieceBytes, piece_used_ + (bytes + kAlignment - 1) / kAlignment * kAlignment);
@@ -170,7 +170,7 @@ void Device::mark(cudaEvent_t event) { keep(cudaEventRecord(event, stream_), "cu
 
 void Device::wait_for(cudaEvent_t event) { keep(cudaEventSynchronize(event), "a kernel of this step"); }
 
-// Relaxed: modules may be loaded meanwhile, when a kernel is met for the first time.
+// Relaxed: the first use of a kernel may load its module meanwhile.
 void Device::begin_capture() {
   keep(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
 }

@@ -1,9 +1,9 @@
 #pragma once
 
-// The card: whether it can be used, its memory, its one stream, copies through pinned memory, and its first failure.
+// The GPU: whether it is usable, its memory, its one stream, copies through pinned memory, its first failure.
 //
-// Everything runs on one stream, in the order it was asked for. A failure is kept and told by health(): ops return
-// nothing, and a device that failed once is not used again (ARCHITECTURE.md, section 8).
+// Everything runs on one stream, in order. Ops return nothing: health() reports the first failure. A failed device is
+// not used again (ARCHITECTURE.md, section 8).
 //
 // Thread safety: none; one thread at a time.
 
@@ -19,46 +19,46 @@ namespace polymath::backend::cuda {
 
 class Device {
  public:
-  // kFailedPrecondition, with a sentence: no driver, a driver that is too old, no card, or a card of another kind.
+  // kFailedPrecondition, with a sentence: no driver, an old driver, no GPU, or one of another compute capability.
   static absl::StatusOr<std::unique_ptr<Device>> open();
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  // Zeroed, aligned to 256 bytes. kResourceExhausted with what was asked for and what is free.
+  // Zeroed, aligned to 256 bytes. kResourceExhausted says what was asked for and what is free.
   absl::StatusOr<tensor::Buffer> allocate(size_t bytes);
-  // Memory of the host that copies go to and come from at full speed.
+  // Pinned host memory, for copies at full speed.
   absl::StatusOr<tensor::Buffer> allocate_pinned(size_t bytes);
   struct Memory {
     size_t free = 0, total = 0;
   };
   Memory memory() const;
-  // 10^9 bytes a second that the card reads of its memory at best; 0: too little is free to say.
+  // 10^9 bytes a second that the GPU reads at best; 0: too little memory is free to measure.
   double measure_read_gbs();
 
   // `host` may be changed as soon as this returns.
   void copy_in(void* to, const void* host, size_t bytes);
-  // Waits for it.
+  // Waits for the copy.
   void copy_out(void* host, const void* from, size_t bytes);
 
   void zero(void* to, size_t bytes);
-  // `host`, pinned, holds it when a later mark() has come to pass.
+  // Asynchronous; `host` is pinned. A later mark() that completes says that the copy has.
   void copy_out_later(void* host, const void* from, size_t bytes);
   absl::StatusOr<cudaEvent_t> make_event();
   void mark(cudaEvent_t event);
   void wait_for(cudaEvent_t event);
 
-  // What is launched between the two is kept instead of run.
+  // Launches between the two are captured instead of run.
   void begin_capture();
   absl::StatusOr<cudaGraphExec_t> end_capture();
   void launch(cudaGraphExec_t graph);
 
-  // A piece of pinned memory to be filled, then sent: at most kPieceBytes. One at a time.
+  // A piece of pinned memory, filled and then sent: at most kPieceBytes. One at a time.
   static constexpr size_t kPieceBytes = size_t{8} << 20;
   std::byte* piece(size_t bytes);
   void send_piece(void* to, size_t bytes);
 
-  // After the launches of an op: keeps the first failure and the op's name.
+  // To be called after the launches of an op: keeps the first failure with the op's name.
   void launched(const char* op);
   void wait();
   absl::Status health() const { return failure_; }

@@ -1,11 +1,11 @@
 #pragma once
 
-// What the kernels share: numbers of any type as floats, sums over warps and blocks, tensor-core products.
+// Shared by the kernels: elements of any type as floats, sums over warps and blocks, mma.sync.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "backend/cuda/kernels.h"
+#include "backend/cuda/matrix.h"
 
 namespace polymath::backend::cuda {
 
@@ -24,7 +24,7 @@ __device__ __forceinline__ void put_at(void* data, Type type, int64_t i, float v
   } else if (type == Type::kBf16) {
     static_cast<__nv_bfloat16*>(data)[i] = __float2bfloat16_rn(v);
   } else {
-    // Saturated: an infinity would make NaNs of the whole row. A NaN stays one.
+    // Saturated: one infinity would make the whole row NaN. A NaN stays NaN.
     static_cast<__half*>(data)[i] = __float2half_rn(v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v);
   }
 }
@@ -55,7 +55,7 @@ __device__ __forceinline__ float warp_max(float v) {
   return v;
 }
 
-// Of this lane and all before it.
+// Inclusive prefix sum over the lanes.
 template <typename T>
 __device__ __forceinline__ T warp_prefix(T v) {
   const int lane = threadIdx.x % kWarp;
@@ -66,7 +66,7 @@ __device__ __forceinline__ T warp_prefix(T v) {
   return v;
 }
 
-// Of all threads, to all threads; in a fixed order.
+// Sum over all threads, returned to all, in a fixed order.
 template <int kThreads, typename T>
 __device__ __forceinline__ T block_sum(T v) {
   v = warp_sum(v);
@@ -81,8 +81,8 @@ __device__ __forceinline__ T block_sum(T v) {
   return v;
 }
 
-// The `index`-th piece of `pieces(i)` pieces of each of n items: which item, and which piece of it. Called by one whole
-// warp; item -1: there are not so many.
+// Finds piece `index` of `pieces(i)` pieces of each of n items: the item, and the piece within it. Called by one whole
+// warp; item -1: there are fewer pieces.
 struct Piece {
   int item = -1, piece = 0;
 };
@@ -103,8 +103,8 @@ __device__ __forceinline__ Piece find_piece(int index, int n, Pieces pieces) {
   return {};
 }
 
-// d += a b: 16 x 16 times 16 x 8, bf16 with f32 sums. Lane l holds of a: rows l/4 (a0, a2) and l/4 + 8 (a1, a3),
-// columns 2 (l%4) + {0, 1} (a0, a1) and + 8 (a2, a3); of b: column l/4, the same rows; of d: rows l/4 (d0, d1) and l/4
+// d += a b: 16 x 16 times 16 x 8, bf16 with f32 sums. Lane l holds of a: rows l/4 (a0, a2) and l/4 + 8 (a1, a3).
+// Columns: 2 (l%4) + {0, 1} (a0, a1) and + 8 (a2, a3). Of b: column l/4, the same rows. Of d: rows l/4 (d0, d1) and l/4
 // + 8 (d2, d3), columns 2 (l%4) + {0, 1}. Source: PTX ISA 9.0, "Matrix Fragments for mma.m16n8k16".
 __device__ __forceinline__ void mma_bf16(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
                                          uint32_t b1) {
@@ -114,7 +114,7 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], uint32_t a0, uint32_t a1
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// What a linear makes of a sum of row `row` of its weight, but for what stands in y.
+// The epilogue of a linear's sum for weight row `row`, without y's old value.
 __device__ __forceinline__ float finished(const LinearEpilogue& e, int64_t row, float v) {
   if (e.bias != nullptr) v += e.bias[row];
   if (e.clamp > 0) v = v < -e.clamp ? -e.clamp : v > e.clamp ? e.clamp : v;
@@ -123,8 +123,8 @@ __device__ __forceinline__ float finished(const LinearEpilogue& e, int64_t row, 
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// By all threads: true in one of `n` blocks, when all others are here; what they wrote can then be read past the L1
-// cache. `counter`: zero, and zero again for the next launch.
+// Called by all threads: true in the last of `n` blocks to arrive. It sees the others' writes past the L1 cache.
+// `counter`: zero before and after.
 __device__ __forceinline__ bool is_last(unsigned* counter, unsigned n) {
   if (n > 1) __threadfence();
   __syncthreads();

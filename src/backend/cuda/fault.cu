@@ -1,6 +1,6 @@
-// A fault, for tests of what comes after one.
+// Traps, to test what follows a device fault.
 
-#include "backend/cuda/kernels.h"
+#include "backend/cuda/probe.h"
 
 namespace polymath::backend::cuda {
 namespace {

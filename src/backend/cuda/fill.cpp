@@ -1,4 +1,5 @@
 #include "backend/cuda/fill.h"
+#include "backend/cuda/generate.h"
 
 #include <algorithm>
 #include <cstring>
@@ -12,7 +13,7 @@ std::byte* row_place(const Weight& w, int64_t group, int64_t row) {
   return static_cast<std::byte*>(w.data.data()) + (group * m.rows + row) * m.stride * type_bytes(m.type);
 }
 
-// Row r of `view` as the weight stores it, padded with zeros to `bytes`.
+// Row r of `view` in the weight's type, padded with zeros to `bytes`.
 void put_row(const quant::MatrixView& view, int64_t r, const quant::QuantFormat& format, std::byte* to, size_t bytes) {
   const auto used = static_cast<size_t>(view.cols) * static_cast<size_t>(format.block_bytes);
   if (view.format == &format && view.col_stride == 1) {
@@ -26,11 +27,6 @@ void put_row(const quant::MatrixView& view, int64_t r, const quant::QuantFormat&
 }
 
 }  // namespace
-
-WeightMatrix weight_matrix(const Weight& w) {
-  const Type type = type_of(w.format->dtype);
-  return {w.data.data(), w.shape.groups, w.shape.rows, w.shape.cols, weight_stride(w.shape.cols, type), type};
-}
 
 void Filler::fill(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
   CHECK(view.cols == w.shape.cols && group >= 0 && group < w.shape.groups && row_begin >= 0 &&

@@ -1,14 +1,12 @@
 #pragma once
 
-// Weights into device memory: copied and converted through pinned memory by all threads, or generated on the device.
+// Fills weights: converts on all threads and copies through pinned memory, or generates on the device.
 
 #include "backend/cuda/device.h"
 #include "backend/cuda/views.h"
 #include "base/threads.h"
 
 namespace polymath::backend::cuda {
-
-WeightMatrix weight_matrix(const Weight& weight);
 
 class Filler {
  public:
@@ -20,7 +18,7 @@ class Filler {
  private:
   Device& device_;
   base::ThreadPool pool_;
-  // The quantiles as the last generator stores them.
+  // The last generator's quantiles in its stored format.
   tensor::Buffer table_;
   const float* table_quantiles_ = nullptr;
   const quant::QuantFormat* table_format_ = nullptr;

@@ -1,6 +1,7 @@
-// Dummy weights, made where they are used: a model of any size is there in a moment.
+// Generates dummy weights on the device: a model of any size is ready at once.
 
 #include "backend/cuda/device_math.cuh"
+#include "backend/cuda/generate.h"
 #include "quant/generated.h"
 
 namespace polymath::backend::cuda {

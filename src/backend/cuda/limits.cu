@@ -1,6 +1,7 @@
-// What the card reads at best: 16 bytes a load, four in flight a thread.
+// Measures read bandwidth: 16 bytes a load, four loads in flight a thread.
 
 #include "backend/cuda/device_math.cuh"
+#include "backend/cuda/probe.h"
 
 namespace polymath::backend::cuda {
 namespace {

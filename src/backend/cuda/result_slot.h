@@ -1,6 +1,6 @@
 #pragma once
 
-// Pinned memory that a step's results go to, and the moment when they are there.
+// Pinned memory for a step's results, and the event of their arrival.
 //
 // Thread safety: none; one thread at a time.
 
@@ -23,7 +23,7 @@ class ResultSlot {
     return absl::OkStatus();
   }
 
-  // Backend::enqueue_readback: one behind the other, from the first after await_readback() on.
+  // Backend::enqueue_readback: results lie one after another, restarting after await_readback().
   tensor::Tensor enqueue_readback(Device& device, const tensor::Tensor& from) {
     if (collected_) used_ = 0;
     collected_ = false;

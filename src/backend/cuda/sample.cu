@@ -1,12 +1,12 @@
-// The token that follows a row of logits, chosen where the logits are (engine/sampling has the same steps on the host).
+// Samples the token after a row of logits, by the steps of engine/sampling.
 //
-// A block a row. What stays after a cut is a floor: a logit, and of those that equal it the ids up to one. A floor is
-// found without sorting, by the digits of the logits' order from the highest on: a histogram of each digit says in
-// which bin the wanted count (top_k) or mass (top_p) is reached. Weights are summed as integers, 2^-40 apart, so that
-// the order in which threads come changes nothing.
+// A block a row. A cut is a floor: a logit, and the largest id kept among its equals. A radix select finds it without
+// sorting, from the highest digit of the logits' order on. A histogram shows the bin that reaches the wanted count
+// (top_k) or mass (top_p). Weights are summed as integers of 2^-40, so the order of threads changes nothing.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/sample.h"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -16,7 +16,7 @@ constexpr int kDigits = 256;
 constexpr float kWeightOne = 1099511627776.0f;  // 2^40
 using Amount = unsigned long long;
 
-// Rises with the float; NaNs are looked for before.
+// Monotonic in the float; NaNs are handled before.
 __device__ __forceinline__ uint32_t order_of(float v) {
   const uint32_t bits = __float_as_uint(v);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
@@ -47,7 +47,7 @@ struct Shared {
   int id;
 };
 
-// The sum of `mine` over the threads before this one; `all` becomes the sum of all.
+// The sum of `mine` over the threads before this one; `all` becomes the total.
 __device__ Amount sum_before(Amount mine, Shared& shared, Amount& all) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const Amount through = warp_prefix(mine);
@@ -63,7 +63,7 @@ __device__ Amount sum_before(Amount mine, Shared& shared, Amount& all) {
   return before;
 }
 
-// The first id, in order, at which the running sum of `amount` passes `target`; each thread has a stretch of ids.
+// The first id at which the running sum of `amount` passes `target`. Each thread has a range of ids.
 template <typename AmountOf>
 __device__ int find_id(const RowLogits& row, Amount target, Shared& shared, AmountOf amount) {
   const int each = (row.n + kThreads - 1) / kThreads;
@@ -85,7 +85,8 @@ __device__ int find_id(const RowLogits& row, Amount target, Shared& shared, Amou
   return shared.id;
 }
 
-// The floor above which, it counted in, `amount` sums to `wanted`. REQUIRES: 1 <= wanted <= all there is.
+// The floor at which `amount`, summed from the top with the floor itself, reaches `wanted`. REQUIRES: 1 <= wanted <=
+// the total.
 template <typename AmountOf>
 __device__ Floor find_floor(const RowLogits& row, Amount wanted, Shared& shared, AmountOf amount) {
   uint32_t prefix = 0;
@@ -187,12 +188,13 @@ __global__ void take_sampled_kernel(const int32_t* chosen, const int32_t* rows, 
 
 void sample(const Matrix& logits, const SampleParams* params, int32_t* ids, cudaStream_t stream) {
   if (logits.rows == 0) return;
-  launch_after(sample_kernel, dim3(static_cast<unsigned>(logits.rows)), dim3(kThreads), 0, stream, logits, params, ids);
+  launch_after(sample_kernel, {dim3(static_cast<unsigned>(logits.rows)), dim3(kThreads), 0, stream}, logits, params,
+               ids);
 }
 
 void take_sampled(const int32_t* chosen, const int32_t* rows, int32_t* tokens, int64_t n, cudaStream_t stream) {
   if (n == 0) return;
-  launch_after(take_sampled_kernel, dim3(static_cast<unsigned>(ceil_div(n, kThreads))), dim3(kThreads), 0, stream,
+  launch_after(take_sampled_kernel, {dim3(static_cast<unsigned>(ceil_div(n, kThreads))), dim3(kThreads), 0, stream},
                chosen, rows, tokens, static_cast<int>(n));
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// Shared memory by address: copies into it that are waited for later, and the loads that give a warp the fragments of
-// mma.m16n8k16; and what is only to come nearer. Source: PTX ISA 9.0, cp.async, ldmatrix, cp.async.bulk.prefetch and
-// createpolicy.
+// cp.async into shared memory, ldmatrix, and L2 prefetch.
+//
+// Source: PTX ISA 9.0, cp.async, ldmatrix, cp.async.bulk.prefetch and createpolicy.
 
 #include <cstdint>
 
@@ -24,14 +24,14 @@ __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t at) {
                : "r"(at)
                : "memory");
 }
-// How long the L2 cache keeps what is read. A step reads each weight once, far more of them than it holds: they leave
-// first, so that the kernels' own code stays there, which every layer fetches anew, and what kernels hand on.
+// evict_first, for weights: a step reads each once, and more of them than the L2 cache holds. Kernel code and
+// activations so stay in the cache.
 __device__ __forceinline__ uint64_t read_once() {
   uint64_t policy;
   asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
   return policy;
 }
-// Zeros where `there` is false: then nothing is read.
+// Zeros, without a read, where `there` is false.
 __device__ __forceinline__ void fetch_word(uint32_t to, const void* from, bool there) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0) : "memory");
 }
@@ -40,7 +40,7 @@ __device__ __forceinline__ void fetch_word(uint32_t to, const void* from, bool t
                "r"(there ? 16 : 0), "l"(policy)
                : "memory");
 }
-// Into the L2 cache. REQUIRES: address and bytes multiples of 16.
+// Into the L2 cache. REQUIRES: address and bytes are multiples of 16.
 __device__ __forceinline__ void prefetch_bulk(const void* from, uint32_t bytes) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes)
                : "memory");

@@ -31,8 +31,8 @@ bool encode_tensor_map(const void* data, const MapAxis* axes, int n_axes, bool b
     steps[i] = 1;
     if (i > 0) strides[i - 1] = axes[i].stride_bytes;
   }
-  // 256 bytes from memory at a time are 2-4 % slower; probably since of weights that leave the L2 cache first, the
-  // second half is gone when its box is asked for.
+  // L2 promotion to 256 bytes is 2-4 % slower. Probably the second half of an evict_first line is gone before it is
+  // read.
   return encode(map, bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
                 static_cast<cuuint32_t>(n_axes), const_cast<void*>(data), sizes, strides, boxes, steps,
                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,

@@ -1,7 +1,7 @@
 #pragma once
 
-// Tensor maps for the copy engine: matrices of 2-byte numbers, 64 of them a row of a box, in the 128-byte swizzle.
-// The driver's encoder is found at run time, so that nothing links with the driver.
+// TMA tensor maps of 2-byte elements: boxes of 64 elements a row, 128-byte swizzle. The driver's encoder is looked up
+// at run time, so that the binary does not link with the driver.
 
 #include <cuda.h>
 

@@ -1,9 +1,9 @@
 #pragma once
 
-// The backend's tensors as the kernels take them.
+// The backend's tensors in the kernels' types.
 
 #include "backend/backend.h"
-#include "backend/cuda/kernels.h"
+#include "backend/cuda/matrix.h"
 
 namespace polymath::backend::cuda {
 
@@ -13,6 +13,11 @@ inline Type type_of(DType dtype) {
 }
 
 inline Matrix matrix_of(const Tensor& t) { return {t.data, t.rows(), t.cols(), t.stride(), type_of(t.dtype)}; }
+
+inline WeightMatrix weight_matrix(const Weight& w) {
+  const Type type = type_of(w.format->dtype);
+  return {w.data.data(), w.shape.groups, w.shape.rows, w.shape.cols, weight_stride(w.shape.cols, type), type};
+}
 
 inline Groups groups_of(const ExpertGroups& groups, int64_t n_pairs) {
   const auto n_experts = static_cast<int>(groups.offsets.shape[0] - 1);

@@ -1,10 +1,11 @@
 #pragma once
 
-// Hopper's asynchronous products and copies, as inline PTX (PTX ISA 9.0: wgmma, cp.async.bulk.tensor, mbarrier).
+// Hopper's asynchronous tensor cores and copies as inline PTX. Source: PTX ISA 9.0, wgmma, cp.async.bulk.tensor,
+// mbarrier.
 //
-// A warpgroup multiplies 64 rows of A with N rows of B (both in shared memory, 64 numbers of 2 bytes a row, in the
-// 128-byte swizzle that the tensor copy writes), d += A B^T. A thread's sums: d[4 j + i] is row 16 (warp % 4) + lane /
-// 4 + 8 (i / 2), column 8 j + 2 (lane % 4) + i % 2.
+// A warpgroup computes d += A B^T of 64 rows of A and N rows of B. Both are in shared memory, 64 2-byte elements a row,
+// in TMA's 128-byte swizzle. A thread's d[4 j + i] is row 16 (warp % 4) + lane / 4 + 8 (i / 2), column 8 j + 2 (lane %
+// 4) + i % 2.
 
 #include <cuda.h>
 
@@ -18,7 +19,7 @@ namespace polymath::backend::cuda {
 __device__ __forceinline__ void barrier_init(uint64_t* barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_place(barrier)), "r"(arrivals) : "memory");
 }
-// Makes new barriers known to the copy engine and to the cluster, by the thread that made them.
+// Makes new barriers visible to TMA and to the cluster; by the thread that made them.
 __device__ __forceinline__ void publish_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -38,7 +39,7 @@ __device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t phase) 
 }
 
 // --- copies ---
-// The two operands of a product, for the copy engine.
+// TMA maps of the two operands.
 struct OperandMaps {
   CUtensorMap weights, tokens;
 };
@@ -46,7 +47,7 @@ __device__ __forceinline__ void prefetch(const OperandMaps& maps) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.weights) : "memory");
   asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.tokens) : "memory");
 }
-// REQUIRES: addresses and bytes multiples of 16.
+// REQUIRES: addresses and bytes are multiples of 16.
 __device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier,
                                           uint64_t policy) {
   asm volatile(
@@ -102,7 +103,7 @@ __device__ __forceinline__ void wgmma_wait() {
 }
 
 // clang-format off
-// d += A B^T of 16 numbers a row, for both kinds of 2-byte numbers.
+// d += A B^T of 16 elements a row, for bf16 and f16.
 #define POLYMATH_WGMMA(NAME, TYPE)                           \
 __device__ __forceinline__ void NAME(float (&d)[4], uint64_t a, uint64_t b) {                                                    \
   asm volatile("wgmma.mma_async.sync.aligned.m64n8k16.f32." TYPE "." TYPE " {"                                                   \

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/reference/delta_net.h"
 #include "backend/reference/sample.h"
 #include "backend/reference/values.h"
 
@@ -17,6 +18,10 @@ namespace {
 class ReferenceBackend : public Backend {
  public:
   std::string_view name() const override { return "reference"; }
+  std::vector<KernelInfo> kernels() const override {
+    static constexpr KernelInfo::Variant kOwn[] = {{"reference", true}};
+    return kernels_of(kOwn, {});
+  }
 
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
   void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
@@ -85,18 +90,23 @@ class ReferenceBackend : public Backend {
   void linear(const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y) override;
   void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) override;
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
-  void copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                  int64_t to_stride) override;
+  void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override;
+  bool has_gated_delta_net() const override { return true; }
+  void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
+                       const StepLayout& layout) override {
+    gated_delta_net_on_host(params, tensors, states, layout);
+  }
+  void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x) override {
+    gate_heads_on_host(params, gate, x);
+  }
   void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
   void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                  const Tensor& out) override;
-  void route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits, const float* bias,
-             const Tensor& tokens, const Routing& out) override;
+  void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) override;
   void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) override;
-  void grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups, int top_k,
-                      bool gather, const Tensor& y) override;
+  void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) override;
   void glu(const GluParams& params, const Tensor& x, const Tensor& y) override;
   void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                const Tensor& out) override;
@@ -247,12 +257,11 @@ void ReferenceBackend::rope(const RopeParams& p, const Tensor& positions, const 
   }
 }
 
-void ReferenceBackend::copy_heads(int heads, int width, const Tensor& from, int64_t from_stride, const Tensor& to,
-                                  int64_t to_stride) {
+void ReferenceBackend::copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) {
   for (int64_t i = 0; i < from.rows(); ++i) {
-    for (int64_t h = 0; h < heads; ++h) {
-      for (int c = 0; c < width; ++c)
-        to.f32()[i * to.stride() + h * to_stride + c] = from.f32()[i * from.stride() + h * from_stride + c];
+    for (int64_t h = 0; h < copy.heads; ++h) {
+      std::copy_n(from.f32() + i * from.stride() + h * copy.from_stride, copy.width,
+                  to.f32() + i * to.stride() + h * copy.to_stride);
     }
   }
 }
@@ -312,11 +321,10 @@ void ReferenceBackend::attention(const AttentionParams& p, const Tensor& q, cons
   }
 }
 
-void ReferenceBackend::route(const routing::RouterConfig& config, routing::RouteFn fn, const Tensor& logits,
-                             const float* bias, const Tensor& tokens, const Routing& out) {
+void ReferenceBackend::route(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
   for (int64_t i = 0; i < logits.rows(); ++i) {
-    fn(config, logits.f32() + i * logits.stride(), bias, tokens.i32()[i], out.ids.i32() + i * config.top_k,
-       out.weights.f32() + i * config.top_k);
+    p.route(p.config, logits.f32() + i * logits.stride(), p.bias, tokens.i32()[i], out.ids.i32() + i * p.config.top_k,
+            out.weights.f32() + i * p.config.top_k);
   }
 }
 
@@ -333,15 +341,16 @@ void ReferenceBackend::group_by_expert(const Routing& routing, int n_experts, co
   out.offsets.i32()[n_experts] = next;
 }
 
-void ReferenceBackend::grouped_linear(const Tensor& x, const Weight& w, const float* bias, const ExpertGroups& groups,
-                                      int top_k, bool gather, const Tensor& y) {
+void ReferenceBackend::grouped_linear(const GroupedLinear& p, const Tensor& x, const Tensor& y) {
+  const Weight& w = *p.w;
+  const ExpertGroups& groups = *p.groups;
   for (int64_t e = 0; e < w.shape.groups; ++e) {
     const int64_t begin = groups.offsets.i32()[e], end = groups.offsets.i32()[e + 1];
     for (int64_t r = 0; begin < end && r < w.shape.rows; ++r) {
       const WeightRow row(w, e, r);
       for (int64_t j = begin; j < end; ++j) {
-        const int64_t from = gather ? groups.pairs.i32()[j] / top_k : j;
-        store(y, j, r, row.dot(x, from, 0) + (bias ? bias[e * w.shape.rows + r] : 0.0f));
+        const int64_t from = p.gather ? groups.pairs.i32()[j] / p.top_k : j;
+        store(y, j, r, row.dot(x, from, 0) + (p.bias ? p.bias[e * w.shape.rows + r] : 0.0f));
       }
     }
   }

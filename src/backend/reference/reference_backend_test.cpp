@@ -145,7 +145,7 @@ TEST_F(ReferenceBackendTest, Rope) {
 
 TEST_F(ReferenceBackendTest, CopiesRowsAndHeads) {
   Floats heads = {1, 2, 3, 4, 5, 6}, packed(4);
-  backend_->copy_heads(2, 2, matrix(heads, 6), 3, matrix(packed, 4), 2);
+  backend_->copy_heads({.heads = 2, .width = 2, .from_stride = 3, .to_stride = 2}, matrix(heads, 6), matrix(packed, 4));
   EXPECT_THAT(packed, ElementsAre(1, 2, 4, 5));
 
   Floats x = {1, 2, 3, 4}, factors = {10, -1};
@@ -220,7 +220,7 @@ TEST_F(ReferenceBackendTest, Route) {
   Floats logits = {0, kLog2, 0, kLog3}, weights(2);  // probabilities 1/3 2/3, then 1/4 3/4
   Ints tokens = {7, 8}, ids(2);
   const routing::Router* router = routing::find_router("softmax_topk");
-  backend_->route({.n_experts = 2, .top_k = 1}, router->route, matrix(logits, 2), nullptr, ints(tokens),
+  backend_->route({.config = {.n_experts = 2, .top_k = 1}, .route = router->route}, matrix(logits, 2), ints(tokens),
                   {{DType::kI32, {2, 1}, ids.data()}, matrix(weights, 1)});
   EXPECT_THAT(ids, ElementsAre(1, 1));
   EXPECT_THAT(weights, Near(Floats{2.0f / 3, 0.75f}));
@@ -244,11 +244,11 @@ TEST_F(ReferenceBackendTest, GroupedLinear) {
   Ints offsets = {0, 1, 2}, pairs = {1, 0};  // expert 0 has token 1, expert 1 token 0
   const ExpertGroups groups{ints(offsets), ints(pairs), {}};
   Floats x = {1, 10}, y(2);
-  backend_->grouped_linear(matrix(x, 1), w, nullptr, groups, 1, true, matrix(y, 1));
+  backend_->grouped_linear({&w, nullptr, &groups, 1, true}, matrix(x, 1), matrix(y, 1));
   EXPECT_THAT(y, ElementsAre(20, 3));
-  backend_->grouped_linear(matrix(x, 1), w, bias.data(), groups, 1, true, matrix(y, 1));
+  backend_->grouped_linear({&w, bias.data(), &groups, 1, true}, matrix(x, 1), matrix(y, 1));
   EXPECT_THAT(y, ElementsAre(120, 203));
-  backend_->grouped_linear(matrix(x, 1), w, nullptr, groups, 1, false, matrix(y, 1));
+  backend_->grouped_linear({&w, nullptr, &groups, 1, false}, matrix(x, 1), matrix(y, 1));
   EXPECT_THAT(y, ElementsAre(2, 30)) << "rows are sorted already";
 }
 

@@ -56,16 +56,19 @@ TEST(Reference, KeepsScalesBesidePackedWeights) {
     x.randomize(1);
     backend->batched_linear(x.tensor(), kCols, w, kRows, y.tensor());
     y.pull();
+    const auto expected = [&](int64_t g, int64_t r) {
+      double sum = 0;
+      for (int64_t c = 0; c < kCols; ++c) {
+        const int64_t param = transposed ? c / 4 * kBlocksDown + r / 2 : r / 2 * kBlocksAcross + c / 4;
+        const double scale = scales[static_cast<size_t>(g * kBlocksDown * kBlocksAcross + param)];
+        const auto byte = static_cast<int>(bytes[static_cast<size_t>((g * kRows + r) * kCols + c)]);
+        sum += x.at(0, g * kCols + c) * scale * byte;
+      }
+      return sum;
+    };
     for (int64_t g = 0; g < kGroups; ++g) {
       for (int64_t r = 0; r < kRows; ++r) {
-        double expected = 0;
-        for (int64_t c = 0; c < kCols; ++c) {
-          const int64_t param = transposed ? c / 4 * kBlocksDown + r / 2 : r / 2 * kBlocksAcross + c / 4;
-          const double scale = scales[static_cast<size_t>(g * kBlocksDown * kBlocksAcross + param)];
-          const auto byte = static_cast<int>(bytes[static_cast<size_t>((g * kRows + r) * kCols + c)]);
-          expected += x.at(0, g * kCols + c) * scale * byte;
-        }
-        EXPECT_NEAR(y.at(0, g * kRows + r), expected, 0.01) << transposed << ": " << g << ", " << r;
+        EXPECT_NEAR(y.at(0, g * kRows + r), expected(g, r), 0.01) << transposed << ": " << g << ", " << r;
       }
     }
   }

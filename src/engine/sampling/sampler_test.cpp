@@ -42,7 +42,7 @@ struct Fixture {
     Sampler sampler(static_cast<int>(logits.size()));
     return sampler.sample({params, logits, prompt, output, mask});
   }
-  // The logits after all steps, and which ids stay in.
+  // The logits after all steps, and the ids that stay.
   std::pair<std::vector<float>, std::vector<int32_t>> steps() {
     Scratch scratch(static_cast<int>(logits.size()));
     scratch.logits = logits;
@@ -292,16 +292,16 @@ TEST(Sampler, NeverDrawsWhatWasCut) {
 TEST(Logprobs, AreThoseOfTheSoftmax) {
   const auto logits = log_of({0.1, 0.4, 0.4, 0.1});
   Sampler sampler(4);
-  const auto told = sampler.logprobs(logits, 2, 3);
-  EXPECT_EQ(told.token.id, 2);
-  EXPECT_EQ(told.token.rank, 2) << "among equals the lower id comes first";
-  EXPECT_NEAR(told.token.logprob, std::log(0.4), 1e-5);
-  ASSERT_EQ(told.top.size(), 3u);
-  EXPECT_EQ(told.top[0].id, 1);
-  EXPECT_EQ(told.top[1].id, 2);
-  EXPECT_EQ(told.top[2].id, 0);
-  EXPECT_NEAR(told.top[2].logprob, std::log(0.1), 1e-5);
-  EXPECT_EQ(told.top[2].rank, 3);
+  const auto got = sampler.logprobs(logits, 2, 3);
+  EXPECT_EQ(got.token.id, 2);
+  EXPECT_EQ(got.token.rank, 2) << "among equals the lower id comes first";
+  EXPECT_NEAR(got.token.logprob, std::log(0.4), 1e-5);
+  ASSERT_EQ(got.top.size(), 3u);
+  EXPECT_EQ(got.top[0].id, 1);
+  EXPECT_EQ(got.top[1].id, 2);
+  EXPECT_EQ(got.top[2].id, 0);
+  EXPECT_NEAR(got.top[2].logprob, std::log(0.1), 1e-5);
+  EXPECT_EQ(got.top[2].rank, 3);
   EXPECT_TRUE(sampler.logprobs(logits, 3, 0).top.empty());
   EXPECT_EQ(sampler.logprobs(logits, 3, 20).top.size(), 4u);
 }
@@ -314,12 +314,12 @@ TEST(Logprobs, TopAgreesWithSorting) {
   for (int id = 0; id < 997; ++id) sorted.push_back({logits[id], id});
   std::sort(sorted.begin(), sorted.end(), better);
   Sampler sampler(997);
-  const auto told = sampler.logprobs(logits, sorted[40].id, 20);
-  EXPECT_EQ(told.token.rank, 41);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(told.top[i].id, sorted[i].id);
+  const auto got = sampler.logprobs(logits, sorted[40].id, 20);
+  EXPECT_EQ(got.token.rank, 41);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(got.top[i].id, sorted[i].id);
 }
 
-// What the device is told, and what it cannot do.
+// The parameters for the device, and the requests that need the host.
 TEST(ForDevice, SaysWhatTheRequestSays) {
   struct Case {
     const char* what;
@@ -351,14 +351,14 @@ TEST(ForDevice, SaysWhatTheRequestSays) {
     SampleInput input{params, {}, prompt, output};
     c.set(input, params);
     Sampler sampler(10);
-    const auto told = sampler.for_device(input);
-    ASSERT_EQ(told.has_value(), c.on_device) << c.what;
-    if (!told.has_value()) continue;
-    EXPECT_EQ(told->temperature, 0.7f);
-    EXPECT_EQ(told->top_k, std::max(0, params.top_k)) << c.what;
-    EXPECT_EQ(told->top_p, params.top_p);
-    EXPECT_EQ(told->min_p, params.min_p);
-    EXPECT_EQ(told->uniform, static_cast<float>(uniform(5, 2 + input.n_unknown))) << c.what;
+    const auto got = sampler.for_device(input);
+    ASSERT_EQ(got.has_value(), c.on_device) << c.what;
+    if (!got.has_value()) continue;
+    EXPECT_EQ(got->temperature, 0.7f);
+    EXPECT_EQ(got->top_k, std::max(0, params.top_k)) << c.what;
+    EXPECT_EQ(got->top_p, params.top_p);
+    EXPECT_EQ(got->min_p, params.min_p);
+    EXPECT_EQ(got->uniform, static_cast<float>(uniform(5, 2 + input.n_unknown))) << c.what;
   }
 }
 

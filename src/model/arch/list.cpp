@@ -6,13 +6,13 @@
 namespace polymath::model {
 
 extern const Architecture kMixtral, kQwen2Moe, kQwen3Moe, kDeepseek, kDeepseekV2, kDeepseekV3, kDbrx, kOlmoe, kPhiMoe,
-    kGraniteMoe, kGptOss, kGlm4Moe, kLlama4, kErnie45Moe, kHunyuanMoe, kLlama, kQwen2, kQwen3, kPolymathMoe;
+    kGraniteMoe, kGptOss, kGlm4Moe, kLlama4, kErnie45Moe, kHunyuanMoe, kQwen3Next, kLlama, kQwen2, kQwen3, kPolymathMoe;
 
 std::span<const Architecture* const> architectures() {
   static constexpr const Architecture* kArchitectures[] = {
-      &kMixtral,    &kQwen2Moe, &kQwen3Moe,   &kDeepseek, &kDeepseekV2,  &kDeepseekV3, &kDbrx,
-      &kOlmoe,      &kPhiMoe,   &kGraniteMoe, &kGptOss,   &kGlm4Moe,     &kLlama4,     &kErnie45Moe,
-      &kHunyuanMoe, &kLlama,    &kQwen2,      &kQwen3,    &kPolymathMoe,
+      &kMixtral,    &kQwen2Moe,  &kQwen3Moe,   &kDeepseek, &kDeepseekV2, &kDeepseekV3,  &kDbrx,
+      &kOlmoe,      &kPhiMoe,    &kGraniteMoe, &kGptOss,   &kGlm4Moe,    &kLlama4,      &kErnie45Moe,
+      &kHunyuanMoe, &kQwen3Next, &kLlama,      &kQwen2,    &kQwen3,      &kPolymathMoe,
   };
   return kArchitectures;
 }

@@ -16,16 +16,6 @@ FfnConfig routed(base::JsonReader& j, bool normalize, int intermediate) {
   return f;
 }
 
-// Every decoder_sparse_step-th layer is MoE, but for those that mlp_only_layers names.
-void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<FfnConfig>& sparse) {
-  const int step = std::max(1, j.i("decoder_sparse_step", 1));
-  const auto dense_only = j.ints("mlp_only_layers");
-  for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
-    const bool dense = (l + 1) % step != 0 || std::find(dense_only.begin(), dense_only.end(), l) != dense_only.end();
-    c.layers[l].ffns = dense ? std::vector<FfnConfig>{dense_ffn(j.i("intermediate_size"))} : sparse;
-  }
-}
-
 ModelConfig parse_qwen2_moe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   GroupedQuery a = grouped_query_attention(j, c, 10000);

@@ -1,5 +1,6 @@
 #include "model/arch/shared.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -134,6 +135,15 @@ FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermed
   f.router.top_k = top_k;
   f.intermediate = intermediate;
   return f;
+}
+
+void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<FfnConfig>& sparse) {
+  const int step = std::max(1, j.i("decoder_sparse_step", 1));
+  const auto dense_only = j.ints("mlp_only_layers");
+  for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
+    const bool dense = (l + 1) % step != 0 || std::find(dense_only.begin(), dense_only.end(), l) != dense_only.end();
+    c.layers[l].ffns = dense ? std::vector<FfnConfig>{dense_ffn(j.i("intermediate_size"))} : sparse;
+  }
 }
 
 std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback) {

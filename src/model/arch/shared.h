@@ -27,6 +27,9 @@ FfnConfig dense_ffn(int intermediate);
 FfnConfig shared_ffn(int intermediate);
 FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermediate);
 
+// `sparse` in each decoder_sparse_step-th layer; dense in the others and in those that mlp_only_layers names.
+void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<FfnConfig>& sparse);
+
 // An integer, or one a layer.
 std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback);
 

@@ -52,4 +52,12 @@ absl::StatusOr<const Kernels*> choose_kernels(std::string_view isa) {
       absl::StrCat("no instruction set called ", std::string(isa), "; there are: ", known));
 }
 
+std::vector<KernelInfo::Variant> kernel_tables(const Kernels& in_use) {
+  std::vector<KernelInfo::Variant> tables;
+  for (const Choice& choice : kChoices) {
+    tables.push_back({.name = choice.isa, .ran = choice.isa == in_use.isa, .on_machine = choice.runs()});
+  }
+  return tables;
+}
+
 }  // namespace polymath::backend::cpu

@@ -159,5 +159,7 @@ const Kernels& avx512_kernels();
 
 // "" is the best this CPU runs. kInvalidArgument: no such set; kFailedPrecondition: the CPU lacks it.
 absl::StatusOr<const Kernels*> choose_kernels(std::string_view isa);
+// Every table, best first: whether this CPU runs it, and which one is `in_use`.
+std::vector<KernelInfo::Variant> kernel_tables(const Kernels& in_use);
 
 }  // namespace polymath::backend::cpu

@@ -1,0 +1,150 @@
+#pragma once
+
+// The QKV prologue inside paged_attention_decode.cu, for one token. It normalises and rotates the block's own heads. It
+// writes the new key and value into the cache and into the slice in shared memory. It saves the launch of
+// qkv_prologue.cu.
+
+#include "backend/cuda/attention/decode_job.cuh"
+#include "backend/cuda/attention/kv_layout.cuh"
+
+namespace polymath::backend::cuda {
+
+// A row of a head, held by four lanes: lane l has elements 8 n + 2 (l % 4) + {0, 1}.
+template <int kDim>
+using HeadRow = float2[kDim / 8];
+
+// In shared memory; every lane of the block reads it.
+template <int kDim>
+struct FreshSpace {
+  float4 angles[kDim / 4];  // cosine and sine of each pair
+  float q_weights[kDim], k_weights[kDim];
+  uint4 row[2][kDim / 8];  // the new key, the new value, in bf16: the warp's that has them
+};
+
+// Starts the copies of weights and angles, which no kernel of the step writes. They belong to the lane's first cp.async
+// group.
+template <typename P, int kDim>
+__device__ __forceinline__ void fetch_around(const QkvPrologue& p, int seq, FreshSpace<kDim>& space) {
+  constexpr int kWords = kDim / 4;
+  const QkvParams& q = p.params;
+  const float* const angles = q.rope.cos_sin == nullptr ? nullptr : q.rope.cos_sin + p.positions[seq] * kDim;
+  static_assert(3 * kWords <= P::kBlockThreads);
+  const int array = static_cast<int>(threadIdx.x) / kWords, word = static_cast<int>(threadIdx.x) % kWords;
+  const float* const from = array == 0 ? angles : array == 1 ? q.q_norm : array == 2 ? q.k_norm : nullptr;
+  if (from != nullptr) fetch_word(shared_place(&space) + threadIdx.x * 16, from + word * 4, true);
+}
+
+template <int kDim>
+__device__ __forceinline__ void load_row(const float* from, HeadRow<kDim>& v) {
+#pragma unroll
+  for (int n = 0; n < kDim / 8; ++n) {
+    v[n] = __ldcg(reinterpret_cast<const float2*>(from + n * 8 + threadIdx.x % 4 * 2));
+  }
+}
+
+template <int kDim>
+__device__ __forceinline__ void norm_row(float eps, const float* weights, HeadRow<kDim>& v) {
+  float squares = 0;
+#pragma unroll
+  for (int n = 0; n < kDim / 8; ++n) squares += v[n].x * v[n].x + v[n].y * v[n].y;
+  squares += __shfl_xor_sync(kAllLanes, squares, 1);
+  squares += __shfl_xor_sync(kAllLanes, squares, 2);
+  const float inverse = rsqrtf(squares * (1.0f / kDim) + eps);
+#pragma unroll
+  for (int n = 0; n < kDim / 8; ++n) {
+    float2 weight{1, 1};
+    if (weights != nullptr) weight = *reinterpret_cast<const float2*>(weights + n * 8 + threadIdx.x % 4 * 2);
+    v[n] = {v[n].x * inverse * weight.x, v[n].y * inverse * weight.y};
+  }
+}
+
+// As qkv_prologue.cu. `weights`: shared memory, or null.
+template <int kDim>
+__device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace<kDim>& space, const float* weights,
+                                            HeadRow<kDim>& v) {
+  if (q.norm == QkvNorm::kHead) norm_row<kDim>(q.eps, weights, v);
+  if (q.rope.cos_sin != nullptr) {
+#pragma unroll
+    for (int n = 0; n < kDim / 16; ++n) {  // an element is rotated with the one half a head on
+      const float4 angles = space.angles[n * 4 + threadIdx.x % 4];
+      const float2 a = v[n], b = v[n + kDim / 16];
+      v[n] = {a.x * angles.x - b.x * angles.y, a.y * angles.z - b.y * angles.w};
+      v[n + kDim / 16] = {b.x * angles.x + a.x * angles.y, b.y * angles.z + a.y * angles.w};
+    }
+  }
+  if (q.norm == QkvNorm::kHeadAfter) norm_row<kDim>(q.eps, weights, v);
+}
+
+// One warp writes the new key and value into the cache.
+template <int kDim>
+__device__ __forceinline__ void keep_row(const QkvPrologue& p, const Tile& tile, int slot,
+                                         const FreshSpace<kDim>& space) {
+  if (slot < 0) return;
+  const int64_t block = slot / p.kv.block_size, offset = slot % p.kv.block_size;
+  auto* const cache = static_cast<__nv_bfloat16*>(p.kv.data);
+  auto* const key = reinterpret_cast<uint4*>(cache + key_place(p.kv, block, tile.kv_head, offset));
+  auto* const value = reinterpret_cast<uint4*>(cache + value_place(p.kv, block, tile.kv_head, offset));
+  const int word = static_cast<int>(threadIdx.x) % kWarp;
+  if (word < kDim / 4)
+    (word < kDim / 8 ? key : value)[word % (kDim / 8)] = space.row[word / (kDim / 8)][word % (kDim / 8)];
+}
+
+// A token's place in the cache, loaded before the wait.
+struct NewKey {
+  bool here;  // this warp has it
+  int slot;
+  __device__ __forceinline__ NewKey(const QkvPrologue& p, const Tile& tile, bool is_here)
+      : here(is_here), slot(is_here && tile.head_begin == 0 ? p.slots[tile.token] : -1) {}
+};
+
+// After the wait: the tile's queries as in load_queries(). The warp of the last slice adds the new key and value.
+template <typename P, int kDim>
+__device__ __forceinline__ void prepare_rows(const TileShape& s, const QkvPrologue& p, const Job& job, int heads,
+                                             const NewKey& fresh, FreshSpace<kDim>& space, uint32_t (&q)[kDim / 8]) {
+  static_assert(kDim <= 128);  // a lane has at most four elements of the value
+  const int lane = threadIdx.x % kWarp, head = job.tile.kv_head * s.group + min(lane / 4, heads - 1);
+  const float* const row = static_cast<const float*>(p.qkv.data) + job.tile.token * p.qkv.stride;
+  const float* const keys = row + (p.params.n_heads + job.tile.kv_head) * kDim;
+  HeadRow<kDim> query, key;
+  float4 value{};
+  load_row<kDim>(row + head * kDim, query);
+  if (fresh.here) {
+    load_row<kDim>(keys, key);
+    if (lane < kDim / 4) value = __ldcg(reinterpret_cast<const float4*>(keys + p.params.n_kv_heads * kDim) + lane);
+  }
+  const float factor = p.params.factors != nullptr ? p.params.factors[job.tile.token] : 1.0f;
+  let_next_begin();
+  wait_groups<P::kStages - 1>();
+  __syncthreads();  // fetch_around()'s copies have arrived
+  prepare_row<kDim>(p.params, space, p.params.q_norm != nullptr ? space.q_weights : nullptr, query);
+#pragma unroll
+  for (int n = 0; n < kDim / 8; ++n) q[n] = two_bf16(query[n].x * factor, query[n].y * factor);
+  if (!fresh.here) return;
+  prepare_row<kDim>(p.params, space, p.params.k_norm != nullptr ? space.k_weights : nullptr, key);
+  auto* const words = reinterpret_cast<uint32_t*>(&space.row);
+#pragma unroll
+  for (int n = 0; n < kDim / 8; ++n) {
+    if (lane < 4) words[n * 4 + lane] = two_bf16(key[n].x, key[n].y);
+  }
+  if (lane < kDim / 4) {
+    reinterpret_cast<uint2*>(space.row[1])[lane] = make_uint2(two_bf16(value.x, value.y), two_bf16(value.z, value.w));
+  }
+  __syncwarp();
+  keep_row<kDim>(p, job.tile, fresh.slot, space);
+}
+
+// The new key and value into row `row` of their stage, once its copies have arrived.
+template <typename P, int kDim>
+__device__ __forceinline__ void put_row(const FreshSpace<kDim>& space, int row, uint32_t stage) {
+  const int word = static_cast<int>(threadIdx.x) % kWarp, half = word / (kDim / 8);
+  if (word < kDim / 4) {
+    const uint4 v = space.row[half][word % (kDim / 8)];
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(stage + half * P::kHalf +
+                                                                  Rows<kDim>::offset(row, word % (kDim / 8))),
+                 "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
+                 : "memory");
+  }
+  __syncwarp();
+}
+
+}  // namespace polymath::backend::cuda

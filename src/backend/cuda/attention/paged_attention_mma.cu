@@ -1,0 +1,280 @@
+// Attention over a paged bf16 cache on tensor cores. A tile has queries of one sequence, of the heads that share a kv
+// head. A block walks over its keys with the running softmax in registers. Each warp fetches 16 of every 64 keys ahead.
+//  narrow_kernel: 16 rows. A warp multiplies only the keys that it fetched; the warps' sums are merged at the end.
+//                 For few tokens a sequence: bound by memory.
+//  wide_kernel: 64 or 128 rows, each warp its own, over all 64 keys. For prompts: bound by compute. Keys of a tile are
+// split so that all blocks do about the same work. A CUDA graph is replayed with longer contexts: each block sums the
+// step's keys to find its tile and split. The last block of a tile merges its splits. Steps of one token a sequence:
+// paged_attention_decode.cu.
+
+#include "backend/cuda/attention/attention.h"
+#include "backend/cuda/attention/tile_ends.cuh"
+
+namespace polymath::backend::cuda {
+namespace {
+
+// Merges the four warps' sums of the same rows over different keys, in the order of the warps.
+template <int kDim>
+__device__ __forceinline__ void merge_warps(const TileShape& s, const Tile& tile, int used, const Sums<kDim, 1>& sums,
+                                            float* memory) {
+  constexpr int kStride = kDim + 8;  // lanes that write at once meet different banks
+  const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  float2* const heads = reinterpret_cast<float2*>(memory + kWarps * kNarrowRows * kStride);
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int row = h * 8 + lane / 4, place = warp * kNarrowRows + row;
+    if (row >= s.rows) continue;
+    if (lane % 4 == 0) heads[place] = {sums.max[0][h], sums.sum[0][h]};
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+      *reinterpret_cast<float2*>(memory + place * kStride + n * 8 + lane % 4 * 2) = {sums.values[0][n][2 * h],
+                                                                                     sums.values[0][n][2 * h + 1]};
+    }
+  }
+  __syncthreads();
+  const Partial<kDim> partial(s, tile, tile.split);
+  for (int i = threadIdx.x; i < s.rows * (kDim / 2); i += kThreads) {
+    const int row = i / (kDim / 2), col = i % (kDim / 2) * 2;
+    float top = negative_infinity(), total = 0, a = 0, b = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) top = fmaxf(top, heads[w * kNarrowRows + row].x);
+    const float base = top == negative_infinity() ? 0.0f : top;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      const float2 head = heads[w * kNarrowRows + row];
+      const float factor = power_of_two(head.x - base);
+      const float2 v = *reinterpret_cast<const float2*>(memory + (w * kNarrowRows + row) * kStride + col);
+      total += head.y * factor;
+      a += v.x * factor;
+      b += v.y * factor;
+    }
+    if (used > 1) {
+      *reinterpret_cast<float2*>(partial.values + row * kDim + col) = {a, b};
+      if (col == 0) partial.heads(s)[row] = {top, total};
+      continue;
+    }
+    const RowPlace place = place_of(s, tile, row);
+    const float part = total > 0 ? 1.0f / total : 0.0f;
+    if (place.token >= 0) put_pair(s, place.token, static_cast<int64_t>(place.head) * kDim + col, a * part, b * part);
+  }
+}
+
+// Shared memory, in bytes from the front: runs of keys and values, queries, visible keys.
+template <int kDim, int kStages, int kRows>
+struct Memory {
+  static constexpr int kHalf = kRun * Rows<kDim>::kBytes, kStage = 2 * kHalf;  // keys, then values
+  static constexpr int kQueries = kStages * kStage, kSeen = kQueries + kRows * Rows<kDim>::kBytes;
+  static constexpr int kBytes = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
+};
+
+// Three blocks an SM hide each other's start and end better than two with more stages.
+template <int kDim>
+constexpr int kNarrowBlocks = kDim <= 128 ? 3 : 1;
+template <int kDim>
+constexpr int kNarrowStages = kDim == 64    ? 4
+                              : kDim <= 128 ? 2
+                                            : 3;
+template <int kDim>
+using NarrowMemory = Memory<kDim, kNarrowStages<kDim>, kNarrowRows>;
+
+template <int kDim>
+__global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(const __grid_constant__ TileShape s) {
+  using M = NarrowMemory<kDim>;
+  constexpr int kStages = M::kQueries / M::kStage;
+  extern __shared__ __align__(128) unsigned char memory[];
+  // Key positions depend on the step's inputs alone, so they are looked up before the wait.
+  const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
+  const Tile tile = find_tile(s);
+  if (tile.seq < 0) return;  // those that work wait for all
+  const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
+  if (tile.split >= split.used) return;
+
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
+  const int slices = (split.end - first + kSlice - 1) / kSlice, mine = (slices - warp + kWarps - 1) / kWarps;
+  const uint32_t base = shared_place(memory);
+  const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
+  Slices<kDim> fetcher(s, tile, split, table_cols);
+  wait_for_input();
+#pragma unroll
+  for (int i = 0; i < kStages; ++i) {
+    if (i < mine) fetcher.fetch(i, own + i * M::kStage, own + i * M::kStage + M::kHalf);
+    end_group();
+  }
+  auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
+  begin_rows<kDim, kNarrowRows>(s, tile, split, memory + M::kQueries, seen);
+  Sums<kDim, 1> sums;
+  begin_sums(s, tile, 0, warp == 0 && tile.split == 0, sums);
+  __syncthreads();
+  let_next_begin();  // not sooner: the next kernel's prefetch would delay the keys
+  int stage = 0;
+  for (int i = 0; i < mine; ++i) {
+    wait_groups<kStages - 1>();
+    __syncwarp();  // all lanes' words are there
+    const uint32_t at = own + stage * M::kStage;
+    Scores<1, kSlice> scores;
+    score<kDim, 1, kSlice>(base + M::kQueries, at, scores);
+    hide<1, kSlice>(seen, first + (i * kWarps + warp) * kSlice, scores);
+    weigh<kDim, 1, kSlice>(s.scale, scores, sums);
+    add_values<kDim, 1, kSlice>(at + M::kHalf, scores, sums);
+    __syncwarp();  // the slice is read
+    if (i + kStages < mine) fetcher.fetch(i + kStages, at, at + M::kHalf);
+    end_group();
+    stage = stage + 1 == kStages ? 0 : stage + 1;
+  }
+  sums.end(s.scale);
+  wait_groups<0>();
+  __syncthreads();  // the stages become the sums' place
+  merge_warps<kDim>(s, tile, split.used, sums, reinterpret_cast<float*>(memory));
+  if (split.used == 1) return;
+  merge_splits<kDim, 1>(s, tile, split.used, reinterpret_cast<float2*>(memory));
+}
+
+template <int kDim, int kTiles>
+__device__ __forceinline__ void end_wide(const TileShape& s, const Tile& tile, int used,
+                                         const Sums<kDim, kTiles>& sums) {
+  const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const Partial<kDim> partial(s, tile, tile.split);
+#pragma unroll
+  for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const int row = (warp * kTiles + m) * 16 + h * 8 + lane / 4;
+      const RowPlace place = place_of(s, tile, row);
+      if (used > 1 && row < s.rows) {
+        if (lane % 4 == 0) partial.heads(s)[row] = {sums.max[m][h], sums.sum[m][h]};
+#pragma unroll
+        for (int n = 0; n < kDim / 8; ++n) {
+          *reinterpret_cast<float2*>(partial.values + row * kDim + n * 8 + lane % 4 * 2) = {
+              sums.values[m][n][2 * h], sums.values[m][n][2 * h + 1]};
+        }
+      } else if (used == 1 && place.token >= 0) {
+        const float part = sums.sum[m][h] > 0 ? 1.0f / sums.sum[m][h] : 0.0f;
+        const int64_t col = static_cast<int64_t>(place.head) * kDim + lane % 4 * 2;
+        if (s.p.out.type == Type::kF32) {  // asked once a row
+          float* to = static_cast<float*>(s.p.out.data) + place.token * s.p.out.stride + col;
+#pragma unroll
+          for (int n = 0; n < kDim / 8; ++n) {
+            *reinterpret_cast<float2*>(to + n * 8) = {sums.values[m][n][2 * h] * part,
+                                                      sums.values[m][n][2 * h + 1] * part};
+          }
+          continue;
+        }
+#pragma unroll
+        for (int n = 0; n < kDim / 8; ++n) {
+          put_pair(s, place.token, col + n * 8, sums.values[m][n][2 * h] * part, sums.values[m][n][2 * h + 1] * part);
+        }
+      }
+    }
+  }
+}
+
+template <int kDim, int kTiles>
+using WideMemory = Memory<kDim, 2, kWarps * kTiles * 16>;
+
+template <int kDim, int kTiles>
+__global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(const __grid_constant__ TileShape s) {
+  using M = WideMemory<kDim, kTiles>;
+  extern __shared__ __align__(128) unsigned char memory[];
+  wait_for_input();
+  const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
+  const Tile tile = find_tile(s);
+  if (tile.seq < 0) return;
+  const Split split = split_of(keys_of_tile(s, tile), tile.splits, tile.split, kRun, s.least_keys);
+  if (tile.split >= split.used) return;
+
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
+  const int runs = (split.end - first + kRun - 1) / kRun;
+  const uint32_t base = shared_place(memory);
+  const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
+  Slices<kDim> fetcher(s, tile, split, table_cols);
+  if (runs > 0) fetcher.fetch(0, own, own + M::kHalf);
+  end_group();
+  auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
+  begin_rows<kDim, kWarps * kTiles * 16>(s, tile, split, memory + M::kQueries, seen);
+  Sums<kDim, kTiles> sums;
+  begin_sums(s, tile, warp * kTiles * 16, tile.split == 0, sums);
+  __syncthreads();
+  const KeyRange* const seen_here = seen + warp * kTiles * 16;
+  const WarpView view = view_of<kTiles>(seen_here);
+  const uint32_t queries = base + M::kQueries + warp * kTiles * 16 * Rows<kDim>::kBytes;
+  for (int i = 0; i < runs; ++i) {
+    wait_groups<0>();
+    __syncthreads();  // the run is there, and the one before is read
+    const int next = (i + 1) % 2 * M::kStage, key = first + i * kRun;
+    if (i + 1 < runs) fetcher.fetch(i + 1, own + next, own + next + M::kHalf);
+    end_group();
+    if (key >= view.any.end || key + kRun <= view.any.begin) continue;
+    const uint32_t at = base + i % 2 * M::kStage;
+    Scores<kTiles, kRun> scores;
+    score<kDim, kTiles, kRun>(queries, at, scores);
+    if (key < view.all.begin || key + kRun > view.all.end) hide<kTiles, kRun>(seen_here, key, scores);
+    weigh<kDim, kTiles, kRun>(s.scale, scores, sums);
+    add_values<kDim, kTiles, kRun>(at + M::kHalf, scores, sums);
+  }
+  sums.end(s.scale);
+  end_wide<kDim, kTiles>(s, tile, split.used, sums);
+  if (split.used == 1) return;
+  merge_splits<kDim, 8>(s, tile, split.used, reinterpret_cast<float2*>(memory));
+}
+
+template <int kDim>
+void launch_narrow(TileShape s, cudaStream_t stream) {
+  static const bool allowed = allow(narrow_kernel<kDim>, NarrowMemory<kDim>::kBytes);
+  static_cast<void>(allowed);  // a failure shows at the launch
+  s.least_keys = 2 * kRun;
+  const dim3 grid = shape_grid(s, kNarrowRows, kDim);
+  launch<NarrowMemory<kDim>>(narrow_kernel<kDim>, grid, s, stream);
+}
+
+template <int kDim, int kTiles>
+void launch_wide(TileShape s, cudaStream_t stream) {
+  static const bool allowed = allow(wide_kernel<kDim, kTiles>, WideMemory<kDim, kTiles>::kBytes);
+  static_cast<void>(allowed);
+  s.least_keys = 4 * kRun;  // sums of many rows
+  const dim3 grid = shape_grid(s, kWarps * kTiles * 16, kDim);
+  launch<WideMemory<kDim, kTiles>>(wide_kernel<kDim, kTiles>, grid, s, stream);
+}
+
+// Sequences of few queries go to the narrow kernel, the others to the wide one. If averages show that one kind
+// dominates, its kernel takes all sequences and saves a launch.
+template <int kDim>
+void launch_both(TileShape s, cudaStream_t stream) {
+  constexpr int kFew = 64, kMany = 64;  // queries beyond one a sequence; a sequence's, on average
+  const int few_queries = s.group >= kNarrowRows ? 1 : kNarrowRows / s.group;
+  const bool narrow = s.p.n_tokens - s.p.n_seqs < kFew && s.p.n_tokens <= 2 * few_queries * s.p.n_seqs;
+  const bool wide = !narrow && (s.p.n_seqs == 1 || s.p.n_tokens / s.p.n_seqs >= kMany);
+  s.to = wide ? -1 : narrow ? INT_MAX : few_queries;
+  if (!wide) launch_narrow<kDim>(s, stream);
+  if (narrow) return;
+  s.from = s.to + 1;
+  s.to = INT_MAX;
+  const int64_t blocks = static_cast<int64_t>(s.p.n_tokens) * s.p.params.n_heads / 128;
+  if constexpr (kDim <= 128) {
+    if (blocks >= s.p.n_multiprocessors) return launch_wide<kDim, 2>(s, stream);
+  }
+  launch_wide<kDim, 1>(s, stream);
+}
+
+}  // namespace
+
+bool paged_attention_mma_fits(const AttentionProblem& p) {
+  const Kv& kv = p.kv;
+  const bool dim = kv.key_dim == 64 || kv.key_dim == 96 || kv.key_dim == 128 || kv.key_dim == 256;
+  return dim && kv.value_dim == kv.key_dim && !kv.latent && in_tiles(p);
+}
+
+void paged_attention_mma(const AttentionProblem& p, cudaStream_t stream) {
+  const TileShape s = shape_of(p);
+  switch (p.kv.key_dim) {
+    case 64:
+      return launch_both<64>(s, stream);
+    case 96:
+      return launch_both<96>(s, stream);
+    case 128:
+      return launch_both<128>(s, stream);
+    default:
+      return launch_both<256>(s, stream);
+  }
+}
+
+}  // namespace polymath::backend::cuda

@@ -1,0 +1,378 @@
+#pragma once
+
+// Tiles of grouped GEMMs on wgmma, fed by TMA.
+//
+// Weights are the operand of 64 rows, tokens the one of 8 to 256. A tile so pads tokens to 8, not to 64. So one kernel
+// serves two tokens an expert as well as hundreds. One warp copies stages of 64 inputs into a ring. Each of kGroups
+// warpgroups multiplies its 64 weight rows with all of the tile's tokens. TMA interleaves a gated weight by eight rows,
+// gate and up: a thread holds a gate and its up.
+//
+// Tiles go expert by expert, then by weight rows, tokens innermost. Blocks that share weights so run side by side, and
+// weights come from memory once. Each block finds its tiles from the experts' offsets. Tokens past an expert's last
+// belong to the next one: they are multiplied and dropped.
+
+#include "backend/cuda/device_math.cuh"
+#include "backend/cuda/experts/experts.h"
+#include "backend/cuda/tensor_map.h"
+#include "backend/cuda/wgmma.cuh"
+
+namespace polymath::backend::cuda {
+
+constexpr int kGroupThreads = 128;
+constexpr int kInputs = 64;  // of a stage: 128 bytes a row
+constexpr int kRowBytes = kInputs * 2;
+constexpr int kGroupRows = 64;
+
+// The parameters that differ between many tokens and few.
+template <int kGroups_, int kTokens_, int kStages_, int kBoxTokens_, int kBlocksAnSm_, bool kInParts_>
+struct TileConfig {
+  static constexpr int kGroups = kGroups_;  // warpgroups that multiply
+  static constexpr int kTokens = kTokens_;  // of a tile, at most
+  static constexpr int kStages = kStages_;
+  static constexpr int kBoxTokens = kBoxTokens_;  // of one copy
+  static constexpr int kBlocksAnSm = kBlocksAnSm_;
+  static constexpr bool kInParts = kInParts_;          // else the inputs are never cut
+  static constexpr bool kWeightsOnce = kTokens <= 64;  // by one tile of tokens, mostly
+  static constexpr int kRows = kGroups * kGroupRows;
+  static constexpr int kThreads = (kGroups + 1) * kGroupThreads;
+  static constexpr int kWeightBytes = kRows * kRowBytes, kTokenBytes = kTokens * kRowBytes;
+  static constexpr int kStageBytes = kWeightBytes + kTokenBytes;
+  static constexpr size_t kSharedBytes = static_cast<size_t>(kStages) * kStageBytes + 1024;  // to be aligned
+};
+// The epilogue of a tile.
+enum class End { kSilu, kAnyGlu, kOutput, kCount };
+
+struct TiledGemm {
+  ExpertGemm p;
+  int row_tiles = 0;               // counting every part of the inputs
+  int stages = 0, all_stages = 0;  // of a part; of all inputs
+};
+
+struct Tile {  // without initialisers, for shared memory
+  int expert, row_tile, part;
+  int begin, n;   // sorted pairs
+  int of_tokens;  // which of the step's tiles of tokens
+};
+template <typename V>
+__device__ __forceinline__ int stages_of(const TiledGemm& gemm, const Tile& tile) {
+  if (!V::kInParts) return gemm.stages;
+  return min(gemm.stages, gemm.all_stages - tile.part * gemm.stages);
+}
+
+// First pair and first token tile of every expert; in shared memory.
+template <typename Int>
+struct ExpertTiles {
+  Int pairs[routing::kExpertsMax + 1], tiles[routing::kExpertsMax + 1];
+};
+
+// fetch_pairs() by the whole block; after a barrier, count_tiles() by one warp.
+template <typename Int>
+__device__ __forceinline__ void fetch_pairs(const Groups& groups, ExpertTiles<Int>& experts) {
+  for (int e = threadIdx.x; e <= groups.n_experts; e += static_cast<int>(blockDim.x)) {
+    experts.pairs[e] = static_cast<Int>(groups.offsets[e]);
+  }
+}
+template <typename V, typename Int>
+__device__ __forceinline__ void count_tiles(int n_experts, ExpertTiles<Int>& experts) {
+  const int lane = threadIdx.x % kWarp, each = n_experts / kWarp + 1;
+  const int begin = min(lane * each, n_experts), end = min(begin + each, n_experts);
+  const auto tiles_of = [&](int e) { return (experts.pairs[e + 1] - experts.pairs[e] + V::kTokens - 1) / V::kTokens; };
+  int mine = 0;
+  for (int e = begin; e < end; ++e) mine += tiles_of(e);
+  const int through = warp_prefix(mine);
+  int before = through - mine;
+  for (int e = begin; e < end; ++e) {
+    experts.tiles[e] = static_cast<Int>(before);
+    before += tiles_of(e);
+  }
+  if (lane == kWarp - 1) experts.tiles[n_experts] = static_cast<Int>(through);
+}
+
+// An expert's tokens are split into equal tiles, rounded up to eights.
+template <typename V, typename Int>
+__device__ Tile find_tile(const TiledGemm& gemm, const ExpertTiles<Int>& experts, int index) {
+  int low = 0, high = gemm.p.groups.n_experts;  // the last expert whose tiles begin at or before `index`
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (experts.tiles[middle] * gemm.row_tiles <= index) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  const int before = experts.tiles[low], token_tiles = experts.tiles[low + 1] - before;
+  const int rest = index - before * gemm.row_tiles, begin = experts.pairs[low];
+  const int tokens = experts.pairs[low + 1] - begin;
+  const int each = ((tokens + token_tiles - 1) / token_tiles + 7) / 8 * 8, nth = rest % token_tiles;
+  const int rows = rest / token_tiles, parts = V::kInParts ? gemm.p.parts : 1;
+  return {.expert = low,
+          .row_tile = rows / parts,
+          .part = rows % parts,
+          .begin = begin + nth * each,
+          .n = min(each, tokens - nth * each),
+          .of_tokens = before + nth};
+}
+
+template <typename V>
+struct Ring {
+  uint64_t full[V::kStages], empty[V::kStages];
+};
+
+struct Place {
+  int stage = 0;
+  uint32_t phase = 0;
+  template <typename V>
+  __device__ void advance() {
+    if (++stage == V::kStages) stage = 0, phase ^= 1;
+  }
+};
+
+// By one thread, before the block's barrier.
+template <typename V>
+__device__ __forceinline__ void begin_ring(Ring<V>& ring) {
+  for (int s = 0; s < V::kStages; ++s) {
+    barrier_init(&ring.full[s], 1);
+    barrier_init(&ring.empty[s], V::kGroups);
+  }
+  publish_barriers();
+}
+__device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
+  return memory + (1024 - shared_place(memory) % 1024) % 1024;
+}
+
+// By one thread: starts the copies of stage `s` of a tile.
+template <typename V>
+__device__ __forceinline__ void copy_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile, int s,
+                                           uint8_t* to, uint64_t* full) {
+  const int input = ((V::kInParts ? tile.part * gemm.stages : 0) + s) * kInputs;
+  const int octets = V::kRows / (gemm.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
+  const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
+  barrier_expect(full, static_cast<uint32_t>(V::kWeightBytes + boxes * V::kBoxTokens * kRowBytes));
+  if constexpr (V::kWeightsOnce) {
+    copy_tensor_5d(to, &maps.weights, full, input, 0, 0, tile.row_tile * octets, tile.expert, read_once());
+  } else {
+    copy_tensor_5d(to, &maps.weights, full, input, 0, 0, tile.row_tile * octets, tile.expert);
+  }
+  to += V::kWeightBytes;
+  for (int b = 0; b < boxes; ++b) {
+    const int row = gemm.p.sorted ? tile.begin + b * V::kBoxTokens : 0;
+    copy_tensor_2d(to + b * V::kBoxTokens * kRowBytes, &maps.tokens, full, input, row);
+  }
+}
+
+// Maps a column to the tile's pair. Unsorted inputs: columns are the step's tokens, and a bit mask has those of the
+// tile.
+struct Columns {
+  bool sorted = true;
+  unsigned tokens = 0;
+  // A lane's bit, loaded before the GEMM.
+  __device__ __forceinline__ static unsigned token_of_lane(const ExpertGemm& p, const Tile& tile) {
+    const int lane = threadIdx.x % kWarp;
+    if (p.sorted || lane >= tile.n) return 0;
+    return 1u << static_cast<unsigned>(p.groups.pairs[tile.begin + lane]) / static_cast<unsigned>(p.top_k);
+  }
+  // tile.n: not one of the tile's.
+  __device__ __forceinline__ int pair(const Tile& tile, int column) const {
+    if (sorted) return min(column, tile.n);
+    const unsigned bit = 1u << column;
+    return (tokens & bit) != 0 ? __popc(tokens & (bit - 1)) : tile.n;
+  }
+};
+
+// Transposes one element of two tokens into two elements of one token, between lanes four apart.
+__device__ __forceinline__ float2 pair_up(float of_a, float of_b, bool odd) {
+  const float other = __shfl_xor_sync(kAllLanes, odd ? of_a : of_b, 4);
+  return odd ? make_float2(other, of_b) : make_float2(of_a, other);
+}
+
+// Two 2-byte elements; f16 saturates.
+template <bool kHalf>
+__device__ __forceinline__ uint32_t two_elements(float2 v) {
+  if constexpr (kHalf) {
+    constexpr float kMost = 65504.0f;
+    const __half2 pair = __floats2half2_rn(fminf(fmaxf(v.x, -kMost), kMost), fminf(fmaxf(v.y, -kMost), kMost));
+    return *reinterpret_cast<const uint32_t*>(&pair);
+  } else {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(v.x, v.y);
+    return *reinterpret_cast<const uint32_t*>(&pair);
+  }
+}
+
+// silu(gate) * up in few instructions, within 2 ulp: a tile ends with thousands of them while no GEMM runs.
+__device__ __forceinline__ float silu_value(float gate, float up) {
+  return __fdividef(gate, 1.0f + __expf(-gate)) * up;
+}
+
+// The general epilogue: biases, weights on the input, other activations.
+__device__ __forceinline__ float any_value(const ExpertGemm& p, const Tile& tile, int64_t index, int pair, float gate,
+                                           float up) {
+  if (p.input_weights != nullptr) {
+    const float factor = p.input_weights[p.groups.pairs[tile.begin + pair]];
+    gate *= factor, up *= factor;
+  }
+  if (p.bias != nullptr) {
+    const float* bias = p.bias + tile.expert * p.w.rows + index;
+    gate += bias[0], up += bias[p.w.rows / 2];
+  }
+  return glu_value(p.glu, gate, up);
+}
+
+// A gate and its up for two tokens: rows `index` of both halves.
+template <End kEnd, bool kHalf>
+__device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& tile, const Columns& columns,
+                                             int64_t index, int column, const float* d) {
+  const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
+  const int64_t intermediate = p.w.rows / 2;
+  float value[2];
+#pragma unroll
+  for (int t = 0; t < 2; ++t) {
+    if constexpr (kEnd == End::kSilu) {
+      value[t] = silu_value(d[t], d[t + 2]);
+    } else {
+      const int pair = columns.pair(tile, column + t);
+      const bool there = pair < tile.n && index < intermediate;
+      value[t] = there ? any_value(p, tile, index, pair, d[t], d[t + 2]) : 0.0f;
+    }
+  }
+  const float2 two = pair_up(value[0], value[1], odd);
+  const int pair = columns.pair(tile, column + odd);
+  const int64_t row = tile.begin + pair, at = index - odd;  // intermediate is even: eight rows are all there or not
+  if (pair < tile.n && at < intermediate) {
+    *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_elements<kHalf>(two);
+  }
+}
+
+template <bool kInParts>
+__device__ __forceinline__ void finish_second(const ExpertGemm& p, const Tile& tile, int64_t output, int column,
+                                              float of_a, float of_b) {
+  const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
+  if (p.bias != nullptr && (!kInParts || tile.part == 0) && output < p.w.rows) {
+    const float bias = p.bias[tile.expert * p.w.rows + output];
+    of_a += bias, of_b += bias;
+  }
+  const float2 two = pair_up(of_a, of_b, odd);
+  const int64_t at = output - odd;
+  if (column + odd >= tile.n || at >= p.w.rows) return;
+  const int64_t pair = p.groups.pairs[tile.begin + column + odd], row = kInParts ? pair * p.parts + tile.part : pair;
+  *reinterpret_cast<float2*>(static_cast<float*>(p.y.data) + row * p.y.stride + at) = two;
+}
+
+template <typename V, End kEnd, bool kHalf, int kColumns>
+__device__ __forceinline__ void finish(const ExpertGemm& p, const Tile& tile, const Columns& columns,
+                                       const float (&d)[kColumns / 2], int group) {
+  const int lane = threadIdx.x % kWarp, slab = group * 4 + static_cast<int>(threadIdx.x) % kGroupThreads / kWarp;
+  const int64_t first_row = static_cast<int64_t>(tile.row_tile) * V::kRows;
+  const int64_t index = first_row / 2 + slab * 8 + lane / 4, output = first_row + slab * 16 + lane / 4;
+#pragma unroll
+  for (int j = 0; j < kColumns / 8; ++j) {
+    const int column = 8 * j + 2 * (lane % 4);
+    if (8 * j >= tile.n) break;
+    if constexpr (kEnd != End::kOutput) {
+      finish_first<kEnd, kHalf>(p, tile, columns, index, column, &d[4 * j]);
+    } else {
+      finish_second<V::kInParts>(p, tile, output, column, d[4 * j], d[4 * j + 1]);
+      finish_second<V::kInParts>(p, tile, output + 8, column, d[4 * j + 2], d[4 * j + 3]);
+    }
+  }
+}
+
+// One tile with kColumns columns for its tokens.
+template <typename V, End kEnd, bool kHalf, int kColumns>
+__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, uint8_t* stages, Ring<V>& ring,
+                                         Place& place, int group) {
+  constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
+  const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
+  float d[kColumns / 2];
+#pragma unroll
+  for (int i = 0; i < kColumns / 2; ++i) d[i] = 0;
+  Place read = place;  // its wgmma may still run
+  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
+    barrier_wait(&ring.full[place.stage], place.phase);
+    const uint8_t* from = stages + place.stage * V::kStageBytes;
+    const uint64_t weights = matrix_descriptor(from + group * kGroupRows * kRowBytes),
+                   tokens = matrix_descriptor(from + V::kWeightBytes);
+    wgmma_fence();
+#pragma unroll
+    for (int k = 0; k < kInputs / 16; ++k) {  // 32 bytes on
+      if constexpr (kHalf) {
+        wgmma_f16(d, weights + 2 * k, tokens + 2 * k);
+      } else {
+        wgmma_bf16(d, weights + 2 * k, tokens + 2 * k);
+      }
+    }
+    wgmma_commit();
+    if (s > 0) {
+      wgmma_wait<1>();
+      if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
+      read.advance<V>();
+    }
+    place.advance<V>();
+  }
+  wgmma_wait<0>();
+  if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
+
+  Columns columns;
+  if constexpr (kUnsorted) columns = {gemm.p.sorted, __reduce_or_sync(kAllLanes, token)};
+  finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, columns, d, group);
+}
+
+// One tile, by one warpgroup.
+template <typename V, End kEnd, bool kHalf>
+__device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, uint8_t* stages, Ring<V>& ring,
+                                              Place& place, int group) {
+  if (tile.n <= 8) {
+    multiply<V, kEnd, kHalf, 8>(gemm, tile, stages, ring, place, group);
+  } else if (V::kTokens == 16 || tile.n <= 16) {
+    multiply<V, kEnd, kHalf, 16>(gemm, tile, stages, ring, place, group);
+  } else if (V::kTokens == 32 || tile.n <= 32) {
+    multiply<V, kEnd, kHalf, 32>(gemm, tile, stages, ring, place, group);
+  } else if (V::kTokens == 64 || tile.n <= 64) {
+    multiply<V, kEnd, kHalf, 64>(gemm, tile, stages, ring, place, group);
+  } else if constexpr (V::kTokens > 64) {
+    if (tile.n <= 96) {
+      multiply<V, kEnd, kHalf, 96>(gemm, tile, stages, ring, place, group);
+    } else if (tile.n <= 128) {
+      multiply<V, kEnd, kHalf, 128>(gemm, tile, stages, ring, place, group);
+    } else if (tile.n <= 192) {
+      multiply<V, kEnd, kHalf, 192>(gemm, tile, stages, ring, place, group);
+    } else {
+      multiply<V, kEnd, kHalf, 256>(gemm, tile, stages, ring, place, group);
+    }
+  }
+}
+
+// --- on the host ---
+
+// Splits a GEMM into tiles and encodes its operands' maps. False: the driver refuses.
+template <typename V>
+bool cut_in_tiles(const ExpertGemm& p, TiledGemm* gemm, OperandMaps* maps) {
+  const uint64_t inputs = static_cast<uint64_t>(p.w.cols), row_bytes = static_cast<uint64_t>(p.w.stride) * 2;
+  const uint64_t halves = p.first ? 2 : 1, rows = static_cast<uint64_t>(p.w.rows) / halves;
+  const MapAxis of_weights[] = {{inputs, 0, kInputs},
+                                {8, row_bytes, 8},
+                                {halves, rows * row_bytes, static_cast<uint32_t>(halves)},
+                                {rows / 8, 8 * row_bytes, static_cast<uint32_t>(V::kRows / 8 / halves)},
+                                {static_cast<uint64_t>(p.w.groups), halves * rows * row_bytes, 1}};
+  const MapAxis of_tokens[] = {{inputs, 0, kInputs},
+                               {static_cast<uint64_t>(p.x.rows), static_cast<uint64_t>(p.x.stride) * 2, V::kBoxTokens}};
+  gemm->p = p;
+  gemm->row_tiles = static_cast<int>(ceil_div(p.w.rows, V::kRows)) * p.parts;
+  gemm->all_stages = static_cast<int>(ceil_div(p.w.cols, kInputs));
+  gemm->stages = static_cast<int>(ceil_div(gemm->all_stages, p.parts));
+  const bool bf16 = p.w.type == Type::kBf16;
+  return encode_tensor_map(p.w.data, of_weights, 5, bf16, &maps->weights) &&
+         encode_tensor_map(p.x.data, of_tokens, 2, bf16, &maps->tokens);
+}
+
+// End::kSilu covers it.
+inline bool ends_plain(const ExpertGemm& first) {
+  return first.glu.kind == GluKind::kSilu && first.bias == nullptr && first.input_weights == nullptr;
+}
+
+// Upper bound of token tiles.
+template <typename V>
+int64_t token_tiles_most(const Groups& groups) {
+  return groups.n_pairs / V::kTokens + min(groups.n_pairs, static_cast<int64_t>(groups.n_experts));
+}
+
+}  // namespace polymath::backend::cuda

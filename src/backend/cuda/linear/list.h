@@ -1,0 +1,17 @@
+#pragma once
+
+// The variants of the linear op families, best first.
+
+#include <span>
+
+#include "backend/cuda/linear/runner.h"
+
+namespace polymath::backend::cuda {
+
+std::span<const Variant<LinearProblem>> linear_variants();          // a weight of one group
+std::span<const Variant<LinearProblem>> batched_linear_variants();  // MLA's absorbed projections
+
+// A small GEMM finishes before cuBLAS's would have started; past these bytes cuBLAS streams the weight as well.
+bool small_weight(const WeightMatrix& w);
+
+}  // namespace polymath::backend::cuda

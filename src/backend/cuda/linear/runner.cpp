@@ -1,0 +1,97 @@
+#include "backend/cuda/linear/runner.h"
+
+#include <array>
+
+#include "backend/cuda/elementwise/elementwise.h"
+#include "backend/cuda/generate.h"
+#include "backend/cuda/linear/list.h"
+#include "base/clock.h"
+#include "quant/generated.h"
+
+namespace polymath::backend::cuda {
+
+absl::Status AlignedInput::reserve(size_t bytes) {
+  ASSIGN_OR_RETURN(memory_, device_.allocate(bytes));
+  return absl::OkStatus();
+}
+
+Matrix AlignedInput::place(const Matrix& x, Type type) const {
+  constexpr int64_t kWord = 16;
+  const int64_t stride = weight_stride(x.cols, type);
+  if (x.type == type && x.cols == stride && rows_aligned(x, kWord)) return x;
+  return {memory_.data(), x.rows, stride, stride, type};
+}
+
+Matrix AlignedInput::align(const Matrix& x, Type type) {
+  const Matrix to = place(x, type);
+  if (to.data == x.data) return x;
+  CHECK(static_cast<size_t>(to.rows * to.stride * type_bytes(type)) <= memory_.bytes());
+  convert(x, to, device_.stream());
+  return to;
+}
+
+absl::StatusOr<std::unique_ptr<LinearRunner>> LinearRunner::create(Device& device) {
+  ASSIGN_OR_RETURN(auto lt, LtGemms::create(device));
+  return std::unique_ptr<LinearRunner>(new LinearRunner(device, std::move(lt)));
+}
+
+LinearRunner::LinearRunner(Device& device, std::unique_ptr<LtGemms> lt)
+    : device_(device),
+      lt_(std::move(lt)),
+      input_(device),
+      linear_("linear", linear_variants()),
+      batched_linear_("batched_linear", batched_linear_variants()) {}
+
+absl::Status LinearRunner::reserve(int64_t elements_max) {
+  return input_.reserve(static_cast<size_t>(elements_max) * sizeof(float));
+}
+
+LinearProblem LinearRunner::problem_of(const Linear& linear) {
+  return {.linear = linear,
+          .aligned = input_.place(linear.x, linear.w.type),
+          .device = &device_,
+          .input = &input_,
+          .lt = lt_.get()};
+}
+
+void LinearRunner::run(const Linear& linear) {
+  if (linear.x.rows > 0) family(linear.w.groups).run(problem_of(linear));
+}
+
+double LinearRunner::measure_gflops(Type type) {
+  constexpr int64_t kSize = 8192;
+  constexpr int kRuns = 5;
+  auto memory = device_.allocate(static_cast<size_t>(3 * kSize * kSize * type_bytes(type)));
+  if (!memory.ok()) return 0;
+  auto* data = static_cast<std::byte*>(memory->data());
+  const int64_t matrix = kSize * kSize * type_bytes(type);
+  // Random values: a GPU that multiplies zeros draws less power and so clocks higher.
+  std::array<float, quant::kQuantiles> values;
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 4096 - 0.5f;
+  auto table = device_.allocate(sizeof(values));
+  if (!table.ok()) return 0;
+  device_.copy_in(table->data(), values.data(), sizeof(values));
+  generate({.key = 1,
+            .quantiles = static_cast<const float*>(table->data()),
+            .rows = 2 * kSize,
+            .cols = kSize,
+            .row_stride = kSize,
+            .to = data,
+            .stride = kSize,
+            .type = type},
+           device_.stream());
+  Linear l;
+  l.x = {data, kSize, kSize, kSize, type};
+  l.w = {data + matrix, 1, kSize, kSize, kSize, type};
+  l.y = {data + 2 * matrix, kSize, kSize, kSize, type};
+  const LinearProblem problem = problem_of(l);
+  const Variant<LinearProblem>& variant = linear_.choose(problem);
+  variant.run(problem);
+  device_.wait();
+  const double begin = base::steady_seconds();
+  for (int i = 0; i < kRuns; ++i) variant.run(problem);
+  device_.wait();
+  return 2.0 * kSize * kSize * kSize * kRuns / (base::steady_seconds() - begin) / 1e9;
+}
+
+}  // namespace polymath::backend::cuda

@@ -1,0 +1,75 @@
+#pragma once
+
+// Linear layers with plain weights, by the variants of list.cpp.
+//
+// The input is rounded to bf16 or f16 (saturated) for such weights. f32 weights take it as it is, without TF32. Sums
+// are f32.
+//
+// Thread safety: none.
+
+#include <memory>
+
+#include "backend/cuda/linear/lt_gemm.h"
+#include "backend/variant.h"
+
+namespace polymath::backend::cuda {
+
+// x is [n, groups * x_group_stride] or [n, w.cols]; every group g of w gives y[:, g * y_group_stride ..].
+// More than one group: no epilogue.
+struct Linear {
+  Matrix x, y;
+  WeightMatrix w;
+  LinearEpilogue epilogue;
+  int64_t x_group_stride = 0, y_group_stride = 0;
+};
+
+// Memory for inputs that change their type or alignment.
+class AlignedInput {
+ public:
+  explicit AlignedInput(Device& device) : device_(device) {}
+  absl::Status reserve(size_t bytes);
+  // Where align() puts `x`: x itself where it has `type` and rows of whole 16-byte words, else this memory.
+  Matrix place(const Matrix& x, Type type) const;
+  // Converts where it must; the copy lasts until the next call. Columns are padded with zeros to whole words.
+  Matrix align(const Matrix& x, Type type);
+
+ private:
+  Device& device_;
+  tensor::Buffer memory_;
+};
+
+// What the variants see.
+struct LinearProblem {
+  Linear linear;
+  Matrix aligned;  // x in w's type, by AlignedInput::place()
+  Device* device = nullptr;
+  AlignedInput* input = nullptr;
+  LtGemms* lt = nullptr;
+  mutable const LtAlgorithm* algorithm = nullptr;  // of "cublaslt": fits() finds it, run() uses it
+};
+
+class LinearRunner {
+ public:
+  static absl::StatusOr<std::unique_ptr<LinearRunner>> create(Device& device);
+
+  // Scratch for inputs of up to `elements_max` f32 elements.
+  absl::Status reserve(int64_t elements_max);
+  void run(const Linear& linear);
+  // The input of other kernels' GEMMs; lasts until the next call of the runner.
+  Matrix aligned(const Matrix& x, Type type) { return input_.align(x, type); }
+  LinearProblem problem_of(const Linear& linear);
+  // The family of a weight of one group, or of several.
+  Variants<LinearProblem>& family(int64_t groups) { return groups > 1 ? batched_linear_ : linear_; }
+  // 10^9 operations a second of a large GEMM.
+  double measure_gflops(Type type);
+
+ private:
+  LinearRunner(Device& device, std::unique_ptr<LtGemms> lt);
+
+  Device& device_;
+  std::unique_ptr<LtGemms> lt_;
+  AlignedInput input_;
+  Variants<LinearProblem> linear_, batched_linear_;
+};
+
+}  // namespace polymath::backend::cuda

@@ -1,0 +1,54 @@
+#include "backend/cuda/routing/list.h"
+
+#include "routing/sigmoid_topk.h"
+
+namespace polymath::backend::cuda {
+namespace {
+
+bool layer_fits(const RouteLayerCall& c) {
+  const RouteLayer& l = c.layer;
+  if (!c.has_router || !c.same_type || !c.gate_is_sigmoid || route_kernels(c.router).route_layer == nullptr) {
+    return false;
+  }
+  const routing::RouterConfig& config = l.route.config;
+  const bool types = l.router.type != Type::kF16 && l.x.type == Type::kBf16;
+  return types && l.x.cols % 8 == 0 && rows_aligned(l.x, 16) && l.x.rows <= kRouteTokensMax &&
+         config.n_experts <= kRouteExpertsMax && config.top_k <= kRouteTopKMax &&
+         l.x.rows * config.top_k <= kRoutePairsMax;
+}
+
+// In order of speed, best first.
+constexpr Variant<RouteLayerCall> kRouteExperts[] = {
+    {"route_layer", layer_fits,
+     [](const RouteLayerCall& c) { route_kernels(c.router).route_layer(c.layer, c.stream); }},
+    {kComposition, fits_always<RouteLayerCall>, nullptr},
+};
+
+// Its weight is sigmoid(x gate^T), and nothing else is asked of it.
+bool is_sigmoid_gate(const RouteExperts& gate) {
+  return gate.route == routing::sigmoid_topk && gate.config.n_experts == 1 && !gate.config.normalize &&
+         gate.config.weight_scale == 1 && gate.router_bias == nullptr && gate.selection_bias == nullptr;
+}
+
+}  // namespace
+
+RouteLayerCall route_layer_call(const RouteExperts& p, const Tensor& x) {
+  const auto same = [&](const RouteExperts& r) {
+    return r.router->format->dtype == p.router->format->dtype && r.router->shape.cols == x.cols();
+  };
+  RouteLayerCall call{.layer = {}, .router = p.route, .has_router = p.router != nullptr};
+  call.layer.x = matrix_of(x);
+  call.layer.route.config = p.config;
+  call.layer.router_bias = p.router_bias;
+  if (p.router == nullptr) return call;
+  call.layer.router = weight_matrix(*p.router);
+  call.same_type = same(p) && (p.gate == nullptr || same(*p.gate));
+  if (p.gate == nullptr) return call;
+  call.layer.gate = weight_matrix(*p.gate->router);
+  call.gate_is_sigmoid = is_sigmoid_gate(*p.gate);
+  return call;
+}
+
+RoutingFamilies::RoutingFamilies() : route_experts("route_experts", kRouteExperts) {}
+
+}  // namespace polymath::backend::cuda
