@@ -36,7 +36,7 @@ inline constexpr int kModelLen = 4096;
 inline api::ServedModel byte_model(std::string_view chat_template) {
   api::ServedModel model;
   model.names = {"m"};
-  model.adapters = {{"a", "/a"}, {"b", "/b"}};
+  model.adapters = {{"a", "/a", "m"}, {"b", "/b", "m"}};
   model.model_len_max = kModelLen;
   model.vocab = 256;
   model.tokenizer = std::make_shared<ByteTokenizer>();

@@ -1,4 +1,4 @@
-// What operators, probes and scrapers ask. None of it waits for the engine thread.
+// Probes, metrics and version. None of these handlers waits for the engine thread.
 
 #include "api/dialects.h"
 #include "api/openai/error.h"
@@ -17,7 +17,7 @@ void answer_state(HttpReply& reply, bool good, std::string_view yes, std::string
   reply.send(good ? 200 : 503, "application/json", base::to_text(body));
 }
 
-// vLLM's clients look at the number alone.
+// vLLM's clients read only the status.
 void health(Service& service, const HttpRequest&, ReplyPtr reply) {
   answer_state(*reply, service.engine().healthy(), "healthy", "the engine failed");
 }

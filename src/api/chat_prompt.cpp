@@ -11,7 +11,7 @@
 namespace polymath::api {
 namespace {
 
-// Set by us; a kwarg of that name is refused, so that nobody can smuggle other messages past a gateway's checks.
+// Variables of our own. A kwarg of such a name is refused: it could smuggle messages past a gateway's checks.
 constexpr std::array<std::string_view, 7> kReserved = {
     "messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template", "tokenize"};
 
@@ -21,7 +21,7 @@ bool is_reserved(std::string_view name) {
 
 std::string at(size_t index) { return absl::StrCat("messages[", index, "]"); }
 
-// Parts of type text, checked; anything else is refused by its type's name.
+// Accepts parts of type text; refuses others by their type's name.
 absl::Status check_parts(const base::JsonArray& parts, const std::string& where) {
   for (const base::JsonValue& part : parts) {
     if (part.is_string()) continue;
@@ -39,7 +39,7 @@ absl::Status check_parts(const base::JsonArray& parts, const std::string& where)
   return absl::OkStatus();
 }
 
-// Arguments of earlier calls come as JSON text; templates want the object.
+// Arguments of earlier calls are JSON text; templates expect an object.
 void open_tool_arguments(base::JsonObject& message) {
   auto* calls = message.if_contains("tool_calls");
   if (calls == nullptr || !calls->is_array()) return;
@@ -119,7 +119,7 @@ absl::Status parse_kwargs(const base::JsonObject& request, ChatPrompt& chat) {
   return absl::OkStatus();
 }
 
-// Every content in the form that the template wants.
+// Every content in the form that the template reads.
 base::JsonArray shape_content(const base::JsonArray& messages, bool as_parts) {
   base::JsonArray out = messages;
   for (base::JsonValue& message : out) {
@@ -154,7 +154,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-// Cuts what the template wrote behind the last message's text.
+// Cuts the template's text behind the last message's.
 absl::StatusOr<std::string> cut_after_final_message(std::string text, const base::JsonArray& messages) {
   const base::JsonArray plain = shape_content(messages, false);
   const auto* content = plain.back().get_object().if_contains("content");
@@ -219,7 +219,7 @@ absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatProm
   const text::ChatTemplate& renderer = own.has_value() ? *own : *model.chat_template;
   auto text = renderer.render(variables, static_cast<int64_t>(std::time(nullptr)));
   if (!text.ok()) {
-    // The template speaks to the client: its own raise_exception, or a bound that the messages met.
+    // The template's own raise_exception, or a limit that the messages hit.
     return invalid("messages", std::string(text.status().message()));
   }
   if (!chat.continue_final_message) return text;

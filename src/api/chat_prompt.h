@@ -2,8 +2,8 @@
 
 // A chat's messages -> the prompt's text, through the model's template.
 //
-// What the template sees: messages, tools, documents, add_generation_prompt, the tokenizer's special tokens, and
-// chat_template_kwargs, which may add variables but never replace one of those.
+// The template's variables: messages, tools, documents, add_generation_prompt, the tokenizer's special tokens.
+// chat_template_kwargs may add variables, never replace one of those.
 
 #include <optional>
 #include <string>

@@ -30,8 +30,8 @@ struct Dialect {
 // In order of preference; see dialect_of.
 std::span<const Dialect* const> dialects();
 
-// The dialect that answers errors on `path`: the owner of that route, else of a route under the same first segment
-// ("/v1/..."), else the first of the list.
+// The dialect that answers errors on `path`: the owner of that route; for an unknown path the dialect with a route
+// under the same first segment ("/v1"). Else the first of the list.
 const Dialect& dialect_of(std::string_view path);
 
 // True if a route of that path is open.

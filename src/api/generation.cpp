@@ -171,7 +171,7 @@ std::string Generation::detokenize(Choice& choice, int32_t id) {
   if (choice.text == nullptr) return "";
   std::string text = choice.text->push(id);
   if (choice.stop_strings_count) return text;
-  // Stop strings count from min_tokens on. The detokenizer is exchanged where text came out: nothing is held back then.
+  // Stop strings count from min_tokens on. The detokenizer is replaced after it gave text, when it holds nothing back.
   choice.early.push_back(id);
   if (choice.n_tokens >= plan_.sampling.min_tokens && !text.empty()) {
     choice.text = make_detokenizer(choice, true);

@@ -1,13 +1,13 @@
 #pragma once
 
-// One client's request on its way through the engine: its choices are submitted together, their tokens become text,
-// stop strings end them, and a gone client cancels them. Knows no dialect: an AnswerWriter does.
+// One client's request in the engine. Its choices are submitted together; their tokens become text; stop strings end
+// them; a client that leaves cancels them. The dialect is in the AnswerWriter.
 //
-//   auto generation = Generation::submit(context, std::move(plan), std::move(writer));   // a Status: nothing was
-//   started reply->on_gone([weak] { if (auto g = weak.lock()) g->cancel(); });
+//   auto generation = Generation::submit(context, std::move(plan), std::move(writer));  // a Status: nothing started
+//   reply->on_gone([weak] { if (auto g = weak.lock()) g->cancel(); });
 //
 // The engine thread only appends to a queue; everything else happens on the OutputPool, one thread at a time.
-// What waits in the queue is bounded by the choices' max_tokens.
+// The choices' max_tokens bound the queue.
 
 #include <cstdint>
 #include <memory>
@@ -32,7 +32,7 @@ struct GenerationPlan {
   std::vector<std::string> stop;
   bool include_stop = false;  // stop strings and stop ids stay in the text
   bool skip_special = true;
-  bool drop_output = false;  // only the prompt is wanted (echo with max_tokens 0)
+  bool drop_output = false;  // only the prompt is asked for (echo with max_tokens 0)
   std::string cache_salt;
   int priority = 0;
   int adapter = -1;  // as engine::Request::adapter
@@ -63,8 +63,8 @@ struct Usage {
   int cached_tokens = 0;
 };
 
-// What a dialect makes of it. Called by one thread at a time; deltas and ends of different choices interleave.
-// After on_done or on_error comes nothing.
+// Formats the answer in a dialect. One thread at a time calls it; deltas and ends of different choices interleave.
+// on_done or on_error is the last call.
 class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;
@@ -73,7 +73,7 @@ class AnswerWriter {
   virtual void on_end(const ChoiceEnd& end, const Usage& so_far) = 0;
   virtual void on_done(const Usage& usage) = 0;
   virtual void on_error(const absl::Status& error) = 0;
-  // After a round of the calls above: what was gathered may be written out. A round may be empty (api/ticker.h).
+  // Ends a round of the calls above: gathered output may be written. A round may be empty (api/ticker.h).
   virtual void flush() {}
 };
 
@@ -103,7 +103,7 @@ class Generation : public OutputJob, public std::enable_shared_from_this<Generat
     engine::RequestId id = 0;
     int prompt = 0;
     int n_tokens = 0;
-    bool stopped = false;  // by a stop string; tokens that still come are dropped
+    bool stopped = false;  // by a stop string; later tokens are dropped
     bool finished = false;
     std::unique_ptr<text::Detokenizer> text;
     std::optional<TokenInfo> held;   // may be the stop id, whose text is dropped

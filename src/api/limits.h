@@ -1,6 +1,6 @@
 #pragma once
 
-// What one request may ask for. Beyond a limit: 400 that names the field and the limit, before anything is allocated.
+// Limits of one request. Beyond one: 400 with the field and the limit, before anything is allocated.
 
 #include <cstddef>
 
@@ -19,8 +19,8 @@ struct ApiLimits {
   int logit_bias_max = 1024;          // entries of logit_bias; more: 400
   int logprobs_max = 20;              // logprobs, top_logprobs, prompt_logprobs; more: 400 (--max-logprobs changes it)
   size_t cache_salt_bytes_max = 256;  // longer: 400
-  double stream_silence_s_max = 15;   // a stream without a byte for longer: a comment line, so that nobody cuts it
-  size_t request_id_bytes_max = 128;  // a longer X-Request-Id or request_id: not taken over; one of ours stands in
+  double stream_silence_s_max = 15;   // a stream silent for longer sends a comment, so that proxies keep it
+  size_t request_id_bytes_max = 128;  // a longer X-Request-Id or request_id is replaced by a random one
 };
 
 }  // namespace polymath::api

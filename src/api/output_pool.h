@@ -1,10 +1,9 @@
 #pragma once
 
-// The threads that turn tokens into text and text into events, so that the engine thread never does.
+// Threads that turn tokens into text and text into events, off the engine thread.
 //
-// A job that is scheduled runs once, on any of the threads, and never twice at once: what is scheduled while it runs
-// makes it run once more. So a job sees its own input in order without locks of its own. The queue holds each job at
-// most once, so its length is bounded by the number of jobs.
+// A scheduled job runs once, on any of the threads, and never on two at once. Scheduled while it runs, it runs once
+// more. So a job reads its input in order and without locks. The queue holds each job at most once.
 //
 // Thread safety: schedule() may be called from any thread.
 

@@ -16,7 +16,7 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-// "message['content']", "m.content", "content", each perhaps with a filter behind it.
+// "message['content']", "m.content" or "content", optionally with a filter.
 bool names_content(std::string_view expression) {
   expression = trim(expression.substr(0, expression.find('|')));
   constexpr std::array<std::string_view, 3> kEndings = {".content", "['content']", "[\"content\"]"};

@@ -1,8 +1,8 @@
 #pragma once
 
-// The model as the APIs see it: names, lengths, the way between text and ids, and its own defaults.
+// The model as the APIs see it: names, lengths, tokenizer, chat template, sampling defaults.
 //
-// Thread safety: everything is const after it was made.
+// Thread safety: const after construction.
 
 #include <memory>
 #include <optional>
@@ -17,7 +17,7 @@
 
 namespace polymath::api {
 
-// What stands in for a sampling field that a request leaves out.
+// Defaults of sampling fields that a request leaves out.
 struct SamplingDefaults {
   float temperature = 1;
   float top_p = 1;
@@ -33,13 +33,14 @@ absl::StatusOr<SamplingDefaults> parse_sampling_defaults(const base::JsonValue& 
 // A LoRA adapter over the model. Requests choose it by name.
 struct ServedAdapter {
   std::string name;
-  std::string root;  // the adapter's directory
+  std::string root;    // the adapter's path
+  std::string parent;  // the base model's name
 };
 
 struct ServedModel {
   std::vector<std::string> names;       // of the base model; at least one; responses and metrics carry the first
   std::vector<ServedAdapter> adapters;  // by engine::Request::adapter; names are unique and differ from `names`
-  std::string root;                     // what --model said
+  std::string root;                     // the value of --model
   int model_len_max = 0;                // prompt and output tokens together
   int vocab = 0;                        // ids are below it
   std::vector<int32_t> eos_ids;
@@ -62,8 +63,8 @@ bool template_wants_parts(std::string_view source);
 // The adapter that a request's model name chooses: its index, or -1 for the base model. kNotFound: neither.
 absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name);
 
-// The text of one token as it stands within a text (" hello", where decoding it alone would drop the blank).
-// Empty without a tokenizer. Bytes that are no whole character are U+FFFD.
+// The text of one token within a text: " hello", where decoding it alone would drop the blank.
+// Empty without a tokenizer. Bytes of an incomplete character are U+FFFD.
 std::string token_piece(const ServedModel& model, int32_t id);
 
 // kInvalidArgument, naming `what` and the flag: there is no tokenizer.

@@ -37,7 +37,7 @@ TEST(ServedModel, TemplatesSayHowTheyReadContent) {
 TEST(ServedModel, TheNameChoosesTheAdapter) {
   ServedModel model;
   model.names = {"base", "alias"};
-  model.adapters = {{"capitals", "/a"}, {"korean", "/b"}};
+  model.adapters = {{"capitals", "/a", "base"}, {"korean", "/b", "base"}};
   const struct {
     const char* name;
     int adapter;

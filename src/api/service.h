@@ -1,13 +1,13 @@
 #pragma once
 
-// Everything that a handler needs, and the doors that lead to it: every dialect's routes, the key, the error bodies.
+// What handlers need: engine, model, limits, threads. Installs every dialect's routes, key check and error bodies.
 //
 //   Service service(engine, std::move(model), options, registry);
 //   service.install(http);            // before http.start()
 //   service.set_ready(true);          // loaded and warm
 //
 // The service must outlive the server's handlers; the engine must outlive the service.
-// Thread safety: everything may be called from any thread after install().
+// Thread safety: any thread may call anything after install().
 
 #include <atomic>
 #include <memory>
@@ -26,9 +26,9 @@ namespace polymath::api {
 
 struct ServiceOptions {
   ApiLimits limits;
-  std::vector<std::string> api_keys;  // empty: no key is asked for
+  std::vector<std::string> api_keys;  // empty: no key is needed
   bool trust_request_chat_template = false;
-  int waiting_max = 1024;  // the engine's; a full queue is told before a prompt is tokenized
+  int waiting_max = 1024;  // the engine's queue; beyond: 429 before the prompt is tokenized
   int output_threads = 2;  // detokenize and format
   std::string version;     // of /version
 };

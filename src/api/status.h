@@ -1,7 +1,7 @@
 #pragma once
 
-// Failures on their way to a client: the ONE table from a Status code to an HTTP status, and the request field that a
-// Status names. Each dialect turns a Failure into its own JSON (api/dialects.h).
+// The ONE table from a Status code to an HTTP status, and the request field that a Status names. Each dialect formats a
+// Failure in its own JSON (api/dialects.h).
 
 #include <string>
 #include <string_view>

@@ -1,6 +1,6 @@
 #pragma once
 
-// Schedules jobs at a steady pace for as long as they live: for what a job does because nothing happens.
+// Schedules living jobs at a steady pace, so that a job can act while it has no events.
 //
 //   Ticker ticker(pool, 0.5);
 //   ticker.add(job);            // every half second job->run(), on a thread of the pool
@@ -35,7 +35,7 @@ class Ticker {
   const double seconds_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<std::weak_ptr<OutputJob>> jobs_;  // under mutex_; those that have ended leave at the next tick
+  std::vector<std::weak_ptr<OutputJob>> jobs_;  // under mutex_; ended ones are removed at the next tick
   bool stop_ = false;                           // under mutex_
   std::thread thread_;
 };

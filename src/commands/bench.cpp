@@ -1,5 +1,5 @@
-// polymath bench offline MODEL: prefill and decode speed of a model, beside the limits of the machine measured in the
-// same run. Drives the model itself, without the engine, so that a step is all that is timed.
+// polymath bench offline MODEL: prefill and decode speed, beside the machine's limits measured in the same run. Drives
+// the model without the engine, so that only steps are timed.
 
 #include <algorithm>
 #include <cstdio>
@@ -25,7 +25,8 @@ struct Figure {
   double tokens_per_s = 0;
   double bytes = 0, flops = 0;  // of a step
   double seconds = 0;           // of a step
-  // Of it not in waiting for the device; negative: not known. A shared machine's pauses are in the mean alone.
+  // Host time of a step outside of waits for the device; negative: unknown. The median leaves out a shared machine's
+  // pauses.
   double host_mean = -1, host_median = -1;
 };
 
@@ -47,8 +48,8 @@ absl::StatusOr<Figure> prefill(Runtime& runtime, const BenchOptions& options, Li
   return Figure{prompt / s, one.cost().weight_bytes + one.cost().kv_bytes, one.cost().flops, s};
 }
 
-// On a device that chooses tokens: the steps as a server makes them; then the same lengths again, step by step, for
-// what they had to read, since the experts that were visited are known only to whoever waits.
+// On a device that samples: times the steps as a server runs them. Then repeats the same lengths one step at a time,
+// because only a finished step knows which experts it read.
 absl::StatusOr<Figure> decode_ahead(const BenchOptions& options, int n, Sequences& all) {
   const int prompt = all.computed(), steps = options.output;
   RETURN_IF_ERROR(all.steps_ahead(std::min(steps, 4)).status());  // warms up

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the machine reads and multiplies, for benchmarks to print their figures beside.
+// The machine's memory bandwidth and compute rate, which benchmarks print beside their figures.
 
 #include <algorithm>
 #include <utility>
@@ -15,11 +15,11 @@ inline double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// Sampled between the steps that are timed: a shared machine drifts. The median is what a step can hope for; the best
-// is what the machine can do for a moment.
+// Sampled between the timed steps, because a shared machine drifts. The median is what a step can reach; the maximum
+// lasts only for a moment.
 class Limits {
  public:
-  // `device`: of a device that is nobody else's, measured once; zeros: the host's are sampled.
+  // `device`: limits of an unshared device, measured once; zeros: the host's are sampled.
   Limits(backend::LimitMeter meter, base::ThreadPool& pool, tensor::DType dtype, const backend::DeviceLimits& device)
       : meter_(std::move(meter)), pool_(pool), dtype_(dtype), device_(device) {}
 

@@ -1,7 +1,6 @@
 #pragma once
 
-// The sequences that `bench offline` times, over a runtime's KV cache: each with blocks of its own, one after the
-// other.
+// The sequences that `bench offline` times. Each has its own consecutive blocks of the runtime's KV cache.
 
 #include <cstdint>
 #include <random>
@@ -24,11 +23,11 @@ class Sequences {
   absl::StatusOr<double> step(int count);
   const layers::StepCost& cost() const { return cost_; }  // of the last step()
 
-  // `count` steps of one token each as a server makes them: the device chooses a token after each, and with two steps
-  // in flight one is planned while the other runs. REQUIRES: the model chooses.
+  // `count` steps of one token each, as a server runs them: the host plans one step while another runs.
+  // REQUIRES: the model samples on the device.
   struct Times {
     double seconds = 0;
-    std::vector<double> host_seconds;  // of each step, what was not waiting for the device
+    std::vector<double> host_seconds;  // of each step, outside of waits for the device
   };
   absl::StatusOr<Times> steps_ahead(int count);
 

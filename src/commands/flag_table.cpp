@@ -1,11 +1,13 @@
-// Every flag: name, kind, verbs, default, help, and what it does. The order is the help's.
+// Every flag: name, kind, verbs, default, help, and its effect. The help has the same order.
 
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "commands/adapters.h"
 #include "commands/flag_values.h"
 #include "commands/flags.h"
+#include "commands/speculation.h"
 #include "engine/policy.h"
 
 namespace polymath::commands {
@@ -17,14 +19,15 @@ constexpr uint8_t kLoads = kServe | kRun | kBench;  // verbs that load a model
 constexpr uint8_t kAll = kLoads | kInspect | kKernels;
 constexpr uint8_t kShapes = kLoads | kKernels;  // verbs that ask a backend about a model's shapes
 
-constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model has: refused
+constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model's: refused
 constexpr int64_t kSequencesMax = 1 << 16;   // more at once than memory holds: refused
 constexpr int64_t kStepTokensMax = 1 << 20;  // a larger forward pass than scratch memory holds: refused
-constexpr int64_t kWaitingMax = 1 << 20;     // a longer queue than anybody waits in: refused
+constexpr int64_t kWaitingMax = 1 << 20;     // a longer queue: refused
 
 template <class Part>
 Part& part_of(Options& o) {
   if constexpr (std::is_same_v<Part, ModelOptions>) return o.model;
+  if constexpr (std::is_same_v<Part, AdapterOptions>) return o.model.adapters;
   if constexpr (std::is_same_v<Part, TextOptions>) return o.text;
   if constexpr (std::is_same_v<Part, RuntimeOptions>) return o.runtime;
   if constexpr (std::is_same_v<Part, ServerOptions>) return o.server;
@@ -72,7 +75,7 @@ absl::Status set_prompts(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
-// Says what is so anyway.
+// For flags whose every value changes nothing.
 absl::Status accept(Options&, std::string_view) { return absl::OkStatus(); }
 
 absl::Status set_served_names(Options& o, std::string_view value) {
@@ -131,6 +134,17 @@ absl::Status set_kv_dtype(Options& o, std::string_view value) {
 absl::Status set_policy(Options& o, std::string_view value) {
   RETURN_IF_ERROR(engine::check_policy(value));
   o.runtime.policy = value;
+  return absl::OkStatus();
+}
+
+absl::Status add_adapter(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(AdapterModule module, parse_adapter(value));
+  o.model.adapters.modules.push_back(std::move(module));
+  return absl::OkStatus();
+}
+
+absl::Status set_speculation(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.speculation, parse_speculation(value));
   return absl::OkStatus();
 }
 
@@ -242,6 +256,17 @@ constexpr Flag kFlags[] = {
     {"max-logprobs", "", FlagKind::kValue, kServe, "N", "20",
      "Most likely tokens that a request may ask for beside each token; 0 to 20.",
      set_int<&ServerOptions::logprobs, 0, 20>},
+    {"enable-lora", "", kSwitch, kServe, "", "off", "Serve the LoRA adapters of --lora-modules.",
+     set_bool<&AdapterOptions::enabled>},
+    {"lora-modules", "", kList, kServe, "NAME=PATH", "none",
+     "LoRA adapters in PEFT's format, as NAME=PATH or {\"name\": ..., \"path\": ...}. A request's model names one. Up "
+     "to 64.",
+     add_adapter},
+    {"max-loras", "", FlagKind::kValue, kServe, "N", "the number of --lora-modules",
+     "Bound on --lora-modules: all of them may be in one batch. 1 to 64.",
+     set_int<&AdapterOptions::n_max, 1, kAdaptersMax>},
+    {"max-lora-rank", "", FlagKind::kValue, kServe, "N", "16", "An adapter of a larger rank is refused; 1 to 512.",
+     set_int<&AdapterOptions::rank_max, 1, kAdapterRankMax>},
     {"trust-remote-code", "", kSwitch, kAll, "", "off",
      "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
     {"device", "", FlagKind::kValue, kShapes | kInspect, "DEVICE", "auto",
@@ -292,6 +317,10 @@ constexpr Flag kFlags[] = {
      set_int<&RuntimeOptions::waiting, 1, kWaitingMax>},
     {"scheduling-policy", "", FlagKind::kValue, kServe, "POLICY", "fcfs",
      "fcfs: in order of arrival; priority: the lowest priority number of the request first.", set_policy},
+    {"speculative-config", "", FlagKind::kValue, kServe | kRun, "JSON", "none",
+     "Speculative decoding: {\"method\": \"ngram\", \"num_speculative_tokens\": N, \"prompt_lookup_max\": N, "
+     "\"prompt_lookup_min\": N}. Answers stay the same.",
+     set_speculation},
     {"host", "", FlagKind::kValue, kServe, "ADDRESS", "0.0.0.0", "Address to listen on.",
      set_text<&ServerOptions::host>},
     {"port", "", FlagKind::kValue, kServe, "PORT", "8000", "Port to listen on; 0: any free one, which the log names.",
@@ -407,16 +436,10 @@ constexpr Flag kFlags[] = {
      "not built yet; change generation_config.json", nullptr, "{}"},
     {"download-dir", "", FlagKind::kValue, kAll, "DIR", "", "nothing is downloaded; HF_HUB_CACHE names the cache",
      nullptr, ""},
-    {"speculative-config", "", FlagKind::kValue, kLoads, "JSON", "", "speculative decoding is not built yet", nullptr,
-     ""},
-    {"speculative-model", "", FlagKind::kValue, kLoads, "MODEL", "", "speculative decoding is not built yet", nullptr,
-     ""},
-    {"num-speculative-tokens", "", FlagKind::kValue, kLoads, "N", "", "speculative decoding is not built yet", nullptr,
-     "0"},
-    {"enable-lora", "", kSwitch, kLoads, "", "", "LoRA is not built yet", nullptr, ""},
-    {"max-loras", "", FlagKind::kValue, kServe, "N", "", "LoRA is not built yet", nullptr, ""},
-    {"max-lora-rank", "", FlagKind::kValue, kServe, "N", "", "LoRA is not built yet", nullptr, ""},
-    {"lora-modules", "", kList, kServe, "NAME=PATH", "", "LoRA is not built yet", nullptr, ""},
+    {"speculative-model", "", FlagKind::kValue, kLoads, "MODEL", "",
+     "not built; --speculative-config is, with the method ngram", nullptr, ""},
+    {"num-speculative-tokens", "", FlagKind::kValue, kLoads, "N", "",
+     "not built; --speculative-config is, with the method ngram", nullptr, "0"},
     {"enable-auto-tool-choice", "", kSwitch, kServe, "", "",
      "tool calls are not parsed yet; they stay text in the answer", nullptr, ""},
     {"tool-call-parser", "", FlagKind::kValue, kServe, "NAME", "",

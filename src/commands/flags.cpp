@@ -87,7 +87,7 @@ std::string help_text(const Flag& flag) {
   return absl::StrCat(std::string(flag.help), fallback);
 }
 
-// One option of CLI11's, and where it puts what it found.
+// One of CLI11's options, and the values that it found.
 struct Binding {
   const Flag* flag = nullptr;
   CLI::Option* option = nullptr;

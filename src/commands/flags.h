@@ -1,10 +1,10 @@
 #pragma once
 
-// The command line: a table of flags (flag_table.cpp), and what reads it.
+// The command line: a table of flags (flag_table.cpp) and its parser.
 //
 // vLLM's flags are taken in both spellings (--max-model-len, --max_model_len) and both forms (--flag value,
-// --flag=value). A flag of vLLM's that is not built refuses with a sentence, unless it asks for what is the case
-// anyway; a flag that nobody knows is an error that names the nearest one. Nothing is ignored in silence.
+// --flag=value). A flag of vLLM's that is not built refuses with a sentence, unless its value changes nothing.
+// An unknown flag is an error that names the nearest one. Nothing is ignored in silence.
 
 #include <cstdint>
 #include <span>
@@ -31,13 +31,13 @@ struct Flag {
   std::string_view shorthand;  // "-tp", or empty
   FlagKind kind = FlagKind::kValue;
   uint8_t verbs = 0;          // Verb bits
-  std::string_view value;     // what stands for its value in the help: "TOKENS"
+  std::string_view value;     // its value's name in the help: "TOKENS"
   std::string_view fallback;  // the default, in words
   std::string_view help;      // one sentence or two, limits included; of a refused flag: why
   // Stores `value` ("true" or "false" for a switch; once per item for a list). Null: a refused flag.
   absl::Status (*apply)(Options&, std::string_view value) = nullptr;
   std::string_view neutral;  // of a refused flag: values, separated by blanks, that ask for nothing
-  bool developer = false;    // of no use but to developers, and listed apart
+  bool developer = false;    // for developers only; listed apart
 };
 
 std::span<const Flag> flag_table();

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kNoLimit = INT64_MAX;
 
-// The number that a file holds alone ("max" and absence: no limit).
+// The only number of a file; "max" or no file: no limit.
 int64_t number_in(const std::string& path) {
   std::ifstream in(path);
   std::string word;
@@ -38,7 +38,7 @@ struct GroupFiles {
   const char* limit;
   const char* used;
   const char* stat;
-  const char* reclaimable;  // in `stat`: file pages that give way
+  const char* reclaimable;  // in `stat`: file pages that can be evicted
 };
 // Version 2 of control groups, then version 1, as a container sees its own.
 constexpr GroupFiles kGroups[] = {

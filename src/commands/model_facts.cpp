@@ -41,7 +41,7 @@ ModelFacts model_facts(const model::ModelConfig& config) {
   for (const model::Slot& slot : model::slots(config)) {
     const int64_t elements = slot.shape.groups * slot.shape.rows * slot.shape.cols;
     facts.parameters += elements;
-    // The embedding is looked up, not multiplied with, but where it is the output matrix as well.
+    // The embedding is a lookup; tied, it is also the output matrix.
     const bool is_lookup = slot.name == "embed" && !config.tied_embeddings;
     if (!is_lookup)
       facts.active_parameters += static_cast<int64_t>(active_share(config, slot) * static_cast<double>(elements));

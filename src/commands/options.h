@@ -8,7 +8,25 @@
 #include <string>
 #include <vector>
 
+#include "engine/options.h"
+
 namespace polymath::commands {
+
+// One of --lora-modules.
+struct AdapterModule {
+  std::string name;        // as requests call it
+  std::string path;        // a directory, or org/name in the local Hugging Face cache
+  std::string base_model;  // /v1/models shows it as the parent; empty: the first served name
+};
+
+inline constexpr int kAdapterRankDefault = 16;
+
+struct AdapterOptions {
+  bool enabled = false;
+  std::vector<AdapterModule> modules;
+  std::optional<int> n_max;     // absent: as many as modules
+  std::optional<int> rank_max;  // absent: kAdapterRankDefault
+};
 
 // Which checkpoint, and how to load it.
 struct ModelOptions {
@@ -19,6 +37,7 @@ struct ModelOptions {
   std::string load_format = "auto";
   std::optional<uint64_t> seed;  // of dummy weights
   int max_model_len = 0;         // 0: the model's own maximum, or the KV cache's capacity if that is less
+  AdapterOptions adapters;
 };
 
 // What turns text into tokens and back, and the sampling defaults.
@@ -52,6 +71,7 @@ struct RuntimeOptions {
   int sequences = 256;
   int waiting = 1024;
   std::string policy = "fcfs";  // a name of engine::policies()
+  engine::SpeculationOptions speculation;
 };
 
 // What `serve` reads beside the model and the runtime.

@@ -1,6 +1,6 @@
 #pragma once
 
-// How far loading is: a bar where somebody looks at a terminal, else a log line every tenth.
+// Loading progress: a bar on a terminal, else a log line every 10 %.
 
 #include <cstddef>
 #include <functional>

@@ -30,7 +30,7 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 
 void on_interrupt(int) { g_interrupted = true; }
 
-// Tokens on their way from the engine thread to the terminal. Bounded by the answer's max_tokens.
+// Queue of tokens from the engine thread to the terminal. The answer's max_tokens bounds it.
 class TerminalSink : public engine::TokenSink {
  public:
   void on_token(const engine::TokenOutput& token) override {
@@ -46,7 +46,7 @@ class TerminalSink : public engine::TokenSink {
     wake_.notify_one();
   }
 
-  // The ids that came, none after a while. False: it has ended and all were taken.
+  // Takes the waiting ids; none after a timeout. False: the answer has ended and all were taken.
   bool take(std::vector<int32_t>& ids) {
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, std::chrono::milliseconds(50), [this] { return !ids_.empty() || finish_.has_value(); });
@@ -195,7 +195,7 @@ absl::Status run_model(const Options& options) {
 }  // namespace
 
 int run(const Arguments& arguments) {
-  base::set_log_level("warning");  // the log would stand between the lines of the answer; --log-level brings it back
+  base::set_log_level("warning");  // log lines would interrupt the answer; --log-level turns them on
   auto options = parse_flags(kRun, arguments);
   if (!options.ok()) return fail_flags(options.status());
   options->runtime.sequences = 1;  // one conversation

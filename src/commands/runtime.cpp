@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "commands/adapters.h"
 #include "commands/flag_values.h"
 #include "commands/memory.h"
 #include "commands/op_calls.h"
@@ -21,17 +22,17 @@
 namespace polymath::commands {
 namespace {
 
-// Prefill tokens in a pass that also decodes, a thread: measured on 2 cores of Zen 4 (bench/results), a pass then takes
-// less than twice a pass that only decodes, whatever else arrives.
+// Prefill tokens of a pass that also decodes, for each thread. Such a pass takes less than twice a pass that only
+// decodes: measured on 2 cores of Zen 4 (bench/results).
 constexpr int kMixedPrefillTokensPerThread = 32;
-// The same of a device, whose passes of few tokens are bound by reading the weights. Not measured yet.
+// The same for a GPU, where passes of few tokens are bound by reading weights. Not measured yet.
 constexpr int kMixedPrefillTokensOnDevice = 512;
 
 constexpr int kSnapshotsPerSequence = 2;                  // of recurrent state; more would seldom be resumed
 constexpr int kSnapshotBlocks = 64;                       // KV blocks between two snapshots of a prompt
 constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;  // a larger KV cache is made only when it is asked for
 constexpr double kDefaultKvShare = 0.4;                   // of what the weights leave free
-// Of a device, beside weights, scratch and KV cache: recorded steps, and what the driver takes for kernels.
+// Of a GPU, beside weights, scratch and KV cache: CUDA graphs, and kernels loaded by the driver.
 constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -119,8 +120,7 @@ absl::Status Runtime::load(base::MetricsRegistry& metrics) {
   RETURN_IF_ERROR(reserve_step());
   RETURN_IF_ERROR(make_cache());
   RETURN_IF_ERROR(warm_up());
-  make_engine(metrics);
-  return absl::OkStatus();
+  return make_engine(metrics);
 }
 
 absl::Status Runtime::settle_types() {
@@ -139,13 +139,14 @@ absl::Status Runtime::settle_types() {
   model_len_ = model_options_.max_model_len > 0 ? model_options_.max_model_len : config_.positions_max;
   step_tokens_ = std::max(options_.step_tokens, 1);
   sequences_ = std::min(options_.sequences, step_tokens_);  // each of them needs a token in a step
+  logit_rows_ = std::min(step_tokens_, sequences_ * (1 + options_.speculation.n_draft_max));
   if (sequences_ < options_.sequences) {
     base::log_warning("serve", "--max-num-seqs is lowered to the ", step_tokens_, " of --max-num-batched-tokens");
   }
   return absl::OkStatus();
 }
 
-// Everything that will be taken is summed up before the first byte of it.
+// Sums up all memory before any of it is allocated.
 absl::Status Runtime::settle_memory() {
   const int64_t free = backend_->memory_available(), total = backend_->memory_total();
   const bool device = free >= 0;
@@ -154,7 +155,7 @@ absl::Status Runtime::settle_memory() {
   const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // stands in for one that cannot be opened
   const int64_t weights =
       model::bytes_to_load(config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, *backend_, dtype_);
-  const int64_t logits = static_cast<int64_t>(std::min(options_.sequences, step_tokens_)) * config_.vocab;
+  const int64_t logits = int64_t{logit_rows_} * config_.vocab;
   const int64_t token_bytes = facts_.step_floats_per_token * 4;
   const int64_t scratch = token_bytes * step_tokens_ + logits * 4 + (device ? kDeviceMarginBytes : 0);
   const int64_t beside = available - weights - scratch;
@@ -193,6 +194,7 @@ absl::Status Runtime::load_weights() {
   model::LoadOptions options{
       .dtype = dtype_, .model_len = model_len_, .capture_graphs = !options_.eager, .progress = loading_progress()};
   options.whole_experts = options_.expert_parallel && !more_backends_.empty();
+  ASSIGN_OR_RETURN(options.adapters, resolve_adapters(model_options_.adapters));
   if (more_backends_.empty()) {
     ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
   } else {
@@ -210,14 +212,14 @@ absl::Status Runtime::reserve_step() {
   backend::StepLimits limits;
   limits.tokens_max = step_tokens_;
   limits.seqs_max = sequences_;
-  limits.logit_rows_max = limits.seqs_max;
+  limits.logit_rows_max = logit_rows_;
   limits.blocks_max = static_cast<int>(ceil_div(model_len_, options_.block_size));
   const int64_t before = backend_->memory_available();
   RETURN_IF_ERROR(transformer_->reserve(limits));
   if (before < 0) return absl::OkStatus();
   const int64_t after = backend_->memory_available();
   step_bytes_ = before - after;
-  // Exactly what is left now that everything else stands.
+  // Exactly the rest, after everything else is allocated.
   if (options_.kv_bytes == 0) kv_bytes_ = std::max<int64_t>(0, after - held_back_ - kDeviceMarginBytes);
   return absl::OkStatus();
 }
@@ -243,7 +245,7 @@ absl::Status Runtime::make_cache() {
       .block_size = options_.block_size, .dtype = kv_dtype_, .n_state_slots = n_states_ + n_snapshots_};
   const auto block_bytes = static_cast<int64_t>(transformer_->kv_block_bytes(cache));
   int64_t n_blocks = kv_bytes_ / std::max<int64_t>(1, block_bytes);
-  // Without a wish of the user's: no more than every sequence at full length could use.
+  // By default no more than all sequences at full length can use.
   const int64_t useful = sequences_ * ceil_div(model_len_, options_.block_size) + 1;
   if (options_.kv_bytes == 0) n_blocks = std::min(n_blocks, std::max<int64_t>(2, useful));
   if (options_.kv_blocks > 0) n_blocks = options_.kv_blocks;
@@ -265,13 +267,13 @@ absl::Status Runtime::make_cache() {
     const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
     base::log_info("serve", "memory of the device: weights ", text(static_cast<int64_t>(transformer_->weight_bytes())),
                    ", KV cache ", text(static_cast<int64_t>(transformer_->kv_bytes())), ", scratch ", text(step_bytes_),
-                   ", recorded steps ", text(static_cast<int64_t>(transformer_->graph_bytes())), "; left ",
+                   ", CUDA graphs ", text(static_cast<int64_t>(transformer_->graph_bytes())), "; left ",
                    text(backend_->memory_available()));
   }
   return absl::OkStatus();
 }
 
-// One forward pass, so that the first request finds everything touched, and a broken model fails here.
+// One forward pass: touches all memory before the first request, and finds a broken model.
 absl::Status Runtime::warm_up() {
   const int n = std::min({options_.block_size, step_tokens_, model_len_, 16});
   const std::vector<int32_t> tokens(static_cast<size_t>(n), 0);
@@ -297,15 +299,16 @@ absl::Status Runtime::warm_up() {
   return finite ? absl::OkStatus() : not_finite();
 }
 
-// The weight at fault is looked for only now, so that a good model does not pay for it.
+// Searches for the weight at fault only now: a good model does not pay for it.
 absl::Status Runtime::not_finite() const {
   ASSIGN_OR_RETURN(const auto checkpoint, open_weights(model_options_, *files_, dtype_));
   ASSIGN_OR_RETURN(const std::string weight, model::first_non_finite(config_, *checkpoint, dtype_));
-  return absl::DataLossError(absl::StrCat("the model's first forward pass gave numbers that are not finite: ",
-                                          weight.empty() ? "every weight is, a sum of them is not" : weight));
+  return absl::DataLossError(absl::StrCat(
+      "the first forward pass produced NaN or Inf: ",
+      weight.empty() ? "all weights are finite; the model may overflow in this dtype: try --dtype float32" : weight));
 }
 
-void Runtime::make_engine(base::MetricsRegistry& metrics) {
+absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   engine::EngineOptions options;
   options.model_name = served_name(model_options_);
   options.block_size = options_.block_size;
@@ -317,13 +320,17 @@ void Runtime::make_engine(base::MetricsRegistry& metrics) {
       backend_->memory_available() >= 0 ? kMixedPrefillTokensOnDevice : kMixedPrefillTokensPerThread * threads;
   options.mixed_prefill_tokens_max = options_.mixed_prefill_tokens < 0 ? mixed : options_.mixed_prefill_tokens;
   options.sequences_max = sequences_;
+  options.logit_rows_max = logit_rows_;
   options.n_state_slots = n_states_;
   options.n_state_snapshots = options_.prefix_caching ? n_snapshots_ : 0;
   options.snapshot_blocks = kSnapshotBlocks;
   options.waiting_max = options_.waiting;
   options.prefix_caching = options_.prefix_caching;
   options.policy = options_.policy;
+  options.speculation = options_.speculation;
+  RETURN_IF_ERROR(engine::check_options(options, *transformer_));
   engine_ = std::make_unique<engine::Engine>(*transformer_, options, metrics);
+  return absl::OkStatus();
 }
 
 }  // namespace polymath::commands

@@ -54,7 +54,7 @@ class Runtime {
   void settle_states();
   absl::Status warm_up();
   absl::Status not_finite() const;
-  void make_engine(base::MetricsRegistry& metrics);
+  absl::Status make_engine(base::MetricsRegistry& metrics);
 
   const ModelOptions model_options_;
   const RuntimeOptions options_;
@@ -69,7 +69,8 @@ class Runtime {
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;
-  std::unique_ptr<backend::Backend> backend_;                     // of the first rank
+  int logit_rows_ = 0;                         // of a step: one a sequence, and one for each of its draft tokens
+  std::unique_ptr<backend::Backend> backend_;  // of the first rank
   std::vector<std::unique_ptr<backend::Backend>> more_backends_;  // of the other ranks
   std::unique_ptr<weights::Checkpoint> checkpoint_;  // between open() and load(); null: it could not be opened
   std::unique_ptr<model::Transformer> transformer_;

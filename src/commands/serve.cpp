@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "commands/adapters.h"
 #include "commands/flag_values.h"
 #include "commands/flags.h"
 #include "commands/kernel_metrics.h"
@@ -180,7 +181,9 @@ int serve(const Arguments& arguments) {
   if (options->server.fail_step > 0 && options->model.load_format != "dummy") {
     return fail_flags(absl::InvalidArgumentError("--fail-step is for tests, and needs --load-format dummy"));
   }
-  // Before any thread is made, so that none of them takes these signals.
+  const absl::Status adapters = check_adapters(options->model, served_name(options->model));
+  if (!adapters.ok()) return fail_flags(adapters);
+  // Before any thread is made: threads inherit the mask.
   const sigset_t set = stop_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);

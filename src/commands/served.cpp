@@ -42,7 +42,7 @@ absl::StatusOr<std::string> template_text(const TextOptions& options, const weig
   if (options.chat_template.empty()) return chat_template_of(source);
   std::error_code error;
   if (!std::filesystem::is_regular_file(options.chat_template, error)) {
-    // Written out, unless it looks like a file that is not there.
+    // The template itself, unless it looks like a missing file.
     if (options.chat_template.find('{') != std::string::npos) return options.chat_template;
     return absl::InvalidArgumentError(absl::StrCat("--chat-template: there is no file ", options.chat_template));
   }
@@ -100,6 +100,10 @@ absl::StatusOr<api::ServedModel> make_served_model(const Options& options, const
   model.names = options.model.served_names;
   if (model.names.empty()) model.names.push_back(served_name(options.model));
   model.root = options.model.name;
+  for (const AdapterModule& module : options.model.adapters.modules) {
+    const std::string& parent = module.base_model.empty() ? model.names.front() : module.base_model;
+    model.adapters.push_back({module.name, module.path, parent});
+  }
   model.vocab = runtime.config().vocab;
   model.eos_ids.assign(runtime.config().eos_ids.begin(), runtime.config().eos_ids.end());
   RETURN_IF_ERROR(read_defaults(options.text, runtime, model));

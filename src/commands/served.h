@@ -1,6 +1,6 @@
 #pragma once
 
-// A runtime with tokenizer, chat template and sampling defaults of its model: what the APIs need beside the engine.
+// A runtime with its tokenizer, chat template and sampling defaults, as the APIs need them.
 
 #include <memory>
 
@@ -17,8 +17,8 @@ struct Served {
   api::ServedModel model;
 };
 
-// Tokenizer and template come before the weights, so that what is wrong with them is said at once.
-// kFailedPrecondition: the model has no tokenizer and nobody said --skip-tokenizer-init.
+// Reads tokenizer and template before the weights, so that their errors come at once.
+// kFailedPrecondition: the model has no tokenizer, and --skip-tokenizer-init is off.
 absl::StatusOr<Served> build_served(const Options& options, base::MetricsRegistry& metrics);
 
 }  // namespace polymath::commands

@@ -1,7 +1,7 @@
 #pragma once
 
-// The verbs of the command line. Each takes the arguments behind it and returns the process's exit code:
-// 0, or 1 after a sentence on stderr, or 2 when the command line itself is wrong.
+// The verbs of the command line. Each takes its arguments and returns the process's exit code.
+// 0: success. 1: an error, on stderr. 2: a wrong command line.
 
 #include <string>
 #include <vector>

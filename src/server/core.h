@@ -1,8 +1,8 @@
 #pragma once
 
-// What all connections of one server share. It outlives the last connection and the last reply.
+// State that all connections of one server share. It outlives the last connection and reply.
 //
-// Thread safety: the configuration is constant once the server has started; the rest locks for itself.
+// Thread safety: the configuration is constant after start(); the rest has its own locks.
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
@@ -21,7 +21,7 @@ namespace polymath::server {
 
 class Session;
 
-// Requests between their dispatch and their reply's last byte. The limit, and what a drain waits for.
+// Requests between their dispatch and their reply's last byte. A drain waits for them.
 class InFlight {
  public:
   // A token that counts while any copy of it lives; null: `max` of them live.
@@ -51,7 +51,7 @@ class Sessions {
   std::unordered_map<const Session*, std::shared_ptr<Session>> open_;
 };
 
-// A warning that a client can cause: at most one line a second, which says how many were left out.
+// A warning that clients can cause: at most one line a second, with the count of the omitted ones.
 class ThrottledWarning {
  public:
   void warn(std::string_view message);

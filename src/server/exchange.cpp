@@ -11,7 +11,7 @@ void Exchange::wake_locked() {
   if (const auto sink = sink_.lock()) sink->wake();
 }
 
-// Wakes anew: an earlier wake may be waiting for a write that never ends.
+// Wakes again: an earlier wake may wait for a write that never ends.
 void Exchange::trouble_locked(Trouble trouble) {
   trouble_ = trouble;
   wake_posted_ = false;
@@ -25,7 +25,7 @@ void Exchange::send(int status, std::string_view content_type, std::string body,
   pending_ = make_response_head({.status = status,
                                  .content_type = content_type,
                                  .extra = &extra,
-                                 .door = &traits_.door_headers,
+                                 .server = &traits_.server_headers,
                                  .content_length = body.size(),
                                  .close = traits_.close});
   if (!traits_.head_only && status_has_body(status)) pending_ += body;
@@ -43,12 +43,12 @@ void Exchange::start_stream(int status, std::string_view content_type, HttpHeade
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::kOpen) return;
   body_allowed_ = !traits_.head_only && status_has_body(status);
-  // Without chunks only the connection's end can tell where the body ends.
+  // Without chunks the body ends with the connection.
   if (!traits_.http11 && body_allowed_) traits_.close = true;
   pending_ = make_response_head({.status = status,
                                  .content_type = content_type,
                                  .extra = &extra,
-                                 .door = &traits_.door_headers,
+                                 .server = &traits_.server_headers,
                                  .chunked = traits_.http11,
                                  .close = traits_.close});
   phase_ = Phase::kStreaming;

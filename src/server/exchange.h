@@ -2,8 +2,8 @@
 
 // One request's reply, between the handler's threads and the connection's.
 //
-// The handler's side (HttpReply) appends bytes and never waits; the connection's side takes them when its socket can
-// write. What was appended while a write was under way goes out as one.
+// The handler's side (HttpReply) appends bytes and never waits. The connection's side takes them when its socket can
+// write. Bytes appended during a write leave together in the next one.
 //
 // Phases: open -> streaming -> ended, or open -> ended (send), or any of the first two -> gone.
 // Thread safety: all of it; one mutex, never held while a callback runs.
@@ -29,16 +29,16 @@ class ReplySink {
 struct ReplyTraits {
   bool http11 = true;
   bool head_only = false;              // HEAD: a head as GET's, no body
-  bool close = false;                  // the connection does not live on
+  bool close = false;                  // close the connection after this reply
   size_t stream_buffer_bytes_max = 0;  // as in HttpLimits: beyond, Trouble::kOverrun
-  HttpHeaders door_headers;
+  HttpHeaders server_headers;          // CORS
 };
 
 class Exchange {
  public:
   Exchange(std::weak_ptr<ReplySink> sink, ReplyTraits traits) : sink_(std::move(sink)), traits_(std::move(traits)) {}
 
-  // The handler's side. In a phase where a call makes no sense it does nothing.
+  // The handler's side. A call in a wrong phase does nothing.
   void send(int status, std::string_view content_type, std::string body, const HttpHeaders& extra);
   void start_stream(int status, std::string_view content_type, HttpHeaders extra);
   void write(std::string_view chunk);
@@ -54,15 +54,14 @@ class Exchange {
     kAbandoned,  // the handler dropped the stream before its end
     kOverrun,    // stream_buffer_bytes_max was passed
   };
-  Trouble trouble() const;  // if any, the stream can't be ended properly: cut the connection
-  bool take(
-      std::string& out);  // moves what is pending into `out`, which must be empty; true: with it the reply is whole
-  void written(size_t bytes);  // of those taken
-  void set_gone();             // the peer has left, or is made to
+  Trouble trouble() const;      // not kNone: the connection must be cut
+  bool take(std::string& out);  // moves the pending bytes to `out`; true: the reply is complete. REQUIRES: out.empty()
+  void written(size_t bytes);   // of those taken
+  void set_gone();              // the peer has left, or was dropped
 
   bool gone() const;
   bool begun() const;    // a status is decided
-  int status() const;    // 499: the peer went before there was one
+  int status() const;    // 499: the peer left before there was one
   bool closes() const;   // the connection ends with this response
   bool overrun() const;  // stream_buffer_bytes_max was passed
 

@@ -90,7 +90,7 @@ void HttpServer::stop(double drain_seconds) {
     for (std::thread& thread : state_->io_threads) thread.join();
     base::log_info("server", "stopped");
   }
-  // Last: a handler's posts to a connection that has closed go nowhere, so nothing waits for the I/O threads any more.
+  // Last: handlers may still post to their connections, which have closed; such posts do nothing.
   core.workers.join();
 }
 

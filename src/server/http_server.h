@@ -1,6 +1,6 @@
 #pragma once
 
-// HTTP/1.1 with keep-alive, bodies and streams; everything is bounded. Knows no model, no API.
+// HTTP/1.1 with keep-alive, bodies, streams and TLS; every size and time has a limit. Knows no model and no API.
 //
 //   HttpServer server(options);
 //   server.route("POST", "/v1/completions", [](const HttpRequest& request, std::shared_ptr<HttpReply> reply) {
@@ -11,8 +11,8 @@
 //   RETURN_IF_ERROR(server.start());   // listens; returns
 //   server.stop(30);                   // drain: no new requests, wait for the running ones, close
 //
-// Handlers run on worker threads, one request each, never on an I/O thread. A reply may be finished later and
-// from any thread. Every request gets exactly one reply: a reply dropped unfinished becomes a 500.
+// Handlers run on worker threads, one request each, never on an I/O thread. Any thread may finish the reply later.
+// Every request gets exactly one reply: a reply dropped unfinished becomes a 500.
 //
 // Thread safety: HttpReply's methods may be called from any thread; a call after the peer is gone does nothing.
 // Limits: each field of HttpLimits says what happens at it.
@@ -80,9 +80,8 @@ class HttpReply {
   virtual void write(std::string chunk) = 0;
   virtual void end() = 0;
 
-  // Called once, on an I/O thread, when the peer has gone (closed or reset, both directions) or was dropped at a
-  // limit before the reply ended. A half-close of the peer's sending side is not "gone". If it has already gone:
-  // called at once.
+  // Called once, on an I/O thread, when the peer goes before the reply ends; at once if it has gone.
+  // Gone: closed or reset in both directions, or dropped at a limit. A half-close of its sending side is not "gone".
   virtual void on_gone(std::function<void()> callback) = 0;
 };
 
@@ -101,14 +100,14 @@ class HttpServer {
   explicit HttpServer(HttpServerOptions options);
   ~HttpServer();
 
-  // Exact paths. A known path with another method: 405 with Allow; an unknown path: `not_found`, by default a 404.
+  // Exact paths. A known path with another method: 405 with Allow; an unknown path: 404.
   // REQUIRES: before start().
   void route(std::string_view method, std::string_view path, HttpHandler handler);
 
   // The JSON body of the server's own errors, in the shape of the API on that path.
   void set_error_body(ErrorBody make);
 
-  // Runs before every handler; a non-empty answer is sent instead: {status, body}. For authentication.
+  // Runs before every handler, for authentication. Not null: sent instead of the handler's answer.
   struct Refusal {
     int status;
     std::string body;
@@ -123,8 +122,8 @@ class HttpServer {
   absl::Status start();
   uint16_t port() const;
 
-  // Stops accepting; requests that arrive on open connections get 503; waits up to `drain_seconds` for open
-  // replies; then closes everything. Safe to call twice.
+  // Stops accepting; new requests on open connections get 503. Waits up to `drain_seconds` for open replies, then
+  // closes everything. Safe to call twice.
   void stop(double drain_seconds);
 
  private:

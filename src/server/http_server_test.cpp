@@ -138,7 +138,7 @@ TEST(HttpServer, ResponseHeaders) {
   client.send(get("/inject"));
   const std::string tamed = client.read_response();
   EXPECT_NE(std::string::npos, tamed.find("\r\nX-A: 1  X-B: 2\r\n"));
-  EXPECT_EQ(std::string::npos, tamed.find("Content-Length: 7")) << "the door writes it";
+  EXPECT_EQ(std::string::npos, tamed.find("Content-Length: 7")) << "the server writes it";
   EXPECT_EQ(std::string::npos, tamed.find("b@d"));
   client.send("HEAD /hello HTTP/1.1\r\nHost: t\r\n\r\n");
   ASSERT_TRUE(client.read_until("\r\n\r\n"));

@@ -3,8 +3,8 @@
 // http_requests_total{handler,method,status} and http_request_duration_seconds{handler,method}, as vLLM's
 // instrumentator names them: status by class ("2xx").
 //
-// Children are made at their first use, and are few: handler is a route's path or "unknown", method one of a list or
-// "unknown", so no client can grow them.
+// Children are made at first use. No client can grow their number: handler is a route's path or "unknown", method one
+// of a list or "unknown".
 // Thread safety: all of it.
 
 #include <map>

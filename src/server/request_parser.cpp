@@ -39,7 +39,7 @@ class Parser final : public http::basic_parser<true> {
   }
   void on_response_impl(int, BeastView, int, error_code&) override {}
   void on_field_impl(http::field, BeastView name, BeastView value, error_code&) override {
-    if (head_done_) return;  // a trailer: nothing that we use may come so late
+    if (head_done_) return;  // trailers are ignored
     request.headers.emplace_back(lower({name.data(), name.size()}), std::string(value.data(), value.size()));
   }
   void on_header_impl(error_code&) override { head_done_ = true; }
@@ -76,7 +76,7 @@ RequestParser::Refusal refusal_of(const error_code& error) {
 
 struct RequestParser::State {
   explicit State(const HttpLimits& l) : limits(l) {
-    // Ours are exact and fire first; Beast's counts each of its calls for itself.
+    // Our own limits are exact and fire first; Beast counts each of its calls separately.
     parser.header_limit(static_cast<uint32_t>(std::min<size_t>(l.header_bytes_max + (64u << 10), 1u << 30)));
     parser.body_limit(static_cast<uint64_t>(l.body_bytes_max));
   }
@@ -99,7 +99,7 @@ struct RequestParser::State {
   std::optional<Refusal> check_framing();
 };
 
-// What Beast leaves to its caller.
+// Checks that Beast leaves to its caller.
 std::optional<RequestParser::Refusal> RequestParser::State::check_framing() {
   int hosts = 0;
   int encodings = 0;
@@ -171,7 +171,7 @@ RequestParser::Step RequestParser::State::feed_body(std::string_view bytes, size
     if (rest.empty()) return Step::kNeedMore;
     consumed += parser.put(boost::asio::const_buffer(rest.data(), rest.size()), error);
     if (error == http::error::need_more) {
-      // Only chunk headers and trailers must be whole.
+      // Beast buffers only a chunk's header and the trailers.
       if (bytes.size() - consumed > limits.header_bytes_max) return refuse({400, "chunk header or trailers too long"});
       return Step::kNeedMore;
     }

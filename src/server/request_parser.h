@@ -1,15 +1,15 @@
 #pragma once
 
-// Bytes -> HttpRequest, without a socket. Strict, with limits.
+// Bytes -> HttpRequest, without a socket: the whole grammar, strict and bounded.
 //
 //   RequestParser parser(limits);
 //   size_t consumed;
 //   switch (parser.feed(bytes, consumed)) {...}   // then drop `consumed` bytes from the front
 //
-// One parser reads one request. Framing is never guessed: what could be read in two ways is refused
-// (Content-Length with Transfer-Encoding, differing Content-Lengths, a second Host, a bad chunk size).
+// One parser reads one request. Ambiguous framing is refused, never guessed: Content-Length with Transfer-Encoding,
+// differing Content-Lengths, a second Host, a bad chunk size.
 // Thread safety: none.
-// Source: RFC 9110, RFC 9112; the grammar's automaton is Boost.Beast's, known to request_parser.cpp alone.
+// Source: RFC 9110, RFC 9112. The automaton is Boost.Beast's; only request_parser.cpp includes it.
 
 #include <cstddef>
 #include <memory>
@@ -23,10 +23,10 @@ namespace polymath::server {
 class RequestParser {
  public:
   enum class Step {
-    kNeedMore,  // give the unconsumed bytes again, with more behind them
-    kHead,      // said once: everything but the body is known; go on feeding, if only with nothing
-    kComplete,  // request() is whole; later bytes belong to the next request
-    kRefused,   // for good: answer refusal() and close
+    kNeedMore,  // call again with the unconsumed bytes and more
+    kHead,      // returned once, when all but the body is known; go on feeding, even with no bytes
+    kComplete,  // request() is complete; later bytes belong to the next request
+    kRefused,   // final: answer refusal() and close
     kCount
   };
   struct Refusal {

@@ -80,7 +80,7 @@ bool is_token(std::string_view name) {
   return !name.empty();
 }
 
-bool is_the_doors(const std::string& name) {
+bool is_the_servers(const std::string& name) {
   for (const char* own : {"content-length", "transfer-encoding", "connection", "date", "server", "content-type"}) {
     if (absl::EqualsIgnoreCase(name, own)) return true;
   }
@@ -117,12 +117,12 @@ std::string make_response_head(const ResponseHead& head) {
   if (has_body && head.content_length) append_header(out, "Content-Length", std::to_string(*head.content_length));
   if (has_body && head.chunked) append_header(out, "Transfer-Encoding", "chunked");
   if (head.close) append_header(out, "Connection", "close");
-  if (head.door != nullptr) {
-    for (const auto& [name, value] : *head.door) append_header(out, name, value);
+  if (head.server != nullptr) {
+    for (const auto& [name, value] : *head.server) append_header(out, name, value);
   }
   if (head.extra != nullptr) {
     for (const auto& [name, value] : *head.extra) {
-      if (is_token(name) && !is_the_doors(name)) {
+      if (is_token(name) && !is_the_servers(name)) {
         append_header(out, name, value);
       } else {
         base::log_warning("server", "response header left out: ", name);

@@ -16,21 +16,21 @@ struct ResponseHead {
   int status = 200;
   std::string_view content_type;         // empty: none
   const HttpHeaders* extra = nullptr;    // see make_response_head
-  const HttpHeaders* door = nullptr;     // the server's own (CORS); trusted
+  const HttpHeaders* server = nullptr;   // the server's own (CORS); trusted
   std::optional<size_t> content_length;  // none: a stream
   bool chunked = false;                  // a stream for HTTP/1.1; for 1.0 it ends with the connection
   bool close = false;
 };
 
-// Status line to empty line. Of `extra`, headers that the door writes itself (Content-Length, Connection,
-// Transfer-Encoding, Date, Server, Content-Type) and malformed names are left out with a line in the log;
-// control characters in a value become spaces, so that no value can begin a header.
+// Status line to empty line. Of `extra`, malformed names are logged and left out, and so are the server's own headers:
+//   Content-Length, Connection, Transfer-Encoding, Date, Server, Content-Type
+// Control characters in a value become spaces, so that no value can begin a header.
 std::string make_response_head(const ResponseHead& head);
 
-// 204 and 304 have no body, whatever the handler gave.
+// 204 and 304 never have a body.
 bool status_has_body(int status);
 
-void append_chunk(std::string& out, std::string_view data);  // data must not be empty: that would end the stream
+void append_chunk(std::string& out, std::string_view data);  // REQUIRES: !data.empty(); an empty chunk ends the stream
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -22,7 +22,7 @@ class Router {
   // REQUIRES: no such method on this path yet.
   void add(std::string_view method, std::string_view path, HttpHandler handler);
 
-  // Without a handler of its own, HEAD uses GET's.
+  // HEAD falls back on GET's handler.
   Match find(std::string_view method, std::string_view path) const;
 
  private:

@@ -8,9 +8,9 @@
 namespace polymath::server {
 namespace {
 
-// Bytes of later requests kept while one is answered. At it reading stops until the answer is written.
+// Read-ahead bytes of later requests. Beyond: reading stops until the current answer is written.
 constexpr size_t kReadAheadBytesMax = 16u << 10;
-// Seconds for a peer to read our last words before the connection is cut.
+// Seconds for a peer to read the last response before the connection is cut.
 constexpr double kLingerSeconds = 2;
 
 }  // namespace
@@ -76,7 +76,7 @@ void Session::on_read(const Transport::Error& error, size_t bytes) {
   arm_read();
 }
 
-// The peer has ended its sending side. What it asked for before is still answered.
+// The peer ended its sending side. Its earlier requests are still answered.
 void Session::on_end_of_input() {
   end_of_input_ = true;
   if (phase_ == Phase::kReply) {
@@ -122,7 +122,7 @@ void Session::on_head() {
   if (!parser_->expects_continue()) return;
   const HttpRequest& request = parser_->request();
   const auto match = core_->router.find(request.method, request.path);
-  if (match.handler == nullptr) {  // a body that nobody will read is not asked for
+  if (match.handler == nullptr) {  // no handler will read the body
     input_unread_ = true;
     if (match.path.empty()) return answer_and_close(404, "no such path");
     return answer_and_close(405, "this path does not know this method", {{"Allow", match.allow}});
@@ -141,8 +141,8 @@ void Session::watch_for_errors() {
   });
 }
 
-// Ends our side and reads the rest away: closing a socket with unread input would reset it, and the peer might lose the
-// response before it has read it.
+// Ends our side and discards further input. Closing a socket with unread input would reset it, and the peer might lose
+// the response.
 void Session::linger() {
   phase_ = Phase::kLinger;
   transport_->finish_writing(input_unread_, shared_from_this());
@@ -153,7 +153,7 @@ void Session::linger() {
   arm_read();
 }
 
-// The peer is gone, or is made to go.
+// The peer has gone, or is dropped.
 void Session::drop(std::string_view why) {
   if (phase_ == Phase::kClosed) return;
   base::log_debug("server", peer_, ": ", absl::string_view(why.data(), why.size()));

@@ -2,9 +2,9 @@
 
 // One connection: reads a request, hands it to a worker, writes the reply, and again.
 //
-// Everything but the public functions runs on the connection's strand. One request at a time: a pipelined one waits,
-// unparsed, in a read-ahead buffer of bounded size. A read is outstanding while a handler runs too, so that a peer that
-// leaves is noticed; docs/internals/server.md says how "gone" is told from "finished sending".
+// Everything but the public functions runs on the connection's strand. Requests run one at a time: a pipelined one
+// waits, unparsed, in a bounded read-ahead buffer. A read is pending while a handler runs, so that a leaving peer is
+// noticed. docs/internals/server.md distinguishes "gone" from "finished sending".
 
 #include <array>
 #include <boost/asio/steady_timer.hpp>
@@ -26,7 +26,7 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
 
   // Any thread.
   void start();   // serve until it closes
-  void refuse();  // answer 503 to nothing in particular, and close
+  void refuse();  // answer 503 before any request, and close
   void close();   // now
   void wake() override;
 

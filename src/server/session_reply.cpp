@@ -15,7 +15,7 @@ bool is_preflight(const HttpRequest& request) {
          !request.header("origin").empty();
 }
 
-// On a worker thread. Whatever the handler throws stays here: the dropped reply becomes a 500.
+// On a worker thread. An exception of the handler ends here: the dropped reply becomes a 500.
 void run_job(const Core& core, const std::shared_ptr<Exchange>& exchange, const HttpHandler& handler,
              const HttpRequest& request) {
   if (exchange->gone()) return;
@@ -45,7 +45,7 @@ void Session::dispatch() {
   if (request_.method == "OPTIONS" && answer_options(match)) return;
   if (match.path.empty()) return answer(404, "no such path");
   if (match.handler == nullptr) return answer(405, "this path does not know this method", {{"Allow", match.allow}});
-  // First the token, then the question: so a drain either waits for this request or is seen by it.
+  // Take the token before reading `draining`: a drain then waits for this request, or this request sees the drain.
   in_flight_ = core_->in_flight.try_enter(core_->options.limits.requests_in_flight_max);
   if (core_->draining) {
     in_flight_.reset();
@@ -72,7 +72,7 @@ void Session::open_exchange() {
                      .head_only = method_ == "HEAD",
                      .close = !parsed || !parser_->keep_alive(),
                      .stream_buffer_bytes_max = core_->options.limits.stream_buffer_bytes_max,
-                     .door_headers = core_->cors_headers(request_)};
+                     .server_headers = core_->cors_headers(request_)};
   exchange_ = std::make_shared<Exchange>(weak_from_this(), std::move(traits));
   if (end_of_input_) {
     probe_interval_s_ = 1;
@@ -93,7 +93,7 @@ void Session::answer_preflight() {
   exchange_->send(204, "", "", extra);
 }
 
-// A CORS preflight, or a plain OPTIONS request. False: the route has its own handler, or is unknown.
+// A CORS preflight, or a plain OPTIONS. False: the route has its own handler, or is unknown.
 bool Session::answer_options(const Router::Match& match) {
   if (is_preflight(request_) && !core_->options.cors_origins.empty() && !match.path.empty()) {
     answer_preflight();
@@ -108,7 +108,7 @@ bool Session::answer_options(const Router::Match& match) {
 }
 
 void Session::run_handler(const HttpHandler& handler) {
-  // The worker gets its own hold on everything: the connection may close while the handler runs.
+  // The job owns all that it uses: the connection may close while the handler runs.
   boost::asio::post(core_->workers, [core = core_, exchange = exchange_, token = in_flight_, &handler,
                                      request = std::move(request_)]() { run_job(*core, exchange, handler, request); });
   request_ = {};
@@ -118,7 +118,7 @@ void Session::answer(int status, std::string_view message, HttpHeaders extra) {
   exchange_->send(status, "application/json", core_->error_body({status, message, path_}), extra);
 }
 
-// For what is wrong before there is a whole request.
+// For errors before the request is complete.
 void Session::answer_and_close(int status, std::string_view message, HttpHeaders extra) {
   request_ = {};
   if (parser_->has_head()) {
@@ -145,7 +145,7 @@ bool Session::cut_if_troubled() {
   return true;
 }
 
-// Starts the next write, if none is under way and there is something to write.
+// Starts the next write, unless one runs or nothing is pending.
 void Session::pump() {
   if (phase_ == Phase::kClosed || phase_ == Phase::kLinger) return;
   if (exchange_ != nullptr && cut_if_troubled()) return;
@@ -204,9 +204,9 @@ void Session::finish_exchange() {
   arm_read();
 }
 
-// The peer has ended its sending side while we work for it: a half-close, or a process that is no more. Only a write
-// can tell: the kernel of a closed peer answers it with a reset. Before a response has begun, 100 Continue is what may
-// be written; a client that is still there must skip it (RFC 9110 section 15.2).
+// The peer ended its sending side while a handler runs: a half-close, or a dead process. Only a write tells them apart:
+// the kernel of a closed peer answers with a reset. Before the response begins, the probe is a 100 Continue, which a
+// living client must skip (RFC 9110 section 15.2).
 void Session::probe() {
   if (phase_ != Phase::kReply) return;
   if (transport_->broken()) return drop("connection reset");

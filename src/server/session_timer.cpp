@@ -9,8 +9,8 @@ void Session::set_due(Due which, double seconds) {
   arm_timer();
 }
 
-// Moving a deadline further away leaves the timer as it is: it fires early, finds nothing due, and is armed anew. So a
-// stream of many small writes does not touch the timer queue each time.
+// A deadline that moves further away leaves the timer as it is. The timer fires early, finds nothing due, and is armed
+// again. So many small writes do not touch the timer queue.
 void Session::arm_timer() {
   const auto next = *std::min_element(due_.begin(), due_.end());
   if (next >= timer_at_ || phase_ == Phase::kClosed) return;

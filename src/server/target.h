@@ -10,7 +10,7 @@ namespace polymath::server {
 
 struct Target {
   std::string path;   // percent-decoded; "*" for the asterisk form
-  std::string query;  // as it stands
+  std::string query;  // undecoded
 };
 
 // Knows the origin form ("/a?b"), the absolute form ("http://host/a?b") and "*".

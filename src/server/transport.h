@@ -32,15 +32,15 @@ class Transport {
   virtual void handshake(std::function<void(const Error&)> done) = 0;  // plain: done at once
   virtual void read_some(boost::asio::mutable_buffer buffer, Done done) = 0;
   virtual void write_some(boost::asio::const_buffer buffer, Done done) = 0;
-  // The peer reads an end of stream; reading continues. `unread`: it may still be sending, and should be able to.
-  // `owner` is held until it is done: this must live as long.
+  // The peer will read an end of stream; reading goes on. `unread`: the peer may still be sending.
+  // `owner` is kept alive until it is done.
   virtual void finish_writing(bool unread, std::shared_ptr<void> owner) = 0;
   virtual Socket& socket() = 0;
 
-  // Calls back when the kernel reports an error or a hang-up, or now and then for nothing: ask broken().
+  // Calls back when the kernel reports an error or a hang-up, sometimes spuriously: check broken().
   void wait_for_error(std::function<void()> done);
-  // Nothing that we write can arrive any more: reset, or (a Unix socket) closed both ways. A TCP peer that closed
-  // looks like one that ended its sending side, until a write of ours has been answered with a reset.
+  // Writes can no longer arrive: reset, or (a Unix socket) closed both ways. A closed TCP peer looks half-closed until
+  // it answers a write with a reset.
   bool broken();
   void close(bool reset);
 };
@@ -51,7 +51,7 @@ std::unique_ptr<Transport> make_tls_transport(Socket socket, boost::asio::ssl::c
 // True: the peer ended its sending side properly and may still read. Otherwise it is gone.
 bool is_half_close(const Transport::Error& error);
 
-// TLS 1.2 and later, HTTP/1.1 by ALPN. kInvalidArgument names the file that is not as it should be.
+// TLS 1.2 and later, HTTP/1.1 by ALPN. kInvalidArgument names the bad file.
 absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> make_tls_context(const std::string& certificate_file,
                                                                             const std::string& key_file);
 

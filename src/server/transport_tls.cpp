@@ -24,8 +24,8 @@ class Tls final : public Transport {
   void write_some(boost::asio::const_buffer buffer, Done done) override {
     stream_.async_write_some(buffer, std::move(done));
   }
-  // What arrives after our close_notify is an error to OpenSSL. So where more may come none is sent: the response's
-  // length says where it ends, and the session closes after its linger.
+  // OpenSSL treats input after our close_notify as an error. So none is sent while the peer may still send. The
+  // response has a length, and the session closes after its linger.
   void finish_writing(bool unread, std::shared_ptr<void> owner) override {
     if (!unread) stream_.async_shutdown([owner = std::move(owner)](const Error&) {});
   }

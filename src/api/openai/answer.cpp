@@ -69,7 +69,7 @@ base::JsonObject chunk_choice(const AnswerHead& head, int index, std::string_vie
   return choice;
 }
 
-// The logprobs of one choice of a completion; under echo the prompt's stand before them.
+// The logprobs of one choice of a completion; under echo the prompt's come first.
 base::JsonValue completion_logprobs(const AnswerHead& head, const CollectedChoice& choice,
                                     const std::vector<int32_t>& prompt) {
   CompletionLogprobs out(names_of(head), head.options.top_logprobs, 0);
@@ -196,7 +196,7 @@ std::string models_answer(const ServedModel& model, int64_t created) {
   for (const std::string& name : model.names) data.emplace_back(model_entry(model, name, model.root, created));
   for (const ServedAdapter& adapter : model.adapters) {
     base::JsonObject entry = model_entry(model, adapter.name, adapter.root, created);
-    entry["parent"] = text_json(model.names.front());
+    entry["parent"] = text_json(adapter.parent);
     data.emplace_back(std::move(entry));
   }
   return base::to_text(base::JsonObject{{"object", "list"}, {"data", std::move(data)}});

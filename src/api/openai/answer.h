@@ -1,6 +1,6 @@
 #pragma once
 
-// OpenAI's answers as JSON text: whole ones and chunks of a stream. Pure functions of what was generated.
+// OpenAI's answers as JSON text: whole ones and chunks of a stream. Pure functions.
 
 #include <cstdint>
 #include <string>
@@ -12,7 +12,7 @@
 
 namespace polymath::api {
 
-// What every chunk of an answer repeats. `model` must outlive it.
+// The part that every chunk of an answer repeats. `model` must outlive it.
 struct AnswerHead {
   Endpoint endpoint = Endpoint::kCompletions;
   std::string id;       // "cmpl-..." or "chatcmpl-..."

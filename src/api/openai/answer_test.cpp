@@ -12,7 +12,7 @@ TEST(OpenAiAnswer, ModelsListNamesThenAdapters) {
   model.names = {"base", "alias"};
   model.root = "/m";
   model.model_len_max = 64;
-  model.adapters = {{"capitals", "/a"}};
+  model.adapters = {{"capitals", "/a", "base"}};
   const auto entry = [](const char* id, const char* root, const char* parent) {
     return absl::StrCat(R"({"id":")", id, R"(","object":"model","created":9,"owned_by":"polymath","root":")", root,
                         R"(","parent":)", parent, R"(,"max_model_len":64,"permission":[]})");

@@ -1,7 +1,7 @@
 #pragma once
 
-// Every field of OpenAI's requests that clients are known to send, and what becomes of it. docs/reference/api.md is
-// printed from this table.
+// Every field that OpenAI's clients are known to send, and its treatment. docs/reference/api.md repeats this table;
+// a test compares them.
 
 #include <cstdint>
 #include <span>

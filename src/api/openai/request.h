@@ -1,7 +1,7 @@
 #pragma once
 
-// The JSON of /v1/completions and /v1/chat/completions -> what the engine needs. Every number is checked here or by
-// the engine's check_sampling before anything is submitted; raw JSON goes no further.
+// The JSON of /v1/completions and /v1/chat/completions -> OpenAiRequest. Every number is checked here, or by the
+// engine's check_sampling, before anything is submitted.
 
 #include <optional>
 #include <string>
@@ -18,7 +18,7 @@
 
 namespace polymath::api {
 
-// How the answer is shaped; what the engine does with it stands in the GenerationPlan.
+// How the answer is formatted. The engine's part is in GenerationPlan.
 struct AnswerOptions {
   std::string model;       // as the request named it
   std::string request_id;  // the request's own; empty: none
@@ -51,7 +51,7 @@ struct OpenAiLimits {
 absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, Endpoint endpoint,
                                                    const ServedModel& model, const OpenAiLimits& limits);
 
-// Template, tokenizer and lengths: fills plan.prompts and plan.max_tokens. kInvalidArgument: what does not fit.
+// Template, tokenizer and lengths: fills plan.prompts and plan.max_tokens. kInvalidArgument: it does not fit.
 absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model);
 
 }  // namespace polymath::api

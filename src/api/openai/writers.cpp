@@ -27,8 +27,8 @@ class WholeWriter : public CollectingWriter {
   const WriterContext context_;
 };
 
-// Chunks in the order of events. The status line waits for the first of them, so that an earlier failure is an error
-// status and not a broken stream; but no longer than a silence may last.
+// Chunks in the order of events. The status line waits for the first chunk, at most silence_s_max. So an earlier
+// failure is an error status, not a broken stream.
 class StreamWriter : public AnswerWriter {
  public:
   StreamWriter(WriterContext context, int n_choices) : context_(std::move(context)), offsets_(n_choices) {}
@@ -77,7 +77,7 @@ class StreamWriter : public AnswerWriter {
   void begin(Usage so_far) {
     if (begun_) return;
     begun_ = true;
-    so_far.completion_tokens = 0;  // these chunks stand before the first token
+    so_far.completion_tokens = 0;  // these chunks come before the first token
     open();
     const AnswerHead& head = context_.head;
     for (size_t i = 0; i < offsets_.size(); ++i) {

@@ -7,7 +7,7 @@
 namespace polymath::api {
 namespace {
 
-// Writes down what it was told.
+// Records all calls.
 class FakeReply : public server::HttpReply {
  public:
   void send(int status, std::string_view, std::string body, server::HttpHeaders) override {

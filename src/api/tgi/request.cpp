@@ -12,7 +12,7 @@ namespace {
 
 using engine::SamplingParams;
 
-constexpr int kTopTokensMax = 5;  // top_n_tokens; TGI's --max-top-n-tokens; more: 422
+constexpr int kTopTokensMax = 5;  // top_n_tokens, as in TGI; more: 422
 
 constexpr NumberRow kNumbers[] = {
     {"temperature", &SamplingParams::temperature, 0, 100, /*min_is_open=*/true},

@@ -15,7 +15,7 @@ namespace {
 const ServedModel& model() {
   static const ServedModel* const kept = [] {
     auto* made = new ServedModel(stand_in_model());
-    made->adapters = {{"capitals", "a"}, {"korean", "b"}};
+    made->adapters = {{"capitals", "a", "base"}, {"korean", "b", "base"}};
     return made;
   }();
   return *kept;

@@ -60,10 +60,15 @@ TEST(Flags, Refusals) {
       {{"m", "--max-num-seqs", "0"}, kInvalidArgument, "must be between 1"},
       {{"m", "--dtype", "int8"}, kInvalidArgument, "is not one of"},
       {{"m", "--kv-cache-dtype", "fp8"}, kUnimplemented, "not built yet"},
-      {{"m", "-tp", "2"}, kUnimplemented, "--tensor-parallel-size"},
+      {{"m", "-tp", "65"}, kInvalidArgument, "--tensor-parallel-size: must be between 1 and 64"},
+      {{"m", "-pp", "2"}, kUnimplemented, "--pipeline-parallel-size"},
       {{"m", "--enable-expert-parallel"}, kUnimplemented, "not built yet"},
       {{"m", "--quantization=awq"}, kUnimplemented, "not built yet"},
-      {{"m", "--enable-lora"}, kUnimplemented, "LoRA"},
+      {{"m", "--lora-modules", "x"}, kInvalidArgument, "--lora-modules: takes NAME=PATH"},
+      {{"m", "--max-loras", "65"}, kInvalidArgument, "between 1 and 64"},
+      {{"m", "--max-lora-rank", "0"}, kInvalidArgument, "between 1 and 512"},
+      {{"m", "--speculative-config", R"({"method":"mtp"})"}, kUnimplemented, "`mtp` is not built"},
+      {{"m", "--speculative-model", "d"}, kUnimplemented, "--speculative-config"},
       {{"m", "--no-enable-chunked-prefill"}, kUnimplemented, "always chunked"},
       {{"m", "--device", "tpu"}, kInvalidArgument, "is not one of"},
       {{"m", "--gpu-memory-utilization", "2"}, kInvalidArgument, "between 0.01 and 1"},
@@ -86,6 +91,28 @@ TEST(Flags, WhatChangesNothingIsAcceptedAloud) {
   EXPECT_EQ(o->runtime.memory_share, 0.9);
 }
 
+TEST(Flags, AdaptersAndSpeculation) {
+  const auto o = parse_flags(
+      kServe, {"m", "--enable-lora", "--lora-modules", "a=/x", R"({"name":"b","path":"/y"})", "--max-lora-rank=8",
+               "--speculative-config", R"({"method":"ngram","num_speculative_tokens":4})"});
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_TRUE(o->model.adapters.enabled);
+  ASSERT_EQ(o->model.adapters.modules.size(), 2u);
+  EXPECT_EQ(o->model.adapters.modules[1].name, "b");
+  EXPECT_EQ(o->model.adapters.rank_max, 8);
+  EXPECT_FALSE(o->model.adapters.n_max.has_value());
+  EXPECT_EQ(o->runtime.speculation.method, "ngram");
+  EXPECT_EQ(o->runtime.speculation.n_draft_max, 4);
+}
+
+// Of `run` the seed also decides the answer, of all verbs the dummy weights.
+TEST(Flags, TheSeedGoesToWeightsAndAnswers) {
+  const auto o = parse_flags(kRun, {"m", "--seed", "-5"});
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_EQ(o->model.seed, static_cast<uint64_t>(-5));
+  EXPECT_EQ(o->run.seed, o->model.seed);
+}
+
 TEST(Flags, OriginsAsJsonOrWords) {
   for (const std::vector<std::string>& form :
        {std::vector<std::string>{"--allowed-origins", R"(["http://a","http://b"])"},
@@ -104,6 +131,10 @@ TEST(Flags, EachNameStandsOnceAndIsDocumented) {
     EXPECT_TRUE(names.insert(flag.name).second) << flag.name;
     EXPECT_FALSE(flag.help.empty()) << flag.name;
     EXPECT_EQ(flag.name.find('_'), std::string_view::npos) << flag.name;
+    EXPECT_NE(flag.verbs, 0) << flag.name;
+    const bool takes_value = flag.kind != FlagKind::kSwitch;
+    EXPECT_EQ(flag.value.empty(), !takes_value) << flag.name << ": only a value has a name in the help";
+    EXPECT_TRUE(flag.apply == nullptr || flag.neutral.empty()) << flag.name << ": neutral values are of refused flags";
   }
   std::ifstream in(std::string(POLYMATH_SOURCE_DIR) + "/docs/operate/flags.md");
   const std::string page((std::istreambuf_iterator<char>(in)), {});

@@ -1,0 +1,86 @@
+#include "commands/served.h"
+
+#include <gtest/gtest.h>
+
+namespace polymath::commands {
+namespace {
+
+const std::string kModels = std::string(POLYMATH_SOURCE_DIR) + "/models/";
+
+Options stand_in() {
+  Options options;
+  options.model.name = POLYMATH_STAND_IN;
+  options.runtime = {.backend = "reference", .kv_bytes = 1 << 20, .step_tokens = 32, .sequences = 4};
+  return options;
+}
+
+absl::Status start(const Options& options) {
+  base::MetricsRegistry metrics;
+  return build_served(options, metrics).status();
+}
+
+TEST(Served, NamesTemplateAndLengths) {
+  Options options = stand_in();
+  options.model.max_model_len = 48;
+  options.text.content_format = "openai";
+  base::MetricsRegistry metrics;
+  const auto served = build_served(options, metrics);
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ(served->model.names, std::vector<std::string>{options.model.name});
+  EXPECT_EQ(served->model.root, options.model.name);
+  EXPECT_EQ(served->model.model_len_max, 48);
+  EXPECT_TRUE(served->model.content_as_parts);
+  EXPECT_NE(served->model.chat_template, nullptr);
+  EXPECT_TRUE(served->model.adapters.empty());
+  EXPECT_EQ(served->runtime->kv_blocks() > 0, true);
+}
+
+TEST(Served, AdaptersAreListedInOrderWithTheirParents) {
+  Options options = stand_in();
+  options.model.name = kModels + "polymath-demo";
+  options.model.served_names = {"demo"};
+  options.model.max_model_len = 64;
+  options.model.adapters = {.enabled = true,
+                            .modules = {{"capitals", kModels + "polymath-demo-lora-capitals"},
+                                        {"korean", kModels + "polymath-demo-lora-korean", "other"}}};
+  base::MetricsRegistry metrics;
+  const auto served = build_served(options, metrics);
+  ASSERT_TRUE(served.ok()) << served.status();
+  ASSERT_EQ(served->model.adapters.size(), 2u);
+  EXPECT_EQ(served->model.adapters[0].name, "capitals");
+  EXPECT_EQ(served->model.adapters[0].parent, "demo");
+  EXPECT_EQ(served->model.adapters[1].parent, "other");
+  EXPECT_EQ(served->runtime->transformer().n_adapters(), 2);
+}
+
+TEST(Served, RefusalsNameTheFlag) {
+  struct Row {
+    const char* what;
+    void (*change)(Options&);
+    absl::StatusCode code;
+    const char* says;
+  };
+  using enum absl::StatusCode;
+  const Row rows[] = {
+      {"template", [](Options& o) { o.text.chat_template = "missing.jinja"; }, kInvalidArgument, "--chat-template"},
+      {"length", [](Options& o) { o.model.max_model_len = 1 << 20; }, kInvalidArgument, "--max-model-len"},
+      {"KV", [](Options& o) { o.runtime.kv_bytes = int64_t{1} << 50; }, kResourceExhausted, "--kv-cache-memory-bytes"},
+      {"KV for one request", [](Options& o) { o.model.max_model_len = 512, o.runtime.kv_bytes = 1 << 14; },
+       kResourceExhausted, "--max-model-len"},
+      {"adapter",
+       [](Options& o) {
+         o.model.adapters.modules = {{"x", "/nowhere"}};
+       },
+       kNotFound, "/nowhere"},
+  };
+  for (const Row& row : rows) {
+    Options options = stand_in();
+    row.change(options);
+    const absl::Status status = start(options);
+    EXPECT_EQ(status.code(), row.code) << row.what << status;
+    EXPECT_NE(std::string(status.message()).find(row.says), std::string::npos) << status;
+  }
+}
+
+}  // namespace
+}  // namespace polymath::commands
