@@ -1,5 +1,5 @@
-// Any bytes as a GGUF file: refused with a sentence, or every tensor of it can be read to its last byte. What it says
-// of its config and tokenizer is read too.
+// Any bytes as a GGUF file: refused with a sentence, or every tensor is readable to its last byte. Its config and
+// tokenizer are read too.
 
 #include <cstddef>
 #include <cstdint>

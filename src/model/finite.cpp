@@ -43,7 +43,7 @@ absl::StatusOr<std::string> first_non_finite(const ModelConfig& config, weights:
                                              tensor::DType dtype) {
   const std::vector<WeightRow> rows = weight_rows(*find_architecture(config.architecture), config, checkpoint);
   for (const Slot& slot : slots(config)) {
-    // A router is kept without loss, in f32 or as it is stored: finite in the one is finite in the other.
+    // A router loses nothing in its kept format: checking it in f32 is enough.
     const tensor::DType kept = slot.is_vector() || slot.use == quant::WeightUse::kRouter ? tensor::DType::kF32 : dtype;
     const std::string* last = nullptr;
     const std::vector<PieceSource> pieces = piece_sources(config, slot, rows);

@@ -54,7 +54,7 @@ bool whole_blocks(const PieceSource& piece, const QuantFormat& format) {
           piece.offset % format.block_cols == 0 && piece.row_begin % format.block_rows == 0 && !format.params());
 }
 
-// The one format that all pieces of a slot are stored in; f32 where they differ, or where blocks would be cut.
+// The format of all pieces of a slot; f32 where they differ or blocks would be cut.
 const QuantFormat& stored_format(const weights::Checkpoint& checkpoint, const std::vector<PieceSource>& pieces) {
   const QuantFormat* common = nullptr;
   const std::string* last = nullptr;

@@ -1,7 +1,6 @@
 #pragma once
 
-// A tokenizer and chat template as GGUF metadata describes them, rewritten as the files of a model directory, so that
-// one code reads both.
+// Tokenizer and chat template from GGUF metadata, rewritten as the files of a model directory. One code reads both.
 //
 // Source: the GGUF specification, "tokenizer.ggml.*" and "tokenizer.chat_template".
 

@@ -1,5 +1,5 @@
-// A model out of GGUF files that another writer made (tools/make_gguf_cases.py): in F16 it is the conformance model
-// itself, bit for bit; in Q8_0, kept packed, it is the model of the unpacked values.
+// Models from GGUF files of another writer (tools/make_gguf_cases.py). The F16 file is the conformance model, bit for
+// bit. The Q8_0 file, kept packed, is the model of the unpacked values.
 
 #include <gtest/gtest.h>
 

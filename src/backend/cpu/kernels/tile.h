@@ -153,25 +153,29 @@ struct TileLoop {
   }
 
   // Packed weights: a block's scales are loaded once, each step is unpacked to f32 in registers.
+  INLINE void add_block(const uint32_t*& a, const std::byte* w, int begin) {
+    typename W::Params params[N];
+#pragma GCC unroll 8
+    for (int v = 0; v < N; ++v) params[v] = W::params(w, begin + v);
+    for (int step = 0; step < W::kBlockSteps; ++step) {
+      F32 loaded[N];
+#pragma GCC unroll 8
+      for (int v = 0; v < N; ++v) loaded[v] = W::load(w, begin + v, step, params[v]);
+#pragma GCC unroll 12
+      for (int r = 0; r < M; ++r) {
+        const F32 x = floats(splat_bits(a[r * A::kRow]));
+#pragma GCC unroll 8
+        for (int v = 0; v < N; ++v) acc[r][v] = acc[r][v] + loaded[v] * x;
+      }
+      a += A::kStep;
+    }
+  }
+
   INLINE void run_blocks(const uint32_t*& a, const std::byte*& w, int64_t blocks, int begin,
                          const std::byte* prefetch) {
     for (int64_t k = 0; k < blocks; ++k) {
       for (int line = 0; line < W::kBlockBytes; line += 64) __builtin_prefetch(prefetch + line, 0, 2);
-      typename W::Params params[N];
-#pragma GCC unroll 8
-      for (int v = 0; v < N; ++v) params[v] = W::params(w, begin + v);
-      for (int step = 0; step < W::kBlockSteps; ++step) {
-        F32 loaded[N];
-#pragma GCC unroll 8
-        for (int v = 0; v < N; ++v) loaded[v] = W::load(w, begin + v, step, params[v]);
-#pragma GCC unroll 12
-        for (int r = 0; r < M; ++r) {
-          const F32 x = floats(splat_bits(a[r * A::kRow]));
-#pragma GCC unroll 8
-          for (int v = 0; v < N; ++v) acc[r][v] = acc[r][v] + loaded[v] * x;
-        }
-        a += A::kStep;
-      }
+      add_block(a, w, begin);
       w += W::kBlockBytes;
       prefetch += W::kBlockBytes;
     }
