@@ -2,6 +2,7 @@
 add_compile_options("$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wall;-Wextra;-Wno-missing-field-initializers;-fno-plt>")
 if(POLYMATH_SANITIZE)
   add_compile_options(-fsanitize=${POLYMATH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  add_compile_definitions(POLYMATH_SANITIZED=1)  # for tests' bounds of time
   add_link_options(-fsanitize=${POLYMATH_SANITIZE})
 else()
   # One file that also runs on a newer glibc: everything but libc is inside it.

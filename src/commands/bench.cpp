@@ -127,7 +127,7 @@ class Report {
   absl::Status write(const Runtime& runtime, const BenchOptions& options) const {
     if (options.output_json.empty()) return absl::OkStatus();
     const boost::json::object report{
-        {"model", std::filesystem::path(runtime.directory()).filename().string()},
+        {"model", std::filesystem::path(runtime.files().path()).filename().string()},
         {"device", std::string(runtime.backend().name())},
         {"dtype", std::string(tensor::dtype_name(runtime.weight_dtype()))},
         {"prompt", options.input},

@@ -16,7 +16,8 @@ Sequences::Sequences(Runtime& runtime, const BenchOptions& options, int n, int p
       any_(0, model_.vocab() - 1) {}
 
 model::Batch Sequences::batch_of(int count) {
-  for (auto* array : {&tokens_, &positions_, &slots_, &starts_, &lens_, &rows_, &table_}) array->clear();
+  for (auto* array : {&tokens_, &positions_, &slots_, &starts_, &lens_, &rows_, &table_, &states_}) array->clear();
+  cleared_.clear();
   starts_.push_back(0);
   for (int s = 0; s < n_; ++s) {
     for (int t = computed_; t < computed_ + count; ++t) {
@@ -27,6 +28,8 @@ model::Batch Sequences::batch_of(int count) {
     starts_.push_back(static_cast<int32_t>(tokens_.size()));
     rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
     lens_.push_back(computed_ + count);
+    if (model_.has_state()) states_.push_back(s);
+    if (model_.has_state() && computed_ == 0) cleared_.push_back({-1, s});
     for (int b = 0; b < width_; ++b) table_.push_back(s * width_ + b);
   }
   computed_ += count;
@@ -37,7 +40,9 @@ model::Batch Sequences::batch_of(int count) {
           .kv_len = lens_,
           .block_table = table_,
           .block_table_width = width_,
-          .logit_rows = rows_};
+          .logit_rows = rows_,
+          .state_slots = states_,
+          .state_copies = cleared_};
 }
 
 absl::StatusOr<double> Sequences::step(int count) {

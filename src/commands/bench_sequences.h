@@ -47,7 +47,8 @@ class Sequences {
   std::mt19937 random_{1};
   std::uniform_int_distribution<int32_t> any_;
   layers::StepCost cost_;
-  std::vector<int32_t> tokens_, positions_, slots_, starts_, lens_, rows_, table_, token_rows_;
+  std::vector<int32_t> tokens_, positions_, slots_, starts_, lens_, rows_, table_, token_rows_, states_;
+  std::vector<kvcache::StateCopy> cleared_;
   std::vector<model::SampleParams> sampling_;
 };
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "commands/flag_values.h"
 #include "commands/flags.h"
+#include "engine/policy.h"
 
 namespace polymath::commands {
 namespace {
@@ -128,8 +129,8 @@ absl::Status set_kv_dtype(Options& o, std::string_view value) {
 }
 
 absl::Status set_policy(Options& o, std::string_view value) {
-  ASSIGN_OR_RETURN(const std::string policy, parse_choice(value, {"fcfs", "priority"}));
-  o.runtime.priority_policy = policy == "priority";
+  RETURN_IF_ERROR(engine::check_policy(value));
+  o.runtime.policy = value;
   return absl::OkStatus();
 }
 
@@ -205,7 +206,8 @@ absl::Status set_fraction(Options& o, std::string_view value) {
 
 constexpr Flag kFlags[] = {
     {"model", "", FlagKind::kValue, kAll, "MODEL", "",
-     "A model directory, or org/name from the local Hugging Face cache; the same as the argument without a flag.",
+     "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
+     "a flag.",
      set_text<&ModelOptions::name>},
     {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
      set_text<&ModelOptions::revision>},
@@ -242,7 +244,7 @@ constexpr Flag kFlags[] = {
      set_int<&ServerOptions::logprobs, 0, 20>},
     {"trust-remote-code", "", kSwitch, kAll, "", "off",
      "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
-    {"device", "", FlagKind::kValue, kShapes, "DEVICE", "auto",
+    {"device", "", FlagKind::kValue, kShapes | kInspect, "DEVICE", "auto",
      "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
      set_device},
     {"threads", "", FlagKind::kValue, kShapes, "N", "one a core", "Threads that compute.",
@@ -370,8 +372,9 @@ constexpr Flag kFlags[] = {
      set_bool<&KernelsOptions::measure>},
     {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&InspectOptions::json>},
 
-    {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "",
-     "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
+    {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "1",
+     "Ranks that split each layer, 1 to 64: threads of this process, on the CPU. Over GPUs it is not built yet.",
+     set_int<&RuntimeOptions::tensor_parallel, 1, 64>},
     {"pipeline-parallel-size", "-pp", FlagKind::kValue, kLoads, "N", "",
      "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
     {"data-parallel-size", "-dp", FlagKind::kValue, kLoads, "N", "", "replicas in one process are not built yet; 1 is",

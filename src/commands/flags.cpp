@@ -152,7 +152,7 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
   app.allow_extras();
   app.set_help_flag("-h,--help", "This page");
   std::string positional;
-  app.add_option("model", positional, "A model directory, or org/name from the local Hugging Face cache");
+  app.add_option("model", positional, "A model directory or GGUF file, or org/name from the local Hugging Face cache");
   std::deque<Binding> bindings;
   for (const Flag& flag : flag_table()) {
     if ((flag.verbs & verb) != 0) bind(app, flag, bindings);

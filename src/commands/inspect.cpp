@@ -10,8 +10,9 @@
 #include "commands/flag_values.h"
 #include "commands/flags.h"
 #include "commands/model_facts.h"
+#include "commands/model_text.h"
 #include "commands/verbs.h"
-#include "model/load.h"
+#include "model/memory.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "weights/checkpoint.h"
@@ -54,7 +55,8 @@ base::JsonObject tensors_of(const weights::Checkpoint& checkpoint) {
   std::map<std::string, int64_t> bytes;
   std::set<std::string> files;
   for (const weights::TensorInfo& t : checkpoint.tensors()) {
-    bytes[std::string(tensor::dtype_name(t.dtype))] += static_cast<int64_t>(t.bytes);
+    bytes[std::string(t.format != nullptr ? t.format->name : tensor::dtype_name(t.dtype))] +=
+        static_cast<int64_t>(t.bytes);
     files.insert(t.file);
   }
   base::JsonObject by_type;
@@ -62,27 +64,44 @@ base::JsonObject tensors_of(const weights::Checkpoint& checkpoint) {
   return {{"tensors", checkpoint.tensors().size()}, {"files", files.size()}, {"bytes_by_type", std::move(by_type)}};
 }
 
-std::string tokenizer_text(const std::string& directory) {
-  auto tokenizer = text::load_tokenizer(directory, {});
+std::string tokenizer_text(const weights::TokenizerSource& source) {
+  auto tokenizer = load_tokenizer_of(source);
   if (absl::IsNotFound(tokenizer.status())) return "none";
   if (!tokenizer.ok()) return absl::StrCat("not readable: ", tokenizer.status().message());
   return absl::StrCat((*tokenizer)->vocab_size(), " entries");
 }
 
-std::string template_text(const std::string& directory) {
-  auto source = text::find_chat_template(directory, "");
-  if (absl::IsNotFound(source.status())) return "none";
-  if (!source.ok()) return absl::StrCat("not readable: ", source.status().message());
-  auto parsed = text::ChatTemplate::parse(*source, {});
+std::string template_text(const weights::TokenizerSource& source) {
+  auto text = chat_template_of(source);
+  if (absl::IsNotFound(text.status())) return "none";
+  if (!text.ok()) return absl::StrCat("not readable: ", text.status().message());
+  auto parsed = text::ChatTemplate::parse(*text, {});
   return parsed.ok() ? "yes" : absl::StrCat("not understood: ", parsed.status().message());
 }
 
-absl::StatusOr<base::JsonObject> inspect_model(const ModelOptions& options) {
-  ASSIGN_OR_RETURN(const std::string directory, weights::resolve_model(options.name, options.revision));
-  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
+// Weights as the chosen device would keep them, and what the checkpoint holds.
+absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFiles& files,
+                         const model::ModelConfig& config, base::JsonObject& out) {
+  auto checkpoint = files.open_checkpoint();
+  if (!checkpoint.ok() && !absl::IsNotFound(checkpoint.status())) return checkpoint.status();
+  const auto unread = weights::dummy_checkpoint(0, config.dtype);
+  ASSIGN_OR_RETURN(const auto backend, backend::make_backend(options.backend, {.threads = 1, .isa = options.isa}));
+  const model::LoadOptions load{.dtype = config.dtype};
+  ASSIGN_OR_RETURN(
+      const auto memory,
+      model::RankMemory::measure({config, checkpoint.ok() ? **checkpoint : *unread, load}, *backend, /*rank=*/{}));
+  out["weight_bytes_in_memory"] = memory.weights();
+  out["checkpoint"] = checkpoint.ok() ? tensors_of(**checkpoint) : base::JsonObject{{"tensors", 0}};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<base::JsonObject> inspect_model(const Options& options) {
+  ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(options.model.name, options.model.revision));
+  ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
   const ModelFacts facts = model_facts(config);
   base::JsonObject out;
-  out["directory"] = json_text(directory);
+  out["directory"] = json_text(path);
   out["architecture"] = json_text(config.architecture);
   out["type"] = json_text(tensor::dtype_name(config.dtype));
   out["hidden"] = config.hidden;
@@ -93,19 +112,11 @@ absl::StatusOr<base::JsonObject> inspect_model(const ModelOptions& options) {
   out["layer_kinds"] = layer_rows(config);
   out["parameters"] = facts.parameters;
   out["active_parameters"] = facts.active_parameters;
-  out["weight_bytes_in_memory"] = weight_bytes(facts, config.dtype);
   out["kv_bytes_per_token"] = facts.kv_elements_per_token * (config.dtype == tensor::DType::kBf16 ? 2 : 4);
-  auto checkpoint = weights::open_checkpoint(directory, {});
-  out["checkpoint"] = nullptr;
-  if (checkpoint.ok()) {
-    out["checkpoint"] = tensors_of(**checkpoint);
-  } else if (absl::IsNotFound(checkpoint.status())) {
-    out["checkpoint"] = base::JsonObject{{"tensors", 0}};
-  } else {
-    return checkpoint.status();
-  }
-  out["tokenizer"] = json_text(tokenizer_text(directory));
-  out["chat_template"] = json_text(template_text(directory));
+  RETURN_IF_ERROR(add_weights(options.runtime, *files, config, out));
+  const weights::TokenizerSource source = files->tokenizer_source();
+  out["tokenizer"] = json_text(tokenizer_text(source));
+  out["chat_template"] = json_text(template_text(source));
   return out;
 }
 
@@ -138,7 +149,7 @@ void print_text(const base::JsonObject& facts) {
 int inspect(const Arguments& arguments) {
   const auto options = parse_flags(kInspect, arguments);
   if (!options.ok()) return fail_flags(options.status());
-  const auto facts = inspect_model(options->model);
+  const auto facts = inspect_model(*options);
   if (!facts.ok()) return fail(facts.status());
   if (options->inspect.json) {
     std::printf("%s\n", base::to_text(*facts).c_str());

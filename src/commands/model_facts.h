@@ -11,15 +11,10 @@ namespace polymath::commands {
 struct ModelFacts {
   int64_t parameters = 0;
   int64_t active_parameters = 0;  // that one token's pass multiplies with: of the experts, the chosen ones
-  int64_t vector_parameters = 0;  // norms and biases, and routers: kept as float32 by the backends of a CPU
   int64_t kv_elements_per_token = 0;
-  int64_t step_floats_per_token = 0;  // of scratch: activations and router logits; an estimate
   int moe_layers = 0;
 };
 
 ModelFacts model_facts(const model::ModelConfig& config);
-
-// Of weights in memory, without padding, on a CPU; model::bytes_to_load knows a backend's.
-int64_t weight_bytes(const ModelFacts& facts, tensor::DType dtype);
 
 }  // namespace polymath::commands

@@ -36,6 +36,7 @@ struct RuntimeOptions {
   int threads = 0;               // 0: one a core
   std::string isa;               // empty: the best the CPU has
   bool eager = false;            // no CUDA graphs
+  int tensor_parallel = 1;       // ranks that split each layer; they share `threads`
   bool require_fused = false;    // refuse to start where an op would run on its default composition
 
   int block_size = 16;
@@ -49,7 +50,7 @@ struct RuntimeOptions {
   int mixed_prefill_tokens = -1;  // -1: a default by device (runtime.cpp); 0: no limit
   int sequences = 256;
   int waiting = 1024;
-  bool priority_policy = false;
+  std::string policy = "fcfs";  // a name of engine::policies()
 };
 
 // What `serve` reads beside the model and the runtime.

@@ -9,15 +9,16 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backend/backend.h"
 #include "base/metrics.h"
 #include "base/status.h"
-#include "commands/model_facts.h"
 #include "commands/options.h"
 #include "engine/engine.h"
 #include "model/load.h"
-#include "weights/checkpoint.h"
+#include "plan/memory_plan.h"
+#include "weights/model_files.h"
 
 namespace polymath::commands {
 
@@ -34,17 +35,20 @@ class Runtime {
   model::Transformer& transformer() { return *transformer_; }
   backend::Backend& backend() const { return *backend_; }
   const model::ModelConfig& config() const { return config_; }
-  const std::string& directory() const { return directory_; }
+  const weights::ModelFiles& files() const { return *files_; }
   int model_len_max() const { return model_len_; }        // load() may lower it to what the KV cache holds
   int block_size() const { return options_.block_size; }  // tokens of a KV block
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
   tensor::DType kv_dtype() const { return kv_dtype_; }
-  int64_t kv_blocks() const { return kv_blocks_; }
+  int64_t kv_blocks() const { return plan_.n_blocks; }
 
  private:
   Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
+  absl::Status make_backends();
   absl::Status settle_types();
+  model::LoadOptions load_options() const;
+  plan::PlanRequest plan_request() const;
   absl::Status settle_memory();
   absl::Status load_weights();
   absl::Status reserve_step();
@@ -55,17 +59,17 @@ class Runtime {
 
   const ModelOptions model_options_;
   const RuntimeOptions options_;
-  std::string directory_;
+  std::unique_ptr<weights::ModelFiles> files_;
   model::ModelConfig config_;
-  ModelFacts facts_;
   tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;
-  int64_t kv_bytes_ = 0, kv_blocks_ = 0;
-  int64_t held_back_ = 0;   // of a device's memory: what --gpu-memory-utilization leaves to others
-  int64_t step_bytes_ = 0;  // of a device's memory: scratch of the largest step
+  plan::MemoryPlan plan_;
+  backend::StepLimits step_limits_;    // as planned
+  model::CacheOptions cache_options_;  // as planned
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;
-  std::unique_ptr<backend::Backend> backend_;
+  std::unique_ptr<backend::Backend> backend_;                     // of the first rank
+  std::vector<std::unique_ptr<backend::Backend>> more_backends_;  // of the other ranks
   std::unique_ptr<weights::Checkpoint> checkpoint_;  // between open() and load(); null: it could not be opened
   std::unique_ptr<model::Transformer> transformer_;
   std::unique_ptr<engine::Engine> engine_;

@@ -69,7 +69,7 @@ api::ServiceOptions service_options(const ServerOptions& options, int waiting_ma
 
 void log_runtime(const RuntimeOptions& options, const Runtime& runtime) {
   const ModelFacts facts = model_facts(runtime.config());
-  base::log_info("serve", runtime.config().architecture, " from ", runtime.directory(), ": ",
+  base::log_info("serve", runtime.config().architecture, " from ", runtime.files().path(), ": ",
                  count_text(static_cast<double>(facts.parameters)), " parameters, ",
                  count_text(static_cast<double>(facts.active_parameters)), " active a token; device ",
                  runtime.backend().name(), ", ", options.threads > 0 ? options.threads : base::available_cores(),

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "commands/model_text.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::commands {
@@ -15,7 +16,7 @@ namespace {
 
 absl::Status read_defaults(const TextOptions& options, const Runtime& runtime, api::ServedModel& model) {
   if (options.generation_config == "vllm") return absl::OkStatus();
-  auto json = base::read_json_file(runtime.directory() + "/generation_config.json", {});
+  auto json = runtime.files().generation_config();
   if (absl::IsNotFound(json.status())) return absl::OkStatus();
   RETURN_IF_ERROR(json.status());
   ASSIGN_OR_RETURN(model.defaults, api::parse_sampling_defaults(*json));
@@ -23,8 +24,8 @@ absl::Status read_defaults(const TextOptions& options, const Runtime& runtime, a
 }
 
 // "bos_token": "<s>", or {"content": "<s>", ...}: what templates call by these names.
-absl::Status read_special_tokens(const std::string& directory, api::ServedModel& model) {
-  auto json = base::read_json_file(directory + "/tokenizer_config.json", {});
+absl::Status read_special_tokens(const weights::TokenizerSource& source, api::ServedModel& model) {
+  auto json = tokenizer_config_of(source);
   if (absl::IsNotFound(json.status())) return absl::OkStatus();
   RETURN_IF_ERROR(json.status());
   if (!json->is_object()) return absl::OkStatus();
@@ -37,8 +38,8 @@ absl::Status read_special_tokens(const std::string& directory, api::ServedModel&
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> template_source(const TextOptions& options, const std::string& directory) {
-  if (options.chat_template.empty()) return text::find_chat_template(directory, "");
+absl::StatusOr<std::string> template_text(const TextOptions& options, const weights::TokenizerSource& source) {
+  if (options.chat_template.empty()) return chat_template_of(source);
   std::error_code error;
   if (!std::filesystem::is_regular_file(options.chat_template, error)) {
     // Written out, unless it looks like a file that is not there.
@@ -46,35 +47,38 @@ absl::StatusOr<std::string> template_source(const TextOptions& options, const st
     return absl::InvalidArgumentError(absl::StrCat("--chat-template: there is no file ", options.chat_template));
   }
   std::ifstream in(options.chat_template, std::ios::binary);
-  std::string source((std::istreambuf_iterator<char>(in)), {});
+  std::string text((std::istreambuf_iterator<char>(in)), {});
   if (!in) return absl::DataLossError(absl::StrCat(options.chat_template, ": cannot be read"));
-  return source;
+  return text;
 }
 
-absl::Status read_template(const TextOptions& options, const std::string& directory, api::ServedModel& model) {
-  auto source = template_source(options, directory);
-  if (absl::IsNotFound(source.status())) {
+absl::Status read_template(const TextOptions& options, const weights::TokenizerSource& source,
+                           api::ServedModel& model) {
+  auto text = template_text(options, source);
+  if (absl::IsNotFound(text.status())) {
     base::log_warning("serve",
                       "the model has no chat template: chat requests are refused; --chat-template gives it one");
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(source.status());
-  auto parsed = text::ChatTemplate::parse(*source, {});
+  RETURN_IF_ERROR(text.status());
+  auto parsed = text::ChatTemplate::parse(*text, {});
   if (!parsed.ok()) {
     return absl::Status(parsed.status().code(), absl::StrCat("the chat template: ", parsed.status().message()));
   }
   model.chat_template = std::make_shared<const text::ChatTemplate>(*std::move(parsed));
   model.content_as_parts =
-      options.content_format == "auto" ? api::template_wants_parts(*source) : options.content_format == "openai";
+      options.content_format == "auto" ? api::template_wants_parts(*text) : options.content_format == "openai";
   return absl::OkStatus();
 }
 
 absl::Status read_tokenizer(const TextOptions& options, const Runtime& runtime, api::ServedModel& model) {
-  std::string directory = runtime.directory();
+  weights::TokenizerSource source = runtime.files().tokenizer_source();
   if (!options.tokenizer.empty()) {
-    ASSIGN_OR_RETURN(directory, weights::resolve_model(options.tokenizer, ""));
+    ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(options.tokenizer, ""));
+    ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
+    source = files->tokenizer_source();
   }
-  auto tokenizer = text::load_tokenizer(directory, {});
+  auto tokenizer = load_tokenizer_of(source);
   if (absl::IsNotFound(tokenizer.status())) {
     return absl::FailedPreconditionError(
         absl::StrCat(tokenizer.status().message(),
@@ -86,9 +90,9 @@ absl::Status read_tokenizer(const TextOptions& options, const Runtime& runtime, 
     base::log_warning("serve", "the tokenizer has ", model.tokenizer->vocab_size(), " entries, the model only ",
                       model.vocab);
   }
-  RETURN_IF_ERROR(read_special_tokens(directory, model));
+  RETURN_IF_ERROR(read_special_tokens(source, model));
   api::complete_tokenizer_facts(model);
-  return read_template(options, directory, model);
+  return read_template(options, source, model);
 }
 
 absl::StatusOr<api::ServedModel> make_served_model(const Options& options, const Runtime& runtime) {

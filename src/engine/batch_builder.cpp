@@ -43,7 +43,7 @@ const model::Batch& BatchBuilder::build(const StepPlan& plan) {
   return batch_;
 }
 
-// The table's entries after a sequence's blocks stay as they were: some valid block.
+// Entries after a sequence's blocks stay as they were. Each is some valid block.
 void BatchBuilder::add(const StepItem& item) {
   Sequence& sequence = *item.sequence;
   const auto row = block_table_.begin() + static_cast<int64_t>(kv_len_.size()) * batch_.block_table_width;

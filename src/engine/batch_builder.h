@@ -15,8 +15,8 @@ class BatchBuilder {
   // `model_len_max`: the longest sequence there will be.
   BatchBuilder(const SchedulerLimits& limits, int model_len_max);
 
-  // Valid until the next call. Logit rows are in the plan's order: of each item, the prompt's, then the last token's,
-  // then its drafts'. Sets each sequence's sampled_row, which names its unknown token in the next step.
+  // Valid until the next call. Logit rows are in the plan's order. In an item: the prompt's, the last token's, the
+  // drafts'. Sets each sequence's sampled_row, which names its unknown token in the next step.
   const model::Batch& build(const StepPlan& plan);
 
  private:

@@ -55,8 +55,8 @@ absl::Status Engine::State::may_submit() const {
   return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", waiting, " requests are waiting"));
 }
 
-// Waits for work and takes it in. False: the engine is stopping. An idle thread ticks until the rates have fallen to
-// zero, and then sleeps.
+// Waits for work and takes it in. False: the engine is stopping. An idle thread ticks until all rates are zero. Then it
+// sleeps.
 bool Engine::State::take() {
   std::unique_lock lock(mutex);
   while (!work()) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// The engine thread: the only one that owns Scheduler, BlockPool, PrefixCache, StatePool and Sequences.
+// The engine thread. It alone owns Scheduler, BlockPool, PrefixCache, StatePool and Sequences.
 //
 //   RETURN_IF_ERROR(check_options(options, model));
 //   Engine engine(model, options, registry);
@@ -45,9 +45,9 @@ class Engine {
 
   void start();
 
-  // kInvalidArgument: an empty or too long prompt, an id outside the vocabulary, an adapter that is not loaded, a
-  // parameter out of range (named), or more KV than exists. kResourceExhausted: the queue is full. kUnavailable:
-  // draining or failed.
+  // kInvalidArgument: the prompt is empty or too long, an id is outside the vocabulary, or the adapter is not loaded.
+  // Also: a parameter is out of range (named), or the KV cache is too small. kResourceExhausted: the queue is full.
+  // kUnavailable: draining or failed.
   absl::StatusOr<RequestId> submit(Request request);
 
   // The request ends as kCancelled at the next step. An unknown or ended id does nothing.
@@ -60,7 +60,7 @@ class Engine {
   // For tests: this step (1: the first) fails as if the device had. REQUIRES: before start().
   void fail_at_step(uint64_t step);
 
-  // False once a forward pass failed: all requests ended as kError, and new ones are refused.
+  // False once a forward pass failed. All requests have ended as kError then, and new ones are refused.
   bool healthy() const;
   EngineStats stats() const;
 

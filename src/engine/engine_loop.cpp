@@ -108,7 +108,7 @@ void EngineLoop::admit(std::unique_ptr<RunningRequest> request) {
   requests_.push_back(std::move(request));
 }
 
-// Backwards, since end() puts the last request in the place of the one that ended.
+// Backwards: end() moves the last request into the gap.
 void EngineLoop::end_marked() {
   for (size_t i = requests_.size(); i-- > 0;) {
     const CancelMark mark = requests_[i]->mark.load(std::memory_order_relaxed);
@@ -130,8 +130,8 @@ void EngineLoop::end_all(FinishReason reason, const std::string& error) {
   watch(base::steady_seconds());
 }
 
-// The host's time of a step: all since the last one returned, except waiting for the device. A model that computes on
-// this thread counts as a device.
+// The host's time is all since the last step returned, except waiting for the device. A model that computes on this
+// thread counts as a device.
 absl::Status EngineLoop::step() {
   if (left_at_ == 0) left_at_ = base::steady_seconds();
   away_ = 0;
@@ -164,7 +164,7 @@ bool EngineLoop::plans_ahead() const {
   return last.n_on_device >= last.n_on_host;
 }
 
-// Begins at another request each step, since the proposer's work in a step is bounded.
+// Begins at another request each step. The proposer's work in a step is bounded, and might not reach all.
 void EngineLoop::propose() {
   proposer_->begin_step();
   int room = scheduler_.draft_room();
@@ -320,8 +320,8 @@ void EngineLoop::take_sampled(RunningRequest& request, int32_t id) {
   if (const auto reason = finish_reason(request)) end_at_last_token(request, *reason);
 }
 
-// Samples row by row, as plain decoding would: each row's output, mask and seed include the tokens before it. A draft
-// is accepted if it equals the sampled token. The first one that does not ends the step's tokens.
+// Samples row by row, as plain decoding does. Each row sees the output, mask and seed after the tokens before it. A
+// draft is accepted if it equals the sampled token. The first unequal one ends the loop.
 void EngineLoop::sample_rows(const InFlightStep::Item& item, const model::StepResult& result) {
   RunningRequest& request = *item.request;
   int n_accepted = 0, n_tokens = 0;

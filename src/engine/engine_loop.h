@@ -4,14 +4,14 @@
 //
 //   propose drafts -> plan -> batch -> start -> commit ... finish -> per sequence: sample, append, accept
 //
-// Where the model samples on the device and takes two steps, a step is planned and started before the previous one is
-// finished. A sequence that ended in the previous step then has a row in this one, and its token is dropped. A sequence
-// whose token the host must sample skips a step.
+// A model may sample on the device and take two steps. Then a step starts before the previous one is finished. A
+// sequence that just ended may have a row in it; that token is dropped. A sequence whose token the host samples skips a
+// step.
 //
-// Speculation samples on the host, one step at a time: whether a draft is accepted decides what the next step computes.
+// Speculation samples on the host, one step at a time. The next step depends on the accepted drafts.
 //
-// Owns the scheduler and the running requests. Thread safety: check and make_request may be called from any thread; the
-// rest belongs to one. A step allocates nothing.
+// Owns the scheduler and the running requests. A step allocates nothing. Thread safety: any thread may call check and
+// make_request; the rest belongs to one.
 
 #include <array>
 #include <atomic>
@@ -46,7 +46,7 @@ struct InFlightStep {
   struct Item {
     RunningRequest* request = nullptr;  // null: it has ended since
     int row = 0, host_row = 0;          // its first logit row: in the step, and among the host's rows
-    // Its rows: those of the prompt's positions from prompt_from on; then, if it samples, one and one for each draft.
+    // Its rows: first the prompt's, from position prompt_from on. Then, if it samples: one, and one for each draft.
     int prompt_from = 0, n_prompt_rows = 0;
     bool samples = false;
     bool on_device = false;  // the device samples
@@ -69,8 +69,8 @@ class EngineLoop {
   void admit(std::unique_ptr<RunningRequest> request);  // REQUIRES: fewer than waiting_max + sequences_max are in
   void end_marked();                                    // ends the cancelled requests
   void end_all(FinishReason reason, const std::string& error);
-  // Starts as many steps as may be in flight, and finishes the first of them. An error: the model failed. end_all() is
-  // due then, and step() must not be called again. REQUIRES: busy().
+  // Starts as many steps as allowed and finishes the first. An error: the model failed. Then end_all() is due, and
+  // step() must not be called again. REQUIRES: busy().
   absl::Status step();
   // For tests: this step (1: the first) fails as if the device had.
   void fail_at(uint64_t step) { fail_at_ = step; }

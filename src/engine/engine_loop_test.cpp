@@ -56,8 +56,8 @@ TEST_P(EngineLoopAllocates, NothingInSteps) {
     options.speculation = {.method = "ngram", .n_draft_max = 5, .lookup_min = 1, .lookup_max = 3};
   }
   if (GetParam().recurrent) options.n_state_slots = 8, options.n_state_snapshots = 20, options.snapshot_blocks = 2;
-  FakeModel model(kVocab, options.block_size, options.n_blocks, options.logit_rows_max, GetParam().depth,
-                  options.n_state_slots + options.n_state_snapshots);
+  FakeModel model(kVocab, options.block_size, {options.n_blocks, options.n_state_slots + options.n_state_snapshots},
+                  options.logit_rows_max, GetParam().depth);
   base::MetricsRegistry registry;
   EngineLoop loop(model, options, registry);
   const auto sink = std::make_shared<Silent>();

@@ -1,7 +1,7 @@
 #pragma once
 
-// The engine's metrics under the names of vLLM V1, which dashboards and alerts look for; and the experts' load under
-// our own. Thread safety: the engine thread observes, any thread may render the registry.
+// The engine's metrics under the names of vLLM V1, which dashboards and alerts look for. The experts' load has a name
+// of our own. Thread safety: the engine thread observes, any thread may render the registry.
 
 #include <string>
 #include <vector>

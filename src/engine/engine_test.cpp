@@ -24,7 +24,7 @@ INSTANTIATE_TEST_SUITE_P(Steps, EngineAtDepth, ::testing::Values(1, 2));
 struct Harness {
   explicit Harness(EngineOptions o = {}, bool start = true)
       : options(fill(o)),
-        model(kVocab, options.block_size, options.n_blocks, options.sequences_max, EngineAtDepth::GetParam()) {
+        model(kVocab, options.block_size, {options.n_blocks}, options.sequences_max, EngineAtDepth::GetParam()) {
     engine = std::make_unique<Engine>(model, options, registry);
     if (start) engine->start();
   }

@@ -1,13 +1,13 @@
 #pragma once
 
-// A model whose next token is a hash of all tokens before it, read through the block table from a fake KV cache. A
-// block that is shared, reused or written wrongly changes its output.
+// A model whose next token is a hash of all tokens before it. It reads them through the block table from a fake KV
+// cache. A block that is shared, reused or written wrongly changes its output.
 //
-// With a depth of 2 it acts as a device: it samples tokens, takes a step while another is in flight, and runs a step as
-// late as its finish().
+// With a depth of 2 it acts as a device. It samples tokens, takes a step while another is in flight, and runs a step
+// only in its finish().
 //
-// With state slots it is recurrent, too: a state holds the hash so far, and the output comes from it. A state that is
-// restored wrongly disagrees with the KV cache, and the step fails.
+// With state slots it is recurrent, too: a state holds the hash so far. A wrongly restored state disagrees with the KV
+// cache, and the step fails.
 
 #include <algorithm>
 #include <array>
@@ -27,13 +27,17 @@ namespace polymath::engine {
 
 class FakeModel : public model::Model {
  public:
-  // `depth` 2: a device, which samples. `n_state_slots` > 0: recurrent.
-  FakeModel(int vocab, int block_size, int64_t n_blocks, int rows_max, int depth = 1, int n_state_slots = 0)
+  struct Caches {
+    int64_t n_blocks = 0;
+    int n_state_slots = 0;  // > 0: recurrent
+  };
+  // `depth` 2: a device, which samples.
+  FakeModel(int vocab, int block_size, Caches caches, int rows_max, int depth = 1)
       : vocab_(vocab),
         block_size_(block_size),
         depth_(depth),
-        store_(n_blocks * block_size),
-        states_(n_state_slots),
+        store_(caches.n_blocks * block_size),
+        states_(caches.n_state_slots),
         scratch_(vocab) {
     CHECK(depth >= 1 && depth <= kResultSlots && vocab <= static_cast<int>(kStretch));
     for (Step& step : steps_) {
@@ -43,7 +47,7 @@ class FakeModel : public model::Model {
         list->reserve(rows_max + 1);
       }
       for (auto* list : {&step.state_copies, &step.state_saves}) list->reserve(rows_max);
-      step.block_table.reserve(rows_max * n_blocks);
+      step.block_table.reserve(rows_max * caches.n_blocks);
       step.sampling.reserve(rows_max);
       step.logits.resize(int64_t{rows_max + 1} * vocab);
     }
@@ -87,7 +91,7 @@ class FakeModel : public model::Model {
     return absl::OkStatus();
   }
 
-  // Runs the step, all its reads and writes: as late as a device may.
+  // Runs the step as late as a device may.
   absl::StatusOr<model::StepResult> finish() override {
     CHECK(n_in_flight() > 0 && !failed_);
     if (step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us));
@@ -133,7 +137,7 @@ class FakeModel : public model::Model {
 
   static constexpr int kResultSlots = 2;
 
-  // Its own copy of the batch, since the caller's is gone when it runs; and its results.
+  // A copy of the batch, since the caller's is gone when the step runs; and its results.
   struct Step {
     std::vector<int32_t> tokens, positions, slots, query_start, kv_len, block_table, logit_rows, token_rows, host_rows;
     std::vector<int32_t> state_slots, adapters;

@@ -19,8 +19,8 @@ inline constexpr int kStepsMax = 20000;  // far more than any case needs
 struct Harness {
   Harness(int depth, EngineOptions o = {})
       : options(fill(o)),
-        model(kVocab, options.block_size, options.n_blocks, std::max(options.sequences_max, options.logit_rows_max),
-              depth, options.n_state_slots + options.n_state_snapshots) {
+        model(kVocab, options.block_size, {options.n_blocks, options.n_state_slots + options.n_state_snapshots},
+              std::max(options.sequences_max, options.logit_rows_max), depth) {
     EXPECT_TRUE(check_options(options, model).ok());
     loop = std::make_unique<EngineLoop>(model, options, registry);
   }

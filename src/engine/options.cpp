@@ -7,19 +7,12 @@
 namespace polymath::engine {
 namespace {
 
-// "fcfs, priority": the names of a list.
-template <typename List>
-std::string names_of(const List& list) {
-  std::string names;
-  for (const auto& entry : list) names.append(names.empty() ? "" : ", ").append(entry.name);
-  return names;
-}
-
 absl::Status check_speculation(const SpeculationOptions& options, const model::Model& model) {
   const ProposerKind* const kind = find_proposer(options.method);
   if (kind == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("speculation method \"", options.method, "\" is none of: ", names_of(proposers())));
+    std::string names;
+    for (const ProposerKind& known : proposers()) names.append(names.empty() ? "" : ", ").append(known.name);
+    return absl::InvalidArgumentError(absl::StrCat("speculation method `", options.method, "` is not one of ", names));
   }
   if (options.n_draft_max < 1 || options.n_draft_max > kDraftTokensMax) {
     return absl::InvalidArgumentError(
@@ -36,10 +29,7 @@ absl::Status check_speculation(const SpeculationOptions& options, const model::M
 }  // namespace
 
 absl::Status check_options(const EngineOptions& options, const model::Model& model) {
-  if (find_policy(options.policy) == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("scheduling policy \"", options.policy, "\" is none of: ", names_of(policies())));
-  }
+  RETURN_IF_ERROR(check_policy(options.policy));
   if (options.speculation.method.empty()) return absl::OkStatus();
   return check_speculation(options.speculation, model);
 }

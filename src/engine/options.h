@@ -13,8 +13,8 @@ namespace polymath::engine {
 inline constexpr int kDraftTokensMax = 64;   // n_draft_max; more: kInvalidArgument
 inline constexpr int kLookupTokensMax = 64;  // lookup_max; more: kInvalidArgument
 
-// Speculative decoding: a proposer guesses tokens, one step of the model checks them all. A guess is accepted only if
-// sampling gives the same token, so every answer equals the one of plain decoding.
+// Speculative decoding. A proposer guesses tokens; one step of the model checks them all. A guess is accepted only if
+// sampling gives the same token. So every output equals that of plain decoding.
 struct SpeculationOptions {
   std::string method;   // a name of proposers(); empty: no speculation
   int n_draft_max = 0;  // draft tokens of a sequence in a step; beyond: not proposed
@@ -42,7 +42,7 @@ struct EngineOptions {
   int snapshot_blocks = 0;
 };
 
-// kInvalidArgument: an unknown policy or method, a number out of range, or speculation on recurrent layers.
+// kInvalidArgument: unknown policy or method, number out of range, speculation on recurrent layers.
 absl::Status check_options(const EngineOptions& options, const model::Model& model);
 
 }  // namespace polymath::engine

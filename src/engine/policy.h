@@ -1,11 +1,12 @@
 #pragma once
 
-// Scheduling policies. A policy is a comparison of two sequences, never a subclass: the lesser one is admitted first,
+// Scheduling policies. A policy is a comparison of two sequences, never a subclass. The lesser one is admitted first,
 // gets tokens first, and loses its blocks last.
 
 #include <span>
 #include <string_view>
 
+#include "base/status.h"
 #include "engine/sequence.h"
 
 namespace polymath::engine {
@@ -20,5 +21,6 @@ struct Policy {
 std::span<const Policy> policies();
 // Null: no policy has this name.
 const Policy* find_policy(std::string_view name);
+absl::Status check_policy(std::string_view name);  // kInvalidArgument: no policy has this name; the message lists all
 
 }  // namespace polymath::engine

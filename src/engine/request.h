@@ -33,7 +33,7 @@ struct SamplingParams {
   int prompt_logprobs = -1;  // the same for the prompt's tokens
 };
 
-// The ids allowed next, given the output so far; the engine's view of a grammar. Called on the engine thread.
+// The ids allowed next: the engine's view of a grammar. Called on the engine thread.
 class TokenMask {
  public:
   virtual ~TokenMask() = default;
@@ -72,7 +72,8 @@ struct Finish {
   int output_tokens = 0;
 };
 
-// Receives a request's output on the engine thread: tokens in order, then exactly one on_finish. Must not block.
+// Receives a request's output: tokens in order, then exactly one on_finish. Called on the engine thread; must not
+// block.
 class TokenSink {
  public:
   virtual ~TokenSink() = default;

@@ -9,7 +9,7 @@
 namespace polymath::engine {
 namespace {
 
-// A recurrent layer resumes only at a snapshot: without them nothing can be shared.
+// Recurrent layers resume only at snapshots. Without them, nothing is shared.
 SchedulerLimits with_defaults(SchedulerLimits limits) {
   if (limits.logit_rows_max == 0) limits.logit_rows_max = limits.sequences_max;
   if (limits.policy == nullptr) limits.policy = &policies().front();
@@ -134,7 +134,7 @@ int Scheduler::draft_room() const {
   return std::max(0, std::min(limits_.step_tokens_max, limits_.logit_rows_max) - n_running());
 }
 
-// Drafts take free blocks only, and give them back in accept(): the next step's decodes lose none.
+// Drafts take free blocks only. accept() gives them back, so the next step's decodes lose none.
 void Scheduler::plan_drafts() {
   if (limits_.n_draft_max == 0) return;
   for (StepItem& item : std::span(items_).first(n_decodes_)) {
@@ -156,7 +156,7 @@ void Scheduler::plan_drafts() {
   }
 }
 
-// A chunk ends at the token budget, at the row budget, or at the next edge that gets a snapshot.
+// A chunk ends at the token budget, the row budget, or a snapshot's edge.
 void Scheduler::add_prefill(Sequence& sequence) {
   int n = std::min(sequence.remaining(), prefill_left_);
   if (has_states()) n = std::min(n, next_edge(sequence) - sequence.computed_len);
@@ -188,7 +188,7 @@ void Scheduler::save_state(const Sequence& sequence, int end) {
   if (snapshot >= 0) state_saves_.push_back({sequence.state_slot, snapshot});
 }
 
-// Whether another sequence still computes the block it waits for: cheaper than to match again.
+// Whether its awaited block is still pending. Cheaper than to match again.
 bool Scheduler::awaits(const Sequence& sequence) const {
   if (sequence.awaited < 0) return false;
   const int32_t block = cache_.find(sequence.digests[sequence.awaited]);
@@ -221,8 +221,8 @@ Scheduler::Match Scheduler::match(Sequence& sequence) const {
   return found;
 }
 
-// Recurrent layers resume at the last snapshot within the match. Waiting pays only if a later snapshot is to come: at a
-// multiple of snapshot_blocks, or at the end of an equal prompt.
+// Recurrent layers resume at the last snapshot within the match. Waiting pays only if a later snapshot will come: at a
+// multiple of snapshot_blocks, or at an equal prompt's end.
 void Scheduler::cut_to_snapshot(Sequence& sequence, int named, Match& found) const {
   const auto block_of = [&](int i) { return cache_.find(sequence.digests[i]); };
   int n_known = found.n_blocks;  // ready or pending
@@ -239,8 +239,8 @@ void Scheduler::cut_to_snapshot(Sequence& sequence, int named, Match& found) con
   sequence.awaited = -1;
 }
 
-// Takes blocks for all its tokens, so that a started prefill never lacks one. Announces the full ones as pending, so
-// that other sequences wait for them.
+// Takes blocks for all its tokens: a started prefill never lacks one. Announces the full ones as pending, so that other
+// sequences wait for them.
 void Scheduler::start(Sequence& sequence, const Match& match) {
   CHECK(sequence.n_unknown == 0);  // a plan that preempts starts none, so its unknown token has arrived since
   for (int i = 0; i < match.n_blocks; ++i) {
@@ -266,7 +266,7 @@ void Scheduler::start(Sequence& sequence, const Match& match) {
   insert(running_, sequence);
 }
 
-// Its live state starts as the snapshot of the last matched block, or as zeros.
+// The live state starts as the last matched block's snapshot, or zeros.
 void Scheduler::start_state(Sequence& sequence, const Match& match) {
   sequence.state_slot = states_.take_live();
   CHECK(sequence.state_slot >= 0);
@@ -300,8 +300,8 @@ void Scheduler::preempt_last() {
   ++counts_.preemptions;
 }
 
-// Blocks from the last to the first, so that a chain is evicted from its end: a prefix is of use without its end. A
-// block that is not ready will never be; sequences that wait for it then go on alone.
+// Last block first: a chain is evicted from its end. A block that is not ready will never be. Sequences that wait for
+// it go on alone.
 void Scheduler::release(Sequence& sequence) {
   for (; !sequence.blocks.empty(); sequence.blocks.pop_back()) {
     const int32_t block = sequence.blocks.back();

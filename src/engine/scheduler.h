@@ -1,6 +1,6 @@
 #pragma once
 
-// Decides, once a step, which sequences run and how many tokens each of them gets.
+// Decides for each step which sequences run, and with how many tokens.
 //
 //   RETURN_IF_ERROR(scheduler.admit(sequence));   // waits
 //   sequence.drafts = ...                         // optional, for a sequence that decodes
@@ -12,30 +12,29 @@
 //   scheduler.accept(sequence, n_accepted);       // computed_len moves over them; full blocks are shared
 //   scheduler.finish(sequence);                   // ended or cancelled: its blocks go back
 //
-// A step counts as computed once it was started: the device runs steps in order, so later steps read its results. So
-// the next step can be planned while this one runs. A sequence whose token the device samples goes on with an unknown
-// token. One whose token the host samples is not planned before that. REQUIRES: at most one step is in flight when
-// plan() is called.
+// A step counts as computed once it is started: the device runs steps in order. So the next step can be planned while
+// this one runs. A token that the device samples is unknown then, and the sequence goes on with it. A sequence whose
+// token the host samples waits for it. REQUIRES: at most one step is in flight when plan() is called.
 //
-// For the same reason blocks go back at once when a sequence ends or is preempted, even with a step in flight: that
-// step writes to them before any later one. The prefix cache learns only of blocks full of known, computed tokens.
+// A sequence that ends or is preempted gives its blocks back at once. A step in flight writes to them before any later
+// one does. The prefix cache learns only of blocks full of known, computed tokens.
 //
-// One token budget a step: first decodes, then started prefills in chunks, then waiting sequences, each in the
-// policy's order. A waiting sequence starts when there are blocks for all its tokens, plus one for each running
-// sequence. Until then none passes it, so none starves. One exception: a sequence whose next block another one is
-// computing waits for that block and lets others pass. The owner runs, so this wait ends.
+// One token budget a step, in the policy's order: decodes, started prefills in chunks, waiting sequences. A waiting one
+// starts if blocks are free for all its tokens, and one more for each running sequence. Until then none passes it, so
+// none starves. One exception: its next block may be pending in another sequence. Then it waits for that block and lets
+// others pass. The owner runs, so this wait ends.
 //
-// Drafts come last: they get tokens, logit rows and free blocks that all others leave. They never preempt.
+// Drafts come last. They get the tokens, logit rows and free blocks that are left, and never preempt.
 //
-// A decode without a free block preempts the running sequence that comes last by the policy: it loses its blocks and
-// waits again. The first by the policy never loses its own, so everything ends.
+// A decode without a free block preempts the last running sequence by the policy. That one loses its blocks and waits
+// again. The first by the policy never loses its own, so everything ends.
 //
-// Recurrent layers (n_state_slots > 0): each running sequence holds one live state slot. A prefill chunk ends at each
-// block edge that gets a snapshot: the last one inside the prompt, and every snapshot_blocks blocks. A prefix is
-// resumed where its blocks are ready and the last one has a snapshot.
+// Recurrent layers (n_state_slots > 0): each running sequence holds one live state slot. Snapshots are taken at the
+// prompt's last inner block edge, and every snapshot_blocks blocks. A prefill chunk ends at each of these edges. A
+// prefix match ends at a ready block that has a snapshot.
 //
-// Pure bookkeeping: no thread, clock or device, and no allocation after construction. The same calls in the same order
-// give the same plan, so tests/simulation can replay them from a seed.
+// Pure bookkeeping: no thread, clock or device, and no allocation after construction. The same calls give the same
+// plans, so tests/simulation replays them from a seed.
 //
 // Thread safety: none, except check_fits and cache_seed. The engine thread owns it.
 
@@ -101,12 +100,12 @@ class Scheduler {
   absl::Status admit(Sequence& sequence);
 
   StepPlan plan();
-  // Draft tokens that a step can have at most, next to a decode of all that run.
+  // Draft tokens in a step at most, beside a decode of every running sequence.
   int draft_room() const;
   void commit(const StepPlan& plan);  // REQUIRES: the latest plan, none of its sequences finished since
-  // The first `n_accepted` drafts of a finished step are right, and are in `tokens` by now. The other drafts are
-  // rejected: their blocks go back, their KV is overwritten later. Drafts of a sequence preempted since do not count.
-  // Also due after a step without drafts (n_accepted 0): its token may have filled a block.
+  // The first `n_accepted` drafts of a finished step are right, and already in `tokens`. The others are rejected: their
+  // blocks go back, their KV is overwritten later. If the sequence was preempted since, only `tokens` count. Due after
+  // every step, since its token may have filled a block.
   void accept(Sequence& sequence, int n_accepted);
   void finish(Sequence& sequence);  // REQUIRES: admitted, not finished
 

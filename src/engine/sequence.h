@@ -1,12 +1,11 @@
 #pragma once
 
-// One running request, as the scheduler sees it: tokens, and the KV blocks under them.
+// A request as the scheduler sees it: tokens, and the KV blocks under them.
 //
 //   0 <= computed_len <= length() <= token_len_max        length() = token_len() + n_unknown
 //
-// Tokens before computed_len have their keys and values in the blocks, for every step started from now on. The others
-// must still go through the model. A preempted sequence has computed_len 0: it computes prompt and output anew, as one
-// longer prompt.
+// The KV of tokens before computed_len is in the blocks, for every step started from now on. The others must still go
+// through the model. A preempted sequence has computed_len 0. It computes prompt and output anew, as a longer prompt.
 
 #include <algorithm>
 #include <cstdint>
@@ -51,8 +50,8 @@ struct Sequence {
   std::span<const int32_t> prompt() const { return std::span(tokens).first(prompt_len); }
   std::span<const int32_t> output() const { return std::span(tokens).subspan(prompt_len); }
 
-  // Whether the logits after `position` are wanted: to sample after the last token and after each draft, and for the
-  // prompt's log probabilities from logits_from on.
+  // Whether the logits after `position` are wanted. Sampling needs those of the last token and of each draft. The
+  // prompt's log probabilities need those from logits_from on.
   bool wants_logits(int position) const {
     return position >= length() - 1 || (position >= logits_from && position < prompt_len - 1);
   }

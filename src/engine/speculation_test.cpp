@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Four ids only: prompt lookup then finds matches, of which about one in four is right.
+// Few ids: prompt lookup then finds matches, of which about one in four is right.
 constexpr int32_t kFew[] = {1, 2, 3, 50};
 
 EngineOptions speculative(EngineOptions options, int n_draft_max = 4) {
@@ -34,7 +34,7 @@ bool operator==(const Outcome& a, const Outcome& b) {
          a.n_top == b.n_top && a.stats.generated_tokens == b.stats.generated_tokens;
 }
 
-// Half of the requests stop at an id, some of them at first tokens of a draft.
+// Many requests stop at an id, some of them in the middle of a draft.
 Outcome outcome(int depth, const EngineOptions& options) {
   Harness harness(depth, options);
   std::vector<std::shared_ptr<Recorder>> sinks;
@@ -115,7 +115,7 @@ TEST(Speculation, CountsDrafts) {
 }
 
 TEST(Speculation, OptionsThatCannotWorkAreRefused) {
-  const FakeModel plain(kVocab, 16, 4, 4), recurrent(kVocab, 16, 4, 4, 1, 8);
+  const FakeModel plain(kVocab, 16, {4}, 4), recurrent(kVocab, 16, {4, 8}, 4);
   struct Case {
     const model::Model* model;
     std::function<void(EngineOptions&)> set;
@@ -125,11 +125,11 @@ TEST(Speculation, OptionsThatCannotWorkAreRefused) {
       {&plain, [](auto&) {}, ""},
       {&recurrent, [](auto&) {}, "recurrent layers"},
       {&recurrent, [](auto& o) { o.speculation = {}; }, ""},
-      {&plain, [](auto& o) { o.speculation.method = "medusa"; }, "none of: ngram"},
+      {&plain, [](auto& o) { o.speculation.method = "medusa"; }, "not one of ngram"},
       {&plain, [](auto& o) { o.speculation.n_draft_max = 0; }, "num_speculative_tokens"},
       {&plain, [](auto& o) { o.speculation.n_draft_max = 65; }, "[1, 64]"},
       {&plain, [](auto& o) { o.speculation.lookup_min = 0; }, "prompt_lookup_min"},
-      {&plain, [](auto& o) { o.policy = "lifo"; }, "none of: fcfs, priority"},
+      {&plain, [](auto& o) { o.policy = "lifo"; }, "not one of fcfs, priority"},
   };
   for (const Case& c : cases) {
     EngineOptions options = speculative({});

@@ -6,8 +6,8 @@
 //   pool.hold(block);                  // one holder more; a free block leaves the free list
 //   pool.release(block, keep);         // one holder less; the last one frees it
 //
-// allocate() takes the first block of the free list. A block released with `keep` goes to the end: what it remembers
-// (see prefix_cache.h) is evicted in order of last use. One released without goes to the front. Every operation is
+// allocate() takes the first block of the free list. A block released with `keep` goes to its end. So cached prefixes
+// (prefix_cache.h) are evicted in order of last use. A block released without goes to the front. Every operation is
 // O(1); nothing is allocated after construction.
 //
 // Thread safety: none. The engine thread owns it.

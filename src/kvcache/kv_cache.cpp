@@ -3,15 +3,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace polymath::kvcache {
-namespace {
-
-std::vector<CacheSpec> paged(const std::vector<backend::KvShape>& layers) {
-  std::vector<CacheSpec> specs;
-  for (const auto& shape : layers) specs.push_back({.kind = CacheKind::kPaged, .paged = shape});
-  return specs;
-}
-
-}  // namespace
 
 size_t KvCache::block_bytes(const backend::Backend& backend, const std::vector<CacheSpec>& layers) {
   size_t bytes = 0;
@@ -19,20 +10,10 @@ size_t KvCache::block_bytes(const backend::Backend& backend, const std::vector<C
   return bytes;
 }
 
-size_t KvCache::block_bytes(const backend::Backend& backend, const std::vector<backend::KvShape>& layers) {
-  return block_bytes(backend, paged(layers));
-}
-
 size_t KvCache::state_bytes(const std::vector<CacheSpec>& layers) {
   size_t bytes = 0;
   for (const auto& spec : layers) bytes += spec.kind == CacheKind::kState ? spec.state_bytes : 0;
   return bytes;
-}
-
-absl::StatusOr<std::unique_ptr<KvCache>> KvCache::create(backend::Backend& backend,
-                                                         const std::vector<backend::KvShape>& layers,
-                                                         int64_t n_blocks) {
-  return create(backend, paged(layers), {.n_blocks = n_blocks});
 }
 
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::create(backend::Backend& backend,

@@ -22,12 +22,8 @@ class KvCache {
   // layout.
   static absl::StatusOr<std::unique_ptr<KvCache>> create(backend::Backend& backend,
                                                          const std::vector<CacheSpec>& layers, const CacheSize& size);
-  // Every layer is paged. `layers`: shapes with n_blocks unset.
-  static absl::StatusOr<std::unique_ptr<KvCache>> create(backend::Backend& backend,
-                                                         const std::vector<backend::KvShape>& layers, int64_t n_blocks);
   // Bytes of one block over all paged layers.
   static size_t block_bytes(const backend::Backend& backend, const std::vector<CacheSpec>& layers);
-  static size_t block_bytes(const backend::Backend& backend, const std::vector<backend::KvShape>& layers);
   // Bytes of one state slot over all recurrent layers.
   static size_t state_bytes(const std::vector<CacheSpec>& layers);
 

@@ -31,7 +31,7 @@ TEST(KvCache, RefusesALayoutThatTheBackendLacks) {
   auto backend = backend::make_backend("reference", {});
   ASSERT_TRUE(backend.ok());
   const backend::KvShape shape{.n_kv_heads = 2, .key_dim = 8, .value_dim = 8, .dtype = tensor::DType::kI32};
-  const auto cache = KvCache::create(**backend, std::vector<backend::KvShape>{shape}, 3);
+  const auto cache = KvCache::create(**backend, {{.kind = CacheKind::kPaged, .paged = shape}}, {.n_blocks = 3});
   EXPECT_EQ(cache.status().code(), absl::StatusCode::kInvalidArgument);
 }
 

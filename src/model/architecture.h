@@ -21,7 +21,7 @@ namespace polymath::model {
 // How the named tensors hold a slot's matrix [groups][rows][cols].
 enum class Layout {
   kRows,           // one tensor a piece and a group: [rows, cols]; or all pieces in one: [sum of rows, cols]
-  kStacked,        // [groups, rows, cols]
+  kStacked,        // [groups, rows, cols]; or a tensor a piece, each [groups, rows of the piece, cols] (GGUF)
   kStackedT,       // [groups, cols, rows]
   kStackedTPairs,  // [groups, cols, rows], gate and up alternate (gpt-oss)
   kStackedPairs,   // [groups, rows], a bias whose gate and up alternate (gpt-oss)

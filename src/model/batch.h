@@ -25,8 +25,8 @@ struct Batch {
   std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending; may be empty
 
   // For a model that samples on the device (Model::samples_on_device()).
-  // [n_tokens] or empty. >= 0: the token was sampled from this logit row of the step started before this one, and
-  // tokens[i] is not read. -1: tokens[i].
+  // [n_tokens] or empty. >= 0: the token sampled from this logit row of the step started before; tokens[i] is not read.
+  // -1: tokens[i].
   std::span<const int32_t> token_rows;
   // [logit_rows]: how to sample the token after each row. Empty: nothing is sampled.
   std::span<const SampleParams> sampling;

@@ -1,7 +1,6 @@
 #include "model/config.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -98,19 +97,18 @@ absl::StatusOr<ModelConfig> local_config(const ModelConfig& config, parallel::Ra
   return local;
 }
 
-absl::StatusOr<ModelConfig> read_config(const std::string& directory) {
-  ASSIGN_OR_RETURN(const base::JsonValue json,
-                   base::read_json_file(directory + "/config.json", {.bytes_max = 16u << 20}));
+absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files) {
+  ASSIGN_OR_RETURN(const base::JsonValue json, files.config());
   auto config = parse_config(json);
-  if (!config.ok())
-    return absl::Status(config.status().code(), absl::StrCat(directory, ": ", config.status().message()));
-  const std::string generation = directory + "/generation_config.json";
-  if (std::filesystem::exists(generation)) {
-    ASSIGN_OR_RETURN(const base::JsonValue g, base::read_json_file(generation, {.bytes_max = 16u << 20}));
-    base::JsonReader j(g, "generation_config.json");
-    add_eos(j, *config);
-    RETURN_IF_ERROR(j.status());
+  if (!config.ok()) {
+    return absl::Status(config.status().code(), absl::StrCat(files.path(), ": ", config.status().message()));
   }
+  const auto generation = files.generation_config();
+  if (absl::IsNotFound(generation.status())) return config;
+  RETURN_IF_ERROR(generation.status());
+  base::JsonReader j(*generation, "generation_config.json");
+  add_eos(j, *config);
+  RETURN_IF_ERROR(j.status());
   return config;
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "model/architecture.h"
+#include "model/gguf_rows.h"
 #include "model/slots.h"
 #include "model/weight_source.h"
 #include "quant/format.h"
@@ -40,7 +41,7 @@ std::string complaint(const weights::RawTensor& raw, tensor::DType dtype) {
 
 absl::StatusOr<std::string> first_non_finite(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                              tensor::DType dtype) {
-  const std::vector<WeightRow> rows = find_architecture(config.architecture)->weights(config);
+  const std::vector<WeightRow> rows = weight_rows(*find_architecture(config.architecture), config, checkpoint);
   for (const Slot& slot : slots(config)) {
     // A router is kept without loss, in f32 or as it is stored: finite in the one is finite in the other.
     const tensor::DType kept = slot.is_vector() || slot.use == quant::WeightUse::kRouter ? tensor::DType::kF32 : dtype;

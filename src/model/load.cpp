@@ -1,13 +1,18 @@
 #include "model/load.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "base/log.h"
 #include "model/architecture.h"
+#include "model/gguf_rows.h"
 #include "model/weight_source.h"
 #include "model/weight_store.h"
 
@@ -68,9 +73,7 @@ const QuantFormat& stored_format(const weights::Checkpoint& checkpoint, const st
 }  // namespace
 
 const QuantFormat& kept_format(const WeightPath& path, const Slot& slot, const std::vector<PieceSource>& pieces) {
-  const QuantFormat& stored =
-      path.checkpoint != nullptr ? stored_format(*path.checkpoint, pieces) : quant::plain_format(path.dtype);
-  return path.backend.kept_format(stored, slot.use, path.dtype);
+  return path.backend.kept_format(stored_format(path.checkpoint, pieces), slot.use, path.dtype);
 }
 
 class WeightLoader {
@@ -86,7 +89,7 @@ class WeightLoader {
   absl::StatusOr<WeightStore> load() {
     const Architecture* architecture = find_architecture(config_.architecture);
     CHECK(architecture != nullptr);
-    rows_ = architecture->weights(config_);
+    rows_ = weight_rows(*architecture, config_, checkpoint_);
     const std::vector<Slot> all = slots(config_);
     plan(all);
     RETURN_IF_ERROR(check_names(*architecture));
@@ -94,6 +97,7 @@ class WeightLoader {
       if (i + 1 < all.size()) prefetch(i + 1);
       RETURN_IF_ERROR(all[i].is_vector() ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
     }
+    report_unpacked();
     return std::move(store_);
   }
 
@@ -124,6 +128,17 @@ class WeightLoader {
                                                    unused.empty() ? "" : " not used: " + list_some(unused) + ";"));
   }
 
+  void report_unpacked() const {
+    const auto mib = [](const QuantFormat* format, int64_t n) {
+      return absl::StrFormat("%.1f MiB", static_cast<double>(format->bytes_of(n)) / (1 << 20));
+    };
+    for (const auto& [formats, n] : unpacked_) {
+      const auto& [stored, kept] = formats;
+      base::log_info("model", stored->name, " weights are unpacked to ", kept->name, " for ", backend_.name(), ": ",
+                     mib(kept, n), " instead of ", mib(stored, n));
+    }
+  }
+
   bool is_ignored(const Architecture& architecture, const std::string& name) const {
     if (absl::EndsWith(name, ".rotary_emb.inv_freq")) return true;
     if (config_.tied_embeddings && name == "lm_head.weight") return true;
@@ -144,13 +159,14 @@ class WeightLoader {
 
   absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
     const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
-    const QuantFormat& format = kept_format({&checkpoint_, backend_, options_.dtype}, slot, pieces);
+    const QuantFormat& format = kept_format({checkpoint_, backend_, options_.dtype}, slot, pieces);
     auto weight = backend_.make_weight(shape, format);
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
     if (!generate(pieces, *weight)) {
       RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
         backend_.fill_weight(*weight, p.group, p.row_begin, view);
+        if (view.format != &format && !view.format->plain()) unpacked_[{view.format, &format}] += view.rows * view.cols;
       }));
     }
     store_.matrices_.emplace(slot.name, *std::move(weight));
@@ -225,6 +241,7 @@ class WeightLoader {
   std::vector<WeightRow> rows_;
   std::vector<std::vector<PieceSource>> sources_;
   WeightStore store_;
+  std::map<std::pair<const QuantFormat*, const QuantFormat*>, int64_t> unpacked_;  // values, by stored and kept format
   size_t done_ = 0, total_ = 0;
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// From a model directory to a Model that is ready to run.
+// From a model on disk to a Model that is ready to run.
 //
-//   ASSIGN_OR_RETURN(ModelConfig config, read_config(directory));
+//   ASSIGN_OR_RETURN(ModelConfig config, read_config(*files));
 //   ASSIGN_OR_RETURN(auto transformer, load_model(config, *checkpoint, *backend, options));
 //   RETURN_IF_ERROR(transformer->reserve(limits));                               // scratch for the largest step
 //   RETURN_IF_ERROR(transformer->make_cache({16, tensor::DType::kBf16, n_blocks}));  // then forward() may run
@@ -22,18 +22,19 @@
 #include "model/model.h"
 #include "parallel/communicator.h"
 #include "weights/checkpoint.h"
+#include "weights/model_files.h"
 
 namespace polymath::model {
 
-// config.json and generation_config.json of a directory. kInvalidArgument: a field is missing, of a wrong type or
+// config() and generation_config() of a model on disk. kInvalidArgument: a field is missing, of a wrong type or
 // absurd (named); kUnimplemented: an architecture that is not known (the sentence lists what is).
-absl::StatusOr<ModelConfig> read_config(const std::string& directory);
+absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files);
 absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& config);
 // Names of every architecture, in the order of model/arch/list.cpp.
 std::vector<std::string> architecture_names();
 
 struct LoadOptions {
-  tensor::DType dtype = tensor::DType::kBf16;  // weights are kept in this (f32, f16, bf16)
+  tensor::DType dtype = tensor::DType::kBf16;  // of plain weights (f32, f16, bf16); Backend::kept_format decides
   int model_len = 0;                           // positions to make rotary tables for; 0: the model's positions_max
   bool capture_graphs = true;                  // of decode steps, by make_cache(), where the backend can
   // The ranks that share each layer; null: this model is alone. It loads its rank's part, and outlives the model.

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "backend/reference/reference_backend.h"
+#include "model/memory.h"
 
 namespace polymath::model {
 namespace {
@@ -50,7 +51,8 @@ Loaded load(const std::string& name, const std::string& from, const std::string&
   auto checkpoint = weights::open_checkpoint(kModels + name, {});
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
   Renamed renamed(*std::move(checkpoint), from, to);
-  l.model = load_model(*read_config(kModels + name), renamed, *l.backend, {.dtype = tensor::DType::kF32});
+  l.model = load_model(*read_config(*weights::open_directory(kModels + name)), renamed, *l.backend,
+                       {.dtype = tensor::DType::kF32});
   return l;
 }
 
@@ -72,7 +74,7 @@ TEST(Load, WhatServingDoesNotNeedIsPassedOver) {
 TEST(Load, AConfigThatDisagreesWithTheFileIsRefusedWithBothShapes) {
   Loaded l;
   auto checkpoint = *weights::open_checkpoint(kModels + "mixtral", {});
-  ModelConfig config = *read_config(kModels + "mixtral");
+  ModelConfig config = *read_config(*weights::open_directory(kModels + "mixtral"));
   config.vocab = 321;
   l.model = load_model(config, *checkpoint, *l.backend, {.dtype = tensor::DType::kF32});
   ASSERT_EQ(l.model.status().code(), absl::StatusCode::kInvalidArgument);
@@ -80,8 +82,7 @@ TEST(Load, AConfigThatDisagreesWithTheFileIsRefusedWithBothShapes) {
   EXPECT_TRUE(absl::StrContains(l.model.status().message(), "320")) << l.model.status();
 }
 
-// On every backend that this machine has, whatever the routers are stored in: the load takes what was planned, and what
-// the buffers are longer than what they hold.
+// On every backend that this machine has, whatever the routers are stored in: to the byte.
 TEST(Load, TakesTheBytesThatWerePlanned) {
   const auto json = base::parse_json(
       R"({"architectures": ["PolymathMoeForCausalLM"], "hidden_size": 64, "vocab_size": 64, "num_hidden_layers": 2,
@@ -95,24 +96,98 @@ TEST(Load, TakesTheBytesThatWerePlanned) {
     auto backend = backend::make_backend(name, {.threads = 1});
     if (!backend.ok()) continue;
     for (const auto dtype : {tensor::DType::kF32, tensor::DType::kF16, tensor::DType::kBf16}) {
-      int64_t planned_f32 = 0, longer_f32 = 0;
+      int64_t planned_f32 = 0;
       for (const auto stored : {tensor::DType::kF32, tensor::DType::kF16, tensor::DType::kBf16}) {
         SCOPED_TRACE(testing::Message() << name << ": " << tensor::dtype_name(stored) << " in "
                                         << tensor::dtype_name(dtype));
         auto checkpoint = weights::dummy_checkpoint(1, stored);
-        const int64_t planned = bytes_to_load(*config, *checkpoint, **backend, dtype);
-        const auto model = load_model(*config, *checkpoint, **backend, {.dtype = dtype, .model_len = 64});
+        const LoadOptions options{.dtype = dtype, .model_len = 64};
+        const auto memory = RankMemory::measure({*config, *checkpoint, options}, **backend, {});
+        ASSERT_TRUE(memory.ok()) << memory.status();
+        const int64_t planned = memory->weights();
+        const auto model = load_model(*config, *checkpoint, **backend, options);
         ASSERT_TRUE(model.ok()) << model.status();
-        const int64_t longer = static_cast<int64_t>((*model)->weight_bytes()) - planned;
-        if (stored == tensor::DType::kF32) planned_f32 = planned, longer_f32 = longer;
+        if (stored == tensor::DType::kF32) planned_f32 = planned;
         const bool halved =
             name == std::string_view("cuda") && stored == tensor::DType::kBf16 && dtype == tensor::DType::kBf16;
         EXPECT_EQ(planned_f32 - planned, halved ? 2 * kRouterNumbers : 0);
-        EXPECT_GE(longer, 0);
-        EXPECT_EQ(longer, longer_f32);
+        EXPECT_EQ(planned, static_cast<int64_t>((*model)->weight_bytes()));
       }
     }
   }
+}
+
+// A checkpoint whose tensors of a name that holds `part` are packed in Q8_0 as they are read.
+class Packed : public weights::Checkpoint {
+ public:
+  Packed(std::unique_ptr<weights::Checkpoint> plain, std::string part)
+      : plain_(std::move(plain)), part_(std::move(part)) {
+    for (auto info : plain_->tensors()) {
+      if (packs(info)) info.format = &kPacked;
+      infos_.push_back(std::move(info));
+    }
+  }
+  std::span<const weights::TensorInfo> tensors() const override { return infos_; }
+  bool has(std::string_view name) const override { return plain_->has(name); }
+  absl::StatusOr<weights::RawTensor> read(std::string_view name, const tensor::Shape& expected) override {
+    ASSIGN_OR_RETURN(weights::RawTensor raw, plain_->read(name, expected));
+    if (weights::stored_format(*this, name) != &kPacked) return raw;
+    const int64_t n = expected.elements();
+    std::vector<float> values(static_cast<size_t>(n));
+    raw.format->dequantize({raw.data}, 0, values.data(), n);
+    bytes_.resize(static_cast<size_t>(kPacked.bytes_of(n)));
+    kPacked.quantize(values.data(), bytes_.data(), n);
+    return weights::RawTensor{kPacked.dtype, expected, bytes_.data(), &kPacked};
+  }
+  void prefetch(std::string_view) override {}
+  void release(std::string_view) override {}
+  size_t bytes_total() const override { return plain_->bytes_total(); }
+
+  static inline const quant::QuantFormat& kPacked = *quant::find_format("q8_0");
+
+ private:
+  bool packs(const weights::TensorInfo& info) const {
+    const int rank = info.shape.rank();
+    return rank >= 2 && info.shape[rank - 1] % kPacked.block_cols == 0 && absl::StrContains(info.name, part_);
+  }
+
+  std::unique_ptr<weights::Checkpoint> plain_;
+  std::vector<weights::TensorInfo> infos_;
+  std::string part_;
+  std::vector<std::byte> bytes_;
+};
+
+// What is kept of mixtral's 4 layers' k_proj [32, 64], or of all matrices of q, k and v together.
+TEST(Load, KeepsASlotPackedOnlyIfAllItsPiecesAre) {
+  const auto files = weights::open_directory(kModels + "mixtral");
+  const ModelConfig config = *read_config(*files);
+  for (const char* name : {"reference", "cpu"}) {
+    auto backend = *backend::make_backend(name, {.threads = 1});
+    const auto bytes = [&](const char* part) {
+      Packed checkpoint(*files->open_checkpoint(), part);
+      const LoadOptions options{.dtype = tensor::DType::kF32, .model_len = 64};
+      const int64_t planned = RankMemory::measure({config, checkpoint, options}, *backend, {})->weights();
+      const auto model = load_model(config, checkpoint, *backend, options);
+      EXPECT_TRUE(model.ok()) << model.status();
+      EXPECT_EQ(static_cast<int64_t>((*model)->weight_bytes()), planned);
+      return planned;
+    };
+    const int64_t plain = bytes("no such tensor");
+    EXPECT_EQ(bytes("k_proj"), plain) << name;
+    EXPECT_EQ(bytes("block_sparse_moe.gate"), plain) << name;  // routers lose nothing
+    EXPECT_LT(bytes("_proj"), plain) << name;
+    EXPECT_LT(bytes("embed_tokens"), plain) << name;
+  }
+}
+
+TEST(Load, RefusesBlocksThatLieAcrossRows) {
+  const auto files = weights::open_directory(kModels + "gpt-oss");
+  const ModelConfig config = *read_config(*files);
+  Packed checkpoint(*files->open_checkpoint(), "gate_up_proj");  // [experts, inputs, outputs]
+  auto backend = *backend::make_reference_backend({});
+  const auto model = load_model(config, checkpoint, *backend, {.dtype = tensor::DType::kF32, .model_len = 64});
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kUnimplemented) << model.status();
+  EXPECT_TRUE(absl::StrContains(model.status().message(), "stored as q8_0")) << model.status();
 }
 
 // Every routing that is known runs in a model of our own config kind, on seeded random weights.
@@ -142,9 +217,15 @@ TEST(Load, EveryRoutingRunsInAPolymathMoe) {
     ASSERT_TRUE(config.ok()) << routing << ": " << config.status();
     auto backend = *backend::make_reference_backend({});
     auto checkpoint = weights::dummy_checkpoint(1, tensor::DType::kF32, 0.5f);
-    auto model = load_model(*config, *checkpoint, *backend, {.dtype = tensor::DType::kF32, .model_len = 64});
+    const LoadOptions options{.dtype = tensor::DType::kF32, .model_len = 64};
+    const auto memory = RankMemory::measure({*config, *checkpoint, options}, *backend, {});
+    ASSERT_TRUE(memory.ok()) << routing << ": " << memory.status();
+    auto model = load_model(*config, *checkpoint, *backend, options);
     ASSERT_TRUE(model.ok()) << routing << ": " << model.status();
-    ASSERT_TRUE((*model)->reserve({.tokens_max = 16, .seqs_max = 1, .blocks_max = 2}).ok());
+    const backend::StepLimits limits{.tokens_max = 16, .seqs_max = 1, .blocks_max = 2};
+    ASSERT_TRUE((*model)->reserve(limits).ok());
+    EXPECT_EQ(memory->weights(), static_cast<int64_t>((*model)->weight_bytes())) << routing;
+    EXPECT_EQ(memory->scratch(limits), static_cast<int64_t>((*model)->scratch_bytes())) << routing;
     ASSERT_TRUE((*model)->make_cache({16, tensor::DType::kF32, 2}).ok());
     const std::vector<int32_t> ids = {3, 1, 4, 1, 5}, positions = {0, 1, 2, 3, 4}, start = {0, 5}, len = {5},
                                table = {1, 0};

@@ -7,6 +7,7 @@
 #include "model/adapters.h"
 #include "model/architecture.h"
 #include "model/expert_counters.h"
+#include "model/gguf_rows.h"
 #include "model/graph_capture.h"
 #include "model/rope_tables.h"
 #include "model/weight_store.h"
@@ -28,7 +29,8 @@ absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const
 }
 
 void RankMemory::add_slots(const MemorySource& source) {
-  const std::vector<WeightRow> rows = find_architecture(source.config.architecture)->weights(source.config);
+  const std::vector<WeightRow> rows =
+      weight_rows(*find_architecture(source.config.architecture), source.config, source.checkpoint);
   for (const Slot& slot : slots(source.config)) {
     const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
     if (slot.is_vector()) {

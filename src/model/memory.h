@@ -7,7 +7,7 @@
 //   memory.scratch(limits)           // == Transformer::scratch_bytes() after reserve(limits)
 //   memory.kv_block(cache_options)   // == Transformer::kv_block_bytes()
 //
-// Sums count the bytes that Backend::allocated_bytes() counts. They are exact if the checkpoint is given.
+// Sums count the bytes that Backend::allocated_bytes() counts.
 
 #include <string>
 #include <vector>
@@ -20,9 +20,9 @@
 namespace polymath::model {
 
 struct MemorySource {
-  const ModelConfig& config;              // of the whole model
-  const weights::Checkpoint* checkpoint;  // null: every weight is taken to be stored in options.dtype
-  const LoadOptions& options;             // `group` and `progress` are not read
+  const ModelConfig& config;  // of the whole model
+  const weights::Checkpoint& checkpoint;
+  const LoadOptions& options;  // `group` and `progress` are not read
 };
 
 class RankMemory {

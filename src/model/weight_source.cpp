@@ -17,10 +17,12 @@ struct Place {
   int64_t offset = 0, row_stride = 0, col_stride = 1;
 };
 
-Place place_stacked(const Slot& slot, int64_t row_begin, int64_t g) {
+Place place_stacked(const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin, int64_t g) {
   const auto& s = slot.shape;
-  const Shape shape = slot.is_vector() ? Shape{s.groups, s.rows} : Shape{s.groups, s.rows, s.cols};
-  return {0, shape, (g * s.rows + row_begin) * s.cols, s.cols, 1};
+  const bool joined = row.names.size() == 1;
+  const int64_t rows = joined ? s.rows : slot.pieces[piece].rows, first = joined ? row_begin : 0;
+  const Shape shape = slot.is_vector() ? Shape{s.groups, rows} : Shape{s.groups, rows, s.cols};
+  return {joined ? 0 : piece, shape, (g * rows + first) * s.cols, s.cols, 1};
 }
 
 Place place_transposed(const Slot& slot, int64_t row_begin, int64_t g, bool pairs) {
@@ -44,7 +46,7 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, s
     case Layout::kRows:
       return place_rows(slot, row, piece, row_begin);
     case Layout::kStacked:
-      return place_stacked(slot, row_begin, g);
+      return place_stacked(slot, row, piece, row_begin, g);
     case Layout::kStackedT:
       return place_transposed(slot, row_begin, g, false);
     case Layout::kStackedTPairs:

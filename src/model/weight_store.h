@@ -31,7 +31,7 @@ class WeightStore {
 
 // Where a slot's weights come from, and go to.
 struct WeightPath {
-  const weights::Checkpoint* checkpoint;  // null: every weight is taken to be stored in `dtype`
+  const weights::Checkpoint& checkpoint;
   const backend::Backend& backend;
   tensor::DType dtype;  // of the model's plain weights
 };

@@ -14,6 +14,8 @@ constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
 // cudaMalloc gives large buffers whole pages of 2 MiB: half a page is lost on average.
 constexpr int64_t kRoundingBytes = int64_t{1} << 20;
 
+constexpr int64_t kSnapshotsPerSequence = 2;  // of recurrent state; more would seldom be resumed
+
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t kv_bytes_max(const PlanRequest& request, int64_t left) {
@@ -23,19 +25,21 @@ int64_t kv_bytes_max(const PlanRequest& request, int64_t left) {
   return std::min(kDefaultKvBytesMax, static_cast<int64_t>(kDefaultKvShare * static_cast<double>(room)));
 }
 
-// A live state for each sequence, then a snapshot beside each, in half of the cache's memory.
+// Up to half of the cache for recurrent states: a live one for each sequence, before any snapshot but one.
 void size_states(const PlanRequest& request, MemoryPlan& plan) {
   if (plan.state_bytes == 0) return;
-  const int64_t slots = plan.kv_bytes_max / 2 / plan.state_bytes;
-  plan.n_live_states = static_cast<int>(std::min<int64_t>(slots, request.step.seqs_max));
-  if (request.snapshots)
-    plan.n_snapshots = static_cast<int>(std::min<int64_t>(slots, 2 * int64_t{plan.n_live_states})) - plan.n_live_states;
+  const int64_t slots = plan.kv_bytes_max / 2 / plan.state_bytes, snapshots_least = request.snapshots ? 1 : 0;
+  const int64_t live = std::clamp<int64_t>(slots - snapshots_least, 0, request.step.seqs_max);
+  plan.n_live_states = static_cast<int>(live);
+  if (request.snapshots && live > 0)
+    plan.n_snapshots = static_cast<int>(std::min(slots - live, kSnapshotsPerSequence * live));
 }
 
 // Without a wish: no more blocks than every sequence at full length could use.
 void size_blocks(const PlanRequest& request, MemoryPlan& plan) {
   const int64_t block_size = request.cache.block_size, of_sequence = ceil_div(request.model_len, block_size);
-  const int64_t useful = std::max<int64_t>(2, request.step.seqs_max * of_sequence + 1);
+  const int64_t seqs = plan.state_bytes > 0 ? plan.n_live_states : request.step.seqs_max;
+  const int64_t useful = std::max<int64_t>(2, seqs * of_sequence + 1);
   const int64_t room = plan.kv_bytes_max - plan.state_bytes * plan.n_state_slots();
   plan.n_blocks = plan.kv_block_bytes > 0 ? std::max<int64_t>(0, room) / plan.kv_block_bytes : useful;
   if (request.kv_bytes == 0) plan.n_blocks = std::min(plan.n_blocks, useful);

@@ -7,8 +7,8 @@
 //   if (!plan.fits()) ...                             // print plan, refuse
 //   ... load_model, reserve(request.step), make_cache(plan.cache_options(request.cache))
 //
-// weights, scratch and kv_cache() are exact: sums of the bytes that the model asks its backends for, by the functions
-// that allocate. graphs and margin are estimates. Allocators round up: the margin covers it.
+// weights, scratch and kv_cache() are exact, since the functions that allocate compute them. graphs and margin are
+// estimates. Allocators round up; the margin covers it.
 //
 // Thread safety: a Planner is read by any thread.
 

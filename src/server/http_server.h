@@ -1,6 +1,6 @@
 #pragma once
 
-// The door: HTTP/1.1 with keep-alive, bodies and streams, and limits on everything. Knows no model, no API.
+// HTTP/1.1 with keep-alive, bodies and streams; everything is bounded. Knows no model, no API.
 //
 //   HttpServer server(options);
 //   server.route("POST", "/v1/completions", [](const HttpRequest& request, std::shared_ptr<HttpReply> reply) {

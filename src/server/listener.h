@@ -1,6 +1,6 @@
 #pragma once
 
-// Listens on one address and makes a Session of every connection.
+// Accepts connections on one address; each gets a Session.
 // Thread safety: listen() and close() from one thread, the server's owner.
 
 #include <memory>

@@ -171,7 +171,7 @@ RequestParser::Step RequestParser::State::feed_body(std::string_view bytes, size
     if (rest.empty()) return Step::kNeedMore;
     consumed += parser.put(boost::asio::const_buffer(rest.data(), rest.size()), error);
     if (error == http::error::need_more) {
-      // Only a chunk's header and the trailers want to be seen whole.
+      // Only chunk headers and trailers must be whole.
       if (bytes.size() - consumed > limits.header_bytes_max) return refuse({400, "chunk header or trailers too long"});
       return Step::kNeedMore;
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Bytes -> HttpRequest, without a socket: the door's whole grammar, strict, with its limits.
+// Bytes -> HttpRequest, without a socket. Strict, with limits.
 //
 //   RequestParser parser(limits);
 //   size_t consumed;

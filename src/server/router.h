@@ -22,7 +22,7 @@ class Router {
   // REQUIRES: no such method on this path yet.
   void add(std::string_view method, std::string_view path, HttpHandler handler);
 
-  // HEAD finds GET's handler where it has none of its own.
+  // Without a handler of its own, HEAD uses GET's.
   Match find(std::string_view method, std::string_view path) const;
 
  private:

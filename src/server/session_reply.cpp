@@ -93,7 +93,7 @@ void Session::answer_preflight() {
   exchange_->send(204, "", "", extra);
 }
 
-// A CORS preflight, or a plain question for what is allowed. False: the route has its own handler, or is unknown.
+// A CORS preflight, or a plain OPTIONS request. False: the route has its own handler, or is unknown.
 bool Session::answer_options(const Router::Match& match) {
   if (is_preflight(request_) && !core_->options.cors_origins.empty() && !match.path.empty()) {
     answer_preflight();

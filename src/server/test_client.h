@@ -99,7 +99,7 @@ class TestClient {
     received_.erase(0, size);
     return out;
   }
-  // True: the server closes within the time, whatever it says before.
+  // True: the server closes the connection within the time.
   bool closed_within(int timeout_ms) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
     while (std::chrono::steady_clock::now() < until) {

@@ -32,7 +32,7 @@ class Transport {
   virtual void handshake(std::function<void(const Error&)> done) = 0;  // plain: done at once
   virtual void read_some(boost::asio::mutable_buffer buffer, Done done) = 0;
   virtual void write_some(boost::asio::const_buffer buffer, Done done) = 0;
-  // The peer will read an end of stream; reading goes on. `unread`: it may still be sending, and should be able to.
+  // The peer reads an end of stream; reading continues. `unread`: it may still be sending, and should be able to.
   // `owner` is held until it is done: this must live as long.
   virtual void finish_writing(bool unread, std::shared_ptr<void> owner) = 0;
   virtual Socket& socket() = 0;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Tensors by name, straight from a model directory.
+// Tensors by name, straight from the files of a model.
 //
 //   ASSIGN_OR_RETURN(auto checkpoint, open_checkpoint(directory, {}));
 //   ASSIGN_OR_RETURN(RawTensor t, checkpoint->read("model.norm.weight", {2048}));
@@ -11,7 +11,7 @@
 // file's size before anything is read. Pickle files and code are refused, never run.
 //
 // Thread safety: read() and release() of different tensors may run at once.
-// Source: safetensors' README (header of JSON, 8-byte little-endian length, at most 100 MB, no holes, no overlap).
+// Sources: safetensors' README; the GGUF specification (gguf_header.h).
 
 #include <cstddef>
 #include <memory>
@@ -43,6 +43,12 @@ struct TensorInfo {
   const quant::QuantFormat* format = nullptr;  // null: no format of weights (integers, a type that is listed only)
 };
 
+// What a checkpoint calls its tensors.
+enum class Naming {
+  kHuggingFace,  // as transformers' modules: "model.layers.0.mlp.gate.weight"
+  kGguf,         // as the GGUF specification: "blk.0.ffn_gate_inp.weight"
+};
+
 struct RawTensor {
   tensor::DType dtype = tensor::DType::kF32;
   tensor::Shape shape;
@@ -58,6 +64,7 @@ class Checkpoint {
   // Every tensor, sorted by name. Empty for a checkpoint that makes what is asked of it (dummy).
   virtual std::span<const TensorInfo> tensors() const = 0;
   virtual bool has(std::string_view name) const = 0;
+  virtual Naming naming() const { return Naming::kHuggingFace; }
 
   // kNotFound; kInvalidArgument: another shape than `expected` (both are named, with the file); kUnimplemented: an
   // element type that is not read here.
@@ -81,7 +88,7 @@ const quant::QuantFormat* stored_format(const Checkpoint& checkpoint, std::strin
 
 // model.safetensors, or the shards that model.safetensors.index.json names (an index and no shard of it missing),
 // or any *.safetensors of the directory (consolidated* is left out beside model*). kNotFound: no weights, or a shard is
-// missing. kUnimplemented: only GGUF. kFailedPrecondition: only pickle files (*.bin, *.pt,
+// missing. kFailedPrecondition: only pickle files (*.bin, *.pt,
 // *.pth, *.pkl, *.ckpt), which are refused by name. kInvalidArgument, kDataLoss: a file lies or is cut short; the
 // message names the file and the tensor.
 absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory,
@@ -97,11 +104,11 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> parse_safetensors(std::span<const st
 // tensor. REQUIRES: f32, f16 or bf16.
 std::unique_ptr<Checkpoint> dummy_checkpoint(uint64_t seed, tensor::DType dtype, float scale = 0.02f);
 
-// What `--model` names -> a directory: a path that exists; else "org/name" (with an optional revision) in the local
-// Hugging Face cache (HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
+// What `--model` names -> a directory or a *.gguf file: a path that exists; else "org/name" (with an optional revision)
+// in the local Hugging Face cache (HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
 // ~/.cache/huggingface/hub): models--org--name/refs/<revision> -> snapshots/<hash>. kNotFound with the places looked
-// at. Names are checked: no "..", no absolute parts, [A-Za-z0-9._-] only. A file instead of a directory is refused:
-// kUnimplemented for *.gguf, kFailedPrecondition for pickle, else kInvalidArgument.
+// at. Names are checked: no "..", no absolute parts, [A-Za-z0-9._-] only. Another file is refused: kFailedPrecondition
+// for pickle, else kInvalidArgument.
 absl::StatusOr<std::string> resolve_model(std::string_view model, std::string_view revision);
 
 }  // namespace polymath::weights

@@ -136,8 +136,8 @@ absl::Status no_weights(const std::string& directory, const std::vector<std::str
         some_of(pickles), "; convert them to safetensors"));
   }
   if (const auto gguf = ending_in(names, ".gguf"); !gguf.empty()) {
-    return absl::UnimplementedError(
-        absl::StrCat(directory, ": its weights are GGUF, which is not supported yet: ", some_of(gguf)));
+    return absl::InvalidArgumentError(
+        absl::StrCat(directory, ": its weights are GGUF: name one of its files instead: ", some_of(gguf)));
   }
   return absl::NotFoundError(absl::StrCat(directory, ": no weights: no *.safetensors file is in this directory"));
 }

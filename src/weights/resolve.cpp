@@ -1,4 +1,4 @@
-// From what --model names to a directory on this machine. Nothing is downloaded.
+// From what --model names to a directory or GGUF file on this machine. Nothing is downloaded.
 // Source: the cache's layout, https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
 
 #include <algorithm>
@@ -78,13 +78,13 @@ absl::StatusOr<std::string> existing_path(const std::string& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return path;
   const std::string ending = fs::path(path).extension().string();
-  if (ending == ".gguf") return absl::UnimplementedError(absl::StrCat(path, ": GGUF files are not supported yet"));
+  if (ending == ".gguf") return path;
   for (const char* pickle : {".bin", ".pt", ".pth", ".pkl", ".ckpt"}) {
     if (ending != pickle) continue;
     return absl::FailedPreconditionError(absl::StrCat(
         path, ": a pickle file, which can run code when it is read, is refused; convert the model to safetensors"));
   }
-  return absl::InvalidArgumentError(absl::StrCat(path, ": is a file; give the model's directory"));
+  return absl::InvalidArgumentError(absl::StrCat(path, ": is a file, and no *.gguf; give the model's directory"));
 }
 
 absl::Status not_found(const std::string& model, const std::string& revision, const std::vector<std::string>& looked) {

@@ -96,8 +96,9 @@ TEST_F(Resolve, NotFoundSaysWhereItLookedAndWhatToDo) {
 TEST_F(Resolve, PathsThatExist) {
   directory_.write("model/config.json", "{}");
   EXPECT_EQ(*resolve_model(directory_.at("model"), ""), directory_.at("model"));
+  directory_.write("m.gguf", "x");
+  EXPECT_EQ(*resolve_model(directory_.at("m.gguf"), ""), directory_.at("m.gguf"));
   const std::tuple<const char*, StatusCode, const char*> files[] = {
-      {"m.gguf", StatusCode::kUnimplemented, "not supported yet"},
       {"m.bin", StatusCode::kFailedPrecondition, "convert the model to safetensors"},
       {"m.pt", StatusCode::kFailedPrecondition, "pickle"},
       {"m.safetensors", StatusCode::kInvalidArgument, "give the model's directory"},

@@ -68,8 +68,7 @@ TEST(BenchKernels, EveryOpOfALayerHasItsLines) {
     const absl::Status status = commands::bench_kernels(options);
     const std::string out = testing::internal::GetCapturedStdout();
     ASSERT_TRUE(status.ok()) << status;
-    for (const char* op :
-         {"qkv ", "attention ", "attn_out ", "routing to 2 of 8", "experts of 192", "lm_head"}) {
+    for (const char* op : {"qkv ", "attention ", "attn_out ", "routing to 2 of 8", "experts of 192", "lm_head"}) {
       size_t lines = 0;
       for (size_t at = out.find(op); at != std::string::npos; at = out.find(op, at + 1)) ++lines;
       EXPECT_GE(lines, 3u) << op << " on " << backend << ":\n" << out;  // two batches and a prompt

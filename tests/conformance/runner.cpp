@@ -63,11 +63,17 @@ absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, 
   return out;
 }
 
-absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& directory, const RunnerOptions& options) {
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& path, const RunnerOptions& options) {
+  ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
+  ASSIGN_OR_RETURN(const auto checkpoint, files->open_checkpoint());
+  return create(config, *checkpoint, options);
+}
+
+absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig& config,
+                                                       weights::Checkpoint& checkpoint, const RunnerOptions& options) {
   std::unique_ptr<Runner> r(new Runner);
   r->options_ = options;
-  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(directory));
-  ASSIGN_OR_RETURN(auto checkpoint, weights::open_checkpoint(directory, {}));
   std::vector<backend::Backend*> backends;
   for (int rank = 0; rank < options.ranks; ++rank) {
     ASSIGN_OR_RETURN(auto backend,
@@ -75,25 +81,43 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& direct
     backends.push_back(backend.get());
     r->backends_.push_back(std::move(backend));
   }
-  const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen};
-  if (options.ranks > 1) {
-    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, *checkpoint, backends, load));
-  } else {
-    ASSIGN_OR_RETURN(r->model_, model::load_model(config, *checkpoint, *backends.front(), load));
-  }
+  const model::LoadOptions load{.dtype = options.dtype, .model_len = kModelLen, .adapters = options.adapters};
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
-  RETURN_IF_ERROR(r->model_->reserve(
-      {.tokens_max = kModelLen * kSequencesMax, .seqs_max = kSequencesMax, .blocks_max = r->blocks_per_sequence_}));
-  RETURN_IF_ERROR(r->model_->make_cache({.block_size = options.block_size,
-                                         .dtype = kv_dtype,
-                                         .n_blocks = int64_t{kSequencesMax} * r->blocks_per_sequence_,
-                                         .n_state_slots = kSequencesMax}));
+  const plan::PlanRequest request{.step = {.tokens_max = kModelLen * kSequencesMax,
+                                           .seqs_max = kSequencesMax,
+                                           .blocks_max = r->blocks_per_sequence_},
+                                  .cache = {.block_size = options.block_size,
+                                            .dtype = kv_dtype,
+                                            .n_blocks = int64_t{kSequencesMax} * r->blocks_per_sequence_},
+                                  .model_len = kModelLen,
+                                  .snapshots = false,
+                                  .kv_bytes = int64_t{1} << 40};
+  const std::vector<const backend::Backend*> planned(backends.begin(), backends.end());
+  ASSIGN_OR_RETURN(const auto planner, plan::Planner::create({config, checkpoint, load}, planned));
+  r->plan_ = planner.plan(request);
+  if (options.ranks > 1) {
+    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
+  } else {
+    ASSIGN_OR_RETURN(r->model_, model::load_model(config, checkpoint, *backends.front(), load));
+  }
+  RETURN_IF_ERROR(r->model_->reserve(request.step));
+  RETURN_IF_ERROR(r->model_->make_cache(r->plan_.cache_options(request.cache)));
+  RETURN_IF_ERROR(r->check_memory());
   return r;
 }
 
+absl::Status Runner::check_memory() const {
+  const auto weights = static_cast<int64_t>(model_->weight_bytes()),
+             scratch = static_cast<int64_t>(model_->scratch_bytes()), kv = static_cast<int64_t>(model_->kv_bytes());
+  if (weights == plan_.weights && scratch == plan_.scratch && kv == plan_.kv_cache()) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("bytes of weights, scratch and KV: planned ", plan_.weights, ", ",
+                                          plan_.scratch, ", ", plan_.kv_cache(), "; allocated ", weights, ", ", scratch,
+                                          ", ", kv));
+}
+
 absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences, int chunk) {
-  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows, state_slots;
+  std::vector<int32_t> tokens, positions, slots, starts = {0}, lens, table, rows, state_slots, adapters;
   std::vector<kvcache::StateCopy> cleared;
   for (size_t i = 0; i < sequences.size(); ++i) {
     Sequence& s = *sequences[i];
@@ -110,6 +134,7 @@ absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences
     }
     if (model_->has_state()) state_slots.push_back(static_cast<int32_t>(i));
     if (model_->has_state() && s.computed == 0) cleared.push_back({-1, static_cast<int32_t>(i)});
+    if (!options_.adapters.empty()) adapters.push_back(s.adapter);
     s.computed += n;
     starts.push_back(static_cast<int32_t>(tokens.size()));
     lens.push_back(s.computed);
@@ -124,7 +149,8 @@ absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences
                                                                  .block_table_width = blocks_per_sequence_,
                                                                  .logit_rows = rows,
                                                                  .state_slots = state_slots,
-                                                                 .state_copies = cleared}));
+                                                                 .state_copies = cleared,
+                                                                 .adapters = adapters}));
   return std::vector<float>(logits.f32(), logits.f32() + logits.shape.elements());
 }
 

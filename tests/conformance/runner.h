@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "model/load.h"
+#include "plan/memory_plan.h"
 
 namespace polymath::conformance {
 
@@ -16,8 +16,9 @@ struct RunnerOptions {
   std::string isa;
   tensor::DType dtype = tensor::DType::kF32;
   int block_size = 16;
-  int threads = 2;  // in all
-  int ranks = 1;    // of tensor parallelism
+  int threads = 2;                    // in all
+  int ranks = 1;                      // of tensor parallelism
+  std::vector<std::string> adapters;  // directories
 };
 
 // One prompt of reference.safetensors.
@@ -33,23 +34,31 @@ absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, 
 
 class Runner {
  public:
-  static absl::StatusOr<std::unique_ptr<Runner>> create(const std::string& directory, const RunnerOptions& options);
+  static absl::StatusOr<std::unique_ptr<Runner>> create(const std::string& path, const RunnerOptions& options);
+  static absl::StatusOr<std::unique_ptr<Runner>> create(const model::ModelConfig& config,
+                                                        weights::Checkpoint& checkpoint, const RunnerOptions& options);
 
   struct Sequence {
     std::vector<int32_t> tokens;  // all of them
     int computed = 0;
+    int adapter = -1;
   };
   // Computes up to `chunk` more tokens of each sequence (0: all) in one step.
   // Returns the logits of every computed row, [rows, vocab].
   absl::StatusOr<std::vector<float>> step(std::vector<Sequence*> sequences, int chunk);
   int vocab() const { return model_->vocab(); }
   model::Transformer& model() { return *model_; }
+  const plan::MemoryPlan& plan() const { return plan_; }  // made before the model was loaded
 
  private:
+  // kInternal: what was allocated is not what the plan said, to the byte.
+  absl::Status check_memory() const;
+
   static constexpr int kSequencesMax = 8;
   int blocks_per_sequence_ = 0;
   RunnerOptions options_;
   std::vector<std::unique_ptr<backend::Backend>> backends_;
+  plan::MemoryPlan plan_;
   std::unique_ptr<model::Transformer> model_;
 };
 

@@ -1,9 +1,8 @@
-// A thousand small worlds a kind, each from its seed: random limits, arrivals, shared prefixes, adapters,
-// cancellations, pools too small. The invariants hold after every step, and every request gets the output that it gets
-// alone.
+// A thousand small worlds of each kind, from seeds: random limits, arrivals, shared prefixes, adapters, cancellations,
+// small pools. The invariants hold after every step. Every request gets the output that it gets alone.
 //
-// Every kind runs one step at a time, and with each step planned while the previous one runs on a device that samples
-// for most sequences:
+// Every kind runs twice: one step at a time, and with two steps in flight on a device that samples.
+//
 //
 //   plain       one token a step
 //   drafts      several tokens a step: random drafts, of which random many are right
@@ -62,8 +61,8 @@ class World {
         limits_(draw_limits()),
         scheduler_(limits_),
         builder_(limits_, kLengthMax),
-        model_(kVocab, limits_.block_size, limits_.n_blocks, rows_max(), depth,
-               limits_.n_state_slots + limits_.n_state_snapshots) {
+        model_(kVocab, limits_.block_size, {limits_.n_blocks, limits_.n_state_slots + limits_.n_state_snapshots},
+               rows_max(), depth) {
     for (auto& prefix : prefixes_) prefix = draw_tokens(40);
   }
 

@@ -14,7 +14,7 @@ OTHER_FLAGS = {
     "nvidia-smi": {"query-gpu", "format"},
     "check": {"no-build"},
     "every program": {"help", "version"},
-    "planned: kernel variants": {"require-fused"},
+    "TGI's launcher": {"max-top-n-tokens"},
     "our tests of the command line": {"x", "no-x", "flag", "max-model-length", "prot"},
 }
 

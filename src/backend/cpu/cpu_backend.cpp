@@ -31,31 +31,31 @@ struct ScratchSizes {
            static_cast<size_t>(threads) * (sums + queries + scores + out + values);
   }
 
-  int64_t pairs_max = 0, segments_max = 0, value_dim_max = 0;
+  int64_t pairs = 0, n_segments = 0, value_dim = 0;
   size_t input = 0, intermediate = 0, row_weights = 0, row_tokens = 0, segments = 0, seq_tasks = 0;
   size_t sums = 0, queries = 0, scores = 0, out = 0, values = 0;  // of each thread
 };
 
 ScratchSizes::ScratchSizes(const StepLimits& limits) {
-  const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
+  const int64_t tokens = limits.tokens_max;
+  pairs = std::max<int64_t>(limits.pairs_max, tokens);
   // Memory that a step does not touch costs nothing, so the widest case of each op may be counted in f32.
   const int64_t wide = std::max(limits.hidden_max, limits.attention_max) + 2;
   const int64_t wide_pair = std::max(limits.hidden_max, limits.intermediate_max) + 2;
-  pairs_max = pairs;
-  segments_max = 2 * routing::kExpertsMax * (pairs / cpu::kSegmentRows + 1);
-  value_dim_max = std::max<int64_t>(limits.attention_max, limits.key_dim_max);
+  n_segments = 2 * routing::kExpertsMax * (pairs / cpu::kSegmentRows + 1);
+  value_dim = std::max<int64_t>(limits.attention_max, limits.key_dim_max);
   input = static_cast<size_t>(std::max(tokens * wide, pairs * wide_pair)) * sizeof(uint32_t);
   intermediate = static_cast<size_t>(pairs * (limits.intermediate_max + 2)) * sizeof(uint32_t);
   row_weights = static_cast<size_t>(pairs) * sizeof(float);
   row_tokens = static_cast<size_t>(pairs) * sizeof(int32_t);
-  segments = static_cast<size_t>(segments_max) * sizeof(cpu::Segment);
+  segments = static_cast<size_t>(n_segments) * sizeof(cpu::Segment);
   seq_tasks = static_cast<size_t>(limits.seqs_max + 1) * sizeof(int64_t);
-  const auto value_dim = static_cast<size_t>(cpu::round_up(value_dim_max, cpu::kTile));
+  const auto value_bytes = static_cast<size_t>(cpu::round_up(value_dim, cpu::kTile)) * sizeof(float);
   sums = cpu::kSegmentRows * cpu::kTile * sizeof(float);
   queries = cpu::kTaskRows * static_cast<size_t>(limits.key_dim_max + 1) * sizeof(uint32_t);
   scores = cpu::kTaskRows * cpu::kProbStride * sizeof(float);
-  out = cpu::kTaskRows * value_dim * sizeof(float);
-  values = cpu::kRunTokens * value_dim * sizeof(float);
+  out = cpu::kTaskRows * value_bytes;
+  values = cpu::kRunTokens * value_bytes;
 }
 
 class CpuBackend : public Backend {
@@ -173,11 +173,11 @@ absl::Status CpuBackend::reserve(const StepLimits& limits) {
   cpu::Scratch& s = c_.scratch;
   s.input_bytes = sizes.input;
   s.inner_bytes = sizes.intermediate;
-  s.pairs_max = sizes.pairs_max;
-  s.segments_max = sizes.segments_max;
+  s.pairs_max = sizes.pairs;
+  s.segments_max = sizes.n_segments;
   s.seqs_max = limits.seqs_max;
   s.key_dim_max = limits.key_dim_max;
-  s.value_dim_max = sizes.value_dim_max;
+  s.value_dim_max = sizes.value_dim;
   RETURN_IF_ERROR(set_aside(s.input, sizes.input));
   RETURN_IF_ERROR(set_aside(s.intermediate, sizes.intermediate));
   RETURN_IF_ERROR(set_aside(s.row_weights, sizes.row_weights));

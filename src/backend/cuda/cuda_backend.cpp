@@ -15,6 +15,7 @@
 #include "backend/cuda/result_slot.h"
 #include "backend/cuda/routing/list.h"
 #include "backend/cuda/sample.h"
+#include "backend/cuda/scratch_sizes.h"
 #include "base/log.h"
 
 namespace polymath::backend {
@@ -24,10 +25,6 @@ using cuda::groups_of;
 using cuda::Matrix;
 using cuda::matrix_of;
 using cuda::type_of;
-
-// Room for split-KV partial sums: rows of a step times splits.
-constexpr int64_t kPartialRows = 16384;
-constexpr int64_t kPartialBytes = int64_t{64} << 20;  // at least: a long prompt's, measured to be worth it
 
 struct CudaGraph : CapturedGraph {
   explicit CudaGraph(cudaGraphExec_t g) : graph(g) {}
@@ -217,38 +214,17 @@ class CudaBackend : public Backend {
       &routing_.route_experts,      &experts_.family(false), &experts_.family(true)};
 };
 
-// Bytes of the backend's own buffers for the largest step.
-struct ScratchSizes {
-  explicit ScratchSizes(const StepLimits& limits) {
-    const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
-    const int64_t expert_io = limits.expert_io_max > 0 ? limits.expert_io_max : limits.hidden_max;
-    const auto composed = [](const ExpertShape& s) {
-      return !cuda::ExpertRunner::takes(s.hidden, s.intermediate, s.dtype);
-    };
-    composes_experts = std::any_of(limits.experts.begin(), limits.experts.end(), composed);
-    pairs_max = pairs;
-    linear_elements = std::max(tokens * (limits.hidden_max + 16), pairs * (expert_io + 16) / 2) + 16;
-    partial = std::max(kPartialBytes, kPartialRows * (std::max(limits.key_dim_max, 1) + 2) * 4);
-    row_of_pair = pairs * 4;
-    counters = (cuda::kRouteCounters + kPartialRows) * static_cast<int64_t>(sizeof(unsigned));
-  }
-
-  bool composes_experts = false;
-  int64_t pairs_max = 0, linear_elements = 0;
-  int64_t partial = 0, row_of_pair = 0, counters = 0;
-};
-
 size_t CudaBackend::reserve_bytes(const StepLimits& limits) const {
-  const ScratchSizes sizes(limits);
+  const cuda::ScratchSizes sizes(limits);
   return (sizes.composes_experts ? reserve_defaults_bytes(limits) : 0) +
          cuda::LinearRunner::reserve_bytes(sizes.linear_elements) + experts_.reserve_bytes(limits) +
          static_cast<size_t>(sizes.partial + sizes.row_of_pair + sizes.counters);
 }
 
 absl::Status CudaBackend::reserve(const StepLimits& limits) {
-  const ScratchSizes sizes(limits);
+  const cuda::ScratchSizes sizes(limits);
   if (sizes.composes_experts) RETURN_IF_ERROR(reserve_defaults(limits));
-  pairs_max_ = sizes.pairs_max;
+  pairs_max_ = sizes.pairs;
   RETURN_IF_ERROR(linear_->reserve(sizes.linear_elements));
   RETURN_IF_ERROR(set_aside(partial_, sizes.partial));
   RETURN_IF_ERROR(set_aside(row_of_pair_, sizes.row_of_pair));
@@ -325,7 +301,7 @@ cuda::AttentionProblem CudaBackend::attention_problem(const AttentionParams& par
           .partial = static_cast<float*>(partial_.data()),
           .partial_floats = static_cast<int64_t>(partial_.bytes() / sizeof(float)),
           .counters = static_cast<unsigned*>(counters_.data()) + cuda::kRouteCounters,
-          .n_counters = kPartialRows,
+          .n_counters = cuda::kPartialRows,
           .n_multiprocessors = device_->n_multiprocessors()};
 }
 

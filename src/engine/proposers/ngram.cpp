@@ -1,12 +1,11 @@
-// Prompt lookup: finds the last tokens of a sequence earlier in it, and proposes what followed there. Of all matches
-// the longest wins, and of equally long ones the earliest, which has the most tokens after it.
-// Source: Saxena, "Prompt Lookup Decoding", 2023.
+// Prompt lookup: finds a sequence's last tokens earlier in it. Proposes the tokens that followed there. The longest
+// match wins. Among equals the earliest wins: most tokens follow it. Source: Saxena, "Prompt Lookup Decoding", 2023.
 //
-// The search is Knuth-Morris-Pratt (SIAM J. Comput. 6, 1977) over the reversed tokens: the pattern is the reversed
-// suffix, so that a match of any prefix of the pattern is a match of a shorter suffix.
+// The search is that of Knuth, Morris and Pratt (SIAM J. Comput. 6, 1977) over the reversed tokens. A match of the
+// pattern's prefix is then a match of a shorter suffix.
 //
-// Bounds: the last kWindow tokens of a sequence, and kStepTokensMax tokens of all sequences in a step, each compared
-// about twice. Sequences after that get no drafts in this step.
+// Bounds: kWindow tokens of a sequence, kStepTokensMax tokens in a step. Each is compared about twice. Sequences beyond
+// get no drafts in this step.
 
 #include <algorithm>
 #include <array>
@@ -41,7 +40,7 @@ class Ngram : public Proposer {
     const int n = static_cast<int>(tokens.size()), length = std::min(max_, n - 1);
     if (length < min_) return tokens.size();
     const auto reversed = [&](int i) { return tokens[n - 1 - i]; };
-    // border_[i]: the longest proper prefix of the pattern's first i + 1 tokens that is also their suffix.
+    // border_[i]: length of the longest proper prefix of the pattern's first i + 1 tokens that is also a suffix.
     border_[0] = 0;
     for (int i = 1, k = 0; i < length; ++i) {
       while (k > 0 && reversed(i) != reversed(k)) k = border_[k - 1];

@@ -1,7 +1,7 @@
 #pragma once
 
-// Random numbers without a state: a function of (seed, position, draw) alone. So a request's samples do not depend on
-// the batch, on preemption or on the step.
+// Random numbers without a state: a function of (seed, position, draw) alone. A request's samples do not depend on the
+// batch, nor on preemption.
 //
 // Philox4x32-10: ten rounds over a 128-bit counter (position, draw) under a 64-bit key (the seed).
 // Source: Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.

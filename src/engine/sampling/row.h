@@ -2,8 +2,8 @@
 
 // One row of logits, and the sampling steps it passes.
 //
-// The first steps change `logits`, a copy; -infinity excludes an id. The last ones only raise a floor: an id stays if
-// it is not worse than the floor. So nothing is sorted.
+// The first steps change `logits`, a copy; -infinity excludes an id. The last ones only raise a floor. Ids worse than
+// the floor are cut. So nothing is sorted.
 //
 // A step is one function in one file; list.cpp has their order. A step whose `applies` is false costs nothing.
 

@@ -61,8 +61,8 @@ absl::StatusOr<int32_t> Sampler::sample(const SampleInput& input) {
   return greedy ? best : draw(row);
 }
 
-// Inverse of the cumulative distribution in order of ids: first the stretch, then the id in it. If rounding carries the
-// search past the last weight, the last id with a weight is taken.
+// Inverse of the cumulative distribution, in order of ids. Finds the stretch, then the id in it. Rounding may carry the
+// search past the end: then it takes the last id with a weight.
 int32_t Sampler::draw(Row& row) {
   const double sum = weigh_staying(row);
   const double target = uniform(row.params.seed, row.output.size()) * sum;

@@ -6,7 +6,7 @@
 //   Logprobs l = sampler.logprobs(input.logits, id, 5);    // of the raw logits, before any step
 //   sampler.for_device(input)                              // parameters for a device to sample the same
 //
-// The token depends only on the logits, the request and its output so far. Greedy (temperature 0) takes the best id,
+// The token depends on logits, request and output so far, nothing else. Greedy (temperature 0) takes the best id,
 // among equals the lowest. Without bias, mask and penalty it does not copy the logits.
 //
 // Thread safety: none. Nothing is allocated after construction.

@@ -1,4 +1,4 @@
-// Cuts all but the top_k most likely ids; among equals the lowest ids stay.
+// Cuts all but the top_k most likely ids. Among equals the lowest stay.
 
 #include <algorithm>
 
@@ -11,7 +11,7 @@ constexpr int kHeapMax = 4096;  // a larger top_k: selection in a copy of the ro
 
 bool applies(const Row& row) { return row.params.top_k > 0 && row.params.top_k < static_cast<int>(row.logits.size()); }
 
-// A heap of the k best so far, the worst on top: most ids cost one comparison with it.
+// A heap of the k best so far, the worst on top. Most ids cost one comparison.
 Scored kth_by_heap(const Row& row, int k) {
   auto& heap = row.scratch.scored;
   const auto end = heap.begin() + k;

@@ -1,8 +1,8 @@
 // Cuts all but the smallest set of most likely ids whose share of the remaining probability reaches top_p.
 // Source: Holtzman et al., arXiv:1904.09751 section 3.1.
 //
-// O(n) without sorting. Weights are summed in bins by their upper bits, which rise with the weight. Selection finds the
-// border among the few ids of the bin where the sum reaches top_p.
+// O(n) without sorting. Weights are summed in bins by their upper bits. In one bin the sum reaches top_p. Selection
+// finds the border among its few ids.
 
 #include <algorithm>
 #include <bit>
@@ -35,7 +35,7 @@ Scored border(std::span<Scored> candidates, double before, double target) {
   return candidates[begin];
 }
 
-// Calls f(id, weight) in every stretch with a weight; after another cut most have none.
+// Calls f(id, weight) in stretches that have weights. After another cut most have none.
 template <typename F>
 void for_each_weight(const Row& row, F f) {
   for (size_t begin = 0; begin < row.logits.size(); begin += kStretch) {

@@ -37,7 +37,7 @@ std::string repeat(std::string_view unit, size_t bytes) {
   return text;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef POLYMATH_SANITIZED
 constexpr double kSecondsAllowed = 20;
 #else
 constexpr double kSecondsAllowed = 1;

@@ -1,0 +1,21 @@
+#pragma once
+
+// Tokenizer and chat template of a model on disk, from a directory's files or from GGUF metadata.
+
+#include <memory>
+#include <string>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "text/tokenizer.h"
+#include "weights/model_files.h"
+
+namespace polymath::commands {
+
+// kNotFound: the model has none.
+absl::StatusOr<std::unique_ptr<text::Tokenizer>> load_tokenizer_of(const weights::TokenizerSource& source);
+absl::StatusOr<std::string> chat_template_of(const weights::TokenizerSource& source);
+// tokenizer_config.json, an object or another value. kNotFound: there is none.
+absl::StatusOr<base::JsonValue> tokenizer_config_of(const weights::TokenizerSource& source);
+
+}  // namespace polymath::commands

@@ -1,0 +1,48 @@
+#pragma once
+
+// Tensors that are stored in files, by name: what safetensors and GGUF share.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weights/checkpoint.h"
+#include "weights/mapped_file.h"
+
+namespace polymath::weights {
+
+class FileCheckpoint final : public Checkpoint {
+ public:
+  explicit FileCheckpoint(Naming naming) : naming_(naming) {}
+
+  struct Stored {
+    TensorInfo info;
+    std::span<const std::byte> bytes;
+    std::string_view type;  // as the file spells it; static memory
+  };
+  // REQUIRES: the tensor's bytes are in a kept file, or outlive the checkpoint.
+  void add(Stored tensor) { stored_.push_back(std::move(tensor)); }
+  void keep(std::shared_ptr<const MappedFile> file) { files_.push_back(std::move(file)); }
+  // Once, after the last add(). kInvalidArgument: a name is in two files.
+  absl::Status sort();
+
+  std::span<const TensorInfo> tensors() const override { return infos_; }
+  bool has(std::string_view name) const override { return find(name) != nullptr; }
+  Naming naming() const override { return naming_; }
+  absl::StatusOr<RawTensor> read(std::string_view name, const tensor::Shape& expected) override;
+  void prefetch(std::string_view name) override;
+  void release(std::string_view name) override;
+  size_t bytes_total() const override { return bytes_total_; }
+
+ private:
+  const Stored* find(std::string_view name) const;
+
+  const Naming naming_;
+  std::vector<std::shared_ptr<const MappedFile>> files_;
+  std::vector<Stored> stored_;     // sorted by name
+  std::vector<TensorInfo> infos_;  // of stored_[i]
+  size_t bytes_total_ = 0;
+};
+
+}  // namespace polymath::weights
