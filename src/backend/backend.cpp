@@ -36,16 +36,29 @@ std::vector<std::string_view> Backend::kernels_for(const OpCall& call) {
   return names;
 }
 
-absl::Status Backend::reserve_defaults(const StepLimits& limits) {
-  const size_t pairs = static_cast<size_t>(limits.pairs_max);
+Backend::DefaultSizes Backend::default_sizes(const StepLimits& limits) {
+  const size_t pairs = static_cast<size_t>(limits.pairs_max) * sizeof(float);
   const size_t intermediate = static_cast<size_t>(limits.intermediate_max),
                hidden = static_cast<size_t>(limits.hidden_max);
-  ASSIGN_OR_RETURN(gate_up_buffer_, allocate(pairs * 2 * intermediate * sizeof(float)));
-  ASSIGN_OR_RETURN(intermediate_buffer_, allocate(pairs * intermediate * sizeof(float)));
-  ASSIGN_OR_RETURN(down_buffer_, allocate(pairs * hidden * sizeof(float)));
-  ASSIGN_OR_RETURN(input_buffer_, allocate(pairs * 2 * sizeof(float)));
+  return {.gate_up = pairs * 2 * intermediate,
+          .intermediate = pairs * intermediate,
+          .down = pairs * hidden,
+          .input = pairs * 2};
+}
+
+size_t Backend::reserve_defaults_bytes(const StepLimits& limits) {
+  const DefaultSizes sizes = default_sizes(limits);
+  return sizes.gate_up + sizes.intermediate + sizes.down + sizes.input;
+}
+
+absl::Status Backend::reserve_defaults(const StepLimits& limits) {
+  const DefaultSizes sizes = default_sizes(limits);
+  ASSIGN_OR_RETURN(gate_up_buffer_, allocate(sizes.gate_up));
+  ASSIGN_OR_RETURN(intermediate_buffer_, allocate(sizes.intermediate));
+  ASSIGN_OR_RETURN(down_buffer_, allocate(sizes.down));
+  ASSIGN_OR_RETURN(input_buffer_, allocate(sizes.input));
   pairs_max_ = limits.pairs_max;
-  const std::vector<float> ones(pairs, 1.0f);
+  const std::vector<float> ones(static_cast<size_t>(limits.pairs_max), 1.0f);
   copy_in({DType::kF32, {limits.pairs_max}, input_buffer_.data()}, ones.data());
   return absl::OkStatus();
 }

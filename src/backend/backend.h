@@ -249,6 +249,11 @@ class Backend {
   virtual int64_t memory_total() const { return -1; }  // of the device, whoever has it; likewise
   // kResourceExhausted with a sum. Once, before the first op.
   virtual absl::Status reserve(const StepLimits& limits) = 0;
+  // Bytes that reserve() allocates.
+  virtual size_t reserve_bytes(const StepLimits& limits) const = 0;
+  // Bytes asked of allocate() and by reserve() so far; freed ones still count. Rounding inside the allocator does not
+  // count, nor does host memory that results are copied through.
+  virtual size_t allocated_bytes() const = 0;
   // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
   virtual DType activation_dtype(DType weight_dtype) const = 0;
   // --- steps --- Ops between begin_capture() and end_capture() are captured instead of run. launch() runs them on
@@ -375,8 +380,14 @@ class Backend {
                                             std::span<const std::string_view> own_ops);
   // Sets aside what the default compositions need; a backend that uses one calls it from reserve().
   absl::Status reserve_defaults(const StepLimits& limits);
+  static size_t reserve_defaults_bytes(const StepLimits& limits);
 
  private:
+  struct DefaultSizes {
+    size_t gate_up = 0, intermediate = 0, down = 0, input = 0;
+  };
+  static DefaultSizes default_sizes(const StepLimits& limits);
+
   Buffer gate_up_buffer_, intermediate_buffer_, down_buffer_;
   Buffer input_buffer_;  // pairs_max_ ones, then the sorted weights
   int64_t pairs_max_ = 0;

@@ -12,7 +12,7 @@
 #include "commands/model_facts.h"
 #include "commands/model_text.h"
 #include "commands/verbs.h"
-#include "model/load.h"
+#include "model/memory.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "weights/checkpoint.h"
@@ -86,8 +86,11 @@ absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFile
   if (!checkpoint.ok() && !absl::IsNotFound(checkpoint.status())) return checkpoint.status();
   const auto unread = weights::dummy_checkpoint(0, config.dtype);
   ASSIGN_OR_RETURN(const auto backend, backend::make_backend(options.backend, {.threads = 1, .isa = options.isa}));
-  out["weight_bytes_in_memory"] =
-      model::bytes_to_load(config, checkpoint.ok() ? **checkpoint : *unread, *backend, config.dtype);
+  const model::LoadOptions load{.dtype = config.dtype};
+  ASSIGN_OR_RETURN(
+      const auto memory,
+      model::RankMemory::measure({config, checkpoint.ok() ? **checkpoint : *unread, load}, *backend, /*rank=*/{}));
+  out["weight_bytes_in_memory"] = memory.weights();
   out["checkpoint"] = checkpoint.ok() ? tensors_of(**checkpoint) : base::JsonObject{{"tensors", 0}};
   return absl::OkStatus();
 }

@@ -1,12 +1,32 @@
 #pragma once
 
-// How much memory this process may still take.
+// How much memory this process may still take, and a memory plan for people: the log, the refusal, /metrics.
 
 #include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "base/metrics.h"
+#include "plan/memory_plan.h"
 
 namespace polymath::commands {
 
 // Bytes: the least of the machine's available memory and what its control groups leave.
 int64_t available_memory();
+
+// What a plan may use: `share` (--gpu-memory-utilization) of a device, or what the host has left.
+plan::MemoryBudget memory_budget(const backend::Backend& backend, double share);
+
+// "1.2 GiB of weights + ...": the plan's sum, its estimates named so, and the memory it is taken from.
+std::string plan_text(const plan::MemoryPlan& plan, const plan::PlanRequest& request);
+
+// kResourceExhausted: the plan does not fit; the message has its sum and flags that would.
+absl::Status check_plan(const plan::Planner& planner, const plan::PlanRequest& request, const plan::MemoryPlan& plan);
+
+// Logs what was allocated; warns where it differs from the plan.
+void compare_with_plan(const plan::MemoryPlan& plan, const model::Transformer& model);
+
+// polymath:memory_bytes{kind}: weights, scratch, kv_cache and graphs, as allocated.
+void export_memory(const model::Transformer& model, base::MetricsRegistry& metrics);
 
 }  // namespace polymath::commands

@@ -1,7 +1,6 @@
 #include "commands/model_facts.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "model/slots.h"
 
@@ -16,22 +15,6 @@ double active_share(const model::ModelConfig& config, const model::Slot& slot) {
     if (is_experts && ffn.router.n_experts > 1) return static_cast<double>(ffn.router.top_k) / ffn.router.n_experts;
   }
   return 1;
-}
-
-int64_t widest_step(const model::ModelConfig& config) {
-  int64_t widest = 0;
-  for (const model::LayerConfig& layer : config.layers) {
-    layers::StepNeeds needs;
-    layers::reserve(layer.attention, needs);
-    const int64_t attention = std::accumulate(needs.scratch.begin(), needs.scratch.end(), int64_t{0});
-    int64_t ffn = 0;
-    for (const model::FfnConfig& f : layer.ffns) {
-      ffn = std::max(ffn,
-                     static_cast<int64_t>(f.router.top_k) * (3 * f.intermediate + config.hidden) + f.router.n_experts);
-    }
-    widest = std::max(widest, attention + ffn);
-  }
-  return widest + 4 * static_cast<int64_t>(config.hidden);
 }
 
 }  // namespace
@@ -53,7 +36,6 @@ ModelFacts model_facts(const model::ModelConfig& config) {
         std::any_of(layer.ffns.begin(), layer.ffns.end(), [](const auto& f) { return !f.routing.empty(); });
     facts.moe_layers += routed ? 1 : 0;
   }
-  facts.step_floats_per_token = widest_step(config);
   return facts;
 }
 

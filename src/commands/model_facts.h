@@ -12,7 +12,6 @@ struct ModelFacts {
   int64_t parameters = 0;
   int64_t active_parameters = 0;  // that one token's pass multiplies with: of the experts, the top k
   int64_t kv_elements_per_token = 0;
-  int64_t step_floats_per_token = 0;  // of scratch: activations and router logits; an estimate
   int moe_layers = 0;
 };
 

@@ -77,7 +77,7 @@ OpCall CallMaker::route(const layers::FfnConfig& ffn, int64_t hidden) const {
 }
 
 backend::ExpertShape CallMaker::expert_shape(const layers::FfnConfig& ffn, int64_t hidden) const {
-  return {ffn.router.n_experts, hidden, ffn.intermediate, step_.tokens() * ffn.router.top_k, types_.weights};
+  return ffn.expert_shape(step_.tokens(), hidden, types_.weights);
 }
 
 OpCall CallMaker::experts(const layers::FfnConfig& ffn, int64_t hidden) const {

@@ -28,12 +28,7 @@ constexpr int kMixedPrefillTokensPerThread = 32;
 // The same for a GPU, where passes of few tokens are bound by reading weights. Not measured yet.
 constexpr int kMixedPrefillTokensOnDevice = 512;
 
-constexpr int kSnapshotsPerSequence = 2;                  // of recurrent state; more would seldom be resumed
-constexpr int kSnapshotBlocks = 64;                       // KV blocks between two snapshots of a prompt
-constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;  // a larger KV cache is made only when it is asked for
-constexpr double kDefaultKvShare = 0.4;                   // of what the weights leave free
-// Of a GPU, beside weights, scratch and KV cache: CUDA graphs, and kernels loaded by the driver.
-constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
+constexpr int kSnapshotBlocks = 64;  // KV blocks between two snapshots of a prompt
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -42,31 +37,6 @@ absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const ModelOpt
                                                                   tensor::DType dtype) {
   if (options.load_format == "dummy") return weights::dummy_checkpoint(options.seed.value_or(0), dtype);
   return files.open_checkpoint();
-}
-
-struct MemorySum {
-  int64_t weights = 0, scratch = 0, token_bytes = 0;  // token_bytes: of scratch, for each token of a step
-  int64_t available = 0, held_back = 0, total = 0;    // held_back: of a device, by --gpu-memory-utilization
-  int64_t beside = 0;                                 // what weights and scratch leave
-};
-
-// The flags that would make it fit, with values where there are such.
-std::string what_would_fit(const MemorySum& m, const RuntimeOptions& options) {
-  if (options.kv_bytes > 0 && m.beside > 0) {
-    return absl::StrCat("--kv-cache-memory-bytes ", m.beside >> 20, "Mi would fit; so would a smaller ",
-                        "--max-num-batched-tokens");
-  }
-  const int64_t tokens = (m.available - m.weights - (m.scratch - m.token_bytes * options.step_tokens)) /
-                         std::max<int64_t>(1, 2 * m.token_bytes);  // half is left for the KV cache
-  if (tokens >= 1 && tokens < options.step_tokens) {
-    return absl::StrCat("--max-num-batched-tokens ", tokens, " would fit");
-  }
-  if (m.held_back > 0 && m.beside + m.held_back > 0) {
-    const double share =
-        1 - static_cast<double>(std::max<int64_t>(0, m.beside + m.held_back) / 2) / static_cast<double>(m.total);
-    return absl::StrCat("--gpu-memory-utilization ", std::ceil(std::min(0.99, share) * 100) / 100, " might fit");
-  }
-  return "The weights alone leave no room: --dtype bfloat16 halves float32 ones, else a larger machine is needed";
 }
 
 }  // namespace
@@ -80,7 +50,6 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
   ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(model.name, model.revision));
   ASSIGN_OR_RETURN(runtime->files_, weights::open_model_files(path));
   ASSIGN_OR_RETURN(runtime->config_, model::read_config(*runtime->files_));
-  runtime->facts_ = model_facts(runtime->config_);
   RETURN_IF_ERROR(runtime->settle_types());
   RETURN_IF_ERROR(runtime->make_backends());
   return runtime;
@@ -119,6 +88,7 @@ absl::Status Runtime::load(base::MetricsRegistry& metrics) {
   RETURN_IF_ERROR(load_weights());
   RETURN_IF_ERROR(reserve_step());
   RETURN_IF_ERROR(make_cache());
+  export_memory(*transformer_, metrics);
   RETURN_IF_ERROR(warm_up());
   return make_engine(metrics);
 }
@@ -146,44 +116,48 @@ absl::Status Runtime::settle_types() {
   return absl::OkStatus();
 }
 
-// Sums up all memory before any of it is allocated.
+model::LoadOptions Runtime::load_options() const {
+  return {.dtype = dtype_,
+          .model_len = model_len_,
+          .capture_graphs = !options_.eager,
+          .whole_experts = options_.expert_parallel && !more_backends_.empty(),
+          .adapters = adapter_directories_};
+}
+
+plan::PlanRequest Runtime::plan_request() const {
+  return {.step = {.tokens_max = step_tokens_,
+                   .seqs_max = sequences_,
+                   .logit_rows_max = logit_rows_,
+                   .blocks_max = static_cast<int>(ceil_div(model_len_, options_.block_size))},
+          .cache = {.block_size = options_.block_size, .dtype = kv_dtype_, .n_blocks = options_.kv_blocks},
+          .model_len = model_len_,
+          .whole_len = model_options_.max_model_len > 0,
+          .snapshots = options_.prefix_caching,
+          .kv_bytes = options_.kv_bytes,
+          .memory = memory_budget(*backend_, options_.memory_share)};
+}
+
+// The plan is made and checked before the first byte is taken; load() allocates it.
 absl::Status Runtime::settle_memory() {
-  const int64_t free = backend_->memory_available(), total = backend_->memory_total();
-  const bool device = free >= 0;
-  if (device) held_back_ = std::max<int64_t>(0, total - static_cast<int64_t>(options_.memory_share * total));
-  const int64_t available = device ? std::max<int64_t>(0, free - held_back_) : available_memory();
   const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // stands in for one that cannot be opened
-  const int64_t weights =
-      model::bytes_to_load(config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, *backend_, dtype_);
-  const int64_t logits = int64_t{logit_rows_} * config_.vocab;
-  const int64_t token_bytes = facts_.step_floats_per_token * 4;
-  const int64_t scratch = token_bytes * step_tokens_ + logits * 4 + (device ? kDeviceMarginBytes : 0);
-  const int64_t beside = available - weights - scratch;
-  kv_bytes_ = options_.kv_bytes;
-  if (kv_bytes_ == 0 && device) kv_bytes_ = std::max<int64_t>(0, beside);  // a device's memory is for this
-  if (kv_bytes_ == 0 && !device) {                                         // a host has others to serve
-    const double share = kDefaultKvShare * static_cast<double>(std::max<int64_t>(0, beside));
-    kv_bytes_ = std::min(kDefaultKvBytesMax, static_cast<int64_t>(share));
+  ASSIGN_OR_RETURN(adapter_directories_, resolve_adapters(model_options_.adapters));
+  const model::LoadOptions load = load_options();
+  std::vector<const backend::Backend*> backends = {backend_.get()};
+  for (const auto& backend : more_backends_) backends.push_back(backend.get());
+  ASSIGN_OR_RETURN(const auto planner,
+                   plan::Planner::create({config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, load}, backends));
+  const plan::PlanRequest request = plan_request();
+  plan_ = planner.plan(request);
+  RETURN_IF_ERROR(check_plan(planner, request, plan_));
+  step_limits_ = request.step;
+  cache_options_ = plan_.cache_options(request.cache);
+  base::log_info("serve", "memory plan: ", plan_text(plan_, request));
+  if (plan_.state_bytes > 0 && plan_.n_live_states < sequences_) {
+    base::log_warning("serve", "--max-num-seqs is lowered to ", plan_.n_live_states,
+                      ": a state of the recurrent layers takes ", bytes_text(static_cast<double>(plan_.state_bytes)));
+    sequences_ = plan_.n_live_states;
   }
-  const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
-  const std::string sum =
-      absl::StrCat(text(weights), " of weights (", std::string(tensor::dtype_name(dtype_)), ") + ", text(kv_bytes_),
-                   " of KV cache + about ", text(scratch), " of scratch (", step_tokens_, " tokens a step)");
-  const std::string of = device ? absl::StrCat(text(available), " (--gpu-memory-utilization ", options_.memory_share,
-                                               " of ", text(total), ", of which ", text(free), " are free)")
-                                : text(available);
-  base::log_info("serve", "memory: ", sum, ", of ", of, " available");
-  if (beside > 0 && kv_bytes_ <= beside) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("not enough memory: ", sum, " are needed and ", of,
-                                                   " are available. ",
-                                                   what_would_fit({.weights = weights,
-                                                                   .scratch = scratch,
-                                                                   .token_bytes = token_bytes,
-                                                                   .available = available,
-                                                                   .held_back = held_back_,
-                                                                   .total = total,
-                                                                   .beside = beside},
-                                                                  options_)));
+  return absl::OkStatus();
 }
 
 absl::Status Runtime::load_weights() {
@@ -191,10 +165,8 @@ absl::Status Runtime::load_weights() {
   if (checkpoint_ == nullptr) {
     ASSIGN_OR_RETURN(checkpoint_, open_weights(model_options_, *files_, dtype_));
   }
-  model::LoadOptions options{
-      .dtype = dtype_, .model_len = model_len_, .capture_graphs = !options_.eager, .progress = loading_progress()};
-  options.whole_experts = options_.expert_parallel && !more_backends_.empty();
-  ASSIGN_OR_RETURN(options.adapters, resolve_adapters(model_options_.adapters));
+  model::LoadOptions options = load_options();
+  options.progress = loading_progress();
   if (more_backends_.empty()) {
     ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
   } else {
@@ -208,67 +180,17 @@ absl::Status Runtime::load_weights() {
   return absl::OkStatus();
 }
 
-absl::Status Runtime::reserve_step() {
-  backend::StepLimits limits;
-  limits.tokens_max = step_tokens_;
-  limits.seqs_max = sequences_;
-  limits.logit_rows_max = logit_rows_;
-  limits.blocks_max = static_cast<int>(ceil_div(model_len_, options_.block_size));
-  const int64_t before = backend_->memory_available();
-  RETURN_IF_ERROR(transformer_->reserve(limits));
-  if (before < 0) return absl::OkStatus();
-  const int64_t after = backend_->memory_available();
-  step_bytes_ = before - after;
-  // Exactly the rest, after everything else is allocated.
-  if (options_.kv_bytes == 0) kv_bytes_ = std::max<int64_t>(0, after - held_back_ - kDeviceMarginBytes);
-  return absl::OkStatus();
-}
-
-// Recurrent layers: up to half of the cache's bytes for states, a live one for each sequence before any snapshot.
-void Runtime::settle_states() {
-  const auto bytes = static_cast<int64_t>(transformer_->state_bytes());
-  if (bytes == 0) return;
-  const int64_t slots = std::max<int64_t>(2, kv_bytes_ / 2 / bytes);
-  if (slots - 1 < sequences_) {
-    base::log_warning("serve", "--max-num-seqs is lowered to ", slots - 1, ": a state of the recurrent layers takes ",
-                      bytes_text(static_cast<double>(bytes)));
-    sequences_ = static_cast<int>(slots - 1);
-  }
-  n_states_ = sequences_;
-  n_snapshots_ = static_cast<int>(std::min<int64_t>(slots - n_states_, int64_t{kSnapshotsPerSequence} * sequences_));
-  kv_bytes_ -= (n_states_ + n_snapshots_) * bytes;
-}
+absl::Status Runtime::reserve_step() { return transformer_->reserve(step_limits_); }
 
 absl::Status Runtime::make_cache() {
-  settle_states();
-  model::CacheOptions cache{
-      .block_size = options_.block_size, .dtype = kv_dtype_, .n_state_slots = n_states_ + n_snapshots_};
-  const auto block_bytes = static_cast<int64_t>(transformer_->kv_block_bytes(cache));
-  int64_t n_blocks = kv_bytes_ / std::max<int64_t>(1, block_bytes);
-  // By default no more than all sequences at full length can use.
-  const int64_t useful = sequences_ * ceil_div(model_len_, options_.block_size) + 1;
-  if (options_.kv_bytes == 0) n_blocks = std::min(n_blocks, std::max<int64_t>(2, useful));
-  if (options_.kv_blocks > 0) n_blocks = options_.kv_blocks;
-  const int64_t tokens = n_blocks * options_.block_size;
-  if (n_blocks < 2 || (model_options_.max_model_len > 0 && tokens < model_len_)) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the KV cache of ", bytes_text(static_cast<double>(kv_bytes_)), " holds ", tokens,
-                     " tokens, but one request of ", model_len_, " needs ",
-                     bytes_text(static_cast<double>(ceil_div(model_len_, options_.block_size) * block_bytes)),
-                     "; raise --kv-cache-memory-bytes or lower --max-model-len"));
-  }
-  model_len_ = static_cast<int>(std::min<int64_t>(model_len_, tokens));
-  cache.n_blocks = kv_blocks_ = n_blocks;
-  RETURN_IF_ERROR(transformer_->make_cache(cache));
-  base::log_info("serve", "KV cache: ", bytes_text(static_cast<double>(transformer_->kv_bytes())), ", ", n_blocks,
-                 " blocks of ", options_.block_size, ", ", tokens, " tokens; requests of ", model_len_,
-                 " tokens at once: ", tokens / std::max(1, model_len_));
-  if (backend_->memory_available() >= 0) {
-    const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
-    base::log_info("serve", "memory of the device: weights ", text(static_cast<int64_t>(transformer_->weight_bytes())),
-                   ", KV cache ", text(static_cast<int64_t>(transformer_->kv_bytes())), ", scratch ", text(step_bytes_),
-                   ", CUDA graphs ", text(static_cast<int64_t>(transformer_->graph_bytes())), "; left ",
-                   text(backend_->memory_available()));
+  model_len_ = static_cast<int>(std::min<int64_t>(model_len_, plan_.tokens));
+  RETURN_IF_ERROR(transformer_->make_cache(cache_options_));
+  compare_with_plan(plan_, *transformer_);
+  base::log_info("serve", "KV cache: ", plan_.n_blocks, " blocks of ", options_.block_size, ", ", plan_.tokens,
+                 " tokens; requests of ", model_len_, " tokens at once: ", plan_.tokens / std::max(1, model_len_));
+  if (plan_.memory.is_device) {
+    base::log_info("serve", "CUDA graphs take ", bytes_text(static_cast<double>(transformer_->graph_bytes())), "; ",
+                   bytes_text(static_cast<double>(backend_->memory_available())), " of the device are left");
   }
   return absl::OkStatus();
 }
@@ -312,7 +234,7 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   engine::EngineOptions options;
   options.model_name = served_name(model_options_);
   options.block_size = options_.block_size;
-  options.n_blocks = kv_blocks_;
+  options.n_blocks = plan_.n_blocks;
   options.model_len_max = model_len_;
   options.step_tokens_max = step_tokens_;
   const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
@@ -321,8 +243,8 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.mixed_prefill_tokens_max = options_.mixed_prefill_tokens < 0 ? mixed : options_.mixed_prefill_tokens;
   options.sequences_max = sequences_;
   options.logit_rows_max = logit_rows_;
-  options.n_state_slots = n_states_;
-  options.n_state_snapshots = options_.prefix_caching ? n_snapshots_ : 0;
+  options.n_state_slots = plan_.n_live_states;
+  options.n_state_snapshots = plan_.n_snapshots;
   options.snapshot_blocks = kSnapshotBlocks;
   options.waiting_max = options_.waiting;
   options.prefix_caching = options_.prefix_caching;

@@ -14,10 +14,10 @@
 #include "backend/backend.h"
 #include "base/metrics.h"
 #include "base/status.h"
-#include "commands/model_facts.h"
 #include "commands/options.h"
 #include "engine/engine.h"
 #include "model/load.h"
+#include "plan/memory_plan.h"
 #include "weights/model_files.h"
 
 namespace polymath::commands {
@@ -41,17 +41,18 @@ class Runtime {
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
   tensor::DType kv_dtype() const { return kv_dtype_; }
-  int64_t kv_blocks() const { return kv_blocks_; }
+  int64_t kv_blocks() const { return plan_.n_blocks; }
 
  private:
   Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
   absl::Status make_backends();
   absl::Status settle_types();
+  model::LoadOptions load_options() const;
+  plan::PlanRequest plan_request() const;
   absl::Status settle_memory();
   absl::Status load_weights();
   absl::Status reserve_step();
   absl::Status make_cache();
-  void settle_states();
   absl::Status warm_up();
   absl::Status not_finite() const;
   absl::Status make_engine(base::MetricsRegistry& metrics);
@@ -60,12 +61,11 @@ class Runtime {
   const RuntimeOptions options_;
   std::unique_ptr<weights::ModelFiles> files_;
   model::ModelConfig config_;
-  ModelFacts facts_;
   tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;
-  int64_t kv_bytes_ = 0, kv_blocks_ = 0;
-  int n_states_ = 0, n_snapshots_ = 0;  // of recurrent layers: live slots, snapshot slots
-  int64_t held_back_ = 0;               // of a device's memory: what --gpu-memory-utilization leaves to others
-  int64_t step_bytes_ = 0;              // of a device's memory: scratch of the largest step
+  plan::MemoryPlan plan_;
+  backend::StepLimits step_limits_;    // as planned
+  model::CacheOptions cache_options_;  // as planned
+  std::vector<std::string> adapter_directories_;
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;

@@ -7,17 +7,26 @@ namespace polymath::layers {
 using backend::DType;
 using backend::Tensor;
 
+std::vector<backend::BufferSize<AdapterStep>> AdapterStep::sizes(const AdapterLimits& limits, int64_t tokens_max) {
+  const auto tokens = static_cast<size_t>(tokens_max);
+  using S = AdapterStep;
+  return {{&S::ones_, tokens * sizeof(float)},
+          {&S::offsets_, static_cast<size_t>(limits.n_adapters + 1) * sizeof(int32_t)},
+          {&S::pairs_, tokens * sizeof(int32_t)},
+          {&S::low_, tokens * static_cast<size_t>(limits.rank_max) * sizeof(float)},
+          {&S::high_, tokens * static_cast<size_t>(limits.rows_max) * sizeof(float)}};
+}
+
+size_t AdapterStep::bytes(const AdapterLimits& limits, int64_t tokens_max) {
+  return backend::bytes_of(sizes(limits, tokens_max));
+}
+
 absl::StatusOr<AdapterStep> AdapterStep::create(backend::Backend& backend, const AdapterLimits& limits,
                                                 int64_t tokens_max) {
   AdapterStep s;
   s.limits_ = limits;
-  const auto tokens = static_cast<size_t>(tokens_max);
-  ASSIGN_OR_RETURN(s.ones_, backend.allocate(tokens * sizeof(float)));
-  ASSIGN_OR_RETURN(s.offsets_, backend.allocate(static_cast<size_t>(limits.n_adapters + 1) * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(s.pairs_, backend.allocate(tokens * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(s.low_, backend.allocate(tokens * static_cast<size_t>(limits.rank_max) * sizeof(float)));
-  ASSIGN_OR_RETURN(s.high_, backend.allocate(tokens * static_cast<size_t>(limits.rows_max) * sizeof(float)));
-  const std::vector<float> ones(tokens, 1.0f);
+  RETURN_IF_ERROR(backend::allocate_all(backend, sizes(limits, tokens_max), s));
+  const std::vector<float> ones(static_cast<size_t>(tokens_max), 1.0f);
   backend.copy_in({DType::kF32, {tokens_max}, s.ones_.data()}, ones.data());
   return s;
 }

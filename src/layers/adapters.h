@@ -5,7 +5,9 @@
 //
 //   y += x A^T B^T    for the rows whose sequence has an adapter; alpha / r is a factor of B
 
-#include "backend/backend.h"
+#include <vector>
+
+#include "backend/buffer_sizes.h"
 
 namespace polymath::layers {
 
@@ -26,6 +28,8 @@ struct AdapterLimits {
 class AdapterStep {
  public:
   static absl::StatusOr<AdapterStep> create(backend::Backend& backend, const AdapterLimits& limits, int64_t tokens_max);
+  // Bytes that create() allocates.
+  static size_t bytes(const AdapterLimits& limits, int64_t tokens_max);
   // ids [n] i32: each token's adapter, -1: none.
   void group(backend::Backend& backend, const backend::Tensor& ids);
   // y [n, rows] f32 += scale * x A^T B^T. x [n, cols] act.
@@ -33,6 +37,8 @@ class AdapterStep {
            const backend::Tensor& y) const;
 
  private:
+  static std::vector<backend::BufferSize<AdapterStep>> sizes(const AdapterLimits& limits, int64_t tokens_max);
+
   AdapterLimits limits_;
   backend::Buffer ones_, offsets_, pairs_, low_, high_;
   backend::Routing routing_;

@@ -35,6 +35,18 @@ inline absl::StatusOr<std::unique_ptr<AttentionLayer>> make_attention(const Atte
                                                                       const LayerBuilder& builder) {
   return std::visit([&](const auto& kind) { return kind.make(builder); }, config);
 }
+// Null: the kind rotates nothing. Kinds call their RopeConfig `rope`.
+inline const RopeConfig* rope(const AttentionConfig& config) {
+  return std::visit(
+      [](const auto& kind) -> const RopeConfig* {
+        if constexpr (requires { kind.rope; }) {
+          return &kind.rope;
+        } else {
+          return nullptr;
+        }
+      },
+      config);
+}
 inline std::string text(const AttentionConfig& config) {
   return std::visit([](const auto& kind) { return kind.text(); }, config);
 }

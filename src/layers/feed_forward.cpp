@@ -1,7 +1,5 @@
 #include "layers/feed_forward.h"
 
-#include <algorithm>
-
 namespace polymath::layers {
 
 absl::StatusOr<FeedForward> FeedForward::make(const std::vector<FfnConfig>& blocks, const LayerBuilder& builder) {
@@ -22,10 +20,6 @@ void FeedForward::run(const StepContext& ctx, const backend::Tensor& x, const ba
     if (!block->joined) block->run({ctx, *dispatch_, scratch}, x, tokens, h);
   }
   dispatch_->from_experts(ctx, h);
-}
-
-bool FeedForward::by_token() const {
-  return std::all_of(blocks_.begin(), blocks_.end(), [](const auto& block) { return block->by_token(); });
 }
 
 }  // namespace polymath::layers

@@ -19,8 +19,6 @@ class FeedForward {
   // x [n, hidden] act; tokens [n] i32 ids; h [n, hidden] f32.
   void run(const StepContext& ctx, const backend::Tensor& x, const backend::Tensor& tokens, const MoeScratch& scratch,
            const backend::Tensor& h) const;
-  // Whether no block's routing looks at more than one token.
-  bool by_token() const;
   std::span<const std::unique_ptr<MoeLayer>> blocks() const { return blocks_; }
 
  private:

@@ -2,6 +2,7 @@
 
 // One gated feed-forward block as data: routed experts, a shared expert, or a dense layer (one expert, no router).
 
+#include <algorithm>
 #include <string>
 
 #include "backend/params.h"
@@ -31,6 +32,15 @@ struct FfnConfig {
   absl::Status split(parallel::Rank rank);
   // Scratch of MoeLayer is its own; this is of the backend's.
   void reserve(StepNeeds& needs) const;
+  // What a backend sizes scratch by. `dtype`: of the kept weights. Of soft routing the slots are the pairs.
+  backend::ExpertShape expert_shape(int64_t tokens, int64_t hidden, backend::DType dtype) const {
+    const int64_t pairs = std::max(tokens * router.top_k, int64_t{router.n_experts} * slots);
+    return {router.n_experts, hidden, intermediate, pairs, dtype};
+  }
+  // Whether every token is routed by itself, on the device (MoeLayer::by_token).
+  bool by_token() const {
+    return routing.empty() || (routing::find_router(routing) != nullptr && capacity_factor <= 0);
+  }
   int64_t router_width() const { return static_cast<int64_t>(router.n_experts) * (slots > 1 ? slots : 1); }
 };
 

@@ -13,26 +13,33 @@ namespace polymath::layers {
 using tensor::DType;
 using tensor::Tensor;
 
+std::vector<backend::BufferSize<MoeScratch>> MoeScratch::sizes(int64_t tokens_max, int64_t pairs_max,
+                                                               int64_t logits_max) {
+  const size_t pairs = static_cast<size_t>(pairs_max), tokens = static_cast<size_t>(tokens_max);
+  const auto logits = static_cast<size_t>(logits_max);
+  using S = MoeScratch;
+  return {{&S::logits_, tokens * logits * sizeof(float)}, {&S::ids_, pairs * sizeof(int32_t)},
+          {&S::weights_, pairs * sizeof(float)},          {&S::pairs_, pairs * sizeof(int32_t)},
+          {&S::zeros_, tokens * sizeof(int32_t)},         {&S::ones_, tokens * sizeof(float)},
+          {&S::gate_ids_, tokens * sizeof(int32_t)},      {&S::gate_weights_, tokens * sizeof(float)},
+          {&S::offsets_, (logits + 1) * sizeof(int32_t)}, {&S::order_, tokens * sizeof(int32_t)},
+          {&S::ends_, 2 * (tokens + 1) * sizeof(int32_t)}};
+}
+
+size_t MoeScratch::bytes(int64_t tokens_max, int64_t pairs_max, int64_t logits_max) {
+  return backend::bytes_of(sizes(tokens_max, pairs_max, logits_max));
+}
+
 absl::StatusOr<MoeScratch> MoeScratch::create(backend::Backend& backend, int64_t tokens_max, int64_t pairs_max,
                                               int64_t logits_max) {
   MoeScratch s;
-  const size_t pairs = static_cast<size_t>(pairs_max), tokens = static_cast<size_t>(tokens_max);
-  ASSIGN_OR_RETURN(s.logits_, backend.allocate(tokens * static_cast<size_t>(logits_max) * sizeof(float)));
-  ASSIGN_OR_RETURN(s.ids_, backend.allocate(pairs * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(s.weights_, backend.allocate(pairs * sizeof(float)));
-  ASSIGN_OR_RETURN(s.pairs_, backend.allocate(pairs * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(s.zeros_, backend.allocate(tokens * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(s.ones_, backend.allocate(tokens * sizeof(float)));
-  ASSIGN_OR_RETURN(s.gate_ids_, backend.allocate(tokens * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(s.gate_weights_, backend.allocate(tokens * sizeof(float)));
-  ASSIGN_OR_RETURN(s.offsets_, backend.allocate(static_cast<size_t>(logits_max + 1) * sizeof(int32_t)));
+  RETURN_IF_ERROR(backend::allocate_all(backend, sizes(tokens_max, pairs_max, logits_max), s));
+  const auto tokens = static_cast<size_t>(tokens_max);
   const std::vector<float> ones(tokens, 1.0f);
   backend.copy_in({DType::kF32, {tokens_max}, s.ones_.data()}, ones.data());
   std::vector<int32_t> order(tokens), ends(2 * (tokens + 1), 0);
   for (size_t n = 0; n <= tokens; ++n) ends[2 * n + 1] = static_cast<int32_t>(n);
   std::iota(order.begin(), order.end(), 0);
-  ASSIGN_OR_RETURN(s.order_, backend.allocate(order.size() * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(s.ends_, backend.allocate(ends.size() * sizeof(int32_t)));
   backend.copy_in({DType::kI32, {tokens_max}, s.order_.data()}, order.data());
   backend.copy_in({DType::kI32, {static_cast<int64_t>(ends.size())}, s.ends_.data()}, ends.data());
   return s;
@@ -61,9 +68,11 @@ backend::ExpertGroups MoeScratch::groups(int64_t pairs, int64_t experts, const T
 
 namespace {
 
+constexpr std::string_view kSoftRouting = "soft_moe";
+
 absl::Status set_routing(const FfnConfig& ffn, MoeLayer& m) {
   m.routed = ffn.routing == "expert_choice" ? Routed::kExpertChoice
-             : ffn.routing == "soft_moe"    ? Routed::kSoft
+             : ffn.routing == kSoftRouting  ? Routed::kSoft
                                             : Routed::kTokenWise;
   if (m.routed != Routed::kTokenWise) return absl::OkStatus();
   const routing::Router* router = routing::find_router(ffn.routing);
@@ -82,11 +91,6 @@ absl::StatusOr<std::unique_ptr<MoeLayer>> MoeLayer::make(const FfnConfig& ffn, c
   const std::string p = ffn.role + ".";
   if (!ffn.routing.empty()) {
     RETURN_IF_ERROR(set_routing(ffn, *m));
-    if (m->routed == Routed::kSoft) {
-      const size_t bytes = static_cast<size_t>(ffn.router_width() * b.hidden) * sizeof(float);
-      ASSIGN_OR_RETURN(m->slot_inputs, b.backend.allocate(bytes));
-      ASSIGN_OR_RETURN(m->slot_outputs, b.backend.allocate(bytes));
-    }
     m->router = b.matrix(p + "router");
     m->router_bias = b.vector(p + "router_bias");
     m->selection_bias = b.vector(p + "selection_bias");
@@ -105,6 +109,16 @@ absl::StatusOr<std::unique_ptr<MoeLayer>> MoeLayer::make(const FfnConfig& ffn, c
             .weight_on_input = ffn.weight_on_input,
             .scale = b.residual_scale};
   return m;
+}
+
+std::vector<backend::BufferSize<MoeLayer>> MoeLayer::slot_sizes(const FfnConfig& ffn, int64_t hidden) {
+  if (ffn.routing != kSoftRouting) return {};
+  const size_t bytes = static_cast<size_t>(ffn.router_width() * hidden) * sizeof(float);
+  return {{&MoeLayer::slot_inputs, bytes}, {&MoeLayer::slot_outputs, bytes}};
+}
+
+absl::Status MoeLayer::reserve(backend::Backend& backend, const FfnConfig& ffn, int64_t hidden) {
+  return backend::allocate_all(backend, slot_sizes(ffn, hidden), *this);
 }
 
 void MoeLayer::join_to(MoeLayer& before) {

@@ -7,7 +7,10 @@
 // A dense block is one expert that every token visits with weight 1. A gated shared expert has the sigmoid of its gate
 // as weight. Under tensor parallelism every rank has a part of each expert (layers/feed_forward.h).
 
-#include "backend/backend.h"
+#include <memory>
+#include <vector>
+
+#include "backend/buffer_sizes.h"
 #include "layers/builder.h"
 #include "layers/expert_dispatch.h"
 #include "layers/ffn_config.h"
@@ -21,6 +24,8 @@ class MoeScratch {
   // For steps of `tokens_max` tokens, `pairs_max` (token, expert) pairs and `logits_max` router logits a token.
   static absl::StatusOr<MoeScratch> create(backend::Backend& backend, int64_t tokens_max, int64_t pairs_max,
                                            int64_t logits_max);
+  // Bytes that create() allocates.
+  static size_t bytes(int64_t tokens_max, int64_t pairs_max, int64_t logits_max);
 
   tensor::Tensor logits(int64_t tokens, int64_t experts) const {
     return {tensor::DType::kF32, {tokens, experts}, logits_.data()};
@@ -33,6 +38,8 @@ class MoeScratch {
   backend::ExpertGroups groups(int64_t pairs, int64_t experts, const tensor::Tensor& load) const;
 
  private:
+  static std::vector<backend::BufferSize<MoeScratch>> sizes(int64_t tokens_max, int64_t pairs_max, int64_t logits_max);
+
   tensor::Buffer logits_, ids_, weights_, zeros_, ones_, offsets_, pairs_, gate_ids_, gate_weights_;
   tensor::Buffer order_, ends_;  // of one group: 0, 1, 2, ...; the pairs (0, n) for every n
 };
@@ -83,11 +90,10 @@ struct MoeLayer {
   // `rows` tokens came; `pairs` of them, with their experts, and `touched` experts.
   void add_cost(double rows, double pairs, double touched, StepCost& cost) const;
 
-  // What a backend sizes scratch by. Of soft routing the slots are the pairs.
-  backend::ExpertShape expert_shape(int64_t tokens_max) const {
-    const int64_t pairs = std::max(tokens_max * config.top_k, int64_t{config.n_experts} * slots);
-    return {gate_up.shape.groups, gate_up.shape.cols, down.shape.cols, pairs, gate_up.format->dtype};
-  }
+  // Memory for soft routing's slots. REQUIRES: once, before the first run; `ffn` is the block's own.
+  absl::Status reserve(backend::Backend& backend, const FfnConfig& ffn, int64_t hidden);
+  // Bytes that reserve() allocates.
+  static size_t slot_bytes(const FfnConfig& ffn, int64_t hidden) { return backend::bytes_of(slot_sizes(ffn, hidden)); }
   // Whether every token is routed by itself, on the device.
   bool by_token() const {
     return routed == Routed::kOneExpert || routed == Routed::kGated ||
@@ -95,6 +101,7 @@ struct MoeLayer {
   }
 
  private:
+  static std::vector<backend::BufferSize<MoeLayer>> slot_sizes(const FfnConfig& ffn, int64_t hidden);
   backend::RouteExperts router_params() const;
   void decide_for_all(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
                       const tensor::Tensor& logits, const backend::Routing& routing,

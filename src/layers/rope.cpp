@@ -98,7 +98,7 @@ double rope_attention_factor(const RopeConfig& r, int model_len, int positions_m
 std::vector<float> rope_table(const RopeConfig& r, int model_len, int positions_max) {
   const std::vector<double> f = rope_frequencies(r, model_len, positions_max);
   const double factor = rope_attention_factor(r, model_len, positions_max);
-  std::vector<float> table(static_cast<size_t>(model_len) * r.dims);
+  std::vector<float> table(rope_table_elements(r, model_len));
   float* out = table.data();
   for (int position = 0; position < model_len; ++position) {
     for (const double frequency : f) {

@@ -6,6 +6,7 @@
 // the formulas are those of transformers' modeling_rope_utils. "dynamic" and "longrope" depend on the served context
 // length, as in vLLM. By each sequence's length, cached keys would become wrong.
 
+#include <cstddef>
 #include <vector>
 
 namespace polymath::layers {
@@ -35,6 +36,9 @@ std::vector<double> rope_frequencies(const RopeConfig& rope, int model_len, int 
 double rope_attention_factor(const RopeConfig& rope, int model_len, int positions_max);
 // [model_len, dims / 2, 2]
 std::vector<float> rope_table(const RopeConfig& rope, int model_len, int positions_max);
+inline size_t rope_table_elements(const RopeConfig& rope, int model_len) {
+  return static_cast<size_t>(model_len) * static_cast<size_t>(rope.dims);
+}
 // DeepSeek multiplies the softmax scale by the square of this.
 double yarn_mscale(double factor, double mscale);
 

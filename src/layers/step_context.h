@@ -21,6 +21,8 @@ class Scratch {
   using Widths = std::array<int64_t, kPartsMax>;
 
   static absl::StatusOr<Scratch> create(backend::Backend& backend, const Widths& widths, int64_t tokens_max);
+  // Bytes that create() allocates.
+  static size_t bytes(const Widths& widths, int64_t tokens_max);
   // A part as a matrix. REQUIRES: no wider than was asked for.
   backend::Tensor matrix(int part, backend::DType dtype, int64_t rows, int64_t cols) const;
 

@@ -70,27 +70,89 @@ std::string module_of(const std::string& tensor) {
   return absl::StrCat("base_model.model.", tensor.substr(0, tensor.size() - std::string_view(".weight").size()));
 }
 
+// Of one slot, all adapters: A's and B's are the groups of two weights.
+struct AdapterShapes {
+  quant::WeightShape a, b;
+  void widen(layers::AdapterLimits& limits) const {
+    limits.rank_max = std::max(limits.rank_max, a.rows);
+    limits.rows_max = std::max(limits.rows_max, b.rows);
+  }
+};
+
+absl::StatusOr<std::vector<Adapter>> open_all(const std::vector<std::string>& directories) {
+  if (directories.size() > static_cast<size_t>(kLimits.adapters_max)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(directories.size(), " adapters; at most ", kLimits.adapters_max, " are loaded"));
+  }
+  std::vector<Adapter> adapters;
+  for (const std::string& directory : directories) {
+    ASSIGN_OR_RETURN(Adapter a, open(directory));
+    adapters.push_back(std::move(a));
+  }
+  return adapters;
+}
+
+bool takes_adapters(const Slot& slot) {
+  return slot.layer >= 0 && slot.use == quant::WeightUse::kLinear && slot.shape.groups == 1;
+}
+
+// f32: the additions are small, and so are these weights.
+const quant::QuantFormat& kFormat = quant::kF32;
+
+// Which slots have adapters, and the shapes of those.
+class AdapterPlan {
+ public:
+  AdapterPlan(const ModelConfig& config, parallel::Rank rank, const std::vector<Adapter>& adapters)
+      : config_(config),
+        rank_(rank),
+        adapters_(adapters),
+        rows_(find_architecture(config.architecture)->weights(config)) {
+    for (const Adapter& a : adapters) rank_max_ = std::max(rank_max_, a.rank);
+  }
+
+  std::vector<PieceSource> pieces(const Slot& slot) const { return piece_sources(config_, slot, rows_); }
+  // Whether any adapter changes the slot.
+  bool touches(const std::vector<PieceSource>& pieces) const {
+    return std::any_of(pieces.begin(), pieces.end(), [this](const PieceSource& piece) {
+      const std::string module = module_of(piece.tensor);
+      return std::any_of(adapters_.begin(), adapters_.end(), [&](const Adapter& a) {
+        return a.file->has(module + ".lora_A.weight") || a.file->has(module + ".lora_B.weight");
+      });
+    });
+  }
+  AdapterShapes shapes(const Slot& slot) const {
+    const layers::LocalSlot local = layers::local_slot(slot, rank_);
+    const auto n = static_cast<int64_t>(adapters_.size());
+    const int64_t low = rank_max_ * static_cast<int64_t>(slot.pieces.size());
+    return {.a = {n, low, local.shape.cols}, .b = {n, local.shape.rows, low}};
+  }
+  int64_t rank_max() const { return rank_max_; }
+
+ private:
+  const ModelConfig& config_;
+  const parallel::Rank rank_;
+  const std::vector<Adapter>& adapters_;
+  const std::vector<WeightRow> rows_;
+  int64_t rank_max_ = 0;
+};
+
 }  // namespace
 
-// Fills one slot after the other: A's and B's of all adapters are the groups of two weights.
+// Fills one slot after the other.
 class AdapterLoader {
  public:
-  AdapterLoader(const ModelConfig& config, backend::Backend& backend, parallel::Rank rank)
+  AdapterLoader(const ModelConfig& config, backend::Backend& backend, parallel::Rank rank,
+                std::vector<Adapter> adapters)
       : config_(config),
         backend_(backend),
         rank_(rank),
-        rows_(find_architecture(config.architecture)->weights(config)) {}
+        adapters_(std::move(adapters)),
+        plan_(config, rank, adapters_),
+        used_(adapters_.size()) {}
 
-  absl::StatusOr<AdapterSet> load(const std::vector<std::string>& directories) {
-    for (const std::string& directory : directories) {
-      ASSIGN_OR_RETURN(Adapter a, open(directory));
-      rank_max_ = std::max(rank_max_, a.rank);
-      adapters_.push_back(std::move(a));
-    }
-    used_.resize(adapters_.size());
+  absl::StatusOr<AdapterSet> load() {
     for (const Slot& slot : slots(config_)) {
-      if (slot.layer >= 0 && slot.use == quant::WeightUse::kLinear && slot.shape.groups == 1)
-        RETURN_IF_ERROR(load_slot(slot));
+      if (takes_adapters(slot)) RETURN_IF_ERROR(load_slot(slot));
     }
     set_.n_ = static_cast<int>(adapters_.size());
     set_.limits_.n_adapters = set_.n_;
@@ -108,14 +170,14 @@ class AdapterLoader {
   struct Host {
     int64_t rank = 0, rows = 0, cols = 0;
     std::vector<float> a, b;
-    bool any = false;
   };
 
   absl::Status load_slot(const Slot& slot) {
     const layers::LocalSlot local = layers::local_slot(slot, rank_);
-    const std::vector<PieceSource> pieces = piece_sources(config_, slot, rows_);
-    Host host{
-        .rank = rank_max_ * static_cast<int64_t>(pieces.size()), .rows = local.shape.rows, .cols = local.shape.cols};
+    const std::vector<PieceSource> pieces = plan_.pieces(slot);
+    if (!plan_.touches(pieces)) return absl::OkStatus();
+    const AdapterShapes shapes = plan_.shapes(slot);
+    Host host{.rank = shapes.a.rows, .rows = shapes.b.rows, .cols = shapes.a.cols};
     host.a.resize(adapters_.size() * static_cast<size_t>(host.rank * host.cols));
     host.b.resize(adapters_.size() * static_cast<size_t>(host.rows * host.rank));
     std::vector<PieceOfSlot> parts;
@@ -134,7 +196,12 @@ class AdapterLoader {
         RETURN_IF_ERROR(read_piece({i, slot, local, tensor_rows}, part, host));
       }
     }
-    return host.any ? keep(slot, host) : absl::OkStatus();
+    layers::AdapterWeights w;
+    ASSIGN_OR_RETURN(w.a, make(host.a, shapes.a));
+    ASSIGN_OR_RETURN(w.b, make(host.b, shapes.b));
+    shapes.widen(set_.limits_);
+    set_.weights_.emplace(slot.name, std::move(w));
+    return absl::OkStatus();
   }
 
   struct PieceOfSlot {
@@ -170,8 +237,7 @@ class AdapterLoader {
     ASSIGN_OR_RETURN(const std::vector<float> b, read(from, name_b, {t.tensor_rows, from.rank}));
     used_[t.adapter].insert(name_a);
     used_[t.adapter].insert(name_b);
-    host.any = true;
-    const int64_t low = static_cast<int64_t>(p.piece) * rank_max_;
+    const int64_t low = static_cast<int64_t>(p.piece) * plan_.rank_max();
     float* to_a = &host.a[t.adapter * static_cast<size_t>(host.rank * host.cols)];
     float* to_b = &host.b[t.adapter * static_cast<size_t>(host.rows * host.rank)];
     for (int64_t r = 0; r < from.rank; ++r) {
@@ -199,23 +265,11 @@ class AdapterLoader {
     return values;
   }
 
-  absl::Status keep(const Slot& slot, const Host& host) {
-    layers::AdapterWeights w;
-    ASSIGN_OR_RETURN(w.a, make(host.a, host.rank, host.cols));
-    ASSIGN_OR_RETURN(w.b, make(host.b, host.rows, host.rank));
-    set_.limits_.rank_max = std::max(set_.limits_.rank_max, host.rank);
-    set_.limits_.rows_max = std::max(set_.limits_.rows_max, host.rows);
-    set_.weights_.emplace(slot.name, std::move(w));
-    return absl::OkStatus();
-  }
-
-  // f32: the additions are small, and so are these weights.
-  absl::StatusOr<quant::Weight> make(const std::vector<float>& values, int64_t rows, int64_t cols) {
-    const auto groups = static_cast<int64_t>(adapters_.size());
-    ASSIGN_OR_RETURN(quant::Weight w, backend_.make_weight({groups, rows, cols}, quant::kF32));
-    for (int64_t g = 0; g < groups; ++g) {
-      const auto* data = reinterpret_cast<const std::byte*>(values.data() + g * rows * cols);
-      backend_.fill_weight(w, g, 0, {&quant::kF32, data, rows, cols, cols, 1});
+  absl::StatusOr<quant::Weight> make(const std::vector<float>& values, const quant::WeightShape& shape) {
+    ASSIGN_OR_RETURN(quant::Weight w, backend_.make_weight(shape, kFormat));
+    for (int64_t g = 0; g < shape.groups; ++g) {
+      const auto* data = reinterpret_cast<const std::byte*>(values.data() + g * shape.rows * shape.cols);
+      backend_.fill_weight(w, g, 0, {&kFormat, data, shape.rows, shape.cols, shape.cols, 1});
     }
     return w;
   }
@@ -223,20 +277,33 @@ class AdapterLoader {
   const ModelConfig& config_;
   backend::Backend& backend_;
   const parallel::Rank rank_;
-  const std::vector<WeightRow> rows_;
   std::vector<Adapter> adapters_;
-  int64_t rank_max_ = 0;
+  const AdapterPlan plan_;
   std::vector<absl::flat_hash_set<std::string>> used_;
   AdapterSet set_;
 };
 
 absl::StatusOr<AdapterSet> AdapterSet::load(const std::vector<std::string>& directories, const ModelConfig& config,
                                             backend::Backend& backend, parallel::Rank rank) {
-  if (directories.size() > static_cast<size_t>(kLimits.adapters_max)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(directories.size(), " adapters; at most ", kLimits.adapters_max, " are loaded"));
+  ASSIGN_OR_RETURN(std::vector<Adapter> adapters, open_all(directories));
+  return AdapterLoader(config, backend, rank, std::move(adapters)).load();
+}
+
+absl::StatusOr<AdapterMemory> AdapterSet::measure(const std::vector<std::string>& directories,
+                                                  const ModelConfig& config, const backend::Backend& backend,
+                                                  parallel::Rank rank) {
+  AdapterMemory memory;
+  if (directories.empty()) return memory;
+  ASSIGN_OR_RETURN(const std::vector<Adapter> adapters, open_all(directories));
+  const AdapterPlan plan(config, rank, adapters);
+  memory.limits.n_adapters = static_cast<int>(adapters.size());
+  for (const Slot& slot : slots(config)) {
+    if (!takes_adapters(slot) || !plan.touches(plan.pieces(slot))) continue;
+    const AdapterShapes shapes = plan.shapes(slot);
+    memory.bytes += backend.weight_bytes(shapes.a, kFormat) + backend.weight_bytes(shapes.b, kFormat);
+    shapes.widen(memory.limits);
   }
-  return AdapterLoader(config, backend, rank).load(directories);
+  return memory;
 }
 
 layers::AdapterWeights AdapterSet::take(const std::string& slot) {

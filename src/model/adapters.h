@@ -21,8 +21,17 @@ struct AdapterLimits {
   int rank_max = 512;     // a larger r: kInvalidArgument
 };
 
+// What AdapterSet::load() allocates, and what a step's scratch is sized by.
+struct AdapterMemory {
+  size_t bytes = 0;
+  layers::AdapterLimits limits;
+};
+
 class AdapterSet {
  public:
+  // Reads the headers of the files alone. Errors as load().
+  static absl::StatusOr<AdapterMemory> measure(const std::vector<std::string>& directories, const ModelConfig& config,
+                                               const backend::Backend& backend, parallel::Rank rank);
   // Reads every directory's adapter; the index in `directories` is the adapter's id. `rank`: whose part is loaded.
   // kInvalidArgument: no LoRA, a rank out of bounds, a tensor of a wrong shape (named); kUnimplemented: a kind of LoRA
   // that is not built (DoRA, biases, ranks by module).

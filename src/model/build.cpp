@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "model/memory.h"
 #include "model/transformer.h"
 
 namespace polymath::model {
@@ -45,6 +46,7 @@ TransformerModel::TransformerModel(const ModelConfig& config, backend::Backend& 
       group_(options.group != nullptr ? *options.group : *alone_),
       store_(std::move(weights.store)),
       adapters_(std::move(weights.adapters)),
+      allocated_before_(weights.allocated_before),
       rope_tables_(options.model_len > 0 ? options.model_len : config.positions_max, config.positions_max),
       act_(backend.activation_dtype(options.dtype)) {}
 
@@ -63,7 +65,9 @@ absl::Status TransformerModel::build() {
     RETURN_IF_ERROR(build_layer(static_cast<int>(l)));
     ffns.push_back(&layers_[l].ffn);
   }
-  return counters_.attach(backend_, ffns);
+  RETURN_IF_ERROR(counters_.attach(backend_, ffns));
+  weight_bytes_ = backend_.allocated_bytes() - allocated_before_;
+  return absl::OkStatus();
 }
 
 absl::Status TransformerModel::build_layer(int index) {
@@ -84,21 +88,11 @@ absl::Status TransformerModel::build_layer(int index) {
   return absl::OkStatus();
 }
 
-std::vector<kvcache::CacheSpec> TransformerModel::cache_specs(const CacheOptions& options) const {
-  std::vector<kvcache::CacheSpec> specs;
-  for (const auto& layer : config_.layers) {
-    specs.push_back(layers::cache(layer.attention));
-    specs.back().paged.block_size = options.block_size;
-    specs.back().paged.dtype = options.dtype;
-  }
-  return specs;
-}
-
 size_t TransformerModel::kv_block_bytes(const CacheOptions& options) const {
-  return kvcache::KvCache::block_bytes(backend_, cache_specs(options));
+  return kvcache::KvCache::block_bytes(backend_, cache_specs(config_, options));
 }
 
-size_t TransformerModel::state_bytes() const { return kvcache::KvCache::state_bytes(cache_specs({})); }
+size_t TransformerModel::state_bytes() const { return kvcache::KvCache::state_bytes(cache_specs(config_, {})); }
 
 layers::QueryTemperature TransformerModel::query_temperature() const {
   for (const auto& layer : config_.layers) {  // the same in every layer that has one
@@ -110,70 +104,40 @@ layers::QueryTemperature TransformerModel::query_temperature() const {
 
 absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
   CHECK(limits_.tokens_max == 0 && given.tokens_max >= 1 && given.seqs_max >= 1 && given.blocks_max >= 1);
-  layers::StepNeeds needs{.limits = given};
-  if (needs.limits.logit_rows_max == 0) needs.limits.logit_rows_max = given.tokens_max;
-  needs.limits.logits_max = static_cast<int64_t>(needs.limits.logit_rows_max) * config_.vocab;
-  needs.limits.expert_io_max = config_.hidden;
-  int64_t router_width = 1;
-  for (const auto& layer : config_.layers) {
-    layers::reserve(layer.attention, needs);
-    for (const FfnConfig& ffn : layer.ffns) {
-      ffn.reserve(needs);
-      router_width = std::max(router_width, ffn.router_width());
-    }
-  }
-  needs.limits.hidden_max =
-      std::max<int64_t>(config_.hidden, *std::max_element(needs.scratch.begin(), needs.scratch.end()));
-  for (const Layer& layer : layers_) {
-    for (const auto& block : layer.ffn.blocks()) {
-      needs.limits.experts.push_back(block->expert_shape(given.tokens_max));
-    }
-  }
-  limits_ = needs.limits;
-  RETURN_IF_ERROR(allocate_activations());
-  ASSIGN_OR_RETURN(scratch_, layers::Scratch::create(backend_, needs.scratch, limits_.tokens_max));
+  const StepMemory step = step_memory(config_, group_.rank(), given, [this](size_t layer, size_t block) {
+    return layers_[layer].ffn.blocks()[block]->gate_up.format->dtype;
+  });
+  limits_ = step.limits;
+  const size_t before = backend_.allocated_bytes();
+  RETURN_IF_ERROR(backend::allocate_all(backend_, activation_sizes(config_, step), act_buffers_));
+  ASSIGN_OR_RETURN(scratch_, layers::Scratch::create(backend_, step.scratch, limits_.tokens_max));
   ASSIGN_OR_RETURN(inputs_, StepInputs::create(backend_, limits_, query_temperature()));
   ASSIGN_OR_RETURN(moe_scratch_,
-                   layers::MoeScratch::create(backend_, limits_.tokens_max, limits_.pairs_max, router_width));
+                   layers::MoeScratch::create(backend_, limits_.tokens_max, limits_.pairs_max, step.router_width));
+  for (size_t l = 0; l < layers_.size(); ++l) RETURN_IF_ERROR(reserve_layer(l));
   if (adapters_.size() > 0) {
     ASSIGN_OR_RETURN(adapter_step_, layers::AdapterStep::create(backend_, adapters_.limits(), limits_.tokens_max));
   }
-  return backend_.reserve(limits_);
+  RETURN_IF_ERROR(backend_.reserve(limits_));
+  scratch_bytes_ = backend_.allocated_bytes() - before;
+  return absl::OkStatus();
 }
 
-absl::Status TransformerModel::allocate_activations() {
-  const int64_t n = limits_.tokens_max, rows = limits_.logit_rows_max;
-  const int64_t head_rows = config_.tied_embeddings ? embed_.shape.rows : lm_head_.shape.rows;
-  auto& b = act_buffers_;
-  const std::pair<tensor::Buffer*, int64_t> sizes[] = {
-      {&b.h, n * config_.hidden},
-      {&b.gathered, n * config_.hidden},
-      {&b.x, n * config_.hidden},
-      {&b.logits, rows * config_.vocab},
-      {&b.gathered_tokens, n},
-      {&b.sampled, rows},
-      {&b.local_logits, head_rows < config_.vocab ? rows * head_rows : 0},
-  };
-  for (const auto& [buffer, elements] : sizes) {
-    if (elements == 0) continue;
-    ASSIGN_OR_RETURN(*buffer, backend_.allocate(static_cast<size_t>(elements) * sizeof(float)));
+absl::Status TransformerModel::reserve_layer(size_t index) {
+  const auto& ffns = config_.layers[index].ffns;
+  for (size_t b = 0; b < ffns.size(); ++b) {
+    RETURN_IF_ERROR(layers_[index].ffn.blocks()[b]->reserve(backend_, ffns[b], config_.hidden));
   }
   return absl::OkStatus();
 }
 
 absl::Status TransformerModel::make_cache(const CacheOptions& options) {
   CHECK(cache_ == nullptr && limits_.tokens_max > 0);
-  ASSIGN_OR_RETURN(cache_,
-                   kvcache::KvCache::create(backend_, cache_specs(options), {options.n_blocks, options.n_state_slots}));
-  if (!graphs_fit()) return absl::OkStatus();
-  const int rows_max = std::min({limits_.seqs_max, limits_.tokens_max, limits_.logit_rows_max});
+  ASSIGN_OR_RETURN(cache_, kvcache::KvCache::create(backend_, cache_specs(config_, options),
+                                                    {options.n_blocks, options.n_state_slots}));
+  const int rows_max = graph_rows_max(config_, options_, {backend_, group_.rank()}, limits_);
+  if (rows_max == 0) return absl::OkStatus();
   return graphs_.capture(backend_, inputs_, rows_max, [this](const StepViews& views) { run(views); });
-}
-
-// Routing that looks at the whole step goes by way of the host, where no graph goes.
-bool TransformerModel::graphs_fit() const {
-  return options_.capture_graphs && backend_.captures_graphs() && group_.rank().size == 1 && !has_state() &&
-         std::all_of(layers_.begin(), layers_.end(), [](const Layer& layer) { return layer.ffn.by_token(); });
 }
 
 namespace {
@@ -194,11 +158,12 @@ absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& confi
                                                         backend::Backend& backend, const LoadOptions& options) {
   const parallel::Rank rank = rank_of(options);
   ASSIGN_OR_RETURN(const ModelConfig local, local_config(config, rank));
+  const size_t before = backend.allocated_bytes();
   ASSIGN_OR_RETURN(WeightStore store, load_weights(config, checkpoint, backend, options));
   ASSIGN_OR_RETURN(AdapterSet adapters, AdapterSet::load(options.adapters, config, backend, rank));
   if (rank.first()) log_unused(options.adapters, adapters);
-  auto model = std::make_unique<TransformerModel>(local, backend, options,
-                                                  TransformerModel::Weights{std::move(store), std::move(adapters)});
+  auto model = std::make_unique<TransformerModel>(
+      local, backend, options, TransformerModel::Weights{std::move(store), std::move(adapters), before});
   RETURN_IF_ERROR(model->build());
   return model;
 }

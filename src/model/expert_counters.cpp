@@ -6,6 +6,15 @@ namespace polymath::model {
 
 using tensor::DType;
 
+size_t ExpertCounters::bytes(const ModelConfig& config) {
+  size_t n = 0;
+  for (const LayerConfig& layer : config.layers) {
+    for (const FfnConfig& ffn : layer.ffns)
+      n += ffn.router.n_experts > 1 ? static_cast<size_t>(ffn.router.n_experts) : 0;
+  }
+  return n * sizeof(int64_t);
+}
+
 absl::Status ExpertCounters::attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers) {
   size_t n = 0;
   for (size_t l = 0; l < layers.size(); ++l) {

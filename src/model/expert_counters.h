@@ -8,12 +8,15 @@
 
 #include "backend/backend.h"
 #include "layers/feed_forward.h"
+#include "model/config.h"
 #include "model/model.h"
 
 namespace polymath::model {
 
 class ExpertCounters {
  public:
+  // Bytes that attach() allocates.
+  static size_t bytes(const ModelConfig& config);
   // Gives every routed block its counters. `layers`: the feed-forward part of each layer; they keep their places.
   absl::Status attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers);
 

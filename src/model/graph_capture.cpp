@@ -8,14 +8,26 @@ namespace {
 // Few sizes keep start-up short; close sizes keep padding small.
 int next_rows(int rows) { return rows < 8 ? 2 * rows : rows < 32 ? rows + 8 : rows < 64 ? rows + 16 : rows + 32; }
 
+// Rows of each size, ascending, up to `rows_max`.
+std::vector<int> graph_sizes(int rows_max) {
+  std::vector<int> sizes;
+  for (int rows = 1; rows < rows_max; rows = next_rows(rows)) sizes.push_back(rows);
+  sizes.push_back(rows_max);
+  return sizes;
+}
+
+constexpr int kKeysMost[] = {kShortContext, 0};
+
 }  // namespace
+
+int GraphCapture::count(int rows_max) { return static_cast<int>(graph_sizes(rows_max).size() * std::size(kKeysMost)); }
 
 absl::Status GraphCapture::capture(backend::Backend& backend, StepInputs& inputs, int rows_max,
                                    const std::function<void(const StepViews&)>& run) {
   const int64_t free_before = backend.memory_available();
-  for (int rows = 1; rows > 0;) {
+  for (const int rows : graph_sizes(rows_max)) {
     StepViews views = inputs.put(backend, {}, rows);
-    for (const int keys_most : {kShortContext, 0}) {
+    for (const int keys_most : kKeysMost) {
       views.layout.keys_most = keys_most;
       run(views);
       backend.begin_capture();
@@ -23,7 +35,6 @@ absl::Status GraphCapture::capture(backend::Backend& backend, StepInputs& inputs
       ASSIGN_OR_RETURN(auto graph, backend.end_capture());
       steps_.push_back({rows, keys_most, std::move(graph)});
     }
-    rows = rows == rows_max ? 0 : std::min(next_rows(rows), rows_max);
   }
   bytes_ = static_cast<size_t>(std::max<int64_t>(0, free_before - backend.memory_available()));
   return backend.health();

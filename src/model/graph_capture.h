@@ -28,6 +28,8 @@ class GraphCapture {
   // Captures `run` for every size up to `rows_max`. Each is run once before, so that lazy loading is not captured.
   absl::Status capture(backend::Backend& backend, StepInputs& inputs, int rows_max,
                        const std::function<void(const StepViews&)>& run);
+  // Graphs that capture() makes.
+  static int count(int rows_max);
   // Null: this step is run op by op.
   const CapturedStep* find(const Batch& batch) const;
   size_t bytes() const { return bytes_; }

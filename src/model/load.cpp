@@ -70,13 +70,11 @@ const QuantFormat& stored_format(const weights::Checkpoint& checkpoint, const st
   return common == nullptr ? quant::kF32 : *common;
 }
 
-const QuantFormat& kept_format(const Slot& slot, const std::vector<PieceSource>& pieces,
-                               const weights::Checkpoint& checkpoint, const backend::Backend& backend,
-                               tensor::DType dtype) {
-  return backend.kept_format(stored_format(checkpoint, pieces), slot.use, dtype);
-}
-
 }  // namespace
+
+const QuantFormat& kept_format(const WeightPath& path, const Slot& slot, const std::vector<PieceSource>& pieces) {
+  return path.backend.kept_format(stored_format(path.checkpoint, pieces), slot.use, path.dtype);
+}
 
 class WeightLoader {
  public:
@@ -161,7 +159,7 @@ class WeightLoader {
 
   absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
     const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
-    const QuantFormat& format = kept_format(slot, pieces, checkpoint_, backend_, options_.dtype);
+    const QuantFormat& format = kept_format({checkpoint_, backend_, options_.dtype}, slot, pieces);
     auto weight = backend_.make_weight(shape, format);
     if (!weight.ok())
       return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
@@ -171,7 +169,6 @@ class WeightLoader {
         if (view.format != &format && !view.format->plain()) unpacked_[{view.format, &format}] += view.rows * view.cols;
       }));
     }
-    store_.bytes_ += weight->data.bytes();
     store_.matrices_.emplace(slot.name, *std::move(weight));
     return absl::OkStatus();
   }
@@ -201,9 +198,8 @@ class WeightLoader {
         value += p.added;
       }
     }));
-    ASSIGN_OR_RETURN(auto buffer, backend_.allocate(values.size() * sizeof(float)));
+    ASSIGN_OR_RETURN(auto buffer, backend_.allocate(vector_bytes(shape)));
     backend_.copy_in({tensor::DType::kF32, {n}, buffer.data()}, values.data());
-    store_.bytes_ += buffer.bytes();
     store_.vectors_.emplace(slot.name, std::move(buffer));
     return absl::OkStatus();
   }
@@ -259,21 +255,6 @@ parallel::Rank rank_of(const LoadOptions& options) {
 absl::StatusOr<WeightStore> load_weights(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                          backend::Backend& backend, const LoadOptions& options) {
   return WeightLoader(config, checkpoint, backend, options).load();
-}
-
-int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& checkpoint, const backend::Backend& backend,
-                      tensor::DType dtype) {
-  const std::vector<WeightRow> rows = weight_rows(*find_architecture(config.architecture), config, checkpoint);
-  int64_t bytes = 0;
-  for (const Slot& slot : slots(config)) {
-    if (slot.is_vector()) {
-      bytes += slot.shape.groups * slot.shape.rows * static_cast<int64_t>(sizeof(float));
-      continue;
-    }
-    const QuantFormat& format = kept_format(slot, piece_sources(config, slot, rows), checkpoint, backend, dtype);
-    bytes += static_cast<int64_t>(backend.weight_bytes(slot.shape, format));
-  }
-  return bytes;
 }
 
 }  // namespace polymath::model

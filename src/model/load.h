@@ -67,16 +67,14 @@ class Transformer : public Model {
   // kResourceExhausted with the sum; kInvalidArgument: no such layout.
   virtual absl::Status make_cache(const CacheOptions& options) = 0;
   virtual const ModelConfig& config() const = 0;  // of the whole model, or of one rank's part
-  virtual size_t weight_bytes() const = 0;        // in memory, padding included
-  virtual size_t kv_bytes() const = 0;
-  virtual size_t graph_bytes() const = 0;  // of the CUDA graphs
+  // Bytes asked of the backends (Backend::allocated_bytes()), as model/memory.h predicts them:
+  virtual size_t weight_bytes() const = 0;   // by load_model(): weights with padding, rotary tables, counters, adapters
+  virtual size_t scratch_bytes() const = 0;  // by reserve()
+  virtual size_t kv_bytes() const = 0;       // by make_cache(): KV blocks and state slots
+  virtual size_t graph_bytes() const = 0;    // of the CUDA graphs
   // What the last step had to do at least. Experts are counted since the last call, so call it after each step.
   virtual layers::StepCost last_step_cost() = 0;
 };
-
-// What load_model() allocates for weights, as Backend::weight_bytes has it, before any is read.
-int64_t bytes_to_load(const ModelConfig& config, const weights::Checkpoint& checkpoint, const backend::Backend& backend,
-                      tensor::DType dtype);
 
 // kInvalidArgument: names missing or unused, or a wrong shape. kResourceExhausted: no memory.
 absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& config, weights::Checkpoint& checkpoint,

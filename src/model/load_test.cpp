@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "backend/reference/reference_backend.h"
+#include "model/memory.h"
 
 namespace polymath::model {
 namespace {
@@ -81,8 +82,7 @@ TEST(Load, AConfigThatDisagreesWithTheFileIsRefusedWithBothShapes) {
   EXPECT_TRUE(absl::StrContains(l.model.status().message(), "320")) << l.model.status();
 }
 
-// On every backend that this machine has, whatever the routers are stored in: the load takes what was planned, and what
-// the buffers are longer than what they hold.
+// On every backend that this machine has, whatever the routers are stored in: to the byte.
 TEST(Load, TakesTheBytesThatWerePlanned) {
   const auto json = base::parse_json(
       R"({"architectures": ["PolymathMoeForCausalLM"], "hidden_size": 64, "vocab_size": 64, "num_hidden_layers": 2,
@@ -96,21 +96,22 @@ TEST(Load, TakesTheBytesThatWerePlanned) {
     auto backend = backend::make_backend(name, {.threads = 1});
     if (!backend.ok()) continue;
     for (const auto dtype : {tensor::DType::kF32, tensor::DType::kF16, tensor::DType::kBf16}) {
-      int64_t planned_f32 = 0, longer_f32 = 0;
+      int64_t planned_f32 = 0;
       for (const auto stored : {tensor::DType::kF32, tensor::DType::kF16, tensor::DType::kBf16}) {
         SCOPED_TRACE(testing::Message() << name << ": " << tensor::dtype_name(stored) << " in "
                                         << tensor::dtype_name(dtype));
         auto checkpoint = weights::dummy_checkpoint(1, stored);
-        const int64_t planned = bytes_to_load(*config, *checkpoint, **backend, dtype);
-        const auto model = load_model(*config, *checkpoint, **backend, {.dtype = dtype, .model_len = 64});
+        const LoadOptions options{.dtype = dtype, .model_len = 64};
+        const auto memory = RankMemory::measure({*config, *checkpoint, options}, **backend, {});
+        ASSERT_TRUE(memory.ok()) << memory.status();
+        const int64_t planned = memory->weights();
+        const auto model = load_model(*config, *checkpoint, **backend, options);
         ASSERT_TRUE(model.ok()) << model.status();
-        const int64_t longer = static_cast<int64_t>((*model)->weight_bytes()) - planned;
-        if (stored == tensor::DType::kF32) planned_f32 = planned, longer_f32 = longer;
+        if (stored == tensor::DType::kF32) planned_f32 = planned;
         const bool halved =
             name == std::string_view("cuda") && stored == tensor::DType::kBf16 && dtype == tensor::DType::kBf16;
         EXPECT_EQ(planned_f32 - planned, halved ? 2 * kRouterNumbers : 0);
-        EXPECT_GE(longer, 0);
-        EXPECT_EQ(longer, longer_f32);
+        EXPECT_EQ(planned, static_cast<int64_t>((*model)->weight_bytes()));
       }
     }
   }
@@ -164,10 +165,11 @@ TEST(Load, KeepsASlotPackedOnlyIfAllItsPiecesAre) {
     auto backend = *backend::make_backend(name, {.threads = 1});
     const auto bytes = [&](const char* part) {
       Packed checkpoint(*files->open_checkpoint(), part);
-      const int64_t planned = bytes_to_load(config, checkpoint, *backend, tensor::DType::kF32);
-      const auto model = load_model(config, checkpoint, *backend, {.dtype = tensor::DType::kF32, .model_len = 64});
+      const LoadOptions options{.dtype = tensor::DType::kF32, .model_len = 64};
+      const int64_t planned = RankMemory::measure({config, checkpoint, options}, *backend, {})->weights();
+      const auto model = load_model(config, checkpoint, *backend, options);
       EXPECT_TRUE(model.ok()) << model.status();
-      EXPECT_GE(static_cast<int64_t>((*model)->weight_bytes()), planned);
+      EXPECT_EQ(static_cast<int64_t>((*model)->weight_bytes()), planned);
       return planned;
     };
     const int64_t plain = bytes("no such tensor");
@@ -215,9 +217,15 @@ TEST(Load, EveryRoutingRunsInAPolymathMoe) {
     ASSERT_TRUE(config.ok()) << routing << ": " << config.status();
     auto backend = *backend::make_reference_backend({});
     auto checkpoint = weights::dummy_checkpoint(1, tensor::DType::kF32, 0.5f);
-    auto model = load_model(*config, *checkpoint, *backend, {.dtype = tensor::DType::kF32, .model_len = 64});
+    const LoadOptions options{.dtype = tensor::DType::kF32, .model_len = 64};
+    const auto memory = RankMemory::measure({*config, *checkpoint, options}, *backend, {});
+    ASSERT_TRUE(memory.ok()) << routing << ": " << memory.status();
+    auto model = load_model(*config, *checkpoint, *backend, options);
     ASSERT_TRUE(model.ok()) << routing << ": " << model.status();
-    ASSERT_TRUE((*model)->reserve({.tokens_max = 16, .seqs_max = 1, .blocks_max = 2}).ok());
+    const backend::StepLimits limits{.tokens_max = 16, .seqs_max = 1, .blocks_max = 2};
+    ASSERT_TRUE((*model)->reserve(limits).ok());
+    EXPECT_EQ(memory->weights(), static_cast<int64_t>((*model)->weight_bytes())) << routing;
+    EXPECT_EQ(memory->scratch(limits), static_cast<int64_t>((*model)->scratch_bytes())) << routing;
     ASSERT_TRUE((*model)->make_cache({16, tensor::DType::kF32, 2}).ok());
     const std::vector<int32_t> ids = {3, 1, 4, 1, 5}, positions = {0, 1, 2, 3, 4}, start = {0, 5}, len = {5},
                                table = {1, 0};

@@ -109,6 +109,9 @@ size_t RankGroup::state_bytes() const {
 size_t RankGroup::weight_bytes() const {
   return sum([](const Transformer& rank) { return rank.weight_bytes(); });
 }
+size_t RankGroup::scratch_bytes() const {
+  return sum([](const Transformer& rank) { return rank.scratch_bytes(); });
+}
 size_t RankGroup::kv_bytes() const {
   return sum([](const Transformer& rank) { return rank.kv_bytes(); });
 }

@@ -40,6 +40,7 @@ class RankGroup : public Transformer {
   absl::Status make_cache(const CacheOptions& options) override;
   const ModelConfig& config() const override { return config_; }
   size_t weight_bytes() const override;
+  size_t scratch_bytes() const override;
   size_t kv_bytes() const override;
   size_t graph_bytes() const override;
   layers::StepCost last_step_cost() override;

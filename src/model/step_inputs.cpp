@@ -24,17 +24,20 @@ void copy(std::span<const int32_t> from, int32_t* to, int64_t n, int32_t fill) {
 
 }  // namespace
 
+size_t StepInputs::words(const backend::StepLimits& limits) {
+  const auto tokens = static_cast<size_t>(limits.tokens_max), seqs = static_cast<size_t>(limits.seqs_max),
+             rows = static_cast<size_t>(limits.logit_rows_max);
+  return 6 * tokens + 3 * seqs + 1 + (1 + kSampleWords) * rows + seqs * static_cast<size_t>(limits.blocks_max) + 1 +
+         kArrays * kAlignment;
+}
+
 absl::StatusOr<StepInputs> StepInputs::create(backend::Backend& backend, const backend::StepLimits& limits,
                                               layers::QueryTemperature temperature) {
   StepInputs s;
   s.temperature_ = temperature;
   s.blocks_max_ = limits.blocks_max;
-  const auto tokens = static_cast<size_t>(limits.tokens_max), seqs = static_cast<size_t>(limits.seqs_max),
-             rows = static_cast<size_t>(limits.logit_rows_max);
-  const size_t words = 6 * tokens + 3 * seqs + 1 + (1 + kSampleWords) * rows +
-                       seqs * static_cast<size_t>(limits.blocks_max) + 1 + kArrays * kAlignment;
-  ASSIGN_OR_RETURN(s.device_, backend.allocate(words * sizeof(int32_t)));
-  s.host_.resize(words);
+  ASSIGN_OR_RETURN(s.device_, backend.allocate(bytes(limits)));
+  s.host_.resize(words(limits));
   return s;
 }
 

@@ -27,11 +27,14 @@ class StepInputs {
   StepInputs() = default;
   static absl::StatusOr<StepInputs> create(backend::Backend& backend, const backend::StepLimits& limits,
                                            layers::QueryTemperature temperature);
+  // Bytes of the device that create() allocates.
+  static size_t bytes(const backend::StepLimits& limits) { return words(limits) * sizeof(int32_t); }
 
   // Sends `batch`. rows > 0: for a CUDA graph of `rows` sequences of one token; those behind the batch's are padding.
   StepViews put(backend::Backend& backend, const Batch& batch, int rows);
 
  private:
+  static size_t words(const backend::StepLimits& limits);
   template <typename T>
   tensor::Tensor place(int64_t n, tensor::DType dtype, T** host);
 

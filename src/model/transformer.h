@@ -13,6 +13,7 @@
 #include "model/load.h"
 #include "model/rope_tables.h"
 #include "model/step_inputs.h"
+#include "model/step_memory.h"
 #include "model/step_results.h"
 #include "model/weight_store.h"
 
@@ -24,16 +25,12 @@ struct Layer {
   layers::FeedForward ffn;
 };
 
-// Tensors of one step, for the largest step.
-struct Activations {
-  tensor::Buffer h, gathered, x, logits, local_logits, gathered_tokens, sampled;
-};
-
 class TransformerModel : public Transformer {
  public:
   struct Weights {
     WeightStore store;
     AdapterSet adapters;
+    size_t allocated_before = 0;  // Backend::allocated_bytes() before the first weight
   };
   // `config`: of this rank.
   TransformerModel(const ModelConfig& config, backend::Backend& backend, const LoadOptions& options, Weights weights);
@@ -53,7 +50,8 @@ class TransformerModel : public Transformer {
   absl::Status reserve(const backend::StepLimits& limits) override;
   absl::Status make_cache(const CacheOptions& options) override;
   const ModelConfig& config() const override { return config_; }
-  size_t weight_bytes() const override { return store_.bytes(); }
+  size_t weight_bytes() const override { return weight_bytes_; }
+  size_t scratch_bytes() const override { return scratch_bytes_; }
   size_t kv_bytes() const override { return cache_ != nullptr ? cache_->bytes() : 0; }
   size_t graph_bytes() const override { return graphs_.bytes(); }
   layers::StepCost last_step_cost() override;
@@ -61,10 +59,9 @@ class TransformerModel : public Transformer {
  private:
   struct Step;  // one step's views, transformer.cpp
   absl::Status build_layer(int index);
+  absl::Status reserve_layer(size_t index);
   backend::NormParams norm_params(const std::string& slot) const;
-  std::vector<kvcache::CacheSpec> cache_specs(const CacheOptions& options) const;
   void copy_states(std::span<const kvcache::StateCopy> copies);
-  absl::Status allocate_activations();
   void check(const Batch& batch) const;
   void note_extent(const Batch& batch);
   // Everything that the device does in a step; its results are in act_buffers_.
@@ -72,7 +69,6 @@ class TransformerModel : public Transformer {
   void run_layer(int index, Step& step);
   void gather_logit_rows(Step& step);
   void run_head(const StepViews& views, Step& step);
-  bool graphs_fit() const;
   layers::QueryTemperature query_temperature() const;
 
   const ModelConfig config_;
@@ -82,6 +78,8 @@ class TransformerModel : public Transformer {
   parallel::Communicator& group_;
   WeightStore store_;
   AdapterSet adapters_;
+  const size_t allocated_before_;
+  size_t weight_bytes_ = 0, scratch_bytes_ = 0;
   RopeTables rope_tables_;
   tensor::DType act_;
   quant::Weight embed_, lm_head_;

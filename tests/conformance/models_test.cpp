@@ -166,6 +166,29 @@ TEST_P(Models, RanksGiveTheLogitsOfOne) {
   }
 }
 
+// To the byte: what the plan predicts is what the backends were asked for, of one rank and of two.
+TEST_P(Models, MemoryAsPlanned) {
+  for (const auto dtype : {tensor::DType::kF32, tensor::DType::kBf16}) {
+    for (const int ranks : {1, 2}) {
+      if (ranks > 1 && GetParam().backend == "cuda") continue;
+      SCOPED_TRACE(testing::Message() << tensor::dtype_name(dtype) << ", " << ranks << " ranks");
+      const auto runner = Runner::create(
+          model_directory(GetParam().model),
+          {.backend = GetParam().backend, .isa = GetParam().isa, .dtype = dtype, .threads = 2, .ranks = ranks});
+      if (absl::IsUnimplemented(runner.status())) continue;
+      ASSERT_TRUE(runner.ok()) << runner.status();
+      const plan::MemoryPlan& plan = (*runner)->plan();
+      const model::Transformer& model = (*runner)->model();
+      EXPECT_EQ(plan.weights, static_cast<int64_t>(model.weight_bytes()));
+      EXPECT_EQ(plan.scratch, static_cast<int64_t>(model.scratch_bytes()));
+      EXPECT_EQ(plan.kv_cache(), static_cast<int64_t>(model.kv_bytes()));
+      EXPECT_EQ(plan.kv_block_bytes, static_cast<int64_t>(model.kv_block_bytes({.block_size = 16, .dtype = dtype})));
+      EXPECT_GT(plan.weights, 0);
+      EXPECT_GT(plan.scratch, 0);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Models, testing::ValuesIn(cases()), [](const auto& info) {
   std::string name = info.param.model + "_" + info.param.backend + info.param.isa;
   std::replace_if(

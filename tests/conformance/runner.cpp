@@ -85,20 +85,38 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
                                 .model_len = kModelLen,
                                 .whole_experts = options.whole_experts,
                                 .adapters = options.adapters};
+  r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
+  const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
+  const plan::PlanRequest request{.step = {.tokens_max = kModelLen * kSequencesMax,
+                                           .seqs_max = kSequencesMax,
+                                           .blocks_max = r->blocks_per_sequence_},
+                                  .cache = {.block_size = options.block_size,
+                                            .dtype = kv_dtype,
+                                            .n_blocks = int64_t{kSequencesMax} * r->blocks_per_sequence_},
+                                  .model_len = kModelLen,
+                                  .snapshots = false,
+                                  .kv_bytes = int64_t{1} << 40};
+  const std::vector<const backend::Backend*> planned(backends.begin(), backends.end());
+  ASSIGN_OR_RETURN(const auto planner, plan::Planner::create({config, checkpoint, load}, planned));
+  r->plan_ = planner.plan(request);
   if (options.ranks > 1) {
     ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
   } else {
     ASSIGN_OR_RETURN(r->model_, model::load_model(config, checkpoint, *backends.front(), load));
   }
-  r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
-  const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
-  RETURN_IF_ERROR(r->model_->reserve(
-      {.tokens_max = kModelLen * kSequencesMax, .seqs_max = kSequencesMax, .blocks_max = r->blocks_per_sequence_}));
-  RETURN_IF_ERROR(r->model_->make_cache({.block_size = options.block_size,
-                                         .dtype = kv_dtype,
-                                         .n_blocks = int64_t{kSequencesMax} * r->blocks_per_sequence_,
-                                         .n_state_slots = kSequencesMax}));
+  RETURN_IF_ERROR(r->model_->reserve(request.step));
+  RETURN_IF_ERROR(r->model_->make_cache(r->plan_.cache_options(request.cache)));
+  RETURN_IF_ERROR(r->check_memory());
   return r;
+}
+
+absl::Status Runner::check_memory() const {
+  const auto weights = static_cast<int64_t>(model_->weight_bytes()),
+             scratch = static_cast<int64_t>(model_->scratch_bytes()), kv = static_cast<int64_t>(model_->kv_bytes());
+  if (weights == plan_.weights && scratch == plan_.scratch && kv == plan_.kv_cache()) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("bytes of weights, scratch and KV: planned ", plan_.weights, ", ",
+                                          plan_.scratch, ", ", plan_.kv_cache(), "; allocated ", weights, ", ", scratch,
+                                          ", ", kv));
 }
 
 absl::StatusOr<std::vector<float>> Runner::step(std::vector<Sequence*> sequences, int chunk) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "model/load.h"
+#include "plan/memory_plan.h"
 
 namespace polymath::conformance {
 
@@ -49,12 +49,17 @@ class Runner {
   absl::StatusOr<std::vector<float>> step(std::vector<Sequence*> sequences, int chunk);
   int vocab() const { return model_->vocab(); }
   model::Transformer& model() { return *model_; }
+  const plan::MemoryPlan& plan() const { return plan_; }  // made before the model was loaded
 
  private:
+  // kInternal: what was allocated is not what the plan said, to the byte.
+  absl::Status check_memory() const;
+
   static constexpr int kSequencesMax = 8;
   int blocks_per_sequence_ = 0;
   RunnerOptions options_;
   std::vector<std::unique_ptr<backend::Backend>> backends_;
+  plan::MemoryPlan plan_;
   std::unique_ptr<model::Transformer> model_;
 };
 

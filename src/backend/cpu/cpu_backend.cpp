@@ -23,6 +23,41 @@ std::byte* number_pointer(const Tensor& t, int64_t row, int64_t col = 0) {
 }
 cpu::Row row_of(const Tensor& t, int64_t row) { return {number_pointer(t, row), t.dtype}; }
 
+// Bytes of cpu::Scratch for the largest step.
+struct ScratchSizes {
+  explicit ScratchSizes(const StepLimits& limits);
+  size_t bytes(int threads) const {
+    return input + intermediate + row_weights + row_tokens + segments + seq_tasks +
+           static_cast<size_t>(threads) * (sums + queries + scores + out + values);
+  }
+
+  int64_t pairs = 0, n_segments = 0, value_dim = 0;
+  size_t input = 0, intermediate = 0, row_weights = 0, row_tokens = 0, segments = 0, seq_tasks = 0;
+  size_t sums = 0, queries = 0, scores = 0, out = 0, values = 0;  // of each thread
+};
+
+ScratchSizes::ScratchSizes(const StepLimits& limits) {
+  const int64_t tokens = limits.tokens_max;
+  pairs = std::max<int64_t>(limits.pairs_max, tokens);
+  // Memory that a step does not touch costs nothing, so the widest case of each op may be counted in f32.
+  const int64_t wide = std::max(limits.hidden_max, limits.attention_max) + 2;
+  const int64_t wide_pair = std::max(limits.hidden_max, limits.intermediate_max) + 2;
+  n_segments = 2 * routing::kExpertsMax * (pairs / cpu::kSegmentRows + 1);
+  value_dim = std::max<int64_t>(limits.attention_max, limits.key_dim_max);
+  input = static_cast<size_t>(std::max(tokens * wide, pairs * wide_pair)) * sizeof(uint32_t);
+  intermediate = static_cast<size_t>(pairs * (limits.intermediate_max + 2)) * sizeof(uint32_t);
+  row_weights = static_cast<size_t>(pairs) * sizeof(float);
+  row_tokens = static_cast<size_t>(pairs) * sizeof(int32_t);
+  segments = static_cast<size_t>(n_segments) * sizeof(cpu::Segment);
+  seq_tasks = static_cast<size_t>(limits.seqs_max + 1) * sizeof(int64_t);
+  const auto value_bytes = static_cast<size_t>(cpu::round_up(value_dim, cpu::kTile)) * sizeof(float);
+  sums = cpu::kSegmentRows * cpu::kTile * sizeof(float);
+  queries = cpu::kTaskRows * static_cast<size_t>(limits.key_dim_max + 1) * sizeof(uint32_t);
+  scores = cpu::kTaskRows * cpu::kProbStride * sizeof(float);
+  out = cpu::kTaskRows * value_bytes;
+  values = cpu::kRunTokens * value_bytes;
+}
+
 class CpuBackend : public Backend {
  public:
   CpuBackend(const cpu::Kernels& kernels, int threads) : c_{kernels, cpu::Team(threads), {}} {}
@@ -33,10 +68,15 @@ class CpuBackend : public Backend {
     return kernels_of(cpu::kernel_tables(c_.kernels), kOwnOps);
   }
 
-  absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
+  absl::StatusOr<Buffer> allocate(size_t bytes) override {
+    allocated_ += bytes;
+    return Buffer::host(bytes);
+  }
+  size_t allocated_bytes() const override { return allocated_; }
   void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
   void copy_out(void* host, const Tensor& from) override { std::memcpy(host, from.data, from.bytes()); }
   absl::Status reserve(const StepLimits& limits) override;
+  size_t reserve_bytes(const StepLimits& limits) const override;
   DType activation_dtype(DType weight_dtype) const override {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
@@ -117,48 +157,46 @@ class CpuBackend : public Backend {
     buffers_.push_back(std::move(buffer));
     return absl::OkStatus();
   }
-  absl::Status reserve_thread(const StepLimits& limits);
+  absl::Status reserve_thread(const ScratchSizes& sizes);
 
+  size_t allocated_ = 0;
   Context c_;
   std::vector<Buffer> buffers_;
   std::vector<float*> sums_;
   std::vector<cpu::AttentionScratch> attention_;
 };
 
+size_t CpuBackend::reserve_bytes(const StepLimits& limits) const { return ScratchSizes(limits).bytes(c_.team.size()); }
+
 absl::Status CpuBackend::reserve(const StepLimits& limits) {
+  const ScratchSizes sizes(limits);
   cpu::Scratch& s = c_.scratch;
-  const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
-  // Memory that a step does not touch costs nothing, so the widest case of each op may be counted in f32.
-  const int64_t wide = std::max(limits.hidden_max, limits.attention_max) + 2;
-  const int64_t input = std::max(tokens * wide, pairs * (std::max(limits.hidden_max, limits.intermediate_max) + 2));
-  s.input_bytes = static_cast<size_t>(input) * 4;
-  s.inner_bytes = static_cast<size_t>(pairs * (limits.intermediate_max + 2)) * 4;
-  s.pairs_max = pairs;
-  s.segments_max = 2 * routing::kExpertsMax * (pairs / cpu::kSegmentRows + 1);
+  s.input_bytes = sizes.input;
+  s.inner_bytes = sizes.intermediate;
+  s.pairs_max = sizes.pairs;
+  s.segments_max = sizes.n_segments;
   s.seqs_max = limits.seqs_max;
   s.key_dim_max = limits.key_dim_max;
-  s.value_dim_max = std::max<int64_t>(limits.attention_max, limits.key_dim_max);
-  RETURN_IF_ERROR(set_aside(s.input, s.input_bytes));
-  RETURN_IF_ERROR(set_aside(s.intermediate, s.inner_bytes));
-  RETURN_IF_ERROR(set_aside(s.row_weights, static_cast<size_t>(pairs) * sizeof(float)));
-  RETURN_IF_ERROR(set_aside(s.row_tokens, static_cast<size_t>(pairs) * sizeof(int32_t)));
-  RETURN_IF_ERROR(set_aside(s.segments, static_cast<size_t>(s.segments_max) * sizeof(cpu::Segment)));
-  RETURN_IF_ERROR(set_aside(s.seq_tasks, static_cast<size_t>(limits.seqs_max + 1) * sizeof(int64_t)));
-  for (int rank = 0; rank < c_.team.size(); ++rank) RETURN_IF_ERROR(reserve_thread(limits));
+  s.value_dim_max = sizes.value_dim;
+  RETURN_IF_ERROR(set_aside(s.input, sizes.input));
+  RETURN_IF_ERROR(set_aside(s.intermediate, sizes.intermediate));
+  RETURN_IF_ERROR(set_aside(s.row_weights, sizes.row_weights));
+  RETURN_IF_ERROR(set_aside(s.row_tokens, sizes.row_tokens));
+  RETURN_IF_ERROR(set_aside(s.segments, sizes.segments));
+  RETURN_IF_ERROR(set_aside(s.seq_tasks, sizes.seq_tasks));
+  for (int rank = 0; rank < c_.team.size(); ++rank) RETURN_IF_ERROR(reserve_thread(sizes));
   s.sums = sums_;
   s.attention = attention_;
   return absl::OkStatus();
 }
 
-absl::Status CpuBackend::reserve_thread(const StepLimits& limits) {
-  const auto value_dim = static_cast<size_t>(cpu::round_up(c_.scratch.value_dim_max, cpu::kTile));
-  RETURN_IF_ERROR(set_aside(sums_.emplace_back(), cpu::kSegmentRows * cpu::kTile * sizeof(float)));
+absl::Status CpuBackend::reserve_thread(const ScratchSizes& sizes) {
+  RETURN_IF_ERROR(set_aside(sums_.emplace_back(), sizes.sums));
   cpu::AttentionScratch& a = attention_.emplace_back();
-  RETURN_IF_ERROR(
-      set_aside(a.queries, cpu::kTaskRows * static_cast<size_t>(limits.key_dim_max + 1) * sizeof(uint32_t)));
-  RETURN_IF_ERROR(set_aside(a.scores, cpu::kTaskRows * cpu::kProbStride * sizeof(float)));
-  RETURN_IF_ERROR(set_aside(a.out, cpu::kTaskRows * value_dim * sizeof(float)));
-  return set_aside(a.values, cpu::kRunTokens * value_dim * sizeof(float));
+  RETURN_IF_ERROR(set_aside(a.queries, sizes.queries));
+  RETURN_IF_ERROR(set_aside(a.scores, sizes.scores));
+  RETURN_IF_ERROR(set_aside(a.out, sizes.out));
+  return set_aside(a.values, sizes.values);
 }
 
 void CpuBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {

@@ -15,6 +15,7 @@
 #include "backend/cuda/result_slot.h"
 #include "backend/cuda/routing/list.h"
 #include "backend/cuda/sample.h"
+#include "backend/cuda/scratch_sizes.h"
 #include "base/log.h"
 
 namespace polymath::backend {
@@ -25,10 +26,6 @@ using cuda::Matrix;
 using cuda::matrix_of;
 using cuda::type_of;
 
-// Room for split-KV partial sums: rows of a step times splits.
-constexpr int64_t kPartialRows = 16384;
-constexpr int64_t kPartialBytes = int64_t{64} << 20;  // at least: a long prompt's, measured to be worth it
-
 struct CudaGraph : CapturedGraph {
   explicit CudaGraph(cudaGraphExec_t g) : graph(g) {}
   ~CudaGraph() override { cudaGraphExecDestroy(graph); }
@@ -37,11 +34,16 @@ struct CudaGraph : CapturedGraph {
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(std::unique_ptr<cuda::Device> device, std::unique_ptr<cuda::LinearRunner> linear, int threads)
-      : device_(std::move(device)),
-        linear_(std::move(linear)),
+  struct Parts {
+    std::unique_ptr<cuda::Device> device;
+    std::unique_ptr<cuda::LinearRunner> linear;
+    Buffer filler_table;
+  };
+  CudaBackend(Parts parts, int threads)
+      : device_(std::move(parts.device)),
+        linear_(std::move(parts.linear)),
         experts_(*device_, *linear_),
-        filler_(*device_, threads) {}
+        filler_(*device_, threads, std::move(parts.filler_table)) {}
 
   std::string_view name() const override { return "cuda"; }
 
@@ -83,6 +85,8 @@ class CudaBackend : public Backend {
   int64_t memory_available() const override { return static_cast<int64_t>(device_->memory().free); }
   int64_t memory_total() const override { return static_cast<int64_t>(device_->memory().total); }
   absl::Status reserve(const StepLimits& limits) override;
+  size_t reserve_bytes(const StepLimits& limits) const override;
+  size_t allocated_bytes() const override { return device_->allocated_bytes(); }
   DType activation_dtype(DType weight_dtype) const override {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
@@ -210,20 +214,22 @@ class CudaBackend : public Backend {
       &routing_.route_experts,      &experts_.family(false), &experts_.family(true)};
 };
 
+size_t CudaBackend::reserve_bytes(const StepLimits& limits) const {
+  const cuda::ScratchSizes sizes(limits);
+  return (sizes.composes_experts ? reserve_defaults_bytes(limits) : 0) +
+         cuda::LinearRunner::reserve_bytes(sizes.linear_elements) + experts_.reserve_bytes(limits) +
+         static_cast<size_t>(sizes.partial + sizes.row_of_pair + sizes.counters);
+}
+
 absl::Status CudaBackend::reserve(const StepLimits& limits) {
-  const auto composed = [](const ExpertShape& s) {
-    return !cuda::ExpertRunner::takes(s.hidden, s.intermediate, s.dtype);
-  };
-  if (std::any_of(limits.experts.begin(), limits.experts.end(), composed)) RETURN_IF_ERROR(reserve_defaults(limits));
-  const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
-  const int64_t expert_io = limits.expert_io_max > 0 ? limits.expert_io_max : limits.hidden_max;
-  pairs_max_ = pairs;
-  RETURN_IF_ERROR(linear_->reserve(std::max(tokens * (limits.hidden_max + 16), pairs * (expert_io + 16) / 2) + 16));
-  RETURN_IF_ERROR(
-      set_aside(partial_, std::max(kPartialBytes, kPartialRows * (std::max(limits.key_dim_max, 1) + 2) * 4)));
-  RETURN_IF_ERROR(set_aside(row_of_pair_, pairs * 4));
+  const cuda::ScratchSizes sizes(limits);
+  if (sizes.composes_experts) RETURN_IF_ERROR(reserve_defaults(limits));
+  pairs_max_ = sizes.pairs;
+  RETURN_IF_ERROR(linear_->reserve(sizes.linear_elements));
+  RETURN_IF_ERROR(set_aside(partial_, sizes.partial));
+  RETURN_IF_ERROR(set_aside(row_of_pair_, sizes.row_of_pair));
   RETURN_IF_ERROR(experts_.reserve(limits));
-  RETURN_IF_ERROR(set_aside(counters_, (cuda::kRouteCounters + kPartialRows) * static_cast<int64_t>(sizeof(unsigned))));
+  RETURN_IF_ERROR(set_aside(counters_, sizes.counters));
   for (auto& box : result_slots_) {
     RETURN_IF_ERROR(box.reserve(*device_, static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * 4));
   }
@@ -295,7 +301,7 @@ cuda::AttentionProblem CudaBackend::attention_problem(const AttentionParams& par
           .partial = static_cast<float*>(partial_.data()),
           .partial_floats = static_cast<int64_t>(partial_.bytes() / sizeof(float)),
           .counters = static_cast<unsigned*>(counters_.data()) + cuda::kRouteCounters,
-          .n_counters = kPartialRows,
+          .n_counters = cuda::kPartialRows,
           .n_multiprocessors = device_->n_multiprocessors()};
 }
 
@@ -468,9 +474,11 @@ bool CudaBackend::force_kernel(std::string_view op, std::string_view variant) {
 absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options) {
   ASSIGN_OR_RETURN(auto device, cuda::Device::open());
   ASSIGN_OR_RETURN(auto linear, cuda::LinearRunner::create(*device));
+  ASSIGN_OR_RETURN(auto filler_table, device->allocate(cuda::Filler::kTableBytes));
   base::log_info("backend", "cuda: ", device->text());
   const int threads = options.threads > 0 ? options.threads : base::available_cores();
-  return std::make_unique<CudaBackend>(std::move(device), std::move(linear), threads);
+  return std::make_unique<CudaBackend>(
+      CudaBackend::Parts{std::move(device), std::move(linear), std::move(filler_table)}, threads);
 }
 
 }  // namespace polymath::backend

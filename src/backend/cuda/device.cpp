@@ -77,6 +77,7 @@ Device::~Device() {
 
 absl::StatusOr<tensor::Buffer> Device::allocate(size_t bytes) {
   void* data = nullptr;
+  allocated_ += bytes;
   const size_t size = std::max(bytes, kAlignment);
   const cudaError_t error = cudaMalloc(&data, size);
   if (error != cudaSuccess) {

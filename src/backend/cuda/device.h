@@ -27,6 +27,8 @@ class Device {
 
   // Zeroed, aligned to 256 bytes. kResourceExhausted says what was asked for and what is free.
   absl::StatusOr<tensor::Buffer> allocate(size_t bytes);
+  // Bytes asked of allocate() so far; freed ones still count.
+  size_t allocated_bytes() const { return allocated_; }
   // Pinned host memory, for copies at full speed.
   absl::StatusOr<tensor::Buffer> allocate_pinned(size_t bytes);
   struct Memory {
@@ -76,6 +78,7 @@ class Device {
 
   cudaStream_t stream_ = nullptr;
   int n_multiprocessors_ = 0;
+  size_t allocated_ = 0;
   std::string text_;
   tensor::Buffer staging_;  // kPieces * kPieceBytes, filled one after the other
   cudaEvent_t sent_[kPieces] = {};

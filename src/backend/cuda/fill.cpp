@@ -53,11 +53,6 @@ void Filler::fill(Weight& w, int64_t group, int64_t row_begin, const quant::Matr
 bool Filler::generate(Weight& w, int64_t group, int64_t row_begin, const quant::GeneratedMatrix& matrix) {
   const quant::Generator& g = matrix.generator;
   CHECK(matrix.cols == w.shape.cols && group < w.shape.groups && row_begin + matrix.rows <= w.shape.rows);
-  if (table_.data() == nullptr) {
-    auto table = device_.allocate(quant::kQuantiles * sizeof(float));
-    if (!table.ok()) return false;
-    table_ = *std::move(table);
-  }
   if (table_quantiles_ != g.quantiles || table_format_ != g.stored || table_scale_ != g.scale) {
     std::vector<float> values(g.quantiles, g.quantiles + quant::kQuantiles);
     for (float& v : values) v *= g.scale;

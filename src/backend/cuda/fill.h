@@ -2,15 +2,21 @@
 
 // Fills weights: converts on all threads and copies through pinned memory, or generates on the device.
 
+#include <utility>
+
 #include "backend/cuda/device.h"
 #include "backend/cuda/views.h"
 #include "base/threads.h"
+#include "quant/generated.h"
 
 namespace polymath::backend::cuda {
 
 class Filler {
  public:
-  Filler(Device& device, int threads) : device_(device), pool_(threads) {}
+  // `table`: device memory of kTableBytes.
+  Filler(Device& device, int threads, tensor::Buffer table)
+      : device_(device), pool_(threads), table_(std::move(table)) {}
+  static constexpr size_t kTableBytes = quant::kQuantiles * sizeof(float);
 
   void fill(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view);
   bool generate(Weight& weight, int64_t group, int64_t row_begin, const quant::GeneratedMatrix& matrix);

@@ -23,13 +23,18 @@ class ReferenceBackend : public Backend {
     return kernels_of(kOwn, {});
   }
 
-  absl::StatusOr<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
+  absl::StatusOr<Buffer> allocate(size_t bytes) override {
+    allocated_ += bytes;
+    return Buffer::host(bytes);
+  }
+  size_t allocated_bytes() const override { return allocated_; }
   void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
   void copy_out(void* host, const Tensor& from) override { std::memcpy(host, from.data, from.bytes()); }
   absl::Status reserve(const StepLimits& limits) override {
     slot_bytes_ = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * sizeof(float);
     return reserve_defaults(limits);
   }
+  size_t reserve_bytes(const StepLimits& limits) const override { return reserve_defaults_bytes(limits); }
   // It could give the tensors themselves; that it copies and chooses like a device makes it the oracle of those that
   // do.
   Tensor enqueue_readback(int slot, const Tensor& from) override;
@@ -117,7 +122,7 @@ class ReferenceBackend : public Backend {
     bool collected = true;
   };
   ResultSlot result_slots_[2];
-  size_t slot_bytes_ = 0;
+  size_t slot_bytes_ = 0, allocated_ = 0;
 };
 
 Tensor ReferenceBackend::enqueue_readback(int index, const Tensor& from) {

@@ -1,6 +1,7 @@
 #include "backend/cuda/experts/runner.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "backend/cuda/elementwise/elementwise.h"
@@ -45,25 +46,34 @@ bool ExpertRunner::takes(int64_t hidden, int64_t intermediate, DType dtype) {
   return dtype == DType::kF16 && intermediate % 8 == 0 && hidden % 8 == 0;  // no unaligned kernel is for f16
 }
 
-absl::Status ExpertRunner::reserve(const StepLimits& limits) {
-  pairs_max_ = std::max<int64_t>(limits.pairs_max, limits.tokens_max);
+std::array<int64_t, ExpertRunner::kBuffers> ExpertRunner::sizes(const StepLimits& limits) const {
   ExpertScratch all;
   int64_t shared = 0;  // bytes of a shared expert's intermediate row, after one token's choices
   for (const ExpertShape& shape : limits.experts) {
     if (shape.groups == 1) shared = std::max(shared, weight_stride(shape.intermediate, Type::kBf16) * 2);
     for (const auto* family : {&expert_mlp_, &with_shared_}) all.cover(family->table(), shape);
   }
-  const std::pair<tensor::Buffer*, int64_t> sizes[] = {
-      {&intermediate_, all.intermediate + shared},
-      {&outputs_, all.outputs},
-      {&sorted_, all.sorted},
-      {&gate_up_, all.gate_up},
-      {&shared_intermediate_, all.shared_intermediate},
-      {&shared_outputs_, all.shared_outputs},
-      {&counters_, (kMoeFusedCounters + 1) * static_cast<int64_t>(sizeof(unsigned))},
-  };
-  for (const auto& [buffer, bytes] : sizes) {
-    ASSIGN_OR_RETURN(*buffer, device_.allocate(static_cast<size_t>(bytes)));
+  return {all.intermediate + shared,
+          all.outputs,
+          all.sorted,
+          all.gate_up,
+          all.shared_intermediate,
+          all.shared_outputs,
+          (kMoeFusedCounters + 1) * static_cast<int64_t>(sizeof(unsigned))};
+}
+
+size_t ExpertRunner::reserve_bytes(const StepLimits& limits) const {
+  const auto all = sizes(limits);
+  return static_cast<size_t>(std::accumulate(all.begin(), all.end(), int64_t{0}));
+}
+
+absl::Status ExpertRunner::reserve(const StepLimits& limits) {
+  pairs_max_ = std::max<int64_t>(limits.pairs_max, limits.tokens_max);
+  tensor::Buffer* const buffers[kBuffers] = {&intermediate_,        &outputs_,        &sorted_,  &gate_up_,
+                                             &shared_intermediate_, &shared_outputs_, &counters_};
+  const auto bytes = sizes(limits);
+  for (size_t i = 0; i < kBuffers; ++i) {
+    ASSIGN_OR_RETURN(*buffers[i], device_.allocate(static_cast<size_t>(bytes[i])));
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 //
 // Thread safety: none.
 
+#include <array>
 #include <span>
 
 #include "backend/cuda/experts/experts.h"
@@ -48,6 +49,8 @@ class ExpertRunner {
   static bool takes(int64_t hidden, int64_t intermediate, DType dtype);
   // Asks every variant for the scratch of every shape in limits.experts.
   absl::Status reserve(const StepLimits& limits);
+  // Bytes that it allocates.
+  size_t reserve_bytes(const StepLimits& limits) const;
   // As Backend::expert_mlp and expert_mlp_with_shared. False: the default composition is to run.
   bool run(const ExpertCall& call);
   ExpertCall call_of(const ExpertVisit& group, const ExpertVisit* shared, const Tensor& x, const Tensor& out) {
@@ -69,6 +72,9 @@ class ExpertRunner {
   struct Gemms {
     ExpertGemm first, second;
   };
+  static constexpr size_t kBuffers = 7;
+  // Bytes of each buffer, in the order of reserve().
+  std::array<int64_t, kBuffers> sizes(const StepLimits& limits) const;
   Gemms gemms_of(const ExpertVisit& visit, const Matrix& x, bool shared, int64_t parts) const;
   void check(const ExpertVisit& visit, const ExpertCall& call) const;
   void sort_inputs(ExpertGemm& first);

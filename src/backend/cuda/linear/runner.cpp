@@ -43,7 +43,7 @@ LinearRunner::LinearRunner(Device& device, std::unique_ptr<LtGemms> lt)
       batched_linear_("batched_linear", batched_linear_variants()) {}
 
 absl::Status LinearRunner::reserve(int64_t elements_max) {
-  return input_.reserve(static_cast<size_t>(elements_max) * sizeof(float));
+  return input_.reserve(reserve_bytes(elements_max));
 }
 
 LinearProblem LinearRunner::problem_of(const Linear& linear) {

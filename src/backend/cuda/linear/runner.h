@@ -54,6 +54,8 @@ class LinearRunner {
 
   // Scratch for inputs of up to `elements_max` f32 elements.
   absl::Status reserve(int64_t elements_max);
+  // Bytes that it allocates.
+  static size_t reserve_bytes(int64_t elements_max) { return static_cast<size_t>(elements_max) * sizeof(float); }
   void run(const Linear& linear);
   // The input of other kernels' GEMMs; lasts until the next call of the runner.
   Matrix aligned(const Matrix& x, Type type) { return input_.align(x, type); }

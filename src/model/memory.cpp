@@ -1,0 +1,91 @@
+#include "model/memory.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "kvcache/kv_cache.h"
+#include "model/adapters.h"
+#include "model/architecture.h"
+#include "model/expert_counters.h"
+#include "model/gguf_rows.h"
+#include "model/graph_capture.h"
+#include "model/rope_tables.h"
+#include "model/weight_store.h"
+
+namespace polymath::model {
+
+absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const backend::Backend& backend,
+                                               parallel::Rank rank) {
+  ASSIGN_OR_RETURN(ModelConfig local, local_config(source.config, rank));
+  RankMemory memory(std::move(local), backend, rank);
+  memory.add_slots(source);
+  memory.weights_ += static_cast<int64_t>(RopeTables::bytes(memory.local_, source.options.model_len) +
+                                          ExpertCounters::bytes(memory.local_));
+  ASSIGN_OR_RETURN(const AdapterMemory adapters,
+                   AdapterSet::measure(source.options.adapters, source.config, backend, rank));
+  memory.weights_ += static_cast<int64_t>(adapters.bytes);
+  memory.adapters_ = adapters.limits;
+  return memory;
+}
+
+void RankMemory::add_slots(const MemorySource& source) {
+  const std::vector<WeightRow> rows =
+      weight_rows(*find_architecture(source.config.architecture), source.config, source.checkpoint);
+  for (const Slot& slot : slots(source.config)) {
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    if (slot.is_vector()) {
+      weights_ += static_cast<int64_t>(vector_bytes(shape));
+      continue;
+    }
+    const std::vector<PieceSource> pieces = piece_sources(source.config, slot, rows, rank_);
+    const auto& format = kept_format({source.checkpoint, *backend_, source.options.dtype}, slot, pieces);
+    weights_ += static_cast<int64_t>(backend_->weight_bytes(shape, format));
+    ++n_weights_;
+    if (slot.use == quant::WeightUse::kExperts) expert_types_[slot.name] = format.dtype;
+  }
+}
+
+int64_t RankMemory::scratch(const backend::StepLimits& limits) const {
+  const auto type = [this](size_t layer, size_t block) {
+    return expert_types_.at(absl::StrCat("layer.", layer, ".", local_.layers[layer].ffns[block].role, ".gate_up"));
+  };
+  return static_cast<int64_t>(step_bytes(local_, step_memory(local_, rank_, limits, type), adapters_, *backend_));
+}
+
+int64_t RankMemory::kv_block(const CacheOptions& options) const {
+  return static_cast<int64_t>(kvcache::KvCache::block_bytes(*backend_, cache_specs(local_, options)));
+}
+
+int64_t RankMemory::state_slot() const {
+  return static_cast<int64_t>(kvcache::KvCache::state_bytes(cache_specs(local_, {})));
+}
+
+int64_t RankMemory::graphs(const backend::StepLimits& limits, const LoadOptions& options) const {
+  constexpr int64_t kLayerBytes = 40 << 10;  // some ten launches of a layer, 4 KiB each: not measured
+  const int rows_max = graph_rows_max(local_, options, {*backend_, rank_}, limits);
+  return rows_max > 0 ? GraphCapture::count(rows_max) * n_caches() * kLayerBytes : 0;
+}
+
+int graph_rows_max(const ModelConfig& config, const LoadOptions& options, const RankDevice& device,
+                   const backend::StepLimits& limits) {
+  const auto captured = [](const LayerConfig& layer) {
+    return layers::cache(layer.attention).kind == kvcache::CacheKind::kPaged &&
+           std::all_of(layer.ffns.begin(), layer.ffns.end(), [](const FfnConfig& ffn) { return ffn.by_token(); });
+  };
+  const bool fits = options.capture_graphs && device.backend.captures_graphs() && device.rank.size == 1 &&
+                    std::all_of(config.layers.begin(), config.layers.end(), captured);
+  const int logit_rows = limits.logit_rows_max > 0 ? limits.logit_rows_max : limits.tokens_max;
+  return fits ? std::min({limits.seqs_max, limits.tokens_max, logit_rows}) : 0;
+}
+
+std::vector<kvcache::CacheSpec> cache_specs(const ModelConfig& config, const CacheOptions& options) {
+  std::vector<kvcache::CacheSpec> specs;
+  for (const auto& layer : config.layers) {
+    specs.push_back(layers::cache(layer.attention));
+    specs.back().paged.block_size = options.block_size;
+    specs.back().paged.dtype = options.dtype;
+  }
+  return specs;
+}
+
+}  // namespace polymath::model

@@ -1,0 +1,38 @@
+#pragma once
+
+// Memory of the largest step: one set of sizes, read by TransformerModel::reserve() and by a memory plan.
+
+#include "absl/functional/function_ref.h"
+#include "backend/buffer_sizes.h"
+#include "layers/adapters.h"
+#include "layers/step_context.h"
+#include "model/config.h"
+
+namespace polymath::model {
+
+// Tensors of one step beside the layers' own.
+struct Activations {
+  tensor::Buffer h, gathered, x, logits, local_logits, gathered_tokens, sampled;
+};
+
+struct StepMemory {
+  backend::StepLimits limits;  // with every field that a backend reads
+  layers::Scratch::Widths scratch{};
+  int64_t router_width = 1;  // router logits of a token
+  int64_t head_rows = 0;     // of this rank's part of lm_head
+};
+
+// The type that a feed-forward block's gate_up is kept in.
+using ExpertType = absl::FunctionRef<tensor::DType(size_t layer, size_t block)>;
+
+// `config`: of this rank (local_config).
+StepMemory step_memory(const ModelConfig& config, parallel::Rank rank, const backend::StepLimits& given,
+                       ExpertType expert_type);
+
+std::vector<backend::BufferSize<Activations>> activation_sizes(const ModelConfig& config, const StepMemory& step);
+
+// What reserve() allocates, the backend's part included. adapters.n_adapters 0: none.
+size_t step_bytes(const ModelConfig& config, const StepMemory& step, const layers::AdapterLimits& adapters,
+                  const backend::Backend& backend);
+
+}  // namespace polymath::model
