@@ -15,6 +15,7 @@
 #include "commands/flag_values.h"
 #include "commands/flags.h"
 #include "commands/kernel_metrics.h"
+#include "commands/model_facts.h"
 #include "commands/runtime.h"
 #include "commands/served.h"
 #include "commands/verbs.h"
