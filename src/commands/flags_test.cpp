@@ -62,7 +62,7 @@ TEST(Flags, Refusals) {
       {{"m", "--kv-cache-dtype", "fp8"}, kUnimplemented, "not built yet"},
       {{"m", "-tp", "65"}, kInvalidArgument, "--tensor-parallel-size: must be between 1 and 64"},
       {{"m", "-pp", "2"}, kUnimplemented, "--pipeline-parallel-size"},
-      {{"m", "--enable-expert-parallel"}, kUnimplemented, "not built yet"},
+      {{"m", "--enable-eplb"}, kUnimplemented, "not built yet"},
       {{"m", "--quantization=awq"}, kUnimplemented, "not built yet"},
       {{"m", "--lora-modules", "x"}, kInvalidArgument, "--lora-modules: takes NAME=PATH"},
       {{"m", "--max-loras", "65"}, kInvalidArgument, "between 1 and 64"},

@@ -63,6 +63,9 @@ absl::Status Runtime::make_backends() {
     of_rank.threads = std::max(1, threads / ranks);
   }
   ASSIGN_OR_RETURN(backend_, backend::make_backend(options_.backend, of_rank));
+  if (ranks == 1 && options_.expert_parallel) {
+    base::log_warning("serve", "--enable-expert-parallel changes nothing: --tensor-parallel-size is 1");
+  }
   if (ranks > 1 && backend_->memory_available() >= 0) {
     return absl::UnimplementedError(
         absl::StrCat("--tensor-parallel-size ", ranks, ": ranks on GPUs are not built yet; --device cpu has them"));

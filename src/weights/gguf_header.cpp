@@ -276,8 +276,8 @@ absl::StatusOr<GgufHeader> Parser::parse() {
   RETURN_IF_ERROR(read_metadata());
   const base::JsonValue* parts = header_.metadata.if_contains("split.count");
   if (parts != nullptr && parts->is_int64() && parts->get_int64() > 1) {
-    return absl::UnimplementedError(absl::StrCat(name_, ": is one of ", parts->get_int64(),
-                                                 " parts of a model; join them with gguf-split"));
+    return absl::UnimplementedError(
+        absl::StrCat(name_, ": is one of ", parts->get_int64(), " parts of a model; join them with gguf-split"));
   }
   RETURN_IF_ERROR(read_tensors());
   ASSIGN_OR_RETURN(const uint64_t align, alignment());

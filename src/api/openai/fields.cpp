@@ -27,7 +27,7 @@ constexpr Field kFields[] = {
     {.name = "best_of", .endpoints = kText, .note = "only as large as n"},
     {.name = "stream", .note = "server-sent events"},
     {.name = "stream_options", .note = "include_usage, continuous_usage_stats"},
-    {.name = "echo", .endpoints = kText, .note = "the prompt stands before the answer; with logprobs, also theirs"},
+    {.name = "echo", .endpoints = kText, .note = "the prompt precedes the answer; with logprobs, also theirs"},
     {.name = "temperature", .note = "0: greedy"},
     {.name = "top_p"},
     {.name = "top_k", .note = "0 or -1: off"},

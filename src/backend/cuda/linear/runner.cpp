@@ -42,9 +42,7 @@ LinearRunner::LinearRunner(Device& device, std::unique_ptr<LtGemms> lt)
       linear_("linear", linear_variants()),
       batched_linear_("batched_linear", batched_linear_variants()) {}
 
-absl::Status LinearRunner::reserve(int64_t elements_max) {
-  return input_.reserve(reserve_bytes(elements_max));
-}
+absl::Status LinearRunner::reserve(int64_t elements_max) { return input_.reserve(reserve_bytes(elements_max)); }
 
 LinearProblem LinearRunner::problem_of(const Linear& linear) {
   return {.linear = linear,
