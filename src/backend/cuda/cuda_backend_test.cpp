@@ -272,7 +272,9 @@ constexpr MlpCase kMlps[] = {{GluKind::kSilu, 6, 2, 1, 40, 48, false, false, fal
                              {GluKind::kSilu, 5, 1, 300, 50, 32, false, true, true},
                              {GluKind::kSilu, 40, 4, 100, 512, 128, false, false, true},
                              {GluKind::kSilu, 2, 2, 1090, 136, 20, false, false, false},
-                             {GluKind::kSilu, 2, 1, 5, 64, 9216, true, false, false}};
+                             {GluKind::kSilu, 2, 1, 5, 64, 9216, true, false, false},
+                             {GluKind::kSilu, 1, 1, 1, 256, 96, false, false, false},
+                             {GluKind::kGelu, 1, 1, 40, 128, 64, false, false, false}};
 
 TEST_F(Cuda, ExpertMlp) {
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
