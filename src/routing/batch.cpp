@@ -57,6 +57,7 @@ ExpertChoice expert_choice(const RouterConfig& config, const float* logits, int 
 SoftMoe soft_moe(const float* logits, int n_tokens, int n_slots_total) {
   const size_t size = static_cast<size_t>(n_tokens) * n_slots_total;
   SoftMoe moe{std::vector<float>(size), std::vector<float>(size)};
+  if (size == 0) return moe;
   for (int64_t slot = 0; slot < n_slots_total; ++slot) {
     softmax_strided(logits + slot, n_tokens, n_slots_total, moe.dispatch.data() + slot);
   }

@@ -73,8 +73,13 @@ class CpuBackend : public Backend {
     return Buffer::host(bytes);
   }
   size_t allocated_bytes() const override { return allocated_; }
-  void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
-  void copy_out(void* host, const Tensor& from) override { std::memcpy(host, from.data, from.bytes()); }
+  // Of no elements, either side may be null.
+  void copy_in(const Tensor& to, const void* host) override {
+    if (to.bytes() > 0) std::memcpy(to.data, host, to.bytes());
+  }
+  void copy_out(void* host, const Tensor& from) override {
+    if (from.bytes() > 0) std::memcpy(host, from.data, from.bytes());
+  }
   absl::Status reserve(const StepLimits& limits) override;
   size_t reserve_bytes(const StepLimits& limits) const override;
   DType activation_dtype(DType weight_dtype) const override {

@@ -28,8 +28,13 @@ class ReferenceBackend : public Backend {
     return Buffer::host(bytes);
   }
   size_t allocated_bytes() const override { return allocated_; }
-  void copy_in(const Tensor& to, const void* host) override { std::memcpy(to.data, host, to.bytes()); }
-  void copy_out(void* host, const Tensor& from) override { std::memcpy(host, from.data, from.bytes()); }
+  // Of no elements, either side may be null.
+  void copy_in(const Tensor& to, const void* host) override {
+    if (to.bytes() > 0) std::memcpy(to.data, host, to.bytes());
+  }
+  void copy_out(void* host, const Tensor& from) override {
+    if (from.bytes() > 0) std::memcpy(host, from.data, from.bytes());
+  }
   absl::Status reserve(const StepLimits& limits) override {
     slot_bytes_ = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * sizeof(float);
     return reserve_defaults(limits);
