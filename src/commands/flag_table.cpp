@@ -225,7 +225,7 @@ constexpr Flag kFlags[] = {
      set_text<&ModelOptions::name>},
     {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
      set_text<&ModelOptions::revision>},
-    {"tokenizer", "", FlagKind::kValue, kAll, "MODEL", "the model's own", "Where the tokenizer is read from.",
+    {"tokenizer", "", FlagKind::kValue, kServe | kRun, "MODEL", "the model's own", "Where the tokenizer is read from.",
      set_text<&TextOptions::tokenizer>},
     {"skip-tokenizer-init", "", kSwitch, kServe | kBench, "", "off",
      "No tokenizer: prompts are token ids and answers carry token_ids and empty text.",
