@@ -13,10 +13,10 @@ demo: build  ## start the server on the demo model, talk to it, stop it
 test: venv build cuda  ## every test
 	ctest --preset $(PRESET) -j$$(nproc)
 
-check-deep: setup setup-checks  ## every room's unit tests under ASan and UBSan, then each fuzz target for SECONDS
+check-deep: setup setup-checks  ## every room's unit tests under ASan and UBSan, then each fuzz target over its corpus
 	cmake --preset fuzz
 	cmake --build --preset fuzz --target room_tests fuzzers
-	ctest --preset fuzz -L room -j$$(nproc); status=$$?; tools/fuzz_all.sh $(or $(SECONDS),20) && exit $$status
+	ctest --preset fuzz -L room -j$$(nproc); status=$$?; tools/fuzz_all.sh 0 && exit $$status
 
 serve: build  ## serve MODEL on PORT until Ctrl-C
 	build/$(PRESET)/polymath serve $(MODEL) --port $(PORT)

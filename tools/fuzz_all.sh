@@ -1,5 +1,6 @@
 #!/bin/bash
 # Builds every fuzz target and runs each for some seconds over its corpus: tools/fuzz_all.sh [seconds] [name...]
+# 0 seconds: only the inputs of the repository's corpus.
 # New inputs go to build/fuzz/corpus/<name>; what crashed a target to build/fuzz/crashes. The repository is not written to.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +26,12 @@ for source in fuzz/*_fuzz.cpp; do
   dictionary=()
   [ -f "fuzz/$name.dict" ] && dictionary=("-dict=fuzz/$name.dict")
   echo "--- $name for $seconds s"
-  build/fuzz/fuzz/"$target" -max_total_time="$seconds" -max_len=$input_bytes_max -rss_limit_mb=$rss_mb_max \
+  span=("-max_total_time=$seconds")
+  if [ "$seconds" = 0 ]; then
+    span=(-runs=0)
+    found=$(mktemp -d)  # of earlier runs, nothing
+  fi
+  build/fuzz/fuzz/"$target" "${span[@]}" -max_len=$input_bytes_max -rss_limit_mb=$rss_mb_max \
     -timeout=$run_seconds_max -artifact_prefix="build/fuzz/crashes/$name-" -print_final_stats=1 "${dictionary[@]}" \
     "$found" "${seeds[@]}" 2>&1 | tail -n 25 || failed+=("$name")
 done

@@ -164,11 +164,15 @@ RequestParser::Step RequestParser::State::feed_head(std::string_view bytes, size
   return Step::kHead;
 }
 
+// "0 CR LF CR LF". Beast asserts that so much of a last chunk is there; what is left of a chunked body is never less.
+constexpr size_t kLastChunkBytes = 5;
+
 RequestParser::Step RequestParser::State::feed_body(std::string_view bytes, size_t& consumed) {
   error_code error;
   while (!parser.is_done()) {
     const std::string_view rest = bytes.substr(consumed);
     if (rest.empty()) return Step::kNeedMore;
+    if (parser.chunked() && rest.size() < kLastChunkBytes) return Step::kNeedMore;
     consumed += parser.put(boost::asio::const_buffer(rest.data(), rest.size()), error);
     if (error == http::error::need_more) {
       // Beast buffers only a chunk's header and the trailers.
