@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -255,11 +256,17 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
 }
 
 absl::Status Bench::attention(const model::AttentionConfig& a) {
+  const std::optional<backend::AttentionParams> params = layers::params(a);
+  if (!params.has_value()) {
+    const std::string name = layers::text(a);
+    if (done_.insert(name).second) std::printf("%s: the recurrence is not measured yet\n", name.c_str());
+    return absl::OkStatus();
+  }
   backend::KvShape kv = layers::cache(a).paged;
   kv.block_size = options_.runtime.block_size;
   kv.dtype = runtime_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
   RETURN_IF_ERROR(backend().check_kv(kv));
-  for (const StepShape& s : shapes_) RETURN_IF_ERROR(attention(layers::params(a), kv, s));
+  for (const StepShape& s : shapes_) RETURN_IF_ERROR(attention(*params, kv, s));
   return absl::OkStatus();
 }
 

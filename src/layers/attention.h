@@ -2,6 +2,7 @@
 
 // Every kind of attention, in one list. Adding one: its file here beside, its include and its line below.
 
+#include <optional>
 #include <variant>
 
 #include "layers/attention_gqa.h"
@@ -22,8 +23,17 @@ inline void add_slots(const AttentionConfig& config, SlotList& slots, int64_t hi
 inline kvcache::CacheSpec cache(const AttentionConfig& config) {
   return std::visit([](const auto& kind) { return kind.cache(); }, config);
 }
-inline backend::AttentionParams params(const AttentionConfig& config) {
-  return std::visit([](const auto& kind) { return kind.params(); }, config);
+// Of kinds that attend to cached keys; absent: a recurrence.
+inline std::optional<backend::AttentionParams> params(const AttentionConfig& config) {
+  return std::visit(
+      [](const auto& kind) -> std::optional<backend::AttentionParams> {
+        if constexpr (requires { kind.params(); }) {
+          return kind.params();
+        } else {
+          return std::nullopt;
+        }
+      },
+      config);
 }
 inline void reserve(const AttentionConfig& config, StepNeeds& needs) {
   std::visit([&](const auto& kind) { kind.reserve(needs); }, config);

@@ -17,7 +17,6 @@ struct GatedDeltaNet {
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;
   kvcache::CacheSpec cache() const;
-  backend::AttentionParams params() const { return {}; }
   void reserve(StepNeeds& needs) const;
   absl::Status split(parallel::Rank rank);
   // kUnimplemented: the backend has no such op.

@@ -285,6 +285,7 @@ class AdapterLoader {
 
 absl::StatusOr<AdapterSet> AdapterSet::load(const std::vector<std::string>& directories, const ModelConfig& config,
                                             backend::Backend& backend, parallel::Rank rank) {
+  if (directories.empty()) return AdapterSet{};
   ASSIGN_OR_RETURN(std::vector<Adapter> adapters, open_all(directories));
   return AdapterLoader(config, backend, rank, std::move(adapters)).load();
 }

@@ -48,7 +48,8 @@ TransformerModel::TransformerModel(const ModelConfig& config, backend::Backend& 
       adapters_(std::move(weights.adapters)),
       allocated_before_(weights.allocated_before),
       rope_tables_(options.model_len > 0 ? options.model_len : config.positions_max, config.positions_max),
-      act_(backend.activation_dtype(options.dtype)) {}
+      act_(backend.activation_dtype(options.dtype)),
+      has_state_(kvcache::KvCache::state_bytes(cache_specs(config_, {})) > 0) {}
 
 backend::NormParams TransformerModel::norm_params(const std::string& slot) const {
   return {config_.layer_norm ? backend::NormKind::kLayer : backend::NormKind::kRms, config_.norm_eps, 1,

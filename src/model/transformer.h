@@ -46,7 +46,7 @@ class TransformerModel : public Transformer {
   std::vector<ExpertLoad> expert_load() const override { return counters_.read(backend_); }
   size_t kv_block_bytes(const CacheOptions& options) const override;
   size_t state_bytes() const override;
-  bool has_state() const override { return state_bytes() > 0; }
+  bool has_state() const override { return has_state_; }
   absl::Status reserve(const backend::StepLimits& limits) override;
   absl::Status make_cache(const CacheOptions& options) override;
   const ModelConfig& config() const override { return config_; }
@@ -82,6 +82,7 @@ class TransformerModel : public Transformer {
   size_t weight_bytes_ = 0, scratch_bytes_ = 0;
   RopeTables rope_tables_;
   tensor::DType act_;
+  const bool has_state_;  // read in every step
   quant::Weight embed_, lm_head_;
   backend::NormParams final_norm_;
   std::vector<Layer> layers_;

@@ -40,8 +40,7 @@ class ReferenceBackend : public Backend {
     return reserve_defaults(limits);
   }
   size_t reserve_bytes(const StepLimits& limits) const override { return reserve_defaults_bytes(limits); }
-  // It could give the tensors themselves; that it copies and chooses like a device makes it the oracle of those that
-  // do.
+  // Copies results and samples as a device does, so that it is the oracle of devices.
   Tensor enqueue_readback(int slot, const Tensor& from) override;
   void await_readback(int slot) override { result_slots_[slot].collected = true; }
   bool samples_on_device() const override { return true; }
