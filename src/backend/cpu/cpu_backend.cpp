@@ -10,7 +10,7 @@
 #include "backend/cpu/kv.h"
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/panels.h"
-#include "backend/reference/delta_net.h"
+#include "backend/host_backend.h"
 
 namespace polymath::backend {
 namespace {
@@ -58,7 +58,7 @@ ScratchSizes::ScratchSizes(const StepLimits& limits) {
   values = cpu::kRunTokens * value_bytes;
 }
 
-class CpuBackend : public Backend {
+class CpuBackend : public HostBackend {
  public:
   CpuBackend(const cpu::Kernels& kernels, int threads) : c_{kernels, cpu::Team(threads), {}} {}
 
@@ -68,23 +68,8 @@ class CpuBackend : public Backend {
     return kernels_of(cpu::kernel_tables(c_.kernels), kOwnOps);
   }
 
-  absl::StatusOr<Buffer> allocate(size_t bytes) override {
-    allocated_ += bytes;
-    return Buffer::host(bytes);
-  }
-  size_t allocated_bytes() const override { return allocated_; }
-  // Of no elements, either side may be null.
-  void copy_in(const Tensor& to, const void* host) override {
-    if (to.bytes() > 0) std::memcpy(to.data, host, to.bytes());
-  }
-  void copy_out(void* host, const Tensor& from) override {
-    if (from.bytes() > 0) std::memcpy(host, from.data, from.bytes());
-  }
   absl::Status reserve(const StepLimits& limits) override;
   size_t reserve_bytes(const StepLimits& limits) const override;
-  DType activation_dtype(DType weight_dtype) const override {
-    return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
-  }
 
   // Packed matrices stay packed where there are kernels for their format.
   const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
@@ -121,15 +106,6 @@ class CpuBackend : public Backend {
   }
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
   void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override;
-  bool has_gated_delta_net() const override { return true; }
-  void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
-                       const StepLayout& layout) override {
-    gated_delta_net_on_host(params, tensors, states, layout);
-  }
-  void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x) override {
-    gate_heads_on_host(params, gate, x);
-  }
-  void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
   void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
@@ -164,7 +140,6 @@ class CpuBackend : public Backend {
   }
   absl::Status reserve_thread(const ScratchSizes& sizes);
 
-  size_t allocated_ = 0;
   Context c_;
   std::vector<Buffer> buffers_;
   std::vector<float*> sums_;

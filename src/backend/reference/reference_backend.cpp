@@ -8,14 +8,14 @@
 #include <utility>
 #include <vector>
 
-#include "backend/reference/delta_net.h"
+#include "backend/host_backend.h"
 #include "backend/reference/sample.h"
 #include "backend/reference/values.h"
 
 namespace polymath::backend {
 namespace {
 
-class ReferenceBackend : public Backend {
+class ReferenceBackend : public HostBackend {
  public:
   std::string_view name() const override { return "reference"; }
   std::vector<KernelInfo> kernels() const override {
@@ -23,18 +23,6 @@ class ReferenceBackend : public Backend {
     return kernels_of(kOwn, {});
   }
 
-  absl::StatusOr<Buffer> allocate(size_t bytes) override {
-    allocated_ += bytes;
-    return Buffer::host(bytes);
-  }
-  size_t allocated_bytes() const override { return allocated_; }
-  // Of no elements, either side may be null.
-  void copy_in(const Tensor& to, const void* host) override {
-    if (to.bytes() > 0) std::memcpy(to.data, host, to.bytes());
-  }
-  void copy_out(void* host, const Tensor& from) override {
-    if (from.bytes() > 0) std::memcpy(host, from.data, from.bytes());
-  }
   absl::Status reserve(const StepLimits& limits) override {
     slot_bytes_ = static_cast<size_t>(limits.logits_max + limits.tokens_max + 1) * sizeof(float);
     return reserve_defaults(limits);
@@ -54,9 +42,6 @@ class ReferenceBackend : public Backend {
     for (int64_t i = 0; i < tokens.shape[0]; ++i) {
       if (rows.i32()[i] >= 0) tokens.i32()[i] = chosen.i32()[rows.i32()[i]];
     }
-  }
-  DType activation_dtype(DType weight_dtype) const override {
-    return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
 
   // Packed matrices stay packed, whatever their format.
@@ -100,15 +85,6 @@ class ReferenceBackend : public Backend {
   void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) override;
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
   void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override;
-  bool has_gated_delta_net() const override { return true; }
-  void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
-                       const StepLayout& layout) override {
-    gated_delta_net_on_host(params, tensors, states, layout);
-  }
-  void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x) override {
-    gate_heads_on_host(params, gate, x);
-  }
-  void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override;
   void gather_rows(const Tensor& x, const Tensor& rows, const Tensor& y) override;
   void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
@@ -126,7 +102,7 @@ class ReferenceBackend : public Backend {
     bool collected = true;
   };
   ResultSlot result_slots_[2];
-  size_t slot_bytes_ = 0, allocated_ = 0;
+  size_t slot_bytes_ = 0;
 };
 
 Tensor ReferenceBackend::enqueue_readback(int index, const Tensor& from) {

@@ -1,0 +1,46 @@
+#pragma once
+
+// What backends have in common whose memory is the host's: allocation, copies, and ops that only host code has yet.
+//
+// Thread safety: as Backend.
+
+#include <cstring>
+
+#include "backend/backend.h"
+#include "backend/reference/delta_net.h"
+
+namespace polymath::backend {
+
+class HostBackend : public Backend {
+ public:
+  absl::StatusOr<Buffer> allocate(size_t bytes) override {
+    allocated_ += bytes;
+    return Buffer::host(bytes);
+  }
+  size_t allocated_bytes() const override { return allocated_; }
+  // Of no elements, either side may be null.
+  void copy_in(const Tensor& to, const void* host) override {
+    if (to.bytes() > 0) std::memcpy(to.data, host, to.bytes());
+  }
+  void copy_out(void* host, const Tensor& from) override {
+    if (from.bytes() > 0) std::memcpy(host, from.data, from.bytes());
+  }
+  DType activation_dtype(DType weight_dtype) const override {
+    return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
+  }
+
+  void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
+  bool has_gated_delta_net() const override { return true; }
+  void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
+                       const StepLayout& layout) override {
+    gated_delta_net_on_host(params, tensors, states, layout);
+  }
+  void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x) override {
+    gate_heads_on_host(params, gate, x);
+  }
+
+ private:
+  size_t allocated_ = 0;
+};
+
+}  // namespace polymath::backend
