@@ -62,17 +62,16 @@ absl::Status Runtime::make_backends() {
     const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
     of_rank.threads = std::max(1, threads / ranks);
   }
-  ASSIGN_OR_RETURN(backend_, backend::make_backend(options_.backend, of_rank));
+  for (int rank = 0; rank < ranks; ++rank) {
+    ASSIGN_OR_RETURN(auto backend, backend::make_backend(options_.backend, of_rank));
+    if (ranks > 1 && backend->memory_available() >= 0) {
+      return absl::UnimplementedError(
+          absl::StrCat("--tensor-parallel-size ", ranks, ": ranks on GPUs are not built yet; --device cpu has them"));
+    }
+    backends_.push_back(std::move(backend));
+  }
   if (ranks == 1 && options_.expert_parallel) {
     base::log_warning("serve", "--enable-expert-parallel changes nothing: --tensor-parallel-size is 1");
-  }
-  if (ranks > 1 && backend_->memory_available() >= 0) {
-    return absl::UnimplementedError(
-        absl::StrCat("--tensor-parallel-size ", ranks, ": ranks on GPUs are not built yet; --device cpu has them"));
-  }
-  for (int rank = 1; rank < ranks; ++rank) {
-    ASSIGN_OR_RETURN(auto backend, backend::make_backend(options_.backend, of_rank));
-    more_backends_.push_back(std::move(backend));
   }
   return absl::OkStatus();
 }
@@ -119,11 +118,17 @@ absl::Status Runtime::settle_types() {
   return absl::OkStatus();
 }
 
+std::vector<backend::Backend*> Runtime::ranks() const {
+  std::vector<backend::Backend*> out;
+  for (const auto& backend : backends_) out.push_back(backend.get());
+  return out;
+}
+
 model::LoadOptions Runtime::load_options() const {
   return {.dtype = dtype_,
           .model_len = model_len_,
           .capture_graphs = !options_.eager,
-          .whole_experts = options_.expert_parallel && !more_backends_.empty(),
+          .whole_experts = options_.expert_parallel && backends_.size() > 1,
           .adapters = adapter_directories_};
 }
 
@@ -137,7 +142,7 @@ plan::PlanRequest Runtime::plan_request() const {
           .whole_len = model_options_.max_model_len > 0,
           .snapshots = options_.prefix_caching,
           .kv_bytes = options_.kv_bytes,
-          .memory = memory_budget(*backend_, options_.memory_share)};
+          .memory = memory_budget(backend(), options_.memory_share)};
 }
 
 // The plan is made and checked before the first byte is taken; load() allocates it.
@@ -145,8 +150,8 @@ absl::Status Runtime::settle_memory() {
   const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // stands in for one that cannot be opened
   ASSIGN_OR_RETURN(adapter_directories_, resolve_adapters(model_options_.adapters));
   const model::LoadOptions load = load_options();
-  std::vector<const backend::Backend*> backends = {backend_.get()};
-  for (const auto& backend : more_backends_) backends.push_back(backend.get());
+  const auto all = ranks();
+  const std::vector<const backend::Backend*> backends(all.begin(), all.end());
   ASSIGN_OR_RETURN(const auto planner,
                    plan::Planner::create({config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, load}, backends));
   const plan::PlanRequest request = plan_request();
@@ -170,13 +175,7 @@ absl::Status Runtime::load_weights() {
   }
   model::LoadOptions options = load_options();
   options.progress = loading_progress();
-  if (more_backends_.empty()) {
-    ASSIGN_OR_RETURN(transformer_, model::load_model(config_, *checkpoint_, *backend_, options));
-  } else {
-    std::vector<backend::Backend*> backends = {backend_.get()};
-    for (const auto& backend : more_backends_) backends.push_back(backend.get());
-    ASSIGN_OR_RETURN(transformer_, model::RankGroup::load(config_, *checkpoint_, backends, options));
-  }
+  ASSIGN_OR_RETURN(transformer_, model::RankGroup::load(config_, *checkpoint_, ranks(), options));
   checkpoint_.reset();
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
                  absl::StrCat(std::round((base::steady_seconds() - begin) * 10) / 10), " s");
@@ -193,7 +192,7 @@ absl::Status Runtime::make_cache() {
                  " tokens; requests of ", model_len_, " tokens at once: ", plan_.tokens / std::max(1, model_len_));
   if (plan_.memory.is_device) {
     base::log_info("serve", "CUDA graphs take ", bytes_text(static_cast<double>(transformer_->graph_bytes())), "; ",
-                   bytes_text(static_cast<double>(backend_->memory_available())), " of the device are left");
+                   bytes_text(static_cast<double>(backend().memory_available())), " of the device are left");
   }
   return absl::OkStatus();
 }
@@ -242,7 +241,7 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.step_tokens_max = step_tokens_;
   const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
   const int mixed =
-      backend_->memory_available() >= 0 ? kMixedPrefillTokensOnDevice : kMixedPrefillTokensPerThread * threads;
+      backend().memory_available() >= 0 ? kMixedPrefillTokensOnDevice : kMixedPrefillTokensPerThread * threads;
   options.mixed_prefill_tokens_max = options_.mixed_prefill_tokens < 0 ? mixed : options_.mixed_prefill_tokens;
   options.sequences_max = sequences_;
   options.logit_rows_max = logit_rows_;

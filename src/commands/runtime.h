@@ -33,7 +33,7 @@ class Runtime {
 
   engine::Engine& engine() { return *engine_; }
   model::Transformer& transformer() { return *transformer_; }
-  backend::Backend& backend() const { return *backend_; }
+  backend::Backend& backend() const { return *backends_.front(); }
   const model::ModelConfig& config() const { return config_; }
   const weights::ModelFiles& files() const { return *files_; }
   int model_len_max() const { return model_len_; }        // load() may lower it to what the KV cache holds
@@ -47,6 +47,7 @@ class Runtime {
   Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
   absl::Status make_backends();
   absl::Status settle_types();
+  std::vector<backend::Backend*> ranks() const;
   model::LoadOptions load_options() const;
   plan::PlanRequest plan_request() const;
   absl::Status settle_memory();
@@ -69,10 +70,9 @@ class Runtime {
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;
-  int logit_rows_ = 0;                         // of a step: one a sequence, and one for each of its draft tokens
-  std::unique_ptr<backend::Backend> backend_;  // of the first rank
-  std::vector<std::unique_ptr<backend::Backend>> more_backends_;  // of the other ranks
-  std::unique_ptr<weights::Checkpoint> checkpoint_;  // between open() and load(); null: it could not be opened
+  int logit_rows_ = 0;  // of a step: one a sequence, and one for each of its draft tokens
+  std::vector<std::unique_ptr<backend::Backend>> backends_;  // by rank
+  std::unique_ptr<weights::Checkpoint> checkpoint_;          // between open() and load(); null: it could not be opened
   std::unique_ptr<model::Transformer> transformer_;
   std::unique_ptr<engine::Engine> engine_;
 };

@@ -54,6 +54,7 @@ absl::StatusOr<std::unique_ptr<Transformer>> RankGroup::load(const ModelConfig& 
                                                              const std::vector<backend::Backend*>& backends,
                                                              const LoadOptions& options) {
   CHECK(!backends.empty());
+  if (backends.size() == 1) return load_model(config, checkpoint, *backends.front(), options);
   auto communicators = parallel::host_communicators(static_cast<int>(backends.size()));
   std::unique_ptr<RankGroup> group(new RankGroup(config, std::move(communicators)));
   for (size_t r = 0; r < backends.size(); ++r) {

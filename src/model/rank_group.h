@@ -18,7 +18,7 @@ namespace polymath::model {
 
 class RankGroup : public Transformer {
  public:
-  // One backend a rank; they outlive the group. Weights are read rank by rank.
+  // One backend a rank; they outlive the group. Weights are read rank by rank. One alone: load_model().
   // kInvalidArgument: the model's heads or features do not divide by the ranks. Else as load_model.
   static absl::StatusOr<std::unique_ptr<Transformer>> load(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                                            const std::vector<backend::Backend*>& backends,

@@ -99,11 +99,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
   const std::vector<const backend::Backend*> planned(backends.begin(), backends.end());
   ASSIGN_OR_RETURN(const auto planner, plan::Planner::create({config, checkpoint, load}, planned));
   r->plan_ = planner.plan(request);
-  if (options.ranks > 1) {
-    ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
-  } else {
-    ASSIGN_OR_RETURN(r->model_, model::load_model(config, checkpoint, *backends.front(), load));
-  }
+  ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
   RETURN_IF_ERROR(r->model_->reserve(request.step));
   RETURN_IF_ERROR(r->model_->make_cache(r->plan_.cache_options(request.cache)));
   RETURN_IF_ERROR(r->check_memory());
