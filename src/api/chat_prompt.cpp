@@ -11,7 +11,7 @@
 namespace polymath::api {
 namespace {
 
-// Variables of our own. A kwarg of such a name is refused: it could smuggle messages past a gateway's checks.
+// chat_template_kwargs must not set these: a kwarg `messages` could replace what a gateway has checked.
 constexpr std::array<std::string_view, 7> kReserved = {
     "messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template", "tokenize"};
 
@@ -21,7 +21,7 @@ bool is_reserved(std::string_view name) {
 
 std::string at(size_t index) { return absl::StrCat("messages[", index, "]"); }
 
-// Accepts parts of type text; refuses others by their type's name.
+// Accepts parts of type text or refusal. The error names any other type.
 absl::Status check_parts(const base::JsonArray& parts, const std::string& where) {
   for (const base::JsonValue& part : parts) {
     if (part.is_string()) continue;
@@ -39,7 +39,7 @@ absl::Status check_parts(const base::JsonArray& parts, const std::string& where)
   return absl::OkStatus();
 }
 
-// Arguments of earlier calls are JSON text; templates expect an object.
+// Clients send a call's arguments as JSON text; templates expect an object.
 void open_tool_arguments(base::JsonObject& message) {
   auto* calls = message.if_contains("tool_calls");
   if (calls == nullptr || !calls->is_array()) return;
@@ -119,29 +119,42 @@ absl::Status parse_kwargs(const base::JsonObject& request, ChatPrompt& chat) {
   return absl::OkStatus();
 }
 
-// Every content in the form that the template reads.
+// REQUIRES: check_parts accepted the part.
+const boost::json::string& text_of(const base::JsonValue& part) {
+  if (part.is_string()) return part.get_string();
+  const base::JsonObject& object = part.get_object();
+  return object.at(object.at("type").get_string()).get_string();
+}
+
+base::JsonObject text_part(const boost::json::string& text) { return {{"type", "text"}, {"text", text}}; }
+
+base::JsonArray as_text_parts(const base::JsonArray& parts) {
+  base::JsonArray out;
+  for (const base::JsonValue& part : parts) out.push_back(text_part(text_of(part)));
+  return out;
+}
+
+boost::json::string joined_lines(const base::JsonArray& parts) {
+  boost::json::string out;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) out.append("\n");
+    out.append(text_of(parts[i]));
+  }
+  return out;
+}
+
+// Brings each message's content into the form that the template reads: a list of parts, or one string.
 base::JsonArray shape_content(const base::JsonArray& messages, bool as_parts) {
   base::JsonArray out = messages;
   for (base::JsonValue& message : out) {
     auto* content = message.get_object().if_contains("content");
     if (content == nullptr) continue;
     if (as_parts && content->is_string()) {
-      *content = base::JsonArray{base::JsonObject{{"type", "text"}, {"text", content->get_string()}}};
+      *content = base::JsonArray{text_part(content->get_string())};
+    } else if (as_parts && content->is_array()) {
+      *content = as_text_parts(content->get_array());
     } else if (content->is_array()) {
-      boost::json::string joined;
-      base::JsonArray parts;
-      for (const base::JsonValue& part : content->get_array()) {
-        const base::JsonValue& text =
-            part.is_string() ? part : part.get_object().at(part.get_object().at("type").get_string());
-        if (!parts.empty()) joined.append("\n");
-        joined.append(text.get_string());
-        parts.push_back(base::JsonObject{{"type", "text"}, {"text", text.get_string()}});
-      }
-      if (as_parts) {
-        *content = std::move(parts);
-      } else {
-        *content = std::move(joined);
-      }
+      *content = joined_lines(content->get_array());
     }
   }
   return out;
@@ -154,7 +167,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-// Cuts the template's text behind the last message's.
+// Removes what the template wrote after the last message's text, so that the answer continues that text.
 absl::StatusOr<std::string> cut_after_final_message(std::string text, const base::JsonArray& messages) {
   const base::JsonArray plain = shape_content(messages, false);
   const auto* content = plain.back().get_object().if_contains("content");
@@ -164,7 +177,7 @@ absl::StatusOr<std::string> cut_after_final_message(std::string text, const base
   const std::string_view final_text = trimmed({content->get_string().data(), content->get_string().size()});
   const size_t found = text.rfind(final_text);
   if (final_text.empty() || found == std::string::npos) {
-    return invalid("continue_final_message", "the template does not show the last message's text as it stands");
+    return invalid("continue_final_message", "the template does not show the last message's text unchanged");
   }
   text.resize(found + final_text.size());
   return text;
@@ -219,7 +232,7 @@ absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatProm
   const text::ChatTemplate& renderer = own.has_value() ? *own : *model.chat_template;
   auto text = renderer.render(variables, static_cast<int64_t>(std::time(nullptr)));
   if (!text.ok()) {
-    // The template's own raise_exception, or a limit that the messages hit.
+    // The template called raise_exception, or the messages hit a limit of the renderer.
     return invalid("messages", std::string(text.status().message()));
   }
   if (!chat.continue_final_message) return text;

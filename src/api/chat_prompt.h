@@ -3,7 +3,7 @@
 // A chat's messages -> the prompt's text, through the model's template.
 //
 // The template's variables: messages, tools, documents, add_generation_prompt, the tokenizer's special tokens.
-// chat_template_kwargs may add variables, never replace one of those.
+// chat_template_kwargs may add variables but never replace these.
 
 #include <optional>
 #include <string>
@@ -29,7 +29,7 @@ struct ChatPrompt {
 absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, const ApiLimits& limits,
                                              bool trust_template);
 
-// kInvalidArgument: no template, or the template's own complaint.
+// kInvalidArgument: no template, or the template's own error.
 absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatPrompt& chat);
 
 }  // namespace polymath::api

@@ -30,14 +30,14 @@ struct Dialect {
 // In order of preference; see dialect_of.
 std::span<const Dialect* const> dialects();
 
-// The dialect that answers errors on `path`: the owner of that route; for an unknown path the dialect with a route
-// under the same first segment ("/v1"). Else the first of the list.
+// The dialect that formats errors on `path`: the one with that route. For an unknown path it is the first dialect with
+// a route under the same first segment ("/v1"). Without one, it is the first of the list.
 const Dialect& dialect_of(std::string_view path);
 
 // True if a route of that path is open.
 bool is_open(std::string_view path);
 
-// The two without a folder: vLLM's /tokenize and /detokenize; probes and metrics.
+// The dialects without a folder: vLLM's /tokenize and /detokenize; probes and metrics.
 extern const Dialect kTokenizeDialect;
 extern const Dialect kAdminDialect;
 

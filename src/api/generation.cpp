@@ -39,7 +39,7 @@ class Generation::Sink : public engine::TokenSink {
 Generation::Generation(const Context& context, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer)
     : context_(context), plan_(std::move(plan)), writer_(std::move(writer)) {
   for (size_t prompt = 0; prompt < plan_.prompts.size(); ++prompt) {
-    usage_.prompt_tokens += static_cast<int>(plan_.prompts[prompt].size());  // once, however many choices it has
+    usage_.prompt_tokens += static_cast<int>(plan_.prompts[prompt].size());  // once, for any number of choices
     for (int i = 0; i < plan_.n; ++i) {
       Choice choice;
       choice.prompt = static_cast<int>(prompt);
@@ -72,7 +72,7 @@ absl::Status Generation::submit_all() {
     request.sink = std::make_shared<Sink>(shared_from_this(), static_cast<int>(i));
     auto id = context_.engine.submit(std::move(request));
     if (!id.ok()) {
-      cancel();  // those before it; their events are never handled, for armed_ stays false
+      cancel();  // the choices submitted so far; armed_ stays false, so their events are never handled
       return id.status();
     }
     choices_[i].id = *id;
@@ -171,7 +171,8 @@ std::string Generation::detokenize(Choice& choice, int32_t id) {
   if (choice.text == nullptr) return "";
   std::string text = choice.text->push(id);
   if (choice.stop_strings_count) return text;
-  // Stop strings count from min_tokens on. The detokenizer is replaced after it gave text, when it holds nothing back.
+  // Stop strings count from min_tokens on. A detokenizer that has just returned text holds nothing back, so it can be
+  // replaced then.
   choice.early.push_back(id);
   if (choice.n_tokens >= plan_.sampling.min_tokens && !text.empty()) {
     choice.text = make_detokenizer(choice, true);

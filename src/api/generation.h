@@ -1,7 +1,7 @@
 #pragma once
 
-// One client's request in the engine. Its choices are submitted together; their tokens become text; stop strings end
-// them; a client that leaves cancels them. The dialect is in the AnswerWriter.
+// One client's request in the engine. It submits all choices together and turns their tokens into text. Stop strings
+// end a choice; a client that leaves cancels them all. The AnswerWriter knows the dialect.
 //
 //   auto generation = Generation::submit(context, std::move(plan), std::move(writer));  // a Status: nothing started
 //   reply->on_gone([weak] { if (auto g = weak.lock()) g->cancel(); });
@@ -46,15 +46,15 @@ struct TokenInfo {
 
 struct Delta {
   int choice = 0;
-  std::string text;               // may be empty: held back, or no text of its own
-  std::vector<TokenInfo> tokens;  // one, or none when the text was held back before
+  std::string text;               // empty: held back, or the token has no text
+  std::vector<TokenInfo> tokens;  // one; none where `text` was held back from earlier tokens
 };
 
 struct ChoiceEnd {
   int choice = 0;
   std::string_view reason;         // "stop", "length" or "abort"
-  std::optional<int32_t> stop_id;  // stop_reason: a stop id of the request's, or
-  std::string stop_string;         // a stop string
+  std::optional<int32_t> stop_id;  // the request's stop id that ended the choice
+  std::string stop_string;         // the stop string that ended it; empty: none
 };
 
 struct Usage {
@@ -63,8 +63,8 @@ struct Usage {
   int cached_tokens = 0;
 };
 
-// Formats the answer in a dialect. One thread at a time calls it; deltas and ends of different choices interleave.
-// on_done or on_error is the last call.
+// Formats the answer in a dialect. One thread at a time calls it. Deltas and ends of different choices interleave.
+// Only flush() may follow on_done or on_error.
 class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;
@@ -73,7 +73,7 @@ class AnswerWriter {
   virtual void on_end(const ChoiceEnd& end, const Usage& so_far) = 0;
   virtual void on_done(const Usage& usage) = 0;
   virtual void on_error(const absl::Status& error) = 0;
-  // Ends a round of the calls above: gathered output may be written. A round may be empty (api/ticker.h).
+  // Called after a group of the calls above: gathered output may be written. The group may be empty (api/ticker.h).
   virtual void flush() {}
 };
 
@@ -107,8 +107,8 @@ class Generation : public OutputJob, public std::enable_shared_from_this<Generat
     bool finished = false;
     std::unique_ptr<text::Detokenizer> text;
     std::optional<TokenInfo> held;   // may be the stop id, whose text is dropped
-    bool stop_strings_count = true;  // false: min_tokens are not reached
-    std::vector<int32_t> early;      // ids generated before they counted
+    bool stop_strings_count = true;  // false: min_tokens is not reached yet
+    std::vector<int32_t> early;      // ids generated before stop strings count
     std::string stop_string;
   };
 

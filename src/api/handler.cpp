@@ -63,7 +63,7 @@ void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Stat
   ErrorReply error = error_body(failure_of(status));
   server::HttpHeaders headers = {{"X-Request-Id", std::string(request_id)}};
   if (error.http_status == 429 || error.http_status == 503) headers.emplace_back("Retry-After", "1");
-  // OpenAI's clients retry every 5xx; a feature that is not built stays so.
+  // OpenAI's clients retry every 5xx, but a retry for an unbuilt feature fails again.
   if (error.http_status == 501) headers.emplace_back("X-Should-Retry", "false");
   reply.send(error.http_status, "application/json", std::move(error.body), std::move(headers));
 }

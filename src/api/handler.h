@@ -17,10 +17,11 @@ namespace polymath::api {
 // The body as JSON of bounded depth.
 absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server::HttpRequest& request);
 
-// The client's X-Request-Id, else `from_body`, if it is short and has only harmless characters; else a random one.
+// The client's X-Request-Id, else `from_body`. An id that is long or has unusual characters is not used. Without a
+// usable one: a random id.
 std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body);
 
-// kResourceExhausted: the queue is full. Checked before a prompt is tokenized; submit() decides.
+// kResourceExhausted: the queue is full. A cheap check before tokenizing; Generation::submit() checks again.
 absl::Status check_queue(const Service& service);
 
 // Submits the plan. The writer answers from then on; a client that leaves cancels the generation.
@@ -29,7 +30,7 @@ absl::Status start_generation(Service& service, GenerationPlan plan, std::unique
                               const std::shared_ptr<server::HttpReply>& reply, bool stream);
 
 void send_json(server::HttpReply& reply, std::string body, std::string_view request_id);
-// In the dialect's words; with Retry-After if a retry can help.
+// Sends `status` in the dialect's format, with Retry-After if a retry can help.
 void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Status& status,
                 std::string_view request_id);
 

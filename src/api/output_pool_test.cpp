@@ -7,7 +7,7 @@
 namespace polymath::api {
 namespace {
 
-// Counts; complains if two threads are inside at once.
+// Counts what it was given; fails if two threads run it at once.
 class Counting : public OutputJob {
  public:
   void add() {

@@ -22,7 +22,7 @@ absl::Status too_long(const ServedModel& model, const PromptRules& rules, size_t
                               " for the prompt and ", output, " for the answer; shorten the prompt or ask for less"));
 }
 
-// Output tokens where the request does not say how many. REQUIRES: room >= 1.
+// Output tokens where the request has no max_tokens. REQUIRES: room >= 1.
 int64_t default_max_tokens(const ServedModel& model, const PromptRules& rules, int64_t room) {
   int64_t max_tokens = room;
   if (rules.max_tokens_default > 0) max_tokens = std::min<int64_t>(max_tokens, rules.max_tokens_default);
@@ -61,7 +61,7 @@ absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& r
 absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
                                                    size_t ids_max, std::string_view field) {
   RETURN_IF_ERROR(need_tokenizer(model, field));
-  // A token stands for at most the bytes of the vocabulary's longest entry.
+  // A token covers at most as many bytes as the vocabulary's longest entry.
   if (ids_max > 0 && text.size() / std::max<size_t>(1, model.token_bytes_max) > ids_max) {
     return invalid(field, absl::StrCat("a text of ", text.size(), " bytes exceeds the maximum context length of ",
                                        model.model_len_max, " tokens"));

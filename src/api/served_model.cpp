@@ -83,7 +83,7 @@ absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name) 
 
 std::string token_piece(const ServedModel& model, int32_t id) {
   if (model.tokenizer == nullptr) return "";
-  // Behind a token of plain text, so that a leading blank is kept.
+  // Decoded after a plain letter, so that a leading blank is kept.
   std::vector<text::TokenId> ids = model.anchor;
   ids.push_back(id);
   const std::string before = model.tokenizer->decode(model.anchor, false);

@@ -27,7 +27,7 @@ struct SamplingDefaults {
   std::optional<int> max_tokens;  // an upper bound for requests without one
 };
 
-// generation_config.json's part of it: temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens.
+// Reads generation_config.json: temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens.
 absl::StatusOr<SamplingDefaults> parse_sampling_defaults(const base::JsonValue& generation_config);
 
 // A LoRA adapter over the model. Requests choose it by name.
@@ -49,7 +49,7 @@ struct ServedModel {
   std::shared_ptr<const text::Tokenizer> tokenizer;         // null: --skip-tokenizer-init; ids alone
   std::shared_ptr<const text::ChatTemplate> chat_template;  // null: the model has none; chat refuses
   bool content_as_parts = false;                            // the template loops over a message's content
-  base::JsonObject template_variables;                      // bos_token, eos_token, ...: what every rendering sees
+  base::JsonObject template_variables;                      // bos_token, eos_token, ...: the same for every chat
   size_t token_bytes_max = 0;                               // longest entry of the vocabulary, in bytes
   std::vector<text::TokenId> anchor;                        // ids of a plain letter; see token_piece
 };
@@ -57,13 +57,13 @@ struct ServedModel {
 // Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, the anchor.
 void complete_tokenizer_facts(ServedModel& model);
 
-// True if `source` has a loop over a message's content, so that it wants a list of parts.
+// True if `source` loops over a message's content, so that the content must be a list of parts.
 bool template_wants_parts(std::string_view source);
 
 // The adapter that a request's model name chooses: its index, or -1 for the base model. kNotFound: neither.
 absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name);
 
-// The text of one token within a text: " hello", where decoding it alone would drop the blank.
+// The text that a token adds to a text: " hello". Decoding the id alone would drop the blank.
 // Empty without a tokenizer. Bytes of an incomplete character are U+FFFD.
 std::string token_piece(const ServedModel& model, int32_t id);
 

@@ -35,7 +35,7 @@ absl::StatusOr<AdapterModule> parse_json_module(std::string_view value) {
   return module;
 }
 
-// "r" of adapter_config.json; 0: none, which loading complains about.
+// "r" of adapter_config.json; 0: absent, which loading refuses later.
 absl::StatusOr<int> adapter_rank(const std::string& directory) {
   ASSIGN_OR_RETURN(const base::JsonValue json, base::read_json_file(directory + "/adapter_config.json", {}));
   base::JsonReader j(json, directory + "/adapter_config.json");

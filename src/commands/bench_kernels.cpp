@@ -25,14 +25,14 @@ using tensor::Buffer;
 using tensor::DType;
 using tensor::Tensor;
 
-constexpr int64_t kPastCaches = int64_t{256} << 20;  // bytes that no cache holds: ops take turns with so many
-constexpr int kCopiesMax = 48;  // more are not made: then a small op's weights come from a cache in part
+constexpr int64_t kPastCaches = int64_t{256} << 20;  // more bytes than caches hold: an op's copies take as many
+constexpr int kCopiesMax = 48;                       // more are not made; a smaller op then reads partly from a cache
 
 struct Work {
   double bytes = 0, flops = 0;
 };
 
-// Random numbers in memory of the backend's.
+// Random numbers in the backend's memory.
 class Memory {
  public:
   explicit Memory(Backend& backend) : backend_(backend), values_(1 << 20) {
@@ -142,11 +142,11 @@ class Bench {
   std::set<std::string> done_;  // ops that another layer had too
 };
 
-// The median of one op's time, over copies of what it reads. On a device with graphs, of a CUDA graph of many ops: its
-// start and end take longer than a small op.
+// The median time of one op, over copies of what it reads. A device with CUDA graphs runs one graph of many ops. The
+// start and end of a graph take longer than a small op.
 double Bench::seconds_of(int copies, const Tensor& out, const std::function<void(int)>& op) {
   constexpr int kRepeats = 7;
-  constexpr int kRecordedLeast = 16;
+  constexpr int kGraphOpsLeast = 16;
   constexpr double kSecondsMost = 0.5;
   int ops = copies;
   float number = 0;
@@ -156,7 +156,7 @@ double Bench::seconds_of(int copies, const Tensor& out, const std::function<void
   std::unique_ptr<backend::CapturedGraph> graph;
   if (backend().captures_graphs()) {
     backend().begin_capture();
-    ops = copies * ((kRecordedLeast + copies - 1) / copies);
+    ops = copies * ((kGraphOpsLeast + copies - 1) / copies);
     for (int i = 0; i < ops; ++i) op(i % copies);
     auto made = backend().end_capture();
     if (made.ok()) graph = *std::move(made);
@@ -240,7 +240,7 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
   layout.block_table = blocks_of.reshape({s.n_seqs, blocks});
   ASSIGN_OR_RETURN(const Tensor q, memory_.matrix(DType::kF32, s.tokens(), int64_t{params.n_heads} * kv.key_dim));
   ASSIGN_OR_RETURN(const Tensor out, memory_.zeros(act_, s.tokens(), int64_t{params.n_heads} * kv.value_dim));
-  int keys = s.context;  // that a sequence's last query sees
+  int keys = s.context;  // seen by a sequence's last query
   if (params.window > 0) keys = std::min(keys, params.window);
   const double seen = s.queries > 1 ? s.queries * (s.context - (s.queries - 1) / 2.0) : keys;
   const Work work{per_token * s.n_seqs * (s.queries > 1 ? s.context : keys),
@@ -270,7 +270,7 @@ absl::Status Bench::attention(const model::AttentionConfig& a) {
   return absl::OkStatus();
 }
 
-// One block on one step. The run routes, so that the experts with tokens are counted, not assumed.
+// One feed-forward block in one step. It runs the router first, to count the experts that get tokens.
 absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
                             const std::vector<Weight>& gate_up, const std::vector<Weight>& down) {
   const int64_t n = s.tokens(), hidden = runtime_.config().hidden, top_k = ffn.router.top_k;

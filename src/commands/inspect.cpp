@@ -36,7 +36,7 @@ std::string ffn_text(const model::LayerConfig& layer) {
   return out;
 }
 
-// Runs of equal layers, each said once.
+// One row for each run of equal layers.
 base::JsonArray layer_rows(const model::ModelConfig& config) {
   base::JsonArray rows;
   size_t begin = 0;

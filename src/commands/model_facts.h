@@ -10,7 +10,7 @@ namespace polymath::commands {
 
 struct ModelFacts {
   int64_t parameters = 0;
-  int64_t active_parameters = 0;  // that one token's pass multiplies with: of the experts, the top k
+  int64_t active_parameters = 0;  // that one token is multiplied with; of the experts only the top k
   int64_t kv_elements_per_token = 0;
   int moe_layers = 0;
 };

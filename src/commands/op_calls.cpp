@@ -13,7 +13,7 @@ using backend::OpCall;
 
 namespace {
 
-// In place of a pointer that a call must have and no kernel follows.
+// For pointers that only have to be non-null: choosing a kernel never reads through them.
 alignas(16) constexpr float kPresent = 0;
 
 bool routes_by_token(const layers::FfnConfig& f) {
@@ -21,7 +21,7 @@ bool routes_by_token(const layers::FfnConfig& f) {
 }
 bool has_logits(const layers::FfnConfig& f) { return f.routing != "hash"; }
 
-// layers::MoeLayer::join_to: a block of one expert after a routed one runs in its launch.
+// As layers::MoeLayer::join_to: a block of one expert runs in the launch of the routed block before it.
 bool joins(const layers::FfnConfig& before, const layers::FfnConfig& f) {
   const bool one = f.routing.empty() || (routes_by_token(f) && has_logits(f) && f.router.n_experts == 1);
   return routes_by_token(before) && has_logits(before) && one;
@@ -90,7 +90,7 @@ OpCall CallMaker::experts(const layers::FfnConfig& ffn, int64_t hidden) const {
   return c;
 }
 
-// Gathers a model's calls, each once.
+// A model's calls, each listed once.
 class CallList {
  public:
   CallList(const CallTypes& types, const StepShape& step) : make_(types, step) {}
@@ -106,7 +106,7 @@ class CallList {
     }
   }
   void add_linear(const std::string& name, const quant::WeightShape& shape, bool accumulate) {
-    // prepare_latent has the GEMM with key_up.
+    // prepare_latent includes the GEMM with key_up.
     if (name == "key_up") return;
     add(absl::StrCat(name, " ", shape.rows, " x ", shape.cols), make_.linear(shape, accumulate));
   }
@@ -128,7 +128,7 @@ class CallList {
     c.op = "attention";
     add(a.text(), c);
   }
-  // Kinds that are made of primitives.
+  // The other kinds are composed of primitives.
   template <class Kind>
   void add_attention(const Kind&) {}
 
@@ -142,7 +142,7 @@ class CallList {
   std::vector<NamedCall> take() { return std::move(calls_); }
 
  private:
-  // What attention_of_qkv is composed of, where it is.
+  // The ops that attention_of_qkv's default composition runs.
   void add_composed(const layers::GroupedQuery& a, OpCall c) {
     c.op = "prepare_qkv";
     add(a.text(), c);

@@ -147,7 +147,7 @@ plan::PlanRequest Runtime::plan_request() const {
 
 // The plan is made and checked before the first byte is taken; load() allocates it.
 absl::Status Runtime::settle_memory() {
-  const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // stands in for one that cannot be opened
+  const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // used where the checkpoint cannot be opened
   ASSIGN_OR_RETURN(adapter_directories_, resolve_adapters(model_options_.adapters));
   const model::LoadOptions load = load_options();
   const auto all = ranks();
@@ -197,7 +197,7 @@ absl::Status Runtime::make_cache() {
   return absl::OkStatus();
 }
 
-// One forward pass: touches all memory before the first request, and finds a broken model.
+// One forward pass before the first request. It touches the memory and finds a broken model.
 absl::Status Runtime::warm_up() {
   const int n = std::min({options_.block_size, step_tokens_, model_len_, 16});
   const std::vector<int32_t> tokens(static_cast<size_t>(n), 0);
@@ -223,7 +223,7 @@ absl::Status Runtime::warm_up() {
   return finite ? absl::OkStatus() : not_finite();
 }
 
-// Searches for the weight at fault only now: a good model does not pay for it.
+// Names the weight at fault. It reads the checkpoint again, so it runs only after a failure.
 absl::Status Runtime::not_finite() const {
   ASSIGN_OR_RETURN(const auto checkpoint, open_weights(model_options_, *files_, dtype_));
   ASSIGN_OR_RETURN(const std::string weight, model::first_non_finite(config_, *checkpoint, dtype_));

@@ -37,7 +37,7 @@ bool Sessions::add(const std::shared_ptr<Session>& session) {
 }
 
 void Sessions::remove(const Session* session) {
-  std::shared_ptr<Session> last;  // dies after the lock
+  std::shared_ptr<Session> last;  // destroyed after the lock is released
   const std::lock_guard lock(mutex_);
   const auto found = open_.find(session);
   if (found == open_.end()) return;
@@ -53,7 +53,7 @@ size_t Sessions::size() const {
 void Sessions::close_all() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
-  for (const auto& [key, session] : open_) session->close();  // posts; does not call back here
+  for (const auto& [key, session] : open_) session->close();  // only posts: it does not call remove()
 }
 
 void ThrottledWarning::warn(std::string_view message) {

@@ -24,11 +24,11 @@ class Session;
 // Requests between their dispatch and their reply's last byte. A drain waits for them.
 class InFlight {
  public:
-  // A token that counts while any copy of it lives; null: `max` of them live.
+  // A token; its request counts while a copy of it lives. Null: `max` requests are counted already.
   // REQUIRES: this outlives the tokens.
   std::shared_ptr<void> try_enter(int max);
   bool full(int max) const;
-  // False: some were still there after `seconds`.
+  // False: some requests were still counted after `seconds`.
   bool wait_until_empty(double seconds);
 
  private:
@@ -78,7 +78,7 @@ struct Core {
   ThrottledWarning limits_hit;
   std::atomic<bool> draining{false};
 
-  // Access-Control-* for an answer to this request; empty without an Origin that is allowed.
+  // Access-Control-* for an answer to this request; empty unless its Origin is allowed.
   HttpHeaders cors_headers(const HttpRequest& request) const;
 };
 

@@ -11,7 +11,7 @@ void Exchange::wake_locked() {
   if (const auto sink = sink_.lock()) sink->wake();
 }
 
-// Wakes again: an earlier wake may wait for a write that never ends.
+// Wakes again even if a wake is posted: that one may have found a write that never ends.
 void Exchange::trouble_locked(Trouble trouble) {
   trouble_ = trouble;
   wake_posted_ = false;
@@ -19,7 +19,7 @@ void Exchange::trouble_locked(Trouble trouble) {
 }
 
 void Exchange::send(int status, std::string_view content_type, std::string body, const HttpHeaders& extra) {
-  Callbacks released;  // destroyed after the lock: a callback may own what calls us
+  Callbacks released;  // destroyed after the lock is released: a callback may own the reply
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::kOpen) return;
   pending_ = make_response_head({.status = status,
@@ -43,7 +43,7 @@ void Exchange::start_stream(int status, std::string_view content_type, HttpHeade
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::kOpen) return;
   body_allowed_ = !traits_.head_only && status_has_body(status);
-  // Without chunks the body ends with the connection.
+  // HTTP/1.0 has no chunks: the connection's end marks the body's end.
   if (!traits_.http11 && body_allowed_) traits_.close = true;
   pending_ = make_response_head({.status = status,
                                  .content_type = content_type,

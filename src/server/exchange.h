@@ -28,7 +28,7 @@ class ReplySink {
 
 struct ReplyTraits {
   bool http11 = true;
-  bool head_only = false;              // HEAD: a head as GET's, no body
+  bool head_only = false;              // HEAD: the headers of GET, no body
   bool close = false;                  // close the connection after this reply
   size_t stream_buffer_bytes_max = 0;  // as in HttpLimits: beyond, Trouble::kOverrun
   HttpHeaders server_headers;          // CORS
@@ -44,7 +44,7 @@ class Exchange {
   void write(std::string_view chunk);
   void end();
   void on_gone(std::function<void()> callback);
-  // The handler dropped the reply: a 500 with the body of `error_body`, or a cut stream; after end() nothing.
+  // The handler dropped the reply. Unanswered, it becomes a 500 with the body of `error_body`; a stream is cut.
   void abandon(const ErrorBody& error_body, std::string_view path);
   void close_connection();  // after this reply; REQUIRES: nothing was sent yet
 
@@ -56,12 +56,12 @@ class Exchange {
   };
   Trouble trouble() const;      // not kNone: the connection must be cut
   bool take(std::string& out);  // moves the pending bytes to `out`; true: the reply is complete. REQUIRES: out.empty()
-  void written(size_t bytes);   // of those taken
+  void written(size_t bytes);   // of the bytes taken
   void set_gone();              // the peer has left, or was dropped
 
   bool gone() const;
   bool begun() const;    // a status is decided
-  int status() const;    // 499: the peer left before there was one
+  int status() const;    // 499: the peer left before a status was decided
   bool closes() const;   // the connection ends with this response
   bool overrun() const;  // stream_buffer_bytes_max was passed
 
@@ -81,11 +81,11 @@ class Exchange {
   Trouble trouble_ = Trouble::kNone;
   bool wake_posted_ = false;
   std::string pending_;
-  size_t taken_bytes_ = 0;  // by the connection, not yet written
+  size_t taken_bytes_ = 0;  // taken by the connection, not yet written
   Callbacks gone_callbacks_;
 };
 
-// What a handler holds. Dropped unfinished: a 500, or a cut stream.
+// The handler's side of an exchange. Its destructor calls abandon().
 std::shared_ptr<HttpReply> make_reply(std::shared_ptr<Exchange> exchange, ErrorBody error_body, std::string path);
 
 }  // namespace polymath::server

@@ -90,7 +90,7 @@ void HttpServer::stop(double drain_seconds) {
     for (std::thread& thread : state_->io_threads) thread.join();
     base::log_info("server", "stopped");
   }
-  // Last: handlers may still post to their connections, which have closed; such posts do nothing.
+  // Last, because running handlers may still post to their connections. These are closed, so such posts do nothing.
   core.workers.join();
 }
 

@@ -37,8 +37,8 @@ struct HttpLimits {
   size_t target_bytes_max = 4u << 10;         // beyond: 414
   int connections_max = 4096;                 // beyond: 503 and close
   int requests_in_flight_max = 2048;          // handlers running or replies open; beyond: 503 with Retry-After
-  int header_timeout_s = 10;                  // from the first byte of a request (or the connect) to its header's end
-  int body_timeout_s = 60;                    // beyond: 408
+  int header_timeout_s = 10;                  // of a header, from its first byte or the connect; beyond: 408
+  int body_timeout_s = 60;                    // of a body; beyond: 408
   int idle_timeout_s = 75;                    // keep-alive without a request: closed
   int write_timeout_s = 30;                   // a peer that does not read: closed, on_gone is called
   size_t stream_buffer_bytes_max = 8u << 20;  // unread output of one stream; beyond: closed, on_gone is called
@@ -80,8 +80,8 @@ class HttpReply {
   virtual void write(std::string chunk) = 0;
   virtual void end() = 0;
 
-  // Called once, on an I/O thread, when the peer goes before the reply ends; at once if it has gone.
-  // Gone: closed or reset in both directions, or dropped at a limit. A half-close of its sending side is not "gone".
+  // Called once, on an I/O thread, when the peer goes before the reply ends. Called at once if it has gone already.
+  // Gone: closed in both directions, reset, or dropped at a limit. Ending only the sending side is not "gone".
   virtual void on_gone(std::function<void()> callback) = 0;
 };
 
@@ -107,7 +107,7 @@ class HttpServer {
   // The JSON body of the server's own errors, in the shape of the API on that path.
   void set_error_body(ErrorBody make);
 
-  // Runs before every handler, for authentication. Not null: sent instead of the handler's answer.
+  // Runs before every handler, for authentication. A refusal that is not null replaces the handler's answer.
   struct Refusal {
     int status;
     std::string body;
@@ -118,7 +118,7 @@ class HttpServer {
   // http_requests_total{handler,method,status} and http_request_duration_seconds{handler,method}.
   void set_metrics(base::MetricsRegistry& registry);
 
-  // Binds and serves. kUnavailable: the address is taken (named); kInvalidArgument: no such address or bad TLS files.
+  // Binds and serves. kUnavailable names an address in use; kInvalidArgument: no such address, or bad TLS files.
   absl::Status start();
   uint16_t port() const;
 

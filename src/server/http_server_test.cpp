@@ -38,7 +38,7 @@ std::string get(std::string_view path, std::string_view headers = "") {
 struct Row {
   const char* name;
   std::string bytes;
-  int status;  // 0: closed without a word
+  int status;  // 0: closed without a response
 };
 
 std::vector<Row> rows() {
@@ -114,7 +114,7 @@ TEST(HttpServer, BytesToStatus) {
     if (response.starts_with("HTTP/1.1 100")) response = body_of(response);  // the probe of a half-closed peer
     EXPECT_EQ(row.status, status_of(response)) << row.name << "\n" << response;
     if (row.bytes.size() > 400) continue;
-    TestClient bytewise(server.port());  // the same, however it is cut
+    TestClient bytewise(server.port());  // the same bytes, one at a time
     for (const char c : row.bytes) bytewise.send({&c, 1});
     bytewise.half_close();
     response = bytewise.read_all();
@@ -231,7 +231,7 @@ TEST(HttpServer, GateErrorBodyAndMetrics) {
   TestClient large(server.port());
   large.send("POST /hello HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999\r\n\r\n");
   EXPECT_EQ("E413/hello", body_of(large.read_response()));
-  client.send(get("/hello", "Authorization: Bearer k\r\n"));  // its answer comes after the others were counted
+  client.send(get("/hello", "Authorization: Bearer k\r\n"));  // when it is answered, the others are counted
   EXPECT_EQ(200, status_of(client.read_response()));
   const std::string text = registry.render();
   for (const char* line : {R"(http_requests_total{handler="/hello",method="GET",status="4xx"} 1)",

@@ -97,12 +97,12 @@ TEST(HttpStream, ADroppedStreamIsCut) {
   Fixture f;
   TestClient client(f.server.port());
   client.send(kStreamRequest);
-  f.held.take()->write("a");  // and drops it
+  f.held.take()->write("a");  // the reply is dropped here
   EXPECT_TRUE(client.closed_within(3000));
   EXPECT_EQ(std::string::npos, client.received().find("0\r\n\r\n"));
 }
 
-TEST(HttpStream, ASlowReaderIsClosedAtTheBufferMaxAndHoldsUpNobody) {
+TEST(HttpStream, ASlowReaderIsClosedAtTheBufferMaxAndDelaysNoOther) {
   auto options = test_options();
   options.limits.stream_buffer_bytes_max = 1u << 20;
   Fixture f(options);
@@ -142,7 +142,7 @@ struct Leaving {
   std::string_view request;
   bool unix_socket;
   std::function<void(TestClient&)> leave;
-  bool write;  // a token comes while the peer is away
+  bool write;  // the handler writes after the peer has left
 };
 
 TEST(HttpStream, APeerThatLeavesIsNoticed) {
@@ -217,7 +217,7 @@ TEST(HttpStream, StopWaitsForOpenRepliesAndRefusesNewOnes) {
   client.read_until("0\r\n\r\n");
   EXPECT_TRUE(client.received().ends_with("data: last\n\n\r\n0\r\n\r\n"));
   EXPECT_TRUE(client.closed_within(1000));
-  f.server.stop(10);  // twice
+  f.server.stop(10);  // a second stop does nothing
 }
 
 TEST(HttpStream, StopCutsWhatOutlivesTheDrain) {

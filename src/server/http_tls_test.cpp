@@ -81,7 +81,7 @@ class TlsClient {
     }
     return out;
   }
-  int end() {  // what the read after the last byte says
+  int end() {  // the error of a read after the last byte
     char byte;
     const int n = SSL_read(ssl_, &byte, 1);
     return SSL_get_error(ssl_, n);
@@ -134,7 +134,7 @@ TEST(HttpTls, RoundTripsStreamsAndCloses) {
   TlsClient leaver(server.port(), TLS1_3_VERSION);
   leaver.send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
   const auto reply = held.take();
-  leaver.tcp().close();  // without a close_notify: gone, though nothing was written
+  leaver.tcp().close();  // without a close_notify the peer is gone, even if nothing is written
   EXPECT_TRUE(gone.wait(1, 1500));
 }
 

@@ -26,7 +26,7 @@ using asio::ip::tcp;
 using Unix = asio::local::stream_protocol;
 using Error = boost::system::error_code;
 
-// Connections beyond connections_max that are answered 503. Beyond: closed unanswered.
+// So many connections beyond connections_max are answered 503. Further ones are closed unanswered.
 constexpr size_t kRefusalsMax = 64;
 // TCP keep-alive probes of a silent peer: after 60 s, every 10 s, three times.
 constexpr int kKeepAliveIdleSeconds = 60, kKeepAliveIntervalSeconds = 10, kKeepAliveProbes = 3;
@@ -35,7 +35,7 @@ void set_int(int fd, int level, int name, int value) { setsockopt(fd, level, nam
 
 void tune(tcp::socket& socket) {
   const int fd = socket.native_handle();
-  set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // an event leaves when it is written
+  set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // a stream's events are sent at once
   set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
   set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
@@ -72,7 +72,7 @@ absl::StatusOr<tcp::endpoint> resolve(const std::string& host, uint16_t port) {
   return found.begin()->endpoint();
 }
 
-// A socket file without a listener is left over from a dead process; it is taken over.
+// Removes a socket file without a listener: a dead process left it.
 absl::Status clear_unix_path(const std::string& path) {
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
     return absl::InvalidArgumentError(absl::StrCat("unix socket path is too long: ", path));
@@ -140,7 +140,7 @@ void Listener::State::accept_next(Acceptor& acceptor) {
                             self->take(std::move(socket));
                             return self->accept_next(acceptor);
                           }
-                          // Most likely out of descriptors: closing connections free them.
+                          // Most likely no file descriptor is free. Connections that close free some.
                           self->core->limits_hit.warn("a connection could not be accepted: " + error.message());
                           self->pause.expires_after(std::chrono::milliseconds(100));
                           self->pause.async_wait([self, &acceptor](const Error&) { self->accept_next(acceptor); });
@@ -156,7 +156,7 @@ void Listener::State::take(AcceptedSocket socket) {
   const auto limit = static_cast<size_t>(core->options.limits.connections_max);
   const bool full = open >= limit;
   if (full) core->limits_hit.warn("connections_max reached: answering 503");
-  if (full && (tls || open >= limit + kRefusalsMax)) return;  // closes it without a TLS handshake
+  if (full && (tls || open >= limit + kRefusalsMax)) return;  // the destructor closes it, without a TLS handshake
   auto transport = tls ? make_tls_transport(Socket(std::move(typed)), *tls) : make_plain_transport(std::move(typed));
   const auto session = std::make_shared<Session>(core, std::move(transport), std::move(peer));
   if (!core->sessions.add(session)) return;
@@ -190,7 +190,7 @@ std::string Listener::address() const { return state_->address; }
 
 void Listener::close() {
   asio::post(state_->strand, [state = state_] {
-    Error ignored;  // it is closed whatever the kernel says
+    Error ignored;  // the acceptor is closed even after an error
     state->pause.cancel();
     if (state->tcp_acceptor) state->tcp_acceptor->close(ignored);
     if (state->unix_acceptor && state->unix_acceptor->is_open()) {

@@ -18,7 +18,7 @@ class Listener {
   absl::Status listen();
   uint16_t port() const;        // 0 for a Unix socket
   std::string address() const;  // for the log
-  void close();                 // takes no further connection; a Unix socket's file goes
+  void close();                 // accepts no further connection; removes a Unix socket's file
 
  private:
   struct State;

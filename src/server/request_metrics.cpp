@@ -10,7 +10,7 @@ std::string method_label(std::string_view method) {
   return "unknown";
 }
 
-// From a health check to an answer of ten minutes; 0.1, 0.5 and 1 are vLLM's own.
+// Seconds, from a health check to an answer of ten minutes. 0.1, 0.5 and 1 are vLLM's bounds.
 const std::vector<double>& duration_bounds() {
   static const auto* const bounds =
       new std::vector<double>{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};

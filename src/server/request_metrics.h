@@ -3,8 +3,9 @@
 // http_requests_total{handler,method,status} and http_request_duration_seconds{handler,method}, as vLLM's
 // instrumentator names them: status by class ("2xx").
 //
-// Children are made at first use. No client can grow their number: handler is a route's path or "unknown", method one
-// of a list or "unknown".
+// A metric is made when its labels first occur. Clients cannot make new ones at will: each label has few values.
+// handler is a route's path or "unknown", method one of seven or "unknown".
+//
 // Thread safety: all of it.
 
 #include <map>
@@ -30,7 +31,7 @@ class RequestMetrics {
   base::MetricsRegistry& registry_;
   std::mutex mutex_;
   std::map<Key, base::Counter*> counters_;
-  std::map<Key, base::Histogram*> durations_;  // status 0
+  std::map<Key, base::Histogram*> durations_;  // the key's status is 0
 };
 
 }  // namespace polymath::server

@@ -24,7 +24,7 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// Beast's automaton, emptied into an HttpRequest.
+// Beast's parser; its callbacks fill an HttpRequest.
 class Parser final : public http::basic_parser<true> {
  public:
   HttpRequest request;
@@ -76,7 +76,8 @@ RequestParser::Refusal refusal_of(const error_code& error) {
 
 struct RequestParser::State {
   explicit State(const HttpLimits& l) : limits(l) {
-    // Our own limits are exact and fire first; Beast counts each of its calls separately.
+    // feed_head() holds the exact limit of the header. Beast counts each of its calls separately, so its limit is
+    // larger.
     parser.header_limit(static_cast<uint32_t>(std::min<size_t>(l.header_bytes_max + (64u << 10), 1u << 30)));
     parser.body_limit(static_cast<uint64_t>(l.body_bytes_max));
   }
@@ -134,7 +135,7 @@ std::optional<RequestParser::Refusal> RequestParser::State::check_head() {
 }
 
 RequestParser::Step RequestParser::State::feed_head(std::string_view bytes, size_t& consumed) {
-  // An empty line before a request is a habit of old clients (RFC 9112 section 2.2).
+  // Some old clients send an empty line before a request (RFC 9112 section 2.2).
   while (!parser.got_some() && bytes.substr(consumed, 2) == "\r\n") {
     consumed += 2;
     head_bytes += 2;
@@ -164,7 +165,8 @@ RequestParser::Step RequestParser::State::feed_head(std::string_view bytes, size
   return Step::kHead;
 }
 
-// "0 CR LF CR LF". Beast asserts that so much of a last chunk is there; what is left of a chunked body is never less.
+// The last chunk is "0 CR LF CR LF". Beast asserts that it gets these bytes at once. The rest of a chunked body is
+// never shorter, so waiting for them is safe.
 constexpr size_t kLastChunkBytes = 5;
 
 RequestParser::Step RequestParser::State::feed_body(std::string_view bytes, size_t& consumed) {

@@ -24,7 +24,7 @@ class RequestParser {
  public:
   enum class Step {
     kNeedMore,  // call again with the unconsumed bytes and more
-    kHead,      // returned once, when all but the body is known; go on feeding, even with no bytes
+    kHead,      // returned once, when all but the body is known; call again, even without new bytes
     kComplete,  // request() is complete; later bytes belong to the next request
     kRefused,   // final: answer refusal() and close
     kCount
@@ -41,7 +41,7 @@ class RequestParser {
 
   bool started() const;   // a byte of the request was seen
   bool has_head() const;  // kHead was returned
-  // As HttpRequest::path, from the request line alone, so that a refusal knows it; empty: not read, or malformed.
+  // As HttpRequest::path, known from the request line on, for refusals. Empty: no valid request line was read.
   std::string path() const;
 
   // REQUIRES: has_head().

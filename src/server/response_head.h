@@ -22,7 +22,8 @@ struct ResponseHead {
   bool close = false;
 };
 
-// Status line to empty line. Of `extra`, malformed names are logged and left out, and so are the server's own headers:
+// From the status line to the empty line. Headers of `extra` with malformed names are logged and left out. So are those
+// that the server writes itself:
 //   Content-Length, Connection, Transfer-Encoding, Date, Server, Content-Type
 // Control characters in a value become spaces, so that no value can begin a header.
 std::string make_response_head(const ResponseHead& head);

@@ -15,7 +15,7 @@ class Router {
  public:
   struct Match {
     std::string_view path;                 // as it was added; empty: unknown
-    const HttpHandler* handler = nullptr;  // null: the path does not know this method
+    const HttpHandler* handler = nullptr;  // null: the path has no such method
     std::string allow;                     // for the Allow header: "GET, HEAD, OPTIONS"; empty if handler is found
   };
 

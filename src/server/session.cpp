@@ -8,7 +8,7 @@
 namespace polymath::server {
 namespace {
 
-// Read-ahead bytes of later requests. Beyond: reading stops until the current answer is written.
+// Bytes of later requests that are read ahead. Beyond: reading stops until the current answer is written.
 constexpr size_t kReadAheadBytesMax = 16u << 10;
 // Seconds for a peer to read the last response before the connection is cut.
 constexpr double kLingerSeconds = 2;
@@ -86,7 +86,7 @@ void Session::on_end_of_input() {
   advance();
 }
 
-// Parses what was read, as far as one request.
+// Parses the bytes read so far, up to the end of one request.
 void Session::advance() {
   while (phase_ == Phase::kIdle || phase_ == Phase::kHead || phase_ == Phase::kBody) {
     if (phase_ == Phase::kIdle && !in_.empty()) {
@@ -153,7 +153,7 @@ void Session::linger() {
   arm_read();
 }
 
-// The peer has gone, or is dropped.
+// Closes with a reset: the peer has gone, or hit a limit.
 void Session::drop(std::string_view why) {
   if (phase_ == Phase::kClosed) return;
   base::log_debug("server", peer_, ": ", absl::string_view(why.data(), why.size()));

@@ -80,7 +80,7 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   bool end_of_input_ = false;
   std::unique_ptr<RequestParser> parser_;
 
-  HttpRequest request_;  // until the worker takes it
+  HttpRequest request_;  // until it is handed to a worker
   std::string method_, path_;
   std::string_view handler_label_;  // the route's path, owned by the router
   std::shared_ptr<Exchange> exchange_;

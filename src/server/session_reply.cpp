@@ -118,7 +118,7 @@ void Session::answer(int status, std::string_view message, HttpHeaders extra) {
   exchange_->send(status, "application/json", core_->error_body({status, message, path_}), extra);
 }
 
-// For errors before the request is complete.
+// Answers an error before the request is complete.
 void Session::answer_and_close(int status, std::string_view message, HttpHeaders extra) {
   request_ = {};
   if (parser_->has_head()) {
@@ -204,9 +204,9 @@ void Session::finish_exchange() {
   arm_read();
 }
 
-// The peer ended its sending side while a handler runs: a half-close, or a dead process. Only a write tells them apart:
-// the kernel of a closed peer answers with a reset. Before the response begins, the probe is a 100 Continue, which a
-// living client must skip (RFC 9110 section 15.2).
+// The peer ended its sending side while a handler runs: it half-closed the connection, or its process died. Only a
+// write shows which: the kernel of a dead process answers with a reset. Before the response begins, 100 Continue is
+// such a write. A client must skip it (RFC 9110 section 15.2).
 void Session::probe() {
   if (phase_ != Phase::kReply) return;
   if (transport_->broken()) return drop("connection reset");

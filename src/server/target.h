@@ -14,7 +14,7 @@ struct Target {
 };
 
 // Knows the origin form ("/a?b"), the absolute form ("http://host/a?b") and "*".
-// False: another form, a fragment, a bad escape, or a NUL in the path.
+// False: an unknown form, a fragment, a bad escape, or a NUL in the path.
 bool split_target(std::string_view text, Target& out);
 
 }  // namespace polymath::server

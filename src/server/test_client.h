@@ -49,7 +49,7 @@ class TestClient {
   void send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (n <= 0) return;  // the server has closed: the answer will tell
+      if (n <= 0) return;  // the server has closed; the test checks its answer
       bytes.remove_prefix(static_cast<size_t>(n));
     }
   }
@@ -65,7 +65,7 @@ class TestClient {
   }
   int fd() const { return fd_; }
 
-  // False: the end, an error, or too late.
+  // False: the end, an error, or a timeout.
   bool read_more(int timeout_ms = kTestTimeoutMs) {
     pollfd query{.fd = fd_, .events = POLLIN, .revents = 0};
     if (poll(&query, 1, timeout_ms) <= 0) return false;
@@ -87,7 +87,7 @@ class TestClient {
     }
     return std::exchange(received_, {});
   }
-  // One response with a Content-Length, or with none and so no body.
+  // One response. Without a Content-Length it has no body.
   std::string read_response() {
     if (!read_until("\r\n\r\n")) return std::exchange(received_, {});
     const size_t head = received_.find("\r\n\r\n") + 4;
@@ -122,7 +122,7 @@ inline std::string body_of(const std::string& response) {
   return end == std::string::npos ? "" : response.substr(end + 4);
 }
 
-// Something that another thread will do, waited for with a limit.
+// Counts what other threads do; a test waits for it with a limit.
 class TestSignal {
  public:
   void set() {
@@ -145,7 +145,7 @@ class TestSignal {
   int count_ = 0;
 };
 
-// Replies that handlers gave away, for the test's own thread to finish.
+// Keeps the replies of handlers; the test's own thread finishes them.
 class HeldReply {
  public:
   void put(std::shared_ptr<HttpReply> reply) {

@@ -18,7 +18,7 @@ bool Transport::broken() {
 }
 
 void Transport::close(bool reset) {
-  Error ignored;  // whatever it is, the socket is closed afterwards
+  Error ignored;  // the socket is closed in any case
   if (reset) socket().set_option(boost::asio::socket_base::linger(true, 0), ignored);
   socket().close(ignored);
 }

@@ -32,15 +32,14 @@ class Transport {
   virtual void handshake(std::function<void(const Error&)> done) = 0;  // plain: done at once
   virtual void read_some(boost::asio::mutable_buffer buffer, Done done) = 0;
   virtual void write_some(boost::asio::const_buffer buffer, Done done) = 0;
-  // The peer will read an end of stream; reading goes on. `unread`: the peer may still be sending.
-  // `owner` is kept alive until it is done.
+  // Ends our sending side; reading goes on. `unread`: the peer may still be sending. `owner` lives until it is done.
   virtual void finish_writing(bool unread, std::shared_ptr<void> owner) = 0;
   virtual Socket& socket() = 0;
 
   // Calls back when the kernel reports an error or a hang-up, sometimes spuriously: check broken().
   void wait_for_error(std::function<void()> done);
-  // Writes can no longer arrive: reset, or (a Unix socket) closed both ways. A closed TCP peer looks half-closed until
-  // it answers a write with a reset.
+  // True: writes can no longer arrive, because of a reset or a Unix socket closed in both directions. A closed TCP peer
+  // looks half-closed until it answers a write with a reset.
   bool broken();
   void close(bool reset);
 };

@@ -24,8 +24,8 @@ class Tls final : public Transport {
   void write_some(boost::asio::const_buffer buffer, Done done) override {
     stream_.async_write_some(buffer, std::move(done));
   }
-  // OpenSSL treats input after our close_notify as an error. So none is sent while the peer may still send. The
-  // response has a length, and the session closes after its linger.
+  // OpenSSL treats input after our close_notify as an error, so none is sent while the peer may still send. The peer
+  // needs none: the response has a length, and the session closes after its linger.
   void finish_writing(bool unread, std::shared_ptr<void> owner) override {
     if (!unread) stream_.async_shutdown([owner = std::move(owner)](const Error&) {});
   }
@@ -35,6 +35,7 @@ class Tls final : public Transport {
   ssl::stream<Socket> stream_;
 };
 
+// The ALPN callback. OpenSSL fixes its parameters.
 int choose_http11(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
                   unsigned offered_size, void*) {
   static constexpr std::string_view kHttp11 = "http/1.1";

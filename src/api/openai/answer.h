@@ -12,7 +12,7 @@
 
 namespace polymath::api {
 
-// The part that every chunk of an answer repeats. `model` must outlive it.
+// The fields that every chunk of an answer repeats. `model` must outlive it.
 struct AnswerHead {
   Endpoint endpoint = Endpoint::kCompletions;
   std::string id;       // "cmpl-..." or "chatcmpl-..."
@@ -24,20 +24,19 @@ struct AnswerHead {
   bool is_chat() const { return endpoint == Endpoint::kChat; }
 };
 
-// `prompts`: the ids of each prompt; `prompt_texts`: what echo shows before each answer, else empty.
 struct AnswerPrompts {
-  std::vector<std::vector<int32_t>> ids;
-  std::vector<std::string> texts;
+  std::vector<std::vector<int32_t>> ids;  // of each prompt
+  std::vector<std::string> texts;         // that echo shows before each answer; empty without echo
 };
 
 std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
                         const std::vector<CollectedChoice>& choices, const Usage& usage);
 
-// `usage`: null unless the chunk carries it. All are one line of JSON, without SSE's "data: ".
+// Each chunk is one line of JSON, without SSE's "data: ". `usage`: null where the chunk has none.
 std::string role_chunk(const AnswerHead& head, int choice, const std::vector<int32_t>& prompt_ids, const Usage* usage);
-// `offset`: characters of the choice before it.
+// `offset`: characters of the choice's text before this chunk.
 std::string delta_chunk(const AnswerHead& head, const Delta& delta, int64_t offset, const Usage* usage);
-// Completions: what echo shows, or the prompt's ids.
+// Of completions, before the first token: the echoed text, the prompt's ids, or both.
 std::string prompt_chunk(const AnswerHead& head, int choice, std::string_view text,
                          const std::vector<int32_t>& prompt_ids, const Usage* usage);
 std::string end_chunk(const AnswerHead& head, const ChoiceEnd& end, const Usage* usage);

@@ -1,7 +1,7 @@
 #pragma once
 
-// Every field that OpenAI's clients are known to send, and its treatment. docs/reference/api.md repeats this table;
-// a test compares them.
+// Every field that OpenAI's clients are known to send, and its treatment. A test compares this table with
+// docs/reference/api.md.
 
 #include <cstdint>
 #include <span>

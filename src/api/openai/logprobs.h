@@ -26,7 +26,7 @@ class CompletionLogprobs {
   CompletionLogprobs(const LogprobNames& names, int top_n, int64_t offset)
       : names_(names), top_n_(top_n), offset_(offset) {}
   void add(const TokenInfo& token);
-  void add_first(int32_t id);  // nothing came before it: null
+  void add_first(int32_t id);  // the prompt's first token: its logprob is null
   base::JsonValue take();
 
  private:

@@ -27,13 +27,13 @@ class WholeWriter : public CollectingWriter {
   const WriterContext context_;
 };
 
-// Chunks in the order of events. The status line waits for the first chunk, at most silence_s_max. So an earlier
-// failure is an error status, not a broken stream.
+// Sends chunks in the order of events. The status line waits for the first chunk, at most silence_s_max. Until then a
+// failure can still be an error status.
 class StreamWriter : public AnswerWriter {
  public:
   StreamWriter(WriterContext context, int n_choices) : context_(std::move(context)), offsets_(n_choices) {}
 
-  void on_prompt_token(int, int, const TokenInfo&) override {}  // not asked for: see parse_logprobs
+  void on_prompt_token(int, int, const TokenInfo&) override {}  // parse_logprobs refuses them for streams
   void on_delta(const Delta& delta, const Usage& so_far) override {
     begin(so_far);
     const AnswerOptions& options = context_.head.options;
@@ -77,7 +77,7 @@ class StreamWriter : public AnswerWriter {
   void begin(Usage so_far) {
     if (begun_) return;
     begun_ = true;
-    so_far.completion_tokens = 0;  // these chunks come before the first token
+    so_far.completion_tokens = 0;  // `so_far` may count the first token already
     open();
     const AnswerHead& head = context_.head;
     for (size_t i = 0; i < offsets_.size(); ++i) {
@@ -108,7 +108,7 @@ class StreamWriter : public AnswerWriter {
   std::string pending_;
   double written_at_ = base::steady_seconds();
   bool open_ = false;   // the status line was sent
-  bool begun_ = false;  // and so were the chunks before the first token
+  bool begun_ = false;  // the chunks before the first token were made
   bool closed_ = false;
 };
 

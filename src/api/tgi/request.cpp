@@ -42,7 +42,8 @@ absl::StatusOr<std::optional<int>> parse_count(base::JsonReader& j, const char* 
   return std::optional<int>(count);
 }
 
-// TGI samples under do_sample, and under any of temperature, top_k and top_p that is not neutral. Else it is greedy.
+// As in TGI, do_sample turns sampling on, and so does a temperature, top_k or top_p that is not neutral. Otherwise
+// decoding is greedy.
 absl::Status parse_sampling_kind(base::JsonReader& j, TgiRequest& out) {
   SamplingParams& sampling = out.plan.sampling;
   const bool do_sample = j.b("do_sample", false);

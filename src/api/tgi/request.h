@@ -33,7 +33,7 @@ struct TgiRequest {
   PromptRules rules;
 };
 
-// A field that is known and not built: refused unless it is null, false, empty, or `neutral` (JSON).
+// A field of TGI's that is not built. Refused unless its value has no effect (asks_nothing).
 struct TgiRefusedField {
   std::string_view name;
   std::string_view neutral;

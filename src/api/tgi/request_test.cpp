@@ -112,7 +112,7 @@ TEST(TgiRequest, RefusalsNameTheirField) {
       {R"("seed":1.5)", kInvalidArgument, "seed"},
       {R"("stop":["a","b","c","d","e"])", kInvalidArgument, "stop"},
       {R"("top_n_tokens":6)", kInvalidArgument, "top_n_tokens"},
-      {R"("adapter_id":"nobody")", kInvalidArgument, "adapter_id"},
+      {R"("adapter_id":"unknown")", kInvalidArgument, "adapter_id"},
       {R"("details":"yes")", kInvalidArgument, "details"},
       {R"("best_of":2)", kUnimplemented, "best_of"},
       {R"("typical_p":0.9)", kUnimplemented, "typical_p"},
