@@ -23,7 +23,6 @@ class ByteTokenizer : public text::Tokenizer {
   }
   std::string decode(std::span<const TokenId> ids, bool) const override { return std::string(ids.size(), 'x'); }
   std::string token_text(TokenId) const override { return "x"; }
-  std::optional<TokenId> token_id(std::string_view) const override { return std::nullopt; }
   bool is_special(TokenId) const override { return false; }
   size_t vocab_size() const override { return 256; }
   std::optional<TokenId> bos_id() const override { return std::nullopt; }

@@ -26,7 +26,7 @@ void read_tensors(weights::Checkpoint& checkpoint, size_t size) {
     if (t->format == nullptr) continue;
     CHECK(static_cast<size_t>(t->format->bytes_of(t->shape.elements())) == info.bytes);
   }
-  CHECK(bytes == checkpoint.bytes_total() && bytes <= size);
+  CHECK(bytes <= size);
   volatile unsigned seen = sum;  // the reads must not be optimised away
   static_cast<void>(seen);
 }

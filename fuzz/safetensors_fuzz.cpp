@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(static_cast<size_t>(t->shape.elements()) * tensor::dtype_bytes(t->dtype) == info.bytes);
     for (size_t i = 0; i < info.bytes; ++i) sum += static_cast<unsigned>(t->data[i]);
   }
-  CHECK(bytes == (*checkpoint)->bytes_total() && bytes <= size);
+  CHECK(bytes <= size);
   volatile unsigned seen = sum;  // the reads must not be optimised away
   static_cast<void>(seen);
   return 0;

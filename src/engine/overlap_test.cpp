@@ -46,26 +46,30 @@ Outcome answers(int depth, const EngineOptions& options, const std::function<boo
   return out;
 }
 
+// `who`: the requests that run are "all", those sampled on the "device", or those sampled on the "host".
+void expect_same_answers(const EngineOptions& options, std::string_view who, bool stops) {
+  SCOPED_TRACE(testing::Message() << who << ", blocks " << options.n_blocks << ", stops " << stops);
+  const bool on_host = who == "host", on_device = who == "device";
+  const auto takes = [&](const Kind& k) { return who == "all" || k.on_device == on_device; };
+  const Outcome alone = answers(1, options, takes, stops), ahead = answers(2, options, takes, stops);
+  EXPECT_EQ(alone.tokens, ahead.tokens);
+  EXPECT_EQ(alone.reasons, ahead.reasons);
+  EXPECT_EQ(alone.n_sampled, 0);
+  EXPECT_EQ(alone.stats.generated_tokens, ahead.stats.generated_tokens);
+  EXPECT_TRUE(on_host || ahead.n_ahead > 100);
+  if (on_device && !stops) {
+    EXPECT_EQ(static_cast<uint64_t>(ahead.n_sampled), ahead.stats.generated_tokens) << "none for nothing";
+  }
+  EXPECT_TRUE(on_host || (ahead.stats.preemptions > 0) == (options.n_blocks == 14));
+}
+
 TEST(Overlap, GivesTheSameAnswers) {
   const EngineOptions roomy, small_steps{.step_tokens_max = 20, .mixed_prefill_tokens_max = 7, .sequences_max = 6};
   const EngineOptions tight{.n_blocks = 14, .model_len_max = 200, .step_tokens_max = 60, .sequences_max = 8};
   const EngineOptions bare{.n_blocks = 14, .model_len_max = 200, .sequences_max = 8, .prefix_caching = false};
   for (const EngineOptions& options : {roomy, small_steps, tight, bare}) {
     for (const bool stops : {false, true}) {
-      for (const char* who : {"all", "device", "host"}) {
-        const auto takes = [&](const Kind& k) { return *who == 'a' || k.on_device == (*who == 'd'); };
-        SCOPED_TRACE(testing::Message() << who << ", blocks " << options.n_blocks << ", stops " << stops);
-        const Outcome alone = answers(1, options, takes, stops), ahead = answers(2, options, takes, stops);
-        EXPECT_EQ(alone.tokens, ahead.tokens);
-        EXPECT_EQ(alone.reasons, ahead.reasons);
-        EXPECT_EQ(alone.n_sampled, 0);
-        EXPECT_EQ(alone.stats.generated_tokens, ahead.stats.generated_tokens);
-        EXPECT_TRUE(*who == 'h' || ahead.n_ahead > 100);
-        if (*who == 'd' && !stops) {
-          EXPECT_EQ(static_cast<uint64_t>(ahead.n_sampled), ahead.stats.generated_tokens) << "none for nothing";
-        }
-        EXPECT_TRUE(*who == 'h' || (ahead.stats.preemptions > 0) == (options.n_blocks == 14));
-      }
+      for (const char* who : {"all", "device", "host"}) expect_same_answers(options, who, stops);
     }
   }
 }

@@ -60,12 +60,7 @@ TEST(PrefixCache, SurvivesCollisionsAndDeletionsLikeAMap) {
     const int32_t block = random() % kBlocks;
     const int key = random() % 60;
     if (cache.known(block)) {
-      for (auto it = model.begin(); it != model.end(); ++it) {
-        if (it->second == block) {
-          model.erase(it);
-          break;
-        }
-      }
+      std::erase_if(model, [&](const auto& entry) { return entry.second == block; });
       cache.forget(block);
     } else {
       EXPECT_EQ(cache.add(digest(key), block, true), model.emplace(key, block).second);

@@ -1,7 +1,7 @@
 #pragma once
 
-// Low-rank adapters (LoRA, arXiv:2106.09685), several in one batch. An adapter is an expert of its sequences' tokens,
-// with weight 1, so the experts' ops compute it.
+// Low-rank adapters (LoRA, arXiv:2106.09685), several in one batch. An adapter is an expert with weight 1, so the
+// experts' ops compute it.
 //
 //   y += x A^T B^T    for the rows whose sequence has an adapter; alpha / r is a factor of B
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Every kind of attention, in one list. Adding one: its file here beside, its include and its line below.
+// Every kind of attention, in one list. To add one: write its file, then its include and its line here.
 
 #include <optional>
 #include <variant>

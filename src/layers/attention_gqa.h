@@ -42,7 +42,7 @@ struct GroupedQuery {
   backend::AttentionParams params() const { return {n_heads, scale, window, chunk, nullptr}; }
   backend::QkvParams qkv_params() const;  // without the weights' pointers
   void reserve(StepNeeds& needs) const;
-  // Becomes one rank's part. A norm over all heads needs them all: such a layer is replicated.
+  // Becomes one rank's part. A norm over all heads needs them all, so its layer is replicated.
   absl::Status split(parallel::Rank rank);
   absl::StatusOr<std::unique_ptr<AttentionLayer>> make(const LayerBuilder& builder) const;
   std::string text() const;  // "GQA, 32 heads over 8 of 128, window 4096"

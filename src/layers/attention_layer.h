@@ -1,7 +1,7 @@
 #pragma once
 
-// One layer's attention, whatever its kind. A kind is a config struct with the members of GroupedQuery, its layer
-// beside it, and a line in layers/attention.h.
+// One layer's attention, of any kind. A kind has a config struct with GroupedQuery's members and a layer in the same
+// file. layers/attention.h lists the kinds.
 
 #include "kvcache/cache_spec.h"
 #include "layers/slot.h"
@@ -19,7 +19,7 @@ class AttentionLayer {
   virtual void add_cost(const StepExtent& extent, StepCost& cost) const = 0;
 };
 
-// What a query's position does to it (Llama 4): log(floor((p + 1) / floor) + 1) * scale + 1.
+// Scales a query by its position p (Llama 4): log(floor((p + 1) / floor) + 1) * scale + 1.
 struct QueryTemperature {
   float floor = 0;  // 0: nothing
   float scale = 0;

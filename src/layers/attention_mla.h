@@ -1,7 +1,7 @@
 #pragma once
 
 // Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv:2405.04434). Queries are projected into the
-// latent space, so that attention reads the cached latents as they are.
+// latent space, so attention reads cached latents unchanged.
 
 #include <memory>
 #include <string>
@@ -27,7 +27,7 @@ struct Latent {
   backend::AttentionParams params() const { return {.n_heads = n_heads, .scale = scale}; }
   backend::LatentParams latent_params() const;  // without the weights' pointers
   void reserve(StepNeeds& needs) const;
-  // Becomes one rank's part: heads are split, the latents are on every rank.
+  // Becomes one rank's part. Heads are split. Every rank has the latents.
   absl::Status split(parallel::Rank rank);
   absl::StatusOr<std::unique_ptr<AttentionLayer>> make(const LayerBuilder& builder) const;
   std::string text() const;  // "MLA, 16 heads, latent 512 + 64"

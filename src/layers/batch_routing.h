@@ -1,7 +1,6 @@
 #pragma once
 
-// Routing that looks at the whole step, carried to and from the host: expert choice, soft MoE, capacity.
-// The mathematics stands in routing/batch.h.
+// Routing over a whole step, on the host: expert choice, soft MoE, capacity. routing/batch.h has the formulas.
 
 #include <vector>
 
@@ -10,7 +9,7 @@
 
 namespace polymath::layers {
 
-// Fills `routing` [n, n_experts]: column e holds expert e where it chose the token, -1 where not.
+// Fills `routing` [n, n_experts]. Column e holds e where expert e chose the token, else -1.
 void choose_by_experts(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
                        const tensor::Tensor& logits, const backend::Routing& routing);
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a layer is made from: its weights by slot, and facts of the model around it.
+// What a layer is made from: its weights by slot, and facts of its model.
 
 #include <string>
 

@@ -15,7 +15,7 @@ inline constexpr int64_t kWidthMax = 1 << 20;
 // kInvalidArgument: `value` is outside [low, high].
 absl::Status check_range(std::string_view what, int64_t value, int64_t low, int64_t high);
 
-// kInvalidArgument: `n` parts cannot be shared by so many ranks; `what` names the parts.
+// kInvalidArgument: `ranks` does not divide `n`; `what` names the parts.
 absl::Status check_split(std::string_view what, int64_t n, int ranks);
 
 }  // namespace polymath::layers

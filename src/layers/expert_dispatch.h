@@ -1,6 +1,6 @@
 #pragma once
 
-// Carries tokens to the ranks that have their experts, and the experts' outputs back to the tokens.
+// Carries tokens to their experts' ranks, and the outputs back to the tokens.
 //
 //   dispatch.begin(ctx, h);                  // h is what this rank's part of the sum starts from
 //   dispatch.to_experts(ctx, mine, routing); // a routed block's choices, as indices of this rank's experts
@@ -20,13 +20,13 @@ class ExpertDispatch {
   virtual ~ExpertDispatch() = default;
   // h [n, hidden] f32: the residual, the same on every rank.
   virtual void begin(const StepContext& ctx, const backend::Tensor& h) const = 0;
-  // routing: of all experts. Ids become indices into `mine`; -1: another rank has the expert.
+  // routing: of all experts. Ids become indices into `mine`. -1: another rank has the expert.
   virtual void to_experts(const StepContext& ctx, parallel::Slice mine, const backend::Routing& routing) const = 0;
   virtual void from_experts(const StepContext& ctx, const backend::Tensor& h) const = 0;
 };
 
-// For a rank whose group has every token: alone, nothing moves; else each rank computes its part, and the parts are
-// summed. Choices go by way of the host when experts are whole: right on every backend, and slow.
+// For ranks that each have every token. Each rank computes its part, and the parts are summed. A rank alone moves
+// nothing. With whole experts, to_experts() runs on the host: right on every backend, and slow.
 std::unique_ptr<ExpertDispatch> replicated_tokens(parallel::Rank rank);
 
 }  // namespace polymath::layers

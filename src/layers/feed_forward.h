@@ -1,6 +1,6 @@
 #pragma once
 
-// A layer's feed-forward part: its blocks in order, summed over the tensor group.
+// A layer's feed-forward blocks, in order, summed over the tensor group.
 //
 //   ffn.run(ctx, x, tokens, scratch, h);    // h += sum of the blocks of x
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// One gated feed-forward block as data: routed experts, a shared expert, or a dense layer (one expert, no router).
+// One gated feed-forward block as data: routed experts, a shared expert, or a dense layer. A dense layer is one expert
+// without a router.
 
 #include <algorithm>
 #include <string>
@@ -28,9 +29,9 @@ struct FfnConfig {
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;
-  // Becomes one rank's part: some of the experts (Rank::whole_experts), or a part of each by intermediate size.
+  // Becomes one rank's part: some experts (Rank::whole_experts), or a slice of each one's intermediate size.
   absl::Status split(parallel::Rank rank);
-  // Scratch of MoeLayer is its own; this is of the backend's.
+  // The backend's scratch. MoeScratch has the layer's own.
   void reserve(StepNeeds& needs) const;
   // What a backend sizes scratch by. `dtype`: of the kept weights. Of soft routing the slots are the pairs.
   backend::ExpertShape expert_shape(int64_t tokens, int64_t hidden, backend::DType dtype) const {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Gated delta net (arXiv:2412.06464) as in Qwen3-Next: a short causal convolution, then a linear recurrence whose state
-// is one matrix a head. It keeps no keys and values, so a sequence costs the same at any length.
+// Gated delta net (arXiv:2412.06464) as in Qwen3-Next. A short causal convolution precedes a linear recurrence, whose
+// state is one matrix a head. It keeps no keys and values, so a token costs the same in any context.
 
 #include <memory>
 #include <string>

@@ -14,8 +14,8 @@ void Linear::add_adapters(const StepContext& ctx, const backend::Tensor& x, floa
   if (ctx.adapters != nullptr && !adapters.empty()) ctx.adapters->add(ctx.backend, adapters, x, scale, y);
 }
 
-// The first rank adds its part and the bias to the residual; the others give only their parts. The sum over the group
-// is then the new residual, without a buffer of its own.
+// The first rank adds its part and the bias to the residual. The others give only their parts. So the group's sum is
+// the new residual, in the same buffer.
 void Linear::add_to(const StepContext& ctx, const backend::Tensor& x, float scale, const backend::Tensor& h) const {
   const bool owns_residual = !reduces || ctx.group.rank().first();
   const backend::LinearEpilogue epilogue{

@@ -1,6 +1,6 @@
 #pragma once
 
-// y = epilogue(x W^T + bias): a GEMM that knows how its weight is split over the tensor group.
+// y = epilogue(x W^T + bias). The GEMM knows its weight's split over the tensor group.
 
 #include "layers/adapters.h"
 #include "layers/step_context.h"
@@ -10,7 +10,7 @@ namespace polymath::layers {
 struct Linear {
   quant::Weight weight;
   const float* bias = nullptr;  // [rows] or null
-  // The columns are split over the group: every rank has a part of each sum.
+  // Columns are split over the group, so each rank has a part of every sum.
   bool reduces = false;
   AdapterWeights adapters;
 

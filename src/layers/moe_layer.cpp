@@ -139,17 +139,17 @@ void MoeLayer::add_cost(double rows, double pairs, double touched, StepCost& cos
   cost.add_weight(down, share * pairs, share * touched);
 }
 
-// Routing that looks at the whole step goes by way of the host.
-void MoeLayer::decide_for_all(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const Tensor& logits,
-                              const backend::Routing& routing, const backend::ExpertGroups& groups) const {
+// Routing that looks at the whole step runs on the host.
+void MoeLayer::route_whole_step(backend::Backend& backend, const Tensor& x, const Tensor& tokens, const Tensor& logits,
+                                const backend::RoutedTokens& out) const {
   if (!router.empty()) backend.linear(x, router, {.bias = router_bias}, logits);
   if (routed == Routed::kExpertChoice) {
-    choose_by_experts(backend, config, capacity_factor, logits, routing);
+    choose_by_experts(backend, config, capacity_factor, logits, out.routing);
   } else {
-    backend.route({config, route, selection_bias}, logits, tokens, routing);
-    drop_over_capacity(backend, config, capacity_factor, routing);
+    backend.route({config, route, selection_bias}, logits, tokens, out.routing);
+    drop_over_capacity(backend, config, capacity_factor, out.routing);
   }
-  backend.group_by_expert(routing, config.n_experts, groups);
+  backend.group_by_expert(out.routing, config.n_experts, out.groups);
 }
 
 backend::RouteExperts MoeLayer::router_params() const {
@@ -178,7 +178,7 @@ void MoeLayer::run(const Step& step, const Tensor& x, const Tensor& tokens, cons
     }
     backend.route_experts(params, x, tokens, logits, {routing, groups});
   } else {
-    decide_for_all(backend, x, tokens, logits, routing, groups);
+    route_whole_step(backend, x, tokens, logits, {routing, groups});
   }
   if (mine.count < config.n_experts) {
     step.dispatch.to_experts(step.ctx, mine, routing);
@@ -190,7 +190,7 @@ void MoeLayer::run(const Step& step, const Tensor& x, const Tensor& tokens, cons
   backend.expert_mlp_with_shared({&mlp, routing, groups}, {&shared->mlp, to_shared, scratch.one_group(n)}, x, out);
 }
 
-// Each slot's input is a mixture of the tokens, each token's output a mixture of the slots'.
+// A slot's input mixes the tokens. A token's output mixes the slots' outputs.
 void MoeLayer::run_soft(backend::Backend& backend, const Tensor& x, const MoeScratch& scratch,
                         const Tensor& out) const {
   const int64_t n_slots = static_cast<int64_t>(config.n_experts) * slots, hidden = out.cols();

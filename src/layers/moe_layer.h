@@ -4,8 +4,8 @@
 //
 //   moe.run({ctx, dispatch, scratch}, x, tokens, h);    // h += scale * block(x)
 //
-// A dense block is one expert that every token visits with weight 1. A gated shared expert has the sigmoid of its gate
-// as weight. Under tensor parallelism every rank has a part of each expert (layers/feed_forward.h).
+// A dense block is one expert that every token visits with weight 1. A gated shared expert's weight is the sigmoid of
+// its gate. Under tensor parallelism each rank has a slice of every expert (layers/feed_forward.h).
 
 #include <memory>
 #include <vector>
@@ -18,7 +18,7 @@
 
 namespace polymath::layers {
 
-// Tensors that one step's routing needs, for the largest step and the largest block; made once.
+// One step's routing tensors, made once for the largest step and block.
 class MoeScratch {
  public:
   // For steps of `tokens_max` tokens, `pairs_max` (token, expert) pairs and `logits_max` router logits a token.
@@ -44,7 +44,7 @@ class MoeScratch {
   tensor::Buffer order_, ends_;  // of one group: 0, 1, 2, ...; the pairs (0, n) for every n
 };
 
-// How a layer routes: token by token, or looking at the whole step.
+// How a layer routes: by token or by step.
 enum class Routed {
   kOneExpert,     // every token to expert 0 with weight 1
   kGated,         // every token to expert 0 with the weight that the block before finds (MoeLayer::shared)
@@ -53,10 +53,10 @@ enum class Routed {
   kSoft,          // routing::soft_moe over the step's tokens
 };
 
-// kExpertChoice, kSoft and a capacity make a token's output depend on the step's other tokens: so these algorithms are
-// defined. They run on the host, between copies: right on every backend, and slow.
+// kExpertChoice, kSoft and a capacity define a token's output by the whole step's tokens. They run on the host: right
+// on every backend, and slow.
 struct MoeLayer {
-  // kUnimplemented: a routing that is not known; kInvalidArgument: a config that it cannot run.
+  // kUnimplemented: an unknown routing. kInvalidArgument: a config that the routing cannot run.
   static absl::StatusOr<std::unique_ptr<MoeLayer>> make(const FfnConfig& ffn, const LayerBuilder& builder);
 
   Routed routed = Routed::kOneExpert;
@@ -72,7 +72,7 @@ struct MoeLayer {
   backend::ExpertMlp mlp;  // points at the two above
   tensor::Tensor load;     // [n_experts] i64; empty: not counted
   parallel::Slice mine;    // of the experts, those of this rank
-  // A block of one expert (kOneExpert or kGated) fused into this one, its gate into this router; null: none.
+  // A block of one expert, fused into this one (kOneExpert or kGated). Its gate joins this router. Null: none.
   const MoeLayer* shared = nullptr;
   bool joined = false;  // it is another block's `shared`, and does not run by itself
 
@@ -85,9 +85,9 @@ struct MoeLayer {
   // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
   void run(const Step& step, const tensor::Tensor& x, const tensor::Tensor& tokens, const tensor::Tensor& out) const;
 
-  // A block that every token visits joins the routed one before it: one op runs both, one op routes both.
+  // A block that every token visits joins the routed one before it. One op then runs both, and one routes both.
   void join_to(MoeLayer& before);
-  // `rows` tokens came; `pairs` of them, with their experts, and `touched` experts.
+  // `rows`: tokens. `pairs`: (token, expert) pairs. `touched`: experts with a token.
   void add_cost(double rows, double pairs, double touched, StepCost& cost) const;
 
   // Memory for soft routing's slots. REQUIRES: once, before the first run; `ffn` is the block's own.
@@ -103,9 +103,8 @@ struct MoeLayer {
  private:
   static std::vector<backend::BufferSize<MoeLayer>> slot_sizes(const FfnConfig& ffn, int64_t hidden);
   backend::RouteExperts router_params() const;
-  void decide_for_all(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
-                      const tensor::Tensor& logits, const backend::Routing& routing,
-                      const backend::ExpertGroups& groups) const;
+  void route_whole_step(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
+                        const tensor::Tensor& logits, const backend::RoutedTokens& out) const;
   void run_soft(backend::Backend& backend, const tensor::Tensor& x, const MoeScratch& scratch,
                 const tensor::Tensor& out) const;
 };

@@ -1,10 +1,10 @@
 #pragma once
 
-// Rotary tables: cosine and sine of every position's angles, with the scaling of long contexts folded in.
+// Rotary tables: cosine and sine of every position's angles, scaled for long contexts.
 //
-// Sources: RoPE arXiv:2104.09864; YaRN arXiv:2309.00071; LongRoPE arXiv:2402.13753; llama3: Llama 3.1's config;
-// the formulas are those of transformers' modeling_rope_utils. "dynamic" and "longrope" depend on the served context
-// length, as in vLLM. By each sequence's length, cached keys would become wrong.
+// Sources: RoPE arXiv:2104.09864; YaRN arXiv:2309.00071; LongRoPE arXiv:2402.13753; llama3: Llama 3.1's config. The
+// formulas follow transformers' modeling_rope_utils. "dynamic" and "longrope" depend on the served context length, as
+// in vLLM. A sequence's own length would make its cached keys wrong.
 
 #include <cstddef>
 #include <vector>
@@ -30,7 +30,7 @@ struct RopeConfig {
   bool operator==(const RopeConfig&) const = default;
 };
 
-// Angles per position of each pair, [dims / 2], for a served context of `model_len`.
+// Each pair's angle per position, [dims / 2], for a served context of `model_len`.
 std::vector<double> rope_frequencies(const RopeConfig& rope, int model_len, int positions_max);
 // What cosine and sine are multiplied by.
 double rope_attention_factor(const RopeConfig& rope, int model_len, int positions_max);

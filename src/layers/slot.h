@@ -1,6 +1,6 @@
 #pragma once
 
-// The places that weights go to, and their shapes: each layer kind lists its own.
+// Slots for weights, and their shapes. Each kind of layer lists its own.
 //
 //   SlotList slots;
 //   slots.prefix = "layer.3.";
@@ -16,7 +16,7 @@
 
 namespace polymath::layers {
 
-// Rows of a slot that come from one tensor, or from one part of it.
+// Rows of a slot that come from one tensor, or a part of one.
 struct Piece {
   int64_t rows = 0;
   parallel::Shard shard;  // of the rows

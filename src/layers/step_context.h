@@ -1,6 +1,6 @@
 #pragma once
 
-// The arguments of every layer in one step: backend, layout of the tokens, memory between ops.
+// Every layer's arguments in one step: backend, token layout, memory between ops.
 //
 // Thread safety: none; a step belongs to the thread that drives its backend.
 
@@ -30,7 +30,7 @@ class Scratch {
   std::array<backend::Buffer, kPartsMax> parts_;
 };
 
-// Needs of a layer, or the largest of all layers: what it computes with, and scratch.
+// What one layer needs, or the maximum over layers: limits and scratch.
 struct StepNeeds {
   backend::StepLimits limits;
   Scratch::Widths scratch{};

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a step has to read and compute at least: the numerators of a roofline.
+// The least that a step reads and computes: the numerators of a roofline.
 
 #include "quant/weight.h"
 

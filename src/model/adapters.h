@@ -33,8 +33,8 @@ class AdapterSet {
   static absl::StatusOr<AdapterMemory> measure(const std::vector<std::string>& directories, const ModelConfig& config,
                                                const backend::Backend& backend, parallel::Rank rank);
   // Reads every directory's adapter; the index in `directories` is the adapter's id. `rank`: whose part is loaded.
-  // kInvalidArgument: no LoRA, a rank out of bounds, a tensor of a wrong shape (named); kUnimplemented: a kind of LoRA
-  // that is not built (DoRA, biases, ranks by module).
+  // kInvalidArgument: no LoRA, a rank out of bounds, or a tensor of a wrong shape (named). kUnimplemented: a kind of
+  // LoRA that is not built: DoRA, biases, ranks by module.
   static absl::StatusOr<AdapterSet> load(const std::vector<std::string>& directories, const ModelConfig& config,
                                          backend::Backend& backend, parallel::Rank rank);
 

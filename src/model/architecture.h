@@ -1,12 +1,12 @@
 #pragma once
 
-// An architecture is two tables: how its config.json reads, and where its weights stand.
+// An architecture is a parser of its config.json and a table of its weights.
 //
 //   extern const Architecture kQwen3Moe{{"Qwen3MoeForCausalLM"}, parse, weights, ignored};
 //
-// The weight table says, slot by slot, which tensors of the checkpoint fill it and how they lie; what a slot's
-// shape is, and whether a layer has it at all, follows from the ModelConfig (model/slots.h). A row for a slot that
-// a layer does not have is passed over, so that one table serves dense and MoE layers.
+// For each slot, the weight table names the tensors that fill it, and their layout. The ModelConfig decides which slots
+// a layer has, and their shapes (model/slots.h). Rows without a slot are skipped, so one table serves dense and MoE
+// layers.
 
 #include <span>
 #include <string>

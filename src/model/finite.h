@@ -11,8 +11,8 @@
 
 namespace polymath::model {
 
-// FILE: tensor "NAME" (layer 3): element 17 is nan. The first in loading order that is not finite, or would not be in
-// `dtype`, where it is kept in that; empty: none. Reads every weight, so it is for after the fact.
+// The first element, in loading order, that is not finite, or not once it is kept in `dtype`. Empty: there is none. The
+// text is like: FILE: tensor "NAME" (layer 3): element 17 is nan. Reads every weight, so call it only after the fault.
 // REQUIRES: the checkpoint was loaded with this config.
 absl::StatusOr<std::string> first_non_finite(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                              tensor::DType dtype);

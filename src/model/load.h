@@ -26,8 +26,8 @@
 
 namespace polymath::model {
 
-// config() and generation_config() of a model on disk. kInvalidArgument: a field is missing, of a wrong type or
-// absurd (named); kUnimplemented: an architecture that is not known (the sentence lists what is).
+// config() and generation_config() of a model on disk. kInvalidArgument: a field is missing, of a wrong type or out of
+// range; the message names it. kUnimplemented: an unknown architecture; the message lists the known ones.
 absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files);
 absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& config);
 // Names of every architecture, in the order of model/arch/list.cpp.

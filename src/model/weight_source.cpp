@@ -10,52 +10,59 @@ namespace {
 
 using tensor::Shape;
 
-// Where piece `p` of group `g` lies within its tensor.
+// A piece of one group of a slot.
+struct GroupPiece {
+  size_t index = 0;       // into Slot::pieces
+  int64_t row_begin = 0;  // its first row in the slot's matrix
+  int64_t group = 0;
+};
+
+// Where a piece lies within its tensor.
 struct Place {
   size_t name = 0;  // index into WeightRow::names
   Shape expected;
   int64_t offset = 0, row_stride = 0, col_stride = 1;
 };
 
-Place place_stacked(const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin, int64_t g) {
+Place place_stacked(const Slot& slot, const WeightRow& row, const GroupPiece& piece) {
   const auto& s = slot.shape;
   const bool joined = row.names.size() == 1;
-  const int64_t rows = joined ? s.rows : slot.pieces[piece].rows, first = joined ? row_begin : 0;
+  const int64_t rows = joined ? s.rows : slot.pieces[piece.index].rows, first = joined ? piece.row_begin : 0;
   const Shape shape = slot.is_vector() ? Shape{s.groups, rows} : Shape{s.groups, rows, s.cols};
-  return {joined ? 0 : piece, shape, (g * rows + first) * s.cols, s.cols, 1};
+  return {joined ? 0 : piece.index, shape, (piece.group * rows + first) * s.cols, s.cols, 1};
 }
 
-Place place_transposed(const Slot& slot, int64_t row_begin, int64_t g, bool pairs) {
+Place place_transposed(const Slot& slot, const GroupPiece& piece, bool pairs) {
   const auto& s = slot.shape;
-  const int64_t first = pairs ? (row_begin > 0 ? 1 : 0) : row_begin;
-  return {0, Shape{s.groups, s.cols, s.rows}, g * s.rows * s.cols + first, pairs ? 2 : 1, s.rows};
+  const int64_t first = pairs ? (piece.row_begin > 0 ? 1 : 0) : piece.row_begin;
+  return {0, Shape{s.groups, s.cols, s.rows}, piece.group * s.rows * s.cols + first, pairs ? 2 : 1, s.rows};
 }
 
-Place place_rows(const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin) {
+Place place_rows(const Slot& slot, const WeightRow& row, const GroupPiece& piece) {
   const auto& s = slot.shape;
   const bool joined = row.names.size() == 1;
-  const int64_t rows = joined ? s.rows : slot.pieces[piece].rows;
+  const int64_t rows = joined ? s.rows : slot.pieces[piece.index].rows;
   const Shape shape = slot.is_vector() ? Shape{rows} : Shape{rows, s.cols};
-  return {joined ? 0 : piece, shape, joined ? row_begin * s.cols : 0, s.cols, 1};
+  return {joined ? 0 : piece.index, shape, joined ? piece.row_begin * s.cols : 0, s.cols, 1};
 }
 
-Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, size_t piece, int64_t row_begin,
-            int64_t g) {
+Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, const GroupPiece& piece) {
   const auto& s = slot.shape;
+  const int64_t g = piece.group;
   switch (row.layout) {
     case Layout::kRows:
-      return place_rows(slot, row, piece, row_begin);
+      return place_rows(slot, row, piece);
     case Layout::kStacked:
-      return place_stacked(slot, row, piece, row_begin, g);
+      return place_stacked(slot, row, piece);
     case Layout::kStackedT:
-      return place_transposed(slot, row_begin, g, false);
+      return place_transposed(slot, piece, false);
     case Layout::kStackedTPairs:
-      return place_transposed(slot, row_begin, g, true);
+      return place_transposed(slot, piece, true);
     case Layout::kStackedPairs:
-      return {0, Shape{s.groups, s.rows}, g * s.rows + (row_begin > 0 ? 1 : 0), 2, 1};
+      return {0, Shape{s.groups, s.rows}, g * s.rows + (piece.row_begin > 0 ? 1 : 0), 2, 1};
     case Layout::kFlat: {
-      const int64_t rows = slot.pieces[piece].rows;
-      return {piece, Shape{s.groups * rows, s.cols}, g * rows * s.cols, s.cols, 1};
+      const int64_t rows = slot.pieces[piece.index].rows;
+      return {piece.index, Shape{s.groups * rows, s.cols}, g * rows * s.cols, s.cols, 1};
     }
     case Layout::kFlatT:
       return {0, Shape{s.groups * s.cols, s.rows}, g * s.rows * s.cols, 1, s.rows};
@@ -100,7 +107,7 @@ std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& sl
     const int64_t group = local.groups.begin + g;
     int64_t row_begin = 0, local_begin = 0;
     for (size_t p = 0; p < slot.pieces.size(); ++p) {
-      const Place at = place(config, slot, row, p, row_begin, group);
+      const Place at = place(config, slot, row, {p, row_begin, group});
       const parallel::Slice mine = local.pieces[p];
       PieceSource source;
       source.tensor =

@@ -1,10 +1,10 @@
 #pragma once
 
-// What the ranks of a group do together: sums and exchanges of tensors in the memory of their devices.
+// What the ranks of a group do together. They sum and gather tensors in the memory of their devices.
 //
 //   communicator.all_reduce_sum(h);      // every rank: h = sum of the ranks' h, in order of the ranks
 //
-// Every rank calls the same operations in the same order with the same shapes. Results are the same bits on every rank.
+// Every rank calls the same operations in the same order, with equal shapes. All ranks get the same bits.
 //
 // Thread safety: each rank calls its own communicator from its own thread.
 
@@ -22,16 +22,14 @@ class Communicator {
   virtual Rank rank() const = 0;
   // x f32, without gaps; in place.
   virtual void all_reduce_sum(const tensor::Tensor& x) = 0;
-  // part [n, cols] f32 -> all [n, size * cols]: the ranks' columns side by side. `all` overlaps no part.
+  // part [n, cols] f32 -> all [n, size * cols], the ranks' columns side by side. `all` overlaps no part.
   virtual void all_gather_cols(const tensor::Tensor& part, const tensor::Tensor& all) = 0;
-  // from, to [size, ...] without gaps: row r of `from` goes to rank r, row r of `to` comes from it.
-  virtual void all_to_all(const tensor::Tensor& from, const tensor::Tensor& to) = 0;
 };
 
-// A group of one: nothing moves. A gather or exchange needs both tensors to be the same memory.
+// A group of one: nothing moves. Both tensors of a gather must be the same memory.
 std::unique_ptr<Communicator> lone_communicator();
 
-// One for each rank of a group of threads whose tensors are in host memory. A rank that waits yields its core.
+// One communicator a rank, for threads whose tensors are in host memory. A waiting rank yields its core.
 std::vector<std::unique_ptr<Communicator>> host_communicators(int size);
 
 }  // namespace polymath::parallel

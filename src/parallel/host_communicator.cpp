@@ -1,4 +1,4 @@
-// Ranks that are threads of one process: they read each other's tensors, between barriers.
+// Ranks as threads of one process. They read each other's tensors between barriers.
 
 #include <atomic>
 #include <cstring>
@@ -13,7 +13,7 @@ namespace {
 using tensor::DType;
 using tensor::Tensor;
 
-// A barrier that spins for a moment, then yields: ranks arrive within microseconds of each other.
+// Spins for a moment, then yields. Ranks usually arrive within microseconds of each other.
 class Barrier {
  public:
   explicit Barrier(int size) : size_(size) {}
@@ -76,18 +76,6 @@ class HostCommunicator : public Communicator {
     group_->barrier.wait();
   }
 
-  void all_to_all(const Tensor& from, const Tensor& to) override {
-    CHECK(from.shape == to.shape && from.shape[0] == rank_.size && from.row_gap == 0 && to.row_gap == 0);
-    publish(from);
-    const size_t bytes = from.bytes() / static_cast<size_t>(rank_.size);
-    for (int r = 0; r < rank_.size; ++r) {
-      const auto* sent = group_->parts[static_cast<size_t>(r)].as<std::byte>();
-      std::memcpy(to.as<std::byte>() + static_cast<size_t>(r) * bytes, sent + static_cast<size_t>(rank_.at) * bytes,
-                  bytes);
-    }
-    group_->barrier.wait();
-  }
-
  private:
   // After this every rank's tensor may be read.
   void publish(const Tensor& part) {
@@ -105,7 +93,6 @@ class LoneCommunicator : public Communicator {
   Rank rank() const override { return {}; }
   void all_reduce_sum(const Tensor&) override {}
   void all_gather_cols(const Tensor& part, const Tensor& all) override { CHECK(part.data == all.data); }
-  void all_to_all(const Tensor& from, const Tensor& to) override { CHECK(from.data == to.data); }
 };
 
 }  // namespace

@@ -81,13 +81,5 @@ TEST(HostCommunicator, GathersColumns) {
   });
 }
 
-TEST(HostCommunicator, ExchangesRows) {
-  on_every_rank(2, [](Communicator& c) {
-    std::vector<int32_t> from = {10 * c.rank().at, 10 * c.rank().at + 1}, to(2);
-    c.all_to_all({DType::kI32, {2, 1}, from.data()}, {DType::kI32, {2, 1}, to.data()});
-    EXPECT_EQ(to, (std::vector<int32_t>{c.rank().at, 10 + c.rank().at}));
-  });
-}
-
 }  // namespace
 }  // namespace polymath::parallel

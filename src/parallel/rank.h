@@ -1,6 +1,6 @@
 #pragma once
 
-// Who holds which part: a rank's place in its group, and the share of an axis that it holds.
+// A rank's place in its group, and its share of an axis.
 //
 // One device is a group of one rank, which holds everything.
 
@@ -24,12 +24,12 @@ struct Slice {
   int64_t count = 0;
 };
 
-// How an axis of a weight is split over a group: into runs of `unit` elements that stay together.
+// How a weight's axis is split over a group. Runs of `unit` elements stay together.
 struct Shard {
   int64_t unit = 0;  // 0: every rank holds the whole axis
 };
 
-// Whether `units` parts can be shared: each rank has as many, or each part is held by as many ranks.
+// Whether `units` parts can be shared evenly. Each rank holds equally many, or equally many ranks hold each.
 bool divides(int64_t units, Rank rank);
 
 // This rank's share of an axis of `elements`. Contiguous; fewer units than ranks: neighbours hold the same one.

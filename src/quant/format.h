@@ -2,12 +2,12 @@
 
 // How a weight is packed, and the functions that unpack and pack it.
 //
-// A format is a row of data and two functions. No other file names a format but the three plain ones below. A backend
-// without a kernel for a format unpacks the weight at load (Backend::kept_format).
+// A format is a row of data and two functions. Other files name only the three plain ones below. A backend without a
+// kernel for a format unpacks the weight at load (Backend::kept_format).
 //
-// A block is block_rows x block_cols neighbouring values that share their parameters. Each row of a block has
-// block_bytes of packed values. Parameters (scales, zero points) are in those bytes (Q8_0), or in tensors of their own
-// with one value a block (FP8 128x128, AWQ): ParamSpec describes such a tensor.
+// A block is block_rows x block_cols values that share parameters: scales, zero points. Each row of a block has
+// block_bytes of packed values. Its parameters are in those bytes (Q8_0), or in tensors of their own (FP8 128x128,
+// AWQ). Such a tensor has one value a block (ParamSpec).
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace polymath::quant {
 
-// A tensor of parameters beside the packed values: [blocks down, blocks across].
+// A tensor of parameters, [blocks down, blocks across].
 struct ParamSpec {
   tensor::DType dtype = tensor::DType::kCount;  // kCount: the format has no such tensor
   bool transposed = false;                      // stored as [blocks across, blocks down]
@@ -64,9 +64,9 @@ const QuantFormat* find_format(std::string_view name);
 const QuantFormat* find_plain_format(tensor::DType dtype);
 const QuantFormat& plain_format(tensor::DType dtype);  // REQUIRES: f32, f16 or bf16
 
-// A matrix in a file or in memory, seen through strides: transposed, stacked and interleaved storage are one thing.
-// Element (r, c) is at data + (r * row_stride + c * col_stride) elements. A packed format needs col_stride 1 and a
-// row_stride of whole blocks.
+// A matrix in a file or memory, seen through strides. They describe transposed, stacked and interleaved storage alike.
+// Element (r, c) is at data + (r * row_stride + c * col_stride) elements. A packed format needs col_stride 1 and whole
+// blocks in row_stride.
 struct MatrixView {
   const QuantFormat* format = nullptr;
   const std::byte* data = nullptr;

@@ -40,7 +40,7 @@ TEST(Formats, PlainOnes) {
   EXPECT_DEATH(plain_format(tensor::DType::kI32), "plain");
 }
 
-// What a format produces, it reads back: packing an unpacked block again gives the same block.
+// Packing an unpacked block again gives the same block.
 TEST(Formats, PackingIsStable) {
   for (const QuantFormat* format : quant_formats()) {
     if (format->quantize == nullptr) continue;
@@ -57,7 +57,7 @@ TEST(Formats, PackingIsStable) {
   }
 }
 
-// Exhaustive: every 16-bit pattern but NaN, unpacked and packed again, is itself.
+// Every 16-bit pattern but NaN is itself after unpacking and packing.
 TEST(Formats, EverySixteenBitPatternRoundTrips) {
   std::vector<uint16_t> all(0x10000), back(all.size());
   std::vector<float> values(all.size());
@@ -81,37 +81,47 @@ TEST(Formats, Float32IsCopiedBitByBit) {
   EXPECT_EQ(in, out);
 }
 
-// The same 3 x 4 matrix stored in four ways.
+float matrix_value(int64_t r, int64_t c) { return static_cast<float>(10 * r + c); }
+
+// How a 3 x 4 matrix lies in memory, in elements.
+struct Storage {
+  const char* what;
+  int64_t row_stride, col_stride, offset;
+};
+
+std::vector<std::byte> stored_matrix(const QuantFormat& format, const Storage& s) {
+  std::vector<std::byte> memory(24 * static_cast<size_t>(format.block_bytes));
+  for (int64_t r = 0; r < 3; ++r) {
+    for (int64_t c = 0; c < 4; ++c) {
+      const float v = matrix_value(r, c);
+      const int64_t element = s.offset + r * s.row_stride + c * s.col_stride;
+      format.quantize(&v, memory.data() + element * format.block_bytes, 1);
+    }
+  }
+  return memory;
+}
+
+void expect_read_through_strides(const QuantFormat& format, const Storage& s) {
+  const std::vector<std::byte> memory = stored_matrix(format, s);
+  const MatrixView view{&format, memory.data() + s.offset * format.block_bytes, 3, 4, s.row_stride, s.col_stride};
+  for (int64_t r = 0; r < 3; ++r) {
+    float out[3] = {};
+    view.read_row(r, 1, 3, out);
+    for (int64_t c = 0; c < 3; ++c) EXPECT_EQ(out[c], matrix_value(r, c + 1)) << format.name << ", " << s.what;
+  }
+  view.read_row(2, 4, 0, nullptr);
+}
+
+// The same matrix stored in four ways.
 TEST(MatrixView, SeesThroughStrides) {
-  const auto at = [](int64_t r, int64_t c) { return static_cast<float>(10 * r + c); };
-  struct Storage {
-    const char* what;
-    int64_t row_stride, col_stride, offset;
-  };
   const Storage storages[] = {
       {"rows", 4, 1, 0}, {"transposed", 1, 3, 0}, {"one of two stacked", 4, 1, 12}, {"interleaved", 8, 2, 1}};
   for (const QuantFormat* format : {&kF32, &kF16, &kBf16}) {
-    for (const Storage& s : storages) {
-      std::vector<std::byte> memory(24 * static_cast<size_t>(format->block_bytes));
-      for (int64_t r = 0; r < 3; ++r) {
-        for (int64_t c = 0; c < 4; ++c) {
-          const float v = at(r, c);
-          format->quantize(&v, memory.data() + (s.offset + r * s.row_stride + c * s.col_stride) * format->block_bytes,
-                           1);
-        }
-      }
-      const MatrixView view{format, memory.data() + s.offset * format->block_bytes, 3, 4, s.row_stride, s.col_stride};
-      for (int64_t r = 0; r < 3; ++r) {
-        float out[3] = {};
-        view.read_row(r, 1, 3, out);
-        for (int64_t c = 0; c < 3; ++c) EXPECT_EQ(out[c], at(r, c + 1)) << format->name << ", " << s.what;
-      }
-      view.read_row(2, 4, 0, nullptr);
-    }
+    for (const Storage& s : storages) expect_read_through_strides(*format, s);
   }
 }
 
-// Two values a byte, each a signed half-byte; eight to a block.
+// Two signed 4-bit values a byte, eight values a block.
 const QuantFormat kHalfBytes{.name = "test_half_bytes",
                              .dtype = tensor::DType::kU8,
                              .block_cols = 8,
@@ -127,7 +137,7 @@ const QuantFormat kHalfBytes{.name = "test_half_bytes",
                                  },
                              .quantize = nullptr};
 
-// A byte a value, with a scale and a zero point for each block of 2 x 4 values.
+// A byte a value. Each block of 2 x 4 values has a scale and a zero point.
 void scaled_bytes(const PackedRow& row, int64_t col, float* dst, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     const int64_t param = (col + i) / 4 * row.param_step;

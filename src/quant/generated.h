@@ -1,10 +1,11 @@
 #pragma once
 
-// A matrix whose values are computed from their place, and stored nowhere: dummy weights. A device can so make its
-// weights itself, and every backend makes the same ones.
+// Dummy weights. A value is computed from its place and stored nowhere. So a device makes its own weights, the same on
+// every backend.
 //
-// Element i of a tensor: lane i % 4 of the word mix(key + (i / 4 + 1) * kWeyl) has 16 bits, whose upper 12 say which of
-// `quantiles` it is; the value is that times `scale`, rounded to `stored`.
+// Element i uses lane i % 4, 16 bits, of the word mix_word(key + (i / 4 + 1) * kWeyl). The lane's upper 12 bits index
+// `quantiles`. The value is that quantile times `scale`, rounded to `stored`.
+//
 // Source: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014 (the mixer).
 
 #include <cstddef>
@@ -28,7 +29,7 @@ struct Generator {
   const QuantFormat* stored = nullptr;  // a plain one
 };
 
-// Element (r, c) is element offset + r * row_stride + c * col_stride of the tensor.
+// Element (r, c) is the tensor's element offset + r * row_stride + c * col_stride.
 struct GeneratedMatrix {
   Generator generator;
   int64_t offset = 0;

@@ -1,15 +1,15 @@
 #pragma once
 
-// A weight as a backend keeps it: one matrix, or a group of equal ones (experts, heads), in a format.
+// A weight as a backend keeps it, in one format. It is one matrix, or a group of equal ones (experts, heads).
 //
-// The layout of its buffers is the backend's own; only that backend reads them.
+// Only that backend knows the layout of its buffers.
 
 #include "quant/format.h"
 #include "tensor/tensor.h"
 
 namespace polymath::quant {
 
-// What a weight is for: a backend chooses the kept format by it.
+// What a weight is for. A backend chooses the kept format by it.
 enum class WeightUse {
   kLinear,     // linear, batched_linear
   kExperts,    // expert_mlp, grouped_linear
@@ -32,7 +32,7 @@ struct Weight {
   tensor::Buffer scales, zeros;  // empty: the format has none
 
   bool empty() const { return data.data() == nullptr; }
-  // Bytes of the packed values without padding: what a step has to read.
+  // Bytes of the packed values that a step reads, without padding.
   double value_bytes() const {
     return static_cast<double>(shape.groups * shape.rows * shape.cols) / format->block_cols * format->block_bytes;
   }

@@ -69,7 +69,7 @@ TEST(Detokenizer, BehindAPromptTheRestIsStreamed) {
 
 TEST(Detokenizer, HoldsAnIncompleteCharacterBack) {
   const auto tokenizer = load_kind("mixtral");
-  const auto byte = [&](const char* name) { return *tokenizer->token_id(name); };
+  const auto byte = [&](const char* name) { return id_of(*tokenizer, name); };
   Detokenizer detokenizer(*tokenizer, {}, {});
   EXPECT_EQ(detokenizer.push(byte("<0xF0>")), "");
   EXPECT_EQ(detokenizer.push(byte("<0x9F>")), "");
@@ -128,14 +128,14 @@ TEST(Detokenizer, NothingComesBehindAStop) {
   for (const TokenId id : tokenizer->encode("abc", false)) text += detokenizer.push(id);
   EXPECT_EQ(text, "a");
   EXPECT_TRUE(detokenizer.stopped());
-  EXPECT_EQ(detokenizer.push(*tokenizer->token_id("c")), "");
+  EXPECT_EQ(detokenizer.push(id_of(*tokenizer, "c")), "");
   EXPECT_EQ(detokenizer.finish(), "");
 }
 
 TEST(Detokenizer, HoldsBackOnlyWhatCouldBeAStop) {
   const auto tokenizer = load_kind("gpt2");
   Detokenizer detokenizer(*tokenizer, {}, {.stop = {"xyz"}});
-  const auto push = [&](const char* letter) { return detokenizer.push(*tokenizer->token_id(letter)); };
+  const auto push = [&](const char* letter) { return detokenizer.push(id_of(*tokenizer, letter)); };
   EXPECT_EQ(push("a"), "a");
   EXPECT_EQ(push("x"), "");
   EXPECT_EQ(push("y"), "");

@@ -45,7 +45,6 @@ class Tokenizer {
 
   // The entry as the vocabulary spells it ("Ġhello", "▁a", "<0x0A>"); empty: no such id.
   virtual std::string token_text(TokenId id) const = 0;
-  virtual std::optional<TokenId> token_id(std::string_view text) const = 0;
   virtual bool is_special(TokenId id) const = 0;
   virtual size_t vocab_size() const = 0;  // highest id + 1, added tokens counted in
 

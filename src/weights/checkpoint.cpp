@@ -18,8 +18,8 @@ const TensorInfo* find_tensor(const Checkpoint& checkpoint, std::string_view nam
   return at != infos.end() && at->name == name ? &*at : nullptr;
 }
 
-// Every tensor that the index names stands in the shard that it says. A tensor that it does not name is no fault
-// here: it is in tensors(), and who loads the model decides.
+// Every tensor of the index must be in the shard that the index says. Tensors outside the index are no error here: the
+// model's loader decides.
 absl::Status check_index(const Checkpoint& checkpoint, const WeightFiles& files) {
   for (const auto& [name, path] : files.index) {
     const TensorInfo* at = find_tensor(checkpoint, name);

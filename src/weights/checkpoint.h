@@ -7,8 +7,8 @@
 //   ... use t.data ...
 //   checkpoint->release("model.norm.weight");   // its pages may leave memory
 //
-// Nothing is copied: a file is mapped, and every offset, shape and type in its header is checked against the
-// file's size before anything is read. Pickle files and code are refused, never run.
+// Files are mapped, not copied. Offsets, shapes and types are checked against the file's size before a tensor is read.
+// Pickle files are refused. Code is never run.
 //
 // Thread safety: read() and release() of different tensors may run at once.
 // Sources: safetensors' README; the GGUF specification (gguf_header.h).
@@ -61,36 +61,38 @@ class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
 
-  // Every tensor, sorted by name. Empty for a checkpoint that makes what is asked of it (dummy).
+  // Every tensor, sorted by name. Empty: tensors are made on request (dummy).
   virtual std::span<const TensorInfo> tensors() const = 0;
   virtual bool has(std::string_view name) const = 0;
   virtual Naming naming() const { return Naming::kHuggingFace; }
 
-  // kNotFound; kInvalidArgument: another shape than `expected` (both are named, with the file); kUnimplemented: an
-  // element type that is not read here.
+  // kNotFound: no such tensor. kInvalidArgument: its shape is not `expected`; the message has both shapes and the file.
+  // kUnimplemented: its element type cannot be read.
   virtual absl::StatusOr<RawTensor> read(std::string_view name, const tensor::Shape& expected) = 0;
-  // Says that the tensor will be read soon: its pages are fetched ahead.
+  // Starts to fetch the tensor's pages; it will be read soon.
   virtual void prefetch(std::string_view name) = 0;
   virtual void release(std::string_view name) = 0;
 
-  virtual size_t bytes_total() const = 0;  // of all tensors; 0: not known (dummy)
-
-  // How a matrix (not a vector) of that name is made, where it is computed and not stored (dummy): read() gives the
-  // same values.
+  // How a dummy matrix of that name is computed; read() gives the same values. Vectors are made differently.
+  // Nullopt: the tensors are stored.
   virtual std::optional<quant::Generator> generator(std::string_view /*name*/) const { return std::nullopt; }
 };
 
-// How a message about a tensor begins: FILE: tensor "NAME"; without a file where the checkpoint has none (dummy).
+// How a message about a tensor starts: FILE: tensor "NAME". A dummy has no FILE.
 std::string place_of(const Checkpoint& checkpoint, std::string_view tensor);
 
-// The format of a stored tensor, or of a computed one (dummy). Null: no such tensor, or no format of weights.
+// The format of a tensor, stored or computed (dummy). Null: no such tensor, or no format of weights.
 const quant::QuantFormat* stored_format(const Checkpoint& checkpoint, std::string_view tensor);
 
-// model.safetensors, or the shards that model.safetensors.index.json names (an index and no shard of it missing),
-// or any *.safetensors of the directory (consolidated* is left out beside model*). kNotFound: no weights, or a shard is
-// missing. kFailedPrecondition: only pickle files (*.bin, *.pt,
-// *.pth, *.pkl, *.ckpt), which are refused by name. kInvalidArgument, kDataLoss: a file lies or is cut short; the
-// message names the file and the tensor.
+// Opens a directory's safetensors files, the first of these that it has:
+//
+//   model.safetensors
+//   the shards that model.safetensors.index.json names, all of them
+//   any *.safetensors; consolidated* is left out beside model*
+//
+// kNotFound: no weights, or a shard is missing.
+// kFailedPrecondition: only pickle files (*.bin, *.pt, *.pth, *.pkl, *.ckpt); the message lists them.
+// kInvalidArgument, kDataLoss: a file is inconsistent or cut short. The message names the file and the tensor.
 absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory,
                                                             const CheckpointLimits& limits);
 
@@ -98,17 +100,23 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& d
 absl::StatusOr<std::unique_ptr<Checkpoint>> parse_safetensors(std::span<const std::byte> bytes,
                                                               const CheckpointLimits& limits);
 
-// Has every tensor that is asked for: seeded, normally distributed weights of standard deviation `scale`, a
-// function of (seed, name) alone; norm weights (names that end in "norm.weight", "layernorm.weight", "norm_1.weight",
-// ...: any 1-D tensor called *norm*weight) are 1, other 1-D tensors (biases) are a tenth as large. `dtype`: of every
-// tensor. REQUIRES: f32, f16 or bf16.
+// Makes every tensor that is asked for, from (seed, name) alone. `dtype`: of every tensor. REQUIRES: f32, f16 or bf16.
+//
+//   matrices                        normally distributed, of standard deviation `scale`
+//   1-D tensors named *norm*weight  1
+//   other 1-D tensors (biases)      normally distributed, a tenth as large
 std::unique_ptr<Checkpoint> dummy_checkpoint(uint64_t seed, tensor::DType dtype, float scale = 0.02f);
 
-// What `--model` names -> a directory or a *.gguf file: a path that exists; else "org/name" (with an optional revision)
-// in the local Hugging Face cache (HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
-// ~/.cache/huggingface/hub): models--org--name/refs/<revision> -> snapshots/<hash>. kNotFound with the places looked
-// at. Names are checked: no "..", no absolute parts, [A-Za-z0-9._-] only. Another file is refused: kFailedPrecondition
-// for pickle, else kInvalidArgument.
+// The directory or *.gguf file that `--model` names. An existing path is taken as it is. Else `model` is "name" or
+// "org/name", and is looked up in the local Hugging Face caches, in this order:
+//
+//   HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub
+//
+// There models--org--name/refs/<revision> holds a commit, and snapshots/<commit> is the model. An empty revision is
+// "main". Names and revisions are [A-Za-z0-9._-] without "..".
+//
+// kNotFound: neither a path nor in a cache; the message lists the places. kFailedPrecondition: a pickle file.
+// kInvalidArgument: another kind of file, or a bad revision.
 absl::StatusOr<std::string> resolve_model(std::string_view model, std::string_view revision);
 
 }  // namespace polymath::weights

@@ -47,7 +47,7 @@ std::vector<std::string> ending_in(const std::vector<std::string>& names, std::s
   return out;
 }
 
-// A name that stands in an index becomes a path: it must be a plain file name of this directory.
+// Names of an index become paths, so they must be plain file names.
 absl::Status check_shard_name(const std::string& index_path, std::string_view name) {
   const bool plain = name.find_first_of(std::string_view("/\\\0", 3)) == name.npos && name.find("..") == name.npos &&
                      !name.starts_with('.') && name.ends_with(kEnding);
@@ -105,7 +105,7 @@ std::optional<int> shards_said_by(std::string_view name) {
   return n;
 }
 
-// Without an index, the shards' own names tell that one of them is missing.
+// Without an index, the shards' names say how many there are.
 absl::Status check_complete(const std::string& directory, const std::vector<std::string>& shards) {
   std::map<std::string, std::pair<int, int>> found;  // "model-", 5 -> how many of how many
   for (const std::string& name : shards) {
@@ -166,7 +166,7 @@ absl::StatusOr<WeightFiles> find_weight_files(const std::string& directory, cons
   } else {
     std::vector<std::string> found = ending_in(names, kEnding);
     if (found.empty()) return no_weights(directory, names);
-    // Some models are published twice in one directory; the other copy has other tensor names.
+    // Some directories hold a model twice. The other copy has other tensor names.
     const auto ours = [](const std::string& n) { return n.starts_with("model"); };
     if (std::any_of(found.begin(), found.end(), ours)) {
       std::erase_if(found, [](const std::string& n) { return n.starts_with("consolidated"); });

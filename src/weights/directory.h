@@ -1,6 +1,6 @@
 #pragma once
 
-// What is in a model directory, by file name; nothing is opened here but config.json and the shards' index.
+// The files of a model directory, by name. Only config.json and the shards' index are opened here.
 
 #include <string>
 #include <string_view>
@@ -14,7 +14,7 @@ namespace polymath::weights {
 // Names of the regular files in `directory`, sorted. kNotFound: no such directory.
 absl::StatusOr<std::vector<std::string>> list_files(const std::string& directory);
 
-// The safetensors files to open, in order, as paths; the rule stands at open_checkpoint().
+// The safetensors files to open, in order; open_checkpoint() states the rule.
 struct WeightFiles {
   std::vector<std::string> paths;
   // (tensor, path) as the index has it; empty: there is no index.
@@ -22,9 +22,9 @@ struct WeightFiles {
 };
 absl::StatusOr<WeightFiles> find_weight_files(const std::string& directory, const CheckpointLimits& limits);
 
-// Why a model comes with code of its own: its *.py files, and "config.json: auto_map". Empty: it does not.
+// A model's own code: its *.py files, and "config.json: auto_map". Empty: it has none.
 std::vector<std::string> code_in(const std::string& directory);
-// Says in the log, in one line, that this code is never run. Silent if there is none.
+// Logs in one line that this code is never run. Silent if there is none.
 void warn_about_code(const std::string& directory);
 
 }  // namespace polymath::weights

@@ -88,7 +88,7 @@ std::vector<DirectoryCase> cases() {
        kInvalid,
        "tensor \"c\" is not in this file",
        {}},
-      {"twice", {{"x.safetensors", a}, {"y.safetensors", ab}}, kInvalid, "tensor \"a\" stands both in ", {}},
+      {"twice", {{"x.safetensors", a}, {"y.safetensors", ab}}, kInvalid, "tensor \"a\" is both in ", {}},
       {"climbs", {{kIndexName, index_of(R"("a": "../s1.safetensors")")}}, kInvalid, "is not a file name that", {}},
       {"absolute", {{kIndexName, index_of(R"("a": "/etc/x.safetensors")")}}, kInvalid, "is not a file name that", {}},
       {"folder", {{kIndexName, index_of(R"("a": "d/x.safetensors")")}}, kInvalid, "is not a file name that", {}},
@@ -175,12 +175,9 @@ TEST(Directory, EveryModelOfTheRepositoryOpensAndReads) {
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     const auto infos = (*checkpoint)->tensors();
     EXPECT_GT(infos.size(), 10u);
-    size_t bytes = 0;
     for (const TensorInfo& info : infos) {
       EXPECT_EQ(sum_of(**checkpoint, info), sum_of(**checkpoint, info));  // and again after release()
-      bytes += info.bytes;
     }
-    EXPECT_EQ(bytes, (*checkpoint)->bytes_total());
   }
 }
 

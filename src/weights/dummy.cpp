@@ -1,9 +1,9 @@
-// Weights that are made when they are asked for, so that any size of model runs without a file.
+// Weights made on request, so that a model of any size runs without a file.
 //
-// Element i of a tensor is a function of (seed, name, i), as quant/generated.h has it: word i / 4 of a counter-based
-// generator gives four elements, 12 bits each, and each is looked up in a table of the normal distribution's
-// quantiles. So a value needs no neighbour, and a table of a few kilobytes stands for logarithm, root and cosine.
-// What it costs: 4096 distinct values a tensor, none beyond 3.7 standard deviations.
+// Element i of a tensor is a function of (seed, name, i), defined in quant/generated.h. Word i / 4 of a counter-based
+// generator gives four elements, 12 bits each. Each indexes a table of the normal distribution's quantiles. So a value
+// needs no neighbour, and no logarithm, root or cosine. The cost: 4096 distinct values a tensor, none beyond 3.7
+// standard deviations.
 
 #include <algorithm>
 #include <array>
@@ -34,8 +34,8 @@ uint64_t key_of(uint64_t seed, std::string_view name) {
   return mix_word(hash + mix_word(seed + quant::kWeyl));
 }
 
-// The normal distribution's quantiles at the middles of 4096 equal parts: symmetric, of variance 1. Kept as
-// multiples of 2^-12, so that another machine's erfc() gives the same weights.
+// Quantiles of the normal distribution at the middles of 4096 equal parts. They are symmetric and have variance 1.
+// Rounding to multiples of 2^-12 hides differences between machines' erfc().
 std::array<float, kQuantiles> make_quantiles() {
   std::array<double, kQuantiles> exact{};
   double sum_of_squares = 0;
@@ -107,7 +107,6 @@ class DummyCheckpoint final : public Checkpoint {
   absl::StatusOr<RawTensor> read(std::string_view name, const tensor::Shape& expected) override;
   void prefetch(std::string_view) override {}
   void release(std::string_view name) override;
-  size_t bytes_total() const override { return 0; }
   std::optional<quant::Generator> generator(std::string_view name) const override {
     return quant::Generator{key_of(seed_, name), quantiles().data(), scale_, &quant::plain_format(dtype_)};
   }
@@ -159,7 +158,7 @@ absl::StatusOr<RawTensor> DummyCheckpoint::read(std::string_view name, const ten
       return raw_of(at->second);
     }
   }
-  // Outside the lock, so that tensors are made on as many threads as ask for them.
+  // Outside the lock: threads make tensors at once.
   ASSIGN_OR_RETURN(tensor::Buffer memory, make(name, expected));
   const std::lock_guard lock(mutex_);
   const auto [at, added] = made_.try_emplace(std::string(name), Made{expected, std::move(memory)});

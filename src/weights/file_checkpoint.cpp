@@ -27,10 +27,9 @@ absl::Status FileCheckpoint::sort() {
   std::sort(stored_.begin(), stored_.end(), [](const auto& a, const auto& b) { return a.info.name < b.info.name; });
   for (const Stored& s : stored_) {
     if (!infos_.empty() && infos_.back().name == s.info.name) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", shown_name(s.info.name), " stands both in ",
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", shown_name(s.info.name), " is both in ",
                                                      infos_.back().file, " and in ", s.info.file));
     }
-    bytes_total_ += s.info.bytes;
     infos_.push_back(s.info);
   }
   return absl::OkStatus();

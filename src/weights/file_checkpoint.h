@@ -1,6 +1,6 @@
 #pragma once
 
-// Tensors that are stored in files, by name: what safetensors and GGUF share.
+// Tensors stored in files, by name: the part that safetensors and GGUF share.
 
 #include <memory>
 #include <string>
@@ -33,7 +33,6 @@ class FileCheckpoint final : public Checkpoint {
   absl::StatusOr<RawTensor> read(std::string_view name, const tensor::Shape& expected) override;
   void prefetch(std::string_view name) override;
   void release(std::string_view name) override;
-  size_t bytes_total() const override { return bytes_total_; }
 
  private:
   const Stored* find(std::string_view name) const;
@@ -42,7 +41,6 @@ class FileCheckpoint final : public Checkpoint {
   std::vector<std::shared_ptr<const MappedFile>> files_;
   std::vector<Stored> stored_;     // sorted by name
   std::vector<TensorInfo> infos_;  // of stored_[i]
-  size_t bytes_total_ = 0;
 };
 
 }  // namespace polymath::weights

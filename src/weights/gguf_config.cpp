@@ -79,7 +79,7 @@ absl::Status check_implied(const std::string& prefix, const base::JsonObject& me
   return absl::OkStatus();
 }
 
-// Each key changes the model: one that is not understood is refused, not passed over.
+// Every key changes the model, so an unknown one is refused.
 absl::Status check_keys(const GgufArchitecture& architecture, const std::string& prefix,
                         const base::JsonObject& metadata) {
   constexpr std::string_view kImplied[] = {"vocab_size", "rope.dimension_count", "attention.value_length"};
@@ -102,7 +102,7 @@ const GgufTensor* find(const GgufHeader& header, std::string_view name) {
   return at == header.tensors.end() ? nullptr : &*at;
 }
 
-// The plain type of the matrices' largest part; bfloat16 where most are packed.
+// The plain type of most of the matrices' bytes. bfloat16: most are packed.
 std::string_view main_type(const GgufHeader& header) {
   std::map<std::string_view, uint64_t> bytes;
   for (const GgufTensor& t : header.tensors) {

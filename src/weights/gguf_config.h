@@ -1,6 +1,6 @@
 #pragma once
 
-// GGUF metadata as a config.json in the words of transformers, so that an architecture is parsed by one function.
+// GGUF metadata as a config.json in transformers' words. So one function parses an architecture.
 
 #include "base/json.h"
 #include "base/status.h"
@@ -8,7 +8,7 @@
 
 namespace polymath::weights {
 
-// kUnimplemented: an architecture or a key of it that is not known, named. kInvalidArgument: a key is missing.
+// kUnimplemented: an unknown architecture or key of it; the message names it. kInvalidArgument: a key is missing.
 absl::StatusOr<base::JsonValue> gguf_config(const GgufHeader& header);
 
 }  // namespace polymath::weights

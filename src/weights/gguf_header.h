@@ -1,6 +1,6 @@
 #pragma once
 
-// The header of one GGUF file, read and checked as a whole before any tensor of it is.
+// The header of one GGUF file, read and checked before its tensors.
 //
 //   "GGUF", u32 version, u64 number of tensors, u64 number of metadata pairs
 //   metadata   key, u32 type, value; an array is u32 type, u64 length, values
@@ -9,8 +9,8 @@
 //
 // Strings are u64 bytes and UTF-8; everything is little-endian.
 //
-// A returned header is true of the file: keys and names are distinct, every tensor is inside the data, aligned, as
-// long as its shape and type say, and overlaps no other.
+// A returned header is true of the file. Keys and names are distinct. Every tensor is aligned and inside the data, and
+// overlaps no other. It is as long as its shape and type say.
 //
 // Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3.
 

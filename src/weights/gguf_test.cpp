@@ -36,7 +36,7 @@ TEST(Gguf, ListsAndReadsTensors) {
     const auto checkpoint = *(*files)->open_checkpoint();
     ASSERT_EQ(checkpoint->tensors().size(), 4u);
     EXPECT_EQ(checkpoint->naming(), Naming::kGguf);
-    EXPECT_EQ(checkpoint->bytes_total(), 24u + 68 + 4 + 144);
+    EXPECT_EQ(total_bytes(*checkpoint), 24u + 68 + 4 + 144);
     const auto a = checkpoint->read("a", {2, 32});
     ASSERT_TRUE(a.ok()) << a.status();
     EXPECT_EQ(a->format->name, "q8_0");
@@ -168,7 +168,7 @@ TEST(Gguf, RefusesEveryBadFile) {
   }
 }
 
-// A file that ends anywhere is refused, and nothing behind its end is read.
+// A file cut anywhere is refused. No byte behind its end is read.
 TEST(Gguf, RefusesEveryPrefix) {
   const std::string file = small().bytes();
   for (size_t n = 0; n < file.size(); ++n) {

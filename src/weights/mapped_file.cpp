@@ -20,8 +20,7 @@ uintptr_t page_bytes() {
   return bytes;
 }
 
-// One call of madvise fetches at most this much ahead, so that a tensor of gigabytes does not fill the disk's queue
-// in front of what another thread waits for.
+// One madvise() call fetches at most this much ahead. Gigabytes at once would delay other threads' reads.
 constexpr uintptr_t kPieceBytes = 8u << 20;
 
 absl::StatusOr<std::span<const std::byte>> map_file(int fd, const std::string& path) {

@@ -1,11 +1,11 @@
 #pragma once
 
-// A file mapped to be read, whole, for as long as the object lives.
+// A whole file, mapped for reading while the object lives.
 //
-// A page is fetched when it is first touched. That another process shortens the file meanwhile is not guarded
-// against: touching what is gone then ends the process (SIGBUS), as with every mapped file.
+// A page is fetched at its first use. REQUIRES: no other process shortens the file meanwhile. Using a lost page ends
+// this process (SIGBUS).
 //
-// Thread safety: everything const may be called from many threads at once.
+// Thread safety: const methods may run at once.
 
 #include <cstddef>
 #include <span>
@@ -26,14 +26,14 @@ class MappedFile {
   }
   ~MappedFile();
 
-  // kNotFound: cannot be opened; kInvalidArgument: no regular file; kDataLoss: empty; kInternal: cannot be mapped.
+  // kNotFound: cannot be opened. kInvalidArgument: not a regular file. kDataLoss: empty. kInternal: cannot be mapped.
   static absl::StatusOr<MappedFile> open(const std::string& path);
 
   std::span<const std::byte> bytes() const { return bytes_; }
 
-  // `part` is a piece of bytes(). Will be read soon: the kernel begins to fetch it, and this returns.
+  // Starts to fetch `part`, a piece of bytes(), and returns at once.
   static void will_need(std::span<const std::byte> part);
-  // Is not needed any more: pages that hold nothing else leave this process.
+  // Releases the pages that hold only `part`.
   static void drop(std::span<const std::byte> part);
 
  private:

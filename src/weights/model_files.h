@@ -1,6 +1,6 @@
 #pragma once
 
-// A model on disk, whatever holds it: a directory of safetensors and JSON files, or one GGUF file.
+// A model on disk: a directory of safetensors and JSON files, or one GGUF file.
 //
 //   ASSIGN_OR_RETURN(const std::string path, resolve_model(name, revision));
 //   ASSIGN_OR_RETURN(const auto files, open_model_files(path));
@@ -18,7 +18,7 @@
 
 namespace polymath::weights {
 
-// Where a model's tokenizer and chat template are described; text/ reads them.
+// Where text/ reads a model's tokenizer and chat template.
 struct TokenizerSource {
   std::string directory;      // of tokenizer.json and its neighbours; empty: metadata
   base::JsonObject metadata;  // of a GGUF file: "tokenizer.ggml.tokens", "tokenizer.chat_template", ...
@@ -37,7 +37,7 @@ class ModelFiles {
   virtual absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint() const = 0;
 };
 
-// A GGUF file if `path` is one by its name, else a directory. Errors as below.
+// Opens *.gguf as a GGUF file, else a directory. Errors as below.
 absl::StatusOr<std::unique_ptr<ModelFiles>> open_model_files(const std::string& path);
 // Opens nothing yet; its files' errors come from the methods.
 std::unique_ptr<ModelFiles> open_directory(const std::string& directory);

@@ -1,4 +1,4 @@
-// From what --model names to a directory or GGUF file on this machine. Nothing is downloaded.
+// Finds the directory or GGUF file that --model names. Nothing is downloaded.
 // Source: the cache's layout, https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
 
 #include <algorithm>
@@ -27,7 +27,7 @@ std::string setting(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-// Every cache that the environment names, the first to be looked at first, each once.
+// Every cache that the environment names, each once, in the order of search.
 std::vector<fs::path> cache_directories() {
   std::vector<fs::path> out;
   const auto add = [&](const std::string& base, std::string_view below) {
@@ -64,7 +64,7 @@ std::string cache_folder(std::string_view model) {
   return absl::StrCat("models--", std::string(first), "--", std::string(second));
 }
 
-// The commit that refs/<revision> holds; else the revision itself, which may be a commit.
+// The commit in refs/<revision>. Without that file: the revision, which may be a commit.
 std::string commit_of(const fs::path& folder, const std::string& revision) {
   std::ifstream in(folder / "refs" / revision, std::ios::binary);
   std::string commit(kCommitBytesMax, '\0');

@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 constexpr const char* kSettings[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"};
 
-// The environment of the test: only what a test sets, and afterwards as it was.
+// A test sees only the variables that it sets. TearDown() restores the others.
 class Resolve : public ::testing::Test {
  protected:
   void SetUp() override {

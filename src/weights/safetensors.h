@@ -10,7 +10,7 @@
 
 namespace polymath::weights {
 
-// All tensors of `paths`. kInvalidArgument: a name stands in two files; and what read_safetensors_header() says.
+// All tensors of `paths`. kInvalidArgument: a name is in two files. Other errors: read_safetensors_header()'s.
 absl::StatusOr<std::unique_ptr<Checkpoint>> open_safetensors(const std::vector<std::string>& paths,
                                                              const CheckpointLimits& limits);
 

@@ -38,8 +38,8 @@ static_assert(std::endian::native == std::endian::little, "tensors are used as t
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kDepthMax = 4;  // root, tensor, array; deeper JSON is refused by the parser
 
-// Bytes of `shape` elements of `bits` each. Nothing: more than 64 bits can count (a zero dimension does not hide
-// the overflow of the others), or no whole number of bytes.
+// Bytes of `shape` elements of `bits` each. Nullopt: the number of bits overflows uint64_t, or ends within a byte. A
+// dimension of 0 does not hide an overflow of the others.
 std::optional<uint64_t> bytes_of(const tensor::Shape& shape, uint64_t bits) {
   uint64_t total = bits;
   bool empty = false;
@@ -53,7 +53,7 @@ std::optional<uint64_t> bytes_of(const tensor::Shape& shape, uint64_t bits) {
   return total / 8;
 }
 
-// Takes the parser's events. A document object would keep only the last of two equal keys; here both are seen.
+// Takes the parser's events, to see both of two equal keys. A document would keep only the last.
 // Every on_*() returns false after complain(), which ends the parse.
 class HeaderHandler {
  public:
@@ -129,7 +129,7 @@ bool HeaderHandler::on_object_begin(error_code& ec) {
   if (where_ == Where::kStart) return where_ = Where::kRoot, true;
   if (where_ != Where::kRoot) return complain(ec, "must not be an object");
   if (name_ == "__metadata__") {
-    if (std::exchange(metadata_seen_, true)) return complain(ec, "stands twice in the header");
+    if (std::exchange(metadata_seen_, true)) return complain(ec, "occurs twice in the header");
     return where_ = Where::kMetadata, true;
   }
   if (tensors.size() >= tensors_max_) return complain(ec, absl::StrCat("more than ", tensors_max_, " tensors"));
@@ -176,7 +176,7 @@ bool HeaderHandler::start_field(error_code& ec) {
     const std::string unknown = shown_name(std::exchange(field_, {}));
     return complain(ec, absl::StrCat("unknown field ", unknown));
   }
-  if ((fields_seen_ & field) != 0) return complain(ec, "stands twice");
+  if ((fields_seen_ & field) != 0) return complain(ec, "occurs twice");
   fields_seen_ |= field;
   return true;
 }
@@ -212,11 +212,11 @@ bool HeaderHandler::finish_tensor(error_code& ec) {
   if ((fields_seen_ & kDType) == 0) return complain(ec, "dtype: missing");
   if ((fields_seen_ & kShapeField) == 0) return complain(ec, "shape: missing");
   if ((fields_seen_ & kOffsetsField) == 0) return complain(ec, "data_offsets: missing");
-  if (tensor_.begin > tensor_.end) return complain(ec, "data_offsets: the end stands before the beginning");
+  if (tensor_.begin > tensor_.end) return complain(ec, "data_offsets: the end is before the beginning");
   const std::optional<uint64_t> bytes = bytes_of(tensor_.shape, bits_);
   if (!bytes) {
     return complain(ec, absl::StrCat("shape: ", tensor_.shape.text(), " of ", std::string(tensor_.stored_dtype),
-                                     " is no number of bytes that a file can have"));
+                                     " does not have a size in whole bytes below 2^61"));
   }
   if (*bytes != tensor_.end - tensor_.begin) {
     return complain(ec, absl::StrCat("shape ", tensor_.shape.text(), " of ", std::string(tensor_.stored_dtype), " is ",
@@ -231,7 +231,7 @@ absl::Status invalid(std::string_view file, std::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(std::string(file), ": ", std::string(what)));
 }
 
-// What the file is, if it is a well-known other thing; a sentence fragment, or nothing.
+// The well-known other format that the file has, as part of a sentence. Empty: none.
 std::string_view other_format(std::string_view head) {
   if (head.starts_with("PK\x03\x04")) return "a zip archive, as torch.save writes it";
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return "a pickle";
@@ -244,7 +244,7 @@ std::string_view other_format(std::string_view head) {
 absl::StatusOr<std::string_view> header_text(std::string_view file, std::string_view name, size_t bytes_max) {
   uint64_t length = 0;
   if (file.size() >= kLengthBytes) std::memcpy(&length, file.data(), kLengthBytes);
-  // The first bytes of another format can be a plausible length; the brace settles it.
+  // Another format's first bytes can be a plausible length. The brace decides.
   const bool plausible = file.size() > kLengthBytes && length <= bytes_max && file[kLengthBytes] == '{';
   if (const std::string_view other = other_format(file.substr(0, 64)); !plausible && !other.empty()) {
     return absl::FailedPreconditionError(
@@ -282,7 +282,7 @@ absl::StatusOr<std::vector<StoredTensor>> parse_header(std::string_view text, st
   return std::move(handler.tensors);
 }
 
-// In the order of their bytes: all inside the data, each beginning where the last one ended.
+// In order of their bytes, each tensor begins where the last one ended. None ends outside the data.
 absl::Status check_layout(std::span<const StoredTensor> tensors, uint64_t data_bytes, std::string_view file) {
   std::vector<const StoredTensor*> order;
   order.reserve(tensors.size());
@@ -332,7 +332,7 @@ absl::StatusOr<std::vector<StoredTensor>> read_safetensors_header(std::span<cons
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   for (size_t i = 1; i < tensors.size(); ++i) {
     if (tensors[i].name == tensors[i - 1].name) {
-      return invalid(file_name, absl::StrCat("tensor ", shown_name(tensors[i].name), " stands twice in the header"));
+      return invalid(file_name, absl::StrCat("tensor ", shown_name(tensors[i].name), " occurs twice in the header"));
     }
   }
   const uint64_t data_begin = kLengthBytes + text.size();

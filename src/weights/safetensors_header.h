@@ -1,13 +1,13 @@
 #pragma once
 
-// The header of one safetensors file, read and checked as a whole before any tensor of it is.
+// The header of one safetensors file, read and checked before its tensors.
 //
 //   8 bytes   length of the JSON that follows, little-endian
 //   JSON      {"name": {"dtype": "BF16", "shape": [64, 128], "data_offsets": [0, 16384]}, ..., "__metadata__": {...}}
 //   data      the tensors; offsets count from here
 //
-// What stands in the returned header is true of the file: names are distinct, every tensor lies inside the data and
-// is as long as its shape says, and the tensors cover the data without overlap or hole.
+// A returned header is true of the file. Names are distinct. Every tensor lies inside the data, as long as its shape
+// says. The tensors cover the data without overlap or hole.
 //
 // Source: https://github.com/huggingface/safetensors, README, "Format".
 
@@ -40,7 +40,7 @@ absl::StatusOr<std::vector<StoredTensor>> read_safetensors_header(std::span<cons
                                                                   std::string_view file_name,
                                                                   const CheckpointLimits& limits);
 
-// A name from a file as it may stand in a message: in quotes, control characters escaped, at most 200 bytes of it.
+// A name from a file, safe to print: quoted, control characters escaped, cut after 200 bytes.
 std::string shown_name(std::string_view name);
 
 }  // namespace polymath::weights

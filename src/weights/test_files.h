@@ -1,6 +1,6 @@
 #pragma once
 
-// For this room's tests: safetensors files as strings, and directories that vanish.
+// For this room's tests: safetensors files as strings, and temporary directories.
 
 #include <cstdint>
 #include <cstdlib>
@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "weights/checkpoint.h"
 
 namespace polymath::weights {
 
@@ -35,6 +36,13 @@ inline std::string u8_file(std::initializer_list<std::string> names) {
 
 inline std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// Of all tensors together.
+inline size_t total_bytes(const Checkpoint& checkpoint) {
+  size_t bytes = 0;
+  for (const TensorInfo& info : checkpoint.tensors()) bytes += info.bytes;
+  return bytes;
 }
 
 class TemporaryDirectory {

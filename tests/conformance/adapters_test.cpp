@@ -97,7 +97,6 @@ class Merged : public weights::Checkpoint {
   }
   void prefetch(std::string_view) override {}
   void release(std::string_view name) override { base_->release(name); }
-  size_t bytes_total() const override { return base_->bytes_total(); }
 
  private:
   std::unique_ptr<weights::Checkpoint> base_;

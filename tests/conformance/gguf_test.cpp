@@ -39,7 +39,6 @@ class Unpacked : public weights::Checkpoint {
   }
   void prefetch(std::string_view) override {}
   void release(std::string_view) override {}
-  size_t bytes_total() const override { return packed_->bytes_total(); }
 
  private:
   // Q8_0 by hand: an f16 scale, then 32 signed bytes.

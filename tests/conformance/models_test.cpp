@@ -140,7 +140,7 @@ struct Split {
   bool whole_experts;
 };
 
-// Heads, features and experts that the ranks do not divide refuse; of these models, only some do so for four ranks.
+// Ranks that do not divide heads, features or experts are refused. Of these models, only some refuse four ranks.
 TEST_P(Models, RanksGiveTheLogitsOfOne) {
   if (GetParam().backend == "cuda") GTEST_SKIP() << "ranks share host memory";
   auto alone = make(tensor::DType::kF32);

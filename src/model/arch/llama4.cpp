@@ -1,5 +1,5 @@
-// Llama 4 (text): chunked attention with rotation on three of four layers, the fourth without positions;
-// one routed expert weighted at its input, and a shared one.
+// Llama 4 (text). Three of four layers have chunked attention with rotation. The fourth has no positions. One routed
+// expert, weighted at its input, and a shared one.
 // Source: config.json of meta-llama/Llama-4-Scout-17B-16E; transformers models/llama4.
 
 #include <algorithm>

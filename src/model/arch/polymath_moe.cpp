@@ -1,5 +1,5 @@
-// A config kind of our own, in which any routing of routing/ can be named: a Llama-like decoder whose every layer has
-// routed experts. For research, and so that every routing that is known can be run.
+// A config kind of our own: a Llama-like decoder with routed experts in every layer. It can name any routing of
+// routing/, so every routing can be run, for research and for tests.
 //
 //   {"architectures": ["PolymathMoeForCausalLM"], ..., "moe_intermediate_size": 256, "shared_intermediate_size": 0,
 //    "routing": {"name": "softmax_topk", "n_experts": 8, "top_k": 2, "n_groups": 1, "top_groups": 1, "normalize": true,

@@ -1,4 +1,4 @@
-// Qwen3-Next: gated delta nets in three of four layers, gated attention in the fourth; softmax top-k routing and a
+// Qwen3-Next: gated delta nets in three of four layers, gated attention in the fourth. Softmax top-k routing, and a
 // gated shared expert. Source: config.json of Qwen/Qwen3-Next-80B-A3B-Instruct; transformers models/qwen3_next.
 
 #include <algorithm>

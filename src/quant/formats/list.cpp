@@ -1,4 +1,4 @@
-// Every format, plain ones first. Adding one: its file here beside, and its line below.
+// Every format, plain ones first. To add one: write its file, then its line below.
 
 #include "quant/format.h"
 

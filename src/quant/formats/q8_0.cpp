@@ -1,4 +1,4 @@
-// ggml's Q8_0: 32 values as one f16 scale and 32 signed bytes; value = scale * byte.
+// ggml's Q8_0: 32 values as one f16 scale and 32 signed bytes. value = scale * byte.
 // Source: ggml's docs/gguf.md (the type) and ggml-quants.c (block_q8_0, its rounding).
 
 #include <algorithm>
@@ -23,7 +23,7 @@ void dequantize(const PackedRow& row, int64_t col, float* dst, int64_t n) {
   }
 }
 
-// The scale maps the largest magnitude to 127. Bytes are rounded by the scale in f32, before it becomes f16.
+// The scale maps the largest magnitude to 127. Bytes are rounded with the f32 scale, before it becomes f16.
 void quantize(const float* src, std::byte* dst, int64_t n) {
   for (int64_t i = 0; i < n; i += kValues, dst += kBytes) {
     float largest = 0;

@@ -33,6 +33,16 @@ inline std::unique_ptr<Tokenizer> load_kind(const std::string& kind) {
   return *std::move(tokenizer);
 }
 
+// The first entry of the vocabulary that is spelled so; fails the test if there is none.
+inline TokenId id_of(const Tokenizer& tokenizer, std::string_view token) {
+  const auto size = static_cast<TokenId>(tokenizer.vocab_size());
+  for (TokenId id = 0; id < size; ++id) {
+    if (tokenizer.token_text(id) == token) return id;
+  }
+  ADD_FAILURE() << "no token " << token;
+  return -1;
+}
+
 struct TokenizerCase {
   std::string text;
   std::vector<TokenId> ids, ids_without_special;

@@ -42,7 +42,6 @@ class PipelineTokenizer final : public Tokenizer {
   }
 
   std::string token_text(TokenId id) const override { return std::string(parts_.vocabulary->text(id)); }
-  std::optional<TokenId> token_id(std::string_view text) const override { return parts_.vocabulary->find(text); }
   bool is_special(TokenId id) const override { return parts_.vocabulary->is_special(id); }
   size_t vocab_size() const override { return parts_.vocabulary->size(); }
   std::optional<TokenId> bos_id() const override { return parts_.bos; }

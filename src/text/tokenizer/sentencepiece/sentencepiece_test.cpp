@@ -78,7 +78,7 @@ TEST(SentencePiece, SpecialTokensAreFoundAndAdded) {
   with_end.push_back(2);
   EXPECT_EQ(bare->encode("a", true), with_end);
   // Without "legacy" only the beginning of the whole text gets the dummy prefix.
-  EXPECT_EQ(bare->encode("<s>a", false), (Ids{1, *bare->token_id("a")}));
+  EXPECT_EQ(bare->encode("<s>a", false), (Ids{1, id_of(*bare, "a")}));
 
   const auto added =
       load_model("bpe_bytes", R"({"added_tokens_decoder": {"900": {"content": "<tool>", "special": true}}})");
