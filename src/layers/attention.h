@@ -57,6 +57,18 @@ inline const RopeConfig* rope(const AttentionConfig& config) {
       },
       config);
 }
+// Floor 0: the kind scales no query by its position. Kinds call theirs `temperature`.
+inline QueryTemperature query_temperature(const AttentionConfig& config) {
+  return std::visit(
+      [](const auto& kind) -> QueryTemperature {
+        if constexpr (requires { kind.temperature; }) {
+          return kind.temperature;
+        } else {
+          return {};
+        }
+      },
+      config);
+}
 inline std::string text(const AttentionConfig& config) {
   return std::visit([](const auto& kind) { return kind.text(); }, config);
 }

@@ -97,8 +97,8 @@ size_t TransformerModel::state_bytes() const { return kvcache::KvCache::state_by
 
 layers::QueryTemperature TransformerModel::query_temperature() const {
   for (const auto& layer : config_.layers) {  // the same in every layer that has one
-    const auto* a = std::get_if<GroupedQuery>(&layer.attention);
-    if (a != nullptr && a->temperature.floor > 0) return a->temperature;
+    const layers::QueryTemperature temperature = layers::query_temperature(layer.attention);
+    if (temperature.floor > 0) return temperature;
   }
   return {};
 }
