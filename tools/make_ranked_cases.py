@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Makes tests/conformance/data/ranked: tokenizers that rank tokens, and what their own libraries say of texts.
+Makes the seeds of fuzz/corpus/tiktoken and fuzz/corpus/tekken of the same files.
 
     pip install tiktoken mistral-common transformers blobfile && tools/make_ranked_cases.py
 
@@ -23,7 +24,8 @@ import tiktoken
 from mistral_common.tokens.tokenizers.tekken import SpecialTokenPolicy, Tekkenizer
 from transformers import AutoTokenizer
 
-OUT = pathlib.Path(__file__).resolve().parent.parent / "tests/conformance/data/ranked"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OUT = ROOT / "tests/conformance/data/ranked"
 os.environ["TIKTOKEN_CACHE_DIR"] = ""  # it would keep the first file of each name for ever
 N_MERGES = 230
 
@@ -206,6 +208,31 @@ def tekken(version, tokens, specials, n_special, n_spare):
     write_cases(directory, names[1:], encode, decode, before=[oracle.bos_id])
 
 
+def write_seed(target, name, file, config=b"", head=b""):
+    """As fuzz/<target>_fuzz.cpp reads it."""
+    directory = ROOT / "fuzz/corpus" / target
+    directory.mkdir(parents=True, exist_ok=True)
+    text = "the experts\n<|im_end|>[INST] don't 专家。 12345 <|eos|>".encode()
+    sizes = len(file).to_bytes(2, "little") + len(config).to_bytes(2, "little")
+    (directory / name).write_bytes(sizes + head + file + config + text)
+
+
+def seeds():
+    for pick, (kind, name) in enumerate([("kimi", "tiktoken.model"), ("hunyuan", "hy.tiktoken"), ("hunyuan", "hy.tiktoken"),
+                                         ("llama3", "tokenizer.model")]):
+        config = b"" if pick == 2 else (OUT / kind / "tokenizer_config.json").read_bytes()
+        write_seed("tiktoken", ["kimi", "hunyuan", "qwen", "llama3"][pick], (OUT / kind / name).read_bytes(), config,
+                   bytes([pick]))
+    for version in ("v3", "v13"):
+        file = json.loads((OUT / f"tekken_{version}" / "tekken.json").read_text(encoding="utf-8"))
+        n_special = file["config"]["default_num_special_tokens"]
+        file["vocab"] = file["vocab"][97:123]
+        for rank, token in enumerate(file["vocab"]):
+            token["rank"] = rank
+        file["config"]["default_vocab_size"] = len(file["vocab"]) + n_special
+        write_seed("tekken", version, json.dumps(file).encode(), b'{"bos_token": "<s>"}')
+
+
 def main():
     tokens = train(SENTENCES)
     kimi(tokens)
@@ -215,6 +242,7 @@ def main():
     tekken("v3", tokens, [], 24, 0)
     names = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "<pad>", "[THINK]", "[/THINK]", "[ARGS]"]
     tekken("v13", tokens, names, 16, 100)
+    seeds()
 
 
 if __name__ == "__main__":
