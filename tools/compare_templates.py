@@ -20,6 +20,7 @@ import sys
 import jinja2
 import jinja2.ext
 import jinja2.sandbox
+from jinja2 import nodes
 
 VARIABLES = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 
@@ -241,12 +242,40 @@ def fitted_arguments(arguments, as_object):
     return arguments
 
 
+def is_elements(node, name, key=None):
+    """True: `name`, or its member `key`, filtered or sliced or not."""
+    if isinstance(node, (nodes.Filter, nodes.Test)):
+        return node.node is not None and is_elements(node.node, name, key)
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+        return is_elements(node.node, name, key)
+    if key is None:
+        return isinstance(node, nodes.Name) and node.name == name
+    if isinstance(node, nodes.Getitem):
+        member = node.arg.value if isinstance(node.arg, nodes.Const) else None
+    else:
+        member = node.attr if isinstance(node, nodes.Getattr) else None
+    return member == key and isinstance(node.node, nodes.Name) and node.node.name == name
+
+
+def loops_over_content(tree):
+    """True: {% for part in message.content %}, as vLLM finds it."""
+    names = ["messages"]
+    for name in names:
+        names += [s.target.name for s in tree.find_all(nodes.Assign) if isinstance(s.target, nodes.Name)
+                  and s.target.name not in names and is_elements(s.node, name)]
+    loops = list(tree.find_all(nodes.For))
+    messages = {loop.target.name for loop in loops for name in names
+                if isinstance(loop.target, nodes.Name) and is_elements(loop.iter, name)}
+    return any(is_elements(loop.iter, name, "content") for loop in loops for name in messages)
+
+
 class Oracle:
     """One template, and the form of messages in which it shows them."""
 
     def __init__(self, source):
         self.template = environment().from_string(source)
-        self.form = {"system": "text", "user": "text", "assistant": "text", "object": True, "null": False,
+        self.loops = loops_over_content(environment().parse(source))
+        self.form = {"system": "text", "user": "text", "assistant": "text", "object": True, "empty": "text",
                      "developer": "'developer'" in source or '"developer"' in source, "several": True,
                      "scattered": True, "mixed": True}
         self.find_contents()
@@ -277,8 +306,12 @@ class Oracle:
             chat[at]["content"] = parts("Zebra1", "Zebra2")
             shown = self.try_render(chat, form)
             dumped = re.search(r"""text(['"]): \1Zebra1""", shown)
-            takes_parts = "Zebra1" in shown and "Zebra2" in shown and not dumped
-            self.form[role] = "text" if not takes_parts else "both" if takes_text else "parts"
+            takes_first = "Zebra1" in shown and not dumped
+            takes_parts = takes_first and "Zebra2" in shown
+            if takes_text:
+                self.form[role] = "both" if takes_parts and self.loops else "text"
+            else:
+                self.form[role] = "parts" if takes_parts else "one" if takes_first else "text"
 
     def find_systems(self):
         form, second = self.form, message("system", "Rhyme.")
@@ -297,9 +330,9 @@ class Oracle:
         whole[1] = asked
         for forbidden in ["None", "\0"]:
             for count in [5, 3]:
-                for null in [False, True]:
+                for empty in ["text", "null", "part"]:
                     for is_object in [True, False]:
-                        form = dict(self.form, object=is_object, null=null)
+                        form = dict(self.form, object=is_object, empty=empty)
                         shown = self.try_render(regular(whole[:count]), form, tools=[tool()])
                         if all(t in shown for t in texts[:count] + ["Zebra3"]) and forbidden not in shown:
                             self.form = form
@@ -316,16 +349,16 @@ class Oracle:
             for asked in one.get("tool_calls", []):
                 asked["function"]["arguments"] = fitted_arguments(
                     asked["function"].get("arguments"), form["object"])
-            if one.get("tool_calls") and form["null"] and as_text(one["content"]) == "":
-                one["content"] = None
+            if one.get("tool_calls") and form["empty"] != "text" and as_text(one["content"]) == "":
+                one["content"] = None if form["empty"] == "null" else parts("")
                 continue
             role = one["role"]
             want = "text" if role == "tool" else form[
                 {"assistant": "assistant", "system": "system", "developer": "system"}.get(role, "user")]
             if want == "text":
                 one["content"] = as_text(one["content"])
-            elif want == "parts" and isinstance(one["content"], str):
-                one["content"] = parts(one["content"])
+            elif want == "one" or (want == "parts" and isinstance(one["content"], str)):
+                one["content"] = parts(as_text(one["content"]))
         return messages
 
     def join_systems(self, messages, form):
@@ -400,6 +433,18 @@ def shows_whole_chat(answers, cases):
     return False
 
 
+def without_clock(text):
+    """Seconds pass between the two."""
+    return text and re.sub(r"\d\d:\d\d:\d\d", "hh:mm:ss", text)
+
+
+def print_difference(theirs, ours):
+    """Both texts from a little before the first character that differs."""
+    at = next((i for i, (a, b) in enumerate(zip(theirs, ours)) if a != b), min(len(theirs), len(ours)))
+    for name, text in [("Jinja2  ", theirs), ("Polymath", ours)]:
+        print(f"  {name} {text[max(0, at - 60):at + 120]!r}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
@@ -421,13 +466,15 @@ def main():
                 print(f"{path.name}: the call, its answer or a text is missing")
         for (name, _), theirs_one, ours_one in zip(cases, theirs, answers):
             text = ours_one.get("text")
+            text, theirs_one = without_clock(text), without_clock(theirs_one)
             kind = ("both fail" if text is None else "Jinja2 fails") if theirs_one is None else (
                 "Polymath fails" if text is None else "equal" if text == theirs_one else "different")
             counts[kind] += 1
             if kind in ("equal", "both fail") or shown >= options.show:
                 continue
             shown += 1
-            print(f"--- {path.name}: {name}: {kind}\n  Jinja2:   {theirs_one!r}\n  Polymath: {text or ours_one!r}")
+            print(f"--- {path.name}: {name}: {kind}")
+            print_difference(theirs_one or "", ours_one.get("error", "") if text is None else text)
     print(f"{len(paths)} templates, {len(cases)} conversations: " + ", ".join(f"{n} {k}" for k, n in counts.items()))
     print(f"{capable} templates can show a call, its answer and texts; Polymath shows them in {capable_here}")
     return 0 if counts["equal"] + counts["both fail"] == sum(counts.values()) and capable == capable_here else 1

@@ -27,11 +27,17 @@ ContentForm form_of(std::string_view role, const MessageForm& form) {
   return is_system(role) ? form.system : form.user;
 }
 
+base::JsonArray one_part(boost::json::string text) {
+  base::JsonArray out;
+  out.push_back(base::JsonObject{{"type", "text"}, {"text", std::move(text)}});
+  return out;
+}
+
 void fit_content(base::JsonValue& content, ContentForm form) {
   if (form == ContentForm::kText && content.is_array()) {
     content = text_of(content);
-  } else if (form == ContentForm::kParts && content.is_string()) {
-    content = base::JsonArray{base::JsonObject{{"type", "text"}, {"text", content}}};
+  } else if (form == ContentForm::kOnePart || (form == ContentForm::kParts && content.is_string())) {
+    content = one_part(text_of(content));
   }
 }
 
@@ -74,7 +80,12 @@ void fit_calls(base::JsonObject& message, const MessageForm& form) {
     }
   }
   base::JsonValue& content = message["content"];
-  if (form.null_beside_calls && text_of(content).empty()) content = nullptr;
+  if (form.beside_calls == EmptyContent::kText || !text_of(content).empty()) return;
+  if (form.beside_calls == EmptyContent::kNull) {
+    content = nullptr;
+  } else {
+    content = one_part("");
+  }
 }
 
 struct Systems {
@@ -135,8 +146,8 @@ base::JsonArray fit_messages(const base::JsonArray& messages, const MessageForm&
   if (const Systems systems = count_systems(out); !shows_all(systems, form)) out = join_systems(std::move(out));
   for (base::JsonValue& message : out) {
     base::JsonObject& object = message.get_object();
+    fit_content(object["content"], form_of(role_of(message), form));
     fit_calls(object, form);
-    if (auto& content = object["content"]; !content.is_null()) fit_content(content, form_of(role_of(message), form));
   }
   return out;
 }

@@ -17,15 +17,19 @@
 namespace polymath::api {
 
 enum class ContentForm : uint8_t {
-  kText,    // a string; parts are joined by newlines
-  kAsSent,  // a string stays one, and so does a list of parts
-  kParts,   // a list of parts; a string is a list of one
+  kText,     // a string; parts are joined by newlines
+  kAsSent,   // a string stays one, and so does a list of parts
+  kParts,    // a list of parts; a string is a list of one
+  kOnePart,  // a list of one part, which holds the whole text
 };
+
+// An assistant's content beside calls, if it has no text.
+enum class EmptyContent : uint8_t { kText, kNull, kPart };  // "", null, a list of one empty part
 
 struct MessageForm {
   ContentForm system = ContentForm::kText, user = ContentForm::kText, assistant = ContentForm::kText;
-  bool arguments_as_text = false;    // of a call: JSON text instead of an object
-  bool null_beside_calls = false;    // an assistant's content without text, beside calls: null instead of ""
+  bool arguments_as_text = false;  // of a call: JSON text instead of an object
+  EmptyContent beside_calls = EmptyContent::kText;
   bool names_developer = false;      // else the role developer becomes system
   bool several_systems = true;       // several system messages at the front are all shown
   bool scattered_systems = true;     // so is one behind other messages

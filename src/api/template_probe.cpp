@@ -76,6 +76,7 @@ class Probe {
     variables_["add_generation_prompt"] = true;
   }
 
+  bool loops_over_content() const { return template_.loops_over_content(); }
   void give_tools() { variables_["tools"] = tools(); }
 
   // Empty: the template refuses the messages.
@@ -102,11 +103,13 @@ ContentForm probe_content(Probe& probe, base::JsonArray messages, size_t at, con
   base::JsonValue& content = messages[at].get_object()["content"];
   content = kFirst;
   const bool takes_text = probe.shows(messages, form, {kFirst});
+  if (takes_text && !probe.loops_over_content()) return ContentForm::kText;
   content = parts({kFirst, kSecond});
   const std::string text = probe.render(messages, form);
-  const bool takes_parts = has(text, kFirst) && has(text, kSecond) && !writes_out_parts(text, kFirst);
-  if (!takes_parts) return ContentForm::kText;
-  return takes_text ? ContentForm::kAsSent : ContentForm::kParts;
+  const bool takes_first = has(text, kFirst) && !writes_out_parts(text, kFirst);
+  const bool takes_parts = takes_first && has(text, kSecond);
+  if (takes_text) return takes_parts ? ContentForm::kAsSent : ContentForm::kText;
+  return takes_parts ? ContentForm::kParts : takes_first ? ContentForm::kOnePart : ContentForm::kText;
 }
 
 void probe_contents(Probe& probe, MessageForm& form) {
@@ -140,10 +143,10 @@ std::optional<MessageForm> probe_calls(Probe& probe, const MessageForm& form, bo
     chat.push_back(message("assistant", kAnswer));
     chat.push_back(message("user", kNextUser));
   }
-  for (const bool null_content : {false, true}) {
+  for (const EmptyContent content : {EmptyContent::kText, EmptyContent::kNull, EmptyContent::kPart}) {
     for (const bool as_text : {false, true}) {
       MessageForm tried = form;
-      tried.null_beside_calls = null_content;
+      tried.beside_calls = content;
       tried.arguments_as_text = as_text;
       const std::string text = probe.render(chat, tried);
       bool whole = has(text, kUser) && has(text, kCallName) && has(text, kCallValue) && has(text, kResult);

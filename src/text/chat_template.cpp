@@ -1,6 +1,7 @@
 #include "text/chat_template.h"
 
 #include "absl/strings/str_cat.h"
+#include "text/jinja/content_loop.h"
 #include "text/jinja/interpreter.h"
 #include "text/jinja/json_value.h"
 #include "text/jinja/parser.h"
@@ -50,6 +51,8 @@ absl::StatusOr<std::string> ChatTemplate::render(const base::JsonValue& variable
     return to_status(error, budget.line);
   }
 }
+
+bool ChatTemplate::loops_over_content() const { return jinja::loops_over_content(program_->parsed.body); }
 
 ChatTemplate::ChatTemplate(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;

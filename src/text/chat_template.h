@@ -39,6 +39,9 @@ class ChatTemplate {
   // `now_unix`: what strftime_now formats, in seconds since 1970 (UTC offset applied by the caller).
   absl::StatusOr<std::string> render(const base::JsonValue& variables, int64_t now_unix) const;
 
+  // The template walks the parts of a message's content: {% for part in message.content %}.
+  bool loops_over_content() const;
+
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
