@@ -96,10 +96,9 @@ std::vector<WeightRow> weights(const ModelConfig& c) {
 
 }  // namespace
 
-// Layers past the last belong to multi-token prediction.
 extern const Architecture kDeepseek{{"DeepseekForCausalLM"}, parse_v1, weights};
 extern const Architecture kDeepseekV2{{"DeepseekV2ForCausalLM"}, parse_v2, weights};
-extern const Architecture kDeepseekV3{{"DeepseekV3ForCausalLM"}, parse_v3, weights, {"model.layers.{L}."}};
-extern const Architecture kGlm4Moe{{"Glm4MoeForCausalLM"}, parse_glm4, weights, {"model.layers.{L}."}};
+extern const Architecture kDeepseekV3{{"DeepseekV3ForCausalLM"}, parse_v3, weights};
+extern const Architecture kGlm4Moe{{"Glm4MoeForCausalLM"}, parse_glm4, weights};
 
 }  // namespace polymath::model

@@ -39,6 +39,8 @@ std::vector<WeightRow> weights(const ModelConfig&) {
   const std::string m = "model.layers.{l}.mlp.";
   rows.push_back({"layer.{l}.experts.router", {m + "gate.weight"}});
   rows.push_back({"layer.{l}.experts.selection_bias", {m + "moe_statics.e_score_correction_bias"}, Layout::kOneRow});
+  rows.push_back(
+      {"layer.{l}.experts.selection_bias", {m + "gate.moe_statics.e_score_correction_bias"}, Layout::kOneRow});
   add_ffn_rows(rows, "dense", "mlp");
   add_ffn_rows(rows, "experts", "mlp.experts.{e}");
   add_ffn_rows(rows, "shared", "mlp.shared_experts");
@@ -47,6 +49,6 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 
 }  // namespace
 
-extern const Architecture kErnie45Moe{{"Ernie4_5_MoeForCausalLM"}, parse, weights, {"model.mtp_"}};
+extern const Architecture kErnie45Moe{{"Ernie4_5_MoeForCausalLM"}, parse, weights};
 
 }  // namespace polymath::model

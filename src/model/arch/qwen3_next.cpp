@@ -82,7 +82,6 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 
 }  // namespace
 
-// Tensors called "mtp." belong to multi-token prediction.
-extern const Architecture kQwen3Next{{"Qwen3NextForCausalLM"}, parse, weights, {"mtp."}};
+extern const Architecture kQwen3Next{{"Qwen3NextForCausalLM"}, parse, weights};
 
 }  // namespace polymath::model
