@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "model/config.h"
+#include "model/config_keys.h"
 
 namespace polymath::model {
 
@@ -48,9 +49,11 @@ struct Architecture {
   std::vector<WeightRow> (*weights)(const ModelConfig& config);
   // Substrings of tensors that a checkpoint may hold and serving does not need ({L}: the number of layers).
   std::vector<std::string_view> ignored = {};
+  ConfigKeys keys = {};
 };
 
 std::span<const Architecture* const> architectures();
-const Architecture* find_architecture(std::string_view name);  // null: not known
+const Architecture* find_architecture(std::string_view name);      // null: not known
+const Architecture* find_model_type(std::string_view model_type);  // null: not known
 
 }  // namespace polymath::model
