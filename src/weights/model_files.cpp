@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "weights/directory.h"
 
 namespace polymath::weights {
 namespace {
 
-constexpr base::JsonLimits kConfigLimits{.bytes_max = 16u << 20};
+constexpr base::JsonLimits kConfigLimits{.bytes_max = 16u << 20, .non_finite = true};
 
 class Directory final : public ModelFiles {
  public:
@@ -16,9 +17,9 @@ class Directory final : public ModelFiles {
   const std::string& path() const override { return path_; }
   absl::StatusOr<base::JsonValue> config() const override {
     auto config = base::read_json_file(path_ + "/config.json", kConfigLimits);
-    if (!absl::IsNotFound(config.status()) || !has_gguf()) return config;
-    const auto files = find_weight_files(path_, {});
-    return files.ok() ? std::move(config) : files.status();
+    if (absl::IsNotFound(config.status())) return describe(config.status());
+    if (config.ok() && config->is_object()) RETURN_IF_ERROR(add_quantization(config->get_object()));
+    return config;
   }
   absl::StatusOr<base::JsonValue> generation_config() const override {
     return base::read_json_file(path_ + "/generation_config.json", kConfigLimits);
@@ -29,6 +30,34 @@ class Directory final : public ModelFiles {
   }
 
  private:
+  // What a directory without config.json is, if that can be said.
+  absl::Status describe(const absl::Status& missing) const {
+    const auto adapter = base::read_json_file(path_ + "/adapter_config.json", kConfigLimits);
+    if (adapter.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, " holds an adapter (adapter_config.json), not a model; serve the model that it adapts, ",
+                       "with --enable-lora --lora-modules NAME=", path_));
+    }
+    if (!has_gguf()) return missing;
+    const auto files = find_weight_files(path_, {});
+    return files.ok() ? missing : files.status();
+  }
+
+  // NVIDIA's ModelOpt says how it quantised in a file of its own.
+  absl::Status add_quantization(base::JsonObject& config) const {
+    const auto beside = base::read_json_file(path_ + "/hf_quant_config.json", kConfigLimits);
+    if (absl::IsNotFound(beside.status())) return absl::OkStatus();
+    RETURN_IF_ERROR(beside.status());
+    if (const auto* own = config.if_contains("quantization_config"); own != nullptr && !own->is_null()) {
+      return absl::OkStatus();
+    }
+    base::JsonReader file(*beside, "hf_quant_config.json");
+    base::JsonObject& out = config["quantization_config"].emplace_object();
+    out["quant_method"] = "modelopt";
+    out["quant_algo"] = file.object("quantization").s("quant_algo", "");
+    return file.status();
+  }
+
   // A directory of GGUF files holds several models, or one in several formats.
   bool has_gguf() const {
     const auto names = list_files(path_);

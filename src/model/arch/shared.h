@@ -1,7 +1,6 @@
 #pragma once
 
-// What most architectures' tables share. Old and new config keys are read alike: rope_theta + rope_scaling
-// ({"type"} or {"rope_type"}) and rope_parameters; torch_dtype and dtype.
+// What most architectures' tables share. A key without a default here has one in the architecture's ConfigKeys.
 
 #include <string>
 #include <vector>
@@ -14,14 +13,31 @@ namespace polymath::model {
 // made, empty.
 ModelConfig base_config(base::JsonReader& j);
 
-// Rotary embedding of `dims` elements of a head.
-RopeConfig parse_rope(base::JsonReader& j, int dims, double theta_default);
+// Whether an architecture can rotate a share of each head: partial_rotary_factor.
+enum class RopePart { kWhole, kShare };
+
+// The rotary embedding of heads of `head_dim` elements, in layers of this type.
+RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopePart part, std::string_view layer_type = "full_attention");
+
+// Whether the config has a rotation of this layer type alone.
+bool has_rope_of(base::JsonReader& j, std::string_view layer_type);
 
 // num_attention_heads, num_key_value_heads, head_dim, attention_bias, rope.
-GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default);
+GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, RopePart part = RopePart::kWhole);
 
-// Gives every layer this attention; sliding windows by sliding_window, layer_types, use_sliding_window.
-void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention);
+// The layers with a sliding window, where layer_types does not say.
+enum class Windows {
+  kNone,                      // the class has no windows
+  kEvery,                     // and it does not read layer_types
+  kFromMaxWindowLayers,       // those from max_window_layers on
+  kEvenBelowMaxWindowLayers,  // of those below max_window_layers, the 1st, 3rd, ...
+  kEven,                      // the 1st, 3rd, ...
+  kCount,
+};
+
+// Gives every layer this attention, with sliding windows by sliding_window, use_sliding_window and layer_types. A
+// sliding layer may have its own rotation.
+void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention, Windows rule = Windows::kNone);
 
 FfnConfig dense_ffn(int intermediate);
 FfnConfig shared_ffn(int intermediate);
