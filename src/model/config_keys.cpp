@@ -113,6 +113,8 @@ constexpr std::string_view kBesideText[] = {
     "tile_tag",
     "use_image_newline_parameter",
     "use_thumbnail",
+    "use_unified_vision_chunk",
+    "video_placeholder",
     "vision_feature_layer",
     "vision_feature_select_strategy",
     "vision_aspect_ratio",
@@ -135,12 +137,13 @@ bool same(const base::JsonValue& a, const base::JsonValue& b) {
   return a.is_number() && b.is_number() ? a.to_number<double>() == b.to_number<double>() : a == b;
 }
 
+// Objects called "_config" have defaults of their own members; others are taken or left whole.
 void fill_absent(base::JsonObject& object, const base::JsonObject& defaults) {
   for (const auto& [key, value] : defaults) {
     auto* member = object.if_contains(key);
-    if (member == nullptr) {
+    if (member == nullptr || (member->is_null() && value.is_object())) {
       object[key] = value;
-    } else if (member->is_object() && value.is_object()) {
+    } else if (member->is_object() && value.is_object() && key.ends_with("_config")) {
       fill_absent(member->get_object(), value.get_object());
     }
   }

@@ -21,7 +21,7 @@ layers::GatedDeltaNet delta_net(base::JsonReader& j) {
 GroupedQuery attention(base::JsonReader& j, const ModelConfig& c) {
   GroupedQuery a = grouped_query_attention(j, c, RopePart::kShare);
   a.qk_norm = QkNorm::kHead;
-  a.output_gate = true;
+  a.output_gate = layers::OutputGate::kWithQuery;
   return a;
 }
 
