@@ -135,12 +135,13 @@ bool same(const base::JsonValue& a, const base::JsonValue& b) {
   return a.is_number() && b.is_number() ? a.to_number<double>() == b.to_number<double>() : a == b;
 }
 
+// Objects called "_config" have defaults of their own members; others are taken or left whole.
 void fill_absent(base::JsonObject& object, const base::JsonObject& defaults) {
   for (const auto& [key, value] : defaults) {
     auto* member = object.if_contains(key);
-    if (member == nullptr) {
+    if (member == nullptr || (member->is_null() && value.is_object())) {
       object[key] = value;
-    } else if (member->is_object() && value.is_object()) {
+    } else if (member->is_object() && value.is_object() && key.ends_with("_config")) {
       fill_absent(member->get_object(), value.get_object());
     }
   }
@@ -203,6 +204,13 @@ bool harmless_everywhere(std::string_view key) {
                      [&](std::string_view p) { return key.starts_with(p); }) ||
          std::any_of(std::begin(kHarmlessSuffixes), std::end(kHarmlessSuffixes),
                      [&](std::string_view s) { return key.ends_with(s); });
+}
+
+std::vector<std::string> keys_harmless_everywhere() {
+  std::vector<std::string> out(std::begin(kHarmless), std::end(kHarmless));
+  for (const std::string_view prefix : kHarmlessPrefixes) out.push_back(absl::StrCat(std::string(prefix), "*"));
+  for (const std::string_view suffix : kHarmlessSuffixes) out.push_back(absl::StrCat("*", std::string(suffix)));
+  return out;
 }
 
 bool harmless_beside_text(std::string_view key) {
