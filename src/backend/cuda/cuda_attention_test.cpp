@@ -180,8 +180,8 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
   Side here(*cuda), there(*reference);
   const std::vector<std::vector<int>> steps = {{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}};
   std::vector<std::vector<double>> expected;
-  Conversation reference(there, c, dtype);
-  for (const auto& lengths : steps) expected.push_back(reference.step(lengths));
+  Conversation on_reference(there, c, dtype);
+  for (const auto& lengths : steps) expected.push_back(on_reference.step(lengths));
   // On tensor cores queries and probabilities are rounded to bf16.
   const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
   for (const std::string_view variant : variants_of(*cuda, "attention")) {

@@ -125,7 +125,6 @@ extern const Architecture kDeepseekV3{
     .names = {"DeepseekV3ForCausalLM"},
     .parse = parse_v3,
     .weights = weights,
-    .ignored = {"model.layers.{L}."},
     .keys = {.model_types = {"deepseek_v3"},
              .defaults = R"({
     "vocab_size": 129280, "hidden_size": 7168, "intermediate_size": 18432, "moe_intermediate_size": 2048,
@@ -142,7 +141,6 @@ extern const Architecture kGlm4Moe{
     .names = {"Glm4MoeForCausalLM"},
     .parse = parse_glm4,
     .weights = weights,
-    .ignored = {"model.layers.{L}."},
     .keys = {.model_types = {"glm4_moe"},
              .defaults = R"({
     "vocab_size": 151552, "hidden_size": 4096, "intermediate_size": 10944, "num_hidden_layers": 46,

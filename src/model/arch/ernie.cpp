@@ -40,6 +40,8 @@ std::vector<WeightRow> weights(const ModelConfig&) {
   const std::string m = "model.layers.{l}.mlp.";
   rows.push_back({"layer.{l}.experts.router", {m + "gate.weight"}});
   rows.push_back({"layer.{l}.experts.selection_bias", {m + "moe_statics.e_score_correction_bias"}, Layout::kOneRow});
+  rows.push_back(
+      {"layer.{l}.experts.selection_bias", {m + "gate.moe_statics.e_score_correction_bias"}, Layout::kOneRow});
   add_ffn_rows(rows, "dense", "mlp");
   add_ffn_rows(rows, "experts", "mlp.experts.{e}");
   add_ffn_rows(rows, "shared", "mlp.shared_experts");
@@ -52,7 +54,6 @@ extern const Architecture kErnie45Moe{
     .names = {"Ernie4_5_MoeForCausalLM"},
     .parse = parse,
     .weights = weights,
-    .ignored = {"model.mtp_"},
     .keys = {.model_types = {"ernie4_5_moe"},
              .defaults = R"({
     "vocab_size": 103424, "hidden_size": 2560, "intermediate_size": 12288, "num_hidden_layers": 28,

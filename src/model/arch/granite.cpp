@@ -31,6 +31,8 @@ std::vector<WeightRow> weights(const ModelConfig&) {
   rows.push_back({"layer.{l}.experts.router", {m + "router.layer.weight"}});
   rows.push_back({"layer.{l}.experts.gate_up", {m + "input_linear.weight"}, Layout::kStacked});
   rows.push_back({"layer.{l}.experts.down", {m + "output_linear.weight"}, Layout::kStacked});
+  rows.push_back({"layer.{l}.experts.router", {m + "router.weight"}});
+  add_stacked_rows(rows, "block_sparse_moe.experts");
   rows.push_back({"layer.{l}.shared.gate_up", {s + "input_linear.weight"}});
   rows.push_back({"layer.{l}.shared.down", {s + "output_linear.weight"}});
   return rows;

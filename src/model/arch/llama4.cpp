@@ -69,6 +69,7 @@ std::vector<WeightRow> weights(const ModelConfig&) {
   rows.push_back({"layer.{l}.experts.router", {m + "router.weight"}});
   rows.push_back({"layer.{l}.experts.gate_up", {m + "experts.gate_up_proj"}, Layout::kStackedT});
   rows.push_back({"layer.{l}.experts.down", {m + "experts.down_proj"}, Layout::kStackedT});
+  add_ffn_rows(rows, "experts", "feed_forward.experts.{e}");
   add_ffn_rows(rows, "dense", "feed_forward");
   add_ffn_rows(rows, "shared", "feed_forward.shared_expert");
   return rows;

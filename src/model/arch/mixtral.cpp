@@ -35,6 +35,10 @@ std::vector<WeightRow> weights(const ModelConfig&) {
   rows.push_back({"layer.{l}.experts.router", {m + "gate.weight"}});
   rows.push_back({"layer.{l}.experts.gate_up", {e + "w1.weight", e + "w3.weight"}});
   rows.push_back({"layer.{l}.experts.down", {e + "w2.weight"}});
+  // transformers 5's names; the second router is Phi's.
+  rows.push_back({"layer.{l}.experts.router", {"model.layers.{l}.mlp.gate.weight"}});
+  rows.push_back({"layer.{l}.experts.router", {"model.layers.{l}.mlp.router.weight"}});
+  add_stacked_rows(rows, "mlp.experts");
   return rows;
 }
 

@@ -83,7 +83,6 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 extern const Architecture kQwen3Next{.names = {"Qwen3NextForCausalLM"},
                                      .parse = parse,
                                      .weights = weights,
-                                     .ignored = {"mtp."},
                                      .keys = {.model_types = {"qwen3_next"},
                                               .defaults = R"({
     "vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 48,

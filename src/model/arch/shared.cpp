@@ -183,6 +183,16 @@ void add_ffn_rows(std::vector<WeightRow>& rows, const std::string& role, const s
   const std::string p = "model.layers.{l}." + path + ".";
   rows.push_back({kSlots[at], {p + "gate_proj.weight", p + "up_proj.weight"}});
   rows.push_back({kSlots[at + 1], {p + "down_proj.weight"}});
+  constexpr std::string_view kEach = ".{e}";
+  if (path.ends_with(kEach)) add_stacked_rows(rows, path.substr(0, path.size() - kEach.size()));
+}
+
+void add_stacked_rows(std::vector<WeightRow>& rows, const std::string& path) {
+  const std::string p = "model.layers.{l}." + path + ".";
+  for (const Layout layout : {Layout::kStacked, Layout::kStackedT}) {
+    rows.push_back({"layer.{l}.experts.gate_up", {p + "gate_up_proj"}, layout});
+    rows.push_back({"layer.{l}.experts.down", {p + "down_proj"}, layout});
+  }
 }
 
 Latent latent_attention(base::JsonReader& j) {
@@ -216,8 +226,8 @@ void add_latent_rows(std::vector<WeightRow>& rows) {
   add("layer.{l}.q_a_norm", "q_a_layernorm");
   add("layer.{l}.q_b", "q_b_proj");
   add("layer.{l}.kv_a_norm", "kv_a_layernorm");
-  add("layer.{l}.key_up", "kv_b_proj", Layout::kMlaKeyUp);
-  add("layer.{l}.value_up", "kv_b_proj", Layout::kMlaValueUp);
+  add("layer.{l}.key_up", "kv_b_proj", Layout::kFlatT);
+  add("layer.{l}.value_up", "kv_b_proj", Layout::kFlat);
 }
 
 }  // namespace polymath::model
