@@ -105,12 +105,20 @@ std::string JsonReader::path_of(std::string_view key) const {
 
 const JsonValue* JsonReader::find(std::string_view key) const {
   const auto* member = value_->get_object().if_contains(to_key(key));
-  if (member == nullptr) return nullptr;
   if (shared_->config) shared_->asked.insert(path_of(key));
-  return member->is_null() ? nullptr : member;
+  return member == nullptr || member->is_null() ? nullptr : member;
 }
 
 bool JsonReader::has(std::string_view key) const { return find(key) != nullptr; }
+
+bool JsonReader::is_null(std::string_view key) const {
+  const auto* member = value_->get_object().if_contains(to_key(key));
+  return member != nullptr && member->is_null();
+}
+
+void JsonReader::complain_absent(std::string_view key) {
+  complain(key, shared_->config && is_null(key) ? "must not be null" : "missing");
+}
 
 void JsonReader::add_unread(const JsonObject& object, const std::string& path, std::vector<std::string>& out) const {
   for (const auto& [key, value] : object) {
@@ -122,6 +130,8 @@ void JsonReader::add_unread(const JsonObject& object, const std::string& path, s
     }
   }
 }
+
+std::vector<std::string> JsonReader::asked() const { return {shared_->asked.begin(), shared_->asked.end()}; }
 
 std::vector<std::string> JsonReader::unread() const {
   std::vector<std::string> out;
@@ -138,7 +148,7 @@ void JsonReader::complain(std::string_view key, std::string_view what) {
 absl::Status JsonReader::status() const { return shared_->status; }
 
 int64_t JsonReader::i64(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), 0;
+  if (!has(key)) return complain_absent(key), 0;
   return i64(key, 0);
 }
 
@@ -154,7 +164,7 @@ int64_t JsonReader::i64(std::string_view key, int64_t fallback) {
 }
 
 int JsonReader::i(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), 0;
+  if (!has(key)) return complain_absent(key), 0;
   return i(key, 0);
 }
 
@@ -167,7 +177,7 @@ int JsonReader::i(std::string_view key, int fallback) {
 }
 
 double JsonReader::f(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), 0;
+  if (!has(key)) return complain_absent(key), 0;
   return f(key, 0);
 }
 
@@ -179,12 +189,13 @@ double JsonReader::f(std::string_view key, double fallback) {
 }
 
 bool JsonReader::b(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), false;
+  if (!has(key)) return complain_absent(key), false;
   return b(key, false);
 }
 
 bool JsonReader::b(std::string_view key, bool fallback) {
   const auto* member = find(key);
+  if (shared_->config && is_null(key)) return complain_absent(key), fallback;
   if (member == nullptr) return fallback;
   if (member->is_number() && shared_->config) return member->to_number<double>() != 0;
   if (!member->is_bool()) return complain(key, "must be true or false"), fallback;
@@ -192,7 +203,7 @@ bool JsonReader::b(std::string_view key, bool fallback) {
 }
 
 std::string JsonReader::s(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), "";
+  if (!has(key)) return complain_absent(key), "";
   return s(key, "");
 }
 

@@ -51,6 +51,7 @@ class JsonReader {
   explicit JsonReader(const JsonValue& value, std::string path = "");
 
   bool has(std::string_view key) const;               // present and not null
+  bool is_null(std::string_view key) const;           // present, and null
   const JsonValue* find(std::string_view key) const;  // null: absent, or JSON null
 
   int64_t i64(std::string_view key);
@@ -68,10 +69,13 @@ class JsonReader {
   std::vector<std::string> strings(std::string_view key);  // absent: empty
   JsonReader object(std::string_view key);  // absent: an empty object; errors are shared with this reader
 
-  // From now on a number serves as a switch, as in Python, and unread() knows what was asked for.
+  // From now on a number serves as a switch, as in Python, null does not, and unread() knows what was asked for.
   void read_as_config() { shared_->config = true; }
+  // Paths of every member that this reader and those of object() were asked for, absent ones too; sorted.
+  // REQUIRES: read_as_config(), as below.
+  std::vector<std::string> asked() const;
   // Paths of members that this reader and those of object() have not been asked for ("rope_scaling.beta"). Members
-  // that say nothing are left out: null, false, "", [] and {}. REQUIRES: read_as_config().
+  // that say nothing are left out: null, false, "", [] and {}.
   std::vector<std::string> unread() const;
 
   // Adds an error of the caller's ("head_dim: must be even").
@@ -87,6 +91,7 @@ class JsonReader {
     std::set<std::string> asked, opened;  // paths of members, and of objects read member by member
   };
 
+  void complain_absent(std::string_view key);
   std::string path_of(std::string_view key) const;
   void add_unread(const JsonObject& object, const std::string& path, std::vector<std::string>& out) const;
 

@@ -56,6 +56,8 @@ TEST(JsonReader, ConfigsKnowWhatWasNotRead) {
   EXPECT_EQ(2, j.object("b").i("c"));
   EXPECT_TRUE(j.has("f"));
   EXPECT_EQ((std::vector<std::string>{"b.d", "j"}), j.unread());
+  EXPECT_FALSE(j.has("absent"));
+  EXPECT_EQ((std::vector<std::string>{"a", "absent", "b", "b.c", "f"}), j.asked());
 }
 
 TEST(Json, KeepsTextAndTheLastOfEqualKeys) {

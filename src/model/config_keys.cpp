@@ -208,6 +208,13 @@ bool harmless_everywhere(std::string_view key) {
                      [&](std::string_view s) { return key.ends_with(s); });
 }
 
+std::vector<std::string> keys_harmless_everywhere() {
+  std::vector<std::string> out(std::begin(kHarmless), std::end(kHarmless));
+  for (const std::string_view prefix : kHarmlessPrefixes) out.push_back(absl::StrCat(std::string(prefix), "*"));
+  for (const std::string_view suffix : kHarmlessSuffixes) out.push_back(absl::StrCat("*", std::string(suffix)));
+  return out;
+}
+
 bool harmless_beside_text(std::string_view key) {
   return harmless_everywhere(key) || contains(kBesideText, key) ||
          (key.ends_with("_config") && key != "text_config" && key != "quantization_config");

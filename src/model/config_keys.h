@@ -49,6 +49,8 @@ std::optional<backend::GluKind> glu_kind(std::string_view name);
 
 // Whether a key changes no output whatever the architecture: what transformers writes for training and generation.
 bool harmless_everywhere(std::string_view key);
+// Those keys; "x_*" and "*_x" are all that begin or end so.
+std::vector<std::string> keys_harmless_everywhere();
 // Whether a key of a multimodal model's config concerns other parts than the text.
 bool harmless_beside_text(std::string_view key);
 

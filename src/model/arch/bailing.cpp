@@ -6,8 +6,8 @@
 namespace polymath::model {
 namespace {
 
-GroupedQuery attention(base::JsonReader& j, const ModelConfig& c, RopePart part) {
-  GroupedQuery a = grouped_query_attention(j, c, part);
+GroupedQuery attention(base::JsonReader& j, const ModelConfig& c, RopeRules rope) {
+  GroupedQuery a = grouped_query_attention(j, c, rope);
   a.qkv_bias = j.b("use_qkv_bias");
   a.out_bias = j.b("use_bias");
   return a;
@@ -26,14 +26,14 @@ void set_bailing_ffns(base::JsonReader& j, ModelConfig& c, FfnConfig experts) {
 
 ModelConfig parse_v1(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  set_attention(j, c, attention(j, c, RopePart::kWhole));
+  set_attention(j, c, attention(j, c, {}));
   set_bailing_ffns(j, c, deepseek_experts(j, "softmax_topk"));
   return c;
 }
 
 ModelConfig parse_v2(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = attention(j, c, RopePart::kShare);
+  GroupedQuery a = attention(j, c, {.share = true});
   a.qk_norm = j.b("use_qk_norm") ? QkNorm::kHead : QkNorm::kNone;
   if (j.i("rotary_dim", a.rope.dims) != a.rope.dims) {
     j.complain("rotary_dim", "differs from partial_rotary_factor, which the model's code reads");

@@ -29,7 +29,7 @@ ModelConfig parse(base::JsonReader& j) {
   a.head_dim = c.hidden / a.n_heads;
   a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim));
   a.clip_qkv = static_cast<float>(attn.f("clip_qkv", 0));
-  a.rope = parse_rope(j, a.head_dim, RopePart::kWhole);
+  a.rope = parse_rope(j, a.head_dim, {});
   // transformers 4 keeps the base of the rotation here. 5 keeps it in rope_parameters, and no longer reads this one.
   const double theta = attn.f("rope_theta", a.rope.theta);
   if (!j.has("rope_parameters") && !j.has("rope_scaling")) {

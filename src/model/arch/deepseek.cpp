@@ -44,7 +44,7 @@ ModelConfig parse_v3(base::JsonReader& j) {
 // Source: config.json of zai-org/GLM-4.5-Air.
 ModelConfig parse_glm4(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c, RopePart::kShare);
+  GroupedQuery a = grouped_query_attention(j, c, {.share = true});
   a.out_bias = false;  // attention_bias is of q, k and v alone
   a.qk_norm = j.b("use_qk_norm") ? QkNorm::kHead : QkNorm::kNone;
   set_attention(j, c, a);

@@ -8,7 +8,7 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c);
+  GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = true});
   a.sinks = true;
   set_attention(j, c, a, Windows::kEven);
   FfnConfig moe =
@@ -37,19 +37,22 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 }  // namespace
 
 // Released configs name the activation's limit twice, and experts_per_token beside num_experts_per_tok.
-extern const Architecture kGptOss{.names = {"GptOssForCausalLM"},
-                                  .parse = parse,
-                                  .weights = weights,
-                                  .keys = {.model_types = {"gpt_oss"},
-                                           .defaults = R"({
+extern const Architecture kGptOss{
+    .names = {"GptOssForCausalLM"},
+    .parse = parse,
+    .weights = weights,
+    .keys = {.model_types = {"gpt_oss"},
+             .defaults = R"({
     "num_hidden_layers": 36, "num_local_experts": 128, "vocab_size": 201088, "hidden_size": 2880,
     "intermediate_size": 2880, "head_dim": 64, "num_attention_heads": 64, "num_key_value_heads": 8,
     "sliding_window": 128, "tie_word_embeddings": false, "max_position_embeddings": 131072,
     "rms_norm_eps": 1e-5, "num_experts_per_tok": 4, "swiglu_alpha": 1.702, "swiglu_limit": 7.0,
-    "attention_bias": true, "rope_theta": 150000})",
-                                           .aliases = {{"experts_per_token", "num_experts_per_tok"}},
-                                           .harmless = {"initial_context_length"},
-                                           .fixed = R"({"hidden_act": "silu"})",
-                                           .reads_hidden_act = false}};
+    "attention_bias": true, "rope_theta": 150000,
+    "rope_parameters": {"rope_type": "yarn", "factor": 32, "beta_fast": 32, "beta_slow": 1, "truncate": false,
+                        "original_max_position_embeddings": 4096}})",
+             .aliases = {{"experts_per_token", "num_experts_per_tok"}, {"num_experts", "num_local_experts"}},
+             .harmless = {"initial_context_length"},
+             .fixed = R"({"hidden_act": "silu"})",
+             .reads_hidden_act = false}};
 
 }  // namespace polymath::model

@@ -16,7 +16,7 @@ struct Kind {
 
 ModelConfig parse_dense(base::JsonReader& j, const Kind& kind) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c);
+  GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = kind.windows == Windows::kFromMaxWindowLayers});
   a.qkv_bias = a.qkv_bias || kind.qkv_bias;
   a.qk_norm = kind.qk_norm;
   if (kind.temperature) a.temperature = parse_temperature(j, a.rope);

@@ -32,6 +32,9 @@ void set_attentions(base::JsonReader& j, ModelConfig& c) {
     const bool rope = has_rope.empty() ? (l + 1) % interval != 0 : has_rope[l] != 0;
     GroupedQuery a = rope ? rotated : plain;
     if (!types.empty()) a.chunk = types[l] == "chunked_attention" ? rotated.chunk : 0;
+    if (!types.empty() && types[l] == "chunked_attention" && rotated.chunk == 0) {
+      j.complain("attention_chunk_size", "missing, but a layer is chunked");
+    }
     if (!types.empty() && types[l] != "chunked_attention" && types[l] != "full_attention") {
       j.complain("layer_types", "\"" + types[l] + "\" is not built for this architecture");
     }

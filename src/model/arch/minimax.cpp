@@ -10,7 +10,7 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c, RopePart::kShare);
+  GroupedQuery a = grouped_query_attention(j, c, {.share = true});
   if (a.rope.dims == a.head_dim) a.rope.dims = j.i("rotary_dim", a.head_dim);
   a.qk_norm = QkNorm::kFull;
   set_attention(j, c, a);

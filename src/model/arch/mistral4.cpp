@@ -9,7 +9,7 @@ namespace {
 // The class counts the rotated elements as a share of the whole head.
 RopeConfig mistral_rope(base::JsonReader& j, const Latent& a) {
   const int whole = a.nope_dim + a.rope.dims;
-  RopeConfig rope = parse_rope(j, whole, RopePart::kShare);
+  RopeConfig rope = parse_rope(j, whole, {.share = true});
   if (rope.dims == whole) rope.dims = a.rope.dims;  // absent
   if (rope.dims != a.rope.dims) j.complain("qk_rope_head_dim", "differs from partial_rotary_factor");
   return rope;

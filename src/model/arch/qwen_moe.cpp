@@ -16,7 +16,7 @@ FfnConfig routed(base::JsonReader& j, int intermediate) {
 
 ModelConfig parse_qwen2_moe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c);
+  GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = true});
   a.qkv_bias = j.b("qkv_bias");
   set_attention(j, c, a, Windows::kEvenBelowMaxWindowLayers);
   FfnConfig shared = shared_ffn(j.i("shared_expert_intermediate_size"));
@@ -45,7 +45,7 @@ ModelConfig parse_qwen3_vl_moe(base::JsonReader& j) {
 
 ModelConfig parse_mellum(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c);
+  GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = true});
   a.qk_norm = QkNorm::kHead;
   set_attention(j, c, a, Windows::kAsListed);
   const std::vector<bool> sparse = by_mlp_layer_types(j, c);

@@ -37,6 +37,7 @@ void read_lengths(base::JsonReader& j, base::JsonReader& s, RopeConfig& r) {
   const bool may_derive = r.scaling == RopeScaling::kYarn || r.scaling == RopeScaling::kLongRope;
   const double derived = may_derive && r.original_len > 0 ? static_cast<double>(positions) / r.original_len : 0;
   r.factor = s.f("factor", derived);
+  if (may_derive && !s.has("factor") && derived < 1) s.complain("factor", "missing");
 }
 
 void read_yarn(base::JsonReader& s, RopeConfig& r) {
@@ -98,16 +99,23 @@ layers::QueryTemperature parse_temperature(base::JsonReader& j, const RopeConfig
 
 bool has_rope_of(base::JsonReader& j, std::string_view layer_type) { return rope_object(j).has(layer_type); }
 
-RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopePart part, std::string_view layer_type) {
+RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopeRules rules, std::string_view layer_type) {
   RopeConfig r;
   base::JsonReader all = rope_object(j);
   const bool nested = has_rope_of(j, "full_attention") || has_rope_of(j, "sliding_attention");
+  if (nested && !rules.by_layer_type && !j.has("layer_types")) {
+    all.complain("full_attention", "there are no layer_types");
+  }
   if (nested && !all.has(layer_type)) all.complain(layer_type, "missing");
   base::JsonReader s = nested ? all.object(layer_type) : all;
-  r.theta = s.f("rope_theta", j.f("rope_theta", 10000));
+  for (const char* key : {"rope_type", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings"}) {
+    if (s.is_null(key)) s.complain(key, "must not be null");
+  }
+  j.find("rope_theta");  // read, if only as the default of the other
+  r.theta = s.has("rope_theta") ? s.f("rope_theta") : j.f("rope_theta");
   const double share = s.f("partial_rotary_factor", j.f("partial_rotary_factor", 1));
   r.dims = static_cast<int>(head_dim * share);
-  if (share != 1 && (part == RopePart::kWhole || !(share > 0 && share <= 1))) {
+  if (share != 1 && (!rules.share || !(share > 0 && share <= 1))) {
     s.complain("partial_rotary_factor", "this architecture rotates whole heads");
   }
   parse_scaling(j, s, r);

@@ -29,7 +29,7 @@ ModelConfig base_config(base::JsonReader& j) {
   return c;
 }
 
-GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, RopePart part) {
+GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, RopeRules rope) {
   GroupedQuery a;
   a.n_heads = j.i("num_attention_heads");
   if (a.n_heads < 1 || a.n_heads > 65536) return j.complain("num_attention_heads", "must be in [1, 65536]"), a;
@@ -37,7 +37,7 @@ GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, 
   a.head_dim = j.i("head_dim", c.hidden / a.n_heads);
   a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim));
   a.qkv_bias = a.out_bias = j.b("attention_bias", false);
-  a.rope = parse_rope(j, a.head_dim, part);
+  a.rope = parse_rope(j, a.head_dim, rope);
   return a;
 }
 
@@ -100,8 +100,8 @@ void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention, 
   sliding.window = window;
   const bool any = std::find(types.begin(), types.end(), "sliding_attention") != types.end();
   if (any || has_rope_of(j, "sliding_attention")) {
-    const RopePart part = attention.rope.dims == attention.head_dim ? RopePart::kWhole : RopePart::kShare;
-    sliding.rope = parse_rope(j, attention.head_dim, part, "sliding_attention");
+    const RopeRules rules{.share = attention.rope.dims != attention.head_dim, .by_layer_type = true};
+    sliding.rope = parse_rope(j, attention.head_dim, rules, "sliding_attention");
     sliding.rope.interleaved = attention.rope.interleaved;
   }
   for (size_t l = 0; l < c.layers.size(); ++l) {
@@ -294,7 +294,7 @@ Latent latent_attention(base::JsonReader& j, RopeConfig (*rope)(base::JsonReader
   a.nope_dim = j.i("qk_nope_head_dim");
   a.value_dim = j.i("v_head_dim");
   a.rope.dims = j.i("qk_rope_head_dim");
-  a.rope = rope != nullptr ? rope(j, a) : parse_rope(j, a.rope.dims, RopePart::kWhole);
+  a.rope = rope != nullptr ? rope(j, a) : parse_rope(j, a.rope.dims, {});
   a.rope.interleaved = j.b("rope_interleave", true);
   a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim()));
   if (a.rope.scaling != RopeScaling::kNone && a.rope.mscale_all_dim != 0) {

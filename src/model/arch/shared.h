@@ -13,17 +13,21 @@ namespace polymath::model {
 // made, empty.
 ModelConfig base_config(base::JsonReader& j);
 
-// Whether an architecture can rotate a share of each head: partial_rotary_factor.
-enum class RopePart { kWhole, kShare };
+// What an architecture's class reads about its rotation.
+struct RopeRules {
+  bool share = false;          // partial_rotary_factor: a share of each head is rotated
+  bool by_layer_type = false;  // parameters by layer type, even if the config has no layer_types
+};
 
 // The rotary embedding of heads of `head_dim` elements, in layers of this type.
-RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopePart part, std::string_view layer_type = "full_attention");
+RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopeRules rules,
+                      std::string_view layer_type = "full_attention");
 
 // Whether the config has a rotation of this layer type alone.
 bool has_rope_of(base::JsonReader& j, std::string_view layer_type);
 
 // num_attention_heads, num_key_value_heads, head_dim, attention_bias, rope.
-GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, RopePart part = RopePart::kWhole);
+GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, RopeRules rope = {});
 
 // The layers with a sliding window, where layer_types does not say.
 enum class Windows {
