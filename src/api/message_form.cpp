@@ -80,12 +80,7 @@ void fit_calls(base::JsonObject& message, const MessageForm& form) {
     }
   }
   base::JsonValue& content = message["content"];
-  if (form.beside_calls == EmptyContent::kText || !text_of(content).empty()) return;
-  if (form.beside_calls == EmptyContent::kNull) {
-    content = nullptr;
-  } else {
-    content = one_part("");
-  }
+  if (form.null_beside_calls && text_of(content).empty()) content = nullptr;
 }
 
 struct Systems {

@@ -23,13 +23,10 @@ enum class ContentForm : uint8_t {
   kOnePart,  // a list of one part, which holds the whole text
 };
 
-// An assistant's content beside calls, if it has no text.
-enum class EmptyContent : uint8_t { kText, kNull, kPart };  // "", null, a list of one empty part
-
 struct MessageForm {
   ContentForm system = ContentForm::kText, user = ContentForm::kText, assistant = ContentForm::kText;
-  bool arguments_as_text = false;  // of a call: JSON text instead of an object
-  EmptyContent beside_calls = EmptyContent::kText;
+  bool arguments_as_text = false;    // of a call: JSON text instead of an object
+  bool null_beside_calls = false;    // an assistant's content without text, beside calls: null instead of ""
   bool names_developer = false;      // else the role developer becomes system
   bool several_systems = true;       // several system messages at the front are all shown
   bool scattered_systems = true;     // so is one behind other messages

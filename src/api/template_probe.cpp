@@ -143,10 +143,10 @@ std::optional<MessageForm> probe_calls(Probe& probe, const MessageForm& form, bo
     chat.push_back(message("assistant", kAnswer));
     chat.push_back(message("user", kNextUser));
   }
-  for (const EmptyContent content : {EmptyContent::kText, EmptyContent::kNull, EmptyContent::kPart}) {
+  for (const bool null_content : {false, true}) {
     for (const bool as_text : {false, true}) {
       MessageForm tried = form;
-      tried.beside_calls = content;
+      tried.null_beside_calls = null_content;
       tried.arguments_as_text = as_text;
       const std::string text = probe.render(chat, tried);
       bool whole = has(text, kUser) && has(text, kCallName) && has(text, kCallValue) && has(text, kResult);

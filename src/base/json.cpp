@@ -5,7 +5,9 @@
 #include <fstream>
 #include <limits>
 
+#include "absl/strings/charconv.h"
 #include "absl/strings/str_cat.h"
+#include "boost/json/basic_parser_impl.hpp"
 
 namespace polymath::base {
 namespace {
@@ -41,6 +43,46 @@ std::string quote_non_finite(std::string_view text) {
 
 bool is_json_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
+// Builds the tree from the parser's events. Boost rounds one decimal in ten wrongly, so each is read again.
+class TreeBuilder {
+ public:
+  static constexpr size_t max_object_size = boost::json::object::max_size();
+  static constexpr size_t max_array_size = boost::json::array::max_size();
+  static constexpr size_t max_key_size = boost::json::string::max_size();
+  static constexpr size_t max_string_size = boost::json::string::max_size();
+  using Text = boost::json::string_view;
+  using Error = boost::json::error_code;
+
+  JsonValue release() { return stack_.release(); }
+
+  bool on_document_begin(Error&) { return stack_.reset(), true; }
+  bool on_document_end(Error&) { return true; }
+  bool on_object_begin(Error&) { return true; }
+  bool on_object_end(size_t n, Error&) { return stack_.push_object(n), true; }
+  bool on_array_begin(Error&) { return true; }
+  bool on_array_end(size_t n, Error&) { return stack_.push_array(n), true; }
+  bool on_key_part(Text part, size_t, Error&) { return stack_.push_chars(part), true; }
+  bool on_key(Text rest, size_t, Error&) { return stack_.push_key(rest), true; }
+  bool on_string_part(Text part, size_t, Error&) { return stack_.push_chars(part), true; }
+  bool on_string(Text rest, size_t, Error&) { return stack_.push_string(rest), true; }
+  bool on_number_part(Text, Error&) { return true; }
+  bool on_int64(int64_t i, Text, Error&) { return stack_.push_int64(i), true; }
+  bool on_uint64(uint64_t u, Text, Error&) { return stack_.push_uint64(u), true; }
+  bool on_double(double d, Text text, Error&) {
+    double exact = 0;
+    const auto read = absl::from_chars(text.data(), text.data() + text.size(), exact);
+    const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
+    return stack_.push_double(whole ? exact : d), true;
+  }
+  bool on_bool(bool b, Error&) { return stack_.push_bool(b), true; }
+  bool on_null(Error&) { return stack_.push_null(), true; }
+  bool on_comment_part(Text, Error&) { return true; }
+  bool on_comment(Text, Error&) { return true; }
+
+ private:
+  boost::json::value_stack stack_;
+};
+
 }  // namespace
 
 absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
@@ -52,17 +94,16 @@ absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& li
   }
   boost::json::parse_options options;
   options.max_depth = limits.depth_max;
-  boost::json::stream_parser parser({}, options);
+  boost::json::basic_parser<TreeBuilder> parser(options);
   boost::json::error_code error;
-  const size_t consumed = parser.write_some(text.data(), text.size(), error);
-  if (!error) parser.finish(error);
+  const size_t consumed = parser.write_some(/*more=*/false, text.data(), text.size(), error);
   if (error) return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", consumed, ": ", error.message()));
   for (size_t i = consumed; i < text.size(); ++i) {
     if (!is_json_space(text[i])) {
       return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", i, ": text after the value"));
     }
   }
-  return parser.release();
+  return parser.handler().release();
 }
 
 absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits) {

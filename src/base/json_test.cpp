@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 
 namespace polymath::base {
@@ -64,6 +65,17 @@ TEST(Json, KeepsTextAndTheLastOfEqualKeys) {
   const auto parsed = parse_json(R"({"a":1,"a":"é\n"})", {});
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ("{\"a\":\"é\\n\"}", to_text(*parsed));
+}
+
+// Numbers that Boost 1.81 alone would round to a neighbour, and the ends of the range.
+TEST(Json, ReadsTheNearestDouble) {
+  for (const char* text :
+       {"-15.886693330064089", "-15.894285306638331", "0.1", "1e23", "123456789012345678901234567890",
+        "2.2250738585072011e-308", "5e-324", "1.7976931348623157e308", "-0.0", "1E2"}) {
+    const auto parsed = parse_json(std::string("[") + text + "]", {});
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(std::strtod(text, nullptr), parsed->get_array()[0].to_number<double>()) << text;
+  }
 }
 
 TEST(Json, ReadsFiles) {

@@ -258,7 +258,7 @@ constexpr Flag kFlags[] = {
     {"chat-template", "", FlagKind::kValue, kServe | kRun, "FILE|TEXT", "the model's own",
      "A Jinja template, as a file or written out.", set_text<&TextOptions::chat_template>},
     {"chat-template-content-format", "", FlagKind::kValue, kServe | kRun, "FORMAT", "auto",
-     "string: a message's content is one text; openai: a list of parts; auto: what the template loops over.",
+     "string: a message's content is one text; openai: a list of parts; auto: as the template reads it.",
      set_content_format},
     {"trust-request-chat-template", "", kSwitch, kServe, "", "off",
      "Requests may bring a template of their own (bounded in steps, memory and output).",

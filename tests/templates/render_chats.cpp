@@ -33,7 +33,7 @@ base::JsonObject form_json(const api::MessageForm& form) {
           {"user", static_cast<int>(form.user)},
           {"assistant", static_cast<int>(form.assistant)},
           {"arguments_as_text", form.arguments_as_text},
-          {"beside_calls", static_cast<int>(form.beside_calls)},
+          {"null_beside_calls", form.null_beside_calls},
           {"names_developer", form.names_developer},
           {"several_systems", form.several_systems},
           {"scattered_systems", form.scattered_systems},

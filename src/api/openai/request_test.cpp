@@ -166,41 +166,5 @@ TEST(OpenAiFields, ThePageHasEachOfThem) {
   }
 }
 
-TEST(ChatPrompt, ContentIsShapedForTheTemplate) {
-  ServedModel parts = stand_in_model();
-  parts.chat_template = std::make_shared<const text::ChatTemplate>(*text::ChatTemplate::parse(
-      "{% for m in messages %}{% for c in m['content'] %}<{{ c['type'] }}:{{ c['text'] }}>{% endfor %}{% endfor %}",
-      {}));
-  parts.content_as_parts = true;
-  const auto json = base::parse_json(
-      R"({"messages":[{"role":"user","content":"a"},{"role":"user","content":["b",{"type":"text","text":"c"}]}]})", {});
-  const auto chat = parse_chat_prompt(*json, {}, false);
-  ASSERT_TRUE(chat.ok()) << chat.status();
-  EXPECT_EQ(*render_chat(parts, *chat), "<text:a><text:b><text:c>");
-  EXPECT_NE(render_chat(model(), *chat)->find("b\nc"), std::string::npos);
-}
-
-TEST(ChatPrompt, ToolArgumentsAreObjectsToTheTemplate) {
-  ServedModel tools = stand_in_model();
-  tools.chat_template = std::make_shared<const text::ChatTemplate>(
-      *text::ChatTemplate::parse("{{ messages[0].tool_calls[0].function.arguments.city }}{{ tools[0].name }}", {}));
-  const auto json = base::parse_json(
-      R"({"messages":[{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{\"city\":\"Bonn\"}"}}]}],
-          "tools":[{"name":"g"}]})",
-      {});
-  EXPECT_EQ(*render_chat(tools, *parse_chat_prompt(*json, {}, false)), "Bonng");
-}
-
-TEST(ChatPrompt, ARequestsOwnTemplateNeedsTrust) {
-  const auto json =
-      base::parse_json(R"({"messages":[{"role":"user","content":"x"}],"chat_template":"{{ messages|length }}"})", {});
-  EXPECT_FALSE(parse_chat_prompt(*json, {}, false).ok());
-  EXPECT_EQ(*render_chat(model(), *parse_chat_prompt(*json, {}, true)), "1");
-  const auto broken =
-      base::parse_json(R"({"messages":[{"role":"user","content":"x"}],"chat_template":"{% while %}"})", {});
-  EXPECT_EQ(render_chat(model(), *parse_chat_prompt(*broken, {}, true)).status().code(),
-            absl::StatusCode::kInvalidArgument);
-}
-
 }  // namespace
 }  // namespace polymath::api
