@@ -6,14 +6,15 @@
 namespace polymath::model {
 
 extern const Architecture kMixtral, kQwen2Moe, kQwen3Moe, kQwen3VlMoe, kDeepseek, kDeepseekV2, kDeepseekV3, kDbrx,
-    kOlmoe, kPhiMoe, kGraniteMoe, kGptOss, kGlm4Moe, kLlama4, kErnie45Moe, kHunyuanMoe, kQwen3Next, kLlama, kMistral,
-    kQwen2, kQwen3, kPolymathMoe;
+    kOlmoe, kPhiMoe, kGraniteMoe, kGptOss, kGlm4Moe, kGlm4vMoe, kLlama4, kErnie45Moe, kHunyuanMoe, kQwen3Next, kLlama,
+    kMistral, kQwen2, kQwen3, kQwen2Vl, kQwen3Vl, kPolymathMoe;
 
 std::span<const Architecture* const> architectures() {
   static constexpr const Architecture* kArchitectures[] = {
-      &kMixtral,   &kQwen2Moe, &kQwen3Moe,   &kQwen3VlMoe, &kDeepseek, &kDeepseekV2,  &kDeepseekV3, &kDbrx,
-      &kOlmoe,     &kPhiMoe,   &kGraniteMoe, &kGptOss,     &kGlm4Moe,  &kLlama4,      &kErnie45Moe, &kHunyuanMoe,
-      &kQwen3Next, &kLlama,    &kMistral,    &kQwen2,      &kQwen3,    &kPolymathMoe,
+      &kMixtral, &kQwen2Moe,   &kQwen3Moe,   &kQwen3VlMoe,  &kDeepseek, &kDeepseekV2, &kDeepseekV3,
+      &kDbrx,    &kOlmoe,      &kPhiMoe,     &kGraniteMoe,  &kGptOss,   &kGlm4Moe,    &kGlm4vMoe,
+      &kLlama4,  &kErnie45Moe, &kHunyuanMoe, &kQwen3Next,   &kLlama,    &kMistral,    &kQwen2,
+      &kQwen3,   &kQwen2Vl,    &kQwen3Vl,    &kPolymathMoe,
   };
   return kArchitectures;
 }
