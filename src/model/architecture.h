@@ -49,7 +49,9 @@ struct Architecture {
 };
 
 std::span<const Architecture* const> architectures();
-const Architecture* find_architecture(std::string_view name);      // null: not known
+const Architecture* find_architecture(std::string_view name);  // null: not known
+// Of a known family that lacks one block here: its name, "the Mamba-2 layer". Empty: the family is not known.
+std::string_view missing_block(std::string_view architecture);
 const Architecture* find_model_type(std::string_view model_type);  // null: not known
 
 }  // namespace polymath::model

@@ -16,8 +16,9 @@ using layers::kWidthMax;
 
 // Multimodal models around any text model; its model_type names it. Those around one kind are in its table.
 constexpr std::string_view kWrappers[] = {
-    "InternVLForConditionalGeneration", "LlavaForConditionalGeneration",    "LlavaNextForConditionalGeneration",
-    "Mistral3ForConditionalGeneration", "VipLlavaForConditionalGeneration", "VoxtralForConditionalGeneration",
+    "InternVLForConditionalGeneration", "KimiK25ForConditionalGeneration",   "KimiVLForConditionalGeneration",
+    "LlavaForConditionalGeneration",    "LlavaNextForConditionalGeneration", "Mistral3ForConditionalGeneration",
+    "VipLlavaForConditionalGeneration", "VoxtralForConditionalGeneration",
 };
 
 absl::Status check_config(const ModelConfig& c) {
@@ -87,6 +88,12 @@ absl::Status find_by_name(base::JsonReader& j, ConfigSource& out) {
   if (out.architecture != nullptr) {
     out.name = out.architecture->names[0];
     return absl::OkStatus();
+  }
+  for (const auto& name : names) {
+    const std::string_view block = missing_block(with_head(name));
+    if (block.empty()) continue;
+    return absl::UnimplementedError(absl::StrCat("config.json: the architecture ", name, " is known, but ",
+                                                 std::string(block), " is not built yet"));
   }
   const std::string what = !names.empty() ? absl::StrJoin(names, ", ")
                            : type.empty() ? "(none is named)"
@@ -205,7 +212,7 @@ absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& value) {
   RETURN_IF_ERROR(j.status());
   if (keys.reads_hidden_act) RETURN_IF_ERROR(set_activation(j, config));
   config.architecture = source.name;
-  config.left_out = source.left_out;
+  if (!source.left_out.empty()) config.left_out = source.left_out;
   ASSIGN_OR_RETURN(config.dtype, parse_dtype(j));
   config.bos_id = j.i("bos_token_id", -1);
   add_eos(j, config);

@@ -32,6 +32,7 @@ struct ModelConfig {
   int model_len_max = 0;    // --max-model-len may not exceed it: positions_max, or what a scaled rotation reaches
   bool layer_norm = false;  // LayerNorm instead of RMSNorm
   bool norm_bias = false;
+  bool post_norms = false;  // what attention and feed-forward give is normalised before it is added (AFMoE)
   float norm_eps = 1e-6f;
   bool tied_embeddings = false;
   bool lm_head_bias = false;

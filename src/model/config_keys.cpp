@@ -113,6 +113,8 @@ constexpr std::string_view kBesideText[] = {
     "tile_tag",
     "use_image_newline_parameter",
     "use_thumbnail",
+    "use_unified_vision_chunk",
+    "video_placeholder",
     "vision_feature_layer",
     "vision_feature_select_strategy",
     "vision_aspect_ratio",

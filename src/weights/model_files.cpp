@@ -16,6 +16,7 @@ class Directory final : public ModelFiles {
 
   const std::string& path() const override { return path_; }
   absl::StatusOr<base::JsonValue> config() const override {
+    if (has_mistral_format()) return mistral_config();
     auto config = base::read_json_file(path_ + "/config.json", kConfigLimits);
     if (absl::IsNotFound(config.status())) return describe(config.status());
     if (config.ok() && config->is_object()) RETURN_IF_ERROR(add_quantization(config->get_object()));
@@ -30,6 +31,35 @@ class Directory final : public ModelFiles {
   }
 
  private:
+  // Mistral's own files, and no others: some directories hold a model in both formats.
+  bool has_mistral_format() const {
+    const auto names = list_files(path_);
+    if (!names.ok()) return false;
+    const auto any = [&](auto is) { return std::any_of(names->begin(), names->end(), is); };
+    const auto weights = [](const std::string& n, std::string_view start) {
+      return n.starts_with(start) && n.ends_with(".safetensors");
+    };
+    if (!any([](const auto& n) { return n == "params.json"; })) return false;
+    if (!any([](const auto& n) { return n == "config.json"; })) return true;
+    return any([&](const auto& n) { return weights(n, "consolidated"); }) &&
+           !any([&](const auto& n) { return weights(n, "model"); });
+  }
+
+  // params.json, with the name of the architecture that reads it.
+  absl::StatusOr<base::JsonValue> mistral_config() const {
+    ASSIGN_OR_RETURN(base::JsonValue params, base::read_json_file(path_ + "/params.json", kConfigLimits));
+    if (!params.is_object()) return params;
+    base::JsonObject& out = params.get_object();
+    out["architectures"] = base::JsonArray{"MistralParams"};
+    const auto* quantized = out.if_contains("quantization");
+    if (quantized == nullptr || !quantized->is_object()) return params;
+    base::JsonReader file(*quantized, "quantization");
+    const std::string method = file.s("quant_method", file.s("qformat_weight", "an unnamed method"));
+    RETURN_IF_ERROR(file.status());
+    out["quantization_config"] = base::JsonObject{{"quant_method", boost::json::string(method)}};
+    return params;
+  }
+
   // What a directory without config.json is, if that can be said.
   absl::Status describe(const absl::Status& missing) const {
     const auto adapter = base::read_json_file(path_ + "/adapter_config.json", kConfigLimits);

@@ -1,5 +1,5 @@
 // DeepSeekMoE-16B (arXiv:2401.06066), DeepSeek-V2 (MLA, arXiv:2405.04434), DeepSeek-V3 (arXiv:2412.19437).
-// Sources: config.json of deepseek-ai/deepseek-moe-16b-base, DeepSeek-V2-Lite and DeepSeek-V3.
+// Sources: config.json of deepseek-ai/deepseek-moe-16b-base, DeepSeek-V2-Lite and DeepSeek-V3. Kimi-K2 is DeepSeek-V3.
 
 #include <algorithm>
 
@@ -8,37 +8,13 @@
 namespace polymath::model {
 namespace {
 
-FfnConfig routed(base::JsonReader& j, std::string routing) {
-  FfnConfig f =
-      routed_ffn(std::move(routing), j.i("n_routed_experts"), j.i("num_experts_per_tok"), j.i("moe_intermediate_size"));
-  f.router.normalize = j.b("norm_topk_prob");
-  f.router.weight_scale = static_cast<float>(j.f("routed_scaling_factor"));
-  if (f.routing != "softmax_topk") {
-    f.router.n_groups = std::max(1, j.i("n_group"));
-    f.router.top_groups = std::max(1, j.i("topk_group"));
-  }
-  return f;
-}
-
-// The first layers are dense; of the others, every `every`-th is MoE.
-void set_ffns(base::JsonReader& j, ModelConfig& c, const FfnConfig& experts, int every = 1) {
-  const int first = j.i("first_k_dense_replace");
-  const FfnConfig dense = dense_ffn(j.i("intermediate_size"));
-  const int shared = j.i("n_shared_experts") * experts.intermediate;
-  for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
-    if (l < first || l % every != 0) {
-      c.layers[l].ffns = {dense};
-      continue;
-    }
-    c.layers[l].ffns = {experts};
-    if (shared > 0) c.layers[l].ffns.push_back(shared_ffn(shared));
-  }
-}
-
 ModelConfig parse_v1(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   set_attention(j, c, grouped_query_attention(j, c));
-  set_ffns(j, c, routed(j, "softmax_topk"), std::max(1, j.i("moe_layer_freq")));
+  std::vector<bool> sparse = after_dense_layers(j, c);
+  const int every = std::max(1, j.i("moe_layer_freq"));
+  for (size_t l = 0; l < sparse.size(); ++l) sparse[l] = sparse[l] && static_cast<int>(l) % every == 0;
+  set_ffns(j, c, deepseek_experts(j, "softmax_topk"), sparse);
   return c;
 }
 
@@ -49,10 +25,10 @@ ModelConfig parse_v2(base::JsonReader& j) {
   const std::string method = j.s("topk_method");
   if (method != "greedy" && method != "group_limited_greedy")
     j.complain("topk_method", "\"" + method + "\" is not known");
-  FfnConfig experts = routed(j, method == "greedy" ? "softmax_topk" : "softmax_group_topk");
+  FfnConfig experts = deepseek_experts(j, method == "greedy" ? "softmax_topk" : "softmax_group_topk");
   // The first implementation divides instead of scaling, and transformers 5 does not divide.
   if (experts.router.normalize) j.complain("norm_topk_prob", "true is not built for this architecture");
-  set_ffns(j, c, experts);
+  set_ffns(j, c, experts, after_dense_layers(j, c));
   return c;
 }
 
@@ -60,10 +36,7 @@ ModelConfig parse_v3(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   const Latent latent = latent_attention(j);
   for (LayerConfig& layer : c.layers) layer.attention = latent;
-  FfnConfig experts = routed(j, "sigmoid_group_topk");
-  experts.selection_bias = true;
-  experts.router.normalize_eps = 1e-20f;
-  set_ffns(j, c, experts);
+  set_ffns(j, c, sigmoid_experts(j), after_dense_layers(j, c));
   return c;
 }
 
@@ -75,30 +48,15 @@ ModelConfig parse_glm4(base::JsonReader& j) {
   a.out_bias = false;  // attention_bias is of q, k and v alone
   a.qk_norm = j.b("use_qk_norm") ? QkNorm::kHead : QkNorm::kNone;
   set_attention(j, c, a);
-  FfnConfig experts = routed(j, "sigmoid_group_topk");
-  experts.selection_bias = true;
-  experts.router.normalize_eps = 1e-20f;
-  set_ffns(j, c, experts);
+  set_ffns(j, c, sigmoid_experts(j), after_dense_layers(j, c));
   return c;
-}
-
-std::vector<WeightRow> weights(const ModelConfig& c) {
-  auto rows = llama_rows();
-  if (std::holds_alternative<Latent>(c.layers[0].attention)) add_latent_rows(rows);
-  rows.push_back({"layer.{l}.experts.router", {"model.layers.{l}.mlp.gate.weight"}});
-  rows.push_back({"layer.{l}.experts.selection_bias", {"model.layers.{l}.mlp.gate.e_score_correction_bias"}});
-  add_ffn_rows(rows, "dense", "mlp");
-  add_ffn_rows(rows, "experts", "mlp.experts.{e}");
-  add_ffn_rows(rows, "shared", "mlp.shared_experts");
-  return rows;
 }
 
 }  // namespace
 
-// Layers past the last belong to multi-token prediction.
 extern const Architecture kDeepseek{.names = {"DeepseekForCausalLM"},
                                     .parse = parse_v1,
-                                    .weights = weights,
+                                    .weights = deepseek_rows,
                                     .keys = {.model_types = {"deepseek"},
                                              .defaults = R"({
     "vocab_size": 102400, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 30,
@@ -109,7 +67,7 @@ extern const Architecture kDeepseek{.names = {"DeepseekForCausalLM"},
 extern const Architecture kDeepseekV2{
     .names = {"DeepseekV2ForCausalLM"},
     .parse = parse_v2,
-    .weights = weights,
+    .weights = deepseek_rows,
     .keys = {.model_types = {"deepseek_v2"},
              .defaults = R"({
     "vocab_size": 102400, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
@@ -124,8 +82,8 @@ extern const Architecture kDeepseekV2{
 extern const Architecture kDeepseekV3{
     .names = {"DeepseekV3ForCausalLM"},
     .parse = parse_v3,
-    .weights = weights,
-    .keys = {.model_types = {"deepseek_v3"},
+    .weights = deepseek_rows,
+    .keys = {.model_types = {"deepseek_v3", "kimi_k2"},
              .defaults = R"({
     "vocab_size": 129280, "hidden_size": 7168, "intermediate_size": 18432, "moe_intermediate_size": 2048,
     "num_hidden_layers": 61, "num_attention_heads": 128, "n_shared_experts": 1, "n_routed_experts": 256,
@@ -140,7 +98,7 @@ extern const Architecture kDeepseekV3{
 extern const Architecture kGlm4Moe{
     .names = {"Glm4MoeForCausalLM"},
     .parse = parse_glm4,
-    .weights = weights,
+    .weights = deepseek_rows,
     .keys = {.model_types = {"glm4_moe"},
              .defaults = R"({
     "vocab_size": 151552, "hidden_size": 4096, "intermediate_size": 10944, "num_hidden_layers": 46,

@@ -21,7 +21,7 @@ layers::GatedDeltaNet delta_net(base::JsonReader& j) {
 GroupedQuery attention(base::JsonReader& j, const ModelConfig& c) {
   GroupedQuery a = grouped_query_attention(j, c, {.share = true, .by_layer_type = true});
   a.qk_norm = QkNorm::kHead;
-  a.output_gate = true;
+  a.output_gate = layers::OutputGate::kWithQuery;
   return a;
 }
 
@@ -79,7 +79,6 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 
 }  // namespace
 
-// Tensors called "mtp." belong to multi-token prediction.
 extern const Architecture kQwen3Next{.names = {"Qwen3NextForCausalLM"},
                                      .parse = parse,
                                      .weights = weights,

@@ -1,5 +1,5 @@
-// Qwen1.5-MoE and Qwen2-MoE (a gated shared expert), Qwen3-MoE and OLMoE (none).
-// Sources: config.json of Qwen/Qwen1.5-MoE-A2.7B, Qwen/Qwen3-30B-A3B, allenai/OLMoE-1B-7B-0924.
+// Qwen1.5-MoE and Qwen2-MoE (a gated shared expert), Qwen3-MoE, Mellum2 and OLMoE (none). Sources: config.json of
+// Qwen/Qwen1.5-MoE-A2.7B, Qwen/Qwen3-30B-A3B, JetBrains/Mellum2-12B-A2.5B-Base, allenai/OLMoE-1B-7B-0924.
 
 #include <algorithm>
 
@@ -40,6 +40,17 @@ ModelConfig parse_qwen3_vl_moe(base::JsonReader& j) {
   for (LayerConfig& layer : c.layers) {
     for (FfnConfig& ffn : layer.ffns) ffn.router.normalize = true;
   }
+  return c;
+}
+
+ModelConfig parse_mellum(base::JsonReader& j) {
+  ModelConfig c = base_config(j);
+  GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = true});
+  a.qk_norm = QkNorm::kHead;
+  set_attention(j, c, a, Windows::kAsListed);
+  const std::vector<bool> sparse = by_mlp_layer_types(j, c);
+  const FfnConfig experts = routed(j, j.i("moe_intermediate_size")), dense = dense_ffn(j.i("intermediate_size"));
+  for (size_t l = 0; l < sparse.size(); ++l) c.layers[l].ffns = {sparse[l] ? experts : dense};
   return c;
 }
 
@@ -103,6 +114,22 @@ extern const Architecture kQwen3VlMoe{.names = {"Qwen3VLMoeForConditionalGenerat
     "norm_topk_prob": true, "rope_theta": 500000})",
                                                .aliases = {{"num_local_experts", "num_experts"}},
                                                .harmless = {"max_window_layers"}}};
+extern const Architecture kMellum{
+    .names = {"MellumForCausalLM"},
+    .parse = parse_mellum,
+    .weights = weights,
+    .keys = {.model_types = {"mellum"},
+             .defaults = R"({
+    "vocab_size": 98304, "hidden_size": 2304, "intermediate_size": 7168, "num_hidden_layers": 28,
+    "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false, "sliding_window": 1024,
+    "first_k_dense_replace": 0, "moe_intermediate_size": 896, "num_experts_per_tok": 8, "num_experts": 64,
+    "norm_topk_prob": true, "rope_theta": 10000,
+    "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 500000},
+                        "sliding_attention": {"rope_type": "default", "rope_theta": 10000}}})",
+             .aliases = {{"num_local_experts", "num_experts"}},
+             .harmless = {"max_window_layers", "num_mtp_layers", "num_nextn_predict_layers", "mtp_layer_types",
+                          "mtp_mlp_layer_types"}}};
 extern const Architecture kOlmoe{.names = {"OlmoeForCausalLM"},
                                  .parse = parse_olmoe,
                                  .weights = weights,

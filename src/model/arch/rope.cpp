@@ -90,6 +90,13 @@ void parse_scaling(base::JsonReader& j, base::JsonReader& s, RopeConfig& r) {
 
 }  // namespace
 
+layers::QueryTemperature parse_temperature(base::JsonReader& j, const RopeConfig& rope) {
+  const double beta = rope_object(j).f("llama_4_scaling_beta", 0);
+  if (beta == 0) return {};
+  if (rope.original_len < 1) rope_object(j).complain("original_max_position_embeddings", "must be positive");
+  return {.floor = static_cast<float>(rope.original_len), .scale = static_cast<float>(beta), .shift = 0};
+}
+
 bool has_rope_of(base::JsonReader& j, std::string_view layer_type) { return rope_object(j).has(layer_type); }
 
 RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopeRules rules, std::string_view layer_type) {

@@ -47,6 +47,7 @@ namespace {
 bool slides(Windows rule, int l, int max_window_layers) {
   switch (rule) {
     case Windows::kNone:
+    case Windows::kAsListed:
       return false;
     case Windows::kEvery:
       return true;
@@ -141,6 +142,79 @@ void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<Ff
   }
 }
 
+FfnConfig deepseek_experts(base::JsonReader& j, std::string routing) {
+  FfnConfig f =
+      routed_ffn(std::move(routing), j.i("n_routed_experts"), j.i("num_experts_per_tok"), j.i("moe_intermediate_size"));
+  f.router.normalize = j.b("norm_topk_prob");
+  f.router.weight_scale = static_cast<float>(j.f("routed_scaling_factor"));
+  if (f.routing != "softmax_topk") {
+    f.router.n_groups = std::max(1, j.i("n_group"));
+    f.router.top_groups = std::max(1, j.i("topk_group"));
+  }
+  return f;
+}
+
+FfnConfig sigmoid_experts(base::JsonReader& j) {
+  FfnConfig f = deepseek_experts(j, "sigmoid_group_topk");
+  f.selection_bias = true;
+  f.router.normalize_eps = 1e-20f;
+  return f;
+}
+
+std::vector<bool> after_dense_layers(base::JsonReader& j, const ModelConfig& c) {
+  const int first = j.i("first_k_dense_replace");
+  std::vector<bool> sparse(c.layers.size());
+  for (size_t l = 0; l < sparse.size(); ++l) sparse[l] = static_cast<int>(l) >= first;
+  return sparse;
+}
+
+std::vector<bool> by_mlp_layer_types(base::JsonReader& j, const ModelConfig& c) {
+  std::vector<bool> sparse = after_dense_layers(j, c);
+  if (!j.has("mlp_layer_types")) return sparse;
+  const auto types = j.strings("mlp_layer_types");
+  if (types.size() != sparse.size()) {
+    j.complain("mlp_layer_types", absl::StrCat("must have one entry a layer (", sparse.size(), ")"));
+    return sparse;
+  }
+  for (size_t l = 0; l < sparse.size(); ++l) {
+    sparse[l] = types[l] == "sparse";
+    if (!sparse[l] && types[l] != "dense") j.complain("mlp_layer_types", "knows \"sparse\" and \"dense\" alone");
+  }
+  return sparse;
+}
+
+void set_ffns(base::JsonReader& j, ModelConfig& c, const FfnConfig& experts, const std::vector<bool>& sparse) {
+  const FfnConfig dense = dense_ffn(j.i("intermediate_size"));
+  const int shared = j.i("n_shared_experts") * experts.intermediate;
+  for (size_t l = 0; l < c.layers.size(); ++l) {
+    if (!sparse[l]) {
+      c.layers[l].ffns = {dense};
+      continue;
+    }
+    c.layers[l].ffns = {experts};
+    if (shared > 0) c.layers[l].ffns.push_back(shared_ffn(shared));
+  }
+}
+
+void set_rotated_windows(base::JsonReader& j, ModelConfig& c, const GroupedQuery& attention,
+                         std::vector<std::string> types) {
+  if (j.has("layer_types")) types = j.strings("layer_types");
+  if (types.size() != c.layers.size()) {
+    return j.complain("layer_types", absl::StrCat("must have one entry a layer (", c.layers.size(), ")"));
+  }
+  GroupedQuery sliding = attention, full = attention;
+  sliding.window = j.i("sliding_window");
+  if (sliding.window < 1) j.complain("sliding_window", "must be positive");
+  full.rope = {};
+  for (size_t l = 0; l < types.size(); ++l) {
+    const bool slides = types[l] == "sliding_attention";
+    if (!slides && types[l] != "full_attention") {
+      j.complain("layer_types", absl::StrCat("\"", types[l], "\" is not built for this architecture"));
+    }
+    c.layers[l].attention = slides ? sliding : full;
+  }
+}
+
 std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback) {
   const auto* value = j.find(key);
   if (value == nullptr || !value->is_array()) return std::vector<int>(n_layers, j.i(key, fallback));
@@ -195,14 +269,32 @@ void add_stacked_rows(std::vector<WeightRow>& rows, const std::string& path) {
   }
 }
 
-Latent latent_attention(base::JsonReader& j) {
+std::vector<WeightRow> deepseek_rows(const ModelConfig& c) {
+  auto rows = llama_rows();
+  if (std::holds_alternative<Latent>(c.layers[0].attention)) add_latent_rows(rows);
+  rows.push_back({"layer.{l}.experts.router", {"model.layers.{l}.mlp.gate.weight"}});
+  rows.push_back({"layer.{l}.experts.selection_bias", {"model.layers.{l}.mlp.gate.e_score_correction_bias"}});
+  add_ffn_rows(rows, "dense", "mlp");
+  add_ffn_rows(rows, "experts", "mlp.experts.{e}");
+  add_ffn_rows(rows, "shared", "mlp.shared_experts");
+  return rows;
+}
+
+void rename_row(std::vector<WeightRow>& rows, std::string_view slot, std::vector<std::string> names) {
+  const auto row = std::find_if(rows.begin(), rows.end(), [&](const WeightRow& r) { return r.slot == slot; });
+  CHECK(row != rows.end());
+  row->names = std::move(names);
+}
+
+Latent latent_attention(base::JsonReader& j, RopeConfig (*rope)(base::JsonReader&, const Latent&)) {
   Latent a;
   a.n_heads = j.i("num_attention_heads");
   a.q_lora = j.i("q_lora_rank", 0);
   a.kv_lora = j.i("kv_lora_rank");
   a.nope_dim = j.i("qk_nope_head_dim");
   a.value_dim = j.i("v_head_dim");
-  a.rope = parse_rope(j, j.i("qk_rope_head_dim"), {});
+  a.rope.dims = j.i("qk_rope_head_dim");
+  a.rope = rope != nullptr ? rope(j, a) : parse_rope(j, a.rope.dims, {});
   a.rope.interleaved = j.b("rope_interleave", true);
   a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim()));
   if (a.rope.scaling != RopeScaling::kNone && a.rope.mscale_all_dim != 0) {
