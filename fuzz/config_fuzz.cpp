@@ -10,7 +10,8 @@
 #include "model/slots.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const auto json = polymath::base::parse_json({reinterpret_cast<const char*>(data), size}, {.bytes_max = 1u << 20});
+  const auto json = polymath::base::parse_json({reinterpret_cast<const char*>(data), size},
+                                               {.bytes_max = 1u << 20, .non_finite = true});
   if (!json.ok()) return 0;
   const auto config = polymath::model::parse_config(*json);
   if (!config.ok() || config->layers.size() > 64) return 0;

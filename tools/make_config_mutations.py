@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Records what transformers computes where a key of a config is dropped, renamed or moved.
 
-    python3 tools/make_config_mutations.py tests/conformance/data/config_mutations.json [model ...]
+    python3 tools/make_config_mutations.py tests/conformance/data/config_mutations.json [model ...] [--edits]
 
-For each conformance model, each mutation of its config.json and the outcome: "same" as without it, "error", or the last
-row's logits of prompt 2, as [argmax, then five of them]. Needs torch and transformers 5.24. tests/conformance's
-config_test.cpp makes the same mutations: it must get the same logits, or refuse.
+For each conformance model, each mutation of its config.json, and the edits below. The outcome: "same" as without it,
+"error", or the last row's logits of prompt 2, as [argmax, then five of them]. Needs torch and transformers 5.24.
+tests/conformance's config_test.cpp makes the same mutations: it must get the same logits, or refuse.
 """
 
 import copy
@@ -25,6 +25,94 @@ ROPE = "rope_parameters"
 WITHOUT_CLASS = {"deepseek-moe"}  # transformers has no class of them
 # Of transformers alone, or without any effect: mutations of these say nothing about an engine.
 IGNORED = {"architectures", "model_type", "transformers_version"}
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 1e4}
+NESTED = {"full_attention": {"rope_theta": 5e5, "rope_type": "default"},
+          "sliding_attention": {"rope_theta": 1e4, "rope_type": "default"}}
+FULL = ["full_attention"] * 3
+MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+WINDOW = {"use_sliding_window": True, "sliding_window": 16}
+
+# Put over a model's config, null taking a key away: forms that published configs have.
+EDITS = [
+    ("mixtral", {"architectures": None}),
+    ("mixtral", {"architectures": ["MyMixtralForCausalLM", "MixtralForCausalLM"]}),
+    ("mixtral", {"torch_dtype": "auto", "dtype": None}),
+    ("mixtral", {ROPE: None, "rope_scaling": {"rope_type": "default", "rope_theta": 5e5}}),
+    ("mixtral", {ROPE: None, "rope_theta": 5e5}),
+    ("mixtral", {ROPE: None, "rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}}),
+    ("mixtral", {ROPE: None, "rope_scaling": {"type": "dynamic", "factor": 2.0}}),
+    ("mixtral", {ROPE: {"rope_theta": None, "partial_rotary_factor": 0.5}}),
+    ("mixtral", {ROPE: NESTED}),
+    ("mixtral", {ROPE: {"mrope_section": [2, 3, 3]}}),
+    ("mixtral", {"sliding_window": 16}),
+    ("mixtral", {"sliding_window": 16, "layer_types": FULL}),
+    ("mixtral", {"hidden_act": "gelu"}),
+    ("mixtral", {"hidden_act": "gelu_pytorch_tanh"}),
+    ("mixtral", {"hidden_act": "relu"}),
+    ("mixtral", {"tie_word_embeddings": True}),
+    ("mixtral", {"num_experts_per_tok": 3}),
+    ("llama", {"sliding_window": 16}),
+    ("llama", {"sliding_window": 16, "layer_types": ["sliding_attention"] * 3}),
+    ("llama", {ROPE: YARN}),
+    ("llama", {ROPE: {**YARN, "beta_fast": 8, "beta_slow": 2, "truncate": False}}),
+    ("llama", {ROPE: {**YARN, "attention_factor": 1.5}}),
+    ("llama", {ROPE: {**YARN, "mscale": 0.7, "mscale_all_dim": 1.0}}),
+    ("llama", {ROPE: {**YARN, "mscale": 0.7}}),
+    ("llama", {ROPE: None, "rope_theta": 1e4, "rope_scaling": {"type": "yarn", "factor": 8.0},
+               "original_max_position_embeddings": 64}),
+    ("llama", {ROPE: {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.5] * 8,
+                      "original_max_position_embeddings": 64, "rope_theta": 1e4}}),
+    ("llama", {ROPE: {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.5] * 8, "factor": 2.0,
+                      "original_max_position_embeddings": 64, "rope_theta": 1e4}}),
+    ("llama", {ROPE: {"rope_type": "linear", "factor": 2.0}}),
+    ("qwen3-moe", WINDOW),
+    ("qwen3-moe", {**WINDOW, "max_window_layers": 1}),
+    ("qwen2-moe", {**WINDOW, "max_window_layers": 1, "layer_types": None}),
+    ("qwen2-moe", {**WINDOW, "layer_types": None}),
+    ("qwen2-moe", {**WINDOW, "layer_types": MIXED}),
+    ("qwen3", {**WINDOW, "layer_types": MIXED}),
+    ("qwen3", {**WINDOW, "layer_types": None, "max_window_layers": 1}),
+    ("qwen3", {"layer_types": MIXED}),
+    ("mistral", {"sliding_window": 16}),
+    ("gpt-oss", {"layer_types": None}),
+    ("gpt-oss", {"swiglu_limit": 1.0, "swiglu_alpha": 1.0}),
+    ("gpt-oss", {"hidden_act": "gelu"}),
+    ("dbrx", {"ffn_config": {"ffn_act_fn": {"name": "gelu"}}}),
+    ("dbrx", {"ffn_config": {"moe_normalize_expert_weights": 2.0}}),
+    ("dbrx", {"attn_config": {"clip_qkv": 0.5}}),
+    ("deepseek-v3", {ROPE: {**YARN, "mscale": 1.0, "mscale_all_dim": 0.8}}),
+    ("deepseek-v3", {ROPE: {"rope_type": "linear", "factor": 4.0, "mscale_all_dim": 0.8}}),
+    ("deepseek-v3", {"norm_topk_prob": False}),
+    ("deepseek-v3", {"rope_interleave": False}),
+    ("deepseek-v3", {"scoring_func": "softmax"}),
+    ("deepseek-v2", {"norm_topk_prob": True}),
+    ("deepseek-v2", {"moe_layer_freq": 2}),
+    ("deepseek-v2", {"topk_method": "group_limited_greedy", "n_group": 2, "topk_group": 1}),
+    ("glm4-moe", {ROPE: None, "partial_rotary_factor": 1.0}),
+    ("glm4-moe", {ROPE: None}),
+    ("llama4-text", {"layer_types": None}),
+    ("llama4-text", {"layer_types": ["full_attention"] * 4}),
+    ("llama4-text", {"no_rope_layers": []}),
+    ("llama4-text", {"floor_scale": 16}),
+    ("llama4-text", {"floor_scale": 16, "attn_temperature_tuning": False}),
+    ("olmoe", {"clip_qkv": 0.5}),
+    ("hunyuan-moe", {ROPE: {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}}),
+    ("granitemoe", {"hidden_act": "gelu"}),
+    ("ernie4_5-moe", {"moe_norm_min": 0.9}),
+    ("ernie4_5-moe", {"tie_word_embeddings": None}),
+]
+
+
+def merge(config, patch):
+    for key, value in patch.items():
+        if value is None:
+            config.pop(key, None)
+        elif isinstance(value, dict) and isinstance(config.get(key), dict):
+            merge(config[key], value)
+        else:
+            config[key] = copy.deepcopy(value)
+    return config
 
 
 def mutations(config):
@@ -136,14 +224,20 @@ def main():
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     out = json.loads(out_path.read_text()) if out_path.exists() else {}
-    names = sys.argv[2:] or sorted(p.name for p in MODELS.iterdir() if p.name not in WITHOUT_CLASS)
+    edits_alone = "--edits" in sys.argv
+    names = [n for n in sys.argv[2:] if n != "--edits"]
+    names = names or sorted(p.name for p in MODELS.iterdir() if p.name not in WITHOUT_CLASS)
     for name in names:
         recorder = Recorder(name)
         assert recorder.base is not None, name
-        out[name] = {}
-        for mutation, config in mutations(recorder.config):
+        out.setdefault(name, {})
+        for mutation, config in mutations(recorder.config) if not edits_alone else ():
             kind, key = mutation.split(" ")
             out[name].setdefault(key, {})[kind] = recorder.outcome(config)
+        edits = [patch for model, patch in EDITS if model == name]
+        if edits:
+            out[name]["edits"] = [[patch, recorder.outcome(merge(copy.deepcopy(recorder.config), patch))]
+                                  for patch in edits]
         print(name, len(recorder.known), flush=True)
         rows = [f"{json.dumps(n)}: {{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}"
                                                        for k, v in keys.items()) + "}" for n, keys in out.items()]

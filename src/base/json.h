@@ -69,10 +69,9 @@ class JsonReader {
   std::vector<std::string> strings(std::string_view key);  // absent: empty
   JsonReader object(std::string_view key);  // absent: an empty object; errors are shared with this reader
 
-  // From now on a number serves as a switch, as in Python, null does not, and unread() knows what was asked for.
+  // Reads on as Python would: a number serves as a switch, and null does not. asked() and unread() need this.
   void read_as_config() { shared_->config = true; }
   // Paths of every member that this reader and those of object() were asked for, absent ones too; sorted.
-  // REQUIRES: read_as_config(), as below.
   std::vector<std::string> asked() const;
   // Paths of members that this reader and those of object() have not been asked for ("rope_scaling.beta"). Members
   // that say nothing are left out: null, false, "", [] and {}.

@@ -145,6 +145,7 @@ absl::StatusOr<ConfigSource> find_source(const base::JsonValue& value) {
     RETURN_IF_ERROR(find_by_name(j, out));
   }
   if (text != nullptr) RETURN_IF_ERROR(take_text_part(config, out));
+  if (text == nullptr && out.text.contains("vision_config")) out.left_out = "vision_config";  // or it is refused
   return out;
 }
 

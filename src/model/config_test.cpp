@@ -128,7 +128,7 @@ TEST(Config, NamesThatLeadToAnArchitecture) {
       {R"("architectures": ["Qwen3MoeModel"])", "Qwen3MoeForCausalLM"},
       {R"("architectures": null, "model_type": "mixtral")", "MixtralForCausalLM"},
       {R"("architectures": [], "model_type": "llama4_text")", "Llama4ForCausalLM"},
-      {R"("model_type": "granitemoeshared")", "GraniteMoeForCausalLM"},
+      {R"("model_type": "granitemoeshared")", "GraniteMoeSharedForCausalLM"},
       {R"("architectures": ["Llama4ForConditionalGeneration"], "text_config": {})", "Llama4ForConditionalGeneration"},
       {R"("architectures": ["LlavaForConditionalGeneration"], "text_config": {"model_type": "mistral"})",
        "MistralForCausalLM"},

@@ -1,5 +1,4 @@
-// Configs as models were published with them, in their own keys: each must be read, with none of its keys refused.
-// The expected values are those of the models' cards.
+// Configs as models were published with them, in their own keys. Each must be read, and none of its keys refused.
 
 #include <gtest/gtest.h>
 
@@ -216,6 +215,28 @@ const Published kPublished[] = {
      "rope_theta": 500000.0, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true,
      "vocab_size": 128256})",
      32, 1, 1, 131072, 5e5},
+    {"Qwen2.5-VL-7B", R"({"architectures": ["Qwen2_5_VLForConditionalGeneration"], "attention_dropout": 0.0,
+     "bos_token_id": 151643, "eos_token_id": 151645, "vision_start_token_id": 151652, "vision_end_token_id": 151653,
+     "vision_token_id": 151654, "image_token_id": 151655, "video_token_id": 151656, "hidden_act": "silu",
+     "hidden_size": 3584, "initializer_range": 0.02, "intermediate_size": 18944, "max_position_embeddings": 128000,
+     "max_window_layers": 28, "model_type": "qwen2_5_vl", "num_attention_heads": 28, "num_hidden_layers": 28,
+     "num_key_value_heads": 4, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768,
+     "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true, "use_sliding_window": false,
+     "vision_config": {"depth": 32}, "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
+     "vocab_size": 152064})",
+     28, 1, 1, 128000, 1e6},
+    {"GLM-4.5V", R"({"architectures": ["Glm4vMoeForConditionalGeneration"], "model_type": "glm4v_moe",
+     "text_config": {"pad_token_id": 151329, "vocab_size": 151552, "eos_token_id": [151329, 151336, 151338],
+     "image_end_token_id": 151340, "attention_bias": true, "attention_dropout": 0.0, "first_k_dense_replace": 1,
+     "head_dim": 128, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02,
+     "intermediate_size": 10944, "max_position_embeddings": 65536, "model_type": "glm4v_moe_text",
+     "moe_intermediate_size": 1408, "n_group": 1, "n_routed_experts": 128, "n_shared_experts": 1,
+     "norm_topk_prob": true, "num_attention_heads": 96, "num_experts_per_tok": 8, "num_hidden_layers": 46,
+     "num_key_value_heads": 8, "partial_rotary_factor": 0.5, "rms_norm_eps": 1e-05, "dtype": "bfloat16",
+     "rope_scaling": {"rope_type": "default", "mrope_section": [8, 12, 12]}, "rope_theta": 10000.0,
+     "routed_scaling_factor": 1.0, "topk_group": 1, "use_cache": true, "use_qk_norm": false},
+     "tie_word_embeddings": false, "image_token_id": 151363, "vision_config": {"depth": 24}})",
+     46, 128, 8, 65536, 1e4},
     {"Mistral-Small-3.1", R"({"architectures": ["Mistral3ForConditionalGeneration"], "image_token_index": 10,
      "model_type": "mistral3", "multimodal_projector_bias": false, "projector_hidden_act": "gelu",
      "spatial_merge_size": 2, "text_config": {"attention_dropout": 0.0, "head_dim": 128, "hidden_act": "silu",

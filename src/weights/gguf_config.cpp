@@ -140,6 +140,7 @@ absl::StatusOr<base::JsonValue> gguf_config(const GgufHeader& header) {
       return absl::InvalidArgumentError(absl::StrCat("metadata ", name, ": missing"));
     if (value != nullptr) config[boost::json::string_view(key.config.data(), key.config.size())] = *value;
   }
+  if (!config.contains("num_key_value_heads")) config["num_key_value_heads"] = config["num_attention_heads"];
   RETURN_IF_ERROR(check_implied(prefix, header.metadata, config));
   const GgufTensor* embeddings = find(header, "token_embd.weight");
   if (embeddings == nullptr) return absl::InvalidArgumentError("tensor \"token_embd.weight\" is missing");

@@ -1,6 +1,6 @@
-// config.json as the world writes it. Each conformance model runs with one key of its config dropped, made null,
-// renamed or moved, as tools/make_config_mutations.py did it with transformers: Polymath computes the same logits, or
-// it refuses the config. data/config_keys.txt lists what becomes of every key.
+// config.json as the world writes it. Each conformance model runs with one key dropped, made null, renamed or moved.
+// Polymath computes the logits of transformers (tools/make_config_mutations.py), or refuses the config.
+// data/config_keys.txt lists what becomes of every key.
 
 #include <gtest/gtest.h>
 
@@ -32,7 +32,7 @@ JsonObject config_of(const std::string& model) {
   return base::read_json_file(model_directory(model) + "/config.json", {})->get_object();
 }
 
-// Takes `key` out of its place and puts it back as `kind` says; make_config_mutations.py has the same.
+// Moves one key as `kind` says. The tool has the same.
 JsonObject mutate(JsonObject config, const std::string& kind, const std::string& path) {
   const std::vector<std::string> parts = absl::StrSplit(path, '.');
   JsonObject& place = parts.size() > 1 ? config.at(parts[0]).get_object() : config;
@@ -63,7 +63,7 @@ JsonObject mutate(JsonObject config, const std::string& kind, const std::string&
   return config;
 }
 
-// The last row's logits of a prompt, or why the config was refused.
+// The last row's logits of a prompt.
 absl::StatusOr<std::vector<float>> run(const std::string& model, const JsonObject& config, const Reference& r) {
   ASSIGN_OR_RETURN(const model::ModelConfig parsed, model::parse_config(config));
   ASSIGN_OR_RETURN(const auto checkpoint, weights::open_checkpoint(model_directory(model), {}));
@@ -81,9 +81,9 @@ bool close(const std::vector<float>& a, const std::vector<float>& b) {
   return true;
 }
 
-// Whether the logits are those that transformers had: [argmax, five of them], "same" or "error".
+// Recorded are [argmax, five logits], "same" or "error".
 bool as_recorded(const std::vector<float>& got, const std::vector<float>& unchanged, const JsonValue& recorded) {
-  if (recorded.is_string()) return close(got, unchanged);  // after an error of transformers, only this is not wrong
+  if (recorded.is_string()) return close(got, unchanged);  // after an error, too
   const auto& row = recorded.get_array();
   for (size_t i = 0; i + 1 < row.size(); ++i) {
     const size_t at = i * (got.size() - 1) / (row.size() - 2);
@@ -92,8 +92,7 @@ bool as_recorded(const std::vector<float>& got, const std::vector<float>& unchan
   return true;
 }
 
-// Refusals are right where a key has a name or a place that transformers does not read. They are not where one is
-// absent, or has another of its names. DBRX has two thetas: which one transformers 5 took cannot be known.
+// A key may be absent, and may have another of its names. DBRX has two thetas, so one must not be absent.
 bool must_run(const std::string& model, const std::string& kind, const std::string& key) {
   const bool known = kind == "drop" || kind == "old" || kind == "split" || kind.starts_with("as:");
   return known && !(model == "dbrx" && key == "rope_parameters");
@@ -110,6 +109,7 @@ TEST_P(Mutations, AreEqualOrRefused) {
   const auto unchanged = run(model, config, r);
   ASSERT_TRUE(unchanged.ok()) << unchanged.status();
   for (const auto& [key, kinds] : all->at(model).get_object()) {
+    if (key == "edits") continue;
     for (const auto& [kind, recorded] : kinds.get_object()) {
       const auto got = run(model, mutate(config, std::string(kind), std::string(key)), r);
       EXPECT_TRUE(got.ok() || !must_run(model, std::string(kind), std::string(key)) || recorded != "same")
@@ -117,6 +117,28 @@ TEST_P(Mutations, AreEqualOrRefused) {
       EXPECT_TRUE(!got.ok() || as_recorded(*got, *unchanged, recorded))
           << std::string(kind) << " " << std::string(key) << ": transformers has " << base::to_text(recorded);
     }
+  }
+}
+
+// Forms that published configs have. What is not built is refused.
+TEST_P(Mutations, EditsAreEqualOrRefused) {
+  const auto all = base::read_json_file(data("config_mutations.json"), {});
+  ASSERT_TRUE(all.ok()) << all.status();
+  const std::string model = GetParam();
+  const auto* edits = all->at(model).get_object().if_contains("edits");
+  if (edits == nullptr) GTEST_SKIP() << "none of this model";
+  const JsonObject config = config_of(model);
+  const Reference r = read_references(model, static_cast<int>(config.at("vocab_size").as_int64()))->at(2);
+  const auto unchanged = run(model, config, r);
+  ASSERT_TRUE(unchanged.ok()) << unchanged.status();
+  for (const JsonValue& edit : edits->get_array()) {
+    JsonObject edited = config;
+    model::override_keys(edited, edit.at(0).get_object());
+    const auto got = run(model, edited, r);
+    const bool not_built = absl::IsUnimplemented(got.status()) || absl::IsInvalidArgument(got.status());
+    EXPECT_TRUE(got.ok() ? as_recorded(*got, *unchanged, edit.at(1)) : not_built)
+        << base::to_text(edit) << ": " << got.status();
+    if (!got.ok()) std::cout << model << " " << base::to_text(edit.at(0)) << ": " << got.status().message() << "\n";
   }
 }
 
@@ -139,7 +161,7 @@ void add_line(std::string& out, std::string_view title, const std::vector<std::s
   if (!words.empty()) absl::StrAppend(&out, std::string(title), ": ", absl::StrJoin(words, " "), "\n");
 }
 
-// The keys that `parse` asks for, with the defaults and with each conformance config of the architecture.
+// What `parse` asks for, with each conformance config.
 std::vector<std::string> keys_read(const model::Architecture& architecture) {
   std::set<std::string> keys;
   std::vector<JsonObject> configs = {{}};
@@ -179,7 +201,7 @@ std::string describe(const model::Architecture& architecture) {
   return out;
 }
 
-// POLYMATH_UPDATE=1 writes the file anew; its change is reviewed with that of the tables.
+// POLYMATH_UPDATE=1 writes the file anew.
 TEST(Keys, OfEveryArchitectureAreListed) {
   std::string text;
   add_line(text, "of every architecture",
@@ -193,7 +215,7 @@ TEST(Keys, OfEveryArchitectureAreListed) {
   EXPECT_EQ(listed, text);
 }
 
-// A key that is not listed is refused by its path, at the top and inside of each object.
+// At the top, and inside of each object.
 TEST(Keys, OthersAreRefused) {
   for (const std::string& name : model_names()) {
     const JsonObject config = config_of(name);
@@ -214,7 +236,7 @@ TEST(Keys, OthersAreRefused) {
   }
 }
 
-// A directory of checkpoints with reference.json beside, which the repository does not have.
+// Checkpoints from elsewhere, with reference.json beside.
 TEST(Cases, AgreeWithTheirReferences) {
   const char* directory = std::getenv("POLYMATH_CHECKPOINT_CASES");
   if (directory == nullptr) GTEST_SKIP() << "POLYMATH_CHECKPOINT_CASES names none";

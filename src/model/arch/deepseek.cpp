@@ -110,5 +110,20 @@ extern const Architecture kGlm4Moe{
              .aliases = {{"num_local_experts", "n_routed_experts"}, {"num_mtp_layers", "num_nextn_predict_layers"}},
              .harmless = {"num_nextn_predict_layers"},
              .fixed = R"({"scoring_func": "sigmoid", "topk_method": "noaux_tc"})"}};
+// The text part of GLM-4.5V.
+extern const Architecture kGlm4vMoe{.names = {"Glm4vMoeForConditionalGeneration"},
+                                    .parse = parse_glm4,
+                                    .weights = weights,
+                                    .keys = {.model_types = {"glm4v_moe", "glm4v_moe_text"},
+                                             .defaults = R"({
+    "vocab_size": 151424, "hidden_size": 4096, "intermediate_size": 10944, "num_hidden_layers": 46,
+    "num_attention_heads": 96, "num_key_value_heads": 8, "max_position_embeddings": 65536, "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": false, "attention_bias": true, "moe_intermediate_size": 1408, "num_experts_per_tok": 8,
+    "n_shared_experts": 1, "n_routed_experts": 128, "routed_scaling_factor": 1, "n_group": 1, "topk_group": 1,
+    "first_k_dense_replace": 1, "norm_topk_prob": true, "use_qk_norm": false, "partial_rotary_factor": 0.5,
+    "rope_theta": 10000})",
+                                             .aliases = {{"num_local_experts", "n_routed_experts"}},
+                                             .harmless = {"num_nextn_predict_layers"},
+                                             .fixed = R"({"scoring_func": "sigmoid", "topk_method": "noaux_tc"})"}};
 
 }  // namespace polymath::model

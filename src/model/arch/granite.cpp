@@ -18,9 +18,16 @@ ModelConfig parse(base::JsonReader& j) {
   set_attention(j, c, a);
   const FfnConfig moe =
       routed_ffn("topk_softmax", j.i("num_local_experts"), j.i("num_experts_per_tok"), j.i("intermediate_size"));
+  for (auto& layer : c.layers) layer.ffns = {moe};
+  return c;
+}
+
+ModelConfig parse_shared(base::JsonReader& j) {
+  ModelConfig c = parse(j);
+  const int shared = j.i("shared_intermediate_size", 0);
+  if (j.is_null("shared_intermediate_size")) j.complain("shared_intermediate_size", "must not be null");
   for (auto& layer : c.layers) {
-    layer.ffns = {moe};
-    if (const int shared = j.i("shared_intermediate_size", 0); shared > 0) layer.ffns.push_back(shared_ffn(shared));
+    if (shared > 0) layer.ffns.push_back(shared_ffn(shared));
   }
   return c;
 }
@@ -47,11 +54,16 @@ constexpr std::string_view kDefaults = R"({
     "residual_multiplier": 1, "attention_multiplier": 1, "num_local_experts": 8, "num_experts_per_tok": 2,
     "rope_theta": 10000})";
 
-extern const Architecture kGraniteMoe{.names = {"GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM"},
-                                      .parse = parse,
-                                      .weights = weights,
-                                      .keys = {.model_types = {"granitemoe", "granitemoeshared"},
-                                               .defaults = kDefaults,
-                                               .aliases = {{"num_experts", "num_local_experts"}}}};
+extern const Architecture kGraniteMoe{
+    .names = {"GraniteMoeForCausalLM"},
+    .parse = parse,
+    .weights = weights,
+    .keys = {.model_types = {"granitemoe"}, .defaults = kDefaults, .aliases = {{"num_experts", "num_local_experts"}}}};
+extern const Architecture kGraniteMoeShared{
+    .names = {"GraniteMoeSharedForCausalLM"},
+    .parse = parse_shared,
+    .weights = weights,
+    .keys = {
+        .model_types = {"granitemoeshared"}, .defaults = kDefaults, .aliases = {{"num_experts", "num_local_experts"}}}};
 
 }  // namespace polymath::model

@@ -91,5 +91,27 @@ extern const Architecture kQwen3{.names = {"Qwen3ForCausalLM"},
     "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 128,
     "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false,
     "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28, "rope_theta": 10000})"}};
+// The text parts of Qwen2-VL, Qwen2.5-VL and Qwen3-VL. The first two have their text's keys at the top level, too.
+constexpr std::string_view kQwen2VlDefaults = R"({
+    "vocab_size": 152064, "hidden_size": 8192, "intermediate_size": 29568, "num_hidden_layers": 80,
+    "num_attention_heads": 64, "num_key_value_heads": 8, "max_position_embeddings": 32768, "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": false, "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 80,
+    "rope_theta": 1000000})";
+
+extern const Architecture kQwen2Vl{
+    .names = {"Qwen2VLForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration"},
+    .parse = parse_qwen2,
+    .weights = weights,
+    .keys = {.model_types = {"qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"},
+             .defaults = kQwen2VlDefaults,
+             .harmless = {"vision_config"}}};
+extern const Architecture kQwen3Vl{.names = {"Qwen3VLForConditionalGeneration"},
+                                   .parse = parse_qwen3,
+                                   .weights = weights,
+                                   .keys = {.model_types = {"qwen3_vl", "qwen3_vl_text"}, .defaults = R"({
+    "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 128, "max_position_embeddings": 128000,
+    "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false, "use_sliding_window": false,
+    "rope_theta": 500000})"}};
 
 }  // namespace polymath::model

@@ -18,9 +18,9 @@ void set_attentions(base::JsonReader& j, ModelConfig& c) {
   plain.rope = {};
   plain.qk_norm = QkNorm::kNone;
   plain.chunk = 0;
-  if (j.b("attn_temperature_tuning")) {
-    plain.temperature = {static_cast<float>(j.f("floor_scale")), static_cast<float>(j.f("attn_scale"))};
-  }
+  const layers::QueryTemperature tuning = {static_cast<float>(j.f("floor_scale")),
+                                           static_cast<float>(j.f("attn_scale"))};
+  if (j.b("attn_temperature_tuning")) plain.temperature = tuning;
   const auto has_rope = j.ints("no_rope_layers");  // 1: rotated, whatever the name says
   const auto types = j.strings("layer_types");
   if ((!has_rope.empty() && has_rope.size() != c.layers.size()) ||
