@@ -5,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "weights/checkpoint.h"
+#include "weights/model_files.h"
 #include "weights/test_files.h"
 
 namespace polymath::weights {
@@ -179,6 +180,30 @@ TEST(Directory, EveryModelOfTheRepositoryOpensAndReads) {
       EXPECT_EQ(sum_of(**checkpoint, info), sum_of(**checkpoint, info));  // and again after release()
     }
   }
+}
+
+// The architecture that config() names, or the quantisation that it found.
+std::string config_of(const Files& files) {
+  const TemporaryDirectory dir;
+  for (const auto& [name, content] : files) dir.write(name, content);
+  const auto config = open_directory(dir.path())->config();
+  if (!config.ok()) return std::string(config.status().message());
+  const base::JsonObject& object = config->get_object();
+  const auto* quantised = object.if_contains("quantization_config");
+  return base::to_text(quantised != nullptr ? *quantised : object.at("architectures"));
+}
+
+TEST(Directory, MistralsOwnFormatIsReadWhereThereIsNoOther) {
+  const std::pair<std::string, std::string> params{"params.json", R"({"dim": 8})"},
+      config{"config.json", R"({"architectures": ["A"]})"}, own{"consolidated.safetensors", u8_file({"a"})},
+      other{"model.safetensors", u8_file({"a"})};
+  EXPECT_EQ(R"(["MistralParams"])", config_of({params}));
+  EXPECT_EQ(R"(["MistralParams"])", config_of({params, own}));
+  EXPECT_EQ(R"(["MistralParams"])", config_of({params, config, own}));
+  EXPECT_EQ(R"(["A"])", config_of({params, config, own, other}));
+  EXPECT_EQ(R"(["A"])", config_of({params, config}));
+  EXPECT_EQ(R"({"quant_method":"fp8_e4m3"})",
+            config_of({{"params.json", R"({"quantization": {"qformat_weight": "fp8_e4m3"}})"}}));
 }
 
 TEST(Directory, ReadsFromManyThreads) {
