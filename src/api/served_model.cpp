@@ -81,17 +81,6 @@ absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name) 
                                           "` does not exist; /v1/models lists the served names"));
 }
 
-std::string token_piece(const ServedModel& model, int32_t id) {
-  if (model.tokenizer == nullptr) return "";
-  // Decoded after a plain letter, so that a leading blank is kept.
-  std::vector<text::TokenId> ids = model.anchor;
-  ids.push_back(id);
-  const std::string before = model.tokenizer->decode(model.anchor, false);
-  const std::string both = model.tokenizer->decode(ids, false);
-  if (both.starts_with(before)) return both.substr(before.size());
-  return model.tokenizer->decode(std::span<const text::TokenId>(&id, 1), false);
-}
-
 absl::Status need_tokenizer(const ServedModel& model, std::string_view what) {
   if (model.tokenizer != nullptr) return absl::OkStatus();
   return invalid(what, "this server runs without a tokenizer (--skip-tokenizer-init) and understands token ids alone");

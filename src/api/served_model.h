@@ -51,7 +51,7 @@ struct ServedModel {
   bool content_as_parts = false;                            // the template loops over a message's content
   base::JsonObject template_variables;                      // bos_token, eos_token, ...: the same for every chat
   size_t token_bytes_max = 0;                               // longest entry of the vocabulary, in bytes
-  std::vector<text::TokenId> anchor;                        // ids of a plain letter; see token_piece
+  std::vector<text::TokenId> anchor;                        // ids of a plain letter; see text/token_bytes.h
 };
 
 // Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, the anchor.
@@ -62,10 +62,6 @@ bool template_wants_parts(std::string_view source);
 
 // The adapter that a request's model name chooses: its index, or -1 for the base model. kNotFound: neither.
 absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name);
-
-// The text that a token adds to a text: " hello". Decoding the id alone would drop the blank.
-// Empty without a tokenizer. Bytes of an incomplete character are U+FFFD.
-std::string token_piece(const ServedModel& model, int32_t id);
 
 // kInvalidArgument, naming `what` and the flag: there is no tokenizer.
 absl::Status need_tokenizer(const ServedModel& model, std::string_view what);
