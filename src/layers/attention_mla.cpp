@@ -44,6 +44,9 @@ class LatentLayer : public AttentionLayer {
       q_b_.run(ctx, q, {}, up);
       q = up;
     }
+    if (config_.temperature.floor > 0) {
+      ctx.backend.scale_rows({DType::kF32, {n}, const_cast<float*>(ctx.query_factors)}, q);
+    }
     const Tensor full = ctx.scratch.matrix(kFullQuery, DType::kF32, n, heads * key_dim);
     const Tensor k = projected.slice_cols(x_q_width, key_dim);
     ctx.backend.prepare_latent(latent_params_, ctx.layout, {q, k, full}, key_up_, *ctx.kv);
@@ -94,8 +97,20 @@ void Latent::add_slots(SlotList& s, int64_t hidden) const {
     s.matrix({.name = "q_kv_a", .pieces = {{q_width(), q_heads}, {key_dim()}}, .cols = hidden});
   }
   s.vector("kv_a_norm", {{kv_lora}});
-  s.matrix({.name = "key_up", .pieces = {{kv_lora}}, .cols = nope_dim, .groups = n_heads, .groups_shard = heads});
-  s.matrix({.name = "value_up", .pieces = {{value_dim}}, .cols = kv_lora, .groups = n_heads, .groups_shard = heads});
+  // Checkpoints hold both in one tensor: each head's keys, then its values.
+  const int64_t stored_rows = nope_dim + value_dim;
+  s.matrix({.name = "key_up",
+            .pieces = {{kv_lora}},
+            .cols = nope_dim,
+            .groups = n_heads,
+            .groups_shard = heads,
+            .stored = {.group_rows = stored_rows}});
+  s.matrix({.name = "value_up",
+            .pieces = {{value_dim}},
+            .cols = kv_lora,
+            .groups = n_heads,
+            .groups_shard = heads,
+            .stored = {.group_rows = stored_rows, .first_row = nope_dim}});
   s.matrix({.name = "attn_out",
             .pieces = {{hidden}},
             .cols = static_cast<int64_t>(n_heads) * value_dim,

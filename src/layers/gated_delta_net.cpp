@@ -65,7 +65,7 @@ absl::Status GatedDeltaNet::check() const {
 void GatedDeltaNet::add_slots(SlotList& s, int64_t hidden) const {
   s.matrix({.name = "in_qkvz", .pieces = {{shape.conv_width() + shape.value_width()}}, .cols = hidden});
   s.matrix({.name = "in_ba", .pieces = {{2 * shape.value_heads}}, .cols = hidden});
-  s.vector("conv", {{shape.conv_width() * shape.conv_kernel}});
+  s.vector("conv", {{shape.conv_width() * shape.conv_kernel}}, /*groups=*/1, {.taps = shape.conv_kernel});
   s.vector("a_log", {{shape.value_heads}});
   s.vector("dt_bias", {{shape.value_heads}});
   s.vector("delta_norm", {{shape.value_dim}});

@@ -38,16 +38,18 @@ void SlotList::matrix(MatrixSlot m) {
                   .pieces = std::move(m.pieces),
                   .use = m.use,
                   .cols = m.cols_shard,
-                  .groups = m.groups_shard});
+                  .groups = m.groups_shard,
+                  .stored = m.stored});
 }
 
-void SlotList::vector(std::string name, std::vector<Piece> pieces, int64_t groups) {
+void SlotList::vector(std::string name, std::vector<Piece> pieces, int64_t groups, StoredPart stored) {
   const quant::WeightShape shape{groups, sum_of_rows(pieces), 1, false};
   list.push_back({.name = prefix + name,
                   .layer = layer,
                   .shape = shape,
                   .pieces = std::move(pieces),
-                  .use = quant::WeightUse::kVector});
+                  .use = quant::WeightUse::kVector,
+                  .stored = stored});
 }
 
 }  // namespace polymath::layers

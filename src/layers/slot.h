@@ -22,6 +22,13 @@ struct Piece {
   parallel::Shard shard;  // of the rows
 };
 
+// How a checkpoint holds a slot inside a tensor that is not the slot's alone.
+struct StoredPart {
+  // Rows that one group has in a tensor of all groups, and the slot's first among them. 0: the slot has them all.
+  int64_t group_rows = 0, first_row = 0;
+  int64_t taps = 1;  // elements of a vector that one channel of a convolution has
+};
+
 struct Slot {
   std::string name;           // "layer.3.qkv"
   int layer = -1;             // -1: of the whole model
@@ -31,6 +38,7 @@ struct Slot {
   parallel::Shard cols;    // how the columns are split
   parallel::Shard groups;  // how the groups (heads) are split
   bool experts = false;    // the groups are experts: under Rank::whole_experts they alone are split
+  StoredPart stored;
 
   bool is_vector() const { return use == quant::WeightUse::kVector; }
 };
@@ -53,12 +61,13 @@ struct MatrixSlot {
   parallel::Shard groups_shard;
   bool glu = false;
   quant::WeightUse use = quant::WeightUse::kLinear;
+  StoredPart stored;
 };
 
 class SlotList {
  public:
   void matrix(MatrixSlot slot);
-  void vector(std::string name, std::vector<Piece> pieces, int64_t groups = 1);
+  void vector(std::string name, std::vector<Piece> pieces, int64_t groups = 1, StoredPart stored = {});
 
   std::vector<Slot> list;
   std::string prefix;

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "model/architecture.h"
 #include "model/slots.h"
-#include "model/weight_source.h"
+#include "model/weight_table.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::model {
@@ -103,14 +103,11 @@ const quant::QuantFormat& kFormat = quant::kF32;
 class AdapterPlan {
  public:
   AdapterPlan(const ModelConfig& config, parallel::Rank rank, const std::vector<Adapter>& adapters)
-      : config_(config),
-        rank_(rank),
-        adapters_(adapters),
-        rows_(find_architecture(config.architecture)->weights(config)) {
+      : rank_(rank), adapters_(adapters), rows_(find_architecture(config.architecture)->weights(config)) {
     for (const Adapter& a : adapters) rank_max_ = std::max(rank_max_, a.rank);
   }
 
-  std::vector<PieceSource> pieces(const Slot& slot) const { return piece_sources(config_, slot, rows_); }
+  std::vector<PieceSource> pieces(const Slot& slot) const { return piece_sources(slot, first_row(rows_, slot)); }
   // Whether any adapter changes the slot.
   bool touches(const std::vector<PieceSource>& pieces) const {
     return std::any_of(pieces.begin(), pieces.end(), [this](const PieceSource& piece) {
@@ -129,7 +126,6 @@ class AdapterPlan {
   int64_t rank_max() const { return rank_max_; }
 
  private:
-  const ModelConfig& config_;
   const parallel::Rank rank_;
   const std::vector<Adapter>& adapters_;
   const std::vector<WeightRow> rows_;

@@ -2,11 +2,11 @@
 
 // An architecture is a parser of its config.json and a table of its weights.
 //
-//   extern const Architecture kQwen3Moe{{"Qwen3MoeForCausalLM"}, parse, weights, ignored};
+//   extern const Architecture kQwen3Moe{{"Qwen3MoeForCausalLM"}, parse, weights};
 //
 // For each slot, the weight table names the tensors that fill it, and their layout. The ModelConfig decides which slots
 // a layer has, and their shapes (model/slots.h). Rows without a slot are skipped, so one table serves dense and MoE
-// layers.
+// layers. A slot may have several rows, best first: the checkpoint decides (model/weight_table.h).
 
 #include <span>
 #include <string>
@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "model/config.h"
+#include "model/config_keys.h"
 
 namespace polymath::model {
 
@@ -25,12 +26,10 @@ enum class Layout {
   kStackedT,       // [groups, cols, rows]
   kStackedTPairs,  // [groups, cols, rows], gate and up alternate (gpt-oss)
   kStackedPairs,   // [groups, rows], a bias whose gate and up alternate (gpt-oss)
-  kFlat,           // [groups * rows, cols], a tensor a piece (DBRX)
-  kFlatT,          // [groups * cols, rows] (DBRX)
-  kMlaKeyUp,       // kv_b_proj's key half, transposed, head by head (DeepSeek)
-  kMlaValueUp,     // kv_b_proj's value half, head by head (DeepSeek)
+  kFlat,           // [groups * rows, cols], a tensor a piece (DBRX); or the slot's rows of StoredPart::group_rows
+  kFlatT,          // [groups * cols, rows] (DBRX); or the slot's columns of StoredPart::group_rows
   kOneRow,         // a vector kept as [1, rows] (ERNIE)
-  kDepthwise,      // taps of a convolution, a vector kept as [channels, 1, taps] (gated delta nets)
+  kDepthwise,      // a vector kept as [rows / taps, 1, taps], with StoredPart::taps
   kCount,
 };
 
@@ -46,11 +45,13 @@ struct Architecture {
   // Reads config.json; complaints go to the reader.
   ModelConfig (*parse)(base::JsonReader& j);
   std::vector<WeightRow> (*weights)(const ModelConfig& config);
-  // Substrings of tensors that a checkpoint may hold and serving does not need ({L}: the number of layers).
-  std::vector<std::string_view> ignored = {};
+  ConfigKeys keys = {};
 };
 
 std::span<const Architecture* const> architectures();
 const Architecture* find_architecture(std::string_view name);  // null: not known
+// Of a known family that lacks one block here: its name, "the Mamba-2 layer". Empty: the family is not known.
+std::string_view missing_block(std::string_view architecture);
+const Architecture* find_model_type(std::string_view model_type);  // null: not known
 
 }  // namespace polymath::model

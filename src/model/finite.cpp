@@ -5,10 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "model/architecture.h"
-#include "model/gguf_rows.h"
 #include "model/slots.h"
-#include "model/weight_source.h"
+#include "model/weight_table.h"
 #include "quant/format.h"
 
 namespace polymath::model {
@@ -41,12 +39,12 @@ std::string complaint(const weights::RawTensor& raw, tensor::DType dtype) {
 
 absl::StatusOr<std::string> first_non_finite(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                              tensor::DType dtype) {
-  const std::vector<WeightRow> rows = weight_rows(*find_architecture(config.architecture), config, checkpoint);
+  const WeightTable table(config, checkpoint);
   for (const Slot& slot : slots(config)) {
     // A router loses nothing in its kept format: checking it in f32 is enough.
     const tensor::DType kept = slot.is_vector() || slot.use == quant::WeightUse::kRouter ? tensor::DType::kF32 : dtype;
     const std::string* last = nullptr;
-    const std::vector<PieceSource> pieces = piece_sources(config, slot, rows);
+    const std::vector<PieceSource> pieces = table.pieces(slot);
     for (const PieceSource& piece : pieces) {
       if (last != nullptr && *last == piece.tensor) continue;
       last = &piece.tensor;

@@ -25,9 +25,4 @@ std::vector<WeightRow> gguf_rows() {
   };
 }
 
-std::vector<WeightRow> weight_rows(const Architecture& architecture, const ModelConfig& config,
-                                   const weights::Checkpoint& checkpoint) {
-  return checkpoint.naming() == weights::Naming::kGguf ? gguf_rows() : architecture.weights(config);
-}
-
 }  // namespace polymath::model

@@ -5,16 +5,13 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "base/log.h"
-#include "model/architecture.h"
-#include "model/gguf_rows.h"
-#include "model/weight_source.h"
+#include "model/surplus.h"
 #include "model/weight_store.h"
+#include "model/weight_table.h"
 
 namespace polymath::model {
 namespace {
@@ -80,15 +77,17 @@ class WeightLoader {
  public:
   WeightLoader(const ModelConfig& config, weights::Checkpoint& checkpoint, backend::Backend& backend,
                const LoadOptions& options)
-      : config_(config), checkpoint_(checkpoint), backend_(backend), options_(options), rank_(rank_of(options)) {}
+      : config_(config),
+        checkpoint_(checkpoint),
+        backend_(backend),
+        options_(options),
+        rank_(rank_of(options)),
+        table_(config, checkpoint) {}
 
   absl::StatusOr<WeightStore> load() {
-    const Architecture* architecture = find_architecture(config_.architecture);
-    CHECK(architecture != nullptr);
-    rows_ = weight_rows(*architecture, config_, checkpoint_);
     const std::vector<Slot> all = slots(config_);
     plan(all);
-    RETURN_IF_ERROR(check_names(*architecture));
+    RETURN_IF_ERROR(check_names(all));
     for (size_t i = 0; i < all.size(); ++i) {
       if (i + 1 < all.size()) prefetch(i + 1);
       RETURN_IF_ERROR(all[i].is_vector() ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
@@ -100,32 +99,47 @@ class WeightLoader {
  private:
   void plan(const std::vector<Slot>& all) {
     for (const Slot& slot : all) {
-      sources_.push_back(piece_sources(config_, slot, rows_, rank_));
+      sources_.push_back(table_.pieces(slot, rank_));
       const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
       total_ += static_cast<size_t>(shape.groups * shape.rows * shape.cols);
     }
   }
 
-  absl::Status check_names(const Architecture& architecture) const {
+  absl::Status check_names(const std::vector<Slot>& all) const {
     if (checkpoint_.tensors().empty()) return absl::OkStatus();  // makes what it is asked for
     absl::flat_hash_set<std::string> wanted;
-    std::vector<std::string> missing, unused;
-    const auto want = [&](const std::vector<PieceSource>& pieces) {
-      for (const auto& p : pieces) {
-        if (wanted.insert(p.tensor).second && !checkpoint_.has(p.tensor)) missing.push_back(p.tensor);
+    std::vector<std::string> missing;
+    for (size_t i = 0; i < all.size(); ++i) {
+      const std::string in_vain = table_.not_found(all[i]);
+      if (!in_vain.empty()) missing.push_back(in_vain);
+      // Under whole_experts, the other ranks want the other experts.
+      for (const PieceSource& p : rank_.whole_experts ? table_.pieces(all[i]) : sources_[i]) {
+        if (wanted.insert(p.tensor).second && in_vain.empty() && !checkpoint_.has(p.tensor))
+          missing.push_back(p.tensor);
       }
-    };
-    for (const auto& pieces : sources_) want(pieces);
-    if (rank_.whole_experts) {  // the other ranks want the other experts
-      for (const Slot& slot : slots(config_)) want(piece_sources(config_, slot, rows_));
     }
+    std::vector<std::string> unused;
     for (const auto& t : checkpoint_.tensors()) {
-      if (!wanted.contains(t.name) && !is_ignored(architecture, t.name)) unused.push_back(t.name);
+      if (!wanted.contains(t.name) && !is_tied_head(t.name)) unused.push_back(t.name);
     }
-    if (missing.empty() && unused.empty()) return absl::OkStatus();
+    const Surplus surplus = sort_surplus(unused, table_.prefix(), config_);
+    if (missing.empty() && surplus.harmful.empty()) return report_surplus(surplus), absl::OkStatus();
+    std::vector<std::string> left = surplus.harmful;
+    if (!missing.empty()) left.insert(left.end(), surplus.unknown.begin(), surplus.unknown.end());
     return absl::InvalidArgumentError(absl::StrCat("the checkpoint does not fit ", config_.architecture, ":",
                                                    missing.empty() ? "" : " missing: " + list_some(missing) + ";",
-                                                   unused.empty() ? "" : " not used: " + list_some(unused) + ";"));
+                                                   left.empty() ? "" : " not used: " + list_some(left) + ";"));
+  }
+
+  void report_surplus(const Surplus& surplus) const {
+    if (!rank_.first()) return;
+    if (!surplus.known.empty()) {
+      base::log_info("model", "left out of the checkpoint: ", absl::StrJoin(surplus.known, ", "));
+    }
+    if (!surplus.unknown.empty()) {
+      base::log_warning("model", surplus.unknown.size(), " tensors of the checkpoint are not known to ",
+                        config_.architecture, " and are not used: ", list_some(surplus.unknown));
+    }
   }
 
   void report_unpacked() const {
@@ -139,14 +153,9 @@ class WeightLoader {
     }
   }
 
-  bool is_ignored(const Architecture& architecture, const std::string& name) const {
-    if (absl::EndsWith(name, ".rotary_emb.inv_freq")) return true;
-    if (config_.tied_embeddings && name == "lm_head.weight") return true;
-    for (const std::string_view part : architecture.ignored) {
-      const std::string text = absl::StrReplaceAll(std::string(part), {{"{L}", absl::StrCat(config_.layers.size())}});
-      if (absl::StrContains(name, text)) return true;
-    }
-    return false;
+  // A copy of the embedding: a head that differs has untied the config.
+  bool is_tied_head(const std::string& name) const {
+    return config_.tied_embeddings && (name == "lm_head.weight" || name.ends_with(".lm_head.weight"));
   }
 
   void prefetch(size_t slot) {
@@ -238,7 +247,7 @@ class WeightLoader {
   backend::Backend& backend_;
   const LoadOptions& options_;
   const parallel::Rank rank_;
-  std::vector<WeightRow> rows_;
+  const WeightTable table_;
   std::vector<std::vector<PieceSource>> sources_;
   WeightStore store_;
   std::map<std::pair<const QuantFormat*, const QuantFormat*>, int64_t> unpacked_;  // values, by stored and kept format

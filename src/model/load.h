@@ -28,7 +28,8 @@ namespace polymath::model {
 
 // config() and generation_config() of a model on disk. kInvalidArgument: a field is missing, of a wrong type or out of
 // range; the message names it. kUnimplemented: an unknown architecture; the message lists the known ones.
-absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files);
+// `overrides` go over config() first, as override_keys() does it.
+absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files, const base::JsonObject& overrides = {});
 absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& config);
 // Names of every architecture, in the order of model/arch/list.cpp.
 std::vector<std::string> architecture_names();

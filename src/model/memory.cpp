@@ -5,12 +5,11 @@
 #include "absl/strings/str_cat.h"
 #include "kvcache/kv_cache.h"
 #include "model/adapters.h"
-#include "model/architecture.h"
 #include "model/expert_counters.h"
-#include "model/gguf_rows.h"
 #include "model/graph_capture.h"
 #include "model/rope_tables.h"
 #include "model/weight_store.h"
+#include "model/weight_table.h"
 
 namespace polymath::model {
 
@@ -29,15 +28,14 @@ absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const
 }
 
 void RankMemory::add_slots(const MemorySource& source) {
-  const std::vector<WeightRow> rows =
-      weight_rows(*find_architecture(source.config.architecture), source.config, source.checkpoint);
+  const WeightTable table(source.config, source.checkpoint);
   for (const Slot& slot : slots(source.config)) {
     const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
     if (slot.is_vector()) {
       weights_ += static_cast<int64_t>(vector_bytes(shape));
       continue;
     }
-    const std::vector<PieceSource> pieces = piece_sources(source.config, slot, rows, rank_);
+    const std::vector<PieceSource> pieces = table.pieces(slot, rank_);
     const auto& format = kept_format({source.checkpoint, *backend_, source.options.dtype}, slot, pieces);
     weights_ += static_cast<int64_t>(backend_->weight_bytes(shape, format));
     ++n_weights_;

@@ -46,9 +46,20 @@ Place place_rows(const Slot& slot, const WeightRow& row, const GroupPiece& piece
   return {joined ? 0 : piece.index, shape, joined ? piece.row_begin * s.cols : 0, s.cols, 1};
 }
 
-Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, const GroupPiece& piece) {
+// A tensor has rows of all groups, one group after the other.
+Place place_flat(const Slot& slot, const WeightRow& row, const GroupPiece& piece) {
   const auto& s = slot.shape;
-  const int64_t g = piece.group;
+  const int64_t first = slot.stored.first_row;
+  const int64_t own = row.layout == Layout::kFlatT ? s.cols : slot.pieces[piece.index].rows;
+  const int64_t rows = slot.stored.group_rows > 0 ? slot.stored.group_rows : own;
+  if (row.layout == Layout::kFlatT) {
+    return {0, Shape{s.groups * rows, s.rows}, (piece.group * rows + first) * s.rows, 1, s.rows};
+  }
+  return {piece.index, Shape{s.groups * rows, s.cols}, (piece.group * rows + first) * s.cols, s.cols, 1};
+}
+
+Place place(const Slot& slot, const WeightRow& row, const GroupPiece& piece) {
+  const auto& s = slot.shape;
   switch (row.layout) {
     case Layout::kRows:
       return place_rows(slot, row, piece);
@@ -59,27 +70,14 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, c
     case Layout::kStackedTPairs:
       return place_transposed(slot, piece, true);
     case Layout::kStackedPairs:
-      return {0, Shape{s.groups, s.rows}, g * s.rows + (piece.row_begin > 0 ? 1 : 0), 2, 1};
-    case Layout::kFlat: {
-      const int64_t rows = slot.pieces[piece.index].rows;
-      return {piece.index, Shape{s.groups * rows, s.cols}, g * rows * s.cols, s.cols, 1};
-    }
+      return {0, Shape{s.groups, s.rows}, piece.group * s.rows + (piece.row_begin > 0 ? 1 : 0), 2, 1};
+    case Layout::kFlat:
     case Layout::kFlatT:
-      return {0, Shape{s.groups * s.cols, s.rows}, g * s.rows * s.cols, 1, s.rows};
-    case Layout::kMlaKeyUp:
-    case Layout::kMlaValueUp: {
-      const Latent& a = std::get<Latent>(config.layers[slot.layer].attention);
-      const int64_t head = a.nope_dim + a.value_dim;
-      const Shape shape{a.n_heads * head, a.kv_lora};
-      if (row.layout == Layout::kMlaKeyUp) return {0, shape, g * head * a.kv_lora, 1, a.kv_lora};
-      return {0, shape, (g * head + a.nope_dim) * a.kv_lora, a.kv_lora, 1};
-    }
+      return place_flat(slot, row, piece);
     case Layout::kOneRow:
       return {0, Shape{1, s.rows}, 0, 1, 1};
-    case Layout::kDepthwise: {
-      const int taps = std::get<layers::GatedDeltaNet>(config.layers[slot.layer].attention).shape.conv_kernel;
-      return {0, Shape{s.rows / taps, 1, taps}, 0, 1, 1};
-    }
+    case Layout::kDepthwise:
+      return {0, Shape{s.rows / slot.stored.taps, 1, slot.stored.taps}, 0, 1, 1};
     case Layout::kCount:
       break;
   }
@@ -87,31 +85,23 @@ Place place(const ModelConfig& config, const Slot& slot, const WeightRow& row, c
   return {};
 }
 
-const WeightRow& row_of(const Slot& slot, const std::vector<WeightRow>& rows) {
-  const std::string pattern =
-      slot.layer < 0 ? slot.name
-                     : absl::StrReplaceAll(slot.name, {{absl::StrCat("layer.", slot.layer, "."), "layer.{l}."}});
-  const auto row = std::find_if(rows.begin(), rows.end(), [&](const WeightRow& r) { return r.slot == pattern; });
-  CHECK(row != rows.end());  // an architecture whose table lacks a slot of its own config
-  return *row;
+std::string tensor_name(const Slot& slot, const std::string& pattern, int64_t group) {
+  return absl::StrReplaceAll(pattern, {{"{l}", absl::StrCat(slot.layer)}, {"{e}", absl::StrCat(group)}});
 }
 
 }  // namespace
 
-std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const std::vector<WeightRow>& rows,
-                                       parallel::Rank rank) {
-  const WeightRow& row = row_of(slot, rows);
+std::vector<PieceSource> piece_sources(const Slot& slot, const WeightRow& row, parallel::Rank rank) {
   const layers::LocalSlot local = layers::local_slot(slot, rank);
   std::vector<PieceSource> out;
   for (int64_t g = 0; g < local.groups.count; ++g) {
     const int64_t group = local.groups.begin + g;
     int64_t row_begin = 0, local_begin = 0;
     for (size_t p = 0; p < slot.pieces.size(); ++p) {
-      const Place at = place(config, slot, row, {p, row_begin, group});
+      const Place at = place(slot, row, {p, row_begin, group});
       const parallel::Slice mine = local.pieces[p];
       PieceSource source;
-      source.tensor =
-          absl::StrReplaceAll(row.names.at(at.name), {{"{l}", absl::StrCat(slot.layer)}, {"{e}", absl::StrCat(group)}});
+      source.tensor = tensor_name(slot, row.names.at(at.name), group);
       source.expected = at.expected;
       source.group = g;
       source.row_begin = local_begin;
@@ -127,6 +117,17 @@ std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& sl
     }
   }
   std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.tensor < b.tensor; });
+  return out;
+}
+
+std::vector<NamedShape> first_tensors(const Slot& slot, const WeightRow& row) {
+  std::vector<NamedShape> out;
+  int64_t row_begin = 0;
+  for (size_t p = 0; p < slot.pieces.size(); ++p) {
+    const Place at = place(slot, row, {p, row_begin, 0});
+    out.push_back({tensor_name(slot, row.names.at(at.name), 0), at.expected});
+    row_begin += slot.pieces[p].rows;
+  }
   return out;
 }
 

@@ -23,9 +23,14 @@ struct PieceSource {
   quant::MatrixView view;  // rows, cols and strides; format and data are set when the tensor is read
 };
 
-// Every piece of `slot` that a rank holds, grouped so that pieces of one tensor follow each other. `config`: of the
-// whole model; `rows`: the architecture's table.
-std::vector<PieceSource> piece_sources(const ModelConfig& config, const Slot& slot, const std::vector<WeightRow>& rows,
-                                       parallel::Rank rank = {});
+// Every piece of `slot` that a rank holds, grouped so that pieces of one tensor follow each other.
+std::vector<PieceSource> piece_sources(const Slot& slot, const WeightRow& row, parallel::Rank rank = {});
+
+// The tensors of the slot's first group, one for each piece.
+struct NamedShape {
+  std::string name;
+  tensor::Shape shape;
+};
+std::vector<NamedShape> first_tensors(const Slot& slot, const WeightRow& row);
 
 }  // namespace polymath::model

@@ -34,8 +34,8 @@ std::string shown(std::string_view text) {
   return out;
 }
 
-// The smaller, the nearer. A route that only lacks a prefix, or has one too many, as of a wrong base URL, is nearer
-// than any misspelling. Among equals a route of the same method is.
+// The smaller, the nearer. A wrong base URL leaves out a prefix or doubles it: such a route is nearer than a misspelt
+// one. Among equals a route of the same method is nearest.
 std::tuple<bool, size_t, bool> distance(std::string_view path, std::string_view route, bool same_method) {
   const bool is_tail = route.size() > 1 && path.size() > 1 && (path.ends_with(route) || route.ends_with(path));
   return {!is_tail, base::edit_distance(path, route), !same_method};

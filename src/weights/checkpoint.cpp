@@ -10,14 +10,6 @@
 namespace polymath::weights {
 namespace {
 
-// Null: it is not listed.
-const TensorInfo* find_tensor(const Checkpoint& checkpoint, std::string_view name) {
-  const auto infos = checkpoint.tensors();
-  const auto at = std::lower_bound(infos.begin(), infos.end(), name,
-                                   [](const TensorInfo& info, std::string_view n) { return info.name < n; });
-  return at != infos.end() && at->name == name ? &*at : nullptr;
-}
-
 // Every tensor of the index must be in the shard that the index says. Tensors outside the index are no error here: the
 // model's loader decides.
 absl::Status check_index(const Checkpoint& checkpoint, const WeightFiles& files) {
@@ -31,6 +23,13 @@ absl::Status check_index(const Checkpoint& checkpoint, const WeightFiles& files)
 }
 
 }  // namespace
+
+const TensorInfo* find_tensor(const Checkpoint& checkpoint, std::string_view name) {
+  const auto infos = checkpoint.tensors();
+  const auto at = std::lower_bound(infos.begin(), infos.end(), name,
+                                   [](const TensorInfo& info, std::string_view n) { return info.name < n; });
+  return at != infos.end() && at->name == name ? &*at : nullptr;
+}
 
 std::string place_of(const Checkpoint& checkpoint, std::string_view tensor) {
   const TensorInfo* at = find_tensor(checkpoint, tensor);

@@ -78,6 +78,9 @@ class Checkpoint {
   virtual std::optional<quant::Generator> generator(std::string_view /*name*/) const { return std::nullopt; }
 };
 
+// Null: it is not stored.
+const TensorInfo* find_tensor(const Checkpoint& checkpoint, std::string_view name);
+
 // How a message about a tensor starts: FILE: tensor "NAME". A dummy has no FILE.
 std::string place_of(const Checkpoint& checkpoint, std::string_view tensor);
 

@@ -75,7 +75,7 @@ base::JsonObject chunk_choice(const AnswerHead& head, int index, std::string_vie
 base::JsonValue completion_logprobs(const AnswerHead& head, const CollectedChoice& choice,
                                     const std::vector<int32_t>& prompt) {
   const bool echo = head.options.echo && !prompt.empty();
-  TokenTexts texts(*head.model, echo ? std::span<const int32_t>() : prompt, head.skip_special);
+  text::TokenTexts texts(head.model->tokenizer.get(), echo ? std::span<const int32_t>() : prompt, head.skip_special);
   CompletionLogprobs out(names_of(head), head.options.top_logprobs, texts);
   if (echo) {
     out.add_first(prompt.front());
@@ -112,7 +112,7 @@ base::JsonObject chat_choice(const AnswerHead& head, const AnswerPrompts& prompt
   out["message"] = base::JsonObject{{"role", "assistant"}, {"content", text_json(choice.text)}, {"refusal", nullptr}};
   out["logprobs"] = nullptr;
   if (head.options.logprobs) {
-    TokenTexts texts(*head.model, prompts.ids.front(), head.skip_special);
+    text::TokenTexts texts(head.model->tokenizer.get(), prompts.ids.front(), head.skip_special);
     out["logprobs"] = chat_logprobs(names_of(head), head.options.top_logprobs, choice.tokens, texts);
   }
   out["finish_reason"] = text_json(choice.end.reason);
@@ -174,7 +174,7 @@ std::string prompt_chunk(const AnswerHead& head, int choice, std::string_view te
   return base::to_text(chunk_object(head, std::move(out), usage));
 }
 
-std::string delta_chunk(const AnswerHead& head, const Delta& delta, TokenTexts* texts, const Usage* usage) {
+std::string delta_chunk(const AnswerHead& head, const Delta& delta, text::TokenTexts* texts, const Usage* usage) {
   base::JsonObject out = chunk_choice(head, delta.choice, delta.text);
   if (head.options.logprobs && !delta.tokens.empty()) {
     if (head.is_chat()) {

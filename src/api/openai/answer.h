@@ -9,7 +9,7 @@
 #include "api/collecting_writer.h"
 #include "api/openai/request.h"
 #include "api/served_model.h"
-#include "api/token_texts.h"
+#include "text/token_texts.h"
 
 namespace polymath::api {
 
@@ -37,7 +37,7 @@ std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
 // Each chunk is one line of JSON, without SSE's "data: ". `usage`: null where the chunk has none.
 std::string role_chunk(const AnswerHead& head, int choice, const std::vector<int32_t>& prompt_ids, const Usage* usage);
 // `texts`: where the choice's tokens are, moved on by this chunk's. REQUIRES: not null under logprobs.
-std::string delta_chunk(const AnswerHead& head, const Delta& delta, TokenTexts* texts, const Usage* usage);
+std::string delta_chunk(const AnswerHead& head, const Delta& delta, text::TokenTexts* texts, const Usage* usage);
 // Of completions, before the first token: the echoed text, the prompt's ids, or both.
 std::string prompt_chunk(const AnswerHead& head, int choice, std::string_view text,
                          const std::vector<int32_t>& prompt_ids, const Usage* usage);

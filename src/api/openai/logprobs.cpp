@@ -15,7 +15,7 @@ base::JsonArray bytes_of(std::string_view text) {
   return bytes;
 }
 
-base::JsonObject chat_entry(const LogprobNames& names, const engine::TokenLogprob& token, const TokenText& text) {
+base::JsonObject chat_entry(const LogprobNames& names, const engine::TokenLogprob& token, const text::TokenText& text) {
   base::JsonObject entry;
   entry["token"] = text_json(names.of(token.id, text));
   entry["logprob"] = logprob_json(token.logprob);
@@ -24,7 +24,8 @@ base::JsonObject chat_entry(const LogprobNames& names, const engine::TokenLogpro
   return entry;
 }
 
-base::JsonObject prompt_entry(const LogprobNames& names, const engine::TokenLogprob& token, const TokenText& text) {
+base::JsonObject prompt_entry(const LogprobNames& names, const engine::TokenLogprob& token,
+                              const text::TokenText& text) {
   base::JsonObject entry;
   entry["logprob"] = logprob_json(token.logprob);
   entry["rank"] = token.rank;
@@ -36,7 +37,7 @@ size_t wanted(const TokenInfo& token, int top_n) { return std::min(token.top.siz
 
 }  // namespace
 
-std::string LogprobNames::of(int32_t id, const TokenText& text) const {
+std::string LogprobNames::of(int32_t id, const text::TokenText& text) const {
   return as_ids || model->tokenizer == nullptr ? absl::StrCat("token_id:", id) : text.text;
 }
 
@@ -75,7 +76,7 @@ base::JsonValue CompletionLogprobs::take() {
 }
 
 base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::vector<TokenInfo>& tokens,
-                              TokenTexts& texts) {
+                              text::TokenTexts& texts) {
   base::JsonArray content;
   for (const TokenInfo& token : tokens) {
     base::JsonArray top;
@@ -90,7 +91,7 @@ base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::v
 }
 
 base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, const std::vector<TokenInfo>& tokens) {
-  TokenTexts texts(*names.model, {}, /*skip_special=*/false);
+  text::TokenTexts texts(names.model->tokenizer.get(), {}, /*skip_special=*/false);
   texts.take(first);
   base::JsonArray out;
   out.emplace_back(nullptr);

@@ -37,7 +37,7 @@ class StreamWriter : public AnswerWriter {
   StreamWriter(WriterContext context, int n_choices) : context_(std::move(context)), n_choices_(n_choices) {
     if (!context_.head.options.logprobs) return;
     for (int choice = 0; choice < n_choices; ++choice) {
-      texts_.emplace_back(*context_.head.model, prompt_of(choice), context_.head.skip_special);
+      texts_.emplace_back(context_.head.model->tokenizer.get(), prompt_of(choice), context_.head.skip_special);
     }
   }
 
@@ -47,7 +47,7 @@ class StreamWriter : public AnswerWriter {
     const AnswerOptions& options = context_.head.options;
     const bool tokens_matter = (options.logprobs || options.return_token_ids) && !delta.tokens.empty();
     if (delta.text.empty() && !tokens_matter) return;
-    TokenTexts* const texts = options.logprobs ? &texts_[static_cast<size_t>(delta.choice)] : nullptr;
+    text::TokenTexts* const texts = options.logprobs ? &texts_[static_cast<size_t>(delta.choice)] : nullptr;
     event(delta_chunk(context_.head, delta, texts, &so_far));
   }
   void on_end(const ChoiceEnd& end, const Usage& so_far) override {
@@ -115,7 +115,7 @@ class StreamWriter : public AnswerWriter {
 
   const WriterContext context_;
   const int n_choices_;
-  std::vector<TokenTexts> texts_;  // of each choice, under logprobs
+  std::vector<text::TokenTexts> texts_;  // of each choice, under logprobs
   std::string pending_;
   double written_at_ = base::steady_seconds();
   bool open_ = false;   // the status line was sent

@@ -4,16 +4,17 @@
 #include <utility>
 
 #include "api/json_values.h"
-#include "api/token_texts.h"
+#include "text/token_texts.h"
 
 namespace polymath::api {
 namespace {
 
-base::JsonObject token_json(const engine::TokenLogprob& token, const TokenText& text) {
+base::JsonObject token_json(const engine::TokenLogprob& token, const text::TokenText& text) {
   return {{"id", token.id}, {"text", text_json(text.text)}, {"logprob", logprob_json(token.logprob)}};
 }
 
-base::JsonObject output_token_json(const ServedModel& model, const engine::TokenLogprob& token, const TokenText& text) {
+base::JsonObject output_token_json(const ServedModel& model, const engine::TokenLogprob& token,
+                                   const text::TokenText& text) {
   base::JsonObject out = token_json(token, text);
   out["special"] = model.tokenizer->is_special(token.id);
   return out;
@@ -28,7 +29,7 @@ std::string_view finish_reason(const ChoiceEnd& end) {
 base::JsonArray prefill_json(const TgiAnswer& answer, const ServedModel& model, const CollectedChoice& choice) {
   base::JsonArray out;
   if (!answer.options.prefill || answer.prompt.empty()) return out;
-  TokenTexts texts(model, {}, /*skip_special=*/false);
+  text::TokenTexts texts(model.tokenizer.get(), {}, /*skip_special=*/false);
   base::JsonObject first = token_json({.id = answer.prompt.front()}, texts.take(answer.prompt.front()));
   first["logprob"] = nullptr;
   out.emplace_back(std::move(first));
@@ -38,7 +39,8 @@ base::JsonArray prefill_json(const TgiAnswer& answer, const ServedModel& model, 
   return out;
 }
 
-base::JsonArray top_tokens_json(const ServedModel& model, const std::vector<TokenInfo>& tokens, TokenTexts texts) {
+base::JsonArray top_tokens_json(const ServedModel& model, const std::vector<TokenInfo>& tokens,
+                                text::TokenTexts texts) {
   base::JsonArray out;
   for (const TokenInfo& token : tokens) {
     base::JsonArray top;
@@ -56,8 +58,8 @@ base::JsonObject tgi_answer(const TgiAnswer& answer, const ServedModel& model, c
   out["generated_text"] = text_json(answer.options.full_text ? answer.inputs + choice.text : choice.text);
   if (!answer.options.details) return out;
   base::JsonArray tokens;
-  const TokenTexts begin(model, answer.prompt, /*skip_special=*/true);
-  TokenTexts texts = begin;
+  const text::TokenTexts begin(model.tokenizer.get(), answer.prompt, /*skip_special=*/true);
+  text::TokenTexts texts = begin;
   for (const TokenInfo& token : choice.tokens) {
     tokens.emplace_back(output_token_json(model, token.chosen, texts.take(token.id)));
   }

@@ -1,26 +1,32 @@
-#include "api/token_texts.h"
+#include "text/token_texts.h"
 
 #include <gtest/gtest.h>
 
-#include "api/test_model.h"
-#include "text/token_bytes.h"
+#include "base/check.h"
 
-namespace polymath::api {
+namespace polymath::text {
 namespace {
 
+std::unique_ptr<Tokenizer> make(std::string_view json) {
+  auto tokenizer = parse_tokenizer_json(json, "", {});
+  CHECK(tokenizer.ok());
+  return *std::move(tokenizer);
+}
+
 // SentencePiece's way: bytes as <0x..>, blanks as U+2581, the first blank dropped.
-ServedModel byte_fallback_model() {
-  constexpr char kJson[] = R"({"added_tokens":[{"id":0,"content":"<s>","special":true}],
+std::unique_ptr<Tokenizer> byte_fallback() {
+  return make(R"({"added_tokens":[{"id":0,"content":"<s>","special":true}],
     "decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},
       {"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},
     "model":{"type":"BPE","byte_fallback":true,"unk_token":"a","merges":[],
-      "vocab":{"<s>":0,"a":1,"▁a":2,"<0xEC>":3,"<0x95>":4,"<0x88>":5,"<0x41>":6}}})";
-  ServedModel model;
-  auto tokenizer = text::parse_tokenizer_json(kJson, "", {});
-  CHECK(tokenizer.ok());
-  model.tokenizer = *std::move(tokenizer);
-  complete_tokenizer_facts(model);
-  return model;
+      "vocab":{"<s>":0,"a":1,"▁a":2,"<0xEC>":3,"<0x95>":4,"<0x88>":5,"<0x41>":6}}})");
+}
+
+// GPT-2's way: a printable character for each byte.
+std::unique_ptr<Tokenizer> byte_level() {
+  return make(R"({"decoder":{"type":"ByteLevel"},
+    "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"use_regex":false},
+    "model":{"type":"BPE","merges":["Ġ a"],"vocab":{"a":0,"Ġ":1,"Ġa":2,"ì":3,"ķ":4,"Ī":5,"Ã":6,"¤":7}}})");
 }
 
 struct Joined {
@@ -43,18 +49,18 @@ Joined take_all(TokenTexts& texts, const std::vector<int32_t>& ids) {
 }
 
 TEST(TokenTexts, JoinedTheyAreTheText) {
-  const ServedModel model = stand_in_model();
-  for (const std::string text : {"hello world, the cat", "안녕 세계", "\U0001f600!", "ä", "naïve\n"}) {
-    TokenTexts texts(model, {}, true);
-    const Joined joined = take_all(texts, model.tokenizer->encode(text, false));
+  const auto tokenizer = byte_level();
+  for (const std::string text : {"a a aa", "안", "a 안a", "ä안ä", ""}) {
+    TokenTexts texts(tokenizer.get(), {}, true);
+    const Joined joined = take_all(texts, tokenizer->encode(text, false));
     EXPECT_EQ(joined.text, text);
     EXPECT_EQ(joined.bytes, text);
   }
 }
 
 TEST(TokenTexts, ACharacterIsShownByItsLastToken) {
-  const ServedModel model = byte_fallback_model();
-  TokenTexts texts(model, {}, true);
+  const auto tokenizer = byte_fallback();
+  TokenTexts texts(tokenizer.get(), {}, true);
   const struct {
     int32_t id;
     const char *text, *bytes;
@@ -75,22 +81,21 @@ TEST(TokenTexts, ACharacterIsShownByItsLastToken) {
 }
 
 TEST(TokenTexts, APromptMayEndWithinACharacter) {
-  const ServedModel model = byte_fallback_model();
-  TokenTexts texts(model, std::vector<int32_t>{2, 3, 4}, true);
+  const auto tokenizer = byte_fallback();
+  TokenTexts texts(tokenizer.get(), std::vector<int32_t>{2, 3, 4}, true);
   EXPECT_EQ(texts.characters(), 0);
   EXPECT_EQ(texts.peek(3).text, "\xEF\xBF\xBD") << "no third byte";
   EXPECT_EQ(texts.take(5).text, "안");
   EXPECT_EQ(texts.characters(), 1);
-  EXPECT_EQ(TokenTexts(model, std::vector<int32_t>{1}, true).take(2).text, " a");
-  EXPECT_EQ(TokenTexts(model, std::vector<int32_t>{0}, true).take(2).text, "a");
+  EXPECT_EQ(TokenTexts(tokenizer.get(), std::vector<int32_t>{1}, true).take(2).text, " a");
+  EXPECT_EQ(TokenTexts(tokenizer.get(), std::vector<int32_t>{0}, true).take(2).text, "a");
 }
 
 TEST(TokenTexts, WithoutATokenizerThereIsNone) {
-  const ServedModel model;
-  TokenTexts texts(model, std::vector<int32_t>{1}, true);
+  TokenTexts texts(nullptr, std::vector<int32_t>{1}, true);
   EXPECT_EQ(texts.take(5).text, "");
   EXPECT_EQ(texts.characters(), 0);
 }
 
 }  // namespace
-}  // namespace polymath::api
+}  // namespace polymath::text
