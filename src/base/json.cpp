@@ -1,9 +1,11 @@
 #include "base/json.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <optional>
 
 #include "absl/strings/charconv.h"
 #include "absl/strings/str_cat.h"
@@ -83,6 +85,60 @@ class TreeBuilder {
   boost::json::value_stack stack_;
 };
 
+// The code unit of "\\ud83d" at `at`; nullopt: no such escape is there.
+std::optional<unsigned> escaped_unit(std::string_view text, size_t at) {
+  constexpr size_t kEscapeBytes = 6;
+  if (text.size() < at + kEscapeBytes || text[at] != '\\' || text[at + 1] != 'u') return std::nullopt;
+  unsigned unit = 0;
+  const char* const end = text.data() + at + kEscapeBytes;
+  if (std::from_chars(text.data() + at + 2, end, unit, 16).ptr != end) return std::nullopt;
+  return unit;
+}
+
+bool is_high(unsigned unit) { return unit >= 0xD800 && unit < 0xDC00; }
+bool is_low(unsigned unit) { return unit >= 0xDC00 && unit < 0xE000; }
+
+// Clients that cut a text by code units leave half of a pair. Escapes keep their length, so positions stay.
+std::string mend_surrogates(std::string_view text) {
+  std::string out(text);
+  for (size_t at = out.find('\\'); at != std::string::npos; at = out.find('\\', at)) {
+    const std::optional<unsigned> unit = escaped_unit(out, at);
+    if (!unit.has_value()) {
+      at += 2;  // another escape
+    } else if (is_high(*unit) && is_low(escaped_unit(out, at + 6).value_or(0))) {
+      at += 12;
+    } else {
+      if (is_high(*unit) || is_low(*unit)) out.replace(at, 6, "\\ufffd");
+      at += 6;
+    }
+  }
+  return out;
+}
+
+std::string complaint(std::string_view text, size_t at, const boost::json::error_code& error) {
+  // The parser says "syntax error" to these. It stops at the first byte of the faulty sequence, or within it.
+  const auto is_high_byte = [&](size_t i) { return i < text.size() && static_cast<unsigned char>(text[i]) >= 0x80; };
+  if (is_high_byte(at) || (at > 0 && is_high_byte(at - 1))) {
+    return absl::StrCat("invalid JSON at byte ", at, ": not UTF-8");
+  }
+  return absl::StrCat("invalid JSON at byte ", at, ": ", error.message());
+}
+
+absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& limits) {
+  boost::json::parse_options options;
+  options.max_depth = limits.depth_max;
+  boost::json::basic_parser<TreeBuilder> parser(options);
+  boost::json::error_code error;
+  const size_t consumed = parser.write_some(/*more=*/false, text.data(), text.size(), error);
+  if (error) return absl::InvalidArgumentError(complaint(text, consumed, error));
+  for (size_t i = consumed; i < text.size(); ++i) {
+    if (!is_json_space(text[i])) {
+      return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", i, ": text after the value"));
+    }
+  }
+  return parser.handler().release();
+}
+
 }  // namespace
 
 absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
@@ -90,20 +146,10 @@ absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& li
     return absl::InvalidArgumentError(absl::StrCat("JSON of ", text.size(), " bytes; at most ", limits.bytes_max));
   }
   if (limits.non_finite && text.find_first_of("NI") != std::string_view::npos) {
-    return parse_json(quote_non_finite(text), {.depth_max = limits.depth_max});
+    return parse_text(quote_non_finite(text), limits);
   }
-  boost::json::parse_options options;
-  options.max_depth = limits.depth_max;
-  boost::json::basic_parser<TreeBuilder> parser(options);
-  boost::json::error_code error;
-  const size_t consumed = parser.write_some(/*more=*/false, text.data(), text.size(), error);
-  if (error) return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", consumed, ": ", error.message()));
-  for (size_t i = consumed; i < text.size(); ++i) {
-    if (!is_json_space(text[i])) {
-      return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", i, ": text after the value"));
-    }
-  }
-  return parser.handler().release();
+  const bool may_have_halves = limits.mend_surrogates && text.find("\\u") != std::string_view::npos;
+  return may_have_halves ? parse_text(mend_surrogates(text), limits) : parse_text(text, limits);
 }
 
 absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits) {

@@ -27,7 +27,9 @@ TEST(Json, ParsesOrSaysWhere) {
            Row{"NaN", "byte 0"},
            Row{"[1,]", "byte 3"},
            Row{"'a'", "byte 0"},
-           Row{"\"\xff\"", "byte"},
+           Row{"\"\xff\"", "byte 1: not UTF-8"},
+           Row{"\"\xed\xa0\x80\"", "not UTF-8"},  // half of a surrogate pair, as bytes
+           Row{R"("\ud800")", "byte"},
            Row{"[[[[1]]]]", "byte"},
            Row{"\"0123456789012345678901234567890123456789\"", "at most 40"},
        }) {
@@ -36,6 +38,29 @@ TEST(Json, ParsesOrSaysWhere) {
     if (complaint == nullptr || parsed.ok()) continue;
     EXPECT_EQ(absl::StatusCode::kInvalidArgument, parsed.status().code());
     EXPECT_NE(std::string::npos, std::string(parsed.status().message()).find(complaint)) << parsed.status();
+  }
+}
+
+TEST(Json, HalvesOfSurrogatePairsAreMended) {
+  const struct {
+    const char *text, *mended;
+  } rows[] = {
+      {R"("\ud83d\ude00")", "\U0001f600"},
+      {R"("a\ud83d")", "a\xEF\xBF\xBD"},
+      {R"("\uD83Dz")", "\xEF\xBF\xBDz"},
+      {R"("\ude00")", "\xEF\xBF\xBD"},
+      {R"("\ud83d\ud83d\ude00")", "\xEF\xBF\xBD\U0001f600"},
+      {R"("\\ud83d")", "\\ud83d"},
+      {R"("\ud83d\n")", "\xEF\xBF\xBD\n"},
+      {R"("\u00e9")", "é"},
+  };
+  for (const auto& row : rows) {
+    const auto parsed = parse_json(row.text, {.mend_surrogates = true});
+    ASSERT_TRUE(parsed.ok()) << row.text << parsed.status();
+    EXPECT_EQ(parsed->as_string(), row.mended) << row.text;
+  }
+  for (const char* bad : {R"("\ud8)", R"("\ud8zz")", R"("\u")", "\"\\"}) {
+    EXPECT_FALSE(parse_json(bad, {.mend_surrogates = true}).ok()) << bad;
   }
 }
 
