@@ -41,9 +41,10 @@ inline api::ServedModel byte_model(std::string_view chat_template) {
   model.tokenizer = std::make_shared<ByteTokenizer>();
   complete_tokenizer_facts(model);
   if (chat_template.empty()) return model;
-  auto parsed = text::ChatTemplate::parse(chat_template, {});
-  if (!parsed.ok()) std::abort();
-  model.chat_template = std::make_shared<const text::ChatTemplate>(*std::move(parsed));
+  auto made = make_template(model, {std::string(text::kDefaultTemplate), std::string(chat_template)},
+                            api::ContentFormat::kAuto);
+  if (!made.ok()) std::abort();
+  model.chat_templates.push_back(*std::move(made));
   return model;
 }
 

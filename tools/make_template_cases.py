@@ -84,6 +84,8 @@ ERRORS = [
     ("{{ 1 in 'abc' }}", "requires string as left operand, not int"),
     ("{{ i | length }}", "object of type 'int' has no len()"),
     ("{{ range(1000000) }}", "Range too big"),
+    ("{{ 'x' | from_json }}", "from_json: "),
+    ("{{ 1 | from_json }}", "from_json"),
     ("{{ [1, 'a'] | sort }}", "not supported between instances of"),
     ("{{ {[]: 1} }}", "unhashable type: 'list'"),
     ("{% macro m(a) %}{{ a.x }}{% endmacro %}{{ m() }}", "parameter 'a' was not provided"),
@@ -215,6 +217,11 @@ SNIPPETS = r'''
 {{ loop is defined }}|{% for x in [1] %}{{ loop is defined }}{% endfor %}
 {{ 'é' | upper }}|{{ 'ÀÉ'.lower() }}|{{ 'éa' | capitalize }}|{{ 'ñandú' | title }}|{{ 'ǆ' | title }}|{{ 'Ω'.lower() }}|{{ '\u3000x\u00a0' | trim }}|{{ '\u2028x'.strip() | length }}
 {{ [1, 2, 3] | last | string + 'x' }}|{{ nums | sort | join('<') }}|{{ nums | sort | first + 1 }}|{{ d.keys() | list | sort | join }}|{{ (d | length) ** 2 }}|{{ nums | map('float') | list }}|{{ ['1', '2'] | map('int') | sum }}
+{{ none | selectattr('a') | list | length }}|{{ nothing | select | list }}|{{ 0 | map('upper') | list }}|{{ '' | rejectattr('a', 'eq', 1) | list }}|{{ none | reject | join }}|{{ {} | map(attribute='x') | list }}|{{ nil | select('nosuch') | list }}
+{{ 'x' if yes else (s | nosuch) }}|{% if no %}{{ s | nosuch(1) | upper }}{% endif %}|{% if yes or s is nosuch %}y{% endif %}
+{{ 'straße' | upper }}|{{ 'ŉ ﬁ ΐ ᾳ և ẖ'.upper() }}|{{ 'ẞß'.lower() }}|{{ 'ẞßﬁ'.casefold() }}|{{ 'ßa ﬁb ŉ ᾲ ǆ'.title() }}|{{ 'ﬂa' | capitalize }}|{{ 'İ'.lower() | length }}|{{ 'ßA'.swapcase() }}|{{ 'ßa' | title }}
+{{ '{"a": [1, 2.5, null, true], "b": {"c": "x"}}' | from_json }}|{{ ('{"a": {"b": 2}}' | from_json).a.b + 1 }}|{{ '[]' | from_json | length }}|{{ '"é"' | from_json }}
+{{ strftime_now('[%z%Z]') }}
 {{ 5 if 3 < i <= 7 else 6 }}|{{ i // 2 ~ ':' ~ i % 2 }}|{{ -i }}|{{ - i | abs }}|{{ 1 - -1 }}|{{ 1--1 }}|{{ 2*-3 }}|{{ +f }}|{{ f * 2 }}|{{ f // 1 }}|{{ 1e2 | int }}
 '''.strip("\n").split("\n")
 
@@ -282,6 +289,7 @@ def environment():
     env = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     env.filters["tojson"] = tojson
+    env.filters["from_json"] = json.loads
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = NOW.strftime
     return env

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "api/messages.h"
 #include "api/status.h"
 
 namespace polymath::api {
@@ -19,66 +21,6 @@ bool is_reserved(std::string_view name) {
   return name.ends_with("_token") || std::find(kReserved.begin(), kReserved.end(), name) != kReserved.end();
 }
 
-std::string at(size_t index) { return absl::StrCat("messages[", index, "]"); }
-
-// Accepts parts of type text or refusal. The error names any other type.
-absl::Status check_parts(const base::JsonArray& parts, const std::string& where) {
-  for (const base::JsonValue& part : parts) {
-    if (part.is_string()) continue;
-    if (!part.is_object()) return invalid(where, "each part of the content must be an object");
-    const auto* type = part.get_object().if_contains("type");
-    if (type == nullptr || !type->is_string()) return invalid(where, "each part of the content needs a type");
-    const auto& name = type->get_string();
-    if (name != "text" && name != "refusal") {
-      return invalid(where, absl::StrCat("content of type ", std::string(name.subview(0, 64)),
-                                         " is not supported: this model reads text alone"));
-    }
-    const auto* text = part.get_object().if_contains(name);
-    if (text == nullptr || !text->is_string()) return invalid(where, "a part of type text needs a text");
-  }
-  return absl::OkStatus();
-}
-
-// Clients send a call's arguments as JSON text; templates expect an object.
-void open_tool_arguments(base::JsonObject& message) {
-  auto* calls = message.if_contains("tool_calls");
-  if (calls == nullptr || !calls->is_array()) return;
-  for (base::JsonValue& call : calls->get_array()) {
-    if (!call.is_object()) continue;
-    auto* function = call.get_object().if_contains("function");
-    if (function == nullptr || !function->is_object()) continue;
-    auto* arguments = function->get_object().if_contains("arguments");
-    if (arguments == nullptr || !arguments->is_string()) continue;
-    const auto& text = arguments->get_string();
-    auto parsed = base::parse_json({text.data(), text.size()}, {});
-    if (parsed.ok() && parsed->is_object()) *arguments = *std::move(parsed);
-  }
-}
-
-absl::StatusOr<base::JsonArray> parse_messages(const base::JsonValue& request, const ApiLimits& limits) {
-  const auto* member = request.get_object().if_contains("messages");
-  if (member == nullptr || !member->is_array()) return invalid("messages", "must be an array of messages");
-  base::JsonArray messages = member->get_array();
-  if (messages.empty()) return invalid("messages", "must hold at least one message");
-  if (messages.size() > static_cast<size_t>(limits.messages_max)) {
-    return invalid("messages", absl::StrCat("at most ", limits.messages_max, " messages"));
-  }
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (!messages[i].is_object()) return invalid(at(i), "must be an object");
-    base::JsonObject& message = messages[i].get_object();
-    const auto* role = message.if_contains("role");
-    if (role == nullptr || !role->is_string()) return invalid(at(i), "needs a role");
-    const auto* content = message.if_contains("content");
-    if (content != nullptr && content->is_array()) {
-      RETURN_IF_ERROR(check_parts(content->get_array(), at(i)));
-    } else if (content != nullptr && !content->is_string() && !content->is_null()) {
-      return invalid(at(i), "content must be a string or an array of parts");
-    }
-    open_tool_arguments(message);
-  }
-  return messages;
-}
-
 absl::Status parse_tools(const base::JsonObject& request, const ApiLimits& limits, ChatPrompt& chat) {
   if (const auto* choice = request.if_contains("tool_choice"); choice != nullptr && !choice->is_null()) {
     if (*choice != "none" && *choice != "auto") {
@@ -88,16 +30,7 @@ absl::Status parse_tools(const base::JsonObject& request, const ApiLimits& limit
       return invalid("tool_choice", "must be none or auto");
     }
   }
-  const auto* tools = request.if_contains("tools");
-  if (tools == nullptr || tools->is_null()) return absl::OkStatus();
-  if (!tools->is_array()) return invalid("tools", "must be an array");
-  if (tools->get_array().size() > static_cast<size_t>(limits.tools_max)) {
-    return invalid("tools", absl::StrCat("at most ", limits.tools_max, " tools"));
-  }
-  for (const base::JsonValue& tool : tools->get_array()) {
-    if (!tool.is_object()) return invalid("tools", "each tool must be an object");
-  }
-  if (!tools->get_array().empty()) chat.tools = *tools;
+  ASSIGN_OR_RETURN(chat.tools, checked_tools(request, limits));
   return absl::OkStatus();
 }
 
@@ -119,68 +52,72 @@ absl::Status parse_kwargs(const base::JsonObject& request, ChatPrompt& chat) {
   return absl::OkStatus();
 }
 
-// REQUIRES: check_parts accepted the part.
-const boost::json::string& text_of(const base::JsonValue& part) {
-  if (part.is_string()) return part.get_string();
-  const base::JsonObject& object = part.get_object();
-  return object.at(object.at("type").get_string()).get_string();
-}
-
-base::JsonObject text_part(const boost::json::string& text) { return {{"type", "text"}, {"text", text}}; }
-
-base::JsonArray as_text_parts(const base::JsonArray& parts) {
-  base::JsonArray out;
-  for (const base::JsonValue& part : parts) out.push_back(text_part(text_of(part)));
-  return out;
-}
-
-boost::json::string joined_lines(const base::JsonArray& parts) {
-  boost::json::string out;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    if (i > 0) out.append("\n");
-    out.append(text_of(parts[i]));
-  }
-  return out;
-}
-
-// Brings each message's content into the form that the template reads: a list of parts, or one string.
-base::JsonArray shape_content(const base::JsonArray& messages, bool as_parts) {
-  base::JsonArray out = messages;
-  for (base::JsonValue& message : out) {
-    auto* content = message.get_object().if_contains("content");
-    if (content == nullptr) continue;
-    if (as_parts && content->is_string()) {
-      *content = base::JsonArray{text_part(content->get_string())};
-    } else if (as_parts && content->is_array()) {
-      *content = as_text_parts(content->get_array());
-    } else if (content->is_array()) {
-      *content = joined_lines(content->get_array());
-    }
-  }
-  return out;
-}
+// Stands behind the last message's text while the template runs. A template that trims its contents removes the blank.
+constexpr std::string_view kContinueMark = "xq-continue-here ";
 
 std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n";
+  constexpr std::string_view kBlank = " \t\r\n\v\f";
   const size_t begin = text.find_first_not_of(kBlank);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-// Removes what the template wrote after the last message's text, so that the answer continues that text.
-absl::StatusOr<std::string> cut_after_final_message(std::string text, const base::JsonArray& messages) {
-  const base::JsonArray plain = shape_content(messages, false);
-  const auto* content = plain.back().get_object().if_contains("content");
-  if (content == nullptr || !content->is_string()) {
-    return invalid("continue_final_message", "the last message has no text");
+// Puts the mark behind the last text of the last message, which it returns.
+std::string mark_final_message(base::JsonArray& messages) {
+  base::JsonValue* content = &messages.back().get_object()["content"];
+  if (content->is_array()) {
+    base::JsonArray& parts = content->get_array();
+    if (parts.empty()) parts.push_back(base::JsonObject{{"type", "text"}, {"text", ""}});
+    content = &parts.back().get_object()["text"];
   }
-  const std::string_view final_text = trimmed({content->get_string().data(), content->get_string().size()});
-  const size_t found = text.rfind(final_text);
-  if (final_text.empty() || found == std::string::npos) {
+  std::string text(content->get_string());
+  content->get_string().append(kContinueMark);
+  return text;
+}
+
+// Removes the mark and what follows it, so that the answer continues the text.
+absl::StatusOr<std::string> cut_at_mark(std::string text, std::string_view final_text) {
+  const size_t found = text.rfind(trimmed(kContinueMark));
+  if (found == std::string::npos || text.find(trimmed(final_text)) == std::string::npos) {
     return invalid("continue_final_message", "the template does not show the last message's text unchanged");
   }
-  text.resize(found + final_text.size());
+  const bool keeps_blanks = std::string_view(text).substr(found).starts_with(kContinueMark);
+  text.resize(found);
+  if (!keeps_blanks) text.resize(text.find_last_not_of(" \t\r\n\v\f") + 1);
   return text;
+}
+
+// strftime_now's clock shows local time.
+int64_t local_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  if (localtime_r(&now, &local) == nullptr) return static_cast<int64_t>(now);
+  return static_cast<int64_t>(timegm(&local));
+}
+
+std::string names_of(const ServedModel& model) {
+  return absl::StrJoin(model.chat_templates, ", ", [](std::string* out, const ServedTemplate& t) { *out += t.name; });
+}
+
+// The request's own template, or the model's. `own` keeps the former.
+absl::StatusOr<const ServedTemplate*> template_for(const ServedModel& model, const ChatPrompt& chat,
+                                                   std::optional<ServedTemplate>& own) {
+  if (model.chat_templates.empty() && !chat.chat_template.has_value()) {
+    return invalid("messages", "this model has no chat template; --chat-template gives it one");
+  }
+  if (const auto* found = find_template(model, chat.chat_template.value_or(""), !chat.tools.is_null())) return found;
+  if (!chat.chat_template.has_value()) {
+    return invalid("chat_template", absl::StrCat("this model has no default template; name one of: ", names_of(model)));
+  }
+  if (!chat.trusts_template) {
+    return invalid("chat_template",
+                   absl::StrCat("a request's own template is refused (--trust-request-chat-template permits it); the "
+                                "model's have these names: ",
+                                names_of(model)));
+  }
+  auto made = make_template(model, {"", *chat.chat_template}, ContentFormat::kAuto);
+  if (!made.ok()) return invalid("chat_template", std::string(made.status().message()));
+  return &own.emplace(*std::move(made));
 }
 
 }  // namespace
@@ -191,7 +128,7 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   RETURN_IF_ERROR(j.status());
   const base::JsonObject& object = request.get_object();
   ChatPrompt chat;
-  ASSIGN_OR_RETURN(chat.messages, parse_messages(request, limits));
+  ASSIGN_OR_RETURN(chat.messages, regular_messages(object, limits));
   RETURN_IF_ERROR(parse_tools(object, limits, chat));
   RETURN_IF_ERROR(parse_kwargs(object, chat));
   if (const auto* documents = j.find("documents"); documents != nullptr) {
@@ -202,9 +139,7 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   chat.add_generation_prompt = j.b("add_generation_prompt", !chat.continue_final_message);
   if (j.has("chat_template")) chat.chat_template = j.s("chat_template");
   RETURN_IF_ERROR(name_field(j.status()));
-  if (chat.chat_template.has_value() && !trust_template) {
-    return invalid("chat_template", "a request's own template is refused (--trust-request-chat-template permits it)");
-  }
+  chat.trusts_template = trust_template;
   if (chat.continue_final_message && chat.add_generation_prompt) {
     return invalid("continue_final_message", "excludes add_generation_prompt");
   }
@@ -213,30 +148,23 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
 
 absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatPrompt& chat) {
   RETURN_IF_ERROR(need_tokenizer(model, "messages"));
-  bool as_parts = model.content_as_parts;
-  std::optional<text::ChatTemplate> own;
-  if (chat.chat_template.has_value()) {
-    auto parsed = text::ChatTemplate::parse(*chat.chat_template, {});
-    if (!parsed.ok()) return invalid("chat_template", std::string(parsed.status().message()));
-    own.emplace(*std::move(parsed));
-    as_parts = template_wants_parts(*chat.chat_template);
-  } else if (model.chat_template == nullptr) {
-    return invalid("messages", "this model has no chat template; --chat-template gives it one");
-  }
+  std::optional<ServedTemplate> own;
+  ASSIGN_OR_RETURN(const ServedTemplate* chosen, template_for(model, chat, own));
   base::JsonObject variables = model.template_variables;
   for (const auto& member : chat.kwargs) variables[member.key()] = member.value();
-  variables["messages"] = shape_content(chat.messages, as_parts);
+  base::JsonArray messages = chat.messages;
+  const std::string final_text = chat.continue_final_message ? mark_final_message(messages) : "";
+  variables["messages"] = fit_messages(messages, chosen->form);
   variables["add_generation_prompt"] = chat.add_generation_prompt;
   variables["tools"] = chat.tools;
   variables["documents"] = chat.documents;
-  const text::ChatTemplate& renderer = own.has_value() ? *own : *model.chat_template;
-  auto text = renderer.render(variables, static_cast<int64_t>(std::time(nullptr)));
+  auto text = chosen->renderer->render(variables, local_now());
   if (!text.ok()) {
     // The template called raise_exception, or the messages hit a limit of the renderer.
     return invalid("messages", std::string(text.status().message()));
   }
   if (!chat.continue_final_message) return text;
-  return cut_after_final_message(*std::move(text), chat.messages);
+  return cut_at_mark(*std::move(text), final_text);
 }
 
 }  // namespace polymath::api

@@ -16,20 +16,21 @@
 namespace polymath::api {
 
 struct ChatPrompt {
-  base::JsonArray messages;  // as parse_messages made them
+  base::JsonArray messages;  // regular: api/messages.h
   base::JsonValue tools;     // null: none
   base::JsonValue documents;
   base::JsonObject kwargs;
   bool add_generation_prompt = true;
   bool continue_final_message = false;
-  std::optional<std::string> chat_template;  // the request's own, already permitted
+  std::optional<std::string> chat_template;  // the name of one of the model's, or the request's own
+  bool trusts_template = false;              // the request may bring its own
 };
 
 // The fields of a chat that make its prompt. `trust_template`: the request may bring a template.
 absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, const ApiLimits& limits,
                                              bool trust_template);
 
-// kInvalidArgument: no template, or the template's own error.
+// kInvalidArgument: no template, one that is not permitted, or the template's own error.
 absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatPrompt& chat);
 
 }  // namespace polymath::api

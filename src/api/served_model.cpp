@@ -1,28 +1,13 @@
 #include "api/served_model.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "api/status.h"
 
 namespace polymath::api {
 namespace {
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
-  return text;
-}
-
-// "message['content']", "m.content" or "content", optionally with a filter.
-bool names_content(std::string_view expression) {
-  expression = trim(expression.substr(0, expression.find('|')));
-  constexpr std::array<std::string_view, 3> kEndings = {".content", "['content']", "[\"content\"]"};
-  if (expression == "content") return true;
-  return std::any_of(kEndings.begin(), kEndings.end(), [&](std::string_view e) { return expression.ends_with(e); });
-}
 
 void set_token_variable(ServedModel& model, const char* name, std::optional<text::TokenId> id) {
   if (!id.has_value() || model.template_variables.contains(name)) return;
@@ -56,20 +41,23 @@ void complete_tokenizer_facts(ServedModel& model) {
   }
 }
 
-bool template_wants_parts(std::string_view source) {
-  for (size_t at = source.find("{%"); at != std::string_view::npos; at = source.find("{%", at + 2)) {
-    const size_t end = source.find("%}", at);
-    if (end == std::string_view::npos) return false;
-    std::string_view statement = source.substr(at + 2, end - at - 2);
-    while (!statement.empty() && (statement.front() == '-' || statement.front() == '+')) statement.remove_prefix(1);
-    while (!statement.empty() && (statement.back() == '-' || statement.back() == '+')) statement.remove_suffix(1);
-    statement = trim(statement);
-    const size_t in = statement.find(" in ");
-    if (statement.starts_with("for ") && in != std::string_view::npos && names_content(statement.substr(in + 4))) {
-      return true;
-    }
-  }
-  return false;
+absl::StatusOr<ServedTemplate> make_template(const ServedModel& model, const text::NamedTemplate& named,
+                                             ContentFormat format) {
+  ASSIGN_OR_RETURN(text::ChatTemplate parsed, text::ChatTemplate::parse(named.source, {}));
+  ServedTemplate out{named.name, std::make_shared<const text::ChatTemplate>(std::move(parsed)), {}};
+  out.form = probe_template(*out.renderer, named.source, model.template_variables, format);
+  return out;
+}
+
+const ServedTemplate* find_template(const ServedModel& model, std::string_view name, bool with_tools) {
+  const auto named = [&](std::string_view wanted) -> const ServedTemplate* {
+    const auto at = std::find_if(model.chat_templates.begin(), model.chat_templates.end(),
+                                 [&](const ServedTemplate& t) { return t.name == wanted; });
+    return at == model.chat_templates.end() ? nullptr : &*at;
+  };
+  if (!name.empty()) return named(name);
+  const ServedTemplate* for_tools = with_tools ? named(text::kToolTemplate) : nullptr;
+  return for_tools != nullptr ? for_tools : named(text::kDefaultTemplate);
 }
 
 absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name) {

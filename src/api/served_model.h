@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/message_form.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "text/chat_template.h"
@@ -37,6 +38,13 @@ struct ServedAdapter {
   std::string parent;  // the base model's name
 };
 
+// A chat template and how it reads messages.
+struct ServedTemplate {
+  std::string name;
+  std::shared_ptr<const text::ChatTemplate> renderer;
+  MessageForm form;
+};
+
 struct ServedModel {
   std::vector<std::string> names;       // of the base model; at least one; responses and metrics carry the first
   std::vector<ServedAdapter> adapters;  // by engine::Request::adapter; names are unique and differ from `names`
@@ -46,19 +54,23 @@ struct ServedModel {
   std::vector<int32_t> eos_ids;
   SamplingDefaults defaults;
 
-  std::shared_ptr<const text::Tokenizer> tokenizer;         // null: --skip-tokenizer-init; ids alone
-  std::shared_ptr<const text::ChatTemplate> chat_template;  // null: the model has none; chat refuses
-  bool content_as_parts = false;                            // the template loops over a message's content
-  base::JsonObject template_variables;                      // bos_token, eos_token, ...: the same for every chat
-  size_t token_bytes_max = 0;                               // longest entry of the vocabulary, in bytes
-  std::vector<text::TokenId> anchor;                        // ids of a plain letter; see token_piece
+  std::shared_ptr<const text::Tokenizer> tokenizer;  // null: --skip-tokenizer-init; ids alone
+  std::vector<ServedTemplate> chat_templates;        // by name; empty: the model has none; chat refuses
+  base::JsonObject template_variables;               // bos_token, eos_token, ...: the same for every chat
+  size_t token_bytes_max = 0;                        // longest entry of the vocabulary, in bytes
+  std::vector<text::TokenId> anchor;                 // ids of a plain letter; see token_piece
 };
 
 // Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, the anchor.
 void complete_tokenizer_facts(ServedModel& model);
 
-// True if `source` loops over a message's content, so that the content must be a list of parts.
-bool template_wants_parts(std::string_view source);
+// Parses a template and finds its form. REQUIRES: the model's template_variables are set.
+absl::StatusOr<ServedTemplate> make_template(const ServedModel& model, const text::NamedTemplate& named,
+                                             ContentFormat format);
+
+// The template named so. Without a name: "tool_use" for a request with tools if there is one, else "default".
+// Null: there is none.
+const ServedTemplate* find_template(const ServedModel& model, std::string_view name, bool with_tools);
 
 // The adapter that a request's model name chooses: its index, or -1 for the base model. kNotFound: neither.
 absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name);

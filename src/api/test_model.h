@@ -21,11 +21,11 @@ inline ServedModel stand_in_model() {
   CHECK(tokenizer.ok());
   model.tokenizer = *std::move(tokenizer);
   complete_tokenizer_facts(model);
-  auto source = text::find_chat_template(directory, "");
-  CHECK(source.ok());
-  auto parsed = text::ChatTemplate::parse(*source, {});
-  CHECK(parsed.ok());
-  model.chat_template = std::make_shared<const text::ChatTemplate>(*std::move(parsed));
+  auto templates = text::find_chat_templates(directory);
+  CHECK(templates.ok());
+  auto made = make_template(model, templates->front(), ContentFormat::kAuto);
+  CHECK(made.ok());
+  model.chat_templates.push_back(*std::move(made));
   return model;
 }
 

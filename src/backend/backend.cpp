@@ -1,4 +1,4 @@
-// The default compositions of the fused ops: right on every backend, and the oracle of every override.
+// The default compositions of the fused ops. They run on every backend and are the oracle of every override.
 
 #include "backend/backend.h"
 
@@ -69,7 +69,7 @@ const quant::QuantFormat& Backend::kept_format(const quant::QuantFormat&, quant:
 }
 
 absl::StatusOr<std::unique_ptr<CapturedGraph>> Backend::end_capture() {
-  return absl::UnimplementedError("this backend records no steps");
+  return absl::UnimplementedError("this backend captures no graphs");
 }
 void Backend::sample(const Tensor&, const SampleParams*, const Tensor&) { CHECK(samples_on_device()); }
 void Backend::take_sampled(const Tensor&, const Tensor&, const Tensor&) { CHECK(samples_on_device()); }

@@ -1,16 +1,16 @@
 #pragma once
 
-// Who computes: a device, its memory, and the operations of a forward pass.
+// A device, its memory, and the operations of a forward pass.
 //
-// The primitives are pure virtual. A fused op is virtual with a default that composes primitives: the oracle of every
-// override. A backend is complete when it compiles; tests/conformance compares each op with backend/reference.
+// The primitives are pure virtual. A fused op has a default that composes primitives. This default is the oracle of
+// every override. A backend is complete when it compiles. tests/conformance compares each op with backend/reference.
 //
-// Tensors are matrices [rows, cols] of f32 unless said otherwise; "act" means f32 or bf16. Accumulation is f32.
-// No op allocates: what it needs was set aside by reserve(). A wrong shape is our own fault: CHECK.
+// Tensors are matrices [rows, cols] of f32 unless said otherwise. "act" means f32 or bf16. Accumulation is f32.
+// No op allocates: reserve() sets memory aside for the largest step. A wrong shape is our own fault: CHECK.
 //
-// Determinism: an output element depends on its own row (and its sequence's KV) alone. Every sum runs in a fixed order.
-// "cuda" keeps less: the same step gives the same bits. But cuBLAS and attention split sums by the step's shape, so
-// rounding may differ between shapes.
+// Determinism: an output element depends on its own row and its sequence's KV alone. Every sum runs in a fixed order.
+// "cuda" promises less: the same step gives the same bits. There cuBLAS and attention split sums by the step's shape.
+// Two shapes may therefore round differently.
 //
 // Thread safety: none; one thread drives a backend.
 
@@ -41,7 +41,7 @@ struct KvShape {
   int n_kv_heads = 0;
   int key_dim = 0;
   int value_dim = 0;
-  bool latent = false;  // MLA: one head; the value is the key's first value_dim numbers, and is not stored
+  bool latent = false;  // MLA: one head; the value is the key's first value_dim elements, and is not stored
   int block_size = 16;  // tokens in a block
   int64_t n_blocks = 0;
   DType dtype = DType::kF32;  // f32 or bf16
@@ -52,7 +52,7 @@ struct KvLayer {
   void* data = nullptr;
 };
 
-// Where the tokens of a step stand; i32 device arrays. A sequence's tokens are consecutive rows, in order.
+// Positions and cache slots of a step's tokens: i32 device arrays. A sequence's tokens are consecutive rows, in order.
 struct StepLayout {
   int n_tokens = 0;
   int n_seqs = 0;
@@ -61,19 +61,19 @@ struct StepLayout {
   Tensor query_start;  // [n_seqs + 1]: first row of each sequence
   Tensor kv_len;       // [n_seqs]: tokens of the sequence with KV, this step's counted in
   Tensor block_table;  // [n_seqs, blocks_max]
-  // Of a captured step, whose contexts grow: the table's columns by then, [1] i32, at most blocks_max. Else empty.
+  // [1] i32, for a captured step: the columns that the table has at launch. At most blocks_max. Else empty.
   Tensor block_table_cols;
   int keys_most = 0;  // kv_len of every sequence, at most; 0: not known
 };
-// A padding row of a captured step has token -1, position 0, slot -1 and kv_len 0. It is computed or not, counts
-// nowhere, and writes no KV.
+// A padding row of a captured step has token -1, position 0, slot -1 and kv_len 0. It writes no KV and counts nowhere.
+// A backend may skip it.
 
 struct Routing {
   Tensor ids;      // [n_tokens, top_k] i32; -1: a dropped choice, in no group and without output
   Tensor weights;  // [n_tokens, top_k] f32
 };
 
-// Pairs (token, choice) sorted by expert; within an expert by token, then choice.
+// Pairs (token, choice) sorted by expert, then token, then choice.
 struct ExpertGroups {
   Tensor offsets;  // [n_experts + 1] i32, into `pairs`; the last is the number of pairs (dropped ones left out)
   Tensor pairs;    // [n_tokens * top_k] i32: token * top_k + choice
@@ -105,8 +105,7 @@ struct RouteExperts {
   const float* selection_bias = nullptr;
   routing::RouterConfig config;
   routing::RouteFn route = nullptr;
-  // One expert beside these, routed by a gate of its own (n_experts 1; no other beside it), or null. Its choices go to
-  // gate_out.
+  // A shared expert with a gate of its own, or null. It has n_experts 1 and a null gate. Its choices go to gate_out.
   const RouteExperts* gate = nullptr;
   Routing gate_out;
 };
@@ -132,9 +131,9 @@ struct GroupedLinear {
   bool gather = true;
 };
 
-// A gated delta net's inputs and output, one row a token.
+// Inputs and output of a gated delta net: a row a token.
 struct DeltaNetTensors {
-  // [n, key_heads x (q | k | v of its value heads | z of its value heads)] f32.
+  // [n, key_heads x (q | k | v | z)] f32; v and z are those of the key head's value heads.
   Tensor qkvz;
   Tensor ba;   // [n, key_heads x (b | a of its value heads)] f32
   Tensor out;  // [n, value_heads * value_dim] act
@@ -168,38 +167,38 @@ struct LatentTensors {
   Tensor q, k, q_full;
 };
 
-// Ops that were kept, to be run again; made by a backend, and not to outlive it.
+// Ops that were captured and can run again. The backend that made it must outlive it.
 class CapturedGraph {
  public:
   virtual ~CapturedGraph() = default;
 };
 
-// A kind of expert networks that a model has: what scratch for them is sized by.
+// The shape of one kind of a model's experts. Their scratch is sized by it.
 struct ExpertShape {
   int64_t groups = 1, hidden = 0, intermediate = 0;
   int64_t pairs_max = 0;      // of a step
   DType dtype = DType::kF32;  // that the weights are kept in
 };
 
-// The largest step, so that every byte of scratch can be set aside before the first.
+// The largest step. reserve() sizes all scratch by it.
 struct StepLimits {
   int tokens_max = 0;            // rows of a step; more are never given
   int seqs_max = 0;              // sequences of a step; more are never given
   int logit_rows_max = 0;        // rows of a step whose logits are wanted; more are never given; 0: tokens_max
   int blocks_max = 0;            // blocks of one sequence; more are never given
   int64_t hidden_max = 0;        // widest input or output of a linear
-  int64_t logits_max = 0;        // numbers that read() gives at once; more are never asked for
+  int64_t logits_max = 0;        // logits that a step reads back; more are never asked for
   int64_t pairs_max = 0;         // tokens_max * largest top_k
   int64_t intermediate_max = 0;  // widest expert (half of gate_up's rows)
   int64_t expert_io_max = 0;     // widest input and output of an expert; 0: hidden_max
   int64_t attention_max = 0;     // largest n_heads * max(key_dim, value_dim)
   int key_dim_max = 0;           // widest key
-  // Every kind of experts that expert_mlp() will be called with; repeats are allowed.
+  // Every kind of experts that expert_mlp() is called with. Repeats are allowed.
   std::vector<ExpertShape> experts;
 };
 
-// A call of an op by its shapes alone, without memory: what Backend::kernels_for() is asked about. An op reads the
-// fields that its parameters have; pointers in them are not followed.
+// A call of an op, by its shapes alone: the argument of Backend::kernels_for(). An op reads the fields of its own
+// parameters. No pointer is followed.
 struct OpCall {
   std::string_view op;  // as KernelInfo::op
   int tokens = 1, seqs = 1;
@@ -223,7 +222,7 @@ struct OpCall {
 
 struct DeviceLimits {
   double read_gbs = 0;  // 10^9 bytes a second
-  double gflops = 0;    // products of weights of a type, 10^9 operations a second
+  double gflops = 0;    // of a GEMM with weights of a type, 10^9 operations a second
 };
 
 class Backend {
@@ -235,55 +234,56 @@ class Backend {
   virtual absl::StatusOr<Buffer> allocate(size_t bytes) = 0;  // zeroed device memory
   virtual void copy_in(const Tensor& to, const void* host) = 0;
   virtual void copy_out(void* host, const Tensor& from) = 0;  // waits until `from` is computed
-  // Where the host will find `from` (no gaps) once await_readback(slot) has returned. That is `from` itself if device
-  // memory is host memory, else an asynchronous copy. The copy is valid until the first readback after the slot's next
-  // await_readback(). Does not wait. Slots 0 and 1, so that one step's results can be read while the next one runs.
+  // Where the host reads `from` (no gaps) after await_readback(slot). Host memory is returned as it is. Device memory
+  // is copied asynchronously; this call does not wait. The copy is valid until the first readback after the slot's next
+  // await_readback(). The slots are 0 and 1: one step's results are read while the next step runs.
   virtual Tensor enqueue_readback(int /*slot*/, const Tensor& from) { return from; }
   virtual void await_readback(int /*slot*/) {}
-  // For tests: what is asked for from now on ends in a fault of the device's own. False: it has none to make.
+  // For tests: provokes a device fault, which health() then reports. False: this device has no such fault.
   virtual bool make_fault() { return false; }
-  // kInternal: the device failed, and nothing that it gave since is to be trusted.
+  // kInternal: the device failed. Results since the last good health() are void.
   virtual absl::Status health() const { return absl::OkStatus(); }
-  // Bytes that allocate() could still give; negative: it takes the host's memory, and the host knows.
+  // Bytes that allocate() can still give. Negative: the backend uses host memory, so ask the operating system.
   virtual int64_t memory_available() const { return -1; }
-  virtual int64_t memory_total() const { return -1; }  // of the device, whoever has it; likewise
-  // kResourceExhausted with a sum. Once, before the first op.
+  virtual int64_t memory_total() const { return -1; }  // of the device, used or free; negative likewise
+  // Call it once, before the first op. kResourceExhausted names the bytes asked for.
   virtual absl::Status reserve(const StepLimits& limits) = 0;
   // Bytes that reserve() allocates.
   virtual size_t reserve_bytes(const StepLimits& limits) const = 0;
-  // Bytes asked of allocate() and by reserve() so far; freed ones still count. Rounding inside the allocator does not
-  // count, nor does host memory that results are copied through.
+  // Bytes that allocate() and reserve() were asked for so far. Freed bytes still count. The allocator's rounding and
+  // host memory for readbacks do not count.
   virtual size_t allocated_bytes() const = 0;
-  // What linear inputs, GLU outputs and attention outputs should be kept in for weights of `dtype`.
+  // The type for inputs of linear and outputs of GLU and attention, by the weights' type.
   virtual DType activation_dtype(DType weight_dtype) const = 0;
-  // --- steps --- Ops between begin_capture() and end_capture() are captured instead of run. launch() runs them on
-  // their tensors' contents by then. False: this backend cannot.
+  // --- steps ---
+  // Ops between begin_capture() and end_capture() are captured, not run. launch() runs them on the tensors' contents of
+  // that moment. False: this backend cannot capture.
   virtual bool captures_graphs() const { return false; }
   virtual void begin_capture() {}
   virtual absl::StatusOr<std::unique_ptr<CapturedGraph>> end_capture();
   virtual void launch(const CapturedGraph& /*graph*/) {}
   // Whether sample() and take_sampled() are there.
   virtual bool samples_on_device() const { return false; }
-  // ids[i]: the token after row i of logits, or -1: the row has a NaN, +infinity or nothing finite. params: [n] in
-  // device memory.
+  // ids[i]: the token sampled from row i of logits. It is -1 if the row has a NaN, +infinity or nothing finite.
+  // params: [n] in device memory.
   virtual void sample(const Tensor& logits, const SampleParams* params, const Tensor& ids);
   // tokens[i] = chosen[rows[i]] where rows[i] >= 0.
   virtual void take_sampled(const Tensor& chosen, const Tensor& rows, const Tensor& tokens);
 
   // --- weights ---
-  // The format a weight stored as `stored` is kept in. `dtype`: of the model's plain weights (--dtype: f32, f16, bf16).
-  // The default keeps vectors and routers in f32 and everything else in `dtype`: packed weights are unpacked at load.
+  // The format in which a weight stored as `stored` is kept. `dtype` is the type of plain weights: f32, f16 or bf16.
+  // The default keeps vectors and routers in f32, all else in `dtype`. Packed weights are then unpacked at load.
   virtual const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
                                                 DType dtype) const;
   // Bytes that make_weight() allocates, padding included.
   virtual size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const = 0;
   // Zeroed memory. REQUIRES: kept_format() gave the format.
   virtual absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) = 0;
-  // Puts `view` at rows [row_begin, row_begin + view.rows) of a group; converts and packs; uses all threads.
-  // REQUIRES: a packed weight takes views of its own format; blocks of several rows are not cut.
+  // Writes `view` to rows [row_begin, row_begin + view.rows) of a group. Converts and packs, on all threads.
+  // REQUIRES: a packed weight gets views of its own format. No block of several rows is cut.
   virtual void fill_weight(Weight& weight, int64_t group, int64_t row_begin, const quant::MatrixView& view) = 0;
-  // The same, of values that are computed and stored nowhere. False (the default): the backend does not; the caller
-  // computes them and fills.
+  // The same with computed values, which are stored nowhere else. False (the default): the caller computes them and
+  // calls fill_weight().
   virtual bool generate_weight(Weight& /*weight*/, int64_t /*group*/, int64_t /*row_begin*/,
                                const quant::GeneratedMatrix& /*matrix*/) {
     return false;
@@ -291,9 +291,9 @@ class Backend {
 
   // --- KV ---
   virtual size_t kv_block_bytes(const KvShape& shape) const = 0;  // of one block of one layer
-  // kInvalidArgument: a block size or type this backend has no layout for.
+  // kInvalidArgument: this backend has no layout for the block size or type.
   virtual absl::Status check_kv(const KvShape& shape) const = 0;
-  // k [n, n_kv_heads * key_dim], v [n, n_kv_heads * value_dim] (empty if latent), slots [n] i32.
+  // k [n, n_kv_heads * key_dim], v [n, n_kv_heads * value_dim], slots [n] i32. A latent cache takes an empty v.
   virtual void kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) = 0;
 
   // --- primitives ---
@@ -303,8 +303,8 @@ class Backend {
   virtual void norm(const NormParams& params, const Tensor& x, const Tensor& y) = 0;
   // x [n, w.cols] act -> y [n, w.rows] act. A weight with glu gives the gate's outputs, then up's.
   virtual void linear(const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y) = 0;
-  // Group g: y[:, g * y_stride + 0 .. w.rows) = x[:, g * x_stride + 0 .. w.cols) w[g]^T. For MLA's absorbed
-  // projections.
+  // For each group g, as MLA's absorbed projections need it:
+  //   y[:, g * y_stride + [0, w.rows)] = x[:, g * x_stride + [0, w.cols)] w[g]^T
   virtual void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride,
                               const Tensor& y) = 0;
   // In place; positions [n] i32.
@@ -321,7 +321,7 @@ class Backend {
                          const Tensor& out) = 0;
   // Whether gated_delta_net() and gate_heads() may be called.
   virtual bool has_gated_delta_net() const { return false; }
-  // For each token in order: the convolution and SiLU; then per value head, with q and k of length 1,
+  // For each token in order: the convolution and SiLU. Then per value head, with q and k of length 1:
   //   S *= exp(-exp(a_log) softplus(a + dt_bias));  S += k (sigmoid(b) (v - k S));  out = norm(q S / sqrt(key_dim))
   //   silu(z)
   // States are read and overwritten.
@@ -334,51 +334,50 @@ class Backend {
   virtual void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) = 0;
   // x [m, 2 * intermediate] (gate, then up) -> y [m, intermediate] act.
   virtual void glu(const GluParams& params, const Tensor& x, const Tensor& y) = 0;
-  // out[t] += scale * sum over t's choices of weight * y[row of the pair]; in order of choice.
+  // out[t] += scale * sum over t's choices of weight * y[row of the pair]. The sum is in order of choice.
   virtual void combine(const Tensor& y, const ExpertGroups& groups, const Routing& routing, float scale,
                        const Tensor& out) = 0;
 
-  // --- fused --- qkv [n, q | k | v] f32. Norms, rotation and factors of q in place; keys and values into the cache.
+  // --- fused ---
+  // qkv [n, q | k | v] f32. Norms, rotation and q's factors are applied in place. Keys and values go into the cache.
   virtual void prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv);
-  // The same, then attention of the queries; whether q in `qkv` is prepared afterwards is open.
+  // prepare_qkv, then attention. Afterwards q in `qkv` may be prepared or not.
   virtual void attention_of_qkv(const QkvAttention& params, const Tensor& qkv, const KvLayer& kv,
                                 const StepLayout& layout, const Tensor& out);
-  // MLA. q [n, n_heads * (nope_dim + rope.dims)] and k [n, kv_lora + rope.dims], both f32. k's latent is normalised,
-  // its key rotated, and both are written into the cache. q_full [n, n_heads * (kv_lora + rope.dims)] f32: each head's
-  // GEMM with key_up [n_heads, kv_lora, nope_dim], then its rotated numbers. Whether q and k are prepared afterwards is
-  // open.
+  // MLA. All f32:
+  //   q       [n, n_heads * (nope_dim + rope.dims)]
+  //   k       [n, kv_lora + rope.dims]
+  //   q_full  [n, n_heads * (kv_lora + rope.dims)]
+  // k's latent elements are normalised and its key is rotated. Both go into the cache. A head of q_full is the GEMM of
+  // q with key_up [n_heads, kv_lora, nope_dim], then q's rotated elements. Afterwards q and k may be prepared or not.
   virtual void prepare_latent(const LatentParams& params, const StepLayout& layout, const LatentTensors& t,
                               const Weight& key_up, const KvLayer& kv);
-  // linear with the router, route, group_by_expert; first the gate's, if there is one. `logits` is scratch; the router
-  // may be empty (hash).
+  // linear with the router, then route, then group_by_expert. A shared expert's gate goes first. `logits` is
+  // scratch. Hash routing has no router.
   virtual void route_experts(const RouteExperts& params, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                              const RoutedTokens& out);
-  // out[t] += scale * sum over t's choices of weight * mlp_expert(x[t]);  x [n, hidden] act, out [n, hidden] f32.
-  // The default composes grouped_linear, glu and combine.
+  // out[t] += scale * sum over t's choices of weight * mlp_expert(x[t]).
+  // x [n, hidden] act, out [n, hidden] f32. The default composes grouped_linear, glu and combine.
   virtual void expert_mlp(const ExpertMlp& mlp, const Tensor& x, const Routing& routing, const ExpertGroups& groups,
                           const Tensor& out);
-  // The same of a group, and then of one network that every token visits (a shared expert). The default runs the two in
-  // turn.
+  // The same for a group, then for a shared expert, which every token visits. The default runs the two in turn.
   virtual void expert_mlp_with_shared(const ExpertVisit& group, const ExpertVisit& shared, const Tensor& x,
                                       const Tensor& out);
-  // The device's measured read bandwidth and compute; the memory for it is returned. 0: the host's own limits count
-  // (LimitMeter).
+  // Measures read bandwidth and compute, in memory that is freed again. 0: the host's limits count (LimitMeter).
   virtual DeviceLimits measure_limits(DType /*weight_dtype*/) { return {}; }
 
   // --- kernels ---
-  // Every op family that has variants, or a default composition. Any thread.
+  // Every op family with variants or a default composition. Any thread.
   virtual std::vector<KernelInfo> kernels() const = 0;
-  // The variants of call.op that fit the call, the first being the one that would run. Empty: no such op family.
+  // The variants of call.op that fit the call. The first one would run. Empty: no such op family.
   virtual std::vector<std::string_view> kernels_for(const OpCall& call);
-  // From now on `variant` of `op` runs wherever it fits; "": the best again. For tests and measurements.
-  // False: there is none of this name, or the backend has one variant of each.
-  virtual bool force_kernel(std::string_view /*op*/, std::string_view /*variant*/) { return false; }
 
  protected:
-  // kernels() of a backend without tables: `own` for each op of `own_ops`, the composition for the other fused ops.
+  // kernels() of a backend without tables. Primitives and the fused ops of `own_ops` run `own`. Other fused ops run the
+  // composition.
   static std::vector<KernelInfo> kernels_of(std::span<const KernelInfo::Variant> own,
                                             std::span<const std::string_view> own_ops);
-  // Sets aside what the default compositions need; a backend that uses one calls it from reserve().
+  // Allocates the scratch of the default compositions. A backend that uses one calls it from reserve().
   absl::Status reserve_defaults(const StepLimits& limits);
   static size_t reserve_defaults_bytes(const StepLimits& limits);
 
@@ -398,8 +397,8 @@ struct BackendOptions {
   std::string_view isa;  // CPU: "" (best), "portable", "avx2", "avx512"
 };
 
-// "reference", "cpu" (and "cuda" when it was built), or "auto": the first of registry.cpp's that this machine can run.
-// kNotFound lists what there is; kFailedPrecondition: the device or instruction set is missing on this machine.
+// "reference", "cpu" or, when it was built, "cuda". "auto" is the first of registry.cpp's that this machine can run.
+// kNotFound lists the names. kFailedPrecondition: this machine lacks the device or the instruction set.
 absl::StatusOr<std::unique_ptr<Backend>> make_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace polymath::backend

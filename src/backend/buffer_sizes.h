@@ -1,6 +1,6 @@
 #pragma once
 
-// A table of an owner's buffers and their sizes: summed by a memory plan, allocated by the owner's create().
+// A table of an owner's buffers and their sizes. A memory plan sums it; the owner's create() allocates it.
 //
 //   std::vector<BufferSize<Scratch>> sizes(...) { return {{&Scratch::x, 4 * n}, {&Scratch::y, 8 * n}}; }
 

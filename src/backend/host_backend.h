@@ -1,6 +1,6 @@
 #pragma once
 
-// What backends have in common whose memory is the host's: allocation, copies, and ops that only host code has yet.
+// The base of backends in host memory: allocation, copies, and ops that only the host has.
 //
 // Thread safety: as Backend.
 
@@ -18,7 +18,7 @@ class HostBackend : public Backend {
     return Buffer::host(bytes);
   }
   size_t allocated_bytes() const override { return allocated_; }
-  // Of no elements, either side may be null.
+  // Without elements, either side may be null.
   void copy_in(const Tensor& to, const void* host) override {
     if (to.bytes() > 0) std::memcpy(to.data, host, to.bytes());
   }

@@ -1,6 +1,5 @@
-// Weights that a backend keeps packed, against the same weights unpacked by hand: every format of
-// quant/formats/list.cpp on every backend that runs on the host. Both unpack to f32 and sum in the same order, so that
-// they agree bit for bit.
+// Packed weights against the same weights unpacked by the test: every packed format, on every host backend. Both unpack
+// to f32 and sum in the same order. So they agree bit for bit.
 
 #include <gtest/gtest.h>
 
@@ -37,7 +36,7 @@ std::vector<Case> cases() {
   return out;
 }
 
-// A weight as a file stores it, and the same values in f32.
+// A packed weight, and the same values in f32.
 class PackedWeight {
  public:
   PackedWeight(Backend& backend, const quant::QuantFormat& format, const WeightShape& shape, uint32_t seed)

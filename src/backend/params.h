@@ -1,7 +1,7 @@
 #pragma once
 
-// Parameters of the ops beside tensors: scalars and device pointers, and the scalar functions that every backend
-// shares. Includes nothing heavy, so that a CUDA kernel can include it.
+// The ops' parameters beside tensors, and the scalar functions that all backends share. CUDA kernels include this
+// header: keep it light.
 
 #include <math.h>
 #include <stdint.h>
@@ -32,13 +32,13 @@ struct NormParams {
   const float* bias = nullptr;    // [cols / segments], or null: 0
 };
 
-// Rotary embedding of `dims` numbers of each head, from a table made at load.
+// Rotary embedding of `dims` elements of each head, by a table made at load.
 struct RopeParams {
   const float* cos_sin = nullptr;  // [positions_max, dims / 2, 2]: cosine and sine of each pair
-  int dims = 0;                    // rotated numbers of a head; even
+  int dims = 0;                    // rotated elements of a head; even
   bool interleaved = false;        // pairs (2i, 2i+1) (DeepSeek, Llama 4); else (i, i + dims/2)
   int heads = 1;
-  int head_stride = 0;  // numbers from one head to the next within a row
+  int head_stride = 0;  // elements from one head to the next within a row
   int offset = 0;       // of the rotated part within a head
 };
 
@@ -61,16 +61,16 @@ struct QkvParams {
   const float* factors = nullptr;                    // [n]: of each row of q, or null
 };
 
-// MLA (DeepSeek-V2, arXiv:2405.04434): from the projections to attention in the latent space. q has heads of nope_dim +
-// rope.dims elements; k has kv_lora latent elements and one rotated key.
+// MLA (DeepSeek-V2, arXiv:2405.04434), from the projections to attention in the latent space. A head of q has nope_dim
+// + rope.dims elements. k has kv_lora latent elements, then one rotated key.
 struct LatentParams {
   int n_heads = 0, nope_dim = 0, kv_lora = 0;
   float eps = 1e-6f;
-  const float* kv_norm = nullptr;  // [kv_lora]: of the latent numbers
+  const float* kv_norm = nullptr;  // [kv_lora]: of the latent elements
   RopeParams rope;                 // heads, head_stride and offset are not read
 };
 
-// Gated delta net (arXiv:2412.06464): value head h uses key head h / (value_heads / key_heads).
+// Gated delta net (arXiv:2412.06464). Value head h uses key head h / (value_heads / key_heads).
 struct DeltaNetShape {
   int key_heads = 0, value_heads = 0;
   int key_dim = 0, value_dim = 0;  // of a head
@@ -79,8 +79,8 @@ struct DeltaNetShape {
   int values_per_key() const { return value_heads / key_heads; }
   int64_t value_width() const { return static_cast<int64_t>(value_heads) * value_dim; }
   int64_t conv_width() const { return 2 * static_cast<int64_t>(key_heads) * key_dim + value_width(); }  // q, k, v
-  // A sequence's state: the convolution's last inputs [conv_kernel - 1][conv_width], then for each value head the
-  // matrix [key_dim][value_dim]. f32.
+  // A sequence's state in f32: the convolution's last inputs [conv_kernel - 1][conv_width]. Then, for each value head,
+  // a matrix [key_dim][value_dim].
   int64_t conv_elements() const { return (conv_kernel - 1) * conv_width(); }
   int64_t state_elements() const { return conv_elements() + value_width() * key_dim; }
 };
@@ -102,8 +102,8 @@ struct AttentionParams {
   const float* sinks = nullptr;  // [n_heads]: one more logit in the softmax, without a value (gpt-oss)
 };
 
-// Sampling from a row of logits, as engine/sampling: temperature, then min_p, top_k and top_p. Then the inverse of the
-// cumulative distribution, in order of the ids.
+// Sampling from a row of logits, as in engine/sampling. Temperature comes first, then min_p, top_k and top_p. `uniform`
+// then picks from the cumulative distribution, in order of the ids.
 struct SampleParams {
   float temperature = 0;  // 0: the best, the lowest id among equals; what follows is then not looked at
   float min_p = 0;        // > 0: at least this share of the best one's probability

@@ -1,4 +1,4 @@
-// Every backend this build knows. The one file that may ask what was built.
+// Every backend of this build. Only this file may ask what was built.
 
 #include "absl/strings/str_cat.h"
 #include "backend/backend.h"
@@ -26,7 +26,7 @@ constexpr Row kBackends[] = {
     {"reference", make_reference_backend},
 };
 
-// A machine without the device is no fault of the user's, who asked for none: the next one is taken, and it is said.
+// The user named no device, so a missing one is no error. The next one is tried, and the log says so.
 absl::StatusOr<std::unique_ptr<Backend>> make_first(const BackendOptions& options) {
   for (const Row& row : kBackends) {
     auto backend = row.make(options);

@@ -1,6 +1,6 @@
 #pragma once
 
-// Tensors with random numbers, and kinds of attention, for the backends' tests.
+// Random tensors and cases of attention for the backends' tests.
 
 #include <cmath>
 #include <cstring>
@@ -17,7 +17,7 @@ inline float rounded(float v, DType dtype) {
   return v;
 }
 
-// A matrix of its own memory: what the ops see, and the same values as floats.
+// A matrix with memory for the ops, and the same values as floats.
 struct TestMatrix {
   TestMatrix(DType type, int64_t rows, int64_t columns, int64_t gap = 0)
       : dtype(type),
@@ -36,7 +36,7 @@ struct TestMatrix {
         : quant::plain_format(dtype).quantize(values.data(), bytes.data(), static_cast<int64_t>(values.size()));
     return *this;
   }
-  // Takes over what an op wrote.
+  // Reads what an op wrote into `values`.
   void pull() {
     quant::plain_format(dtype).dequantize({bytes.data()}, 0, values.data(), static_cast<int64_t>(values.size()));
   }
@@ -79,11 +79,20 @@ struct TestWeight {
   Weight weight;
 };
 
-// x[i, from ..] times a weight row, in double; the input is rounded as the backend must round it.
-inline double exact_dot(const TestMatrix& x, int64_t i, int64_t from, const TestWeight& w, int64_t group, int64_t row) {
+// A row of a matrix, from a column on.
+struct TestRow {
+  const TestMatrix& matrix;
+  int64_t row = 0;
+  int64_t begin = 0;
+};
+
+// An input times a weight row, in double. The input is rounded as the backend must round it.
+inline double exact_dot(const TestRow& x, const TestWeight& w, int64_t group, int64_t row) {
   const DType to = w.matrix.dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   double sum = 0;
-  for (int64_t c = 0; c < w.weight.shape.cols; ++c) sum += rounded(x.at(i, from + c), to) * w.at(group, row, c);
+  for (int64_t c = 0; c < w.weight.shape.cols; ++c) {
+    sum += rounded(x.matrix.at(x.row, x.begin + c), to) * w.at(group, row, c);
+  }
   return sum;
 }
 

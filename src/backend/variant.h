@@ -1,14 +1,14 @@
 #pragma once
 
-// Kernel variants: for each op family a table, best first; the first variant that fits a problem runs.
+// Kernel variants. Each op family has a table, best first. The first variant that fits a problem runs.
 //
 //   constexpr Variant<LinearProblem> kLinear[] = {{"gemv", gemv_fits, run_gemv}, {"cublaslt", lt_fits, run_lt}};
 //   Variants<LinearProblem> linear("linear", kLinear);
 //   if (!linear.run(problem)) compose(problem);
 //
-// Every variant of a table computes the same: a test forces each by name and compares it with the reference.
+// Every variant of a table computes the same. Tests force each by name and compare it with the reference.
 //
-// Thread safety: run() and force() by the thread that drives the backend; info() by any.
+// Thread safety: the thread that drives the backend calls run() and force(). Any thread calls info().
 
 #include <atomic>
 #include <cstdint>
@@ -40,7 +40,7 @@ struct Variant {
   void (*run)(const Problem& problem);  // null: the default composition, which the caller runs
 };
 
-// A table's state, whatever its problems: which variants ran, which one is forced.
+// A table's state: which variants ran, and which one is forced.
 class OpFamily {
  public:
   static constexpr size_t kVariantsMax = 32;  // bits of a word
@@ -48,7 +48,7 @@ class OpFamily {
   OpFamily(std::string_view op, std::vector<std::string_view> names);
   std::string_view op() const { return op_; }
   KernelInfo info() const;
-  // From now on `variant` runs wherever it fits; "": the first that fits. False: there is none of this name.
+  // From now on `variant` runs wherever it fits. "": the first that fits, as before. False: no such name.
   bool force(std::string_view variant);
 
  protected:
@@ -69,7 +69,7 @@ class OpFamily {
   std::atomic<uint32_t> ran_{0};
 };
 
-// Row: Variant<Problem>, or what adds to it.
+// Row: Variant<Problem>, or a type derived from it.
 template <class Problem, class Row = Variant<Problem>>
 class Variants : public OpFamily {
  public:

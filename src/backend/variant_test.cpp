@@ -22,7 +22,7 @@ constexpr Variant<Problem> kTable[] = {
 
 class VariantsTest : public testing::Test {
  protected:
-  // The number of the variant that ran; 0: the composition was asked for.
+  // The number of the variant that ran. 0: the composition.
   int run_of_size(int size) {
     int ran = 0;
     const bool done = variants_.run({size, &ran});

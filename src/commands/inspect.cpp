@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/json.h"
 #include "commands/flag_values.h"
 #include "commands/flags.h"
@@ -71,12 +72,18 @@ std::string tokenizer_text(const weights::TokenizerSource& source) {
   return absl::StrCat((*tokenizer)->vocab_size(), " entries");
 }
 
+// "yes", with the names of several: "yes: default, tool_use".
 std::string template_text(const weights::TokenizerSource& source) {
-  auto text = chat_template_of(source);
-  if (absl::IsNotFound(text.status())) return "none";
-  if (!text.ok()) return absl::StrCat("not readable: ", text.status().message());
-  auto parsed = text::ChatTemplate::parse(*text, {});
-  return parsed.ok() ? "yes" : absl::StrCat("not understood: ", parsed.status().message());
+  const auto templates = chat_templates_of(source);
+  if (absl::IsNotFound(templates.status())) return "none";
+  if (!templates.ok()) return absl::StrCat("not readable: ", templates.status().message());
+  for (const text::NamedTemplate& named : *templates) {
+    const auto parsed = text::ChatTemplate::parse(named.source, {});
+    if (!parsed.ok()) return absl::StrCat("not understood: ", named.name, ": ", parsed.status().message());
+  }
+  if (templates->size() == 1) return "yes";
+  const auto add_name = [](std::string* out, const text::NamedTemplate& named) { *out += named.name; };
+  return absl::StrCat("yes: ", absl::StrJoin(*templates, ", ", add_name));
 }
 
 // Weights as the chosen device would keep them, and what the checkpoint holds.

@@ -1,6 +1,5 @@
 #include "commands/model_text.h"
 
-#include "text/chat_template.h"
 #include "text/gguf_tokenizer.h"
 
 namespace polymath::commands {
@@ -9,8 +8,8 @@ absl::StatusOr<std::unique_ptr<text::Tokenizer>> load_tokenizer_of(const weights
   return source.gguf() ? text::load_gguf_tokenizer(source.metadata, {}) : text::load_tokenizer(source.directory, {});
 }
 
-absl::StatusOr<std::string> chat_template_of(const weights::TokenizerSource& source) {
-  return source.gguf() ? text::gguf_chat_template(source.metadata) : text::find_chat_template(source.directory, "");
+absl::StatusOr<std::vector<text::NamedTemplate>> chat_templates_of(const weights::TokenizerSource& source) {
+  return source.gguf() ? text::gguf_chat_templates(source.metadata) : text::find_chat_templates(source.directory);
 }
 
 absl::StatusOr<base::JsonValue> tokenizer_config_of(const weights::TokenizerSource& source) {

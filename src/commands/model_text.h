@@ -4,9 +4,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "weights/model_files.h"
 
@@ -14,7 +16,7 @@ namespace polymath::commands {
 
 // kNotFound: the model has none.
 absl::StatusOr<std::unique_ptr<text::Tokenizer>> load_tokenizer_of(const weights::TokenizerSource& source);
-absl::StatusOr<std::string> chat_template_of(const weights::TokenizerSource& source);
+absl::StatusOr<std::vector<text::NamedTemplate>> chat_templates_of(const weights::TokenizerSource& source);
 // tokenizer_config.json, an object or another value. kNotFound: there is none.
 absl::StatusOr<base::JsonValue> tokenizer_config_of(const weights::TokenizerSource& source);
 

@@ -147,7 +147,7 @@ absl::StatusOr<std::string> answer_chat(const Session& session, const api::ChatP
 }
 
 absl::Status answer_once(const Session& session) {
-  if (session.model.chat_template == nullptr) return answer(session, *session.options.prompt, true).status();
+  if (session.model.chat_templates.empty()) return answer(session, *session.options.prompt, true).status();
   api::ChatPrompt chat;
   if (!session.options.system.empty()) chat.messages.push_back(message("system", session.options.system));
   chat.messages.push_back(message("user", *session.options.prompt));
@@ -156,7 +156,7 @@ absl::Status answer_once(const Session& session) {
 
 // Lines from stdin until its end, or Ctrl-C at the prompt. The history grows until the context is full.
 absl::Status chat_on_terminal(const Session& session) {
-  if (session.model.chat_template == nullptr) {
+  if (session.model.chat_templates.empty()) {
     return absl::FailedPreconditionError(
         "the model has no chat template; --prompt completes a text, --chat-template gives it one");
   }

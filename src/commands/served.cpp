@@ -38,36 +38,45 @@ absl::Status read_special_tokens(const weights::TokenizerSource& source, api::Se
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> template_text(const TextOptions& options, const weights::TokenizerSource& source) {
-  if (options.chat_template.empty()) return chat_template_of(source);
+// --chat-template's file or text, which stands alone; else the model's own.
+absl::StatusOr<std::vector<text::NamedTemplate>> templates_of(const TextOptions& options,
+                                                              const weights::TokenizerSource& source) {
+  if (options.chat_template.empty()) return chat_templates_of(source);
+  const std::string name(text::kDefaultTemplate);
   std::error_code error;
   if (!std::filesystem::is_regular_file(options.chat_template, error)) {
     // The template itself, unless it looks like a missing file.
-    if (options.chat_template.find('{') != std::string::npos) return options.chat_template;
+    if (options.chat_template.find('{') != std::string::npos)
+      return std::vector{text::NamedTemplate{name, options.chat_template}};
     return absl::InvalidArgumentError(absl::StrCat("--chat-template: there is no file ", options.chat_template));
   }
   std::ifstream in(options.chat_template, std::ios::binary);
   std::string text((std::istreambuf_iterator<char>(in)), {});
   if (!in) return absl::DataLossError(absl::StrCat(options.chat_template, ": cannot be read"));
-  return text;
+  return std::vector{text::NamedTemplate{name, std::move(text)}};
 }
 
-absl::Status read_template(const TextOptions& options, const weights::TokenizerSource& source,
-                           api::ServedModel& model) {
-  auto text = template_text(options, source);
-  if (absl::IsNotFound(text.status())) {
+absl::Status read_templates(const TextOptions& options, const weights::TokenizerSource& source,
+                            api::ServedModel& model) {
+  const auto templates = templates_of(options, source);
+  if (absl::IsNotFound(templates.status())) {
     base::log_warning("serve",
                       "the model has no chat template: chat requests are refused; --chat-template gives it one");
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(text.status());
-  auto parsed = text::ChatTemplate::parse(*text, {});
-  if (!parsed.ok()) {
-    return absl::Status(parsed.status().code(), absl::StrCat("the chat template: ", parsed.status().message()));
+  RETURN_IF_ERROR(templates.status());
+  for (const text::NamedTemplate& named : *templates) {
+    auto made = api::make_template(model, named, api::content_format(options.content_format));
+    if (!made.ok() && named.name != text::kDefaultTemplate) {
+      base::log_warning("serve", "the chat template ", named.name, " is left out: ", made.status().message());
+      continue;
+    }
+    if (!made.ok()) {
+      return absl::Status(made.status().code(),
+                          absl::StrCat("the chat template ", named.name, ": ", made.status().message()));
+    }
+    model.chat_templates.push_back(*std::move(made));
   }
-  model.chat_template = std::make_shared<const text::ChatTemplate>(*std::move(parsed));
-  model.content_as_parts =
-      options.content_format == "auto" ? api::template_wants_parts(*text) : options.content_format == "openai";
   return absl::OkStatus();
 }
 
@@ -92,7 +101,7 @@ absl::Status read_tokenizer(const TextOptions& options, const Runtime& runtime, 
   }
   RETURN_IF_ERROR(read_special_tokens(source, model));
   api::complete_tokenizer_facts(model);
-  return read_template(options, source, model);
+  return read_templates(options, source, model);
 }
 
 absl::StatusOr<api::ServedModel> make_served_model(const Options& options, const Runtime& runtime) {

@@ -1,49 +1,13 @@
 #include "text/chat_template.h"
 
 #include "absl/strings/str_cat.h"
+#include "text/jinja/content_loop.h"
 #include "text/jinja/interpreter.h"
+#include "text/jinja/json_value.h"
 #include "text/jinja/parser.h"
 
 namespace polymath::text {
 namespace {
-
-constexpr int kJsonDepthMax = 200;  // of the variables; deeper: kInvalidArgument
-
-std::string_view to_view(const boost::json::string& s) { return {s.data(), s.size()}; }
-
-jinja::Value to_value(jinja::Budget& budget, const base::JsonValue& json, int depth) {
-  budget.step();
-  if (depth > kJsonDepthMax) jinja::fail("the variables are nested too deeply");
-  switch (json.kind()) {
-    case boost::json::kind::null:
-      return jinja::none();
-    case boost::json::kind::bool_:
-      return jinja::boolean(json.get_bool());
-    case boost::json::kind::int64:
-      return jinja::integer(json.get_int64());
-    case boost::json::kind::uint64:
-      return jinja::number(static_cast<double>(json.get_uint64()));  // beyond int64
-    case boost::json::kind::double_:
-      return jinja::number(json.get_double());
-    case boost::json::kind::string:
-      return jinja::string(to_view(json.get_string()));
-    case boost::json::kind::array:
-      break;
-    case boost::json::kind::object: {
-      jinja::Dict* dict = jinja::new_dict(budget);
-      dict->entries.reserve(json.get_object().size());
-      for (const auto& member : json.get_object()) {
-        const std::string_view key(member.key().data(), member.key().size());
-        dict->entries.emplace_back(jinja::string(key), to_value(budget, member.value(), depth + 1));
-      }
-      return jinja::dict_value(dict);
-    }
-  }
-  jinja::List* list = jinja::new_list(budget);
-  list->items.reserve(json.get_array().size());
-  for (const auto& item : json.get_array()) list->items.push_back(to_value(budget, item, depth + 1));
-  return jinja::list_value(list);
-}
 
 absl::Status to_status(const jinja::TemplateError& error, int line) {
   if (error.from_template) return absl::InvalidArgumentError(error.message);
@@ -80,13 +44,15 @@ absl::StatusOr<std::string> ChatTemplate::render(const base::JsonValue& variable
     jinja::Interpreter interpreter(budget, {limits.output_bytes_max, limits.depth_max, now_unix});
     for (const auto& member : variables.get_object()) {
       const std::string_view key(member.key().data(), member.key().size());
-      interpreter.define(key, to_value(budget, member.value(), 0));
+      interpreter.define(key, jinja::json_value(budget, member.value()));
     }
     return interpreter.render(program_->parsed.body);
   } catch (const jinja::TemplateError& error) {
     return to_status(error, budget.line);
   }
 }
+
+bool ChatTemplate::loops_over_content() const { return jinja::loops_over_content(program_->parsed.body); }
 
 ChatTemplate::ChatTemplate(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -38,6 +39,9 @@ class ChatTemplate {
   // `now_unix`: what strftime_now formats, in seconds since 1970 (UTC offset applied by the caller).
   absl::StatusOr<std::string> render(const base::JsonValue& variables, int64_t now_unix) const;
 
+  // The template walks the parts of a message's content: {% for part in message.content %}.
+  bool loops_over_content() const;
+
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
@@ -48,9 +52,24 @@ class ChatTemplate {
   std::unique_ptr<const Program> program_;
 };
 
-// The template of a model directory: chat_template.jinja, else tokenizer_config.json, else chat_template.json.
-// tokenizer_config.json has a string, or a list of {name, template}: `name` selects, "default" if empty.
+// A model may have several templates. "default" is for requests that name none, "tool_use" for those with tools.
+constexpr std::string_view kDefaultTemplate = "default", kToolTemplate = "tool_use";
+
+struct NamedTemplate {
+  std::string name;
+  std::string source;
+};
+
+constexpr size_t kNamedTemplatesMax = 32;  // of one model; more: kInvalidArgument
+
+// The templates of a model directory, the default first and the others by name.
+// chat_template.jinja and additional_chat_templates/<name>.jinja come before tokenizer_config.json, whose chat_template
+// is a string or a list of {name, template}; chat_template.json is last. A name's first source wins.
 // kNotFound: the model has none.
-absl::StatusOr<std::string> find_chat_template(const std::string& directory, std::string_view name);
+absl::StatusOr<std::vector<NamedTemplate>> find_chat_templates(const std::string& directory);
+
+// Puts the default first and sorts the others. kNotFound: there is none. kInvalidArgument: more than
+// kNamedTemplatesMax.
+absl::StatusOr<std::vector<NamedTemplate>> in_order(std::vector<NamedTemplate> templates, std::string_view origin);
 
 }  // namespace polymath::text

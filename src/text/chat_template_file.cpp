@@ -1,5 +1,6 @@
-// Where a model directory keeps its template.
+// Where a model directory keeps its templates.
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -30,47 +31,76 @@ absl::Status malformed(const std::string& path) {
       absl::StrCat(path, ": chat_template must be a string or a list of {\"name\", \"template\"}"));
 }
 
-// The template in `value`: a string, or that of `name` in a list.
-absl::StatusOr<std::string> choose(const base::JsonValue& value, std::string_view name, const std::string& path) {
-  if (value.is_string()) return to_string(value.get_string());
-  if (!value.is_array()) return malformed(path);
-  const std::string wanted(name.empty() ? "default" : name);
-  for (const auto& entry : value.get_array()) {
-    const auto* object = entry.if_object();
-    const auto* entry_name = object != nullptr ? object->if_contains("name") : nullptr;
-    const auto* text = object != nullptr ? object->if_contains("template") : nullptr;
-    if (entry_name == nullptr || text == nullptr || !entry_name->is_string() || !text->is_string())
-      return malformed(path);
-    if (to_string(entry_name->get_string()) == wanted) return to_string(text->get_string());
-  }
-  return absl::NotFoundError(absl::StrCat(path, ": no chat template is named '", wanted, "'"));
+// Adds a template whose name is new.
+void add(std::vector<NamedTemplate>& templates, std::string name, std::string source) {
+  const bool known = std::any_of(templates.begin(), templates.end(), [&](const auto& t) { return t.name == name; });
+  if (!known) templates.push_back({std::move(name), std::move(source)});
 }
 
-// kNotFound: no such file, or no template in it.
-absl::StatusOr<std::string> from_json(const std::string& path, std::string_view name) {
+absl::Status add_listed(const base::JsonArray& list, const std::string& path, std::vector<NamedTemplate>& templates) {
+  for (const auto& entry : list) {
+    const auto* object = entry.if_object();
+    const auto* name = object != nullptr ? object->if_contains("name") : nullptr;
+    const auto* text = object != nullptr ? object->if_contains("template") : nullptr;
+    if (name == nullptr || text == nullptr || !name->is_string() || !text->is_string()) return malformed(path);
+    add(templates, to_string(name->get_string()), to_string(text->get_string()));
+  }
+  return absl::OkStatus();
+}
+
+// A file that is not there has none.
+absl::Status add_configured(const std::string& path, std::vector<NamedTemplate>& templates) {
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) return absl::NotFoundError(absl::StrCat(path, ": is not there"));
+  if (!std::filesystem::exists(path, error)) return absl::OkStatus();
   ASSIGN_OR_RETURN(const base::JsonValue root, base::read_json_file(path, {}));
   if (!root.is_object()) return absl::InvalidArgumentError(absl::StrCat(path, ": must be an object"));
   const auto* value = root.get_object().if_contains("chat_template");
-  if (value == nullptr || value->is_null()) return absl::NotFoundError(absl::StrCat(path, ": has no chat_template"));
-  return choose(*value, name, path);
+  if (value == nullptr || value->is_null()) return absl::OkStatus();
+  if (value->is_array()) return add_listed(value->get_array(), path, templates);
+  if (!value->is_string()) return malformed(path);
+  add(templates, std::string(kDefaultTemplate), to_string(value->get_string()));
+  return absl::OkStatus();
+}
+
+absl::Status add_files(const std::string& directory, std::vector<NamedTemplate>& templates) {
+  std::error_code error;
+  const std::string own = directory + "/chat_template.jinja";
+  if (std::filesystem::exists(own, error)) {
+    ASSIGN_OR_RETURN(std::string text, read_text(own));
+    add(templates, std::string(kDefaultTemplate), std::move(text));
+  }
+  std::filesystem::directory_iterator files(directory + "/additional_chat_templates", error);
+  for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
+    const std::filesystem::path& path = files->path();
+    if (path.extension() != ".jinja" || templates.size() > kNamedTemplatesMax) continue;
+    ASSIGN_OR_RETURN(std::string text, read_text(path.string()));
+    add(templates, path.stem().string(), std::move(text));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> find_chat_template(const std::string& directory, std::string_view name) {
-  std::error_code error;
-  const std::string own = directory + "/chat_template.jinja";
-  if (std::filesystem::exists(own, error)) return read_text(own);
-  auto configured = from_json(directory + "/tokenizer_config.json", name);
-  if (!absl::IsNotFound(configured.status())) return configured;
-  auto separate = from_json(directory + "/chat_template.json", name);
-  if (!absl::IsNotFound(separate.status())) return separate;
-  // A list without that name says more than a file that is not there.
-  const bool has_list = configured.status().message().find("is named") != absl::string_view::npos;
-  if (has_list) return configured;
-  return absl::NotFoundError(absl::StrCat(directory, ": the model has no chat template"));
+absl::StatusOr<std::vector<NamedTemplate>> in_order(std::vector<NamedTemplate> templates, std::string_view origin) {
+  const std::string from(origin);
+  if (templates.empty()) return absl::NotFoundError(absl::StrCat(from, ": the model has no chat template"));
+  if (templates.size() > kNamedTemplatesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(from, ": ", templates.size(), " chat templates; at most ", kNamedTemplatesMax));
+  }
+  const auto key = [](const NamedTemplate& t) {
+    return std::pair(t.name != kDefaultTemplate, std::string_view(t.name));
+  };
+  std::sort(templates.begin(), templates.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  return templates;
+}
+
+absl::StatusOr<std::vector<NamedTemplate>> find_chat_templates(const std::string& directory) {
+  std::vector<NamedTemplate> templates;
+  RETURN_IF_ERROR(add_files(directory, templates));
+  RETURN_IF_ERROR(add_configured(directory + "/tokenizer_config.json", templates));
+  RETURN_IF_ERROR(add_configured(directory + "/chat_template.json", templates));
+  return in_order(std::move(templates), directory);
 }
 
 }  // namespace polymath::text

@@ -10,6 +10,7 @@ namespace polymath::text {
 namespace {
 
 constexpr const char* kPrefix = "tokenizer.ggml.";
+constexpr const char* kTemplateKey = "tokenizer.chat_template";
 
 // ggml's kinds of tokens that are not part of the merges' vocabulary.
 constexpr int64_t kControl = 3, kUserDefined = 4, kUnused = 5;
@@ -150,8 +151,7 @@ absl::StatusOr<base::JsonValue> gguf_tokenizer_config(const base::JsonObject& me
     ASSIGN_OR_RETURN(base::JsonValue token, named_token(metadata, key));
     if (!token.is_null()) config[name] = std::move(token);
   }
-  const auto chat_template = gguf_chat_template(metadata);
-  if (chat_template.ok()) config["chat_template"] = string_of(*chat_template);
+  if (const auto* chat_template = metadata.if_contains(kTemplateKey)) config["chat_template"] = *chat_template;
   return base::JsonValue(std::move(config));
 }
 
@@ -162,11 +162,20 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> load_gguf_tokenizer(const base::JsonO
   return parse_tokenizer_json(base::to_text(json), base::to_text(config), limits);
 }
 
-absl::StatusOr<std::string> gguf_chat_template(const base::JsonObject& metadata) {
-  const base::JsonValue* value = metadata.if_contains("tokenizer.chat_template");
-  if (value == nullptr) return absl::NotFoundError("the GGUF file has no chat template");
-  if (!value->is_string()) return absl::InvalidArgumentError("tokenizer.chat_template: must be a string");
-  return std::string(to_view(value->get_string()));
+absl::StatusOr<std::vector<NamedTemplate>> gguf_chat_templates(const base::JsonObject& metadata) {
+  std::vector<NamedTemplate> templates;
+  for (const auto& member : metadata) {
+    std::string_view key(member.key().data(), member.key().size());
+    if (!key.starts_with(kTemplateKey)) continue;
+    key.remove_prefix(std::string_view(kTemplateKey).size());
+    if (!key.empty() && key[0] != '.') continue;  // tokenizer.chat_templates lists the names
+    if (!member.value().is_string()) {
+      return absl::InvalidArgumentError(absl::StrCat(std::string(member.key()), ": must be a string"));
+    }
+    const std::string_view name = key.empty() ? kDefaultTemplate : key.substr(1);
+    templates.push_back({std::string(name), std::string(to_view(member.value().get_string()))});
+  }
+  return in_order(std::move(templates), "the GGUF file");
 }
 
 }  // namespace polymath::text

@@ -6,9 +6,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace polymath::text {
@@ -22,7 +24,7 @@ absl::StatusOr<base::JsonValue> gguf_tokenizer_config(const base::JsonObject& me
 absl::StatusOr<std::unique_ptr<Tokenizer>> load_gguf_tokenizer(const base::JsonObject& metadata,
                                                                const TokenizerLimits& limits);
 
-// kNotFound: the file has none.
-absl::StatusOr<std::string> gguf_chat_template(const base::JsonObject& metadata);
+// tokenizer.chat_template is the default, tokenizer.chat_template.<name> another. kNotFound: the file has none.
+absl::StatusOr<std::vector<NamedTemplate>> gguf_chat_templates(const base::JsonObject& metadata);
 
 }  // namespace polymath::text

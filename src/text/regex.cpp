@@ -51,12 +51,12 @@ struct Regex::Code {
 
 Regex::Regex(std::shared_ptr<const Code> code) : code_(std::move(code)) {}
 
-absl::StatusOr<Regex> Regex::compile(std::string_view oniguruma_pattern) {
-  if (oniguruma_pattern.size() > kPatternBytesMax) {
+absl::StatusOr<Regex> Regex::compile(std::string_view source, RegexDialect dialect) {
+  if (source.size() > kPatternBytesMax) {
     return absl::InvalidArgumentError(
-        absl::StrCat("a pattern of ", oniguruma_pattern.size(), " bytes; at most ", kPatternBytesMax));
+        absl::StrCat("a pattern of ", source.size(), " bytes; at most ", kPatternBytesMax));
   }
-  ASSIGN_OR_RETURN(const std::string pattern, oniguruma_to_pcre2(oniguruma_pattern));
+  ASSIGN_OR_RETURN(const std::string pattern, to_pcre2(source, dialect));
   std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), pcre2_compile_context_free);
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
@@ -64,8 +64,9 @@ absl::StatusOr<Regex> Regex::compile(std::string_view oniguruma_pattern) {
   int error = 0;
   PCRE2_SIZE offset = 0;
   // Ruby's ^ and $ are always a line's.
-  constexpr uint32_t kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
-  pcre2_code* compiled = pcre2_compile(bytes_of(pattern), pattern.size(), kOptions, &error, &offset, context.get());
+  const uint32_t anchors = dialect == RegexDialect::kOniguruma ? PCRE2_MULTILINE : PCRE2_DOLLAR_ENDONLY;
+  const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | anchors;
+  pcre2_code* compiled = pcre2_compile(bytes_of(pattern), pattern.size(), options, &error, &offset, context.get());
   if (compiled == nullptr) {
     PCRE2_UCHAR message[256];
     pcre2_get_error_message(error, message, sizeof message);

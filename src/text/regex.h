@@ -1,6 +1,6 @@
 #pragma once
 
-// The regular expressions of tokenizer.json: Oniguruma's Ruby dialect, run on PCRE2 (UTF, UCP, JIT).
+// The regular expressions of tokenizer files, run on PCRE2 (UTF, UCP, JIT).
 //
 //   ASSIGN_OR_RETURN(Regex re, Regex::compile("\\p{N}{1,3}"));
 //   re.split(text, [](size_t begin, size_t end, bool is_match) {...});   // every byte exactly once, in order
@@ -17,12 +17,17 @@
 
 namespace polymath::text {
 
+enum class RegexDialect {
+  kOniguruma,  // tokenizer.json: Ruby's. ^ and $ are a line's, (?m) is "dot matches newline", {n,m}+ a repeat's repeat
+  kTiktoken,   // tiktoken, tekken.json: Rust's fancy_regex. ^ and $ are the text's, {n,m}+ is possessive
+};
+
 using SplitVisitor = std::function<void(size_t begin, size_t end, bool is_match)>;
 
 class Regex {
  public:
   // kInvalidArgument with PCRE2's message and the place.
-  static absl::StatusOr<Regex> compile(std::string_view oniguruma_pattern);
+  static absl::StatusOr<Regex> compile(std::string_view pattern, RegexDialect dialect);
 
   // REQUIRES: valid UTF-8. Empty matches are visited, empty gaps are not.
   void split(std::string_view text, const SplitVisitor& visit) const;
@@ -36,8 +41,8 @@ class Regex {
   std::shared_ptr<const Code> code_;
 };
 
-// The same pattern in PCRE2's dialect. Rewritten are \s, \w, \h, \u, nested and intersected classes, (?m) and {n,m}+.
-// In Ruby (?m) means "dot matches newline", and {n,m}+ repeats a repeat.
-absl::StatusOr<std::string> oniguruma_to_pcre2(std::string_view pattern);
+// The same pattern in PCRE2's dialect. Rewritten are \s, \w, \h, \u, nested and intersected classes; Ruby's (?m),
+// {n,m}+.
+absl::StatusOr<std::string> to_pcre2(std::string_view pattern, RegexDialect dialect);
 
 }  // namespace polymath::text

@@ -1,5 +1,5 @@
-// Oniguruma's Ruby dialect -> PCRE2's. Only what differs is rewritten; the rest passes through.
-// Sources: Oniguruma doc/RE; pcre2pattern(3).
+// The dialects of tokenizer files -> PCRE2's. Only what differs is rewritten; the rest passes through.
+// Sources: Oniguruma doc/RE; fancy_regex and regex (Rust) documentation, "Syntax"; pcre2pattern(3).
 
 #include <vector>
 
@@ -26,7 +26,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 class Translator {
  public:
-  explicit Translator(std::string_view pattern) : in_(pattern) {}
+  Translator(std::string_view pattern, RegexDialect dialect) : in_(pattern), dialect_(dialect) {}
 
   absl::StatusOr<std::string> run() {
     while (at_ < in_.size()) RETURN_IF_ERROR(step());
@@ -82,9 +82,10 @@ class Translator {
     out_.push_back(in_[at_++]);
     // Ruby's m is "dot matches newline", PCRE2's s. Other things than flags stand behind (?, too.
     size_t n = 0;
-    while (std::string_view("imx-").find(peek(n)) != std::string_view::npos && peek(n) != '\0') ++n;
+    while (std::string_view("imsx-").find(peek(n)) != std::string_view::npos && peek(n) != '\0') ++n;
     if (n == 0 || (peek(n) != ':' && peek(n) != ')')) return;
-    for (size_t i = 0; i < n; ++i, ++at_) out_.push_back(peek() == 'm' ? 's' : peek());
+    const char dot_matches_newline = dialect_ == RegexDialect::kOniguruma ? 'm' : '\0';
+    for (size_t i = 0; i < n; ++i, ++at_) out_.push_back(peek() == dot_matches_newline ? 's' : peek());
     if (peek() == ')') {  // (?i): no group, but flags for what follows
       out_.push_back(in_[at_++]);
       groups_.pop_back();
@@ -107,7 +108,7 @@ class Translator {
     }
     at_ = i + 1;
     out_ += absl::StrCat("{", from.empty() ? "0" : std::string(from), comma ? "," : "", std::string(to), "}");
-    if (peek() == '+') {  // possessive in PCRE2, a repeat of the repeat in Ruby
+    if (peek() == '+' && dialect_ == RegexDialect::kOniguruma) {  // there it repeats the repeat
       out_.insert(atom_start_, "(?:");
       out_.push_back(')');
     }
@@ -226,6 +227,9 @@ class Translator {
     for (bool first = true; peek() != ']' || first; first = false) {
       if (at_ >= in_.size()) return error("a character class without its end");
       Operand& operand = operands.back();
+      if (dialect_ == RegexDialect::kTiktoken && (looking_at("--") || looking_at("~~"))) {
+        return error("differences of character classes are not supported");
+      }
       if (looking_at("&&")) {
         at_ += 2;
         operands.emplace_back();
@@ -262,6 +266,7 @@ class Translator {
   }
 
   std::string_view in_;
+  RegexDialect dialect_;
   size_t at_ = 0;
   std::string out_;
   size_t atom_start_ = 0;       // where in out_ the last thing that a quantifier may follow begins
@@ -270,6 +275,8 @@ class Translator {
 
 }  // namespace
 
-absl::StatusOr<std::string> oniguruma_to_pcre2(std::string_view pattern) { return Translator(pattern).run(); }
+absl::StatusOr<std::string> to_pcre2(std::string_view pattern, RegexDialect dialect) {
+  return Translator(pattern, dialect).run();
+}
 
 }  // namespace polymath::text

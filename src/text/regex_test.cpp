@@ -6,8 +6,8 @@ namespace polymath::text {
 namespace {
 
 // The matches in brackets, the gaps between them as they are.
-std::string marked(const std::string& pattern, const std::string& text) {
-  const auto regex = Regex::compile(pattern);
+std::string marked(const std::string& pattern, const std::string& text, RegexDialect dialect) {
+  const auto regex = Regex::compile(pattern, dialect);
   EXPECT_TRUE(regex.ok()) << regex.status();
   if (!regex.ok()) return "";
   std::string out;
@@ -18,12 +18,13 @@ std::string marked(const std::string& pattern, const std::string& text) {
   return out;
 }
 
+struct Row {
+  const char* pattern;
+  const char* text;
+  const char* expected;
+};
+
 TEST(Regex, MatchesAsOnigurumaDoes) {
-  struct Row {
-    const char* pattern;
-    const char* text;
-    const char* expected;
-  };
   const Row rows[] = {
       {R"(\p{N}{1,3})", "a12345", "a[123][45]"},
       {R"(\p{N}{1,2}+)", "a12345", "a[12345]"},  // a repeat of the repeat, not a possessive one
@@ -52,22 +53,47 @@ TEST(Regex, MatchesAsOnigurumaDoes) {
       {R"([\r\n]+)", "a\r\nb", "a[\r\n]b"},
       {R"(\s+(?!\S)|\s+)", "a   b  ", "a[  ][ ]b[  ]"},
   };
-  for (const Row& row : rows) EXPECT_EQ(marked(row.pattern, row.text), row.expected) << row.pattern;
+  for (const Row& row : rows) {
+    EXPECT_EQ(marked(row.pattern, row.text, RegexDialect::kOniguruma), row.expected) << row.pattern;
+  }
+}
+
+TEST(Regex, MatchesAsTiktokenDoes) {
+  const Row rows[] = {
+      {R"(\p{N}{1,3}+)", "a12345", "a[123][45]"},  // possessive, not a repeat of the repeat
+      {R"(\p{N}{1,3}+3)", "123", "123"},
+      {R"(a++a|b)", "aab", "aa[b]"},
+      {R"(^b|b$)", "a\nb\nb", "a\nb\n[b]"},
+      {R"(b$)", "b\n", "b\n"},  // not before the last newline
+      {R"((?m)^b$)", "a\nb\nc", "a\n[b]\nc"},
+      {R"((?s:a.b)|(?m:c.d))", "a\nbc\nd", "[a\nb]c\nd"},
+      {R"(\s+$|\s)", "a  b  ", "a[ ][ ]b[  ]"},
+      {R"((?i:'s|'k))", "'\u017f'\u212a", "['\u017f]['\u212a]"},  // long s, kelvin sign
+      {R"([\p{Han}]+|[\p{Lo}\p{Ll}&&[^\p{Han}]]+)", "ab\u6df7\u3005\u3042c", "[ab][\u6df7\u3005][\u3042c]"},
+      {R"([a-z&&[^aeiou]&&[^x-z]]+)", "abcxyz", "a[bc]xyz"},
+      {R"([^\r\n\p{L}\p{N}]?+\p{L}+)", " ab.cd", "[ ab][.cd]"},
+  };
+  for (const Row& row : rows) {
+    EXPECT_EQ(marked(row.pattern, row.text, RegexDialect::kTiktoken), row.expected) << row.pattern;
+  }
 }
 
 TEST(Regex, RefusesWhatIsNone) {
-  for (const char* pattern : {"(", "[a", "a\\", "[[:alpha]", "*", "(?<n>", "\\p{Nope}"}) {
-    EXPECT_FALSE(Regex::compile(pattern).ok()) << pattern;
+  for (const RegexDialect dialect : {RegexDialect::kOniguruma, RegexDialect::kTiktoken}) {
+    for (const char* pattern : {"(", "[a", "a\\", "[[:alpha]", "*", "(?<n>", "\\p{Nope}"}) {
+      EXPECT_FALSE(Regex::compile(pattern, dialect).ok()) << pattern;
+    }
+    EXPECT_FALSE(Regex::compile(std::string(1000, '(') + std::string(1000, ')'), dialect).ok());
+    EXPECT_FALSE(Regex::compile(std::string(1000, '[') + std::string(1000, ']'), dialect).ok());
+    EXPECT_FALSE(Regex::compile(std::string(1u << 20, 'a'), dialect).ok());
   }
-  EXPECT_FALSE(Regex::compile(std::string(1000, '(') + std::string(1000, ')')).ok());
-  EXPECT_FALSE(Regex::compile(std::string(1000, '[') + std::string(1000, ']')).ok());
-  EXPECT_FALSE(Regex::compile(std::string(1u << 20, 'a')).ok());
+  EXPECT_FALSE(Regex::compile("[a-z--[aeiou]]", RegexDialect::kTiktoken).ok());
 }
 
 TEST(Regex, ALimitEndsTheSearchAndKeepsTheText) {
   // Exponential in the run of a's; PCRE2 gives up, and the text is one piece.
   const std::string text = std::string(2000, 'a') + "!";
-  EXPECT_EQ(marked(R"((?:a|aa|aaa)+(?:a|aa|b)+c)", text), text);
+  EXPECT_EQ(marked(R"((?:a|aa|aaa)+(?:a|aa|b)+c)", text, RegexDialect::kOniguruma), text);
 }
 
 }  // namespace

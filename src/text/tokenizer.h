@@ -3,8 +3,8 @@
 // Text <-> token ids.
 //
 // Reads tokenizer.json (byte-level BPE, SentencePiece-like BPE, Unigram) with its normalizers, pre-tokenizers,
-// post-processors and decoders. Reads SentencePiece's tokenizer.model, too.
-// tokenizer_config.json adds tokens and marks special ones.
+// post-processors and decoders; SentencePiece's tokenizer.model; tiktoken's files; Mistral's tekken.json.
+// tokenizer_config.json, special_tokens_map.json and added_tokens.json add tokens and mark special ones.
 //
 // Thread safety: all const methods may run at once on many threads.
 // Time is linear (times log) in the text; no input makes it quadratic.
@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
 
 namespace polymath::text {
@@ -53,14 +54,30 @@ class Tokenizer {
   virtual std::optional<TokenId> eos_id() const = 0;
 };
 
-// Reads tokenizer.json, else tokenizer.model, from a model directory, with tokenizer_config.json beside it.
-// kNotFound: neither file is there. kInvalidArgument: a file is not what it should be; the message names it.
+// Reads the first of tokenizer.json, tekken.json, tiktoken.model, *.tiktoken, tokenizer.model in a model directory.
+// A directory in Mistral's format (params.json, no config.json) prefers its tekken.json.
+// kNotFound: none is there. kInvalidArgument: a file is not what it should be; the message names it.
 absl::StatusOr<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& directory, const TokenizerLimits& limits);
+
+// tokenizer_config.json as an object, empty where there is none. Where it lists no added tokens, the two older files
+// join it: special_tokens_map.json's names, and added_tokens.json as "added_tokens_encoder".
+// kInvalidArgument: a file is no object, or too large.
+absl::StatusOr<base::JsonValue> read_tokenizer_config(const std::string& directory, const TokenizerLimits& limits);
+
+struct TokenizerFile {
+  std::string name;  // without directories: it says the model family where the config does not
+  std::string_view text;
+};
 
 // The same from the files' contents; `config` may be empty. For tests and fuzzing.
 absl::StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view json, std::string_view config,
                                                                 const TokenizerLimits& limits);
 absl::StatusOr<std::unique_ptr<Tokenizer>> parse_sentencepiece_model(std::string_view model, std::string_view config,
                                                                      const TokenizerLimits& limits);
+absl::StatusOr<std::unique_ptr<Tokenizer>> parse_tiktoken(const TokenizerFile& file, std::string_view config,
+                                                          const TokenizerLimits& limits);
+absl::StatusOr<std::unique_ptr<Tokenizer>> parse_tekken(const TokenizerFile& file, std::string_view config,
+                                                        const TokenizerLimits& limits);
+bool is_tiktoken(std::string_view text);  // a token in base64 and a rank in the first line
 
 }  // namespace polymath::text

@@ -48,14 +48,12 @@ def plain_markdown(text):
 
 
 def check_avoided_words(tree):
-    found = {}
     for name, text in tree.files(CPP | {".md"}):
         prose = plain_markdown(text) if name.endswith(".md") else tree.prose(name)
         for match in AVOIDED_WORDS.finditer(prose):
             instead = AVOIDED[match.lastindex - 1][1]
             line = text.count("\n", 0, match.start()) + 1
-            found.setdefault(place(name), []).append((name, line, f'"{match.group()}": write {instead}'))
-    tree.hold_at_most("words", {where: (len(rows), rows) for where, rows in found.items()})
+            tree.fail(name, line, f'"{match.group()}": write {instead}')
 
 
 def sentences(comment):
@@ -78,23 +76,17 @@ def n_words(sentence):
 
 def check_sentences(tree):
     lengths = {}
-    long_ones = {}
     for name, text in tree.files(CPP):
         for line, comment in cpp_source.comments(text):
             for sentence in sentences(comment):
                 n = n_words(sentence)
                 lengths.setdefault(place(name), []).append(n)
                 if n > SENTENCE_WORDS_MAX:
-                    says = f"a sentence of {n} words; {SENTENCE_WORDS_MAX} at most: {sentence[:60]}..."
-                    long_ones.setdefault(place(name), []).append((name, line, says))
-    tree.hold_at_most("long sentences", {where: (len(rows), rows) for where, rows in long_ones.items()})
-    medians = {}
+                    tree.fail(name, line, f"a sentence of {n} words; {SENTENCE_WORDS_MAX} at most: {sentence[:60]}...")
     for where, all_lengths in lengths.items():
         median = statistics.median(all_lengths)
         if median > SENTENCE_WORDS_MEDIAN:
-            says = f"the median sentence of a comment has {median:g} words; {SENTENCE_WORDS_MEDIAN} at most"
-            medians[where] = (median, [(where, 1, says)])
-    tree.hold_at_most("median sentence", medians)
+            tree.fail(where, 1, f"the median sentence of a comment has {median:g} words; {SENTENCE_WORDS_MEDIAN} at most")
 
 
 def check_subjects(tree):

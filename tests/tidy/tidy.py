@@ -2,14 +2,8 @@
 """The rules of ARCHITECTURE.md and STYLE.md that a machine can hold. Standard library only; a few seconds.
 
     python3 tests/tidy/tidy.py [repository]     prints `file:line: what is wrong`; exits with 1 if anything is
-    python3 tests/tidy/tidy.py --shrink         writes budgets.json anew, where no sum of a rule grows by it
-    python3 tests/tidy/tidy.py --over           prints what the budgets still excuse
-
-budgets.json counts what older code breaks, by rule and place. A rule's places must match exactly (parameters, nesting,
-folders) or may have less (words, sentences). Moving code between files is `--shrink`, too: it compares sums.
 """
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -39,8 +33,6 @@ THIRD_PARTY = [
     (r"CLI/", ["commands/", "main.cpp"]),
 ]
 
-BUDGETS = "tests/tidy/budgets.json"
-
 # Paths of a developer's machine. In two halves, or this file would hold them.
 FORBIDDEN = ["/wo" + "rk/", "/tm" + "p/b-", "/tm" + "p/brief"]
 
@@ -53,8 +45,6 @@ class Tree:
         self.problems = []
         self.notes = []
         self.texts = {}
-        self.counted = {}  # rule -> place -> how often it is broken; what budgets.json is compared with
-        self.excused = []  # the places themselves, as problems would be printed
         self.caches = {}
         for path in sorted(self._walk(self.root)):
             try:
@@ -91,31 +81,6 @@ class Tree:
 
     def prose(self, name):
         return self._cached(cpp_source.prose, name)
-
-    def budget(self, rule):
-        return json.loads(self.texts.get(BUDGETS, "{}")).get(rule, {})
-
-    def hold_exactly(self, rule, found):
-        """`found`: file -> [(line, text)]. As many as budgets.json has for the file, neither more nor less."""
-        self._hold(rule, {name: (len(rows), [(name, *row) for row in rows]) for name, rows in found.items()})
-        for name, most in self.budget(rule).items():
-            if len(found.get(name, [])) < most:
-                self.fail(name, 1, f"better than its budget of {rule}: run tests/tidy/tidy.py --shrink")
-
-    def hold_at_most(self, rule, found):
-        """`found`: place -> (count, [(file, line, text)]). At most as many as budgets.json has for the place."""
-        self._hold(rule, found)
-
-    def _hold(self, rule, found):
-        budget = self.budget(rule)
-        self.counted[rule] = {place: count for place, (count, _) in sorted(found.items())}
-        for place, (count, rows) in sorted(found.items()):
-            texts = [f"{name}:{line}: {text}" for name, line, text in rows]
-            if count <= budget.get(place, 0):
-                self.excused += texts
-            else:
-                self.problems += texts
-                self.problems.append(f"{place}: {count:g} by the rule of {rule}; its budget is {budget.get(place, 0):g}")
 
 
 def line_of(text, position):
@@ -200,7 +165,7 @@ def check_namespaces(tree):
             if namespace.split("::")[1:2] != [room]:
                 tree.fail(name, 1, f"namespace polymath{namespace} in the folder of polymath::{room}")
         if not opened and code.strip():
-            tree.fail(name, 1, f"nothing of it stands in namespace polymath::{room}")
+            tree.fail(name, 1, f"nothing of it is in namespace polymath::{room}")
 
 
 # --- sizes ---------------------------------------------------------------------------------------------------------
@@ -341,35 +306,13 @@ CHECKS = [
 ]
 
 
-def shrink(tree):
-    """Writes what is counted now into budgets.json, but for rules whose sum grew: new code keeps the rules."""
-    budgets = json.loads(tree.texts.get(BUDGETS, "{}"))
-    grew = []
-    for rule, now in tree.counted.items():
-        before = sum(budgets.get(rule, now).values())  # a new rule begins with what there is
-        if sum(now.values()) > before:
-            grew.append(f"tidy: {rule}: {sum(now.values()):g} in all, {before:g} before: its budget stays")
-        else:
-            budgets[rule] = now
-    (tree.root / BUDGETS).write_text(json.dumps(budgets, indent=1) + "\n")
-    print("\n".join(grew), end="\n" if grew else "")
-    return 1 if grew else 0
-
-
 def main(arguments):
-    root = next((a for a in arguments if not a.startswith("--")), Path(__file__).resolve().parents[2])
-    tree = Tree(root)
+    tree = Tree(arguments[0] if arguments else Path(__file__).resolve().parents[2])
     for check in CHECKS:
         check(tree)
-    if "--shrink" in arguments:
-        return shrink(tree)
-    if "--over" in arguments:
-        print("\n".join(tree.excused))
-        return 0
     for line in tree.notes + tree.problems:
         print(line)
-    sums = ", ".join(f"{rule} {sum(now.values()):g}" for rule, now in tree.counted.items() if rule != "median sentence")
-    print(f"tidy: {len(tree.texts)} files, {len(tree.problems)} problems; excused by budget: {sums or 'none'}")
+    print(f"tidy: {len(tree.texts)} files, {len(tree.problems)} problems")
     return 1 if tree.problems else 0
 
 

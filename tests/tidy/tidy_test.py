@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The tidy checks find what they should: each rule once kept and once broken, in a small tree of its own."""
 
-import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -33,7 +32,6 @@ docs/        adr/
 """
 FLAG_TABLE = "src/commands/flag_table.cpp"
 FLAGS = 'Flag table[] = {\n    {"max-len", "", kValue},\n    refused("enable-lora", "", "why"),\n};\n'
-BUDGET = json.dumps({"parameters": {"src/base/a.cpp": 1}, "words": {"src/base": 1}})
 CMAKE = "polymath_room(base LIBS x)\npolymath_room(quant ROOMS base)\npolymath_room(text ROOMS base LIBS y)\n"
 
 
@@ -109,14 +107,10 @@ ROWS = [
 TREES = [
     (language.check_avoided_words, {"src/base/a.h": "// All that the card has.\n"}, '"card": write GPU'),
     (language.check_avoided_words, {"src/base/a.h": 'log("nobody knows");\n'}, '"nobody"'),
-    (language.check_avoided_words, {"src/base/a.h": "// card\n", tidy.BUDGETS: BUDGET}, None),
-    (language.check_avoided_words, {"src/base/a.h": "", tidy.BUDGETS: BUDGET}, None),
-    (language.check_avoided_words, {"src/base/a.h": "// card\n// card\n", tidy.BUDGETS: BUDGET}, '"card"'),
     (language.check_sentences, {"src/base/a.h": "// " + "word " * 20 + "end.\n// One. Two.\n"}, "a sentence of 21 words"),
     (language.check_sentences, {"src/base/a.h": "// " + "word " * 10 + "end.\n"}, "has 11 words"),
     (shape.check_parameters, {"src/base/a.cpp": "void f(int a, int b, g<int, int> c, int d, int e) {\n}\n"}, None),
     (shape.check_parameters, {"src/base/a.cpp": "void f(int a, int b, int c, int d, int e, int f) {\n}\n"}, "6 parameters"),
-    (shape.check_parameters, {"src/base/a.cpp": "", tidy.BUDGETS: BUDGET}, "--shrink"),
     (shape.check_nesting, {"src/base/a.cpp": "void f() {\n  for (;;) if (a) while (b) g();\n}\n"}, None),
     (shape.check_nesting, {"src/base/a.cpp": "void f() {\n  for (;;) if (a) while (b) if (c) g();\n}\n"}, "4 deep"),
     (shape.check_folders, {f"src/base/a{i}.txt": "" for i in range(45)}, None),
@@ -190,23 +184,6 @@ class Tidy(unittest.TestCase):
     def test_subjects(self):
         self.assertEqual(language.subject_problems("1a\t" + "x" * 72 + "\n"), [])
         self.assertIn("commit 1a", language.subject_problems("1a\t" + "x" * 73 + "\n")[0])
-
-    def test_shrink(self):
-        """A budget moves between files, and shrinks; it does not grow."""
-        six = "void f(int a, int b, int c, int d, int e, int f) {\n}\n"
-        for files, written in [
-            ({"src/base/b.cpp": six}, {"src/base/b.cpp": 1}),
-            ({"src/base/a.cpp": ""}, {}),
-            ({"src/base/a.cpp": six + six}, {"src/base/a.cpp": 1}),
-        ]:
-            with tempfile.TemporaryDirectory() as folder:
-                for name, text in {**files, tidy.BUDGETS: BUDGET}.items():
-                    Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
-                    Path(folder, name).write_text(text)
-                tree = tidy.Tree(folder)
-                shape.check_parameters(tree)
-                tidy.shrink(tree)
-                self.assertEqual(json.loads(Path(folder, tidy.BUDGETS).read_text())["parameters"], written)
 
     def test_parameters(self):
         for header, n in [

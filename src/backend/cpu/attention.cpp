@@ -9,7 +9,7 @@
 namespace polymath::backend::cpu {
 namespace {
 
-// Rows of one sequence and kv head. Row r is query r / group of the sequence, head r % group of the kv head's.
+// Rows of one sequence and kv head. Row r is the sequence's query r / group, for head r % group of the kv head.
 struct Task {
   int seq = 0;
   int64_t kv_head = 0;
@@ -86,7 +86,7 @@ class AttentionRun {
     float max = 0, sum = 0;
   };
 
-  // Keys [at, stop) of a sequence and kv head, looked at together.
+  // Keys [at, stop) of a sequence and kv head, multiplied together.
   struct KeyRun {
     int64_t at = 0, stop = 0;
     int panels = 0;
@@ -94,7 +94,7 @@ class AttentionRun {
     const std::byte* values[kRunTokens / kPanel];  // each block
   };
 
-  // The run that starts at `at`, a multiple of the block size. Its end is the same for every row.
+  // The run from `at`, a multiple of the block size. Its end is the same for every row.
   KeyRun key_run(const Task& t, int64_t at, int64_t end) const {
     const int32_t* table = layout_.block_table.i32() + t.seq * layout_.block_table.cols();
     const std::byte* data = static_cast<const std::byte*>(step_.kv->data);
@@ -109,7 +109,7 @@ class AttentionRun {
     }
     return run;
   }
-  KeyRun first_run(const Task& t) const {  // blocks before the first key that a row sees are not touched
+  KeyRun first_run(const Task& t) const {  // skips the blocks before the first key that a row sees
     int64_t begin = std::numeric_limits<int64_t>::max(), end = 0;
     for (int r = 0; r < t.rows; ++r) {
       const RowState row = start_row(t, r);
@@ -190,14 +190,14 @@ class AttentionRun {
     }
   }
 
-  // Beside the last block of rows, the tiles prefetch the values of the keys they multiply.
+  // With the last block of rows, a tile prefetches the values of its keys.
   void score(const Task& t, const AttentionScratch& scratch, const KeyRun& run) {
     const RowBlocks blocks(t.rows, c_.kernels.rows_max);
     for (int panel = 0; panel < run.panels; panel += 2) {
       const std::byte* w = run.keys[panel];
       TileArgs a;
       a.w = &w;
-      a.second = panel + 1 < run.panels ? run.keys[panel + 1] - w : 0;  // 0: the first once more, and nobody looks
+      a.second = panel + 1 < run.panels ? run.keys[panel + 1] - w : 0;  // 0: the first again; those scores are not read
       a.block_bytes = kPanelStep;
       a.blocks = a.segment_blocks = kv_.key_steps;
       a.acc_stride = kProbStride;
@@ -214,7 +214,7 @@ class AttentionRun {
     }
   }
 
-  // Scores to probabilities; sums so far are scaled to the new maximum.
+  // Turns scores into probabilities. Sums so far are scaled to the new maximum.
   void weigh(const Task& t, const AttentionScratch& scratch, RowState* rows, const KeyRun& run) {
     const int64_t at = run.at, n = run.stop - run.at;
     SoftmaxArgs s;
@@ -235,7 +235,7 @@ class AttentionRun {
     }
   }
 
-  // A share of a run's keys, on their way to the second cache.
+  // Prefetches a share of a run's keys into the L2 cache.
   void prefetch_keys(const KeyRun& run, int64_t share, int64_t shares) const {
     const int64_t begin = kv_.key_panel_bytes * share / shares, end = kv_.key_panel_bytes * (share + 1) / shares;
     for (int i = 0; i < run.panels; ++i) {

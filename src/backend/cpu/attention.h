@@ -2,9 +2,9 @@
 
 // Attention over the paged cache, with a running softmax over runs of keys.
 //
-// A task is up to kTaskRows rows of one sequence and kv head; a row is a query of one of the heads that share it.
-// Runs of keys start at fixed positions of the sequence, and rows do not meet: what a row gets depends neither on
-// the rows beside it nor on how a prompt was cut.
+// A task is up to kTaskRows rows of one sequence and kv head. A row is one query of one head that shares the kv head.
+// Runs of keys end at fixed positions of the sequence, and no row reads another's sums. So a row's bits depend neither
+// on its neighbours nor on how a prompt was cut.
 
 #include "backend/cpu/context.h"
 

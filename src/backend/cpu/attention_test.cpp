@@ -20,7 +20,7 @@ constexpr StepLimits kLimits{.tokens_max = 400,
                              .attention_max = 1300,
                              .key_dim_max = 160};
 
-// Two sequences whose keys arrive in several steps, through a shuffled block table.
+// Two sequences that grow over several steps, in shuffled blocks.
 class Conversation {
  public:
   Conversation(Backend& backend, const AttentionCase& c, DType dtype) : backend_(backend), c_(c) {
@@ -77,16 +77,9 @@ class Conversation {
   }
 
   void check() const {
-    const double slack = shape_.dtype == DType::kBf16 ? 1e-2 : 1e-5;
     for (int s = 0; s < kSeqs; ++s) {
       for (int position = 0; position < done_[s]; position += 1 + position / 32) {
-        for (int h = 0; h < c_.n_heads; ++h) {
-          const std::vector<double> expected = exact(s, position, h);
-          for (int d = 0; d < c_.value_dim; ++d) {
-            ASSERT_NEAR(outs_[s].at(position, h * c_.value_dim + d), expected[d], slack)
-                << "sequence " << s << " position " << position << " head " << h << " dim " << d;
-          }
-        }
+        for (int h = 0; h < c_.n_heads; ++h) ASSERT_NO_FATAL_FAILURE(check_head(s, position, h));
       }
     }
   }
@@ -96,7 +89,7 @@ class Conversation {
   static constexpr int kSeqs = 2, kTokens = 300;
   static constexpr float kScale = 0.7f;
 
-  // Memory that others used before: whatever it holds must not be seen.
+  // What earlier sequences left in memory must not be read: NaN would show it.
   void leave_stale_tokens() {
     std::vector<float> stale(static_cast<size_t>(c_.block_size) * c_.n_kv_heads * std::max(c_.key_dim, c_.value_dim),
                              std::numeric_limits<float>::quiet_NaN());
@@ -106,6 +99,15 @@ class Conversation {
     for (int b = 0; b < 60; ++b) {
       for (int i = 0; i < c_.block_size; ++i) slots[i] = b * c_.block_size + i;
       backend_.kv_write({shape_, memory_.data()}, k, c_.latent ? Tensor{} : v, ints(slots));
+    }
+  }
+
+  void check_head(int s, int position, int h) const {
+    const double slack = shape_.dtype == DType::kBf16 ? 1e-2 : 1e-5;
+    const std::vector<double> expected = exact(s, position, h);
+    for (int d = 0; d < c_.value_dim; ++d) {
+      ASSERT_NEAR(outs_[s].at(position, h * c_.value_dim + d), expected[d], slack)
+          << "sequence " << s << " position " << position << " head " << h << " dim " << d;
     }
   }
 
@@ -170,7 +172,7 @@ TEST_P(CpuAttention, IsSoftmaxOverTheKeysSeen) {
         pieces.step(lengths);
       }
       pieces.check();
-      // However a prompt is cut and whoever shares the step, the bits are the same.
+      // The bits depend neither on how a prompt is cut nor on which sequences share the step.
       whole.step({203, 140});
       alone.step({203, 0});
       alone.step({0, 140});

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the ops of the CPU backend share: the kernels, the threads, and scratch for the largest step.
+// Shared by the ops of the CPU backend: the kernels, the threads, and scratch for the largest step.
 
 #include <span>
 
@@ -9,11 +9,11 @@
 
 namespace polymath::backend::cpu {
 
-// Rows that a tile's weights are used for at once: the sums of so many rows stay in a thread's second cache.
+// Rows that use a tile's weights at once. The sums of so many rows stay in a core's L2 cache.
 constexpr int kSegmentRows = 480;
 static_assert(kSegmentRows % kRowsMax == 0);
 
-// Rows of a product that share a group's weights.
+// Rows of a GEMM that share a group's weights.
 struct Segment {
   int64_t group = 0;
   int64_t first_row = 0;  // among all packed rows
@@ -37,7 +37,7 @@ struct Scratch {
   std::span<float*> sums;                 // of each thread: [kSegmentRows][32]
   std::span<AttentionScratch> attention;  // of each thread
   size_t input_bytes = 0, inner_bytes = 0;
-  // As reserve() was told; a step with more is our own fault: CHECK.
+  // As given to reserve(). A larger step is our own fault: CHECK.
   int64_t pairs_max = 0, segments_max = 0, seqs_max = 0, key_dim_max = 0, value_dim_max = 0;
 };
 
@@ -46,7 +46,7 @@ struct Context {
   Team team;
   Scratch scratch;
 
-  // Whether work of so many bytes read and operations done is worth waking the other threads.
+  // Whether so many bytes and operations are worth waking the other threads.
   static bool worth_sharing(double bytes, double flops) { return bytes / 20e9 + flops / 200e9 > 15e-6; }
 };
 

@@ -39,7 +39,7 @@ struct ScratchSizes {
 ScratchSizes::ScratchSizes(const StepLimits& limits) {
   const int64_t tokens = limits.tokens_max;
   pairs = std::max<int64_t>(limits.pairs_max, tokens);
-  // Memory that a step does not touch costs nothing, so the widest case of each op may be counted in f32.
+  // Untouched pages cost nothing. So each op's widest case is counted, in f32.
   const int64_t wide = std::max(limits.hidden_max, limits.attention_max) + 2;
   const int64_t wide_pair = std::max(limits.hidden_max, limits.intermediate_max) + 2;
   n_segments = 2 * routing::kExpertsMax * (pairs / cpu::kSegmentRows + 1);
@@ -71,7 +71,7 @@ class CpuBackend : public HostBackend {
   absl::Status reserve(const StepLimits& limits) override;
   size_t reserve_bytes(const StepLimits& limits) const override;
 
-  // Packed matrices stay packed where there are kernels for their format.
+  // Packed matrices stay packed if their format has kernels.
   const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
                                         DType dtype) const override {
     const bool exact = use == quant::WeightUse::kVector || use == quant::WeightUse::kRouter;
@@ -102,7 +102,7 @@ class CpuBackend : public HostBackend {
     cpu::linear(c_, x, w, epilogue, y);
   }
   void batched_linear(const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) override {
-    cpu::batched_linear(c_, x, x_stride, w, y_stride, y);
+    cpu::batched_linear(c_, {&w, x_stride, y_stride}, x, y);
   }
   void rope(const RopeParams& params, const Tensor& positions, const Tensor& x) override;
   void copy_heads(const HeadCopy& copy, const Tensor& from, const Tensor& to) override;
@@ -126,7 +126,7 @@ class CpuBackend : public HostBackend {
   }
 
  private:
-  // f(i) for each of n rows of `cols` numbers that move about `bytes` each.
+  // f(i) for each of n rows of `cols` elements. An element moves about `bytes`.
   template <typename F>
   void for_rows(int64_t n, int64_t cols, double bytes, F&& f) {
     c_.team.for_each(Context::worth_sharing(static_cast<double>(n * cols) * bytes, 0), n, f);
@@ -183,7 +183,7 @@ void CpuBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const 
   CHECK(view.cols == w.shape.cols && group >= 0 && group < w.shape.groups && row_begin >= 0 &&
         row_begin + view.rows <= w.shape.rows);
   const Panels panels(c_.kernels, w);
-  // A piece is a panel of the weight, so that no two threads write one line of memory.
+  // A piece is a panel of the weight. So no two threads write to one cache line.
   const int64_t first = row_begin / cpu::kPanel, last = (row_begin + view.rows + cpu::kPanel - 1) / cpu::kPanel;
   c_.team.for_each(Context::worth_sharing(static_cast<double>(view.rows * view.cols) * 16, 0), last - first,
                    [&](int64_t i) {
@@ -238,7 +238,7 @@ void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, const Tensor& 
   for_rows(y.rows(), y.cols(), 8, [&](int64_t i) {
     const int32_t from = rows.i32()[i];
     CHECK(from >= 0 && from < x.rows());
-    if (x.dtype == y.dtype) {  // bit by bit: callers may gather numbers that are no floats
+    if (x.dtype == y.dtype) {  // bit by bit: callers may gather elements that are no floats
       std::memcpy(number_pointer(y, i), number_pointer(x, from),
                   static_cast<size_t>(x.cols()) * tensor::dtype_bytes(x.dtype));
     } else {

@@ -1,9 +1,9 @@
 #pragma once
 
-// The fast backend for CPUs: AVX-512 with bf16, AVX2, or plain C++, chosen by asking the CPU.
+// The fast backend for CPUs. It asks the CPU and takes AVX-512 with bf16, AVX2, or plain C++.
 //
-// Weights are kept in panels (panels.h), the KV cache too (kv.h); every product of matrices runs on one kind of tile
-// (kernels/kernels.h). docs/internals/backend.md, "CPU", has the whole story.
+// Weights and the KV cache are kept in panels (panels.h, kv.h). Every matrix multiplication runs on one kind of tile
+// (kernels/kernels.h). See docs/internals/backend.md, "CPU".
 
 #include "backend/backend.h"
 

@@ -39,7 +39,7 @@ class Cpu : public testing::TestWithParam<std::string> {
 };
 INSTANTIATE_TEST_SUITE_P(Isa, Cpu, testing::ValuesIn(instruction_sets()), [](const auto& info) { return info.param; });
 
-// Sums of n products of numbers up to 1, stored in `dtype`.
+// Of a dot product over n values up to 1, stored in `dtype`.
 double tolerance(double value, int64_t n, DType dtype = DType::kF32) {
   return 5e-6 * std::sqrt(static_cast<double>(n)) + 2e-6 + std::abs(value) * (dtype == DType::kBf16 ? 1.0 / 200 : 2e-6);
 }
@@ -58,33 +58,39 @@ struct LinearCase {
 constexpr LinearCase kLinears[] = {{48, 40, false}, {33, 7, false},    {96, 256, true}, {1, 1, false},
                                    {60, 64, false}, {40, 5000, false}, {80, 33, true}};
 
-TEST_P(Cpu, LinearIsTheProduct) {
+void check_linear(Backend& cpu, const TestWeight& w, int64_t n, uint32_t seed) {
+  const auto& shape = w.weight.shape;
+  std::vector<float> bias(shape.rows);
+  for (size_t i = 0; i < bias.size(); ++i) bias[i] = 0.01f * static_cast<float>(i);
+  for (const DType act : {DType::kF32, DType::kBf16}) {
+    TestMatrix x(act, n, shape.cols, 3), y(act, n, shape.rows, 5), plain(DType::kF32, n, shape.rows);
+    x.randomize(++seed);
+    y.randomize(++seed);
+    plain.randomize(++seed);
+    const TestMatrix before = plain;
+    cpu.linear(x.tensor(), w.weight, {.bias = bias.data(), .scale = 0.5f, .clamp = 2}, y.tensor());
+    cpu.linear(x.tensor(), w.weight, {.accumulate = true}, plain.tensor());
+    y.pull();
+    plain.pull();
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t r = 0; r < shape.rows; ++r) {
+        const double dot = exact_dot({x, i}, w, 0, r), expected = 0.5 * std::clamp(dot + bias[r], -2.0, 2.0);
+        ASSERT_NEAR(y.at(i, r), expected, tolerance(expected, shape.cols, act)) << i << "," << r << " of " << n;
+        ASSERT_NEAR(plain.at(i, r), dot + before.at(i, r), tolerance(dot, shape.cols)) << i << "," << r << " of " << n;
+      }
+    }
+  }
+}
+
+TEST_P(Cpu, LinearMultipliesAddsClampsAndScales) {
   uint32_t seed = 0;
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
     for (const LinearCase& shape : kLinears) {
       const TestWeight w(cpu(), {.rows = shape.rows, .cols = shape.cols, .glu = shape.glu}, type, ++seed);
-      std::vector<float> bias(shape.rows);
-      for (size_t i = 0; i < bias.size(); ++i) bias[i] = 0.01f * static_cast<float>(i);
       for (const int64_t n : {1, 2, 5, 12, 13, 31}) {
-        for (const DType act : {DType::kF32, DType::kBf16}) {
-          TestMatrix x(act, n, shape.cols, 3), y(act, n, shape.rows, 5), plain(DType::kF32, n, shape.rows);
-          x.randomize(++seed);
-          y.randomize(++seed);
-          plain.randomize(++seed);
-          const TestMatrix before = plain;
-          cpu().linear(x.tensor(), w.weight, {.bias = bias.data(), .scale = 0.5f, .clamp = 2}, y.tensor());
-          cpu().linear(x.tensor(), w.weight, {.accumulate = true}, plain.tensor());
-          y.pull();
-          plain.pull();
-          for (int64_t i = 0; i < n; ++i) {
-            for (int64_t r = 0; r < shape.rows; ++r) {
-              const double dot = exact_dot(x, i, 0, w, 0, r), expected = 0.5 * std::clamp(dot + bias[r], -2.0, 2.0);
-              ASSERT_NEAR(y.at(i, r), expected, tolerance(expected, shape.cols, act))
-                  << shape.rows << "x" << shape.cols << " n " << n << " at " << i << "," << r;
-              ASSERT_NEAR(plain.at(i, r), dot + before.at(i, r), tolerance(dot, shape.cols));
-            }
-          }
-        }
+        SCOPED_TRACE(testing::Message() << tensor::dtype_name(type) << " " << shape.rows << "x" << shape.cols);
+        ASSERT_NO_FATAL_FAILURE(check_linear(cpu(), w, n, seed));
+        seed += 6;
       }
     }
   }
@@ -101,7 +107,7 @@ TEST_P(Cpu, ARowDoesNotSeeItsNeighbours) {
       cpu().linear(x.tensor().slice_rows(i, 1), w.weight, {}, one.tensor());
       one.pull();
       for (int64_t r = 0; r < 70; ++r) ASSERT_EQ(one.at(0, r), all.at(i, r));
-      EXPECT_NEAR(one.at(0, 5), exact_dot(x, i, 0, w, 0, 5), tolerance(0, 4500) * 4);
+      EXPECT_NEAR(one.at(0, 5), exact_dot({x, i}, w, 0, 5), tolerance(0, 4500) * 4);
     }
   }
 }
@@ -115,17 +121,16 @@ TEST_P(Cpu, BatchedLinearGoesGroupByGroup) {
     cpu().batched_linear(x.tensor(), 30, w.weight, 48, y.tensor());
     y.pull();
     for (int64_t i = 0; i < n; ++i) {
-      for (int64_t g = 0; g < groups; ++g) {
-        for (int64_t r = 0; r < rows; ++r) {
-          ASSERT_NEAR(y.at(i, g * 48 + r), exact_dot(x, i, g * 30, w, g, r), tolerance(0, cols));
-        }
-        EXPECT_EQ(y.at(i, g * 48 + rows), 0);  // what lies between is not touched
+      for (int64_t c = 0; c < y.n_cols; ++c) {
+        const int64_t g = c / 48, r = c % 48;
+        const bool between = r >= rows;  // a column between two groups' outputs: not written
+        ASSERT_NEAR(y.at(i, c), between ? 0 : exact_dot({x, i, g * 30}, w, g, r), between ? 0 : tolerance(0, cols));
       }
     }
   }
 }
 
-// Choices of a batch: expert (7 t + 3 k) % n, every eleventh dropped.
+// Choices of a batch: token t's choice k is expert (t * t + k) % n_experts. With `drop`, every eleventh is dropped.
 struct TestRouting {
   TestRouting(int64_t n, int64_t top_k, int n_experts, bool drop)
       : ids(n * top_k), weights(n * top_k), offsets(n_experts + 1), pairs(n * top_k), load(n_experts) {
@@ -175,13 +180,16 @@ TEST_P(Cpu, GroupedLinearAndCombine) {
   cpu().combine(y.tensor(), t.groups, t.routing, 2, out.tensor());
   y.pull();
   out.pull();
+  const auto expected = [&](int64_t token, int64_t r) {
+    double sum = before.at(token, r);
+    for (int64_t pair = token * top_k; pair < (token + 1) * top_k; ++pair) {
+      if (t.ids[pair] >= 0) sum += 2 * t.weights[pair] * (exact_dot({x, token}, w, t.ids[pair], r) + 0.25);
+    }
+    return sum;
+  };
   for (int64_t token = 0; token < n; ++token) {
     for (int64_t r = 0; r < rows; ++r) {
-      double expected = before.at(token, r);
-      for (int64_t pair = token * top_k; pair < (token + 1) * top_k; ++pair) {
-        if (t.ids[pair] >= 0) expected += 2 * t.weights[pair] * (exact_dot(x, token, 0, w, t.ids[pair], r) + 0.25);
-      }
-      ASSERT_NEAR(out.at(token, r), expected, tolerance(expected, cols) * 3);
+      ASSERT_NEAR(out.at(token, r), expected(token, r), tolerance(expected(token, r), cols) * 3);
     }
   }
   TestMatrix again(DType::kF32, n * top_k, rows), z(DType::kF32, n * top_k, cols);
@@ -189,7 +197,7 @@ TEST_P(Cpu, GroupedLinearAndCombine) {
   cpu().grouped_linear({&w.weight, nullptr, &t.groups, top_k, false}, z.tensor(), again.tensor());
   again.pull();
   for (int64_t j = 0; j < t.offsets[5]; ++j) {
-    ASSERT_NEAR(again.at(j, 3), exact_dot(z, j, 0, w, t.ids[t.pairs[j]], 3), tolerance(0, cols));
+    ASSERT_NEAR(again.at(j, 3), exact_dot({z, j}, w, t.ids[t.pairs[j]], 3), tolerance(0, cols));
   }
 }
 
@@ -234,50 +242,81 @@ constexpr MlpCase kMlps[] = {{GluKind::kSilu, 6, 2, 1, 40, 48, false, false, fal
                              {GluKind::kSilu, 5, 1, 25, 50, 32, false, true, false},
                              {GluKind::kSilu, 2, 2, 1090, 34, 20, false, false, false}};
 
-void check_mlp(Backend& cpu, const MlpCase& c, DType type) {
-  const WeightShape up{.groups = c.n_experts, .rows = 2 * c.intermediate, .cols = c.hidden, .glu = true};
-  const TestWeight gate_up(cpu, up, type, 11, 0.3f);
-  const TestWeight down(cpu, {.groups = c.n_experts, .rows = c.hidden, .cols = c.intermediate}, type, 12, 0.3f);
-  TestMatrix up_bias(DType::kF32, c.n_experts, 2 * c.intermediate), down_bias(DType::kF32, c.n_experts, c.hidden);
-  up_bias.randomize(13);
-  down_bias.randomize(14);
-  TestRouting t(c.n, c.top_k, c.n_experts, c.drop);
-  cpu.group_by_expert(t.routing, c.n_experts, t.groups);
-  TestMatrix x(cpu.activation_dtype(type), c.n, c.hidden), out(DType::kF32, c.n, c.hidden, 4);
-  x.randomize(15);
-  out.randomize(16);
-  const TestMatrix before = out;
-  ExpertMlp mlp{
-      .gate_up = &gate_up.weight, .down = &down.weight, .glu = {c.glu}, .weight_on_input = c.on_input, .scale = 0.7f};
-  if (c.bias) {
+// A case's weights and inputs, and its exact results in double.
+struct MlpSetup {
+  MlpSetup(Backend& cpu, const MlpCase& mlp_case, DType type)
+      : c(mlp_case),
+        act(cpu.activation_dtype(type)),
+        gate_up(cpu, {.groups = c.n_experts, .rows = 2 * c.intermediate, .cols = c.hidden, .glu = true}, type, 11,
+                0.3f),
+        down(cpu, {.groups = c.n_experts, .rows = c.hidden, .cols = c.intermediate}, type, 12, 0.3f),
+        up_bias(DType::kF32, c.n_experts, 2 * c.intermediate),
+        down_bias(DType::kF32, c.n_experts, c.hidden),
+        x(act, c.n, c.hidden),
+        routing(c.n, c.top_k, c.n_experts, c.drop) {
+    up_bias.randomize(13);
+    down_bias.randomize(14);
+    x.randomize(15);
+    mlp = {
+        .gate_up = &gate_up.weight, .down = &down.weight, .glu = {c.glu}, .weight_on_input = c.on_input, .scale = 0.7f};
+    if (!c.bias) return;
     mlp.gate_up_bias = up_bias.tensor().f32();
     mlp.down_bias = down_bias.tensor().f32();
   }
-  cpu.expert_mlp(mlp, x.tensor(), t.routing, t.groups, out.tensor());
-  out.pull();
-  const DType act = cpu.activation_dtype(type);
-  for (int64_t token = 0; token<c.n; token += c.n> 100 ? 109 : 1) {
-    std::vector<double> expected(c.hidden);
-    for (int64_t pair = token * c.top_k; pair < (token + 1) * c.top_k; ++pair) {
-      const int e = t.ids[pair];
-      if (e < 0) continue;
-      const double in = c.on_input ? t.weights[pair] : 1, weight = 0.7 * (c.on_input ? 1 : t.weights[pair]);
-      std::vector<double> intermediate(c.intermediate);
-      for (int64_t i = 0; i < c.intermediate; ++i) {
-        const double gate = in * exact_dot(x, token, 0, gate_up, e, i) + (c.bias ? up_bias.at(e, i) : 0);
-        const double lift = in * exact_dot(x, token, 0, gate_up, e, c.intermediate + i) +
-                            (c.bias ? up_bias.at(e, c.intermediate + i) : 0);
-        intermediate[i] = rounded(static_cast<float>(exact_glu(mlp.glu, gate, lift)), act);
-      }
-      for (int64_t r = 0; r < c.hidden; ++r) {
-        double sum = c.bias ? down_bias.at(e, r) : 0;
-        for (int64_t i = 0; i < c.intermediate; ++i) sum += intermediate[i] * down.at(e, r, i);
-        expected[r] += weight * sum;
-      }
+
+  // Of expert e for x[token] times `factor`, rounded as the backend must round it.
+  std::vector<double> exact_intermediate(int64_t token, int e, double factor) const {
+    std::vector<double> out(c.intermediate);
+    for (int64_t i = 0; i < c.intermediate; ++i) {
+      const int64_t up = c.intermediate + i;
+      const double gate = factor * exact_dot({x, token}, gate_up, e, i) + (c.bias ? up_bias.at(e, i) : 0);
+      const double lift = factor * exact_dot({x, token}, gate_up, e, up) + (c.bias ? up_bias.at(e, up) : 0);
+      out[i] = rounded(static_cast<float>(exact_glu(mlp.glu, gate, lift)), act);
     }
+    return out;
+  }
+  // Adds `weight` times the expert's output to `sum`.
+  void add_exact(std::vector<double>& sum, const std::vector<double>& intermediate, int e, double weight) const {
     for (int64_t r = 0; r < c.hidden; ++r) {
-      // An intermediate number at the edge of two bf16 values may fall on the other side.
-      const double slack = act == DType::kBf16 ? 4e-3 : 1e-5;
+      double dot = c.bias ? down_bias.at(e, r) : 0;
+      for (int64_t i = 0; i < c.intermediate; ++i) dot += intermediate[i] * down.at(e, r, i);
+      sum[r] += weight * dot;
+    }
+  }
+  std::vector<double> exact(int64_t token) const {
+    std::vector<double> sum(c.hidden);
+    for (int64_t pair = token * c.top_k; pair < (token + 1) * c.top_k; ++pair) {
+      const int e = routing.ids[pair];
+      if (e < 0) continue;
+      const double weight = routing.weights[pair];
+      add_exact(sum, exact_intermediate(token, e, c.on_input ? weight : 1), e, 0.7 * (c.on_input ? 1 : weight));
+    }
+    return sum;
+  }
+
+  const MlpCase& c;
+  const DType act;
+  const TestWeight gate_up, down;
+  TestMatrix up_bias, down_bias, x;
+  TestRouting routing;
+  ExpertMlp mlp;
+};
+
+void check_mlp(Backend& cpu, const MlpCase& c, DType type) {
+  MlpSetup setup(cpu, c, type);
+  TestRouting& t = setup.routing;
+  cpu.group_by_expert(t.routing, c.n_experts, t.groups);
+  TestMatrix out(DType::kF32, c.n, c.hidden, 4);
+  out.randomize(16);
+  const TestMatrix before = out;
+  cpu.expert_mlp(setup.mlp, setup.x.tensor(), t.routing, t.groups, out.tensor());
+  out.pull();
+  // An intermediate value near the middle of two bf16 values may round either way.
+  const double slack = setup.act == DType::kBf16 ? 4e-3 : 1e-5;
+  const int64_t step = c.n > 100 ? 109 : 1;
+  for (int64_t token = 0; token < c.n; token += step) {
+    const std::vector<double> expected = setup.exact(token);
+    for (int64_t r = 0; r < c.hidden; ++r) {
       ASSERT_NEAR(out.at(token, r), before.at(token, r) + expected[r], slack) << token << "," << r;
     }
   }
@@ -288,7 +327,8 @@ void check_mlp(Backend& cpu, const MlpCase& c, DType type) {
   const Routing one{{DType::kI32, {1, c.top_k}, ids.data()}, {DType::kF32, {1, c.top_k}, weights.data()}};
   cpu.group_by_expert(one, c.n_experts, t.groups);
   TestMatrix alone = before;
-  cpu.expert_mlp(mlp, x.tensor().slice_rows(token, 1), one, t.groups, alone.tensor().slice_rows(token, 1));
+  const Tensor alone_row = alone.tensor().slice_rows(token, 1);
+  cpu.expert_mlp(setup.mlp, setup.x.tensor().slice_rows(token, 1), one, t.groups, alone_row);
   alone.pull();
   for (int64_t r = 0; r < c.hidden; ++r) ASSERT_EQ(alone.at(token, r), out.at(token, r));
 }
@@ -315,20 +355,60 @@ TEST_P(Cpu, EmbedTakesRowsOfTheTable) {
   }
 }
 
+// A weight of `type` filled with the transpose of a matrix stored as `stored`.
+void check_fill(Backend& cpu, DType type, DType stored) {
+  TestMatrix source(stored, 600, 21);
+  source.randomize(21);
+  Weight w = cpu.make_weight({.rows = 21, .cols = 600}, quant::plain_format(type)).value();
+  cpu.fill_weight(w, 0, 0, {&quant::plain_format(stored), source.bytes.data(), 21, 600, 1, 21});
+  std::vector<int32_t> ids(21);
+  for (int i = 0; i < 21; ++i) ids[i] = i;
+  TestMatrix y(DType::kF32, 21, 600);
+  cpu.embed(w, ints(ids), 1, y.tensor());
+  y.pull();
+  for (int64_t r = 0; r < 21; ++r) {
+    for (int64_t c = 0; c < 600; ++c) ASSERT_EQ(y.at(r, c), rounded(source.at(c, r), type));
+  }
+}
+
 TEST_P(Cpu, FillConvertsAndTransposes) {
   for (const DType type : {DType::kF32, DType::kBf16, DType::kF16}) {
     for (const DType stored : {DType::kF32, DType::kBf16, DType::kF16}) {
-      TestMatrix source(stored, 600, 21);  // the weight is its transpose
-      source.randomize(21);
-      Weight w = cpu().make_weight({.rows = 21, .cols = 600}, quant::plain_format(type)).value();
-      cpu().fill_weight(w, 0, 0, {&quant::plain_format(stored), source.bytes.data(), 21, 600, 1, 21});
-      std::vector<int32_t> ids(21);
-      for (int i = 0; i < 21; ++i) ids[i] = i;
-      TestMatrix y(DType::kF32, 21, 600);
-      cpu().embed(w, ints(ids), 1, y.tensor());
-      y.pull();
-      for (int64_t r = 0; r < 21; ++r) {
-        for (int64_t c = 0; c < 600; ++c) ASSERT_EQ(y.at(r, c), rounded(source.at(c, r), type));
+      SCOPED_TRACE(testing::Message() << tensor::dtype_name(type) << " from " << tensor::dtype_name(stored));
+      ASSERT_NO_FATAL_FAILURE(check_fill(cpu(), type, stored));
+    }
+  }
+}
+
+// A segment of `width` elements, without weight and bias.
+std::vector<double> exact_norm(NormKind kind, const TestRow& x, int64_t width) {
+  const auto at = [&](int64_t c) { return static_cast<double>(x.matrix.at(x.row, x.begin + c)); };
+  double mean = 0, squares = 0;
+  for (int64_t c = 0; kind == NormKind::kLayer && c < width; ++c) mean += at(c) / static_cast<double>(width);
+  for (int64_t c = 0; c < width; ++c) squares += std::pow(at(c) - mean, 2) / static_cast<double>(width);
+  std::vector<double> out(width);
+  for (int64_t c = 0; c < width; ++c) out[c] = (at(c) - mean) / std::sqrt(squares + 1e-5);
+  return out;
+}
+
+void check_norm(Backend& cpu, NormKind kind, int64_t width, DType act) {
+  const int segments = 2;
+  TestMatrix x(act, 7, segments * width, 2), y(act, 7, segments * width);
+  x.randomize(30);
+  for (float& v : x.values) v += 0.5f;
+  quant::plain_format(act).quantize(x.values.data(), x.bytes.data(), static_cast<int64_t>(x.values.size()));
+  x.pull();
+  std::vector<float> weight(width), bias(width);
+  const bool shifted = kind == NormKind::kLayer;
+  for (int64_t i = 0; i < width; ++i) weight[i] = 1 + 0.01f * i, bias[i] = shifted ? 0.1f * (i % 5) : 0;
+  cpu.norm({kind, 1e-5f, segments, weight.data(), shifted ? bias.data() : nullptr}, x.tensor(), y.tensor());
+  y.pull();
+  for (int64_t i = 0; i < 7; ++i) {
+    for (int64_t begin = 0; begin < x.n_cols; begin += width) {
+      const std::vector<double> plain = exact_norm(kind, {x, i, begin}, width);
+      for (int64_t c = 0; c < width; ++c) {
+        const double expected = plain[c] * weight[c] + bias[c];
+        ASSERT_NEAR(y.at(i, begin + c), expected, 1e-4 + std::abs(expected) * (act == DType::kBf16 ? 5e-3 : 1e-5));
       }
     }
   }
@@ -337,62 +417,38 @@ TEST_P(Cpu, FillConvertsAndTransposes) {
 TEST_P(Cpu, NormsOfSegments) {
   for (const NormKind kind : {NormKind::kRms, NormKind::kLayer}) {
     for (const int64_t width : {1, 24, 100, 2048}) {
-      for (const DType act : {DType::kF32, DType::kBf16}) {
-        const int segments = 2;
-        TestMatrix x(act, 7, segments * width, 2), y(act, 7, segments * width);
-        x.randomize(30);
-        for (float& v : x.values) v += 0.5f;
-        quant::plain_format(act).quantize(x.values.data(), x.bytes.data(), static_cast<int64_t>(x.values.size()));
-        x.pull();
-        std::vector<float> weight(width), bias(width);
-        for (int64_t i = 0; i < width; ++i) weight[i] = 1 + 0.01f * i, bias[i] = 0.1f * (i % 5);
-        const bool shifted = kind == NormKind::kLayer;
-        cpu().norm({kind, 1e-5f, segments, weight.data(), shifted ? bias.data() : nullptr}, x.tensor(), y.tensor());
-        y.pull();
-        for (int64_t i = 0; i < 7; ++i) {
-          for (int64_t begin = 0; begin < x.n_cols; begin += width) {
-            double mean = 0, squares = 0;
-            for (int64_t c = 0; shifted && c < width; ++c) mean += x.at(i, begin + c) / width;
-            for (int64_t c = 0; c < width; ++c) squares += std::pow(x.at(i, begin + c) - mean, 2) / width;
-            for (int64_t c = 0; c < width; ++c) {
-              const double expected =
-                  (x.at(i, begin + c) - mean) / std::sqrt(squares + 1e-5) * weight[c] + (shifted ? bias[c] : 0);
-              ASSERT_NEAR(y.at(i, begin + c), expected,
-                          1e-4 + std::abs(expected) * (act == DType::kBf16 ? 5e-3 : 1e-5));
-            }
-          }
-        }
-      }
+      for (const DType act : {DType::kF32, DType::kBf16}) ASSERT_NO_FATAL_FAILURE(check_norm(cpu(), kind, width, act));
     }
+  }
+}
+
+void check_rope(Backend& cpu, bool interleaved, int dims) {
+  const int heads = 3, offset = 5, stride = dims + 9;
+  std::vector<float> table(50 * dims);
+  for (size_t i = 0; i < table.size(); i += 2) table[i] = std::cos(0.1f * i), table[i + 1] = std::sin(0.1f * i);
+  std::vector<int32_t> positions = {0, 49, 3, 7};
+  TestMatrix x(DType::kF32, 4, heads * stride);
+  x.randomize(31);
+  const TestMatrix before = x;
+  cpu.rope({table.data(), dims, interleaved, heads, stride, offset}, ints(positions), x.tensor());
+  x.pull();
+  TestMatrix expected = before;
+  for (int64_t i = 0; i < 4; ++i) {
+    for (int pair = 0; pair < heads * dims / 2; ++pair) {
+      const int h = pair / (dims / 2), j = pair % (dims / 2);
+      const int base = h * stride + offset, a = base + (interleaved ? 2 * j : j),
+                b = base + (interleaved ? 2 * j + 1 : j + dims / 2);
+      const float c = table[positions[i] * dims + 2 * j], s = table[positions[i] * dims + 2 * j + 1];
+      expected.values[i * x.stride + a] = before.at(i, a) * c - before.at(i, b) * s;
+      expected.values[i * x.stride + b] = before.at(i, b) * c + before.at(i, a) * s;
+    }
+    for (int64_t c = 0; c < x.n_cols; ++c) ASSERT_NEAR(x.at(i, c), expected.at(i, c), 1e-6);
   }
 }
 
 TEST_P(Cpu, RopeTurnsPairs) {
   for (const bool interleaved : {false, true}) {
-    for (const int dims : {8, 24, 192}) {
-      const int heads = 3, offset = 5, stride = dims + 9;
-      std::vector<float> table(50 * dims);
-      for (size_t i = 0; i < table.size(); i += 2) table[i] = std::cos(0.1f * i), table[i + 1] = std::sin(0.1f * i);
-      std::vector<int32_t> positions = {0, 49, 3, 7};
-      TestMatrix x(DType::kF32, 4, heads * stride);
-      x.randomize(31);
-      const TestMatrix before = x;
-      cpu().rope({table.data(), dims, interleaved, heads, stride, offset}, ints(positions), x.tensor());
-      x.pull();
-      TestMatrix expected = before;
-      for (int64_t i = 0; i < 4; ++i) {
-        for (int h = 0; h < heads; ++h) {
-          for (int j = 0; j < dims / 2; ++j) {
-            const int base = h * stride + offset, a = base + (interleaved ? 2 * j : j),
-                      b = base + (interleaved ? 2 * j + 1 : j + dims / 2);
-            const float c = table[positions[i] * dims + 2 * j], s = table[positions[i] * dims + 2 * j + 1];
-            expected.values[i * x.stride + a] = before.at(i, a) * c - before.at(i, b) * s;
-            expected.values[i * x.stride + b] = before.at(i, b) * c + before.at(i, a) * s;
-          }
-        }
-        for (int64_t c = 0; c < x.n_cols; ++c) ASSERT_NEAR(x.at(i, c), expected.at(i, c), 1e-6);
-      }
-    }
+    for (const int dims : {8, 24, 192}) ASSERT_NO_FATAL_FAILURE(check_rope(cpu(), interleaved, dims));
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// A step of gated feed-forward networks, whole, in one run of the threads.
+// A step of gated feed-forward networks, in one run of the threads.
 
 #include "backend/cpu/context.h"
 
@@ -14,10 +14,11 @@ struct ExpertStep {
   const Tensor* out = nullptr;
 };
 
-// 1. The rows of each expert are packed.
-// 2. Gate and up, tile by tile in the order of memory; the activation in a tile's end packs the intermediate rows.
-// 3. Down, by output columns, so that no two threads write one number: each thread goes through the experts in
-//    order and adds to `out`. A token's sum is in the order of expert ids, whoever shares the step.
+// 1. Packs the rows of each expert.
+// 2. Gate and up, tile by tile in the order of memory. A tile's epilogue applies the activation and packs the
+//    intermediate rows.
+// 3. Down, by output columns, so that no two threads write one element. Each thread goes through the experts in order
+//    and adds to `out`. A token's sum is therefore in the order of expert ids, in every step.
 void expert_mlp(Context& context, const ExpertStep& step);
 
 }  // namespace polymath::backend::cpu

@@ -8,52 +8,96 @@
 namespace polymath::backend::cpu {
 namespace {
 
-constexpr int64_t kRun = 256;  // numbers converted at a time
+constexpr int64_t kRun = 256;  // elements converted at a time
 
-const void* number_pointer(const Tensor& t, int64_t row, int64_t col) {
-  return t.as<std::byte>() + (row * t.stride() + col) * static_cast<int64_t>(tensor::dtype_bytes(t.dtype));
-}
+// One head's elements in a row of a step's keys or values.
+struct HeadRow {
+  HeadRow(const Tensor& t, int64_t row, int64_t head, int64_t elements)
+      : dtype(t.dtype),
+        dim(elements),
+        element_bytes(static_cast<int64_t>(tensor::dtype_bytes(t.dtype))),
+        data(t.as<std::byte>() + (row * t.stride() + head * dim) * element_bytes) {}
 
-// The words of numbers [begin, begin + n) of a row.
-void read_words(const Kernels& kernels, const Tensor& t, int64_t row, int64_t begin, int64_t n, bool pairs,
-                uint32_t* out) {
-  const void* from = number_pointer(t, row, begin);
-  kernels.pack({&from, 1, n, t.dtype, pairs, out});
-}
+  DType dtype;
+  int64_t dim, element_bytes;
+  const std::byte* data;
+};
 
-void write_key(const Kernels& kernels, const KvPanels& p, const Tensor& k, int64_t row, int64_t head, std::byte* to) {
-  uint32_t words[kRun];
-  const int64_t dim = p.shape.key_dim;
-  for (int64_t begin = 0; begin < dim; begin += kRun) {
-    const int64_t n = std::min(kRun, dim - begin), steps = p.pairs ? (n + 1) / 2 : n;
-    read_words(kernels, k, row, head * dim + begin, n, p.pairs, words);
-    std::byte* at = to + (p.pairs ? begin / 2 : begin) * kPanelStep;
-    for (int64_t s = 0; s < steps; ++s) std::memcpy(at + s * kPanelStep, &words[s], kWord);
+// Writes a token's bf16 values into its halves of the words. An even token clears the other halves (see kv.h).
+void write_halves(const uint32_t* pairs, int64_t n, int64_t token, std::byte* to) {
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t half = (pairs[i / 2] >> (i % 2 * 16)) & 0xffffu;
+    if (token % 2 == 0) {
+      std::memcpy(to + i * kWord, &half, kWord);
+    } else {
+      std::memcpy(to + i * kWord + 2, &half, 2);
+    }
   }
 }
 
-void write_value(const Kernels& kernels, const KvPanels& p, const Tensor& v, int64_t row, int64_t head, int64_t token,
-                 std::byte* to) {
-  uint32_t words[kRun];
-  const int64_t dim = p.shape.value_dim;
-  for (int64_t begin = 0; begin < dim; begin += kRun) {
-    const int64_t n = std::min(kRun, dim - begin);
-    read_words(kernels, v, row, head * dim + begin, n, p.pairs, words);
-    for (int64_t c = 0; c < n; c += kPanel) {
-      std::byte* at = to + (begin + c) / kPanel * p.value_panel_bytes + (p.pairs ? token / 2 : token) * kPanelStep;
-      const int64_t width = std::min<int64_t>(kPanel, n - c);
-      if (!p.pairs) {
-        std::memcpy(at, words + c, width * kWord);
-        continue;
-      }
-      for (int64_t i = 0; i < width; ++i) {
-        const uint32_t half = (words[(c + i) / 2] >> ((c + i) % 2 * 16)) & 0xffffu;
-        if (token % 2 == 0) {
-          std::memcpy(at + i * kWord, &half, kWord);
+class HeadWriter {
+ public:
+  HeadWriter(const Kernels& kernels, const KvPanels& panels) : kernels_(kernels), p_(panels) {}
+
+  // `to`: the token's column in its key panel.
+  void write_key(const HeadRow& key, std::byte* to) const {
+    uint32_t words[kRun];
+    for (int64_t begin = 0; begin < key.dim; begin += kRun) {
+      const int64_t n = std::min(kRun, key.dim - begin), steps = p_.pairs ? (n + 1) / 2 : n;
+      read_words(key, begin, n, words);
+      std::byte* at = to + (p_.pairs ? begin / 2 : begin) * kPanelStep;
+      for (int64_t s = 0; s < steps; ++s) std::memcpy(at + s * kPanelStep, &words[s], kWord);
+    }
+  }
+
+  // `to`: the head's value panels in the block; `token`: of the block.
+  void write_value(const HeadRow& value, int64_t token, std::byte* to) const {
+    uint32_t words[kRun];
+    for (int64_t begin = 0; begin < value.dim; begin += kRun) {
+      const int64_t n = std::min(kRun, value.dim - begin);
+      read_words(value, begin, n, words);
+      for (int64_t c = 0; c < n; c += kPanel) {
+        std::byte* at = to + (begin + c) / kPanel * p_.value_panel_bytes + (p_.pairs ? token / 2 : token) * kPanelStep;
+        const int64_t width = std::min<int64_t>(kPanel, n - c);
+        if (p_.pairs) {
+          write_halves(words + c / 2, width, token, at);
         } else {
-          std::memcpy(at + i * kWord + 2, &half, 2);
+          std::memcpy(at, words + c, width * kWord);
         }
       }
+    }
+  }
+
+ private:
+  void read_words(const HeadRow& row, int64_t begin, int64_t n, uint32_t* out) const {
+    const void* from = row.data + begin * row.element_bytes;
+    kernels_.pack({&from, 1, n, row.dtype, p_.pairs, out});
+  }
+
+  const Kernels& kernels_;
+  const KvPanels& p_;
+};
+
+// One panel of f32 keys. Element d of its tokens becomes column d % kPanel of value panel d / kPanel.
+void transpose_words(const std::byte* keys, int64_t dims, int64_t panel_bytes, std::byte* values) {
+  for (int64_t d = 0; d < dims; ++d) {
+    std::byte* to = values + d / kPanel * panel_bytes + d % kPanel * kWord;
+    for (int i = 0; i < kPanel; ++i) std::memcpy(to + i * kPanelStep, keys + d * kPanelStep + i * kWord, kWord);
+  }
+}
+
+// The same for bf16. A word holds two tokens. If its second one is not below n, it is another sequence's and becomes 0.
+void transpose_pairs(const std::byte* keys, int64_t dims, int64_t panel_bytes, int64_t n, std::byte* values) {
+  for (int64_t d = 0; d < dims; d += 2) {
+    std::byte* to = values + d / kPanel * panel_bytes + d % kPanel * kWord;
+    for (int i = 0; i < kPanel / 2; ++i) {
+      uint64_t two;  // elements d, d + 1 of a token, then of the next
+      std::memcpy(&two, keys + d / 2 * kPanelStep + i * 8, 8);
+      if (2 * i + 1 >= n) two &= 0xffffffffu;
+      const uint64_t even = (two & 0xffff) | ((two >> 16) & 0xffff0000u);
+      const uint64_t odd = ((two >> 16) & 0xffff) | ((two >> 32) & 0xffff0000u);
+      const uint64_t both = even | odd << 32;
+      std::memcpy(to + i * kPanelStep, &both, 8);
     }
   }
 }
@@ -87,15 +131,16 @@ void kv_write(Context& c, const KvLayer& kv, const Tensor& k, const Tensor& v, c
   CHECK(k.cols() == static_cast<int64_t>(s.n_kv_heads) * s.key_dim && slots.shape[0] == k.rows());
   CHECK(s.latent || (v.rows() == k.rows() && v.cols() == static_cast<int64_t>(s.n_kv_heads) * s.value_dim));
   const int32_t* slot = slots.i32();
-  // A head's tokens are written in order by one thread: see the half-words above.
+  // One thread writes a head's tokens in order, because two tokens share a word (write_halves).
+  const HeadWriter writer(c.kernels, p);
   const double bytes = static_cast<double>(k.rows()) * s.n_kv_heads * (s.key_dim + s.value_dim) * 16;
   c.team.for_each(Context::worth_sharing(bytes, 0), s.n_kv_heads, [&](int64_t head) {
     for (int64_t i = 0; i < k.rows(); ++i) {
       CHECK(slot[i] >= 0 && slot[i] < s.n_blocks * s.block_size);
       const int64_t token = slot[i] % s.block_size;
       std::byte* block = static_cast<std::byte*>(kv.data) + slot[i] / s.block_size * p.block_bytes;
-      write_key(c.kernels, p, k, i, head, block + p.key_offset(head, token) + token % kPanel * kWord);
-      if (!s.latent) write_value(c.kernels, p, v, i, head, token, block + p.value_offset(head));
+      writer.write_key({k, i, head, s.key_dim}, block + p.key_offset(head, token) + token % kPanel * kWord);
+      if (!s.latent) writer.write_value({v, i, head, s.value_dim}, token, block + p.value_offset(head));
     }
   });
 }
@@ -104,26 +149,11 @@ void transpose_latent(const KvPanels& p, std::span<const std::byte* const> key_p
   const int64_t dims = p.shape.value_dim;
   const int64_t panel_bytes = (p.pairs ? kRunTokens / 2 : kRunTokens) * kPanelStep;
   for (size_t panel = 0; panel < key_panels.size(); ++panel) {
-    const std::byte* keys = key_panels[panel];
     const int64_t token = static_cast<int64_t>(panel) * kPanel;
-    if (!p.pairs) {
-      for (int64_t d = 0; d < dims; ++d) {
-        std::byte* to = values + d / kPanel * panel_bytes + token * kPanelStep + d % kPanel * kWord;
-        for (int i = 0; i < kPanel; ++i) std::memcpy(to + i * kPanelStep, keys + d * kPanelStep + i * kWord, kWord);
-      }
-      continue;
-    }
-    for (int64_t d = 0; d < dims; d += 2) {
-      std::byte* to = values + d / kPanel * panel_bytes + token / 2 * kPanelStep + d % kPanel * kWord;
-      for (int i = 0; i < kPanel / 2; ++i) {
-        uint64_t two;  // numbers d, d + 1 of a token, then of the next
-        std::memcpy(&two, keys + d / 2 * kPanelStep + i * 8, 8);
-        if (token + 2 * i + 1 >= n) two &= 0xffffffffu;  // the next one is not of this sequence
-        const uint64_t even = (two & 0xffff) | ((two >> 16) & 0xffff0000u);
-        const uint64_t odd = ((two >> 16) & 0xffff) | ((two >> 32) & 0xffff0000u);
-        const uint64_t both = even | odd << 32;
-        std::memcpy(to + i * kPanelStep, &both, 8);
-      }
+    if (p.pairs) {
+      transpose_pairs(key_panels[panel], dims, panel_bytes, n - token, values + token / 2 * kPanelStep);
+    } else {
+      transpose_words(key_panels[panel], dims, panel_bytes, values + token * kPanelStep);
     }
   }
 }

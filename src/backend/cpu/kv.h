@@ -1,13 +1,13 @@
 #pragma once
 
-// How the KV cache stands in memory: as weights do, so that scores and sums of values run on the tiles of kernels.h.
-// In a block, for each kv head:
+// The KV cache's layout is that of weights, so Q K^T and P V run on the tiles of kernels.h. A block has, for each kv
+// head:
 //
-//   keys    panels of 16 tokens: [block/16][steps of a key][16 tokens]  words of bf16 pairs (two numbers of a key) or
-//   f32 values  panels of 16 numbers: [value_dim/16][steps of a block][16]  words of bf16 pairs (two tokens) or f32
+//   keys    [block_size/16][steps of a key][16 tokens]    words: f32, or bf16 pairs of a key's elements
+//   values  [value_dim/16][steps of a block][16 elements] words: f32, or bf16 pairs of two tokens
 //
-// Numbers past the end of a key or value are zeros. A token at an even place clears the half-word of its neighbour:
-// what an earlier sequence left there must not meet a probability of zero.
+// Elements past the end of a key or value are 0. A bf16 token with an even index clears its neighbour's half-words. An
+// earlier sequence may have left a NaN there, and 0 * NaN is NaN.
 
 #include "backend/cpu/context.h"
 
@@ -33,8 +33,8 @@ struct KvPanels {
 absl::Status check_kv(const KvShape& shape);
 void kv_write(Context& context, const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots);
 
-// Values of a latent cache: numbers [0, value_dim) of the keys of a run of n tokens, whose key panels are given, as
-// value panels [value_dim/16][kRunTokens / tokens of a step][16]. Steps past n are left as they are.
+// Makes value panels of a latent cache's keys: elements [0, value_dim) of a run of n tokens. `key_panels` holds the
+// run's panels. `values` is [value_dim/16][kRunTokens / tokens of a step][16]. Steps past n are not defined.
 constexpr int kRunTokens = 128;  // keys whose scores are kept at once (see attention.h)
 void transpose_latent(const KvPanels& panels, std::span<const std::byte* const> key_panels, int n, std::byte* values);
 

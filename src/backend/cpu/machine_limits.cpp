@@ -16,7 +16,7 @@ constexpr int64_t kRounds = 50'000;           // of arithmetic: about a millisec
 
 const cpu::Kernels& best_kernels() { return **cpu::choose_kernels(""); }
 
-// A place for results, of all threads, so that no measured loop is dropped.
+// All threads store results here, so that the compiler keeps the measured loops.
 std::atomic<double> result_sink = 0;
 
 }  // namespace
@@ -24,7 +24,7 @@ std::atomic<double> result_sink = 0;
 absl::StatusOr<LimitMeter> LimitMeter::make() {
   LimitMeter meter;
   ASSIGN_OR_RETURN(meter.memory_, Buffer::host(kBytes));
-  std::memset(meter.memory_.data(), 1, kBytes);  // pages that nobody wrote are all one page
+  std::memset(meter.memory_.data(), 1, kBytes);  // unwritten pages all map to one zero page
   return meter;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What this machine can do at best, measured: the limits that benchmarks print their numbers beside.
+// This machine's measured limits, for comparison in benchmarks.
 
 #include "backend/backend.h"
 #include "base/threads.h"
@@ -9,11 +9,11 @@ namespace polymath::backend {
 
 struct MachineLimits {
   double read_gbs = 0;     // memory read by all threads of the pool, 10^9 bytes a second
-  double bf16_gflops = 0;  // products of bf16 with f32 sums, 10^9 operations a second
+  double bf16_gflops = 0;  // bf16 inputs and f32 sums, 10^9 operations a second
   double f32_gflops = 0;
 };
 
-// Measures with the best instruction set of this CPU, in runs of about a millisecond. Keeps the 256 MiB that it reads.
+// Measures with this CPU's best instruction set, in runs of about a millisecond. Keeps the 256 MiB that it reads.
 class LimitMeter {
  public:
   // kResourceExhausted: no memory to read.

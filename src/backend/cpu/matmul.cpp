@@ -5,11 +5,10 @@
 namespace polymath::backend::cpu {
 namespace {
 
-// A tile's weights in a run of steps, and the next run's, fit the second cache. Whole blocks of every format.
+// A run's tile weights and the next run's fit the L2 cache. Every format's blocks divide a run.
 constexpr int64_t kRunSteps = 2048;
-// How far a tile that is read once prefetches. Measured on Zen 4: with few rows the hardware's own prefetcher runs well
-// ahead and is only in the way of ours (1 KiB reaches the read bandwidth, 8 KiB loses a fifth of it); with more rows
-// it is the other way round.
+// How far a tile that is read once prefetches, measured on Zen 4. With few rows the hardware prefetcher runs well ahead
+// and ours disturbs it. There 1 KiB reaches the read bandwidth; 8 KiB loses a fifth of it. With more rows 8 KiB wins.
 constexpr int kFewRows = 5;
 constexpr int64_t kAheadBytesFew = 1024, kAheadBytes = 8192;
 
@@ -43,7 +42,8 @@ class SortedRows : public RowSource {
   const GroupedLinear& input_;
 };
 
-// What the three ops share: pack, then every tile of every segment; store_args says where its results go.
+// Shared by the three ops: packs, then multiplies every tile of every segment. store_args says where a segment's
+// results go.
 template <typename F>
 void multiply_segments(Context& c, const PackJob& pack, const Panels& panels, F&& store_args) {
   const int64_t n_segments = static_cast<int64_t>(pack.segments.size());
@@ -156,18 +156,19 @@ void linear(Context& c, const Tensor& x, const Weight& w, const LinearEpilogue& 
   });
 }
 
-void batched_linear(Context& c, const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride, const Tensor& y) {
+void batched_linear(Context& c, const BatchedLinear& params, const Tensor& x, const Tensor& y) {
+  const Weight& w = *params.w;
   const Panels panels(c.kernels, w);
   const int64_t rows = x.rows();
-  CHECK(y.rows() == rows && (w.shape.groups - 1) * x_stride + w.shape.cols <= x.cols() &&
-        (w.shape.groups - 1) * y_stride + w.shape.rows <= y.cols());
+  CHECK(y.rows() == rows && (w.shape.groups - 1) * params.x_stride + w.shape.cols <= x.cols() &&
+        (w.shape.groups - 1) * params.y_stride + w.shape.rows <= y.cols());
   int64_t n = 0;
   for (int64_t g = 0; g < w.shape.groups; ++g) n = add_segments(c.scratch, n, {g, g * rows, static_cast<int>(rows)});
-  const PlainRows source(x, x_stride, rows);
+  const PlainRows source(x, params.x_stride, rows);
   const PackJob pack = make_pack(c, {c.scratch.segments, static_cast<size_t>(n)}, source, x, panels);
   multiply_segments(c, pack, panels, [&](const Segment& s) {
     StoreArgs store{.dtype = y.dtype};
-    store.y = const_cast<std::byte*>(row_pointer(y, s.first_row - s.group * rows, s.group * y_stride));
+    store.y = const_cast<std::byte*>(row_pointer(y, s.first_row - s.group * rows, s.group * params.y_stride));
     store.y_stride = y.stride();
     return store;
   });

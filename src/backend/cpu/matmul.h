@@ -1,13 +1,13 @@
 #pragma once
 
-// Products of packed rows and panels, and the three ops that are nothing but that.
+// GEMMs of packed rows and panels, and the three ops made of nothing else.
 
 #include "backend/cpu/context.h"
 #include "backend/cpu/panels.h"
 
 namespace polymath::backend::cpu {
 
-// Rows of a segment are packed and multiplied in equal blocks of at most rows_max.
+// Cuts a segment's rows into equal blocks of at most rows_max.
 struct RowBlocks {
   RowBlocks(int rows, int rows_max) : n((rows + rows_max - 1) / rows_max), base(rows / n), longer(rows % n) {}
   int begin(int i) const { return i * base + (i < longer ? i : longer); }
@@ -22,12 +22,12 @@ struct TileJob {
   const std::byte* w = nullptr;
   const uint32_t* a = nullptr;  // the segment's first packed row
   int rows = 0;
-  const std::byte* next = nullptr;  // the tile that this thread will want after it, or null
+  const std::byte* next = nullptr;  // the tile that this thread most likely reads next, or null
   float* sums = nullptr;
 };
 void multiply_tile(const Kernels& kernels, const TileJob& job);
 
-// Where the rows to pack come from: row i of segment s.
+// Gives the rows to pack: row i of segment s.
 class RowSource {
  public:
   virtual ~RowSource() = default;
@@ -43,15 +43,20 @@ struct PackJob {
   bool pairs = false;
   uint32_t* out = nullptr;
 };
-// This rank's share of the blocks.
+// Packs this thread's share of the blocks.
 void pack_rows(const Kernels& kernels, const PackJob& job, int rank, int threads);
 
-// Cuts rows [first_row, first_row + rows) of a group into segments, appended to scratch.segments[n].
+// Cuts `whole`, of any number of rows, into segments. Writes them from scratch.segments[n] on; returns the new n.
 int64_t add_segments(Scratch& scratch, int64_t n, const Segment& whole);
 
 void linear(Context& context, const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y);
-void batched_linear(Context& context, const Tensor& x, int64_t x_stride, const Weight& w, int64_t y_stride,
-                    const Tensor& y);
+
+// Strides: columns from one group to the next, as in Backend::batched_linear.
+struct BatchedLinear {
+  const Weight* w = nullptr;
+  int64_t x_stride = 0, y_stride = 0;
+};
+void batched_linear(Context& context, const BatchedLinear& params, const Tensor& x, const Tensor& y);
 
 void grouped_linear(Context& context, const GroupedLinear& params, const Tensor& x, const Tensor& y);
 

@@ -6,18 +6,23 @@
 namespace polymath::backend::cpu {
 namespace {
 
-constexpr int64_t kRun = 512;      // inputs packed at a time: a tile's worth of them stays in the first cache
+constexpr int64_t kRun = 512;      // inputs packed at a time: a tile's worth of them stays in the L1 cache
 constexpr int kValueBytesMax = 4;  // of an element; a wider one is a CHECK
 
-// Inputs [begin, begin + n) of a row in the panels' format: the view's own bytes, or converted in `buffer`.
-const std::byte* read_inputs(const Panels& panels, const quant::MatrixView& view, int64_t row, int64_t begin, int64_t n,
+// Inputs [begin, begin + n) of a row; n <= kRun.
+struct InputRun {
+  int64_t row, begin, n;
+};
+
+// A run in the panels' format: the view's own bytes, or values converted into `buffer`.
+const std::byte* read_inputs(const Panels& panels, const quant::MatrixView& view, const InputRun& run,
                              std::byte* buffer) {
   const quant::QuantFormat& format = *panels.kernels.format;
-  if (view.format == &format && view.col_stride == 1) return view.row(row).data + format.bytes_of(begin);
+  if (view.format == &format && view.col_stride == 1) return view.row(run.row).data + format.bytes_of(run.begin);
   CHECK(format.plain());
   float values[kRun];
-  view.read_row(row, begin, n, values);
-  format.quantize(values, buffer, n);
+  view.read_row(run.row, run.begin, run.n, values);
+  format.quantize(values, buffer, run.n);
   return buffer;
 }
 
@@ -59,7 +64,8 @@ void fill_panels(const Panels& panels, const FillArgs& t) {
     const int64_t n = std::min(kRun, panels.shape.cols - begin);
     for (int64_t r = t.begin; r < t.begin + t.n; ++r) {
       const Panels::Place at = panels.place(t.group, t.row_begin + r);
-      panels.kernels.scatter(read_inputs(panels, *t.view, r, begin, n, buffer), n, at.lane, panels.block_of(at, begin));
+      const std::byte* inputs = read_inputs(panels, *t.view, {r, begin, n}, buffer);
+      panels.kernels.scatter(inputs, n, at.lane, panels.block_of(at, begin));
     }
   }
 }

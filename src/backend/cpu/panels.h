@@ -1,14 +1,14 @@
 #pragma once
 
-// A weight's layout in memory: groups of tiles of 32 outputs; a tile is a run of blocks, whose layout is the format's.
+// A weight's layout in memory: groups of tiles of 32 outputs. A tile is a run of blocks. Each format has its own block:
 //
 //   bf16: a block is two inputs  [2 panels][16 outputs][2 inputs]   128 bytes
 //   f32:  one                    [2][16]                            128
 //   f16:  one                    [2][16]                             64
 //   packed formats: kernels/<format>.h
 //
-// Outputs are padded to whole tiles and inputs to whole steps with zeros. In a weight with glu the first panel of
-// tile t is gate's outputs [16t, 16t + 16) and the second is up's, so that one tile has both ends of the activation.
+// Zeros pad outputs to whole tiles and inputs to whole steps. In a weight with glu, tile t's first panel is gate's
+// outputs [16t, 16t + 16). Its second panel is up's. So one tile has both inputs of the activation.
 
 #include "backend/cpu/kernels/kernels.h"
 
@@ -22,7 +22,7 @@ struct Panels {
 
   const std::byte* tile(int64_t group, int64_t t) const { return data + group * group_bytes + t * tile_bytes; }
   TileColumns columns(int64_t t) const;
-  // The tile of output `row`, and its lane there.
+  // An output's tile, and its lane there.
   struct Place {
     std::byte* tile;
     int lane;
@@ -40,7 +40,7 @@ struct Panels {
   std::byte* data = nullptr;
 };
 
-// Puts view rows [begin, begin + n) at rows [row_begin + begin, ...) of a group.
+// Writes view rows [begin, begin + n) to rows [row_begin + begin, ...) of a group.
 struct FillArgs {
   const quant::MatrixView* view = nullptr;
   int64_t group = 0;
@@ -50,7 +50,7 @@ struct FillArgs {
 };
 void fill_panels(const Panels& panels, const FillArgs& args);
 
-// Inputs of one output, as floats.
+// y[y_row] = scale * the inputs of output `row` of group 0.
 void read_panel_row(const Panels& panels, int64_t row, float scale, const Tensor& y, int64_t y_row);
 
 }  // namespace polymath::backend::cpu

@@ -1,7 +1,7 @@
 #pragma once
 
-// The threads of the CPU backend, and how work is split over them: each thread walks its own run of neighbouring tasks,
-// so that it reads memory in one stream, and one that is done takes tasks from the end of the longest run left.
+// The threads of the CPU backend, and how they share work. Each thread walks its own run of neighbouring tasks, so it
+// reads memory in one stream. A thread that is done steals from the end of the longest run left.
 //
 // Nothing is allocated after construction. Thread safety: as ThreadPool's.
 
@@ -18,7 +18,7 @@ class TaskRuns {
  public:
   explicit TaskRuns(int threads_max) : runs_(new Run[threads_max]) {}
 
-  // Before the threads start, or while they are kept apart from work() by a barrier.
+  // Call it before the threads start, or while a barrier keeps them out of work().
   void reset(int64_t n, int threads) {
     threads_ = threads;
     for (int rank = 0; rank < threads_; ++rank) {
@@ -28,7 +28,7 @@ class TaskRuns {
     }
   }
 
-  // f(task, next): `next` is what this thread will most likely do after it, or -1.
+  // f(task, next): `next` is this thread's most likely next task, or -1.
   template <typename F>
   void work(int rank, F&& f) {
     for (int64_t task = 0, next = 0; (task = take(rank, next)) >= 0;) f(task, next);
@@ -91,7 +91,8 @@ class Team {
   int size() const { return pool_.size(); }
   base::ThreadPool& pool() { return pool_; }
 
-  // f(rank, threads): by all threads, or by the caller alone when the work is too small to be worth waking them.
+  // f(rank, threads) on all threads. Without `parallel` the caller runs it alone, because small work is not worth
+  // waking the others.
   template <typename F>
   void run(bool parallel, F&& f) {
     if (!parallel || pool_.size() == 1) return f(0, 1);
@@ -101,7 +102,7 @@ class Team {
     if (threads > 1) pool_.barrier();
   }
 
-  // The tasks of a run() with the same `parallel`, made before it; two phases may follow each other within it.
+  // The tasks of a run() with the same `parallel`. Make them before it. A run may have two phases.
   TaskRuns& tasks(bool parallel, int64_t n) { return reset(first_, parallel, n); }
   TaskRuns& more_tasks(bool parallel, int64_t n) { return reset(second_, parallel, n); }
 

@@ -24,7 +24,7 @@ __device__ __forceinline__ void cluster_arrive() {
 }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 
-// The address in block `rank` of the variable at `own_place` here.
+// Block `rank`'s address of the variable at `own_place` here.
 __device__ __forceinline__ uint32_t place_in_block(uint32_t own_place, int rank) {
   uint32_t place;
   asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(place) : "r"(own_place), "r"(rank));

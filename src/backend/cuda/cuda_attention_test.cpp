@@ -89,8 +89,8 @@ class Conversation {
     const auto n = static_cast<int64_t>(positions.size()), n_seqs = static_cast<int64_t>(kv_len.size());
     const KvLayer kv{shape_, cache_.data};
     const uint32_t seed = 100 * ++steps_;
-    const Tensor k = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.key_dim, seed, 1, 3);
-    const Tensor v = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.value_dim, seed + 1, 1, 2);
+    const Tensor k = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.key_dim, seed, {.gap = 3});
+    const Tensor v = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.value_dim, seed + 1, {.gap = 2});
     const Tensor where = s_.ints(slots);
     s_.b.kv_write(kv, k, c_.latent ? Tensor{} : v, where);
     if (!attend) return {};
@@ -109,7 +109,7 @@ class Conversation {
       const Tensor qkv = s_.matrix(DType::kF32, n, (c_.n_heads + 2 * int64_t{c_.n_kv_heads}) * c_.key_dim, seed + 2);
       s_.b.attention_of_qkv({qkv_params(n), params}, qkv, kv, layout, out);
     } else {
-      const Tensor q = s_.matrix(io_.q, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, 1, io_.gap);
+      const Tensor q = s_.matrix(io_.q, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, {.gap = io_.gap});
       s_.b.attention(params, q, kv, layout, out);
     }
     return s_.get(out);
@@ -180,13 +180,13 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
   Side here(*cuda), there(*reference);
   const std::vector<std::vector<int>> steps = {{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}};
   std::vector<std::vector<double>> expected;
-  Conversation told(there, c, dtype);
-  for (const auto& lengths : steps) expected.push_back(told.step(lengths));
+  Conversation on_reference(there, c, dtype);
+  for (const auto& lengths : steps) expected.push_back(on_reference.step(lengths));
   // On tensor cores queries and probabilities are rounded to bf16.
   const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
   for (const std::string_view variant : variants_of(*cuda, "attention")) {
     SCOPED_TRACE(variant);
-    ASSERT_TRUE(cuda->force_kernel("attention", variant));
+    ASSERT_TRUE(force_kernel(*cuda, "attention", variant));
     Conversation got(here, c, dtype);
     for (size_t step = 0; step < steps.size(); ++step) {
       SCOPED_TRACE(testing::Message() << "step " << step);
@@ -270,7 +270,7 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
   const std::string_view op = of_qkv ? "attention_of_qkv" : "attention";
   for (const std::string_view variant : variants_of(*cuda, op)) {
     SCOPED_TRACE(variant);
-    ASSERT_TRUE(cuda->force_kernel(op, variant));
+    ASSERT_TRUE(force_kernel(*cuda, op, variant));
     Conversation got(here, c, DType::kBf16, io, before_attention);
     const std::vector<std::vector<double>> all = decode(got, of_qkv ? kFillers : 0);
     ASSERT_TRUE(cuda->health().ok()) << cuda->health();

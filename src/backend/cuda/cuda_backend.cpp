@@ -91,7 +91,7 @@ class CudaBackend : public Backend {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
 
-  // A router that is stored in bf16 loses nothing in it.
+  // A router stored in bf16 stays exact in it.
   const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
                                         DType dtype) const override {
     if (use == quant::WeightUse::kRouter && &stored == &quant::kBf16) {
@@ -186,7 +186,7 @@ class CudaBackend : public Backend {
   std::vector<std::string_view> kernels_for(const OpCall& call) override {
     return cuda::kernels_for(call, {*linear_, experts_, attention_, routing_, device_->n_multiprocessors()});
   }
-  bool force_kernel(std::string_view op, std::string_view variant) override;
+  bool force_kernel(std::string_view op, std::string_view variant);
 
  private:
   absl::Status set_aside(Buffer& buffer, int64_t bytes) {
@@ -479,6 +479,10 @@ absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions&
   const int threads = options.threads > 0 ? options.threads : base::available_cores();
   return std::make_unique<CudaBackend>(
       CudaBackend::Parts{std::move(device), std::move(linear), std::move(filler_table)}, threads);
+}
+
+bool force_kernel(Backend& cuda_backend, std::string_view op, std::string_view variant) {
+  return static_cast<CudaBackend&>(cuda_backend).force_kernel(op, variant);
 }
 
 }  // namespace polymath::backend

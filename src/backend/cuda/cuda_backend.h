@@ -12,4 +12,8 @@ namespace polymath::backend {
 // kFailedPrecondition, with a sentence: no driver, an old driver, no such GPU, or no cuBLASLt.
 absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options);
 
+// For tests: from now on `variant` of `op` runs wherever it fits. "": the best again. False: no such name.
+// REQUIRES: make_cuda_backend() made the backend. Thread safety: as OpFamily::force().
+bool force_kernel(Backend& cuda_backend, std::string_view op, std::string_view variant);
+
 }  // namespace polymath::backend

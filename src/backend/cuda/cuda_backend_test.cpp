@@ -62,12 +62,12 @@ class Cuda : public testing::Test {
       if (family.op != op) continue;
       for (const KernelInfo::Variant& variant : family.variants) {
         SCOPED_TRACE(variant.name);
-        ASSERT_TRUE(cuda_->force_kernel(op, variant.name));
+        ASSERT_TRUE(force_kernel(*cuda_, op, variant.name));
         compare_results(what, run, expected, tolerance);
       }
     }
     if (!op.empty()) {
-      ASSERT_TRUE(cuda_->force_kernel(op, ""));
+      ASSERT_TRUE(force_kernel(*cuda_, op, ""));
     }
   }
 
@@ -133,8 +133,8 @@ TEST_P(CudaLinear, IsTheReferences) {
       const TestRun run = [&](Side& s) -> Results {
         const Weight& w = s.weight({.rows = c.rows, .cols = c.cols}, c.type, seed);
         const float* bias = s.matrix(DType::kF32, 1, c.rows, seed + 1).f32();
-        const Tensor x = s.matrix(act, n, c.cols, seed + 2, 1, 3);
-        const Tensor all = s.matrix(act, n, c.rows, seed + 3, 1, 5), plain = s.matrix(act, n, c.rows, seed + 4);
+        const Tensor x = s.matrix(act, n, c.cols, seed + 2, {.gap = 3});
+        const Tensor all = s.matrix(act, n, c.rows, seed + 3, {.gap = 5}), plain = s.matrix(act, n, c.rows, seed + 4);
         const Tensor sum = s.matrix(DType::kF32, n, c.rows, seed + 5), biased = s.matrix(DType::kF32, n, c.rows, 6);
         const Tensor clamped = s.matrix(DType::kF32, n, c.rows, seed + 7);
         s.b.linear(x, w, {.bias = bias, .scale = 0.5f, .clamp = 2}, all);
@@ -231,7 +231,7 @@ TEST_F(Cuda, GroupedLinearAndCombine) {
         const Choices c(s, n, top_k, 5, true);
         const Weight& w = s.weight({.groups = 5, .rows = rows, .cols = cols}, type, 6);
         const Tensor x = s.matrix(DType::kF32, n, cols, 7), y = s.zeros(DType::kF32, n * top_k, rows);
-        const Tensor out = s.matrix(DType::kF32, n, rows, 8, 1, 2), again = s.zeros(DType::kF32, n * top_k, rows);
+        const Tensor out = s.matrix(DType::kF32, n, rows, 8, {.gap = 2}), again = s.zeros(DType::kF32, n * top_k, rows);
         const Tensor z = s.matrix(DType::kF32, n * top_k, cols, 9);
         s.b.grouped_linear({&w, s.matrix(DType::kF32, 5, rows, 10).f32(), &c.groups, top_k, true}, x, y);
         s.b.combine(y, c.groups, c.routing, 2, out);
@@ -246,7 +246,7 @@ TEST_F(Cuda, GroupedLinearAndCombine) {
 TEST_F(Cuda, Glu) {
   for (const GluKind kind : {GluKind::kSilu, GluKind::kSwigluClamp, GluKind::kGelu}) {
     const TestRun run = [&](Side& s) -> Results {
-      const Tensor x = s.matrix(DType::kF32, 9, 2 * 37, 10, 20), y = s.zeros(DType::kF32, 9, 37);
+      const Tensor x = s.matrix(DType::kF32, 9, 2 * 37, 10, {.scale = 20}), y = s.zeros(DType::kF32, 9, 37);
       s.b.glu({kind, 3.0f, 1.7f}, x, y);
       return {s.get(y)};
     };
@@ -294,11 +294,11 @@ TEST_F(Cuda, ExpertMlp) {
         }
         const Choices choices(s, c.n, c.top_k, c.n_experts, c.drop);
         const Tensor x = s.matrix(s.b.activation_dtype(type), c.n, c.hidden, 15);
-        const Tensor out = s.matrix(DType::kF32, c.n, c.hidden, 16, 1, 4);
+        const Tensor out = s.matrix(DType::kF32, c.n, c.hidden, 16, {.gap = 4});
         s.b.expert_mlp(mlp, x, choices.routing, choices.groups, out);
         return {s.get(out)};
       };
-      // An intermediate element between two bf16 values may round either way.
+      // Intermediate elements between two bf16 values may round either way.
       const double absolute = type == DType::kBf16 ? 1e-2 : type == DType::kF16 ? 2e-2 : 1e-4;
       compare("expert_mlp", run, {absolute, type == DType::kF32 ? 1e-5 : 2e-3}, "expert_mlp");
     }
@@ -345,7 +345,7 @@ TEST_F(Cuda, ExpertMlpWithShared) {
         }
         const Choices choices(s, c.n, c.top_k, c.n_experts, c.drop), all(s, c.n, 1, 1, false);
         const Tensor x = s.matrix(s.b.activation_dtype(type), c.n, c.hidden, 15);
-        const Tensor out = s.matrix(DType::kF32, c.n, c.hidden, 16, 1, 4);
+        const Tensor out = s.matrix(DType::kF32, c.n, c.hidden, 16, {.gap = 4});
         for (int i = 0; i < 3; ++i) {  // repeats find the counters of the run before
           s.b.expert_mlp_with_shared({&mlp, choices.routing, choices.groups}, {&shared, all.routing, all.groups}, x,
                                      out);
@@ -420,7 +420,7 @@ TEST_F(Cuda, Norm) {
     for (const int64_t width : {1, 24, 100, 2048}) {
       for (const DType act : {DType::kF32, DType::kBf16}) {
         const TestRun run = [&](Side& s) -> Results {
-          const Tensor x = s.matrix(act, 7, 2 * width, 30, 1, 2), y = s.zeros(act, 7, 2 * width);
+          const Tensor x = s.matrix(act, 7, 2 * width, 30, {.gap = 2}), y = s.zeros(act, 7, 2 * width);
           const float *weight = s.matrix(DType::kF32, 1, width, 31).f32(),
                       *bias = s.matrix(DType::kF32, 1, width, 32).f32();
           s.b.norm({kind, 1e-5f, 2, weight, kind == NormKind::kLayer ? bias : nullptr}, x, y);
@@ -464,13 +464,13 @@ TEST_F(Cuda, EveryRouting) {
       if (experts == 8 && router.name.find("group") != std::string_view::npos) continue;  // 4 of a token's 6 are masked
       const TestRun run = [&](Side& s) -> Results {
         constexpr int64_t kRows = 150;
-        const Tensor logits = s.matrix(DType::kF32, kRows, experts, 33, 4);
+        const Tensor logits = s.matrix(DType::kF32, kRows, experts, 33, {.scale = 4});
         const std::vector<float> broken(static_cast<size_t>(experts), std::numeric_limits<float>::quiet_NaN());
         s.b.copy_in(logits.slice_rows(3, 1), broken.data());
         std::vector<int32_t> tokens(kRows);
         for (int32_t i = 0; i < kRows; ++i) tokens[i] = 17 * i;
         const Routing out{s.zeros(DType::kI32, kRows, config.top_k), s.zeros(DType::kF32, kRows, config.top_k)};
-        const float* bias = s.matrix(DType::kF32, 1, experts, 34, 0.1f).f32();
+        const float* bias = s.matrix(DType::kF32, 1, experts, 34, {.scale = 0.1f}).f32();
         s.b.route({config, router.route, bias}, logits, s.ints(tokens), out);
         return {s.get(out.ids), s.get(out.weights)};
       };
@@ -605,9 +605,9 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
 }
 
 struct RouterShape {
-  DType dtype;
-  int rows, cols;
-  bool gated;  // with the gate of a shared expert
+  DType dtype = DType::kF32;
+  int rows = 1, cols = 1;
+  bool gated = false;  // with the gate of a shared expert
 };
 
 Results route_layer(Side& s, const routing::Router& router, const routing::RouterConfig& config,
@@ -617,7 +617,7 @@ Results route_layer(Side& s, const routing::Router& router, const routing::Route
   const float scale = 8 / std::sqrt(static_cast<float>(cols));  // of logits that do not grow with the width
   const Tensor x = s.matrix(DType::kBf16, rows, cols, 11), logits = s.zeros(DType::kF32, rows, n_experts);
   const Weight& w = s.weight({1, n_experts, cols}, dtype, 12, scale);
-  const float* bias = s.matrix(DType::kF32, 1, n_experts, 13, 0.1f).f32();
+  const float* bias = s.matrix(DType::kF32, 1, n_experts, 13, {.scale = 0.1f}).f32();
   std::vector<int32_t> tokens(rows);
   for (int32_t i = 0; i < rows; ++i) tokens[i] = 31 * i;
   const Routing out{s.zeros(DType::kI32, rows, top_k), s.zeros(DType::kF32, rows, top_k)};
@@ -634,47 +634,49 @@ Results route_layer(Side& s, const routing::Router& router, const routing::Route
           s.get(groups.pairs), s.get(groups.load), s.get(params.gate_out.weights)};
 }
 
-TEST_F(Cuda, RoutesALayerAsTheReference) {
+// A layer's routing, with routers of either type, in batches of each size.
+class CudaRouting : public Cuda {
+ protected:
+  void compare_layers(const routing::Router& router, const routing::RouterConfig& config, RouterShape shape,
+                      std::initializer_list<int> batches) {
+    for (const int rows : batches) {
+      for (const DType dtype : {DType::kF32, DType::kBf16}) {
+        SCOPED_TRACE(testing::Message() << router.name << " " << config.n_experts << " x " << shape.cols << " "
+                                        << tensor::dtype_name(dtype));
+        shape.rows = rows, shape.dtype = dtype;
+        compare(
+            std::to_string(rows).c_str(), [&](Side& s) { return route_layer(s, router, config, shape); }, {1e-4, 1e-4},
+            "route_experts");
+      }
+    }
+  }
+};
+
+routing::RouterConfig config_of(const routing::Router& router, int n_experts) {
+  routing::RouterConfig config{.n_experts = n_experts, .top_k = std::min(n_experts, 4)};
+  if (router.name == "switch_top1" || n_experts == 1) config.top_k = 1;
+  if (router.name == "sparsemixer") config.top_k = std::min(n_experts, 2);
+  if (n_experts >= 8 && router.name.find("group") != std::string_view::npos) config.n_groups = 4, config.top_groups = 2;
+  config.normalize = n_experts == 60;
+  return config;
+}
+
+TEST_F(CudaRouting, RoutesALayerAsTheReference) {
   for (const auto& router : routing::routers()) {
     for (const int n_experts : {1, 8, 40, 60, 128}) {
-      for (const int rows : {1, 5, 33, 200}) {
-        routing::RouterConfig config{.n_experts = n_experts, .top_k = std::min(n_experts, 4)};
-        if (router.name == "switch_top1" || n_experts == 1) config.top_k = 1;
-        if (router.name == "sparsemixer") config.top_k = std::min(n_experts, 2);
-        if (n_experts >= 8 && router.name.find("group") != std::string_view::npos)
-          config.n_groups = 4, config.top_groups = 2;
-        config.normalize = n_experts == 60;
-        for (const DType dtype : {DType::kF32, DType::kBf16}) {
-          SCOPED_TRACE(tensor::dtype_name(dtype));
-          compare((std::string(router.name) + " " + std::to_string(n_experts) + " " + std::to_string(rows)).c_str(),
-                  [&](Side& s) {
-                    return route_layer(s, router, config, {dtype, rows, 64, n_experts != 8});
-                  },
-                  {1e-4, 1e-4}, "route_experts");
-        }
-      }
+      compare_layers(router, config_of(router, n_experts), {.cols = 64, .gated = n_experts != 8}, {1, 5, 33, 200});
     }
   }
   expect_all_ran("route_experts");
 }
 
 // All of a warp's early turns, later turns, ends within a turn, split-K tiles, and several tiles a block.
-TEST_F(Cuda, RoutesWideInputsAsTheReference) {
+TEST_F(CudaRouting, RoutesWideInputsAsTheReference) {
   const routing::Router& router = *routing::find_router("softmax_topk");
   for (const int cols : {1000, 2048, 2056, 2880, 4608}) {
     for (const int n_experts : {8, 60, 128, 250}) {
-      for (const int rows : {1, 8, 13}) {
-        for (const DType dtype : {DType::kF32, DType::kBf16}) {
-          SCOPED_TRACE(testing::Message() << n_experts << " x " << cols << " " << tensor::dtype_name(dtype));
-          const routing::RouterConfig config{.n_experts = n_experts, .top_k = 4};
-          compare(
-              std::to_string(rows).c_str(),
-              [&](Side& s) {
-                return route_layer(s, router, config, {dtype, rows, cols, n_experts == 60});
-              },
-              {1e-4, 1e-4}, "route_experts");
-        }
-      }
+      compare_layers(router, {.n_experts = n_experts, .top_k = 4}, {.cols = cols, .gated = n_experts == 60},
+                     {1, 8, 13});
     }
   }
 }
@@ -690,7 +692,7 @@ TEST_F(Cuda, ChoosesTokens) {
                                 {.temperature = 1, .top_k = 1, .uniform = 0.5f}};
   for (const int vocab : {7, 1000, 50021}) {
     const int rows = static_cast<int>(std::size(kinds)) + 1;
-    const Tensor logits = s.matrix(DType::kF32, rows, vocab, 77, 6);
+    const Tensor logits = s.matrix(DType::kF32, rows, vocab, 77, {.scale = 6});
     std::vector<double> values = s.get(logits);
     std::vector<SampleParams> params(kinds, std::end(kinds));
     params.push_back(kinds[1]);

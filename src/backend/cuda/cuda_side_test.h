@@ -10,15 +10,21 @@
 
 namespace polymath::backend {
 
+// How a test's matrix is filled.
+struct Fill {
+  float scale = 1;  // the largest value
+  int64_t gap = 0;  // elements between the rows
+};
+
 class Side {
  public:
   explicit Side(Backend& backend) : b(backend) {}
 
-  // Random values up to `scale`; `gap` elements between the rows.
-  Tensor matrix(DType dtype, int64_t rows, int64_t cols, uint32_t seed, float scale = 1, int64_t gap = 0) {
-    TestMatrix m(dtype, rows, cols, gap);
-    m.randomize(seed, scale);
-    return keep({dtype, {rows, cols + gap}, nullptr}, m.bytes.data()).slice_cols(0, cols);
+  // Random values.
+  Tensor matrix(DType dtype, int64_t rows, int64_t cols, uint32_t seed, Fill fill = {}) {
+    TestMatrix m(dtype, rows, cols, fill.gap);
+    m.randomize(seed, fill.scale);
+    return keep({dtype, {rows, cols + fill.gap}, nullptr}, m.bytes.data()).slice_cols(0, cols);
   }
   Tensor zeros(DType dtype, int64_t rows, int64_t cols) {
     const std::vector<std::byte> none(static_cast<size_t>(rows * cols) * 8);

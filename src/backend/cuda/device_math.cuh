@@ -66,13 +66,13 @@ __device__ __forceinline__ T warp_prefix(T v) {
   return v;
 }
 
-// Sum over all threads, returned to all, in a fixed order.
+// The sum over all threads, in a fixed order. Every thread gets it.
 template <int kThreads, typename T>
 __device__ __forceinline__ T block_sum(T v) {
   v = warp_sum(v);
   if constexpr (kThreads > kWarp) {
     __shared__ T sums[kThreads / kWarp];
-    __syncthreads();  // whoever read the last sum is done
+    __syncthreads();  // the last sum has been read
     if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = v;
     __syncthreads();
     v = 0;
@@ -81,8 +81,8 @@ __device__ __forceinline__ T block_sum(T v) {
   return v;
 }
 
-// Finds piece `index` of `pieces(i)` pieces of each of n items: the item, and the piece within it. Called by one whole
-// warp; item -1: there are fewer pieces.
+// Finds piece `index` of `pieces(i)` pieces of each of n items: the item, and the piece within it. Called by a whole
+// warp. Item -1: fewer pieces.
 struct Piece {
   int item = -1, piece = 0;
 };

@@ -8,7 +8,7 @@
 
 namespace polymath::backend::cuda {
 
-// Reads every byte; `sink` gets a value that depends on them.
+// Reads every byte; `sink`'s value depends on them all.
 void read_all(const void* data, int64_t bytes, float* sink, int n_multiprocessors, cudaStream_t stream);
 void make_fault(cudaStream_t stream);
 

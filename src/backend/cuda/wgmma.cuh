@@ -4,8 +4,10 @@
 // mbarrier.
 //
 // A warpgroup computes d += A B^T of 64 rows of A and N rows of B. Both are in shared memory, 64 2-byte elements a row,
-// in TMA's 128-byte swizzle. A thread's d[4 j + i] is row 16 (warp % 4) + lane / 4 + 8 (i / 2), column 8 j + 2 (lane %
-// 4) + i % 2.
+// in TMA's 128-byte swizzle. A thread holds d[4 j + i] of
+//
+//     row     16 (warp % 4) + lane / 4 + 8 (i / 2)
+//     column  8 j + 2 (lane % 4) + i % 2
 
 #include <cuda.h>
 

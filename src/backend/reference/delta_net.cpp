@@ -43,7 +43,7 @@ class DeltaNet {
     return load(t_.qkvz, row, key_head * group_width() + col);
   }
 
-  // From the groups of key heads to all q, all k, all v.
+  // Reorders a row from groups of key heads to all q, all k, all v.
   void gather(int64_t row) {
     const int64_t dim = s_.key_dim, values = int64_t{s_.values_per_key()} * s_.value_dim;
     const int64_t keys = s_.key_heads * dim;
@@ -58,7 +58,7 @@ class DeltaNet {
     }
   }
 
-  // The newest input has the last tap; the history moves on by one.
+  // The newest input has the last tap. The history moves on by one token.
   void convolve() {
     const int64_t width = s_.conv_width();
     const int past = s_.conv_kernel - 1;

@@ -28,7 +28,7 @@ class ReferenceBackend : public HostBackend {
     return reserve_defaults(limits);
   }
   size_t reserve_bytes(const StepLimits& limits) const override { return reserve_defaults_bytes(limits); }
-  // Copies results and samples as a device does, so that it is the oracle of devices.
+  // Copies results and samples as devices do, as their oracle.
   Tensor enqueue_readback(int slot, const Tensor& from) override;
   void await_readback(int slot) override { result_slots_[slot].collected = true; }
   bool samples_on_device() const override { return true; }
@@ -116,10 +116,10 @@ Tensor ReferenceBackend::enqueue_readback(int index, const Tensor& from) {
   return {from.dtype, from.shape, slot.bytes.data() + begin};
 }
 
-// Where a view's memory is written to: only this file owns the bytes behind it.
+// A view's memory, to be written: this file made the view of its own buffer.
 std::byte* writable(const std::byte* p) { return const_cast<std::byte*>(p); }
 
-// A tensor of one parameter a block.
+// A tensor with one parameter for each block.
 struct ParamTable {
   const std::byte* at(int64_t down, int64_t across) const {
     return data + (spec.transposed ? across * stride + down : down * stride + across) * bytes();
@@ -131,7 +131,7 @@ struct ParamTable {
   int64_t stride;
 };
 
-// The parameters of `view`'s blocks, to those of `to` from block row `first` on.
+// Copies the parameters of `view`'s blocks to `to`, from block row `first` on.
 void copy_params(const quant::MatrixView& view, const ParamTable& from, const ParamTable& to, int64_t first) {
   if (!from.spec.present()) return;
   const WeightLayout blocks({.rows = view.rows, .cols = view.cols}, *view.format);
@@ -177,7 +177,7 @@ void ReferenceBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor
 void ReferenceBackend::embed(const Weight& table, const Tensor& ids, float scale, const Tensor& y) {
   for (int64_t i = 0; i < y.rows(); ++i) {
     const int32_t id = ids.i32()[i];
-    CHECK(id >= -1 && id < table.shape.rows);  // -1: no token, as sample() says where the logits are no numbers
+    CHECK(id >= -1 && id < table.shape.rows);  // -1: no token; sample() gives it for NaN logits
     if (id < 0) {
       for (int64_t c = 0; c < y.cols(); ++c) store(y, i, c, 0);
       continue;
@@ -263,45 +263,73 @@ void ReferenceBackend::gather_rows(const Tensor& x, const Tensor& rows, const Te
   }
 }
 
-// One query against every key it may see: scores, a softmax that may start from a sink, the weighted values.
+// The keys and values of one sequence, by position.
+class SequenceCache {
+ public:
+  SequenceCache(const KvLayer& kv, const Tensor& block_table, int64_t seq)
+      : kv_(kv), s_(kv.shape), table_(block_table.i32() + seq * block_table.cols()) {}
+
+  float key(int64_t position, int64_t head, int64_t c) const {
+    return kv_load(kv_, slot(position), false, head * s_.key_dim + c);
+  }
+  float value(int64_t position, int64_t head, int64_t c) const {
+    return s_.latent ? key(position, 0, c) : kv_load(kv_, slot(position), true, head * s_.value_dim + c);
+  }
+
+ private:
+  int64_t slot(int64_t position) const {
+    return static_cast<int64_t>(table_[position / s_.block_size]) * s_.block_size + position % s_.block_size;
+  }
+
+  const KvLayer& kv_;
+  const KvShape& s_;
+  const int32_t* const table_;
+};
+
+// The first key that a query may see. The last one is its own.
+int64_t first_key(const AttentionParams& p, int64_t position) {
+  int64_t first = 0;
+  if (p.window > 0) first = std::max<int64_t>(first, position - p.window + 1);
+  if (p.chunk > 0) first = std::max<int64_t>(first, position - position % p.chunk);
+  return first;
+}
+
+// A row of q and of the output.
+struct Query {
+  const Tensor& q;
+  const Tensor& out;
+  int64_t row, position;
+};
+
+// One head of a query: scores, softmax (with a sink, perhaps), weighted values.
+void attend(const AttentionParams& p, const KvShape& s, const SequenceCache& cache, const Query& query, int64_t head) {
+  const int64_t kv_head = head / (p.n_heads / s.n_kv_heads), first = first_key(p, query.position);
+  std::vector<float> scores(query.position - first + 1);
+  float top = p.sinks ? p.sinks[head] : -std::numeric_limits<float>::infinity();
+  for (int64_t t = first; t <= query.position; ++t) {
+    float sum = 0;
+    for (int c = 0; c < s.key_dim; ++c) {
+      sum += load(query.q, query.row, head * s.key_dim + c) * cache.key(t, kv_head, c);
+    }
+    scores[t - first] = sum * p.scale;
+    top = std::max(top, scores[t - first]);
+  }
+  float total = p.sinks ? std::exp(p.sinks[head] - top) : 0;
+  for (float& v : scores) total += v = std::exp(v - top);
+  for (int c = 0; c < s.value_dim; ++c) {
+    float sum = 0;
+    for (int64_t t = first; t <= query.position; ++t) sum += scores[t - first] * cache.value(t, kv_head, c);
+    store(query.out, query.row, head * s.value_dim + c, sum / total);
+  }
+}
+
 void ReferenceBackend::attention(const AttentionParams& p, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                                  const Tensor& out) {
-  const KvShape& s = kv.shape;
-  const int queries_per_kv = p.n_heads / s.n_kv_heads;
-  std::vector<float> scores;
   for (int seq = 0; seq < layout.n_seqs; ++seq) {
-    const int32_t* table = layout.block_table.i32() + seq * layout.block_table.cols();
-    const auto slot_of = [&](int64_t t) {
-      return static_cast<int64_t>(table[t / s.block_size]) * s.block_size + t % s.block_size;
-    };
+    const SequenceCache cache(kv, layout.block_table, seq);
     for (int64_t i = layout.query_start.i32()[seq]; i < layout.query_start.i32()[seq + 1]; ++i) {
-      const int64_t position = layout.positions.i32()[i];
-      int64_t first = 0;
-      if (p.window > 0) first = std::max<int64_t>(first, position - p.window + 1);
-      if (p.chunk > 0) first = std::max<int64_t>(first, position - position % p.chunk);
-      for (int h = 0; h < p.n_heads; ++h) {
-        const int64_t kv_head = h / queries_per_kv;
-        scores.assign(position - first + 1, 0);
-        float top = p.sinks ? p.sinks[h] : -std::numeric_limits<float>::infinity();
-        for (int64_t t = first; t <= position; ++t) {
-          float sum = 0;
-          for (int c = 0; c < s.key_dim; ++c) {
-            sum += load(q, i, static_cast<int64_t>(h) * s.key_dim + c) *
-                   kv_load(kv, slot_of(t), false, kv_head * s.key_dim + c);
-          }
-          scores[t - first] = sum * p.scale;
-          top = std::max(top, scores[t - first]);
-        }
-        float total = p.sinks ? std::exp(p.sinks[h] - top) : 0;
-        for (float& v : scores) total += v = std::exp(v - top);
-        for (int c = 0; c < s.value_dim; ++c) {
-          float sum = 0;
-          for (int64_t t = first; t <= position; ++t) {
-            sum += scores[t - first] * kv_load(kv, slot_of(t), !s.latent, s.latent ? c : kv_head * s.value_dim + c);
-          }
-          store(out, i, static_cast<int64_t>(h) * s.value_dim + c, sum / total);
-        }
-      }
+      const Query query{q, out, i, layout.positions.i32()[i]};
+      for (int h = 0; h < p.n_heads; ++h) attend(p, kv.shape, cache, query, h);
     }
   }
 }

@@ -1,8 +1,8 @@
 #pragma once
 
-// Plain loops on one thread: the fallback, the oracle and the documentation of every op.
+// Plain loops on one thread: every op's fallback, oracle and documentation.
 //
-// Weights are [groups][rows][cols] in any format; packed ones are decoded row by row as they are used. A KV block is
+// Weights are [groups][rows][cols] in any format. Packed rows are decoded at each use. A KV block is
 // [block_size][n_kv_heads][key_dim], then the same for values.
 
 #include "backend/backend.h"

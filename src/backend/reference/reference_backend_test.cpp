@@ -30,7 +30,7 @@ Tensor matrix(Floats& values, int64_t cols) {
 
 class ReferenceBackendTest : public testing::Test {
  protected:
-  // The one place where weights are made; `values` [groups * rows, cols].
+  // `values`: [groups * rows, cols].
   Weight weight(const WeightShape& shape, const Floats& values, DType dtype = DType::kF32) {
     Weight made = backend_->make_weight(shape, quant::plain_format(dtype)).value();
     for (int64_t g = 0; g < shape.groups; ++g) {
@@ -117,7 +117,7 @@ TEST_F(ReferenceBackendTest, BatchedLinear) {
 }
 
 TEST_F(ReferenceBackendTest, Rope) {
-  // Position 0 turns nothing; position 1 turns the first pair by 90 degrees.
+  // Position 0 rotates nothing. Position 1 rotates the first pair by 90 degrees.
   const Floats pair = {1, 0, 0, 1}, two_pairs = {1, 0, 1, 0, 0, 1, 1, 0};
   const struct {
     const char* what;
@@ -165,7 +165,7 @@ struct AttentionRow {
   Floats keys, values, query, out;
 };
 
-// One sequence over blocks 2, 0, 1 of two tokens each; the last token's output.
+// The last token's output, for one sequence in blocks 2, 0, 1 of two tokens.
 Floats attend_last(Backend& backend, AttentionRow row) {
   KvShape& shape = row.shape;
   shape.block_size = 2;

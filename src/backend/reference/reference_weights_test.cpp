@@ -7,7 +7,7 @@
 namespace polymath::backend {
 namespace {
 
-// A byte a value; a scale for each block of 2 x 4 values, in a tensor of its own.
+// One byte for each value. A tensor of its own holds a scale for each block of 2 x 4 values.
 void scaled_bytes(const quant::PackedRow& row, int64_t col, float* dst, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     float scale;
@@ -28,7 +28,7 @@ quant::QuantFormat scaled_format(bool transposed) {
           .quantize = nullptr};
 }
 
-// Two groups of 6 x 8 values, each filled in two pieces: rows [0, 2) and [2, 6).
+// Two groups of 6 x 8 values. Each is filled in two pieces: rows [0, 2) and [2, 6).
 TEST(Reference, KeepsScalesBesidePackedWeights) {
   constexpr int64_t kGroups = 2, kRows = 6, kCols = 8, kBlocksDown = 3, kBlocksAcross = 2;
   auto backend = make_reference_backend({}).value();
@@ -82,7 +82,7 @@ TEST(Reference, RoundsInputsToTheTypeOfBfloat16Weights) {
   backend->linear(x.tensor(), w.weight, {}, y.tensor());
   y.pull();
   for (int64_t i = 0; i < 3; ++i) {
-    for (int64_t r = 0; r < 7; ++r) EXPECT_NEAR(y.at(i, r), exact_dot(x, i, 0, w, 0, r), 1e-5);
+    for (int64_t r = 0; r < 7; ++r) EXPECT_NEAR(y.at(i, r), exact_dot({x, i}, w, 0, r), 1e-5);
   }
 }
 

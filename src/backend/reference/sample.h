@@ -1,6 +1,6 @@
 #pragma once
 
-// A token chosen from a row of logits by sorting it: the plainest form of what engine/sampling and the devices do.
+// Samples from a row of logits by sorting it. This is the plainest form of engine/sampling and the devices' kernels.
 
 #include <cstdint>
 #include <span>

@@ -1,6 +1,6 @@
 #pragma once
 
-// Values of the reference backend's tensors and KV cache, and rows of its weights, as floats.
+// The reference backend's tensors, KV cache and weight rows, as floats.
 
 #include <vector>
 
@@ -22,7 +22,7 @@ inline void store(const Tensor& t, int64_t row, int64_t col, float v) {
   }
 }
 
-// A weight's buffers hold [groups][rows][cols] packed values and, beside them, [groups] tensors of parameters.
+// A weight's buffers: packed values [groups][rows][cols], and a tensor of parameters for each group.
 struct WeightLayout {
   explicit WeightLayout(const WeightShape& shape, const quant::QuantFormat& format)
       : blocks_down((shape.rows + format.block_rows - 1) / format.block_rows),
@@ -59,7 +59,7 @@ inline quant::MatrixView weight_view(const Weight& w, int64_t group) {
           at.param_stride};
 }
 
-// A weight's row as floats. Formats are unpacked in whole rows, since no format promises less than a block.
+// A weight's row as floats. The whole row is unpacked, because a format unpacks whole blocks only.
 class WeightRow {
  public:
   WeightRow(const Weight& w, int64_t group, int64_t row) : values_(w.shape.cols), bf16_(w.format == &quant::kBf16) {
@@ -83,7 +83,7 @@ class WeightRow {
   bool bf16_;
 };
 
-// Number `c` of a slot's keys (all heads), or of its values, which follow the block's keys.
+// A slot's keys of all heads, or its values. A block's values follow its keys.
 inline Tensor kv_row(const KvLayer& kv, int64_t slot, bool value) {
   const KvShape& s = kv.shape;
   const int64_t key_row = static_cast<int64_t>(s.n_kv_heads) * s.key_dim;

@@ -91,7 +91,6 @@ const Expression* ExpressionParser::subscript() {
 const Expression* ExpressionParser::filter() {
   Expression* node = make(ExpressionType::kFilter);
   node->name = tokens_.expect_name();
-  if (!is_filter(node->name)) fail(absl::StrCat("there is no filter '", std::string(node->name), "'"));
   if (tokens_.is_operator("(")) arguments(*node);
   return node;
 }
@@ -99,7 +98,6 @@ const Expression* ExpressionParser::filter() {
 const Expression* ExpressionParser::test() {
   Expression* node = make(ExpressionType::kTest);
   node->name = tokens_.expect_name();
-  if (!is_test(node->name)) fail(absl::StrCat("there is no test '", std::string(node->name), "'"));
   if (tokens_.is_operator("(")) {
     arguments(*node);
   } else if (const Expression* argument = test_argument()) {

@@ -97,6 +97,7 @@ size_t append_time(Builder& out, std::string_view format, const std::tm& time) {
     out.append("%");
     return 1;
   }
+  if (format[i] == 'z' || format[i] == 'Z') return i + 1;  // Python's now() knows no zone and writes nothing
   char buffer[256];
   const std::string one(format.substr(0, i + 1));
   out.append(std::string_view(buffer, std::strftime(buffer, sizeof buffer, one.c_str(), &time)));

@@ -29,6 +29,9 @@ Arguments behind(Budget& budget, const Arguments& arguments, size_t count) {
   return rest;
 }
 
+// What map and select give for an input that is false: none, undefined and 0 too have no elements then.
+Value no_items(Budget& budget) { return list_value(new_list(budget, ListKind::kGenerator)); }
+
 Value map_attribute(Budget& budget, const Value& v, const Arguments& arguments) {
   const Parameters p(budget, arguments, "map", {"attribute", "default"});
   const AttributePath path(budget, p.at(0));
@@ -39,6 +42,7 @@ Value map_attribute(Budget& budget, const Value& v, const Arguments& arguments) 
 
 Value map(Context& context, const Value& v, const Arguments& arguments) {
   Budget& budget = context.budget();
+  if (!truth(v)) return no_items(budget);
   if (arguments.positional.empty()) {
     if (arguments.named.empty()) fail("map requires a filter argument");
     return map_attribute(budget, v, arguments);
@@ -56,6 +60,7 @@ Value map(Context& context, const Value& v, const Arguments& arguments) {
 template <bool wanted, bool by_attribute>
 Value select(Context& context, const Value& v, const Arguments& arguments) {
   Budget& budget = context.budget();
+  if (!truth(v)) return no_items(budget);
   const size_t skip = by_attribute ? 1 : 0;
   if (arguments.positional.size() < skip) fail("Missing parameter for attribute name");
   const AttributePath path(budget, by_attribute ? arguments.positional[0] : none());

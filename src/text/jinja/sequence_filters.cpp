@@ -1,4 +1,4 @@
-// Filters over lists and dicts that look at the elements' places, not at what they hold.
+// Filters over lists and dicts that look at the elements' places, not at what they hold; from_json.
 
 #include <algorithm>
 #include <array>
@@ -7,6 +7,7 @@
 #include "text/jinja/call.h"
 #include "text/jinja/format.h"
 #include "text/jinja/getter.h"
+#include "text/jinja/json_value.h"
 #include "text/utf8.h"
 
 namespace polymath::text::jinja {
@@ -165,6 +166,7 @@ constexpr std::pair<std::string_view, Filter> kFilters[] = {
     {"default", default_value},
     {"d", default_value},
     {"attr", attribute},
+    {"from_json", from_json},
 };
 
 }  // namespace

@@ -18,7 +18,7 @@ Value changed(Context& context, const Value& v, const Arguments& arguments) {
   const Parameters p(budget, arguments, "this filter", {});
   const std::string_view text = to_str(budget, v);
   budget.walk(text.size());
-  budget.expect_room(text.size() * 2);
+  budget.expect_room(text.size() * 3);  // a letter may grow to three
   return string(budget.copy(change(text)));
 }
 

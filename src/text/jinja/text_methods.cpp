@@ -18,7 +18,7 @@ Value changed(Context& context, const Value& self, const Arguments& arguments) {
   Budget& budget = context.budget();
   const Parameters p(budget, arguments, "this method", {});
   budget.walk(self.size);
-  budget.expect_room(self.size * 2);
+  budget.expect_room(self.size * 3);  // a letter may grow to three
   return string(budget.copy(change(self.text())));
 }
 
@@ -192,7 +192,7 @@ constexpr std::pair<std::string_view, MethodFunction> kMethods[] = {
     {"replace", replace},
     {"upper", changed<to_upper>},
     {"lower", changed<to_lower>},
-    {"casefold", changed<to_lower>},
+    {"casefold", changed<case_fold>},
     {"capitalize", changed<capitalize>},
     {"title", changed<title_case>},
     {"swapcase", changed<swap_case>},

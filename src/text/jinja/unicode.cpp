@@ -11,11 +11,56 @@ char32_t lower(char32_t c) { return static_cast<char32_t>(utf8proc_tolower(stati
 char32_t upper(char32_t c) { return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))); }
 char32_t title(char32_t c) { return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))); }
 
+constexpr size_t kFoldMax = 4;  // code points of a case folding; Unicode has at most three
+constexpr char32_t kIota = 0x3B9, kIotaBelow = 0x345;
+
+struct Folded {
+  utf8proc_int32_t points[kFoldMax];
+  size_t count = 0;
+};
+
+Folded fold(char32_t c) {
+  Folded folded;
+  const auto n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), folded.points, kFoldMax, UTF8PROC_CASEFOLD,
+                                         /*last_boundclass=*/nullptr);
+  folded.count = n > 0 && static_cast<size_t>(n) <= kFoldMax ? static_cast<size_t>(n) : 0;
+  return folded;
+}
+
+void append_folded(std::string& out, char32_t c) {
+  const Folded folded = fold(c);
+  for (size_t i = 0; i < folded.count; ++i) append_utf8(out, static_cast<char32_t>(folded.points[i]));
+  if (folded.count == 0) append_utf8(out, c);
+}
+
+// A small letter without one capital is the capitals of its folding.
+void append_upper(std::string& out, char32_t c) {
+  const Folded folded = fold(c);
+  if (folded.count < 2 || is_upper(c)) return append_utf8(out, upper(c));
+  for (size_t i = 0; i < folded.count; ++i) append_utf8(out, upper(static_cast<char32_t>(folded.points[i])));
+}
+
+void append_title(std::string& out, char32_t c) {
+  const Folded folded = fold(c);
+  if (folded.count < 2 || title(c) != c || !is_lower(c)) return append_utf8(out, title(c));
+  bool capital = true;  // the first letter that has one
+  for (size_t i = 0; i < folded.count; ++i) {
+    const auto point = static_cast<char32_t>(folded.points[i]);
+    append_utf8(out, capital ? upper(point) : point == kIota ? kIotaBelow : point);
+    capital = capital && upper(point) == point;
+  }
+}
+
+void append_lower(std::string& out, char32_t c) {
+  constexpr char32_t kCapitalDottedI = 0x130;  // the one letter that grows
+  return c == kCapitalDottedI ? append_folded(out, c) : append_utf8(out, lower(c));
+}
+
 bool is_stripped(std::string_view character, char32_t c, std::string_view set) {
   return set.data() == nullptr ? is_python_space(c) : set.find(character) != set.npos;
 }
 
-// `change(c, begins)`: `begins` is true where no letter precedes.
+// `change(out, c, begins)` appends to `out`; `begins` is true where no letter precedes.
 template <typename Change>
 std::string map_characters(std::string_view text, Change change) {
   std::string out;
@@ -23,7 +68,7 @@ std::string map_characters(std::string_view text, Change change) {
   bool begins = true;
   while (!text.empty()) {
     const CodePoint c = decode_utf8(text);
-    append_utf8(out, change(c.value, begins));
+    change(out, c.value, begins);
     begins = !has_case(c.value);
     text.remove_prefix(c.bytes);
   }
@@ -64,28 +109,33 @@ size_t byte_offset(std::string_view text, size_t index) {
 }
 
 std::string to_lower(std::string_view text) {
-  return map_characters(text, [](char32_t c, bool) { return lower(c); });
+  return map_characters(text, [](std::string& out, char32_t c, bool) { append_lower(out, c); });
 }
 
 std::string to_upper(std::string_view text) {
-  return map_characters(text, [](char32_t c, bool) { return upper(c); });
+  return map_characters(text, [](std::string& out, char32_t c, bool) { append_upper(out, c); });
+}
+
+std::string case_fold(std::string_view text) {
+  return map_characters(text, [](std::string& out, char32_t c, bool) { append_folded(out, c); });
 }
 
 std::string capitalize(std::string_view text) {
   bool first = true;
-  return map_characters(text, [&](char32_t c, bool) {
-    const char32_t changed = first ? title(c) : lower(c);
+  return map_characters(text, [&](std::string& out, char32_t c, bool) {
+    first ? append_title(out, c) : append_lower(out, c);
     first = false;
-    return changed;
   });
 }
 
 std::string swap_case(std::string_view text) {
-  return map_characters(text, [](char32_t c, bool) { return is_lower(c) ? upper(c) : lower(c); });
+  return map_characters(
+      text, [](std::string& out, char32_t c, bool) { is_lower(c) ? append_upper(out, c) : append_lower(out, c); });
 }
 
 std::string title_case(std::string_view text) {
-  return map_characters(text, [](char32_t c, bool begins) { return begins ? title(c) : lower(c); });
+  return map_characters(
+      text, [](std::string& out, char32_t c, bool begins) { begins ? append_title(out, c) : append_lower(out, c); });
 }
 
 bool has_case(char32_t c) { return is_lower(c) || is_upper(c) || category(c) == UTF8PROC_CATEGORY_LT; }

@@ -10,6 +10,12 @@ Pattern Pattern::literal(std::string text) {
   return pattern;
 }
 
+absl::StatusOr<Pattern> Pattern::regex(std::string_view source, RegexDialect dialect) {
+  Pattern pattern;
+  ASSIGN_OR_RETURN(pattern.regex_, Regex::compile(source, dialect));
+  return pattern;
+}
+
 absl::StatusOr<Pattern> Pattern::from_json(const base::JsonValue* node, std::string_view path) {
   const std::string where = absl::StrCat(std::string(path), ".pattern");
   if (node == nullptr) return absl::InvalidArgumentError(absl::StrCat(where, ": missing"));
@@ -18,10 +24,8 @@ absl::StatusOr<Pattern> Pattern::from_json(const base::JsonValue* node, std::str
   if (reader.has("Regex")) {
     const std::string source = reader.s("Regex");
     RETURN_IF_ERROR(reader.status());
-    auto regex = Regex::compile(source);
-    if (!regex.ok()) return absl::InvalidArgumentError(absl::StrCat(where, ": ", regex.status().message()));
-    Pattern pattern;
-    pattern.regex_ = *std::move(regex);
+    auto pattern = regex(source, RegexDialect::kOniguruma);
+    if (!pattern.ok()) return absl::InvalidArgumentError(absl::StrCat(where, ": ", pattern.status().message()));
     return pattern;
   }
   const std::string text = reader.s("String");

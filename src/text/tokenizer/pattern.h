@@ -14,6 +14,7 @@ namespace polymath::text {
 class Pattern {
  public:
   static Pattern literal(std::string text);
+  static absl::StatusOr<Pattern> regex(std::string_view source, RegexDialect dialect);
   static absl::StatusOr<Pattern> from_json(const base::JsonValue* node, std::string_view path);
 
   void split(std::string_view text, const SplitVisitor& visit) const;

@@ -157,10 +157,7 @@ class PreTokenizerSequence final : public PreTokenizer {
 using Made = absl::StatusOr<std::unique_ptr<PreTokenizer>>;
 
 Made make_regex_split(std::string_view pattern, SplitBehavior behavior, bool invert) {
-  base::JsonObject node;
-  node["Regex"] = boost::json::string_view(pattern.data(), pattern.size());
-  const base::JsonValue value(std::move(node));
-  ASSIGN_OR_RETURN(Pattern compiled, Pattern::from_json(&value, "builtin"));
+  ASSIGN_OR_RETURN(Pattern compiled, Pattern::regex(pattern, RegexDialect::kOniguruma));
   return std::make_unique<PatternSplit>(std::move(compiled), behavior, invert);
 }
 
@@ -245,6 +242,12 @@ Made read_node(const base::JsonValue& node, std::string_view type, base::JsonRea
 }
 
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<PreTokenizer>> make_tiktoken_pre_tokenizer(std::string_view pattern) {
+  ASSIGN_OR_RETURN(Pattern compiled, Pattern::regex(pattern, RegexDialect::kTiktoken));
+  auto split = std::make_unique<PatternSplit>(std::move(compiled), SplitBehavior::kIsolated, false);
+  return std::make_unique<ByteLevel>(false, std::move(split));
+}
 
 absl::StatusOr<std::unique_ptr<PreTokenizer>> read_pre_tokenizer(const base::JsonValue* node, std::string_view path) {
   if (node == nullptr || node->is_null()) return nullptr;

@@ -38,4 +38,7 @@ class PreTokenizer {
 // `node` null or JSON null: a null pointer.
 absl::StatusOr<std::unique_ptr<PreTokenizer>> read_pre_tokenizer(const base::JsonValue* node, std::string_view path);
 
+// tiktoken's: words by `pattern` (Rust's dialect), then every byte as one character. kInvalidArgument: the pattern.
+absl::StatusOr<std::unique_ptr<PreTokenizer>> make_tiktoken_pre_tokenizer(std::string_view pattern);
+
 }  // namespace polymath::text

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "text/tokenizer/json_node.h"
@@ -74,6 +76,37 @@ absl::Status read_added(base::JsonReader& reader, std::vector<AddedToken>& out) 
   return absl::OkStatus();
 }
 
+// {"<think>": 153}. A token that the config names is special. Source: transformers' from_pretrained(), legacy part.
+absl::Status read_added_legacy(base::JsonReader& reader, TokenizerConfig& config) {
+  const base::JsonReader members = reader.object("added_tokens_encoder");
+  RETURN_IF_ERROR(reader.status());
+  for (const auto& member : members.value().get_object()) {
+    AddedToken token{.content = std::string(member.key().data(), member.key().size())};
+    const int64_t id = member.value().is_int64() ? member.value().get_int64() : -1;
+    if (id < 0 || id > std::numeric_limits<TokenId>::max()) {
+      return absl::InvalidArgumentError(absl::StrCat("added_tokens.json: \"", token.content, "\": must be a token id"));
+    }
+    token.id = static_cast<TokenId>(id);
+    token.special = std::find(config.special.begin(), config.special.end(), token.content) != config.special.end();
+    token.normalized = !token.special;
+    config.added_legacy.push_back(std::move(token));
+  }
+  std::sort(config.added_legacy.begin(), config.added_legacy.end(),
+            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  return absl::OkStatus();
+}
+
+// {"auto_map": {"AutoTokenizer": ["tokenization_kimi.TikTokenTokenizer", null]}}; empty: another shape.
+std::string auto_class(const base::JsonValue& config) {
+  const base::JsonValue* map = config.get_object().if_contains("auto_map");
+  const base::JsonValue* entry =
+      map != nullptr && map->is_object() ? map->get_object().if_contains("AutoTokenizer") : nullptr;
+  if (entry != nullptr && entry->is_array() && !entry->get_array().empty()) entry = &entry->get_array()[0];
+  if (entry == nullptr || !entry->is_string()) return {};
+  const std::string_view path = to_view(entry->get_string());
+  return std::string(path.substr(path.rfind('.') + 1));  // npos + 1 is 0
+}
+
 std::optional<bool> read_flag(base::JsonReader& reader, std::string_view key) {
   if (!reader.has(key)) return std::nullopt;
   return reader.b(key);
@@ -113,11 +146,21 @@ absl::StatusOr<TokenizerConfig> parse_tokenizer_config(std::string_view json, co
   read_extra_tokens(reader, "extra_special_tokens", config.special);
   config.add_bos = read_flag(reader, "add_bos_token");
   config.add_eos = read_flag(reader, "add_eos_token");
-  config.flags_rule = flags_rule(reader.s("tokenizer_class", ""));
+  config.tokenizer_class = reader.s("tokenizer_class", "");
+  if (config.tokenizer_class.empty()) config.tokenizer_class = auto_class(*parsed);
+  config.flags_rule = flags_rule(config.tokenizer_class);
   config.legacy = reader.b("legacy", true);
   RETURN_IF_ERROR(read_added(reader, config.added));
+  RETURN_IF_ERROR(read_added_legacy(reader, config));
   RETURN_IF_ERROR(reader.status());
   return config;
+}
+
+absl::Status in_tokenizer_file(std::string_view file, const absl::Status& status) {
+  for (const std::string_view own : {std::string_view(kFile), std::string_view("added_tokens.json")}) {
+    if (absl::StartsWith(status.message(), absl::string_view(own.data(), own.size()))) return status;
+  }
+  return absl::Status(status.code(), absl::StrCat(std::string(file), ": ", status.message()));
 }
 
 absl::Status join_added_tokens(const TokenizerConfig& config, std::vector<AddedToken>& tokens, Vocabulary& vocabulary) {
@@ -138,6 +181,13 @@ absl::Status join_added_tokens(const TokenizerConfig& config, std::vector<AddedT
   for (const auto& token : config.added) {
     const auto status = join(token);
     if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(kFile, ": ", status.message()));
+  }
+  for (const auto& token : config.added_legacy) {
+    AddedToken known = token;
+    known.id = vocabulary.find(token.content).value_or(token.id);
+    if (token.content.empty() || places.contains(token.content)) continue;
+    const auto status = join(known);
+    if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat("added_tokens.json: ", status.message()));
   }
   for (const auto& name : config.special) {
     const auto id = vocabulary.find(name);

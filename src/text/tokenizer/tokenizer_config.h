@@ -2,6 +2,7 @@
 
 // tokenizer_config.json: added tokens, special tokens, and the tokens around a text.
 //
+// A member "added_tokens_encoder" holds added_tokens.json; load_tokenizer puts it there.
 // clean_up_tokenization_spaces is not read: it would take back blanks already streamed.
 
 #include <optional>
@@ -17,16 +18,21 @@
 namespace polymath::text {
 
 struct TokenizerConfig {
-  std::vector<AddedToken> added;     // added_tokens_decoder
-  std::vector<std::string> special;  // the named ones (bos_token, ..., additional_special_tokens)
+  std::vector<AddedToken> added;         // added_tokens_decoder
+  std::vector<AddedToken> added_legacy;  // added_tokens.json: only those that no other file adds
+  std::vector<std::string> special;      // the named ones (bos_token, ..., additional_special_tokens)
   std::optional<std::string> bos, eos;
   std::optional<bool> add_bos, add_eos;  // add_bos_token, add_eos_token
+  std::string tokenizer_class;           // else auto_map's, without its module; empty: none
   bool flags_rule = false;               // tokenizer_class is one that lets them rule over tokenizer.json
   bool legacy = true;                    // SentencePiece only: each text between tokens gets the dummy prefix
 };
 
 // Empty `json`: a config that says nothing.
 absl::StatusOr<TokenizerConfig> parse_tokenizer_config(std::string_view json, const TokenizerLimits& limits);
+
+// The error of a tokenizer file with the file's name in front. Errors of the config's files name their own.
+absl::Status in_tokenizer_file(std::string_view file, const absl::Status& status);
 
 // Adds the config's tokens to `tokens` of the tokenizer file. For the same content the config's flags win.
 // All of them enter the vocabulary. A named token that has no id is left out.

@@ -137,6 +137,9 @@ TEST(LoadTokenizer, NamesTheFile) {
   std::filesystem::create_directories(root);
   auto loaded = load_tokenizer(root, {});
   EXPECT_EQ(loaded.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(loaded.status().message()),
+              HasSubstr("looked for tokenizer.json, tekken.json, tekken*.json, tiktoken.model, *.tiktoken, "
+                        "tokenizer.model, tokenizer.model.v*"));
 
   const auto write = [&](const std::string& name, const std::string& text) {
     std::ofstream(root + "/" + name) << text;

@@ -1,7 +1,6 @@
 // tokenizer.json -> Tokenizer.
 // Source: huggingface/tokenizers, the serialized form of Tokenizer, version "1.0".
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer/bpe.h"
@@ -124,9 +123,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view
   auto parsed = base::parse_json(json, {.bytes_max = limits.file_bytes_max});
   if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat("tokenizer.json: ", parsed.status().message()));
   auto tokenizer = build(*parsed, parsed_config, limits);
-  if (!tokenizer.ok() && !absl::StartsWith(tokenizer.status().message(), "tokenizer_config.json")) {
-    return absl::InvalidArgumentError(absl::StrCat("tokenizer.json: ", tokenizer.status().message()));
-  }
+  if (!tokenizer.ok()) return in_tokenizer_file("tokenizer.json", tokenizer.status());
   return tokenizer;
 }
 

@@ -5,22 +5,19 @@
 
 namespace polymath::text {
 
-absl::Status Vocabulary::add(std::string_view text, int64_t id) {
-  const std::string spelling(text);
+absl::Status Vocabulary::check(std::string_view text, int64_t id) const {
   if (text.size() > limits_.token_bytes_max) {
     return absl::InvalidArgumentError(
         absl::StrCat("token ", id, ": ", text.size(), " bytes; at most ", limits_.token_bytes_max));
   }
   if (id < 0 || static_cast<uint64_t>(id) >= limits_.vocab_max) {
     return absl::InvalidArgumentError(
-        absl::StrCat("token \"", spelling, "\": id ", id, " is outside of 0 .. ", limits_.vocab_max - 1));
+        absl::StrCat("token \"", std::string(text), "\": id ", id, " is outside of 0 .. ", limits_.vocab_max - 1));
   }
-  const auto [entry, is_new] = ids_.try_emplace(spelling, static_cast<TokenId>(id));
-  if (!is_new) {
-    if (entry->second == id) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat("token \"", spelling, "\": has both id ", entry->second, " and id ", id));
-  }
+  return absl::OkStatus();
+}
+
+absl::Status Vocabulary::place(std::string_view text, TokenId id) {
   if (static_cast<size_t>(id) >= texts_.size()) {
     texts_.resize(id + 1);
     present_.resize(id + 1);
@@ -28,11 +25,27 @@ absl::Status Vocabulary::add(std::string_view text, int64_t id) {
   }
   if (present_[id]) {
     return absl::InvalidArgumentError(
-        absl::StrCat("id ", id, ": stands for both \"", texts_[id], "\" and \"", spelling, "\""));
+        absl::StrCat("id ", id, ": stands for both \"", texts_[id], "\" and \"", std::string(text), "\""));
   }
-  texts_[id] = spelling;
+  texts_[id] = std::string(text);
   present_[id] = true;
   return absl::OkStatus();
+}
+
+absl::Status Vocabulary::add(std::string_view text, int64_t id) {
+  RETURN_IF_ERROR(check(text, id));
+  const auto [entry, is_new] = ids_.try_emplace(std::string(text), static_cast<TokenId>(id));
+  if (is_new) return place(text, static_cast<TokenId>(id));
+  if (entry->second == id) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("token \"", std::string(text), "\": has both id ", entry->second, " and id ", id));
+}
+
+absl::Status Vocabulary::add_behind(std::string_view text, int64_t id) {
+  RETURN_IF_ERROR(check(text, id));
+  const auto [entry, is_new] = ids_.try_emplace(std::string(text), static_cast<TokenId>(id));
+  if (!is_new && entry->second == id) return absl::OkStatus();
+  return place(text, static_cast<TokenId>(id));
 }
 
 std::optional<TokenId> Vocabulary::find(std::string_view text) const {

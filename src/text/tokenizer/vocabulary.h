@@ -22,6 +22,8 @@ class Vocabulary {
   // kInvalidArgument: an id out of range or taken, a text with another id, a token too long.
   // The same pair again is fine.
   absl::Status add(std::string_view text, int64_t id);
+  // The same, but a text that is taken stays with its first id; the new id only spells it.
+  absl::Status add_behind(std::string_view text, int64_t id);
 
   std::optional<TokenId> find(std::string_view text) const;
   std::string_view text(TokenId id) const;  // "": no such id
@@ -35,6 +37,9 @@ class Vocabulary {
   std::vector<TokenId> byte_tokens() const;
 
  private:
+  absl::Status check(std::string_view text, int64_t id) const;
+  absl::Status place(std::string_view text, TokenId id);
+
   TokenizerLimits limits_;
   std::vector<std::string> texts_;
   std::vector<bool> present_;

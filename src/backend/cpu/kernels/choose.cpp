@@ -10,7 +10,7 @@ struct Choice {
   const Kernels& (*kernels)();
 };
 
-// Best first; the first that runs is taken.
+// In order, best first. The first that runs is taken.
 constexpr Choice kChoices[] = {
     {"avx512",
      [] {

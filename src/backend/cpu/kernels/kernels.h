@@ -3,11 +3,11 @@
 // The table of inner loops, one for each instruction set. The code above it is the same on every CPU.
 //
 // A GEMM is cut into tiles: up to rows_max rows of activations times 32 outputs, over a run of inputs. A step is one
-// 4-byte word of an activation row: two inputs in bf16, one in f32. Activations of a tile's m rows are packed as
-// [steps][m] words, so that a tile reads one stream of each operand. Weights of a tile are blocks of one or more steps;
-// their layout is the format's own (WeightKernels).
+// 4-byte word of an activation row: two inputs in bf16, one in f32. The activations of m rows are packed as [steps][m]
+// words, so a tile reads one stream of each operand. A tile's weights are blocks of one or more steps. Each format has
+// its own block layout (WeightKernels).
 //
-// Each output is one chain of sums in the order of the inputs, whatever m is: a row never depends on its neighbours.
+// Each output is one chain of sums in the order of the inputs, for every m. So a row never depends on its neighbours.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,11 +23,11 @@ constexpr int kTile = 32;         // outputs of a tile: two panels
 constexpr int kRowsMax = 12;      // the largest rows_max of any instruction set
 constexpr int kProbStride = 144;  // words from one row of attention probabilities to the next
 
-// acc[r][0..32) = [acc +] sum over steps of a[r][step] * w[step][0..32). Weights are counted in blocks: a plain type's
+// acc[r][0..32) = [acc +] sum over steps of a[r][step] * w[step][0..32). Weights are counted in blocks. A plain type's
 // block is one step.
 struct TileArgs {
   const uint32_t* a = nullptr;          // [steps][m], or rows kProbStride words apart
-  const std::byte* const* w = nullptr;  // first panel of each segment: weights may stand in pieces (KV blocks)
+  const std::byte* const* w = nullptr;  // first panel of each segment: weights may lie in pieces (KV blocks)
   int64_t offset = 0;                   // bytes added to each of w
   int64_t second = 0;                   // plain types: bytes from the first panel to the second
   int64_t block_bytes = 0;              // bytes from one block to the next
@@ -42,14 +42,14 @@ struct TileArgs {
 };
 using TileFn = void (*)(const TileArgs& args);
 
-// How one format is laid out in tiles, and the loops over it.
+// One format's layout in tiles, and the loops over it.
 struct WeightKernels {
   const quant::QuantFormat* format = nullptr;
   bool pairs = false;   // a step is two inputs, and activations are packed as bf16 pairs; else one, as f32
   int block_steps = 1;  // steps of a block
   int block_bytes = 0;  // of the tile's 32 outputs
-  // n inputs of output `lane`, in the format's own bytes: from a row to the tile's blocks from `block` on, and back.
-  // Missing inputs of the last step become 0.
+  // Copy n inputs of output `lane` from a row into the tile's blocks from `block` on, and back. The row has the
+  // format's own bytes. Missing inputs of the last step become 0.
   void (*scatter)(const std::byte* row, int64_t n, int lane, std::byte* block) = nullptr;
   void (*gather)(const std::byte* block, int64_t n, int lane, std::byte* row) = nullptr;
   TileFn tiles[kRowsMax + 1] = {};       // by m; activations packed
@@ -58,7 +58,7 @@ struct WeightKernels {
   int inputs() const { return block_steps * (pairs ? 2 : 1); }  // of a block
 };
 
-// Where the results of a tile go: columns [col[h], col[h] + n[h]) of a row for its halves h.
+// Where a tile's results go. Half h goes to columns [col[h], col[h] + n[h]) of a row.
 struct TileColumns {
   int64_t col[2] = {0, 0};
   int n[2] = {kPanel, kPanel};
@@ -77,7 +77,7 @@ struct StoreArgs {
   int64_t y_stride = 0;
 };
 
-// Gated: the first half of a tile is gate, the second up. The result is packed for the next product.
+// The epilogue of gate and up. A tile's first half is gate, its second half up. The result is packed for the next GEMM.
 struct GluTileArgs {
   const float* acc = nullptr;  // [m][32]
   int m = 0;
@@ -99,7 +99,7 @@ struct AddArgs {
   float* out = nullptr;
 };
 
-// m rows of `cols` numbers, to [steps][m] words.
+// m rows of `cols` elements, to [steps][m] words.
 struct PackArgs {
   const void* const* rows = nullptr;
   int m = 0;
@@ -157,9 +157,9 @@ const Kernels& portable_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
 
-// "" is the best this CPU runs. kInvalidArgument: no such set; kFailedPrecondition: the CPU lacks it.
+// "" is the best this CPU runs. kInvalidArgument: no such set. kFailedPrecondition: the CPU lacks it.
 absl::StatusOr<const Kernels*> choose_kernels(std::string_view isa);
-// Every table, best first: whether this CPU runs it, and which one is `in_use`.
+// Every table, best first: whether this CPU runs it, and whether it is `in_use`.
 std::vector<KernelInfo::Variant> kernel_tables(const Kernels& in_use);
 
 }  // namespace polymath::backend::cpu

@@ -1,8 +1,8 @@
 #pragma once
 
-// Q8_0 weights in tiles: a block is 32 inputs, [32 outputs] f16 scales and then [32 inputs][32 outputs] bytes.
+// Q8_0 weights in tiles. A block is 32 inputs: [32 outputs] f16 scales, then [32 inputs][32 outputs] bytes.
 //
-// Weights are unpacked to f32 in registers, so that a product is bit for bit that of the unpacked weights.
+// Weights are unpacked to f32 in registers. So results equal those of the unpacked weights bit for bit.
 
 #include "backend/cpu/kernels/tile.h"
 

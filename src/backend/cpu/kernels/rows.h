@@ -1,6 +1,6 @@
 #pragma once
 
-// Loops over rows: packing, the ends of tiles, norms, rotation, softmax (see kernels.h).
+// Loops over rows: packing, epilogues of tiles, norms, rotation, softmax (see kernels.h).
 
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/vec.h"
@@ -8,9 +8,9 @@
 namespace polymath::backend::cpu {
 namespace {
 
-constexpr int kPackSteps = 256;  // a run of steps whose packed form stays in the first cache
+constexpr int kPackSteps = 256;  // a run of steps whose packed form stays in the L1 cache
 
-// Steps [begin, begin + n) of a row as words; n numbers, or n pairs of which the last may lack its second.
+// Steps [begin, begin + n) of a row as words: n elements, or n pairs. The last pair may have one element only.
 INLINE void row_words(const PackArgs& t, const void* row, int64_t begin, int64_t n, uint32_t* out) {
   const int64_t first = t.pairs ? 2 * begin : begin;
   int64_t count = t.pairs ? 2 * n : n;
@@ -161,7 +161,7 @@ void norm(const NormArgs& t) {
   }
 }
 
-// Pairs [begin, begin + n) of every head; the cosines and sines are taken apart once for all of them.
+// Pairs [begin, begin + n) of every head. Cosines and sines are separated once for all heads.
 INLINE void rope_pairs(const RopeParams& p, const float* table, const Row& x, int begin, int n) {
   constexpr int kPairs = 64;
   float cosines[kPairs], sines[kPairs];

@@ -1,6 +1,6 @@
 #pragma once
 
-// Fills a Kernels table with what the including file's instruction set makes of the loops.
+// Fills a Kernels table with the loops, compiled for the including file's instruction set.
 
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/q8_0.h"
@@ -11,7 +11,7 @@
 namespace polymath::backend::cpu {
 namespace {
 
-// For the machine's limits: eight streams of whole vectors, nothing but loads and adds.
+// For the machine's limits: 512 bytes a round, nothing but loads and XOR.
 double read(const std::byte* data, size_t bytes) {
   constexpr int kStreams = 512 / (kLanes * 4);
   U32 sums[kStreams] = {};
@@ -55,7 +55,7 @@ double multiply(DType dtype, int64_t rounds) {
   return dtype == DType::kBf16 ? multiply_tile<Bf16Weights>(rounds) : multiply_tile<F32Weights>(rounds);
 }
 
-// The formats with kernels; weights in another are unpacked to one of the plain types as they are loaded.
+// The formats with kernels. Weights in other formats are unpacked to a plain type at load.
 std::span<const WeightKernels> weight_table() {
   static const WeightKernels table[] = {
       weight_kernels<F32Weights, PlainLayout<F32Weights>>(),

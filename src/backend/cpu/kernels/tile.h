@@ -12,7 +12,7 @@ namespace {
 constexpr int kPanelVectors = kPanel / kLanes;
 constexpr int kTileVectors = 2 * kPanelVectors;
 
-// A plain type's block is one step of two panels: [2 panels][16 outputs][inputs of a step].
+// A plain type's block is one step: [2 panels][16 outputs][inputs of a step].
 template <typename W>
 struct PlainLayout {
   static constexpr int kWordBytes = W::kVectorBytes / kLanes, kInputs = W::kPairs ? 2 : 1;
@@ -34,7 +34,7 @@ struct PlainLayout {
   }
 };
 
-// How one step of a vector of outputs is loaded and multiplied, by weight type.
+// By weight type: how one step of a vector of outputs is loaded and multiplied.
 struct F32Weights {
   static constexpr std::string_view kFormat = "float32";
   static constexpr bool kPairs = false, kCaches = true;  // kCaches: a type of the KV cache
@@ -61,7 +61,7 @@ struct F16Weights {
 #elif defined(__AVX2__)
     return reinterpret_cast<F32>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w))));
 #else
-    // The bits moved into place have an exponent 112 too small; a product mends that, subnormals too.
+    // The shifted exponent is 112 too small. Multiplying by 2^112 corrects it, also for subnormals.
     const U32 h = __builtin_convertvector(load_as<U16>(w), U32);
     const U32 magnitude = (h & 0x7fffu) << 13;
     const F32 scaled = floats(magnitude) * 0x1p112f;
@@ -108,7 +108,7 @@ struct Bf16Weights : Bf16Type {
 };
 #endif
 
-// Where the words of row r stand, and how far it is to the next step.
+// Words from one row to the next, and from one step to the next.
 template <int M = 0>
 struct PackedRows {
   static constexpr int kRow = 1, kStep = M;
@@ -126,18 +126,27 @@ struct TileLoop {
     return v < kPanelVectors ? v * W::kVectorBytes : second + (v - kPanelVectors) * W::kVectorBytes;
   }
 
-  // `prefetch` runs beside w.
-  INLINE void run(const uint32_t*& a, const std::byte*& w, int64_t steps, int begin, const TileArgs& t,
-                  const std::byte* prefetch, int64_t prefetch_second) {
+  // The operands of the next step.
+  struct Operands {
+    const uint32_t* a;
+    const std::byte* w;
+  };
+  // What is prefetched meanwhile: as many steps as are multiplied.
+  struct Prefetch {
+    const std::byte* at;
+    int64_t second;  // bytes from its first panel to the second
+  };
+
+  INLINE void run(Operands& operands, int64_t steps, int begin, const TileArgs& t, Prefetch prefetch) {
     const int64_t step_bytes = t.block_bytes, second = t.second;
-    const std::byte* at = w;
-    const uint32_t* words = a;
+    const std::byte* at = operands.w;
+    const uint32_t* words = operands.a;
     for (int64_t k = 0; k < steps; ++k) {
       typename W::Loaded loaded[N];
 #pragma GCC unroll 8
       for (int v = 0; v < N; ++v) loaded[v] = W::load(at + vector_offset(begin + v, second));
-      __builtin_prefetch(prefetch, 0, 2);
-      __builtin_prefetch(prefetch + prefetch_second, 0, 2);
+      __builtin_prefetch(prefetch.at, 0, 2);
+      __builtin_prefetch(prefetch.at + prefetch.second, 0, 2);
 #pragma GCC unroll 12
       for (int r = 0; r < M; ++r) {
         const auto x = W::broadcast(words[r * A::kRow]);
@@ -145,14 +154,13 @@ struct TileLoop {
         for (int v = 0; v < N; ++v) acc[r][v] = W::add(acc[r][v], loaded[v], x);
       }
       at += step_bytes;
-      prefetch += step_bytes;
+      prefetch.at += step_bytes;
       words += A::kStep;
     }
-    w = at;
-    a = words;
+    operands = {words, at};
   }
 
-  // Packed weights: a block's scales are loaded once, each step is unpacked to f32 in registers.
+  // Packed weights: a block's scales are loaded once. Each step is unpacked to f32 in registers.
   INLINE void add_block(const uint32_t*& a, const std::byte* w, int begin) {
     typename W::Params params[N];
 #pragma GCC unroll 8
@@ -171,12 +179,11 @@ struct TileLoop {
     }
   }
 
-  INLINE void run_blocks(const uint32_t*& a, const std::byte*& w, int64_t blocks, int begin,
-                         const std::byte* prefetch) {
+  INLINE void run_blocks(Operands& operands, int64_t blocks, int begin, const std::byte* prefetch) {
     for (int64_t k = 0; k < blocks; ++k) {
       for (int line = 0; line < W::kBlockBytes; line += 64) __builtin_prefetch(prefetch + line, 0, 2);
-      add_block(a, w, begin);
-      w += W::kBlockBytes;
+      add_block(operands.a, operands.w, begin);
+      operands.w += W::kBlockBytes;
       prefetch += W::kBlockBytes;
     }
   }
@@ -188,13 +195,15 @@ struct TileLoop {
     const int64_t next_second = i + 1 < n ? t.second : t.next_second;
     const int64_t tail = next == nullptr ? 0 : t.ahead < blocks ? t.ahead : blocks;
     const std::byte* prefetch = w + t.ahead * t.block_bytes;
+    Operands operands{a, w};
     if constexpr (W::kBlockSteps == 1) {
-      run(a, w, blocks - tail, begin, t, prefetch, t.second);
-      if (tail > 0) run(a, w, tail, begin, t, next, next_second);
+      run(operands, blocks - tail, begin, t, {prefetch, t.second});
+      if (tail > 0) run(operands, tail, begin, t, {next, next_second});
     } else {
-      run_blocks(a, w, blocks - tail, begin, prefetch);
-      if (tail > 0) run_blocks(a, w, tail, begin, next);
+      run_blocks(operands, blocks - tail, begin, prefetch);
+      if (tail > 0) run_blocks(operands, tail, begin, next);
     }
+    a = operands.a;
   }
 
   INLINE void operator()(const TileArgs& t, int begin) {
@@ -216,7 +225,7 @@ struct TileLoop {
   }
 };
 
-// N vectors at a time are as many as the registers hold.
+// N vectors at a time: as many as the registers hold.
 template <typename W, int M, typename A>
 void tile(const TileArgs& t) {
   constexpr int kVectors = kLanes == 16 ? 2 : (M <= 3 ? 4 : 2);
@@ -226,7 +235,7 @@ void tile(const TileArgs& t) {
   }
 }
 
-// As many rows as the registers hold; more are cut into blocks.
+// As many rows as the registers hold. More are cut into blocks.
 constexpr int kTileRowsMax = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 3;
 static_assert(kTileRowsMax <= kRowsMax);
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// Vectors of the width that the including file is compiled for. Only the files that fill a Kernels table include
-// this: everything has internal linkage, for the same names mean other instructions in each of them. For the same
+// Vectors of the width that the including file is compiled for. Only the files that fill a Kernels table include this.
+//
+// The same names mean other instructions in each of these files, so everything has internal linkage. For the same
 // reason nothing here calls an inline function of the standard library.
 
 #include <cstddef>
@@ -52,7 +53,7 @@ INLINE F32 smaller(F32 a, F32 b) { return b < a ? b : a; }  // a NaN in `a` stay
 INLINE F32 larger(F32 a, F32 b) { return b > a ? b : a; }   // a NaN in `a` stays
 INLINE F32 vector_abs(F32 a) { return floats(bits(a) & splat_bits(0x7fffffffu)); }
 
-// To nearest even, NaN stays NaN, as tensor::f32_to_bf16; the result stands in the low halves.
+// To nearest even, as tensor::f32_to_bf16. NaN stays NaN. The result is in the low halves.
 INLINE U32 round_to_bf16(F32 v) {
   const U32 b = bits(v);
   const U32 rounded = (b + 0x7fffu + ((b >> 16) & 1u)) >> 16;
@@ -75,7 +76,7 @@ INLINE void store_row(void* data, DType dtype, int64_t i, F32 v) {
   }
 }
 
-// The first n < kLanes numbers; the rest are 0.
+// The first n < kLanes elements. The rest are 0.
 INLINE F32 load_part(const void* data, DType dtype, int64_t i, int64_t n) {
   float part[kLanes] = {};
   if (dtype == DType::kF32) {
@@ -99,7 +100,7 @@ INLINE void store_part(void* data, DType dtype, int64_t i, int64_t n, F32 v) {
   }
 }
 
-// f(i, n, load, store) over vectors of a row and its rest, so that a loop is written once:
+// f(i, load, store) over a row's vectors and its rest, so that a loop is written once:
 //   for_vectors(cols, [&](int64_t i, auto get, auto put) { put(y, dtype, get(x, dtype) * 2); });
 template <typename F>
 INLINE void for_vectors(int64_t n, F f) {
@@ -116,7 +117,7 @@ INLINE void for_vectors(int64_t n, F f) {
   }
 }
 
-// In a fixed order of halves.
+// Adds halves, in a fixed order.
 INLINE float sum_lanes(F32 v) {
   float part[kLanes];
   store_as(part, v);
@@ -132,7 +133,7 @@ INLINE float max_lanes(F32 v) {
   return part[0];
 }
 
-// e^x within 2e-7 of the value; 0 below -87.3, infinity above 88.7; NaN stays NaN.
+// e^x with a relative error below 2e-7. It is 0 below -87.3 and infinity above 88.7. NaN stays NaN.
 INLINE F32 vector_exp(F32 x) {
   const F32 clamped = smaller(larger(x, splat(-87.4f)), splat(88.8f));
   const F32 magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits

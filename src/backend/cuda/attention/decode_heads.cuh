@@ -122,16 +122,14 @@ __device__ __forceinline__ void weigh_keys(float scale, float (&scores)[kTiles][
   }
   if (__any_sync(kAllLanes, shrinks)) {
 #pragma unroll
-    for (int t = 0; t < kTiles; ++t) {
+    for (int i = 0; i < 2 * kTiles; ++i) {
+      const int t = i / 2, h = i % 2;
+      const float shrink = power_of_two(sums.max[t][h] - top[t][h]);
+      sums.sum[t][h] *= shrink;
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const float shrink = power_of_two(sums.max[t][h] - top[t][h]);
-        sums.sum[t][h] *= shrink;
-#pragma unroll
-        for (int n = 0; n < kDim / 16; ++n) {
-          sums.values[t][n][h] *= shrink;
-          sums.values[t][n][h + 2] *= shrink;
-        }
+      for (int n = 0; n < kDim / 16; ++n) {
+        sums.values[t][n][h] *= shrink;
+        sums.values[t][n][h + 2] *= shrink;
       }
     }
   }

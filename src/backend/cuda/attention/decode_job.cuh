@@ -1,6 +1,6 @@
 #pragma once
 
-// The work of a block of paged_attention_decode.cu: its sequence and split. Also the copies of each warp's keys from
+// A block's work in paged_attention_decode.cu: its sequence and split. Also the copies of each warp's keys from
 // the cache into the warp's ring of stages.
 
 #include "backend/cuda/attention/tile_ends.cuh"
@@ -117,17 +117,23 @@ class Pages {
       const int page = __shfl_sync(kAllLanes, now_, index % 16 * 2 + i);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const auto* from = from_ + static_cast<int64_t>(page + half * to_values_) * (kPage * Rows<kDim>::kBytes);
+        const int at = half * P::kHalf + i * kPage * Rows<kDim>::kBytes;
+        fetch_page<kOnce>(page + half * to_values_, left - i * kPage, to, at);
+      }
+    }
+  }
+  // One page's keys or values into the rows that begin `at` bytes past `to`.
+  template <bool kOnce>
+  __device__ __forceinline__ void fetch_page(int page, int left, uint32_t to, int at) const {
+    const auto* from = from_ + static_cast<int64_t>(page) * (kPage * Rows<kDim>::kBytes);
 #pragma unroll
-        for (int k = 0; k < kDim / kWarp; ++k) {
-          const bool there = i * kPage + (kWhole ? k * kStep : row_of(k) - row_of(0)) < left;
-          const uint32_t place = word_at(k, to) + half * P::kHalf + i * kPage * Rows<kDim>::kBytes;
-          if constexpr (kOnce) {
-            fetch_word(place, from + k * (kWarp * 16), there, read_once());
-          } else {
-            fetch_word(place, from + k * (kWarp * 16), there);
-          }
-        }
+    for (int k = 0; k < kDim / kWarp; ++k) {
+      const bool there = (kWhole ? k * kStep : row_of(k) - row_of(0)) < left;
+      const uint32_t place = word_at(k, to) + at;
+      if constexpr (kOnce) {
+        fetch_word(place, from + k * (kWarp * 16), there, read_once());
+      } else {
+        fetch_word(place, from + k * (kWarp * 16), there);
       }
     }
   }

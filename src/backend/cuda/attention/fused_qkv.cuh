@@ -75,7 +75,7 @@ __device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace
   if (q.norm == QkvNorm::kHeadAfter) norm_row<kDim>(q.eps, weights, v);
 }
 
-// One warp writes the new key and value into the cache.
+// One warp stores the new key and value.
 template <int kDim>
 __device__ __forceinline__ void keep_row(const QkvPrologue& p, const Tile& tile, int slot,
                                          const FreshSpace<kDim>& space) {
@@ -97,29 +97,37 @@ struct NewKey {
       : here(is_here), slot(is_here && tile.head_begin == 0 ? p.slots[tile.token] : -1) {}
 };
 
+// A token's row of the QKV GEMM's result, before norms and rotation.
+struct FreshRow {
+  const QkvPrologue& p;
+  const Tile& tile;
+  int head;  // of this lane's query
+  NewKey key;
+};
+
 // After the wait: the tile's queries as in load_queries(). The warp of the last slice adds the new key and value.
 template <typename P, int kDim>
-__device__ __forceinline__ void prepare_rows(const TileShape& s, const QkvPrologue& p, const Job& job, int heads,
-                                             const NewKey& fresh, FreshSpace<kDim>& space, uint32_t (&q)[kDim / 8]) {
+__device__ __forceinline__ void prepare_rows(const FreshRow& fresh, FreshSpace<kDim>& space, uint32_t (&q)[kDim / 8]) {
   static_assert(kDim <= 128);  // a lane has at most four elements of the value
-  const int lane = threadIdx.x % kWarp, head = job.tile.kv_head * s.group + min(lane / 4, heads - 1);
-  const float* const row = static_cast<const float*>(p.qkv.data) + job.tile.token * p.qkv.stride;
-  const float* const keys = row + (p.params.n_heads + job.tile.kv_head) * kDim;
+  const QkvPrologue& p = fresh.p;
+  const int lane = threadIdx.x % kWarp;
+  const float* const row = static_cast<const float*>(p.qkv.data) + fresh.tile.token * p.qkv.stride;
+  const float* const keys = row + (p.params.n_heads + fresh.tile.kv_head) * kDim;
   HeadRow<kDim> query, key;
   float4 value{};
-  load_row<kDim>(row + head * kDim, query);
-  if (fresh.here) {
+  load_row<kDim>(row + fresh.head * kDim, query);
+  if (fresh.key.here) {
     load_row<kDim>(keys, key);
     if (lane < kDim / 4) value = __ldcg(reinterpret_cast<const float4*>(keys + p.params.n_kv_heads * kDim) + lane);
   }
-  const float factor = p.params.factors != nullptr ? p.params.factors[job.tile.token] : 1.0f;
+  const float factor = p.params.factors != nullptr ? p.params.factors[fresh.tile.token] : 1.0f;
   let_next_begin();
   wait_groups<P::kStages - 1>();
   __syncthreads();  // fetch_around()'s copies have arrived
   prepare_row<kDim>(p.params, space, p.params.q_norm != nullptr ? space.q_weights : nullptr, query);
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) q[n] = two_bf16(query[n].x * factor, query[n].y * factor);
-  if (!fresh.here) return;
+  if (!fresh.key.here) return;
   prepare_row<kDim>(p.params, space, p.params.k_norm != nullptr ? space.k_weights : nullptr, key);
   auto* const words = reinterpret_cast<uint32_t*>(&space.row);
 #pragma unroll
@@ -130,7 +138,7 @@ __device__ __forceinline__ void prepare_rows(const TileShape& s, const QkvProlog
     reinterpret_cast<uint2*>(space.row[1])[lane] = make_uint2(two_bf16(value.x, value.y), two_bf16(value.z, value.w));
   }
   __syncwarp();
-  keep_row<kDim>(p, job.tile, fresh.slot, space);
+  keep_row<kDim>(p, fresh.tile, fresh.key.slot, space);
 }
 
 // The new key and value into row `row` of their stage, once its copies have arrived.

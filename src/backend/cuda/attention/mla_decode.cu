@@ -63,14 +63,7 @@ __device__ __forceinline__ void weigh_run(float scale, const float* shared, cons
       for (int w = 0; w < kWarps; ++w) top = fmaxf(top, shared[w * kTiles * 16 + row]);
       const float base = top == negative_infinity() ? 0.0f : top * scale;  // no key yet: every weight becomes 0
       if (__any_sync(kAllLanes, top > sums.max[m][h])) {
-        const float shrink = power_of_two(sums.max[m][h] * scale - base);
-        sums.sum[m][h] *= shrink;
-#pragma unroll
-        for (int n = 0; n < kColumns / 8; ++n) {
-          sums.values[m][n][2 * h] *= shrink;
-          sums.values[m][n][2 * h + 1] *= shrink;
-        }
-        sums.max[m][h] = top;
+        sums.rescale(m, h, top, power_of_two(sums.max[m][h] * scale - base));
       }
 #pragma unroll
       for (int n = 0; n < kSlice / 8; ++n) {
@@ -113,11 +106,16 @@ __device__ __forceinline__ void add_columns(uint32_t keys, uint32_t weights, Sum
   }
 }
 
+// Shared memory of the epilogue: the rows' values, and each warp's share of the sums.
+struct EndMemory {
+  float *values, *shares;
+};
+
 // Writes the outputs, or the partial sums, through the keys' shared memory. That takes few instructions, which matters:
-// a step's weights have evicted them from the caches. `shared` takes each warp's share of the sums.
+// a step's weights have evicted them from the caches.
 template <int kTiles>
 __device__ __forceinline__ void end_latent(const TileShape& s, const Tile& tile, int used,
-                                           const Sums<kColumns, kTiles>& sums, float* values, float* shared) {
+                                           const Sums<kColumns, kTiles>& sums, EndMemory memory) {
   constexpr int kStride = kValueDim + 8, kWords = kValueDim / 4;
   static_assert(kTiles * 16 * kStride * static_cast<int>(sizeof(float)) <= LatentMemory<kTiles * 16>::kQueries);
   const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -125,9 +123,9 @@ __device__ __forceinline__ void end_latent(const TileShape& s, const Tile& tile,
 #pragma unroll
   for (int i = 0; i < 2 * kTiles; ++i) {
     const int m = i / 2, h = i % 2, row = row_of(m, h);
-    if (lane % 4 == 0) shared[warp * kTiles * 16 + row] = sums.sum[m][h];
+    if (lane % 4 == 0) memory.shares[warp * kTiles * 16 + row] = sums.sum[m][h];
     if (used > 1 && warp == 0 && lane % 4 == 0 && row < s.rows) partial.heads(s)[row].x = sums.max[m][h];
-    float* const to = values + row * kStride + warp * kColumns + lane % 4 * 2;
+    float* const to = memory.values + row * kStride + warp * kColumns + lane % 4 * 2;
 #pragma unroll
     for (int n = 0; n < kColumns / 8; ++n) {
       *reinterpret_cast<float2*>(to + n * 8) = {sums.values[m][n][2 * h], sums.values[m][n][2 * h + 1]};
@@ -139,13 +137,13 @@ __device__ __forceinline__ void end_latent(const TileShape& s, const Tile& tile,
   for (int row = static_cast<int>(threadIdx.x) / kAcross; row < s.rows; row += kThreads / kAcross) {
     float total = 0;
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w) total += shared[w * kTiles * 16 + row];
+    for (int w = 0; w < kWarps; ++w) total += memory.shares[w * kTiles * 16 + row];
     const RowPlace place = place_of(s, tile, row);
     const float part = used > 1 ? 1.0f : total > 0 ? 1.0f / total : 0.0f;
     const auto each = [&](auto put) {
 #pragma unroll 4
       for (int word = static_cast<int>(threadIdx.x) % kAcross; word < kWords; word += kAcross) {
-        const float4 v = reinterpret_cast<const float4*>(values + row * kStride)[word];
+        const float4 v = reinterpret_cast<const float4*>(memory.values + row * kStride)[word];
         put(word * 4, make_float4(v.x * part, v.y * part, v.z * part, v.w * part));
       }
     };
@@ -202,7 +200,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant_
   sums.end(s.scale);
   wait_groups<0>();
   __syncthreads();
-  end_latent<kTiles>(s, tile, split.used, sums, reinterpret_cast<float*>(memory), shared);
+  end_latent<kTiles>(s, tile, split.used, sums, {reinterpret_cast<float*>(memory), shared});
   if (split.used == 1) return;
   merge_splits<kValueDim, 8>(s, tile, split.used, reinterpret_cast<float2*>(memory));
 }

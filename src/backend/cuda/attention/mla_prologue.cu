@@ -25,7 +25,7 @@ constexpr int64_t kRowsMost = 128;  // of x
 
 using Words = uint4[kSteps];
 
-// Inputs of a row of x from `first` on, as bf16.
+// A row's inputs from `first` on, as bf16.
 __device__ __forceinline__ void fetch_inputs(const HeadGemm& p, int group, int first, int64_t row, Words& x) {
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
@@ -76,7 +76,7 @@ __device__ __forceinline__ void put_sums(const HeadGemm& p, int group, int64_t r
   }
 }
 
-// Rows of a head's weight, and every step-th tile of x.
+// A head's weight rows, and every step-th tile of x.
 struct Part {
   int rows, head, tile, step;
 };

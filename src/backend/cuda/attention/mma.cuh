@@ -52,6 +52,17 @@ struct Sums {
     }
   }
 
+  // Puts row (m, h) under a new maximum: what was summed under the old one shrinks.
+  __device__ __forceinline__ void rescale(int m, int h, float new_max, float shrink) {
+    sum[m][h] *= shrink;
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+      values[m][n][2 * h] *= shrink;
+      values[m][n][2 * h + 1] *= shrink;
+    }
+    max[m][h] = new_max;
+  }
+
   // Reduces the sums over the lanes of a row; maxima are powers of two.
   __device__ __forceinline__ void end(float scale) {
 #pragma unroll
@@ -102,23 +113,18 @@ __device__ __forceinline__ void score(uint32_t queries, uint32_t keys, Scores<kT
   }
 }
 
-// Masks keys that a row does not see. `seen` is of the warp's first row, `key` the first key.
+// Masks keys that a row does not see. `seen`: of the warp's first row; `key`: the first key.
 template <int kTiles, int kKeys>
 __device__ __forceinline__ void hide(const KeyRange* seen, int key, Scores<kTiles, kKeys>& scores) {
   const int lane = threadIdx.x % kWarp;
 #pragma unroll
-  for (int m = 0; m < kTiles; ++m) {
+  for (int row = 0; row < 2 * kTiles; ++row) {
+    const int m = row / 2, h = row % 2;
+    const KeyRange range = seen[m * 16 + h * 8 + lane / 4];
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const KeyRange range = seen[m * 16 + h * 8 + lane / 4];
-#pragma unroll
-      for (int n = 0; n < kKeys / 8; ++n) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const int k = key + n * 8 + lane % 4 * 2 + i;
-          if (k < range.begin || k >= range.end) scores[m][n][2 * h + i] = negative_infinity();
-        }
-      }
+    for (int i = 0; i < kKeys / 4; ++i) {
+      const int k = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
+      if (k < range.begin || k >= range.end) scores[m][i / 2][2 * h + i % 2] = negative_infinity();
     }
   }
 }
@@ -145,18 +151,9 @@ __device__ __forceinline__ void weigh(float scale, Scores<kTiles, kKeys>& scores
   }
   if (__any_sync(kAllLanes, grew)) {
 #pragma unroll
-    for (int m = 0; m < kTiles; ++m) {
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const float shrink = power_of_two(sums.max[m][h] * scale - base[m][h]);
-        sums.sum[m][h] *= shrink;
-#pragma unroll
-        for (int n = 0; n < kDim / 8; ++n) {
-          sums.values[m][n][2 * h] *= shrink;
-          sums.values[m][n][2 * h + 1] *= shrink;
-        }
-        sums.max[m][h] = top[m][h];
-      }
+    for (int row = 0; row < 2 * kTiles; ++row) {
+      const int m = row / 2, h = row % 2;
+      sums.rescale(m, h, top[m][h], power_of_two(sums.max[m][h] * scale - base[m][h]));
     }
   }
 #pragma unroll

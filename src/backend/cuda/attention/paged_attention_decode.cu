@@ -5,8 +5,8 @@
 // kBlockWarps-th slice of 16 keys through its own ring in shared memory.
 //
 // The matrix multiplications are transposed. Keys, then a head's elements, are the side of 16; heads are the side of 8.
-// Queries then go from global memory to registers in mma layout, and probabilities from the first to the second. Sums
-// of warps and of splits are merged as in paged_attention_mma.cu.
+// Queries then go from global memory to registers in mma layout, and probabilities from the first to the second. Warps'
+// and splits' sums merge as in paged_attention_mma.cu.
 //
 // Sources: Dao, "FlashAttention-2" (arXiv:2307.08691); PTX ISA 9.0 for the fragments of ldmatrix, mma and movmatrix.
 
@@ -24,7 +24,7 @@ __device__ __forceinline__ float inverse(float x) {
 }
 
 // Queries as the second operand. Lane l has, of head l / 4 of each 8, elements 2 (l % 4) + {0, 1} of each 8. Padding
-// heads repeat the last one. The next kernel may start once all loads are in flight.
+// heads repeat the last one. The next kernel starts once all loads are in flight.
 template <typename P, int kDim, int kTiles>
 __device__ __forceinline__ void load_queries(const TileShape& s, const Tile& tile, int heads,
                                              uint32_t (&q)[kTiles][kDim / 8]) {
@@ -206,7 +206,8 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
   }
   if (kFresh || agreed(old >= P::kStages)) wait_for_input();
   if constexpr (kFresh) {
-    prepare_rows<P, kDim>(s, fresh, job, heads, new_key, space, q[0]);
+    const int head = job.tile.kv_head * s.group + min(static_cast<int>(threadIdx.x) % kWarp / 4, heads - 1);
+    prepare_rows<P, kDim>({fresh, job.tile, head, new_key}, space, q[0]);
   } else {
     load_queries<P, kDim, kTiles>(s, job.tile, heads, q);
   }

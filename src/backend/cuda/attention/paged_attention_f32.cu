@@ -29,8 +29,14 @@ struct Shape {
 
 __device__ float negative_infinity() { return __int_as_float(0xff800000); }
 
+// kRun rows in shared memory.
+struct RunRows {
+  float* data;
+  int stride;
+};
+
 // Copies n rows of `width` elements at places[0..n) into shared memory as f32; rows up to kRun become zeros.
-__device__ void fetch_rows(const Kv& kv, const int64_t* places, int n, int width, float* to, int stride) {
+__device__ void fetch_rows(const Kv& kv, const int64_t* places, int n, int width, RunRows to) {
   if (kv.type == Type::kBf16 && width % 8 == 0) {
     const int words = width / 8;
     for (int i = threadIdx.x; i < kRun * words; i += kThreads) {
@@ -40,15 +46,15 @@ __device__ void fetch_rows(const Kv& kv, const int64_t* places, int n, int width
       const uint32_t parts[4] = {word.x, word.y, word.z, word.w};
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        to[key * stride + c + 2 * k] = __uint_as_float(parts[k] << 16);
-        to[key * stride + c + 2 * k + 1] = __uint_as_float(parts[k] & 0xffff0000u);
+        to.data[key * to.stride + c + 2 * k] = __uint_as_float(parts[k] << 16);
+        to.data[key * to.stride + c + 2 * k + 1] = __uint_as_float(parts[k] & 0xffff0000u);
       }
     }
     return;
   }
   for (int i = threadIdx.x; i < kRun * width; i += kThreads) {
     const int key = i / width, c = i % width;
-    to[key * stride + c] = key < n ? value_at(kv.data, kv.type, places[key] + c) : 0.0f;
+    to.data[key * to.stride + c] = key < n ? value_at(kv.data, kv.type, places[key] + c) : 0.0f;
   }
 }
 
@@ -83,17 +89,23 @@ __device__ void begin_rows(const Shape& s, int seq, int tile, RowState<kRows, kC
   }
 }
 
+// One run of the tile's attention.
+struct Run {
+  RunRows keys, values;
+  const float* queries;  // [key_dim][rows]
+};
+
 // Scores this lane's key for each row and updates the running softmax; returns the probabilities.
 template <int kRows, int kColumns>
-__device__ void weigh(const Shape& s, const float* keys, const float* queries, int key,
-                      RowState<kRows, kColumns>& state, float (&weights)[kRows]) {
+__device__ void weigh(const Shape& s, const Run& run, int key, RowState<kRows, kColumns>& state,
+                      float (&weights)[kRows]) {
   const int lane = threadIdx.x % kWarp, row = static_cast<int>(threadIdx.x) / kWarp * kRows;
 #pragma unroll
   for (int r = 0; r < kRows; ++r) weights[r] = 0;
   for (int d = 0; d < s.p.kv.key_dim; ++d) {
-    const float k = keys[lane * s.key_stride + d];
+    const float k = run.keys.data[lane * run.keys.stride + d];
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) weights[r] += k * queries[d * s.rows + row + r];
+    for (int r = 0; r < kRows; ++r) weights[r] += k * run.queries[d * s.rows + row + r];
   }
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
@@ -111,7 +123,7 @@ __device__ void weigh(const Shape& s, const float* keys, const float* queries, i
 }
 
 template <int kRows, int kColumns>
-__device__ void add_values(const Shape& s, const float* values, int stride, int n, const float (&weights)[kRows],
+__device__ void add_values(const Shape& s, RunRows values, int n, const float (&weights)[kRows],
                            RowState<kRows, kColumns>& state) {
   const int lane = threadIdx.x % kWarp, width = s.p.kv.value_dim;
   for (int key = 0; key < n; ++key) {
@@ -121,7 +133,7 @@ __device__ void add_values(const Shape& s, const float* values, int stride, int 
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
       const int at = lane + c * kWarp;
-      const float v = at < width ? values[key * stride + at] : 0.0f;
+      const float v = at < width ? values.data[key * values.stride + at] : 0.0f;
 #pragma unroll
       for (int r = 0; r < kRows; ++r) state.values[r][c] += weight[r] * v;
     }
@@ -184,7 +196,7 @@ __global__ void __launch_bounds__(kThreads) paged_attention_f32_kernel(Shape s) 
   float* const queries = memory;                                            // [key_dim][rows]
   float* const keys = queries + static_cast<int64_t>(kv.key_dim) * s.rows;  // [kRun][key_stride]
   float* const values = kv.latent ? keys : keys + kRun * s.key_stride;      // [kRun][value_dim]
-  const int value_stride = kv.latent ? s.key_stride : kv.value_dim;
+  const Run run{{keys, s.key_stride}, {values, kv.latent ? s.key_stride : kv.value_dim}, queries};
 
   const int head_begin = static_cast<int>(blockIdx.y) % s.head_tiles * s.heads, query_end = s.p.query_start[seq + 1];
   for (int i = threadIdx.x; i < s.rows * kv.key_dim; i += kThreads) {
@@ -207,12 +219,12 @@ __global__ void __launch_bounds__(kThreads) paged_attention_f32_kernel(Shape s) 
       value_places[threadIdx.x] = value_place(kv, block, kv_head, key % kv.block_size);
     }
     __syncthreads();
-    fetch_rows(kv, key_places, n, kv.key_dim, keys, s.key_stride);
-    if (!kv.latent) fetch_rows(kv, value_places, n, kv.value_dim, values, value_stride);
+    fetch_rows(kv, key_places, n, kv.key_dim, run.keys);
+    if (!kv.latent) fetch_rows(kv, value_places, n, kv.value_dim, run.values);
     __syncthreads();
     float weights[kRows];
-    weigh(s, keys, queries, begin + static_cast<int>(threadIdx.x) % kWarp, state, weights);
-    add_values(s, values, value_stride, n, weights, state);
+    weigh(s, run, begin + static_cast<int>(threadIdx.x) % kWarp, state, weights);
+    add_values(s, run.values, n, weights, state);
   }
   end_rows(s, range.used, state);
 }

@@ -129,41 +129,42 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   merge_splits<kDim, 1>(s, tile, split.used, reinterpret_cast<float2*>(memory));
 }
 
+// Divides row (m, h) by its sum and writes it as head `place.head` of its token.
+template <int kDim, int kTiles>
+__device__ __forceinline__ void write_row(const TileShape& s, const RowPlace& place, const Sums<kDim, kTiles>& sums,
+                                          int m, int h) {
+  const float part = sums.sum[m][h] > 0 ? 1.0f / sums.sum[m][h] : 0.0f;
+  const int64_t col = static_cast<int64_t>(place.head) * kDim + threadIdx.x % 4 * 2;
+  if (s.p.out.type == Type::kF32) {  // asked once a row
+    float* to = static_cast<float*>(s.p.out.data) + place.token * s.p.out.stride + col;
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+      *reinterpret_cast<float2*>(to + n * 8) = {sums.values[m][n][2 * h] * part, sums.values[m][n][2 * h + 1] * part};
+    }
+    return;
+  }
+#pragma unroll
+  for (int n = 0; n < kDim / 8; ++n) {
+    put_pair(s, place.token, col + n * 8, sums.values[m][n][2 * h] * part, sums.values[m][n][2 * h + 1] * part);
+  }
+}
+
 template <int kDim, int kTiles>
 __device__ __forceinline__ void end_wide(const TileShape& s, const Tile& tile, int used,
                                          const Sums<kDim, kTiles>& sums) {
   const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const Partial<kDim> partial(s, tile, tile.split);
 #pragma unroll
-  for (int m = 0; m < kTiles; ++m) {
+  for (int i = 0; i < 2 * kTiles; ++i) {
+    const int m = i / 2, h = i % 2, row = (warp * kTiles + m) * 16 + h * 8 + lane / 4;
+    const RowPlace place = place_of(s, tile, row);
+    if (used == 1 && place.token >= 0) write_row(s, place, sums, m, h);
+    if (used == 1 || row >= s.rows) continue;
+    if (lane % 4 == 0) partial.heads(s)[row] = {sums.max[m][h], sums.sum[m][h]};
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const int row = (warp * kTiles + m) * 16 + h * 8 + lane / 4;
-      const RowPlace place = place_of(s, tile, row);
-      if (used > 1 && row < s.rows) {
-        if (lane % 4 == 0) partial.heads(s)[row] = {sums.max[m][h], sums.sum[m][h]};
-#pragma unroll
-        for (int n = 0; n < kDim / 8; ++n) {
-          *reinterpret_cast<float2*>(partial.values + row * kDim + n * 8 + lane % 4 * 2) = {
-              sums.values[m][n][2 * h], sums.values[m][n][2 * h + 1]};
-        }
-      } else if (used == 1 && place.token >= 0) {
-        const float part = sums.sum[m][h] > 0 ? 1.0f / sums.sum[m][h] : 0.0f;
-        const int64_t col = static_cast<int64_t>(place.head) * kDim + lane % 4 * 2;
-        if (s.p.out.type == Type::kF32) {  // asked once a row
-          float* to = static_cast<float*>(s.p.out.data) + place.token * s.p.out.stride + col;
-#pragma unroll
-          for (int n = 0; n < kDim / 8; ++n) {
-            *reinterpret_cast<float2*>(to + n * 8) = {sums.values[m][n][2 * h] * part,
-                                                      sums.values[m][n][2 * h + 1] * part};
-          }
-          continue;
-        }
-#pragma unroll
-        for (int n = 0; n < kDim / 8; ++n) {
-          put_pair(s, place.token, col + n * 8, sums.values[m][n][2 * h] * part, sums.values[m][n][2 * h + 1] * part);
-        }
-      }
+    for (int n = 0; n < kDim / 8; ++n) {
+      *reinterpret_cast<float2*>(partial.values + row * kDim + n * 8 + lane % 4 * 2) = {sums.values[m][n][2 * h],
+                                                                                        sums.values[m][n][2 * h + 1]};
     }
   }
 }

@@ -40,7 +40,7 @@ struct Split {
   int used;        // splits of the tile that have keys; at least 1, so that someone writes the output
 };
 
-// The `index`-th of at most `splits` parts of a tile's keys, each of `least` keys or more. A part begins a multiple of
+// The `index`-th of at most `splits` parts of a tile's keys, each of `least` keys or more. Parts begin at multiples of
 // `step` after the first key. Few keys are not split: the merge would cost more.
 __device__ __forceinline__ Split split_of(KeyRange keys, int splits, int index, int step, int least) {
   const int n = keys.end - keys.begin;

@@ -1,6 +1,6 @@
 #pragma once
 
-// The work of a block of paged_attention_mma.cu: its tile and split. Also the rows' queries, and the copies of keys
+// A block's work in paged_attention_mma.cu: its tile and split. Also the rows' queries, and the copies of keys
 // from the cache into shared memory.
 
 #include "backend/cuda/attention/mma.cuh"
@@ -156,7 +156,7 @@ __device__ __forceinline__ uint4 eight_of(const float4& low, const float4& high)
   return {two_bf16(low.x, low.y), two_bf16(low.z, low.w), two_bf16(high.x, high.y), two_bf16(high.z, high.w)};
 }
 // The tile's queries as bf16, and the keys of this split that each sees. Padding rows up to kRows get zeros and no
-// keys. Eight threads share a row, so its address is computed once.
+// keys. Eight threads share a row and compute its address once.
 template <int kDim, int kRows>
 __device__ __forceinline__ void begin_rows(const TileShape& s, const Tile& tile, const Split& split,
                                            unsigned char* queries, KeyRange* seen) {

@@ -66,23 +66,17 @@ __device__ __forceinline__ void merge_splits(const TileShape& s, const Tile& til
     for (int split = 0; split < used; split += kDeep) {
       float4 v[kDeep][kItems];
 #pragma unroll
-      for (int k = 0; k < kDeep; ++k) {
+      for (int n = 0; n < kDeep * kItems; ++n) {
+        const int k = n / kItems, i = n % kItems, at = min(first + i * kThreads, s.rows * (kDim / 4) - 1);
         const Partial<kDim> partial(s, tile, min(split + k, used - 1));
-#pragma unroll
-        for (int i = 0; i < kItems; ++i) {
-          const int at = min(first + i * kThreads, s.rows * (kDim / 4) - 1);
-          v[k][i] = __ldcg(reinterpret_cast<const float4*>(partial.values) + at);
-        }
+        v[k][i] = __ldcg(reinterpret_cast<const float4*>(partial.values) + at);
       }
 #pragma unroll
-      for (int k = 0; k < kDeep; ++k) {
-#pragma unroll
-        for (int i = 0; i < kItems; ++i) {
-          const int row = min((first + i * kThreads) / (kDim / 4), s.rows - 1);
-          const float f = split + k < used ? heads[(split + k) * s.rows + row].x : 0.0f;
-          sums[i] = {sums[i].x + v[k][i].x * f, sums[i].y + v[k][i].y * f, sums[i].z + v[k][i].z * f,
-                     sums[i].w + v[k][i].w * f};
-        }
+      for (int n = 0; n < kDeep * kItems; ++n) {
+        const int k = n / kItems, i = n % kItems, row = min((first + i * kThreads) / (kDim / 4), s.rows - 1);
+        const float f = split + k < used ? heads[(split + k) * s.rows + row].x : 0.0f;
+        sums[i] = {sums[i].x + v[k][i].x * f, sums[i].y + v[k][i].y * f, sums[i].z + v[k][i].z * f,
+                   sums[i].w + v[k][i].w * f};
       }
     }
 #pragma unroll

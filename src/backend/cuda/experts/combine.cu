@@ -61,11 +61,9 @@ __device__ __forceinline__ void add_all(const Combine& c, int64_t token, int64_t
       values[i] = Elements<kWide>::at(addends[i].row + col);
     }
 #pragma unroll
-    for (int i = 0; i < kTogether; ++i) {
-#pragma unroll
-      for (int k = 0; k < kWide; ++k) {
-        if (addends[i].there) sum[k] += addends[i].weight * values[i].v[k];
-      }
+    for (int i = 0; i < kTogether * kWide; ++i) {
+      const Addend& addend = addends[i / kWide];
+      if (addend.there) sum[i % kWide] += addend.weight * values[i / kWide].v[i % kWide];
     }
   }
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Entries of the kernels of gated expert networks with 2-byte weights. ExpertRunner (runner.h) chooses among them by
+// Kernels of gated expert networks with 2-byte weights. ExpertRunner (runner.h) chooses among them by
 // the tables of list.cpp.
 
 #include "backend/cuda/matrix.h"
@@ -58,7 +58,7 @@ constexpr int64_t kUnsortedTokensMax = 8;  // steps of more tokens sort the inpu
 // False: the driver refuses the tensor maps. REQUIRES: rows of w a multiple of 16 (first) and 8 (second); pairs > 0.
 bool moe_fused_small_m(const MoeFusedSmallM& experts, int n_multiprocessors, cudaStream_t stream);
 
-// One grouped GEMM of many tokens (wgmma, TMA), its inputs sorted. The same result and requirements.
+// Grouped GEMM of many tokens (wgmma, TMA), inputs sorted. The same result and requirements.
 bool grouped_gemm_sm90(const ExpertGemm& gemm, int n_multiprocessors, cudaStream_t stream);
 // y[j] = x[pairs[j] / top_k]; rows of 16-byte words of 2-byte elements.
 void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream);

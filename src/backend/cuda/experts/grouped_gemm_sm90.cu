@@ -10,26 +10,24 @@ namespace {
 using Many = TileConfig<2, 256, 4, 64, 1, false>;
 
 // One thread: the TMA copies of every stage. Blocks are persistent and take every gridDim-th tile.
-__device__ void produce(const TiledGemm& gemm, const OperandMaps& maps, uint8_t* stages, Ring<Many>& ring,
+__device__ void produce(const TiledGemm& gemm, const OperandMaps& maps, Pipeline<Many> pipeline,
                         const ExpertTiles<int>& experts, int n_tiles) {
-  Place place;
   for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
     const Tile tile = find_tile<Many>(gemm, experts, index);
     for (int s = 0, n = stages_of<Many>(gemm, tile); s < n; ++s) {
-      barrier_wait(&ring.empty[place.stage], place.phase ^ 1);
-      copy_stage<Many>(gemm, maps, tile, s, stages + place.stage * Many::kStageBytes, &ring.full[place.stage]);
-      place.advance<Many>();
+      pipeline.wait_empty();
+      copy_stage<Many>(gemm, maps, tile, s, pipeline);
+      pipeline.advance();
     }
   }
 }
 
 template <End kEnd, bool kHalf>
-__device__ __forceinline__ void consume(const TiledGemm& gemm, uint8_t* stages, Ring<Many>& ring,
-                                        const ExpertTiles<int>& experts, int n_tiles, int group) {
-  Place place;
+__device__ __forceinline__ void consume(const TiledGemm& gemm, Pipeline<Many> pipeline, const ExpertTiles<int>& experts,
+                                        int n_tiles, int group) {
   for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
     const Tile tile = find_tile<Many>(gemm, experts, index);
-    multiply_tile<Many, kEnd, kHalf>(gemm, tile, stages, ring, place, group);
+    multiply_tile<Many, kEnd, kHalf>(gemm, tile, pipeline, group);
   }
 }
 
@@ -51,10 +49,10 @@ __global__ void __launch_bounds__(Many::kThreads, Many::kBlocksAnSm)
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
   if (group == Many::kGroups) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-    if (threadIdx.x % kGroupThreads == 0) produce(gemm, maps, stages, ring, experts, n_tiles);
+    if (threadIdx.x % kGroupThreads == 0) produce(gemm, maps, {stages, ring, {}}, experts, n_tiles);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-    consume<kEnd, kHalf>(gemm, stages, ring, experts, n_tiles, group);
+    consume<kEnd, kHalf>(gemm, {stages, ring, {}}, experts, n_tiles, group);
   }
 }
 

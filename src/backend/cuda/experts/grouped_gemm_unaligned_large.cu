@@ -144,19 +144,16 @@ __device__ void finish(const ExpertGemm& p, int expert, int64_t begin, int64_t e
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int64_t first_output = static_cast<int64_t>(blockIdx.y) * kOutputs + warp % 4 * 32;
 #pragma unroll
-  for (int i = 0; i < kBlocks; ++i) {
+  for (int block = 0; block < 2 * kBlocks; ++block) {
+    const int i = block / 2, half = block % 2;
+    const int64_t j = begin + warp / 4 * kBlocks * 16 + i * 16 + half * 8 + lane / 4;
+    if (j >= end) continue;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int64_t j = begin + warp / 4 * kBlocks * 16 + i * 16 + half * 8 + lane / 4;
-      if (j >= end) continue;
-#pragma unroll
-      for (int o = 0; o < 4; ++o) {
-        if (!p.first) finish_second(p, expert, j, first_output + o * 8 + lane % 4 * 2, &sums[i][o][half * 2]);
-        if (p.first && o % 2 == 0) {
-          const int64_t index = first_output / 2 + o / 2 * 8 + lane % 4 * 2;
-          finish_first(p, expert, j, index, {&sums[i][o][half * 2], &sums[i][o + 1][half * 2]});
-        }
-      }
+    for (int o = 0; o < 4; ++o) {
+      if (!p.first) finish_second(p, expert, j, first_output + o * 8 + lane % 4 * 2, &sums[i][o][half * 2]);
+      if (!p.first || o % 2 != 0) continue;
+      const int64_t index = first_output / 2 + o / 2 * 8 + lane % 4 * 2;
+      finish_first(p, expert, j, index, {&sums[i][o][half * 2], &sums[i][o + 1][half * 2]});
     }
   }
 }

@@ -1,4 +1,4 @@
-// Grouped GEMM of few tokens, any width. Bound by the weights' bytes, each of which is read once.
+// Grouped GEMM of few tokens, any width. Bound by the weights' bytes; each is read once.
 //
 // A block has 16 weight rows of one expert and all of its tokens, in tiles of 8. Gated weights: 8 rows of the gate and
 // the same 8 of up. Four warps split the inputs; a warp multiplies 32 a step (mma.sync), the weights being the 16-row
@@ -87,8 +87,8 @@ __device__ void multiply(const ExpertGemm& p, const WeightRows& rows, int64_t be
       const bool inside = k + i * step < p.x.cols;
 #pragma unroll
       for (int t = 0; t < kTiles; ++t) {
-        uint4 x = make_uint4(0, 0, 0, 0);
-        if (inside && inputs[t] != nullptr) x = *reinterpret_cast<const uint4*>(inputs[t] + k + i * step);
+        const bool there = inside && inputs[t] != nullptr;
+        const uint4 x = there ? *reinterpret_cast<const uint4*>(inputs[t] + k + i * step) : make_uint4(0, 0, 0, 0);
         mma_bf16(sums[t], a[i].x, b[i].x, a[i].y, b[i].y, x.x, x.y);
         mma_bf16(sums[t], a[i].z, b[i].z, a[i].w, b[i].w, x.z, x.w);
       }

@@ -113,7 +113,7 @@ __device__ void schedule(const Work& work, const VisitTiles& tiles, Hall<V>& hal
 // One thread: the TMA copies of every stage.
 template <typename V>
 __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hall<V>& hall) {
-  Place place;
+  Pipeline<V> pipeline{memory, hall.ring, {}};
   for (uint32_t phase = 0;; phase ^= 1) {
     barrier_wait(&hall.announced, phase);
     const Claimed claimed = hall.claimed;
@@ -122,15 +122,14 @@ __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hal
     const TiledGemm& gemm = work.gemms[claimed.gemm];
     const int stages = stages_of<V>(gemm, claimed.tile), hears_at = max(stages - kAnnounceAhead, 0);
     for (int s = 0; s < stages; ++s) {
-      barrier_wait(&hall.ring.empty[place.stage], place.phase ^ 1);
-      copy_stage<V>(gemm, maps.of[claimed.gemm], claimed.tile, s, memory + place.stage * V::kStageBytes,
-                    &hall.ring.full[place.stage]);
+      pipeline.wait_empty();
+      copy_stage<V>(gemm, maps.of[claimed.gemm], claimed.tile, s, pipeline);
       if (s == hears_at) barrier_arrive(&hall.heard);
-      place.advance<V>();
+      pipeline.advance();
     }
   }
-  barrier_wait(&hall.ring.empty[place.stage], place.phase ^ 1);
-  barrier_arrive(&hall.ring.full[place.stage]);  // a stage of no tile
+  pipeline.wait_empty();
+  barrier_arrive(&hall.ring.full[pipeline.next.stage]);  // a stage of no tile
 }
 
 // One thread: signals written tiles to all blocks, so that the warps that write need not wait for their stores.
@@ -157,20 +156,20 @@ __device__ __forceinline__ void say_written(Hall<V>& hall, int tile, uint32_t ph
 
 template <typename V, End kEnd, bool kHalf>
 __device__ __forceinline__ void consume(const Work& work, const VisitTiles& tiles, uint8_t* memory, Hall<V>& hall) {
-  Place place;
+  Pipeline<V> pipeline{memory, hall.ring, {}};
   uint32_t say_phase = 0;
   for (;;) {
-    barrier_wait(&hall.ring.full[place.stage], place.phase);
+    pipeline.wait_full();
     const Claimed claimed = hall.claimed;
     if (claimed.gemm == kGemms) break;
     barrier_arrive(&hall.heard);  // each thread for itself: racecheck sees no order through one lane
     const TiledGemm& gemm = work.gemms[claimed.gemm];
     if (claimed.gemm < kVisits) {
-      multiply_tile<V, kEnd, kHalf>(gemm, claimed.tile, memory, hall.ring, place, 0);
+      multiply_tile<V, kEnd, kHalf>(gemm, claimed.tile, pipeline, 0);
       say_written(hall, counter_of(work, tiles, claimed), say_phase);
       say_phase ^= 1;
     } else {
-      multiply_tile<V, End::kOutput, kHalf>(gemm, claimed.tile, memory, hall.ring, place, 0);
+      multiply_tile<V, End::kOutput, kHalf>(gemm, claimed.tile, pipeline, 0);
     }
   }
   say_written(hall, -1, say_phase);

@@ -3,9 +3,9 @@
 // Tiles of grouped GEMMs on wgmma, fed by TMA.
 //
 // Weights are the operand of 64 rows, tokens the one of 8 to 256. A tile so pads tokens to 8, not to 64. So one kernel
-// serves two tokens an expert as well as hundreds. One warp copies stages of 64 inputs into a ring. Each of kGroups
-// warpgroups multiplies its 64 weight rows with all of the tile's tokens. TMA interleaves a gated weight by eight rows,
-// gate and up: a thread holds a gate and its up.
+// serves two tokens an expert or hundreds. One warp copies stages of 64 inputs into a ring. Each of kGroups warpgroups
+// multiplies its 64 weight rows with all of the tile's tokens. TMA interleaves a gated weight by eight rows, gate and
+// up: a thread holds a gate and its up.
 //
 // Tiles go expert by expert, then by weight rows, tokens innermost. Blocks that share weights so run side by side, and
 // weights come from memory once. Each block finds its tiles from the experts' offsets. Tokens past an expert's last
@@ -127,6 +127,18 @@ struct Place {
   }
 };
 
+// One role's view of the stages: the shared memory, its mbarriers, and the stage that comes next.
+template <typename V>
+struct Pipeline {
+  uint8_t* stages;
+  Ring<V>& ring;
+  Place next;
+  __device__ __forceinline__ uint8_t* stage() const { return stages + next.stage * V::kStageBytes; }
+  __device__ __forceinline__ void wait_empty() const { barrier_wait(&ring.empty[next.stage], next.phase ^ 1); }
+  __device__ __forceinline__ void wait_full() const { barrier_wait(&ring.full[next.stage], next.phase); }
+  __device__ __forceinline__ void advance() { next.advance<V>(); }
+};
+
 // By one thread, before the block's barrier.
 template <typename V>
 __device__ __forceinline__ void begin_ring(Ring<V>& ring) {
@@ -140,10 +152,12 @@ __device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
   return memory + (1024 - shared_place(memory) % 1024) % 1024;
 }
 
-// By one thread: starts the copies of stage `s` of a tile.
+// By one thread: starts the copies of a tile's s-th inputs into the pipeline's next stage.
 template <typename V>
 __device__ __forceinline__ void copy_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile, int s,
-                                           uint8_t* to, uint64_t* full) {
+                                           const Pipeline<V>& pipeline) {
+  uint8_t* to = pipeline.stage();
+  uint64_t* const full = &pipeline.ring.full[pipeline.next.stage];
   const int input = ((V::kInParts ? tile.part * gemm.stages : 0) + s) * kInputs;
   const int octets = V::kRows / (gemm.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
   const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
@@ -204,8 +218,9 @@ __device__ __forceinline__ float silu_value(float gate, float up) {
 }
 
 // The general epilogue: biases, weights on the input, other activations.
-__device__ __forceinline__ float any_value(const ExpertGemm& p, const Tile& tile, int64_t index, int pair, float gate,
-                                           float up) {
+__device__ __forceinline__ float any_value(const ExpertGemm& p, const Tile& tile, int64_t index, int pair,
+                                           float2 gate_up) {
+  float gate = gate_up.x, up = gate_up.y;
   if (p.input_weights != nullptr) {
     const float factor = p.input_weights[p.groups.pairs[tile.begin + pair]];
     gate *= factor, up *= factor;
@@ -217,10 +232,16 @@ __device__ __forceinline__ float any_value(const ExpertGemm& p, const Tile& tile
   return glu_value(p.glu, gate, up);
 }
 
-// A gate and its up for two tokens: rows `index` of both halves.
+// A lane's place in the tile's result: weight row and first of two token columns.
+struct Cell {
+  int64_t row;
+  int column;
+};
+
+// A gate and its up for two tokens: row `at.row` of both halves.
 template <End kEnd, bool kHalf>
-__device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& tile, const Columns& columns,
-                                             int64_t index, int column, const float* d) {
+__device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& tile, const Columns& columns, Cell at,
+                                             const float* d) {
   const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
   const int64_t intermediate = p.w.rows / 2;
   float value[2];
@@ -229,32 +250,31 @@ __device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& ti
     if constexpr (kEnd == End::kSilu) {
       value[t] = silu_value(d[t], d[t + 2]);
     } else {
-      const int pair = columns.pair(tile, column + t);
-      const bool there = pair < tile.n && index < intermediate;
-      value[t] = there ? any_value(p, tile, index, pair, d[t], d[t + 2]) : 0.0f;
+      const int pair = columns.pair(tile, at.column + t);
+      const bool there = pair < tile.n && at.row < intermediate;
+      value[t] = there ? any_value(p, tile, at.row, pair, {d[t], d[t + 2]}) : 0.0f;
     }
   }
   const float2 two = pair_up(value[0], value[1], odd);
-  const int pair = columns.pair(tile, column + odd);
-  const int64_t row = tile.begin + pair, at = index - odd;  // intermediate is even: eight rows are all there or not
-  if (pair < tile.n && at < intermediate) {
-    *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + at) = two_elements<kHalf>(two);
+  const int pair = columns.pair(tile, at.column + odd);
+  const int64_t row = tile.begin + pair, col = at.row - odd;  // intermediate is even: eight rows are all there or not
+  if (pair < tile.n && col < intermediate) {
+    *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(p.y.data) + row * p.y.stride + col) = two_elements<kHalf>(two);
   }
 }
 
 template <bool kInParts>
-__device__ __forceinline__ void finish_second(const ExpertGemm& p, const Tile& tile, int64_t output, int column,
-                                              float of_a, float of_b) {
+__device__ __forceinline__ void finish_second(const ExpertGemm& p, const Tile& tile, Cell at, float of_a, float of_b) {
   const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
-  if (p.bias != nullptr && (!kInParts || tile.part == 0) && output < p.w.rows) {
-    const float bias = p.bias[tile.expert * p.w.rows + output];
+  if (p.bias != nullptr && (!kInParts || tile.part == 0) && at.row < p.w.rows) {
+    const float bias = p.bias[tile.expert * p.w.rows + at.row];
     of_a += bias, of_b += bias;
   }
   const float2 two = pair_up(of_a, of_b, odd);
-  const int64_t at = output - odd;
-  if (column + odd >= tile.n || at >= p.w.rows) return;
-  const int64_t pair = p.groups.pairs[tile.begin + column + odd], row = kInParts ? pair * p.parts + tile.part : pair;
-  *reinterpret_cast<float2*>(static_cast<float*>(p.y.data) + row * p.y.stride + at) = two;
+  const int64_t col = at.row - odd;
+  if (at.column + odd >= tile.n || col >= p.w.rows) return;
+  const int64_t pair = p.groups.pairs[tile.begin + at.column + odd], row = kInParts ? pair * p.parts + tile.part : pair;
+  *reinterpret_cast<float2*>(static_cast<float*>(p.y.data) + row * p.y.stride + col) = two;
 }
 
 template <typename V, End kEnd, bool kHalf, int kColumns>
@@ -268,27 +288,26 @@ __device__ __forceinline__ void finish(const ExpertGemm& p, const Tile& tile, co
     const int column = 8 * j + 2 * (lane % 4);
     if (8 * j >= tile.n) break;
     if constexpr (kEnd != End::kOutput) {
-      finish_first<kEnd, kHalf>(p, tile, columns, index, column, &d[4 * j]);
+      finish_first<kEnd, kHalf>(p, tile, columns, {index, column}, &d[4 * j]);
     } else {
-      finish_second<V::kInParts>(p, tile, output, column, d[4 * j], d[4 * j + 1]);
-      finish_second<V::kInParts>(p, tile, output + 8, column, d[4 * j + 2], d[4 * j + 3]);
+      finish_second<V::kInParts>(p, tile, {output, column}, d[4 * j], d[4 * j + 1]);
+      finish_second<V::kInParts>(p, tile, {output + 8, column}, d[4 * j + 2], d[4 * j + 3]);
     }
   }
 }
 
 // One tile with kColumns columns for its tokens.
 template <typename V, End kEnd, bool kHalf, int kColumns>
-__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, uint8_t* stages, Ring<V>& ring,
-                                         Place& place, int group) {
+__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group) {
   constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
   const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
   float d[kColumns / 2];
 #pragma unroll
   for (int i = 0; i < kColumns / 2; ++i) d[i] = 0;
-  Place read = place;  // its wgmma may still run
+  Place read = pipeline.next;  // its wgmma may still run
   for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
-    barrier_wait(&ring.full[place.stage], place.phase);
-    const uint8_t* from = stages + place.stage * V::kStageBytes;
+    pipeline.wait_full();
+    const uint8_t* from = pipeline.stage();
     const uint64_t weights = matrix_descriptor(from + group * kGroupRows * kRowBytes),
                    tokens = matrix_descriptor(from + V::kWeightBytes);
     wgmma_fence();
@@ -303,13 +322,13 @@ __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile
     wgmma_commit();
     if (s > 0) {
       wgmma_wait<1>();
-      if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
+      if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
       read.advance<V>();
     }
-    place.advance<V>();
+    pipeline.advance();
   }
   wgmma_wait<0>();
-  if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&ring.empty[read.stage]);
+  if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
 
   Columns columns;
   if constexpr (kUnsorted) columns = {gemm.p.sorted, __reduce_or_sync(kAllLanes, token)};
@@ -318,25 +337,25 @@ __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile
 
 // One tile, by one warpgroup.
 template <typename V, End kEnd, bool kHalf>
-__device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, uint8_t* stages, Ring<V>& ring,
-                                              Place& place, int group) {
+__device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
+                                              int group) {
   if (tile.n <= 8) {
-    multiply<V, kEnd, kHalf, 8>(gemm, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 8>(gemm, tile, pipeline, group);
   } else if (V::kTokens == 16 || tile.n <= 16) {
-    multiply<V, kEnd, kHalf, 16>(gemm, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 16>(gemm, tile, pipeline, group);
   } else if (V::kTokens == 32 || tile.n <= 32) {
-    multiply<V, kEnd, kHalf, 32>(gemm, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 32>(gemm, tile, pipeline, group);
   } else if (V::kTokens == 64 || tile.n <= 64) {
-    multiply<V, kEnd, kHalf, 64>(gemm, tile, stages, ring, place, group);
+    multiply<V, kEnd, kHalf, 64>(gemm, tile, pipeline, group);
   } else if constexpr (V::kTokens > 64) {
     if (tile.n <= 96) {
-      multiply<V, kEnd, kHalf, 96>(gemm, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 96>(gemm, tile, pipeline, group);
     } else if (tile.n <= 128) {
-      multiply<V, kEnd, kHalf, 128>(gemm, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 128>(gemm, tile, pipeline, group);
     } else if (tile.n <= 192) {
-      multiply<V, kEnd, kHalf, 192>(gemm, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 192>(gemm, tile, pipeline, group);
     } else {
-      multiply<V, kEnd, kHalf, 256>(gemm, tile, stages, ring, place, group);
+      multiply<V, kEnd, kHalf, 256>(gemm, tile, pipeline, group);
     }
   }
 }

@@ -1,4 +1,4 @@
-// GEMM in f32 by plain multiply-adds, of any types and shapes. A block computes 64 x 64 outputs, 16 inputs at a time.
+// f32 GEMM by plain multiply-adds, of any types and shapes. A block computes 64 x 64 outputs, 16 inputs at a time.
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
@@ -78,9 +78,9 @@ __global__ void __launch_bounds__(kThreads) gemm_f32_kernel(GemmF32 p) {
     __syncthreads();
     for (int c = 0; c < kDepth; ++c) {
 #pragma unroll
-      for (int a = 0; a < kEach; ++a) {
-#pragma unroll
-        for (int b = 0; b < kEach; ++b) sums[a][b] += inputs[c][row + a] * weights[c][output + b];
+      for (int i = 0; i < kEach * kEach; ++i) {
+        const int a = i / kEach, b = i % kEach;
+        sums[a][b] += inputs[c][row + a] * weights[c][output + b];
       }
     }
   }
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kThreads) gemm_f32_kernel(GemmF32 p) {
 
 void gemm_f32(const GemmF32& p, cudaStream_t stream) {
   const bool grouped = p.groups.offsets != nullptr;
-  // Each group's last tile may be partial: one more tile each.
+  // Each group's last tile may be partial: one tile more.
   const int64_t tiles = grouped
                             ? p.groups.n_pairs / kTile + min(static_cast<int64_t>(p.groups.n_experts), p.groups.n_pairs)
                             : ceil_div(p.y.rows, kTile);

@@ -186,7 +186,7 @@ __device__ __forceinline__ Spot spot_of(const SmallMGemm& p, int unit) {
           unit / kConsumerWarps * kUnitTokens + lane % 4 * 2};
 }
 
-// Bias and old value of y, loaded ahead of the epilogue.
+// Bias and old y, loaded ahead of the epilogue.
 struct Addends {
   float bias[2], before[4];
 };

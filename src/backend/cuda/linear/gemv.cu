@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) gemv_
   uint4 x[kAhead][kTiles][2];
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) fetch_inputs<kTiles>(p, turn + i * step, x[i]);
-  // Loaded beside the GEMM: after it, the load's latency would show.
+  // Loaded beside the GEMM, which hides the latency.
   const int64_t token = warp * kTokens + lane % 4 * 2;
   float before[2][2] = {};
   if (part == 0 && warp < kTiles) {

@@ -30,7 +30,7 @@ class AlignedInput {
   absl::Status reserve(size_t bytes);
   // Where align() puts `x`: x itself where it has `type` and rows of whole 16-byte words, else this memory.
   Matrix place(const Matrix& x, Type type) const;
-  // Converts where it must; the copy lasts until the next call. Columns are padded with zeros to whole words.
+  // Converts where needed; the copy lasts until the next call. Columns are padded with zeros to whole words.
   Matrix align(const Matrix& x, Type type);
 
  private:

@@ -241,7 +241,7 @@ __global__ void __launch_bounds__(kThreads, 2) route_layer_kernel(const __grid_c
       wait_for_input();
       if (tile >= cut.tiles) break;
     }
-    multiply_tile<Number>(p, cut, tile, part, n, early, inputs, s.shares);
+    multiply_tile<Number>({p, cut, tile, part, n}, early, inputs, s.shares);
     send_sums(cut, tile, part, n, s);
     tile += tile_step;
     if (tile >= cut.tiles) break;

@@ -186,12 +186,17 @@ __device__ __forceinline__ uint4 fetch_inputs(const __nv_bfloat16* x, int k, int
   return x != nullptr && k < cols ? *reinterpret_cast<const uint4*>(x + k) : make_uint4(0, 0, 0, 0);
 }
 
+// A lane's inputs of one token: from `begin` on, every `step`-th word below `cols`. x is null: no such token.
+struct LaneInputs {
+  const __nv_bfloat16* x;
+  int begin, step, cols;
+};
+
 // Multiplies the early turns with eight tokens.
-__device__ __forceinline__ void multiply_early(const EarlyWeights& early, const __nv_bfloat16* x, int begin, int step,
-                                               int cols, float (&sums)[4]) {
+__device__ __forceinline__ void multiply_early(const EarlyWeights& early, const LaneInputs& from, float (&sums)[4]) {
   uint4 inputs[kAhead];
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) inputs[i] = fetch_inputs(x, begin + i * step, cols);
+  for (int i = 0; i < kAhead; ++i) inputs[i] = fetch_inputs(from.x, from.begin + i * from.step, from.cols);
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) multiply_turn(early.words[i], inputs[i], sums);
 }
@@ -236,19 +241,25 @@ __device__ __forceinline__ void multiply_rests(const Turns<float>& at, const __n
   }
 }
 
-// Part of a tile of a bf16 router, times the block's n tokens. Addresses are recomputed: the early weights need the
-// registers.
-__device__ __forceinline__ void multiply_words(const RouteLayer& p, const Cut& cut, int tile, int part, int n,
-                                               const EarlyWeights& early, const EarlyInputs& inputs,
-                                               float (&sums)[2][4]) {
+// A part of a tile of the router, for the block's first n tokens.
+struct RouterTile {
+  const RouteLayer& p;
+  const Cut& cut;
+  int tile, part, n;
+};
+
+// A bf16 router. Addresses are recomputed: the early weights need the registers.
+__device__ __forceinline__ void multiply_words(const RouterTile& t, const EarlyWeights& early,
+                                               const EarlyInputs& inputs, float (&sums)[2][4]) {
   multiply_early(early, inputs, sums[0]);
-  if (n > 8) {
+  if (t.n > 8) {
     const int thread = thread_again();
-    multiply_early(early, EarlyInputs(p, Turns<__nv_bfloat16>(p, cut, tile, part, thread), 1, n, thread), sums[1]);
+    const Turns<__nv_bfloat16> turns(t.p, t.cut, t.tile, t.part, thread);
+    multiply_early(early, EarlyInputs(t.p, turns, 1, t.n, thread), sums[1]);
   }
   const int thread = thread_again();
-  const Turns<__nv_bfloat16> at(p, cut, tile, part, thread);
-  const __nv_bfloat16* const x[2] = {inputs_of(p, 0, n, thread), inputs_of(p, 1, n, thread)};
+  const Turns<__nv_bfloat16> at(t.p, t.cut, t.tile, t.part, thread);
+  const __nv_bfloat16* const x[2] = {inputs_of(t.p, 0, t.n, thread), inputs_of(t.p, 1, t.n, thread)};
 #pragma unroll 1
   for (int done = at.step; done < at.cols; done += at.step) {
 #pragma unroll 1
@@ -261,17 +272,17 @@ __device__ __forceinline__ void multiply_words(const RouteLayer& p, const Cut& c
   }
 }
 
-// The same of an f32 router. Its elements are mostly exact in bf16: then one mma does.
-__device__ __forceinline__ void multiply_floats(const RouteLayer& p, const Cut& cut, int tile, int part, int n,
-                                                const EarlyWeights& early, float (&sums)[2][4]) {
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, step = cut.parts * kWarps * kTurn;
-  const int begin = (part * kWarps + warp) * kTurn + lane % 4 * 8, cols = static_cast<int>(p.x.cols);
+// An f32 router. Its elements are mostly exact in bf16: then one mma does.
+__device__ __forceinline__ void multiply_floats(const RouterTile& t, const EarlyWeights& early, float (&sums)[2][4]) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, step = t.cut.parts * kWarps * kTurn;
+  const int begin = (t.part * kWarps + warp) * kTurn + lane % 4 * 8, cols = static_cast<int>(t.p.x.cols);
   uint32_t lost = early.lost;
-  multiply_early(early, inputs_of(p, 0, n), begin, step, cols, sums[0]);
-  if (n > 8) multiply_early(early, inputs_of(p, 1, n), begin, step, cols, sums[1]);
+  multiply_early(early, {inputs_of(t.p, 0, t.n), begin, step, cols}, sums[0]);
+  if (t.n > 8) multiply_early(early, {inputs_of(t.p, 1, t.n), begin, step, cols}, sums[1]);
+  int tile = t.tile, n = t.n;
   asm("" : "+r"(tile), "+r"(n));  // rows are found again rather than kept: the early weights need the registers
-  const Turns<float> at(p, cut, tile, part);
-  const __nv_bfloat16* const x[2] = {inputs_of(p, 0, n), inputs_of(p, 1, n)};
+  const Turns<float> at(t.p, t.cut, tile, t.part);
+  const __nv_bfloat16* const x[2] = {inputs_of(t.p, 0, n), inputs_of(t.p, 1, n)};
 #pragma unroll 1
   for (int k = at.begin + kAhead * step; k - at.begin < cols; k += step) {
     TurnWeights w = at.fetch(k);
@@ -286,12 +297,11 @@ __device__ __forceinline__ void multiply_floats(const RouteLayer& p, const Cut& 
 
 // Either type; the warps split the inputs.
 template <typename Number>
-__device__ __forceinline__ void multiply_tile(const RouteLayer& p, const Cut& cut, int tile, int part, int n,
-                                              const EarlyWeights& early, const EarlyInputs& inputs,
+__device__ __forceinline__ void multiply_tile(const RouterTile& t, const EarlyWeights& early, const EarlyInputs& inputs,
                                               float (*shares)[kTileSums]) {
   float sums[2][4] = {};
-  if constexpr (kInBf16<Number>) multiply_words(p, cut, tile, part, n, early, inputs, sums);
-  if constexpr (!kInBf16<Number>) multiply_floats(p, cut, tile, part, n, early, sums);
+  if constexpr (kInBf16<Number>) multiply_words(t, early, inputs, sums);
+  if constexpr (!kInBf16<Number>) multiply_floats(t, early, sums);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
 #pragma unroll
   for (int i = 0; i < 8; ++i) shares[warp][i * kWarp + lane] = sums[i / 4][i % 4];

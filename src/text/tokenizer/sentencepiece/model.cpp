@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer/sentencepiece/bpe.h"
@@ -126,14 +125,10 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> build(const SentencePieceProto& proto
 absl::StatusOr<std::unique_ptr<Tokenizer>> parse_sentencepiece_model(std::string_view model, std::string_view config,
                                                                      const TokenizerLimits& limits) {
   ASSIGN_OR_RETURN(TokenizerConfig parsed_config, parse_tokenizer_config(config, limits));
-  const auto named = [](const absl::Status& status) {
-    if (absl::StartsWith(status.message(), "tokenizer_config.json")) return status;
-    return absl::InvalidArgumentError(absl::StrCat("tokenizer.model: ", status.message()));
-  };
   const auto proto = parse_sentencepiece_proto(model, limits);
-  if (!proto.ok()) return named(proto.status());
+  if (!proto.ok()) return in_tokenizer_file("tokenizer.model", proto.status());
   auto tokenizer = build(*proto, std::move(parsed_config), limits);
-  if (!tokenizer.ok()) return named(tokenizer.status());
+  if (!tokenizer.ok()) return in_tokenizer_file("tokenizer.model", tokenizer.status());
   return tokenizer;
 }
 
