@@ -7,7 +7,7 @@
 //   data      the tensors; offsets count from here
 //
 // A returned header is true of the file. Names are distinct. Every tensor lies inside the data, as long as its shape
-// says; the length of an unknown type is not checked. The tensors cover the data without overlap or hole. Unknown
+// says. The length of an unknown type is not checked. The tensors cover the data without overlap or hole. Unknown
 // fields of a tensor are skipped, and "__metadata__" may be null, as in the safetensors library.
 //
 // Source: https://github.com/huggingface/safetensors, README, "Format".
