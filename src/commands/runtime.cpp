@@ -85,7 +85,10 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model
   if (options.require_fused) RETURN_IF_ERROR(commands::require_fused(*runtime));
   // Only for the formats of its tensors; load() reports a checkpoint that cannot be opened.
   auto checkpoint = open_weights(model, *runtime->files_, runtime->dtype_);
-  if (checkpoint.ok()) runtime->checkpoint_ = *std::move(checkpoint);
+  if (checkpoint.ok()) {
+    runtime->checkpoint_ = *std::move(checkpoint);
+    RETURN_IF_ERROR(model::untie_stored_head(*runtime->checkpoint_, runtime->config_));
+  }
   RETURN_IF_ERROR(runtime->settle_memory());
   return runtime;
 }

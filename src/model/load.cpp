@@ -137,8 +137,8 @@ class WeightLoader {
       base::log_info("model", "left out of the checkpoint: ", absl::StrJoin(surplus.known, ", "));
     }
     if (!surplus.unknown.empty()) {
-      base::log_warning("model", surplus.unknown.size(), " tensors of the checkpoint are not known to ",
-                        config_.architecture, " and are not used: ", list_some(surplus.unknown));
+      base::log_warning("model", "left out of the checkpoint, though ", config_.architecture,
+                        " does not know them: ", list_some(surplus.unknown));
     }
   }
 

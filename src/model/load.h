@@ -3,12 +3,13 @@
 // From a model on disk to a Model that is ready to run.
 //
 //   ASSIGN_OR_RETURN(ModelConfig config, read_config(*files));
+//   RETURN_IF_ERROR(untie_stored_head(*checkpoint, config));
 //   ASSIGN_OR_RETURN(auto transformer, load_model(config, *checkpoint, *backend, options));
 //   RETURN_IF_ERROR(transformer->reserve(limits));                               // scratch for the largest step
 //   RETURN_IF_ERROR(transformer->make_cache({16, tensor::DType::kBf16, n_blocks}));  // then forward() may run
 //
 // Every weight is taken from the checkpoint one at a time, packed by the backend, and let go.
-// Slots never filled and names never used are both errors, listed together, by name.
+// Slots never filled are an error, listed by name. Names never used are counted in the log, or listed in a warning.
 
 #include <functional>
 #include <memory>
@@ -31,6 +32,9 @@ namespace polymath::model {
 // `overrides` go over config() first, as override_keys() does it.
 absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files, const base::JsonObject& overrides = {});
 absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& config);
+// Unties a config whose checkpoint stores an output head that differs from its embedding: the stored one counts.
+// Reads both, where both are stored. Call it before the config is used.
+absl::Status untie_stored_head(weights::Checkpoint& checkpoint, ModelConfig& config);
 // Names of every architecture, in the order of model/arch/list.cpp.
 std::vector<std::string> architecture_names();
 
@@ -77,7 +81,7 @@ class Transformer : public Model {
   virtual layers::StepCost last_step_cost() = 0;
 };
 
-// kInvalidArgument: names missing or unused, or a wrong shape. kResourceExhausted: no memory.
+// kInvalidArgument: names missing, unread scales of weights, or a wrong shape. kResourceExhausted: no memory.
 absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                                         backend::Backend& backend, const LoadOptions& options);
 

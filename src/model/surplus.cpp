@@ -21,8 +21,8 @@ struct Kind {
 // Without these, weights that are read would have another scale or rotation.
 constexpr std::string_view kHarmful[] = {"weight_scale", "_scale_inv", "rope_freqs.weight", "rope_factors_"};
 
-// The first row that matches counts. Names: transformers' and the publishers' own classes; TRL's value heads; scales of
-// the KV cache as ModelOpt, AutoFP8 and compressed-tensors write them.
+// The first row that matches counts. Sources: transformers' and the publishers' classes, TRL's value heads. Scales of
+// the KV cache are as ModelOpt, AutoFP8 and compressed-tensors write them.
 constexpr Kind kKinds[] = {
     {".inv_freq", Where::kEnd, "rotary caches"},
     {".cos_cached", Where::kEnd, "rotary caches"},

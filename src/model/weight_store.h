@@ -43,7 +43,7 @@ inline size_t vector_bytes(const quant::WeightShape& shape) {
   return static_cast<size_t>(shape.groups * shape.rows) * sizeof(float);
 }
 
-// Fills every slot of the config from the checkpoint. kInvalidArgument: names missing or unused, all listed.
+// Fills every slot of the config from the checkpoint. kInvalidArgument: names missing, all listed.
 absl::StatusOr<WeightStore> load_weights(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                          backend::Backend& backend, const LoadOptions& options);
 

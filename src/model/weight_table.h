@@ -6,9 +6,9 @@
 //   for (const Slot& slot : slots(config)) use(table.pieces(slot, rank));
 //
 // Models inside a wrapper have their tensors under another prefix, "language_model.model." say. The prefix that finds
-// most of the table is taken for all of it. Of a slot's rows, the first whose tensors are there with the slot's shape
-// is taken; else the first whose tensors are there; else the first. A checkpoint that makes tensors (dummy) gets the
-// table as it is written.
+// most of the table is taken for all of it. Of a slot's rows, the first whose tensors are there, with the slot's shape,
+// is taken. Where none has the shape, the names alone decide. A checkpoint that makes tensors (dummy) gets the table as
+// it is written.
 //
 // Thread safety: const methods may run at once.
 
