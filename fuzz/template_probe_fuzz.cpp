@@ -4,22 +4,21 @@
 #include <cstdint>
 #include <string_view>
 
-#include "api/message_form.h"
+#include "api/chat/message_form.h"
 #include "base/check.h"
 
 namespace {
 
 const polymath::base::JsonArray& messages() {
-  static const auto* const value =
-      new polymath::base::JsonArray(polymath::base::parse_json(R"([
+  static const auto* const value = new polymath::base::JsonArray(polymath::base::parse_json(R"([
         {"role": "system", "content": "a"},
         {"role": "user", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]},
         {"role": "developer", "content": ""},
         {"role": "assistant", "content": "",
          "tool_calls": [{"function": {"name": "f", "arguments": "{\"x\": 1}"}}, {"function": {"arguments": "{"}}, {}]},
         {"role": "tool", "content": [{"type": "text", "text": "d"}]}])",
-                                                               {})
-                                        ->get_array());
+                                                                                            {})
+                                                                     ->get_array());
   return *value;
 }
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "api/message_form.h"
+#include "api/chat/message_form.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "text/chat_template.h"

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "api/chat_prompt.h"
+#include "api/chat/chat_prompt.h"
 #include "api/dialects.h"
 #include "api/handler.h"
 #include "api/json_values.h"

@@ -30,7 +30,7 @@ struct ChatTemplateLimits {
   size_t steps_per_pair = 32;           // and for each pair of messages: their number squared
   size_t output_bytes_max = 64u << 20;  // beyond: kInvalidArgument
   size_t memory_bytes_max = 64u << 20;  // of values, text and tree; beyond: kInvalidArgument
-  size_t memory_per_byte = 16;          // more of it, as above
+  size_t memory_per_byte = 32;          // more of it, as above
   size_t memory_per_pair = 32;
   int depth_max = 200;  // nested expressions, blocks or macro calls; beyond: kInvalidArgument
 };

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "api/chat_prompt.h"
+#include "api/chat/chat_prompt.h"
 #include "api/generation.h"
 #include "api/limits.h"
 #include "api/openai/fields.h"

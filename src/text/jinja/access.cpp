@@ -15,7 +15,8 @@ namespace {
 
 std::string_view owner_of(Budget& budget, const Value& v) {
   if (v.is(Kind::kNone)) return "None";
-  if (v.is(Kind::kDict)) return "dict object";  // the usual one: a message without that member
+  if (v.is(Kind::kDict)) return "dict object";  // the usual ones: a message without that member, a content's letter
+  if (v.is(Kind::kString)) return "str object";
   return budget.copy(absl::StrCat(std::string(type_name(v)), " object"));
 }
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "text/jinja/format.h"
+#include "text/utf8.h"
 
 namespace polymath::text::jinja {
 
@@ -12,17 +13,27 @@ class Interpreter::PlainSource : public LoopSource {
   PlainSource(Budget& budget, const Value& items) {
     if (items.is(Kind::kRange)) {
       range_ = items.range;  // counted, never written out
+    } else if (items.is(Kind::kString) && is_ascii(items.text())) {
+      budget.scan(items.size);
+      letters_ = items.text();
     } else {
       list_ = elements(budget, items);
     }
   }
   bool has(size_t i) override { return i < count(); }
-  size_t count() override { return range_ != nullptr ? range_->length : list_->items.size(); }
-  Value at(size_t i) override { return range_ != nullptr ? integer(range_->at(i)) : list_->items[i]; }
+  size_t count() override {
+    if (range_ != nullptr) return range_->length;
+    return list_ != nullptr ? list_->items.size() : letters_.size();
+  }
+  Value at(size_t i) override {
+    if (range_ != nullptr) return integer(range_->at(i));
+    return list_ != nullptr ? list_->items[i] : string(letters_.substr(i, 1));
+  }
 
  private:
   const Range* range_ = nullptr;
   const List* list_ = nullptr;
+  std::string_view letters_;  // of a text, one byte each
 };
 
 class Interpreter::FilteredSource : public LoopSource {

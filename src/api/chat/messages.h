@@ -8,7 +8,7 @@
 //   reasoning_content, reasoning, thinking   all three, or none (assistant)
 //   others      as sent, without those that are null
 //
-// How one template wants contents and calls: api/message_form.h.
+// How one template wants contents and calls: api/chat/message_form.h.
 // Sources: vLLM's entrypoints/chat_utils, transformers' utils/chat_template_utils.
 
 #include "api/limits.h"

@@ -1,10 +1,10 @@
 #pragma once
 
-// How one chat template reads messages, and regular messages (api/messages.h) brought into that form.
+// How one chat template reads messages, and regular messages (api/chat/messages.h) brought into that form.
 //
-// Templates differ in what they accept: a content as text or as parts, a call's arguments as an object or as JSON text,
-// one system message or several. probe_template() renders messages with marked texts once, when a template is loaded,
-// and takes the first form in which every mark is shown.
+// Some templates take a content as text, others as parts. Some take a call's arguments as an object, others as JSON
+// text. Some show one system message only. probe_template() renders messages with marked texts, once at load. It takes
+// the first form in which every mark is shown.
 //
 // Thread safety: all functions are pure.
 

@@ -1,4 +1,4 @@
-#include "api/message_form.h"
+#include "api/chat/message_form.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "api/chat_prompt.h"
+#include "api/chat/chat_prompt.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -16,7 +16,7 @@
 namespace polymath::api {
 
 struct ChatPrompt {
-  base::JsonArray messages;  // regular: api/messages.h
+  base::JsonArray messages;  // regular: api/chat/messages.h
   base::JsonValue tools;     // null: none
   base::JsonValue documents;
   base::JsonObject kwargs;

@@ -1,4 +1,4 @@
-#include "api/messages.h"
+#include "api/chat/messages.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "api/message_form.h"
+#include "api/chat/message_form.h"
 
 namespace polymath::api {
 namespace {

@@ -1,10 +1,10 @@
-#include "api/message_form.h"
+#include "api/chat/message_form.h"
 
 #include <algorithm>
 #include <string>
 #include <utility>
 
-#include "api/messages.h"
+#include "api/chat/messages.h"
 #include "base/check.h"
 
 namespace polymath::api {

@@ -1,4 +1,4 @@
-#include "api/chat_prompt.h"
+#include "api/chat/chat_prompt.h"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "api/messages.h"
+#include "api/chat/messages.h"
 #include "api/status.h"
 
 namespace polymath::api {
@@ -52,7 +52,7 @@ absl::Status parse_kwargs(const base::JsonObject& request, ChatPrompt& chat) {
   return absl::OkStatus();
 }
 
-// Stands behind the last message's text while the template runs. A template that trims its contents removes the blank.
+// Lies behind the last message's text while the template runs. A template that trims its contents removes the blank.
 constexpr std::string_view kContinueMark = "xq-continue-here ";
 
 std::string_view trimmed(std::string_view text) {
