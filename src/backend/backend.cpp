@@ -121,10 +121,6 @@ void Backend::gated_delta_net(const DeltaNetParams&, const DeltaNetTensors&, con
   CHECK(false && "asked of a backend without has_gated_delta_net()");
 }
 
-void Backend::gate_heads(const HeadGate&, const Tensor&, const Tensor&) {
-  CHECK(false && "asked of a backend without has_gated_delta_net()");
-}
-
 void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                             const RoutedTokens& out) {
   if (p.gate != nullptr) {

@@ -319,7 +319,8 @@ class Backend {
   // q [n, n_heads * key_dim] -> out [n, n_heads * value_dim] act. The step's own KV is already written.
   virtual void attention(const AttentionParams& params, const Tensor& q, const KvLayer& kv, const StepLayout& layout,
                          const Tensor& out) = 0;
-  // Whether gated_delta_net() and gate_heads() may be called.
+  virtual void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x) = 0;
+  // Whether gated_delta_net() may be called.
   virtual bool has_gated_delta_net() const { return false; }
   // For each token in order: the convolution and SiLU. Then per value head, with q and k of length 1:
   //   S *= exp(-exp(a_log) softplus(a + dt_bias));  S += k (sigmoid(b) (v - k S));  out = norm(q S / sqrt(key_dim))
@@ -327,7 +328,6 @@ class Backend {
   // States are read and overwritten.
   virtual void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
                                const StepLayout& layout);
-  virtual void gate_heads(const HeadGate& params, const Tensor& gate, const Tensor& x);
   // logits [n, n_experts], tokens [n] i32 (ids; for hash routing).
   virtual void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) = 0;
   virtual void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) = 0;

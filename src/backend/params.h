@@ -116,6 +116,7 @@ enum class GluKind {
   kSilu,         // silu(gate) * up
   kSwigluClamp,  // gpt-oss: gate and up clamped, gate * sigmoid(alpha * gate) * (up + 1)
   kGelu,         // gelu(gate) * up (tanh approximation)
+  kGeluErf,      // gelu(gate) * up, exact
   kCount,
 };
 
@@ -134,6 +135,8 @@ HOST_DEVICE inline float glu_value(const GluParams& params, float gate, float up
       const float above = up < -params.limit ? -params.limit : up, u = above > params.limit ? params.limit : above;
       return g / (1.0f + expf(-params.alpha * g)) * (u + 1.0f);
     }
+    case GluKind::kGeluErf:
+      return 0.5f * gate * (1.0f + erff(0.7071067811865476f * gate)) * up;
     default:
       return 0.5f * gate * (1.0f + tanhf(0.7978845608028654f * (gate + 0.044715f * gate * gate * gate))) * up;
   }

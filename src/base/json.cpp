@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -17,6 +18,27 @@ const JsonValue& empty_object() {
 boost::json::string_view to_key(std::string_view key) { return {key.data(), key.size()}; }
 absl::string_view to_absl(std::string_view text) { return {text.data(), text.size()}; }
 
+// Puts quotes around NaN, Infinity and -Infinity where they are values.
+std::string quote_non_finite(std::string_view text) {
+  constexpr std::string_view kNames[] = {"NaN", "Infinity", "-Infinity"};
+  std::string out;
+  out.reserve(text.size() + 16);
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const std::string_view rest = text.substr(i);
+    const auto* name = std::find_if(std::begin(kNames), std::end(kNames), [&](auto n) { return rest.starts_with(n); });
+    if (!in_string && name != std::end(kNames)) {
+      absl::StrAppend(&out, "\"", to_absl(*name), "\"");
+      i += name->size() - 1;
+      continue;
+    }
+    out.push_back(text[i]);
+    if (text[i] == '"') in_string = !in_string;
+    if (text[i] == '\\' && in_string && i + 1 < text.size()) out.push_back(text[++i]);
+  }
+  return out;
+}
+
 bool is_json_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 }  // namespace
@@ -24,6 +46,9 @@ bool is_json_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '
 absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes_max) {
     return absl::InvalidArgumentError(absl::StrCat("JSON of ", text.size(), " bytes; at most ", limits.bytes_max));
+  }
+  if (limits.non_finite && text.find_first_of("NI") != std::string_view::npos) {
+    return parse_json(quote_non_finite(text), {.depth_max = limits.depth_max});
   }
   boost::json::parse_options options;
   options.max_depth = limits.depth_max;
@@ -57,33 +82,73 @@ absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimi
   return parsed;
 }
 
+bool says_nothing(const JsonValue& value) {
+  return value.is_null() || (value.is_bool() && !value.get_bool()) ||
+         (value.is_string() && value.get_string().empty()) || (value.is_array() && value.get_array().empty()) ||
+         (value.is_object() && value.get_object().empty());
+}
+
 std::string to_text(const JsonValue& value) { return boost::json::serialize(value); }
 
 JsonReader::JsonReader(const JsonValue& value, std::string path)
-    : value_(&value), path_(std::move(path)), status_(std::make_shared<absl::Status>()) {
+    : value_(&value), path_(std::move(path)), shared_(std::make_shared<Shared>()) {
   if (!value.is_object()) {
-    *status_ = absl::InvalidArgumentError(absl::StrCat(path_.empty() ? "the document" : path_, ": must be an object"));
+    shared_->status =
+        absl::InvalidArgumentError(absl::StrCat(path_.empty() ? "the document" : path_, ": must be an object"));
     value_ = &empty_object();
   }
 }
 
+std::string JsonReader::path_of(std::string_view key) const {
+  return absl::StrCat(path_, path_.empty() ? "" : ".", to_absl(key));
+}
+
 const JsonValue* JsonReader::find(std::string_view key) const {
   const auto* member = value_->get_object().if_contains(to_key(key));
+  if (shared_->config) shared_->asked.insert(path_of(key));
   return member == nullptr || member->is_null() ? nullptr : member;
 }
 
 bool JsonReader::has(std::string_view key) const { return find(key) != nullptr; }
 
-void JsonReader::complain(std::string_view key, std::string_view what) {
-  if (!status_->ok()) return;
-  *status_ =
-      absl::InvalidArgumentError(absl::StrCat(path_, path_.empty() ? "" : ".", to_absl(key), ": ", to_absl(what)));
+bool JsonReader::is_null(std::string_view key) const {
+  const auto* member = value_->get_object().if_contains(to_key(key));
+  return member != nullptr && member->is_null();
 }
 
-absl::Status JsonReader::status() const { return *status_; }
+void JsonReader::complain_absent(std::string_view key) {
+  complain(key, shared_->config && is_null(key) ? "must not be null" : "missing");
+}
+
+void JsonReader::add_unread(const JsonObject& object, const std::string& path, std::vector<std::string>& out) const {
+  for (const auto& [key, value] : object) {
+    const std::string name = absl::StrCat(path, path.empty() ? "" : ".", absl::string_view(key.data(), key.size()));
+    if (shared_->opened.contains(name) && value.is_object()) {
+      add_unread(value.get_object(), name, out);
+    } else if (!shared_->asked.contains(name) && !says_nothing(value)) {
+      out.push_back(name);
+    }
+  }
+}
+
+std::vector<std::string> JsonReader::asked() const { return {shared_->asked.begin(), shared_->asked.end()}; }
+
+std::vector<std::string> JsonReader::unread() const {
+  std::vector<std::string> out;
+  add_unread(value_->get_object(), path_, out);
+  return out;
+}
+
+void JsonReader::complain(std::string_view key, std::string_view what) {
+  if (shared_->status.ok()) {
+    shared_->status = absl::InvalidArgumentError(absl::StrCat(path_of(key), ": ", to_absl(what)));
+  }
+}
+
+absl::Status JsonReader::status() const { return shared_->status; }
 
 int64_t JsonReader::i64(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), 0;
+  if (!has(key)) return complain_absent(key), 0;
   return i64(key, 0);
 }
 
@@ -99,7 +164,7 @@ int64_t JsonReader::i64(std::string_view key, int64_t fallback) {
 }
 
 int JsonReader::i(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), 0;
+  if (!has(key)) return complain_absent(key), 0;
   return i(key, 0);
 }
 
@@ -112,7 +177,7 @@ int JsonReader::i(std::string_view key, int fallback) {
 }
 
 double JsonReader::f(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), 0;
+  if (!has(key)) return complain_absent(key), 0;
   return f(key, 0);
 }
 
@@ -124,19 +189,21 @@ double JsonReader::f(std::string_view key, double fallback) {
 }
 
 bool JsonReader::b(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), false;
+  if (!has(key)) return complain_absent(key), false;
   return b(key, false);
 }
 
 bool JsonReader::b(std::string_view key, bool fallback) {
   const auto* member = find(key);
+  if (shared_->config && is_null(key)) return complain_absent(key), fallback;
   if (member == nullptr) return fallback;
+  if (member->is_number() && shared_->config) return member->to_number<double>() != 0;
   if (!member->is_bool()) return complain(key, "must be true or false"), fallback;
   return member->get_bool();
 }
 
 std::string JsonReader::s(std::string_view key) {
-  if (!has(key)) return complain(key, "missing"), "";
+  if (!has(key)) return complain_absent(key), "";
   return s(key, "");
 }
 
@@ -185,9 +252,9 @@ std::vector<std::string> JsonReader::strings(std::string_view key) {
 JsonReader JsonReader::object(std::string_view key) {
   const auto* member = find(key);
   if (member != nullptr && !member->is_object()) complain(key, "must be an object");
-  JsonReader child(member != nullptr && member->is_object() ? *member : empty_object(),
-                   absl::StrCat(path_, path_.empty() ? "" : ".", to_absl(key)));
-  child.status_ = status_;
+  JsonReader child(member != nullptr && member->is_object() ? *member : empty_object(), path_of(key));
+  child.shared_ = shared_;
+  shared_->opened.insert(child.path_);
   return child;
 }
 

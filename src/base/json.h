@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,7 @@ using JsonArray = boost::json::array;
 struct JsonLimits {
   size_t depth_max = 64;          // deeper: kInvalidArgument
   size_t bytes_max = 256u << 20;  // longer: kInvalidArgument
+  bool non_finite = false;        // Python's NaN, Infinity and -Infinity are read, as strings of that text
 };
 
 // kInvalidArgument with the byte position. Duplicate keys: the last wins (as in Python).
@@ -41,11 +43,15 @@ absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimi
 // The one-line text of a value; UTF-8 is kept as it is.
 std::string to_text(const JsonValue& value);
 
+// Whether a member of this value is as good as absent: null, false, "", [] or {}.
+bool says_nothing(const JsonValue& value);
+
 class JsonReader {
  public:
   explicit JsonReader(const JsonValue& value, std::string path = "");
 
   bool has(std::string_view key) const;               // present and not null
+  bool is_null(std::string_view key) const;           // present, and null
   const JsonValue* find(std::string_view key) const;  // null: absent, or JSON null
 
   int64_t i64(std::string_view key);
@@ -63,15 +69,35 @@ class JsonReader {
   std::vector<std::string> strings(std::string_view key);  // absent: empty
   JsonReader object(std::string_view key);  // absent: an empty object; errors are shared with this reader
 
+  // From now on a number serves as a switch, as in Python, null does not, and unread() knows what was asked for.
+  void read_as_config() { shared_->config = true; }
+  // Paths of every member that this reader and those of object() were asked for, absent ones too; sorted.
+  // REQUIRES: read_as_config(), as below.
+  std::vector<std::string> asked() const;
+  // Paths of members that this reader and those of object() have not been asked for ("rope_scaling.beta"). Members
+  // that say nothing are left out: null, false, "", [] and {}.
+  std::vector<std::string> unread() const;
+
   // Adds an error of the caller's ("head_dim: must be even").
   void complain(std::string_view key, std::string_view what);
   absl::Status status() const;  // kInvalidArgument with the first error
   const JsonValue& value() const { return *value_; }
 
  private:
+  // Of a reader and those that it made.
+  struct Shared {
+    absl::Status status;
+    bool config = false;
+    std::set<std::string> asked, opened;  // paths of members, and of objects read member by member
+  };
+
+  void complain_absent(std::string_view key);
+  std::string path_of(std::string_view key) const;
+  void add_unread(const JsonObject& object, const std::string& path, std::vector<std::string>& out) const;
+
   const JsonValue* value_;
   std::string path_;
-  std::shared_ptr<absl::Status> status_;
+  std::shared_ptr<Shared> shared_;
 };
 
 }  // namespace polymath::base

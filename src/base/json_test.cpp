@@ -38,6 +38,28 @@ TEST(Json, ParsesOrSaysWhere) {
   }
 }
 
+TEST(Json, ReadsPythonsNonFiniteNumbersAsStrings) {
+  const auto parsed =
+      parse_json(R"({"a": [NaN, -Infinity], "b\"NaN": "Infinity \\", "c":Infinity})", {.non_finite = true});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(R"({"a":["NaN","-Infinity"],"b\"NaN":"Infinity \\","c":"Infinity"})", to_text(*parsed));
+}
+
+TEST(JsonReader, ConfigsKnowWhatWasNotRead) {
+  const auto root = parse_json(R"({"a": 1, "b": {"c": 2, "d": 3, "e": null}, "f": {"g": 1}, "h": false, "i": [], "j": 0,
+      "k": ""})",
+                               {});
+  ASSERT_TRUE(root.ok()) << root.status();
+  JsonReader j(*root);
+  j.read_as_config();
+  EXPECT_TRUE(j.b("a"));
+  EXPECT_EQ(2, j.object("b").i("c"));
+  EXPECT_TRUE(j.has("f"));
+  EXPECT_EQ((std::vector<std::string>{"b.d", "j"}), j.unread());
+  EXPECT_FALSE(j.has("absent"));
+  EXPECT_EQ((std::vector<std::string>{"a", "absent", "b", "b.c", "f"}), j.asked());
+}
+
 TEST(Json, KeepsTextAndTheLastOfEqualKeys) {
   const auto parsed = parse_json(R"({"a":1,"a":"é\n"})", {});
   ASSERT_TRUE(parsed.ok());

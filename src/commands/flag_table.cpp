@@ -94,6 +94,13 @@ absl::Status set_load_format(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_hf_overrides(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const base::JsonValue json, base::parse_json(value, {.bytes_max = 1u << 20, .non_finite = true}));
+  if (!json.is_object()) return absl::InvalidArgumentError("must be a JSON object");
+  o.model.hf_overrides = json.get_object();
+  return absl::OkStatus();
+}
+
 absl::Status set_model_len(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const int64_t length, parse_length(value, {2, kModelLenMax}));
   o.model.max_model_len = static_cast<int>(length);
@@ -240,6 +247,9 @@ constexpr Flag kFlags[] = {
      set_model_len},
     {"load-format", "", FlagKind::kValue, kLoads, "FORMAT", "auto",
      "auto or safetensors: the checkpoint; dummy: random weights, for measuring.", set_load_format},
+    {"hf-overrides", "", FlagKind::kValue, kAll, "JSON", "{}",
+     "Members to put over those of config.json; null takes one away, as one that the model is refused for.",
+     set_hf_overrides},
     {"seed", "", FlagKind::kValue, kLoads, "N", "0 for dummy weights, random for answers",
      "Seed of dummy weights; under run also of the answer. A request without a seed of its own gets a random one.",
      set_seed},
@@ -431,7 +441,6 @@ constexpr Flag kFlags[] = {
     {"stream-interval", "", FlagKind::kValue, kServe, "N", "", "not built yet; every token is sent when it is there",
      nullptr, "1"},
     {"tokenizer-mode", "", FlagKind::kValue, kAll, "MODE", "", "there is one kind of tokenizer", nullptr, "auto hf"},
-    {"hf-overrides", "", FlagKind::kValue, kAll, "JSON", "", "not built yet; change config.json", nullptr, "{}"},
     {"override-generation-config", "", FlagKind::kValue, kServe, "JSON", "",
      "not built yet; change generation_config.json", nullptr, "{}"},
     {"download-dir", "", FlagKind::kValue, kAll, "DIR", "", "nothing is downloaded; HF_HUB_CACHE names the cache",

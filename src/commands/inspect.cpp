@@ -106,11 +106,12 @@ absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFile
 absl::StatusOr<base::JsonObject> inspect_model(const Options& options) {
   ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(options.model.name, options.model.revision));
   ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
-  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files, options.model.hf_overrides));
   const ModelFacts facts = model_facts(config);
   base::JsonObject out;
   out["directory"] = json_text(path);
   out["architecture"] = json_text(config.architecture);
+  if (!config.left_out.empty()) out["left_out"] = json_text(config.left_out);
   out["type"] = json_text(tensor::dtype_name(config.dtype));
   out["hidden"] = config.hidden;
   out["vocabulary"] = config.vocab;

@@ -14,7 +14,7 @@ absl::StatusOr<std::vector<text::NamedTemplate>> chat_templates_of(const weights
 
 absl::StatusOr<base::JsonValue> tokenizer_config_of(const weights::TokenizerSource& source) {
   if (source.gguf()) return text::gguf_tokenizer_config(source.metadata);
-  return base::read_json_file(source.directory + "/tokenizer_config.json", {});
+  return text::read_tokenizer_config(source.directory, {});
 }
 
 }  // namespace polymath::commands

@@ -17,7 +17,7 @@ namespace polymath::commands {
 // kNotFound: the model has none.
 absl::StatusOr<std::unique_ptr<text::Tokenizer>> load_tokenizer_of(const weights::TokenizerSource& source);
 absl::StatusOr<std::vector<text::NamedTemplate>> chat_templates_of(const weights::TokenizerSource& source);
-// tokenizer_config.json, an object or another value. kNotFound: there is none.
+// tokenizer_config.json with what older files beside it say: an object, empty where there is none.
 absl::StatusOr<base::JsonValue> tokenizer_config_of(const weights::TokenizerSource& source);
 
 }  // namespace polymath::commands

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "engine/options.h"
 
 namespace polymath::commands {
@@ -35,8 +36,9 @@ struct ModelOptions {
   std::vector<std::string> served_names;  // empty: `name`
   std::string dtype = "auto";
   std::string load_format = "auto";
-  std::optional<uint64_t> seed;  // of dummy weights
-  int max_model_len = 0;         // 0: the model's own maximum, or the KV cache's capacity if that is less
+  base::JsonObject hf_overrides;  // over config.json's members
+  std::optional<uint64_t> seed;   // of dummy weights
+  int max_model_len = 0;          // 0: the model's own maximum, or the KV cache's capacity if that is less
   AdapterOptions adapters;
 };
 

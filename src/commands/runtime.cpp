@@ -49,7 +49,11 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
   std::unique_ptr<Runtime> runtime(new Runtime(model, options));
   ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(model.name, model.revision));
   ASSIGN_OR_RETURN(runtime->files_, weights::open_model_files(path));
-  ASSIGN_OR_RETURN(runtime->config_, model::read_config(*runtime->files_));
+  ASSIGN_OR_RETURN(runtime->config_, model::read_config(*runtime->files_, model.hf_overrides));
+  if (!runtime->config_.left_out.empty()) {
+    base::log_warning("serve", "of ", runtime->config_.architecture,
+                      " the text part is served; left out: ", runtime->config_.left_out);
+  }
   RETURN_IF_ERROR(runtime->settle_types());
   RETURN_IF_ERROR(runtime->make_backends());
   return runtime;
@@ -107,9 +111,9 @@ absl::Status Runtime::settle_types() {
   }
   kv_dtype_ = dtype_ == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
   if (options_.kv_dtype != "auto") kv_dtype_ = *tensor::dtype_from_name(options_.kv_dtype);
-  if (model_options_.max_model_len > config_.positions_max) {
+  if (model_options_.max_model_len > config_.model_len_max) {
     return absl::InvalidArgumentError(absl::StrCat("--max-model-len ", model_options_.max_model_len,
-                                                   " exceeds the model's own maximum of ", config_.positions_max));
+                                                   " exceeds the model's own maximum of ", config_.model_len_max));
   }
   model_len_ = model_options_.max_model_len > 0 ? model_options_.max_model_len : config_.positions_max;
   step_tokens_ = std::max(options_.step_tokens, 1);

@@ -25,11 +25,8 @@ absl::Status read_defaults(const TextOptions& options, const Runtime& runtime, a
 
 // "bos_token": "<s>", or {"content": "<s>", ...}: what templates call by these names.
 absl::Status read_special_tokens(const weights::TokenizerSource& source, api::ServedModel& model) {
-  auto json = tokenizer_config_of(source);
-  if (absl::IsNotFound(json.status())) return absl::OkStatus();
-  RETURN_IF_ERROR(json.status());
-  if (!json->is_object()) return absl::OkStatus();
-  for (const auto& member : json->get_object()) {
+  ASSIGN_OR_RETURN(const base::JsonValue json, tokenizer_config_of(source));
+  for (const auto& member : json.get_object()) {
     if (!std::string_view(member.key().data(), member.key().size()).ends_with("_token")) continue;
     const base::JsonValue* value = &member.value();
     if (value->is_object()) value = value->get_object().if_contains("content");

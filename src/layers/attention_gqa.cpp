@@ -11,7 +11,7 @@ namespace {
 using backend::DType;
 using backend::Tensor;
 
-enum ScratchPart { kQkv, kOutput, kWithGates };
+enum ScratchPart { kQkv, kOutput, kGates };
 
 backend::QkvNorm norm_of(QkNorm norm) {
   switch (norm) {
@@ -32,6 +32,7 @@ class GroupedQueryLayer : public AttentionLayer {
       : config_(config),
         residual_scale_(b.residual_scale),
         qkv_(b.linear("qkv")),
+        gate_(b.linear("attn_gate")),
         out_(b.linear("attn_out", /*reduces=*/b.rank.size > 1 && !config.replicated())),
         params_(config.params()),
         qkv_params_(config.qkv_params()) {
@@ -48,16 +49,14 @@ class GroupedQueryLayer : public AttentionLayer {
     const Tensor qkv = ctx.scratch.matrix(kQkv, DType::kF32, n, width);
     const Tensor out = ctx.scratch.matrix(kOutput, ctx.act, n, config_.q_width());
     Tensor projected = qkv;
-    if (config_.output_gate) projected = ctx.scratch.matrix(kWithGates, DType::kF32, n, qkv_.weight.shape.rows);
+    const bool with_gates = config_.output_gate == OutputGate::kWithQuery;
+    if (with_gates) projected = ctx.scratch.matrix(kGates, DType::kF32, n, qkv_.weight.shape.rows);
     qkv_.run(ctx, x, {.clamp = config_.clip_qkv}, projected);
-    if (config_.output_gate) take_queries(ctx, projected, qkv);
+    if (with_gates) take_queries(ctx, projected, qkv);
     backend::QkvParams qkv_params = qkv_params_;
     if (config_.temperature.floor > 0) qkv_params.factors = ctx.query_factors;
     ctx.backend.attention_of_qkv({qkv_params, params_}, qkv, *ctx.kv, ctx.layout, out);
-    if (config_.output_gate) {
-      const Tensor gates = projected.slice_cols(config_.head_dim, projected.cols() - config_.head_dim);
-      ctx.backend.gate_heads({config_.n_heads, config_.head_dim, 2 * int64_t{config_.head_dim}}, gates, out);
-    }
+    gate_output(ctx, x, projected, out);
     out_.add_to(ctx, out, residual_scale_, h);
   }
 
@@ -65,6 +64,7 @@ class GroupedQueryLayer : public AttentionLayer {
 
   void add_cost(const StepExtent& extent, StepCost& cost) const override {
     cost.add_weight(qkv_.weight, extent.tokens);
+    cost.add_weight(gate_.weight, extent.tokens);
     cost.add_weight(out_.weight, extent.tokens);
     cost.flops += 2.0 * config_.n_heads * 2 * config_.head_dim * extent.pairs;
   }
@@ -79,9 +79,21 @@ class GroupedQueryLayer : public AttentionLayer {
     ctx.backend.copy_heads({1, static_cast<int>(kv), kv, kv}, projected.slice_cols(2 * q, kv), qkv.slice_cols(q, kv));
   }
 
+  void gate_output(const StepContext& ctx, const Tensor& x, const Tensor& projected, const Tensor& out) const {
+    const int dim = config_.head_dim;
+    if (config_.output_gate == OutputGate::kWithQuery) {
+      const Tensor gates = projected.slice_cols(dim, projected.cols() - dim);
+      ctx.backend.gate_heads({config_.n_heads, dim, 2 * int64_t{dim}}, gates, out);
+    } else if (config_.output_gate == OutputGate::kApart) {
+      const Tensor gates = ctx.scratch.matrix(kGates, DType::kF32, x.rows(), config_.q_width());
+      gate_.run(ctx, x, {}, gates);
+      ctx.backend.gate_heads({config_.n_heads, dim, dim}, gates, out);
+    }
+  }
+
   const GroupedQuery config_;
   const float residual_scale_;
-  Linear qkv_, out_;
+  Linear qkv_, gate_, out_;
   backend::AttentionParams params_;
   backend::QkvParams qkv_params_;
 };
@@ -104,7 +116,7 @@ absl::Status GroupedQuery::check() const {
 
 void GroupedQuery::add_slots(SlotList& s, int64_t hidden) const {
   const parallel::Shard heads{replicated() ? 0 : head_dim};
-  const parallel::Shard q_heads{(output_gate ? 2 : 1) * heads.unit};
+  const parallel::Shard q_heads{q_parts() * heads.unit};
   const std::vector<Piece> qkv = {{projected_q_width(), q_heads}, {kv_width(), heads}, {kv_width(), heads}};
   s.matrix({.name = "qkv", .pieces = qkv, .cols = hidden});
   if (qkv_bias) s.vector("qkv_bias", qkv);
@@ -116,6 +128,9 @@ void GroupedQuery::add_slots(SlotList& s, int64_t hidden) const {
     s.vector("k_norm", {{head_dim}});
   }
   if (sinks) s.vector("sinks", {{n_heads, {replicated() ? 0 : 1}}});
+  if (output_gate == OutputGate::kApart) {
+    s.matrix({.name = "attn_gate", .pieces = {{q_width(), heads}}, .cols = hidden});
+  }
   s.matrix({.name = "attn_out", .pieces = {{hidden}}, .cols = q_width(), .cols_shard = heads});
   if (out_bias) s.vector("attn_out_bias", {{hidden}});
 }
@@ -135,7 +150,8 @@ backend::QkvParams GroupedQuery::qkv_params() const {
 void GroupedQuery::reserve(StepNeeds& needs) const {
   needs.at_least(kQkv, q_width() + 2 * kv_width());
   needs.at_least(kOutput, q_width());
-  if (output_gate) needs.at_least(kWithGates, projected_q_width() + 2 * kv_width());
+  if (output_gate == OutputGate::kWithQuery) needs.at_least(kGates, projected_q_width() + 2 * kv_width());
+  if (output_gate == OutputGate::kApart) needs.at_least(kGates, q_width());
   needs.limits.attention_max = std::max(needs.limits.attention_max, q_width());
   needs.limits.key_dim_max = std::max(needs.limits.key_dim_max, head_dim);
 }
@@ -150,10 +166,6 @@ absl::Status GroupedQuery::split(parallel::Rank rank) {
 }
 
 absl::StatusOr<std::unique_ptr<AttentionLayer>> GroupedQuery::make(const LayerBuilder& builder) const {
-  if (output_gate && !builder.backend.has_gated_delta_net()) {
-    return absl::UnimplementedError(absl::StrCat("attention with an output gate is not built for --device ",
-                                                 std::string(builder.backend.name()), " yet; --device cpu runs it"));
-  }
   ASSIGN_OR_RETURN(const float* cos_sin, builder.weights.rope_table(rope));
   auto layer = std::make_unique<GroupedQueryLayer>(*this, builder, cos_sin);
   if (clip_qkv > 0 && layer->has_adapters()) {
@@ -169,7 +181,7 @@ std::string GroupedQuery::text() const {
   if (window > 0) absl::StrAppend(&out, ", window ", window);
   if (chunk > 0) absl::StrAppend(&out, ", chunk ", chunk);
   if (sinks) absl::StrAppend(&out, ", sinks");
-  if (output_gate) absl::StrAppend(&out, ", output gate");
+  if (output_gate != OutputGate::kNone) absl::StrAppend(&out, ", output gate");
   return out;
 }
 

@@ -21,6 +21,14 @@ enum class QkNorm {
   kCount,
 };
 
+// What the sigmoid that multiplies the output comes from.
+enum class OutputGate {
+  kNone,
+  kWithQuery,  // q_proj gives each head a query and a gate (Qwen3-Next)
+  kApart,      // a projection of its own (AFMoE)
+  kCount,
+};
+
 struct GroupedQuery {
   int n_heads = 0;
   int n_kv_heads = 0;
@@ -32,9 +40,9 @@ struct GroupedQuery {
   int window = 0;  // > 0: sliding window
   int chunk = 0;   // > 0: chunked attention
   bool sinks = false;
-  bool output_gate = false;  // q_proj gives each head a query and a gate of its output (Qwen3-Next)
+  OutputGate output_gate = OutputGate::kNone;
   RopeConfig rope;
-  QueryTemperature temperature;  // Llama 4's NoPE layers
+  QueryTemperature temperature;
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;
@@ -48,8 +56,9 @@ struct GroupedQuery {
   std::string text() const;  // "GQA, 32 heads over 8 of 128, window 4096"
 
   bool replicated() const { return qk_norm == QkNorm::kFull; }
+  int q_parts() const { return output_gate == OutputGate::kWithQuery ? 2 : 1; }  // of a head of q_proj
   int64_t q_width() const { return static_cast<int64_t>(n_heads) * head_dim; }
-  int64_t projected_q_width() const { return (output_gate ? 2 : 1) * q_width(); }
+  int64_t projected_q_width() const { return q_parts() * q_width(); }
   int64_t kv_width() const { return static_cast<int64_t>(n_kv_heads) * head_dim; }
 };
 

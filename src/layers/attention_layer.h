@@ -19,10 +19,12 @@ class AttentionLayer {
   virtual void add_cost(const StepExtent& extent, StepCost& cost) const = 0;
 };
 
-// Scales a query by its position p (Llama 4): log(floor((p + 1) / floor) + 1) * scale + 1.
+// Scales a query by its position p: log(floor((p + shift) / floor) + 1) * scale + 1. Sources: Llama 4 (shift 1);
+// Ministral 3 and later Mistral models (shift 0).
 struct QueryTemperature {
   float floor = 0;  // 0: nothing
   float scale = 0;
+  float shift = 1;
 };
 
 }  // namespace polymath::layers

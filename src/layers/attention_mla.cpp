@@ -44,6 +44,9 @@ class LatentLayer : public AttentionLayer {
       q_b_.run(ctx, q, {}, up);
       q = up;
     }
+    if (config_.temperature.floor > 0) {
+      ctx.backend.scale_rows({DType::kF32, {n}, const_cast<float*>(ctx.query_factors)}, q);
+    }
     const Tensor full = ctx.scratch.matrix(kFullQuery, DType::kF32, n, heads * key_dim);
     const Tensor k = projected.slice_cols(x_q_width, key_dim);
     ctx.backend.prepare_latent(latent_params_, ctx.layout, {q, k, full}, key_up_, *ctx.kv);

@@ -20,6 +20,7 @@ struct Latent {
   int nope_dim = 0;  // of a query head, beside rope.dims
   int value_dim = 0;
   RopeConfig rope;
+  QueryTemperature temperature;
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;

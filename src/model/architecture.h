@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "model/config.h"
+#include "model/config_keys.h"
 
 namespace polymath::model {
 
@@ -44,9 +45,13 @@ struct Architecture {
   // Reads config.json; complaints go to the reader.
   ModelConfig (*parse)(base::JsonReader& j);
   std::vector<WeightRow> (*weights)(const ModelConfig& config);
+  ConfigKeys keys = {};
 };
 
 std::span<const Architecture* const> architectures();
 const Architecture* find_architecture(std::string_view name);  // null: not known
+// Of a known family that lacks one block here: its name, "the Mamba-2 layer". Empty: the family is not known.
+std::string_view missing_block(std::string_view architecture);
+const Architecture* find_model_type(std::string_view model_type);  // null: not known
 
 }  // namespace polymath::model

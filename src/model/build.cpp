@@ -83,7 +83,9 @@ absl::Status TransformerModel::build_layer(int index) {
                                      .norm_eps = config_.norm_eps,
                                      .residual_scale = config_.residual_scale};
   layer.attn_norm = norm_params(builder.prefix + "attn_norm");
+  layer.attn_post_norm = norm_params(builder.prefix + "attn_post_norm");
   layer.ffn_norm = norm_params(builder.prefix + "ffn_norm");
+  layer.ffn_post_norm = norm_params(builder.prefix + "ffn_post_norm");
   ASSIGN_OR_RETURN(layer.attention, layers::make_attention(config.attention, builder));
   ASSIGN_OR_RETURN(layer.ffn, layers::FeedForward::make(config.ffns, builder));
   return absl::OkStatus();

@@ -28,9 +28,11 @@ struct ModelConfig {
   std::string architecture;  // "MixtralForCausalLM"
   int hidden = 0;
   int vocab = 0;
-  int positions_max = 0;    // "max_position_embeddings"; --max-model-len may not exceed it
+  int positions_max = 0;    // "max_position_embeddings"
+  int model_len_max = 0;    // --max-model-len may not exceed it: positions_max, or what a scaled rotation reaches
   bool layer_norm = false;  // LayerNorm instead of RMSNorm
   bool norm_bias = false;
+  bool post_norms = false;  // what attention and feed-forward give is normalised before it is added (AFMoE)
   float norm_eps = 1e-6f;
   bool tied_embeddings = false;
   bool lm_head_bias = false;
@@ -41,6 +43,7 @@ struct ModelConfig {
   std::vector<LayerConfig> layers;
   std::vector<int> eos_ids;  // config.json and generation_config.json together
   int bos_id = -1;           // -1: none
+  std::string left_out;      // of a multimodal config, the parts that are not served: "vision_config"; else empty
 
   // Rows of lm_head that stay together when a group splits it. An odd vocabulary is not split.
   int vocab_unit() const { return vocab / (vocab & -vocab); }

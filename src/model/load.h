@@ -29,7 +29,8 @@ namespace polymath::model {
 
 // config() and generation_config() of a model on disk. kInvalidArgument: a field is missing, of a wrong type or out of
 // range; the message names it. kUnimplemented: an unknown architecture; the message lists the known ones.
-absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files);
+// `overrides` go over config() first, as override_keys() does it.
+absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files, const base::JsonObject& overrides = {});
 absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& config);
 // Unties a config whose checkpoint stores an output head that differs from its embedding: the stored one counts.
 // Reads both, where both are stored. Call it before the config is used.

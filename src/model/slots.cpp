@@ -21,8 +21,10 @@ std::vector<Slot> slots(const ModelConfig& c) {
     s.prefix = absl::StrCat("layer.", l, ".");
     add_norm(s, c, "attn_norm");
     layers::add_slots(c.layers[l].attention, s, c.hidden);
+    if (c.post_norms) add_norm(s, c, "attn_post_norm");
     add_norm(s, c, "ffn_norm");
     for (const FfnConfig& f : c.layers[l].ffns) f.add_slots(s, c.hidden);
+    if (c.post_norms) add_norm(s, c, "ffn_post_norm");
   }
   s.layer = -1;
   s.prefix = "";

@@ -76,7 +76,7 @@ StepViews StepInputs::put(backend::Backend& backend, const Batch& batch, int row
   const Tensor of_rows = place(temperature_.floor > 0 ? n : 0, DType::kF32, &factors);
   if (temperature_.floor > 0) {
     for (int64_t i = 0; i < n; ++i) {
-      const float turns = std::floor((static_cast<float>(words[i]) + 1.0f) / temperature_.floor);
+      const float turns = std::floor((static_cast<float>(words[i]) + temperature_.shift) / temperature_.floor);
       factors[i] = std::log(turns + 1.0f) * temperature_.scale + 1.0f;
     }
     v.factors = of_rows.f32();

@@ -39,6 +39,7 @@ std::vector<backend::BufferSize<Activations>> activation_sizes(const ModelConfig
   const auto head_rows = static_cast<size_t>(step.head_rows);
   using A = Activations;
   return {{&A::h, n * hidden * sizeof(float)},
+          {&A::branch, config.post_norms ? n * hidden * sizeof(float) : 0},
           {&A::gathered, n * hidden * sizeof(float)},
           {&A::x, n * hidden * sizeof(float)},
           {&A::logits, rows * vocab * sizeof(float)},

@@ -12,7 +12,7 @@ namespace polymath::model {
 
 // Tensors of one step beside the layers' own.
 struct Activations {
-  tensor::Buffer h, gathered, x, logits, local_logits, gathered_tokens, sampled;
+  tensor::Buffer h, branch, gathered, x, logits, local_logits, gathered_tokens, sampled;
 };
 
 struct StepMemory {

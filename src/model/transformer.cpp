@@ -53,17 +53,36 @@ void TransformerModel::gather_logit_rows(Step& step) {
   step.x = {act_, {rows, config_.hidden}, step.x.data};
 }
 
+// The residual stream itself. With norms of the outputs: zeros.
+Tensor TransformerModel::begin_branch(const Step& step) {
+  if (!config_.post_norms) return step.h;
+  const Tensor branch{DType::kF32, {step.n, config_.hidden}, act_buffers_.branch.data()};
+  backend_.zero(branch);
+  return branch;
+}
+
+// h += norm(branch). combine() is the sum that every backend has.
+void TransformerModel::end_branch(const backend::NormParams& norm, const Tensor& branch, const Step& step) {
+  if (!config_.post_norms) return;
+  backend_.norm(norm, branch, branch);
+  backend_.combine(branch, moe_scratch_.one_group(step.n), moe_scratch_.to_one_expert(step.n), 1, step.h);
+}
+
 void TransformerModel::run_layer(int index, Step& step) {
   const Layer& layer = layers_[static_cast<size_t>(index)];
   step.context.kv = &cache_->layer(index);
   step.context.states = cache_->state(index);
   backend_.norm(layer.attn_norm, step.h, step.x);
-  layer.attention->run(step.context, step.x, step.h);
+  const Tensor attended = begin_branch(step);
+  layer.attention->run(step.context, step.x, attended);
+  end_branch(layer.attn_post_norm, attended, step);
   const bool last = index + 1 == static_cast<int>(layers_.size());
   if (last && step.logit_rows.shape[0] < step.n) gather_logit_rows(step);
   if (step.n == 0) return;
   backend_.norm(layer.ffn_norm, step.h, step.x);
-  layer.ffn.run(step.context, step.x, step.tokens, moe_scratch_, step.h);
+  const Tensor fed = begin_branch(step);
+  layer.ffn.run(step.context, step.x, step.tokens, moe_scratch_, fed);
+  end_branch(layer.ffn_post_norm, fed, step);
 }
 
 // A split lm_head gives each rank some columns of the logits.

@@ -21,6 +21,7 @@ namespace polymath::model {
 
 struct Layer {
   backend::NormParams attn_norm, ffn_norm;
+  backend::NormParams attn_post_norm, ffn_post_norm;  // under ModelConfig::post_norms
   std::unique_ptr<layers::AttentionLayer> attention;
   layers::FeedForward ffn;
 };
@@ -67,6 +68,9 @@ class TransformerModel : public Transformer {
   // Everything that the device does in a step; its results are in act_buffers_.
   void run(const StepViews& views);
   void run_layer(int index, Step& step);
+  // Where a layer's attention or feed-forward adds its output; then what end_branch() does with it.
+  tensor::Tensor begin_branch(const Step& step);
+  void end_branch(const backend::NormParams& norm, const tensor::Tensor& branch, const Step& step);
   void gather_logit_rows(Step& step);
   void run_head(const StepViews& views, Step& step);
   layers::QueryTemperature query_temperature() const;

@@ -3,6 +3,10 @@
 
 #include <vector>
 
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "text/regex.h"
 
@@ -20,6 +24,21 @@ constexpr std::string_view kNotSpace =
 constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
 constexpr std::string_view kHex = "0-9A-Fa-f";
 constexpr std::string_view kNotHex = "\\x{0}-/:-@G-`g-\\x{10ffff}";
+
+// Whether \p{name} is a script.
+bool is_script(std::string_view name) {
+  if (name.size() < 3) return false;  // general categories: L, Lu
+  for (const char c : name) {
+    if (!absl::ascii_isalpha(static_cast<unsigned char>(c)) && c != '_' && c != ' ' && c != '-') return false;
+  }
+  const std::string pattern = absl::StrCat("\\p{sc:", std::string(name), "}");
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF, &error, &offset, nullptr);
+  pcre2_code_free(code);
+  return code != nullptr;
+}
 
 bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -140,6 +159,11 @@ class Translator {
     }
     std::string text(in_.substr(at_, length));
     at_ += text.size();
+    // Alone, a script's name means Script; PCRE2 would take Script_Extensions, where U+3002 is Han.
+    if ((kind == 'p' || kind == 'P') && length > 4 && text[2] == '{') {
+      const size_t name = text[3] == '^' ? 4 : 3;
+      if (is_script(std::string_view(text).substr(name, text.size() - 1 - name))) text.insert(name, "sc:");
+    }
     return text;
   }
 

@@ -43,6 +43,9 @@ TEST(Regex, MatchesAsOnigurumaDoes) {
       {R"((?i:'s|'t)|x)", "'S'tX", "['S]['t]X"},
       {R"([\p{L}&&[^\p{Han}]]+)", "ab\u6df7cd", "[ab]\u6df7[cd]"},
       {R"([^a&&\p{L}]+)", "ab1", "a[b1]"},
+      {R"([\p{Han}]+)", "\u6df7\u3005\u3002", "[\u6df7\u3005]\u3002"},  // the full stop only extends the script
+      {R"(\P{^Hiragana}+|\p{^Han})", "\u3042\u30fc", "[\u3042][\u30fc]"},
+      {R"([\p{Uppercase}\p{Any}&&\p{Latin}]+)", "aB\u00b2\u03b1", "[aB]\u00b2\u03b1"},
       {R"([a[0-9]]+)", "xa12b", "x[a12]b"},
       {R"([^a[0-9]]+)", "xa12b", "[x]a12[b]"},
       {R"([[:alpha:]]+)", "ab1", "[ab]1"},

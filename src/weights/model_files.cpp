@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "weights/directory.h"
 
 namespace polymath::weights {
 namespace {
 
-constexpr base::JsonLimits kConfigLimits{.bytes_max = 16u << 20};
+constexpr base::JsonLimits kConfigLimits{.bytes_max = 16u << 20, .non_finite = true};
 
 class Directory final : public ModelFiles {
  public:
@@ -15,10 +16,11 @@ class Directory final : public ModelFiles {
 
   const std::string& path() const override { return path_; }
   absl::StatusOr<base::JsonValue> config() const override {
+    if (has_mistral_format()) return mistral_config();
     auto config = base::read_json_file(path_ + "/config.json", kConfigLimits);
-    if (!absl::IsNotFound(config.status()) || !has_gguf()) return config;
-    const auto files = find_weight_files(path_, {});
-    return files.ok() ? std::move(config) : files.status();
+    if (absl::IsNotFound(config.status())) return describe(config.status());
+    if (config.ok() && config->is_object()) RETURN_IF_ERROR(add_quantization(config->get_object()));
+    return config;
   }
   absl::StatusOr<base::JsonValue> generation_config() const override {
     return base::read_json_file(path_ + "/generation_config.json", kConfigLimits);
@@ -29,6 +31,63 @@ class Directory final : public ModelFiles {
   }
 
  private:
+  // Mistral's own files, and no others: some directories hold a model in both formats.
+  bool has_mistral_format() const {
+    const auto names = list_files(path_);
+    if (!names.ok()) return false;
+    const auto any = [&](auto is) { return std::any_of(names->begin(), names->end(), is); };
+    const auto weights = [](const std::string& n, std::string_view start) {
+      return n.starts_with(start) && n.ends_with(".safetensors");
+    };
+    if (!any([](const auto& n) { return n == "params.json"; })) return false;
+    if (!any([](const auto& n) { return n == "config.json"; })) return true;
+    return any([&](const auto& n) { return weights(n, "consolidated"); }) &&
+           !any([&](const auto& n) { return weights(n, "model"); });
+  }
+
+  // params.json, with the name of the architecture that reads it.
+  absl::StatusOr<base::JsonValue> mistral_config() const {
+    ASSIGN_OR_RETURN(base::JsonValue params, base::read_json_file(path_ + "/params.json", kConfigLimits));
+    if (!params.is_object()) return params;
+    base::JsonObject& out = params.get_object();
+    out["architectures"] = base::JsonArray{"MistralParams"};
+    const auto* quantized = out.if_contains("quantization");
+    if (quantized == nullptr || !quantized->is_object()) return params;
+    base::JsonReader file(*quantized, "quantization");
+    const std::string method = file.s("quant_method", file.s("qformat_weight", "an unnamed method"));
+    RETURN_IF_ERROR(file.status());
+    out["quantization_config"] = base::JsonObject{{"quant_method", boost::json::string(method)}};
+    return params;
+  }
+
+  // What a directory without config.json is, if that can be said.
+  absl::Status describe(const absl::Status& missing) const {
+    const auto adapter = base::read_json_file(path_ + "/adapter_config.json", kConfigLimits);
+    if (adapter.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, " holds an adapter (adapter_config.json), not a model; serve the model that it adapts, ",
+                       "with --enable-lora --lora-modules NAME=", path_));
+    }
+    if (!has_gguf()) return missing;
+    const auto files = find_weight_files(path_, {});
+    return files.ok() ? missing : files.status();
+  }
+
+  // NVIDIA's ModelOpt says how it quantised in a file of its own.
+  absl::Status add_quantization(base::JsonObject& config) const {
+    const auto beside = base::read_json_file(path_ + "/hf_quant_config.json", kConfigLimits);
+    if (absl::IsNotFound(beside.status())) return absl::OkStatus();
+    RETURN_IF_ERROR(beside.status());
+    if (const auto* own = config.if_contains("quantization_config"); own != nullptr && !own->is_null()) {
+      return absl::OkStatus();
+    }
+    base::JsonReader file(*beside, "hf_quant_config.json");
+    base::JsonObject& out = config["quantization_config"].emplace_object();
+    out["quant_method"] = "modelopt";
+    out["quant_algo"] = file.object("quantization").s("quant_algo", "");
+    return file.status();
+  }
+
   // A directory of GGUF files holds several models, or one in several formats.
   bool has_gguf() const {
     const auto names = list_files(path_);

@@ -74,9 +74,17 @@ TEST(Startup, AWrongChatTemplateIsToldBeforeWeightsAreRead) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("the chat template: "));
 }
 
-TEST(Startup, WithATokenizerTheWeightsAreMissed) {
-  const ModelDirectory model({"config.json", "tokenizer.json", "tokenizer_config.json"});
-  EXPECT_EQ(start({.model = {.name = model.path()}}).code(), absl::StatusCode::kNotFound);
+// The weights are the next thing that is missed.
+TEST(Startup, EachKindOfTokenizerFileIsRead) {
+  const std::string ranked = std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/ranked/";
+  for (const std::string& file :
+       {kStandIn + "tokenizer.json", ranked + "kimi/tiktoken.model", ranked + "hunyuan/hy.tiktoken",
+        ranked + "llama3/tokenizer.model", ranked + "tekken_v3/tekken.json", ranked + "tekken_v13/tekken.json"}) {
+    const ModelDirectory model({"config.json"});
+    std::filesystem::copy(file, model.at(std::filesystem::path(file).filename().string()));
+    const absl::Status status = start({.model = {.name = model.path()}});
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << file << ": " << status;
+  }
 }
 
 // The error names the tensor whose element is not finite.

@@ -146,6 +146,11 @@ class CudaBackend : public Backend {
                      device_->stream());
     device_->launched("copy_heads");
   }
+  void gate_heads(const HeadGate& gate, const Tensor& gates, const Tensor& x) override {
+    CHECK(gates.rows() == x.rows() && x.cols() == int64_t{gate.heads} * gate.dim);
+    cuda::gate_heads({gate.heads, gate.dim, matrix_of(gates), matrix_of(x), gate.gate_stride}, device_->stream());
+    device_->launched("gate_heads");
+  }
   void zero(const Tensor& x) override { device_->zero(x.data, x.bytes()); }
   void scale_rows(const Tensor& factors, const Tensor& x) override {
     cuda::scale_rows(factors.f32(), matrix_of(x), device_->stream());

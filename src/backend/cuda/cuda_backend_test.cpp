@@ -373,6 +373,16 @@ TEST_F(Cuda, EmbedFillAndGather) {
       return {s.get(y), s.get(some), s.get(wide)};
     };
     compare("embed", run, {});
+    const TestRun gated = [&](Side& s) -> Results {
+      const Tensor y = s.zeros(DType::kF32, 5, 25), gates = s.zeros(DType::kF32, 5, 25);
+      const Weight& table = s.weight({.rows = 37, .cols = 25}, type, 20);
+      s.b.embed(table, s.ints(ids), 2, y);
+      s.b.embed(table, s.ints({1, 2, 3, 4, 5}), 1, gates);
+      const Tensor heads = y.slice_cols(0, 12);
+      s.b.gate_heads({3, 4, 8}, gates, heads);  // of each 8 columns, the first 4
+      return {s.get(y)};
+    };
+    compare("gate_heads", gated, {1e-6, 1e-6});
     for (const DType stored : {DType::kF32, DType::kBf16, DType::kF16}) {
       const TestRun transposed = [&](Side& s) -> Results {
         TestMatrix source(stored, 600, 21);  // the weight is its transpose

@@ -8,16 +8,16 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c, 10000);
-  a.qk_norm = j.b("use_qk_norm", true) ? QkNorm::kHeadAfter : QkNorm::kNone;
+  GroupedQuery a = grouped_query_attention(j, c);
+  a.qk_norm = j.b("use_qk_norm") ? QkNorm::kHeadAfter : QkNorm::kNone;
   set_attention(j, c, a);
   const int n_layers = static_cast<int>(c.layers.size());
-  const auto top_k = per_layer(j, "moe_topk", n_layers, 1);
+  const auto top_k = per_layer(j, "moe_topk", n_layers, 0);
   const auto intermediate = per_layer(j, "moe_intermediate_size", n_layers, j.i("intermediate_size"));
-  const auto shared = per_layer(j, "num_shared_expert", n_layers, 1);
+  const auto shared = per_layer(j, "num_shared_expert", n_layers, 0);
   for (int l = 0; l < n_layers; ++l) {
     FfnConfig moe = routed_ffn("softmax_topk", j.i("num_experts"), top_k[l], intermediate[l]);
-    moe.router.normalize = j.b("norm_topk_prob", true);
+    moe.router.normalize = j.b("norm_topk_prob");
     c.layers[l].ffns = {moe};
     if (shared[l] > 0) c.layers[l].ffns.push_back(shared_ffn(j.i("intermediate_size") * shared[l]));
   }
@@ -39,6 +39,39 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 
 }  // namespace
 
-extern const Architecture kHunyuanMoe{{"HunYuanMoEV1ForCausalLM"}, parse, weights};
+// The released config also describes other models of its code: shared keys and values (CLA), images, parallel runs.
+extern const Architecture kHunyuanMoe{
+    .names = {"HunYuanMoEV1ForCausalLM"},
+    .parse = parse,
+    .weights = weights,
+    .keys = {.model_types = {"hunyuan_v1_moe", "hunyuan"},
+             .defaults = R"({
+    "vocab_size": 290943, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": false, "attention_bias": false, "num_experts": 1, "moe_topk": 1, "num_shared_expert": 1,
+    "use_qk_norm": true, "norm_topk_prob": true, "rope_theta": 10000})",
+             .aliases = {{"num_experts_per_tok", "moe_topk"}, {"num_local_experts", "num_experts"}},
+             .harmless = {"attention_head_dim",
+                          "num_media_embeds",
+                          "anyres_pooling_size",
+                          "capacity_factor",
+                          "cla_share_factor",
+                          "org_vocab_size",
+                          "pool_type",
+                          "dense_list",
+                          "mask_init_id",
+                          "im_end_id",
+                          "im_newline_id",
+                          "im_start_id",
+                          "text_end_id",
+                          "text_start_id",
+                          "video_end_id",
+                          "video_start_id",
+                          "pad_id",
+                          "max_image_size",
+                          "anyres_vit_max_image_size",
+                          "anyres_vit_two_views"},
+             .fixed = R"({"norm_type": "rms", "routed_scaling_factor": 1,
+                                                            "use_rotary_pos_emb": true, "moe_layer_num_skipped": 0, "class_num": 0, "use_mixed_mlp_moe": true})"}};
 
 }  // namespace polymath::model

@@ -8,7 +8,7 @@ namespace {
 
 ModelConfig parse_mixtral(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  set_attention(j, c, grouped_query_attention(j, c, 1e6));
+  set_attention(j, c, grouped_query_attention(j, c), Windows::kEvery);
   FfnConfig moe =
       routed_ffn("softmax_topk", j.i("num_local_experts"), j.i("num_experts_per_tok"), j.i("intermediate_size"));
   moe.router.normalize = true;
@@ -19,11 +19,11 @@ ModelConfig parse_mixtral(base::JsonReader& j) {
 ModelConfig parse_phimoe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   c.layer_norm = c.norm_bias = true;
-  c.lm_head_bias = j.b("lm_head_bias", false);
-  set_attention(j, c, grouped_query_attention(j, c, 1e6));
+  c.lm_head_bias = j.b("lm_head_bias");
+  set_attention(j, c, grouped_query_attention(j, c), Windows::kEvery);
   FfnConfig moe =
       routed_ffn("sparsemixer", j.i("num_local_experts"), j.i("num_experts_per_tok"), j.i("intermediate_size"));
-  moe.router.jitter_eps = static_cast<float>(j.f("router_jitter_noise", 0.01));
+  moe.router.jitter_eps = static_cast<float>(j.f("router_jitter_noise"));
   if (moe.router.top_k != 2) j.complain("num_experts_per_tok", "sparsemixer chooses two experts");
   for (auto& layer : c.layers) layer.ffns = {moe};
   return c;
@@ -44,7 +44,25 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 
 }  // namespace
 
-extern const Architecture kMixtral{{"MixtralForCausalLM"}, parse_mixtral, weights};
-extern const Architecture kPhiMoe{{"PhimoeForCausalLM", "PhiMoEForCausalLM"}, parse_phimoe, weights};
+extern const Architecture kMixtral{.names = {"MixtralForCausalLM"},
+                                   .parse = parse_mixtral,
+                                   .weights = weights,
+                                   .keys = {.model_types = {"mixtral"},
+                                            .defaults = R"({
+    "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-5, "tie_word_embeddings": false, "num_experts_per_tok": 2, "num_local_experts": 8,
+    "rope_theta": 1e6})",
+                                            .aliases = {{"num_experts", "num_local_experts"}}}};
+extern const Architecture kPhiMoe{.names = {"PhimoeForCausalLM", "PhiMoEForCausalLM"},
+                                  .parse = parse_phimoe,
+                                  .weights = weights,
+                                  .keys = {.model_types = {"phimoe"},
+                                           .defaults = R"({
+    "vocab_size": 32064, "hidden_size": 4096, "intermediate_size": 6400, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-5, "tie_word_embeddings": false, "num_experts_per_tok": 2, "num_local_experts": 16,
+    "router_jitter_noise": 0.01, "attention_bias": false, "lm_head_bias": false, "rope_theta": 1e6})",
+                                           .harmless = {"input_jitter_noise"}}};
 
 }  // namespace polymath::model

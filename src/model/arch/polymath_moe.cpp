@@ -12,7 +12,7 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  set_attention(j, c, grouped_query_attention(j, c, 10000));
+  set_attention(j, c, grouped_query_attention(j, c), Windows::kEvery);
   auto r = j.object("routing");
   FfnConfig moe = routed_ffn(r.s("name"), r.i("n_experts"), r.i("top_k", 1), j.i("moe_intermediate_size"));
   moe.router.n_groups = r.i("n_groups", 1);
@@ -49,6 +49,10 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 
 }  // namespace
 
-extern const Architecture kPolymathMoe{{"PolymathMoeForCausalLM"}, parse, weights};
+extern const Architecture kPolymathMoe{.names = {"PolymathMoeForCausalLM"},
+                                       .parse = parse,
+                                       .weights = weights,
+                                       .keys = {.model_types = {"polymath_moe"}, .defaults = R"({
+    "max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "rope_theta": 10000})"}};
 
 }  // namespace polymath::model

@@ -19,12 +19,9 @@ layers::GatedDeltaNet delta_net(base::JsonReader& j) {
 }
 
 GroupedQuery attention(base::JsonReader& j, const ModelConfig& c) {
-  GroupedQuery a = grouped_query_attention(j, c, 10000);
+  GroupedQuery a = grouped_query_attention(j, c, {.share = true, .by_layer_type = true});
   a.qk_norm = QkNorm::kHead;
-  a.output_gate = true;
-  double part = j.f("partial_rotary_factor", 0.25);
-  if (j.has("rope_parameters")) part = j.object("rope_parameters").f("partial_rotary_factor", part);
-  a.rope.dims = static_cast<int>(a.head_dim * part);
+  a.output_gate = layers::OutputGate::kWithQuery;
   return a;
 }
 
@@ -35,7 +32,7 @@ void set_attentions(base::JsonReader& j, ModelConfig& c) {
   if (j.has("layer_types") && types.size() != c.layers.size()) {
     return j.complain("layer_types", "must have one entry a layer");
   }
-  const int interval = std::max(1, j.i("full_attention_interval", 4));
+  const int interval = std::max(1, j.i("full_attention_interval"));
   for (size_t l = 0; l < c.layers.size(); ++l) {
     const bool is_full = types.empty() ? (static_cast<int>(l) + 1) % interval == 0 : types[l] == "full_attention";
     if (is_full) {
@@ -51,7 +48,7 @@ ModelConfig parse(base::JsonReader& j) {
   set_attentions(j, c);
   FfnConfig experts =
       routed_ffn("softmax_topk", j.i("num_experts"), j.i("num_experts_per_tok"), j.i("moe_intermediate_size"));
-  experts.router.normalize = j.b("norm_topk_prob", true);
+  experts.router.normalize = j.b("norm_topk_prob");
   FfnConfig shared = shared_ffn(j.i("shared_expert_intermediate_size"));
   shared.routing = "sigmoid_topk";  // one expert, weighted by the sigmoid of its gate
   set_sparse_layers(j, c, {experts, shared});
@@ -82,6 +79,19 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 
 }  // namespace
 
-extern const Architecture kQwen3Next{{"Qwen3NextForCausalLM"}, parse, weights};
+extern const Architecture kQwen3Next{.names = {"Qwen3NextForCausalLM"},
+                                     .parse = parse,
+                                     .weights = weights,
+                                     .keys = {.model_types = {"qwen3_next"},
+                                              .defaults = R"({
+    "vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 48,
+    "num_attention_heads": 16, "num_key_value_heads": 2, "max_position_embeddings": 32768,
+    "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false, "head_dim": 256,
+    "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128, "linear_value_head_dim": 128,
+    "linear_num_key_heads": 16, "linear_num_value_heads": 32, "decoder_sparse_step": 1,
+    "moe_intermediate_size": 512, "shared_expert_intermediate_size": 512, "num_experts_per_tok": 10,
+    "num_experts": 512, "norm_topk_prob": true, "full_attention_interval": 4, "partial_rotary_factor": 0.25,
+    "rope_theta": 10000})",
+                                              .aliases = {{"num_local_experts", "num_experts"}}}};
 
 }  // namespace polymath::model

@@ -11,61 +11,15 @@ namespace {
 
 constexpr int kLayersMax = 2048;  // more: the config is refused
 
-struct ScalingName {
-  std::string_view name;
-  RopeScaling scaling;
-};
-constexpr ScalingName kScalings[] = {
-    {"default", RopeScaling::kNone},  {"linear", RopeScaling::kLinear}, {"dynamic", RopeScaling::kDynamic},
-    {"llama3", RopeScaling::kLlama3}, {"yarn", RopeScaling::kYarn},     {"longrope", RopeScaling::kLongRope},
-    {"su", RopeScaling::kLongRope},
-};
-
-void parse_scaling(base::JsonReader& j, base::JsonReader s, RopeConfig& r) {
-  const std::string name = s.s("rope_type", s.s("type", "default"));
-  const ScalingName* found = nullptr;
-  for (const auto& row : kScalings) {
-    if (row.name == name) found = &row;
-  }
-  if (found == nullptr) return s.complain("rope_type", absl::StrCat("\"", name, "\" is not a scaling that is known"));
-  r.scaling = found->scaling;
-  r.factor = s.f("factor", 1);
-  r.original_len = s.i("original_max_position_embeddings",
-                       j.i("original_max_position_embeddings", j.i("max_position_embeddings", 0)));
-  r.low_freq_factor = s.f("low_freq_factor", 1);
-  r.high_freq_factor = s.f("high_freq_factor", 4);
-  r.beta_fast = s.f("beta_fast", 32);
-  r.beta_slow = s.f("beta_slow", 1);
-  r.mscale = s.f("mscale", 0);
-  r.mscale_all_dim = s.f("mscale_all_dim", 0);
-  r.attention_factor = s.f("attention_factor", 0);
-  r.truncate = s.b("truncate", true);
-  r.short_mscale = s.f("short_mscale", 0);
-  r.long_mscale = s.f("long_mscale", 0);
-  r.short_factor = s.numbers("short_factor");
-  r.long_factor = s.numbers("long_factor");
-  if (r.scaling == RopeScaling::kDynamic && s.has("alpha")) {  // Hunyuan: a fixed base, no switch by length
-    r.theta *= std::pow(s.f("alpha"), r.dims / (r.dims - 2.0));
-    r.scaling = RopeScaling::kNone;
-  }
-  if (r.scaling == RopeScaling::kLongRope &&
-      (static_cast<int>(r.short_factor.size()) != r.dims / 2 || static_cast<int>(r.long_factor.size()) != r.dims / 2)) {
-    s.complain("short_factor", absl::StrCat("longrope needs ", r.dims / 2, " short and long factors"));
-  }
-  if (r.scaling != RopeScaling::kNone && r.scaling != RopeScaling::kLongRope && !(r.factor > 0)) {
-    s.complain("factor", "must be positive");
-  }
-}
-
 }  // namespace
 
 ModelConfig base_config(base::JsonReader& j) {
   ModelConfig c;
   c.hidden = j.i("hidden_size");
   c.vocab = j.i("vocab_size");
-  c.norm_eps = static_cast<float>(j.f("rms_norm_eps", 1e-6));
-  c.tied_embeddings = j.b("tie_word_embeddings", false);
-  c.positions_max = j.i("max_position_embeddings", 2048);
+  c.norm_eps = static_cast<float>(j.f("rms_norm_eps"));
+  c.tied_embeddings = j.b("tie_word_embeddings");
+  c.positions_max = j.i("max_position_embeddings");
   const int layers = j.i("num_hidden_layers");
   if (layers < 1 || layers > kLayersMax) {
     j.complain("num_hidden_layers", absl::StrCat("must be in [1, ", kLayersMax, "]"));
@@ -75,22 +29,7 @@ ModelConfig base_config(base::JsonReader& j) {
   return c;
 }
 
-RopeConfig parse_rope(base::JsonReader& j, int dims, double theta_default) {
-  RopeConfig r;
-  r.dims = dims;
-  r.theta = j.f("rope_theta", theta_default);
-  if (j.has("rope_parameters")) {
-    auto p = j.object("rope_parameters");
-    r.theta = p.f("rope_theta", r.theta);
-    parse_scaling(j, p, r);
-  } else if (j.has("rope_scaling")) {
-    parse_scaling(j, j.object("rope_scaling"), r);
-  }
-  if (!(r.theta > 1) || r.theta > 1e12) j.complain("rope_theta", "must be above 1");
-  return r;
-}
-
-GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default) {
+GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, RopeRules rope) {
   GroupedQuery a;
   a.n_heads = j.i("num_attention_heads");
   if (a.n_heads < 1 || a.n_heads > 65536) return j.complain("num_attention_heads", "must be in [1, 65536]"), a;
@@ -98,19 +37,75 @@ GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, 
   a.head_dim = j.i("head_dim", c.hidden / a.n_heads);
   a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim));
   a.qkv_bias = a.out_bias = j.b("attention_bias", false);
-  a.rope = parse_rope(j, a.head_dim, theta_default);
+  a.rope = parse_rope(j, a.head_dim, rope);
   return a;
 }
 
-void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention) {
-  const int window = j.b("use_sliding_window", true) ? j.i("sliding_window", 0) : 0;
-  const auto types = j.strings("layer_types");
-  const int full_from_start = j.has("use_sliding_window") ? j.i("max_window_layers", 0) : 0;
+namespace {
+
+// Whether layer `l` has a sliding window, by the rule of the model's class.
+bool slides(Windows rule, int l, int max_window_layers) {
+  switch (rule) {
+    case Windows::kNone:
+    case Windows::kAsListed:
+      return false;
+    case Windows::kEvery:
+      return true;
+    case Windows::kFromMaxWindowLayers:
+      return l >= max_window_layers;
+    case Windows::kEvenBelowMaxWindowLayers:
+      return l % 2 == 0 && l < max_window_layers;
+    case Windows::kEven:
+      return l % 2 == 0;
+    case Windows::kCount:
+      break;
+  }
+  return false;
+}
+
+// One entry a layer: "sliding_attention" or "full_attention". The config's own, or made by the rule.
+std::vector<std::string> layer_types(base::JsonReader& j, const ModelConfig& c, Windows rule, bool window) {
+  const int max_window_layers = j.i("max_window_layers", 0);
+  std::vector<std::string> made;
+  for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
+    made.emplace_back(window && slides(rule, l, max_window_layers) ? "sliding_attention" : "full_attention");
+  }
+  if (!j.has("layer_types")) return made;
+  auto own = j.strings("layer_types");
+  if (own.size() != c.layers.size()) {
+    j.complain("layer_types", absl::StrCat("must have one entry a layer (", c.layers.size(), ")"));
+    return made;
+  }
+  for (const std::string& type : own) {
+    if (type != "sliding_attention" && type != "full_attention") {
+      j.complain("layer_types", absl::StrCat("\"", type, "\" is not built for this architecture"));
+    }
+    if (type == "sliding_attention" && !window) j.complain("layer_types", "a sliding layer, but no sliding_window");
+  }
+  const bool class_reads_it = rule != Windows::kNone && rule != Windows::kEvery;
+  if (!class_reads_it && own != made) j.complain("layer_types", "differs from what this architecture computes");
+  return own;
+}
+
+}  // namespace
+
+void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention, Windows rule) {
+  const bool on = j.b("use_sliding_window", true);
+  const int own = rule == Windows::kNone ? 0 : j.i("sliding_window", 0);
+  const int window = on ? own : 0;
+  if (window < 0) return j.complain("sliding_window", "must be positive");
+  const auto types = layer_types(j, c, rule, window > 0);
+  const GroupedQuery full = attention;
+  GroupedQuery sliding = attention;
+  sliding.window = window;
+  const bool any = std::find(types.begin(), types.end(), "sliding_attention") != types.end();
+  if (any || has_rope_of(j, "sliding_attention")) {
+    const RopeRules rules{.share = attention.rope.dims != attention.head_dim, .by_layer_type = true};
+    sliding.rope = parse_rope(j, attention.head_dim, rules, "sliding_attention");
+    sliding.rope.interleaved = attention.rope.interleaved;
+  }
   for (size_t l = 0; l < c.layers.size(); ++l) {
-    bool sliding = static_cast<int>(l) >= full_from_start;
-    if (types.size() == c.layers.size()) sliding = types[l] == "sliding_attention";
-    attention.window = sliding ? window : 0;
-    c.layers[l].attention = attention;
+    c.layers[l].attention = types[l] == "sliding_attention" ? sliding : full;
   }
 }
 
@@ -140,9 +135,83 @@ FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermed
 void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<FfnConfig>& sparse) {
   const int step = std::max(1, j.i("decoder_sparse_step", 1));
   const auto dense_only = j.ints("mlp_only_layers");
+  const FfnConfig dense = dense_ffn(j.i("intermediate_size"));
   for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
-    const bool dense = (l + 1) % step != 0 || std::find(dense_only.begin(), dense_only.end(), l) != dense_only.end();
-    c.layers[l].ffns = dense ? std::vector<FfnConfig>{dense_ffn(j.i("intermediate_size"))} : sparse;
+    const bool is_dense = (l + 1) % step != 0 || std::find(dense_only.begin(), dense_only.end(), l) != dense_only.end();
+    c.layers[l].ffns = is_dense ? std::vector<FfnConfig>{dense} : sparse;
+  }
+}
+
+FfnConfig deepseek_experts(base::JsonReader& j, std::string routing) {
+  FfnConfig f =
+      routed_ffn(std::move(routing), j.i("n_routed_experts"), j.i("num_experts_per_tok"), j.i("moe_intermediate_size"));
+  f.router.normalize = j.b("norm_topk_prob");
+  f.router.weight_scale = static_cast<float>(j.f("routed_scaling_factor"));
+  if (f.routing != "softmax_topk") {
+    f.router.n_groups = std::max(1, j.i("n_group"));
+    f.router.top_groups = std::max(1, j.i("topk_group"));
+  }
+  return f;
+}
+
+FfnConfig sigmoid_experts(base::JsonReader& j) {
+  FfnConfig f = deepseek_experts(j, "sigmoid_group_topk");
+  f.selection_bias = true;
+  f.router.normalize_eps = 1e-20f;
+  return f;
+}
+
+std::vector<bool> after_dense_layers(base::JsonReader& j, const ModelConfig& c) {
+  const int first = j.i("first_k_dense_replace");
+  std::vector<bool> sparse(c.layers.size());
+  for (size_t l = 0; l < sparse.size(); ++l) sparse[l] = static_cast<int>(l) >= first;
+  return sparse;
+}
+
+std::vector<bool> by_mlp_layer_types(base::JsonReader& j, const ModelConfig& c) {
+  std::vector<bool> sparse = after_dense_layers(j, c);
+  if (!j.has("mlp_layer_types")) return sparse;
+  const auto types = j.strings("mlp_layer_types");
+  if (types.size() != sparse.size()) {
+    j.complain("mlp_layer_types", absl::StrCat("must have one entry a layer (", sparse.size(), ")"));
+    return sparse;
+  }
+  for (size_t l = 0; l < sparse.size(); ++l) {
+    sparse[l] = types[l] == "sparse";
+    if (!sparse[l] && types[l] != "dense") j.complain("mlp_layer_types", "knows \"sparse\" and \"dense\" alone");
+  }
+  return sparse;
+}
+
+void set_ffns(base::JsonReader& j, ModelConfig& c, const FfnConfig& experts, const std::vector<bool>& sparse) {
+  const FfnConfig dense = dense_ffn(j.i("intermediate_size"));
+  const int shared = j.i("n_shared_experts") * experts.intermediate;
+  for (size_t l = 0; l < c.layers.size(); ++l) {
+    if (!sparse[l]) {
+      c.layers[l].ffns = {dense};
+      continue;
+    }
+    c.layers[l].ffns = {experts};
+    if (shared > 0) c.layers[l].ffns.push_back(shared_ffn(shared));
+  }
+}
+
+void set_rotated_windows(base::JsonReader& j, ModelConfig& c, const GroupedQuery& attention,
+                         std::vector<std::string> types) {
+  if (j.has("layer_types")) types = j.strings("layer_types");
+  if (types.size() != c.layers.size()) {
+    return j.complain("layer_types", absl::StrCat("must have one entry a layer (", c.layers.size(), ")"));
+  }
+  GroupedQuery sliding = attention, full = attention;
+  sliding.window = j.i("sliding_window");
+  if (sliding.window < 1) j.complain("sliding_window", "must be positive");
+  full.rope = {};
+  for (size_t l = 0; l < types.size(); ++l) {
+    const bool slides = types[l] == "sliding_attention";
+    if (!slides && types[l] != "full_attention") {
+      j.complain("layer_types", absl::StrCat("\"", types[l], "\" is not built for this architecture"));
+    }
+    c.layers[l].attention = slides ? sliding : full;
   }
 }
 
@@ -200,17 +269,35 @@ void add_stacked_rows(std::vector<WeightRow>& rows, const std::string& path) {
   }
 }
 
-Latent latent_attention(base::JsonReader& j) {
+std::vector<WeightRow> deepseek_rows(const ModelConfig& c) {
+  auto rows = llama_rows();
+  if (std::holds_alternative<Latent>(c.layers[0].attention)) add_latent_rows(rows);
+  rows.push_back({"layer.{l}.experts.router", {"model.layers.{l}.mlp.gate.weight"}});
+  rows.push_back({"layer.{l}.experts.selection_bias", {"model.layers.{l}.mlp.gate.e_score_correction_bias"}});
+  add_ffn_rows(rows, "dense", "mlp");
+  add_ffn_rows(rows, "experts", "mlp.experts.{e}");
+  add_ffn_rows(rows, "shared", "mlp.shared_experts");
+  return rows;
+}
+
+void rename_row(std::vector<WeightRow>& rows, std::string_view slot, std::vector<std::string> names) {
+  const auto row = std::find_if(rows.begin(), rows.end(), [&](const WeightRow& r) { return r.slot == slot; });
+  CHECK(row != rows.end());
+  row->names = std::move(names);
+}
+
+Latent latent_attention(base::JsonReader& j, RopeConfig (*rope)(base::JsonReader&, const Latent&)) {
   Latent a;
   a.n_heads = j.i("num_attention_heads");
   a.q_lora = j.i("q_lora_rank", 0);
   a.kv_lora = j.i("kv_lora_rank");
   a.nope_dim = j.i("qk_nope_head_dim");
   a.value_dim = j.i("v_head_dim");
-  a.rope = parse_rope(j, j.i("qk_rope_head_dim"), 10000);
+  a.rope.dims = j.i("qk_rope_head_dim");
+  a.rope = rope != nullptr ? rope(j, a) : parse_rope(j, a.rope.dims, {});
   a.rope.interleaved = j.b("rope_interleave", true);
   a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim()));
-  if (a.rope.scaling == RopeScaling::kYarn && a.rope.mscale_all_dim > 0) {
+  if (a.rope.scaling != RopeScaling::kNone && a.rope.mscale_all_dim != 0) {
     const double m = layers::yarn_mscale(a.rope.factor, a.rope.mscale_all_dim);
     a.scale *= static_cast<float>(m * m);
   }

@@ -1,7 +1,6 @@
 #pragma once
 
-// What most architectures' tables share. Old and new config keys are read alike: rope_theta + rope_scaling
-// ({"type"} or {"rope_type"}) and rope_parameters; torch_dtype and dtype.
+// What most architectures' tables share. A key without a default here has one in the architecture's ConfigKeys.
 
 #include <string>
 #include <vector>
@@ -14,14 +13,36 @@ namespace polymath::model {
 // made, empty.
 ModelConfig base_config(base::JsonReader& j);
 
-// Rotary embedding of `dims` elements of a head.
-RopeConfig parse_rope(base::JsonReader& j, int dims, double theta_default);
+// What an architecture's class reads about its rotation.
+struct RopeRules {
+  bool share = false;          // partial_rotary_factor: a share of each head is rotated
+  bool by_layer_type = false;  // parameters by layer type, even if the config has no layer_types
+};
+
+// The rotary embedding of heads of `head_dim` elements, in layers of this type.
+RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopeRules rules,
+                      std::string_view layer_type = "full_attention");
+
+// Whether the config has a rotation of this layer type alone.
+bool has_rope_of(base::JsonReader& j, std::string_view layer_type);
 
 // num_attention_heads, num_key_value_heads, head_dim, attention_bias, rope.
-GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, double theta_default);
+GroupedQuery grouped_query_attention(base::JsonReader& j, const ModelConfig& c, RopeRules rope = {});
 
-// Gives every layer this attention; sliding windows by sliding_window, layer_types, use_sliding_window.
-void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention);
+// The layers with a sliding window, where layer_types does not say.
+enum class Windows {
+  kNone,                      // the class has no windows
+  kEvery,                     // and it does not read layer_types
+  kFromMaxWindowLayers,       // those from max_window_layers on
+  kEvenBelowMaxWindowLayers,  // of those below max_window_layers, the 1st, 3rd, ...
+  kEven,                      // the 1st, 3rd, ...
+  kAsListed,                  // none
+  kCount,
+};
+
+// Gives every layer this attention, with sliding windows by sliding_window, use_sliding_window and layer_types. A
+// sliding layer may have its own rotation.
+void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention, Windows rule = Windows::kNone);
 
 FfnConfig dense_ffn(int intermediate);
 FfnConfig shared_ffn(int intermediate);
@@ -29,6 +50,27 @@ FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermed
 
 // `sparse` in each decoder_sparse_step-th layer; dense in the others and in those that mlp_only_layers names.
 void set_sparse_layers(base::JsonReader& j, ModelConfig& c, const std::vector<FfnConfig>& sparse);
+
+// DeepSeek's experts: n_routed_experts, num_experts_per_tok, moe_intermediate_size, norm_topk_prob,
+// routed_scaling_factor; n_group and topk_group but for softmax_topk. Tables give these keys' other names as aliases.
+FfnConfig deepseek_experts(base::JsonReader& j, std::string routing);
+// The same under DeepSeek-V3's routing: sigmoid, selection by a bias.
+FfnConfig sigmoid_experts(base::JsonReader& j);
+
+// Whether a layer is MoE: those from first_k_dense_replace on.
+std::vector<bool> after_dense_layers(base::JsonReader& j, const ModelConfig& c);
+// By mlp_layer_types ("sparse" or "dense"); absent: as above.
+std::vector<bool> by_mlp_layer_types(base::JsonReader& j, const ModelConfig& c);
+// Experts and n_shared_experts in the sparse layers; dense of intermediate_size in the others.
+void set_ffns(base::JsonReader& j, ModelConfig& c, const FfnConfig& experts, const std::vector<bool>& sparse);
+
+// layer_types alone: sliding layers have a window and the rotation, full ones have no positions at all. `types`: where
+// the config has none.
+void set_rotated_windows(base::JsonReader& j, ModelConfig& c, const GroupedQuery& attention,
+                         std::vector<std::string> types);
+
+// llama_4_scaling_beta of the rotation's parameters, from its original context on.
+layers::QueryTemperature parse_temperature(base::JsonReader& j, const RopeConfig& rope);
 
 // An integer, or one a layer.
 std::vector<int> per_layer(base::JsonReader& j, std::string_view key, int n_layers, int fallback);
@@ -41,8 +83,13 @@ void add_ffn_rows(std::vector<WeightRow>& rows, const std::string& role, const s
 // All experts of a layer, as transformers 5 saves them: model.layers.{l}.<path>.gate_up_proj [E, 2I, H] and down_proj
 // [E, H, I]; or each transposed.
 void add_stacked_rows(std::vector<WeightRow>& rows, const std::string& path);
+// llama_rows(), the latent attention's where the config has one, and those of DeepSeek's experts.
+std::vector<WeightRow> deepseek_rows(const ModelConfig& c);
+// Replaces the names of a slot's first row.
+void rename_row(std::vector<WeightRow>& rows, std::string_view slot, std::vector<std::string> names);
 // DeepSeek's multi-head latent attention.
 void add_latent_rows(std::vector<WeightRow>& rows);
-Latent latent_attention(base::JsonReader& j);
+// `rope`: reads the rotation where it is not that of qk_rope_head_dim whole elements.
+Latent latent_attention(base::JsonReader& j, RopeConfig (*rope)(base::JsonReader&, const Latent&) = nullptr);
 
 }  // namespace polymath::model

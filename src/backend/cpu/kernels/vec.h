@@ -167,6 +167,11 @@ INLINE F32 vector_glu(const GluParams& params, F32 gate, F32 up) {
       const F32 t = 0.7978845608028654f * (gate + 0.044715f * gate * gate * gate);
       return gate / (1.0f + vector_exp(-2.0f * t)) * up;
     }
+    case GluKind::kGeluErf: {
+      F32 out{};
+      for (size_t i = 0; i < sizeof(F32) / sizeof(float); ++i) out[i] = glu_value(params, gate[i], up[i]);
+      return out;
+    }
     case GluKind::kCount:
       break;
   }

@@ -112,6 +112,16 @@ __global__ void copy_heads_kernel(CopyHeads c) {
   }
 }
 
+__global__ void gate_heads_kernel(GateHeads g) {
+  wait_for_input();
+  const int64_t row = blockIdx.x;
+  for (int i = threadIdx.x; i < g.heads * g.dim; i += kThreads) {
+    const int64_t head = i / g.dim, col = i % g.dim;
+    const float gate = at(g.gate, row, head * g.gate_stride + col);
+    put(g.x, row, i, at(g.x, row, i) / (1.0f + expf(-gate)));
+  }
+}
+
 __global__ void scale_rows_kernel(const float* factors, Matrix x) {
   wait_for_input();
   const int64_t row = blockIdx.x;
@@ -196,6 +206,10 @@ void rope(const RopeParams& params, const int32_t* positions, const Matrix& x, c
 
 void copy_heads(const CopyHeads& c, cudaStream_t stream) {
   if (c.from.rows > 0) launch_after(copy_heads_kernel, {dim3(blocks(c.from.rows)), dim3(kThreads), 0, stream}, c);
+}
+
+void gate_heads(const GateHeads& g, cudaStream_t stream) {
+  if (g.x.rows > 0) launch_after(gate_heads_kernel, {dim3(blocks(g.x.rows)), dim3(kThreads), 0, stream}, g);
 }
 
 void scale_rows(const float* factors, const Matrix& x, cudaStream_t stream) {

@@ -17,6 +17,13 @@ struct CopyHeads {
   int64_t from_stride = 0, to_stride = 0;
 };
 void copy_heads(const CopyHeads& copy, cudaStream_t stream);
+// x[:, h * dim + c] *= sigmoid(gate[:, h * gate_stride + c])
+struct GateHeads {
+  int heads = 0, dim = 0;
+  Matrix gate, x;
+  int64_t gate_stride = 0;
+};
+void gate_heads(const GateHeads& gate, cudaStream_t stream);
 void scale_rows(const float* factors, const Matrix& x, cudaStream_t stream);
 // A row outside x gives zeros: past the pairs of a routing that dropped some, row numbers are stale.
 void gather_rows(const Matrix& x, const int32_t* rows, const Matrix& y, cudaStream_t stream);

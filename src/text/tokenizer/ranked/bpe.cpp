@@ -1,4 +1,4 @@
-#include "text/tokenizer/ranked_bpe.h"
+#include "text/tokenizer/ranked/bpe.h"
 
 #include <algorithm>
 
@@ -13,7 +13,7 @@
 namespace polymath::text {
 namespace {
 
-constexpr size_t kMergesMax = 16u << 20;  // published files have 0.5 million; more: kInvalidArgument
+constexpr size_t kMergesMax = 4u << 20;  // published files have 0.5 million; more: kInvalidArgument
 
 // The tokens' own bytes, from the front and from the back, so that all cuts of a token cost its length.
 class TokenCuts {

@@ -1,4 +1,4 @@
-#include "text/tokenizer/tiktoken_families.h"
+#include "text/tokenizer/ranked/families.h"
 
 #include <algorithm>
 #include <string>

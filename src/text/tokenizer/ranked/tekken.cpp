@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer/json_node.h"
-#include "text/tokenizer/ranked_bpe.h"
+#include "text/tokenizer/ranked/bpe.h"
 
 namespace polymath::text {
 namespace {

@@ -8,8 +8,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "text/tokenizer.h"
-#include "text/tokenizer/ranked_bpe.h"
-#include "text/tokenizer/tiktoken_families.h"
+#include "text/tokenizer/ranked/bpe.h"
+#include "text/tokenizer/ranked/families.h"
 
 namespace polymath::text {
 namespace {

@@ -1,0 +1,25 @@
+#pragma once
+
+// What fuzz targets do with a tokenizer that a file gave: encode a text, decode it at once and token by token.
+
+#include <string_view>
+
+#include "base/check.h"
+#include "text/detokenizer.h"
+#include "text/tokenizer.h"
+
+namespace polymath::text {
+
+inline constexpr TokenizerLimits kFuzzLimits{
+    .file_bytes_max = 1u << 16, .vocab_max = 1u << 16, .token_bytes_max = 1u << 10};
+
+inline void use_tokenizer(const Tokenizer& tokenizer, std::string_view text) {
+  const auto ids = tokenizer.encode(text, true);
+  for (const TokenId id : ids) CHECK(id >= 0 && static_cast<size_t>(id) < tokenizer.vocab_size());
+  tokenizer.decode(ids, false);
+  Detokenizer detokenizer(tokenizer, {}, {.stop = {"\n\n", "a"}});
+  for (const TokenId id : ids) detokenizer.push(id);
+  detokenizer.finish();
+}
+
+}  // namespace polymath::text
