@@ -6,10 +6,10 @@
 #include <span>
 
 #include "base/check.h"
-#include "model/load.h"
+#include "model/loading/load.h"
+#include "model/loading/surplus.h"
+#include "model/loading/weight_table.h"
 #include "model/slots.h"
-#include "model/surplus.h"
-#include "model/weight_table.h"
 
 namespace {
 

@@ -15,7 +15,7 @@
 #include "commands/memory.h"
 #include "commands/op_calls.h"
 #include "commands/progress.h"
-#include "model/finite.h"
+#include "model/loading/finite.h"
 #include "model/rank_group.h"
 #include "weights/checkpoint.h"
 

@@ -1,4 +1,4 @@
-#include "model/surplus.h"
+#include "model/loading/surplus.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,7 +1,7 @@
 // Source: the GGUF specification's tensor names (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md); experts
 // are stacked, with gate and up in tensors of their own.
 
-#include "model/gguf_rows.h"
+#include "model/loading/gguf_rows.h"
 
 namespace polymath::model {
 

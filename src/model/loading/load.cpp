@@ -1,4 +1,4 @@
-#include "model/load.h"
+#include "model/loading/load.h"
 
 #include <algorithm>
 #include <map>
@@ -9,9 +9,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/log.h"
-#include "model/surplus.h"
-#include "model/weight_store.h"
-#include "model/weight_table.h"
+#include "model/loading/surplus.h"
+#include "model/loading/weight_store.h"
+#include "model/loading/weight_table.h"
 
 namespace polymath::model {
 namespace {

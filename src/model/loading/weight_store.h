@@ -8,9 +8,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "backend/backend.h"
 #include "model/config.h"
-#include "model/load.h"
+#include "model/loading/load.h"
+#include "model/loading/weight_source.h"
 #include "model/slots.h"
-#include "model/weight_source.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::model {

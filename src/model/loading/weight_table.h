@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "model/weight_source.h"
+#include "model/loading/weight_source.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::model {

@@ -1,12 +1,12 @@
-#include "model/finite.h"
+#include "model/loading/finite.h"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "model/loading/weight_table.h"
 #include "model/slots.h"
-#include "model/weight_table.h"
 #include "quant/format.h"
 
 namespace polymath::model {

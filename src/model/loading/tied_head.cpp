@@ -4,9 +4,9 @@
 #include <cstring>
 
 #include "base/log.h"
-#include "model/load.h"
+#include "model/loading/load.h"
+#include "model/loading/weight_table.h"
 #include "model/slots.h"
-#include "model/weight_table.h"
 
 namespace polymath::model {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/weight_table.h"
+#include "model/loading/weight_table.h"
 
 #include <algorithm>
 #include <iterator>
@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "model/gguf_rows.h"
+#include "model/loading/gguf_rows.h"
 
 namespace polymath::model {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/load.h"
+#include "model/loading/load.h"
 
 #include <gtest/gtest.h>
 
