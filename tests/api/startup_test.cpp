@@ -71,7 +71,7 @@ TEST(Startup, AWrongChatTemplateIsToldBeforeWeightsAreRead) {
   const ModelDirectory model({"config.json", "tokenizer.json", "tokenizer_config.json"});
   const absl::Status status = start({.model = {.name = model.path()}, .text = {.chat_template = "{% if %}"}});
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("the chat template: "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the chat template default: "));
 }
 
 // The weights are the next thing that is missed.
