@@ -113,7 +113,7 @@ extern const Architecture kGlm4Moe{
 // The text part of GLM-4.5V.
 extern const Architecture kGlm4vMoe{.names = {"Glm4vMoeForConditionalGeneration"},
                                     .parse = parse_glm4,
-                                    .weights = weights,
+                                    .weights = deepseek_rows,
                                     .keys = {.model_types = {"glm4v_moe", "glm4v_moe_text"},
                                              .defaults = R"({
     "vocab_size": 151424, "hidden_size": 4096, "intermediate_size": 10944, "num_hidden_layers": 46,
