@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "model/architecture.h"
-#include "model/load.h"
+#include "model/loading/load.h"
 #include "model/slots.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// What fuzz targets do with a tokenizer that a file gave: encode a text, decode it at once and token by token.
+// What fuzz targets do with a tokenizer that was read. A text is encoded, then decoded at once and token by token.
 
 #include <string_view>
 

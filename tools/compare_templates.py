@@ -275,7 +275,7 @@ class Oracle:
     def __init__(self, source):
         self.template = environment().from_string(source)
         self.loops = loops_over_content(environment().parse(source))
-        self.form = {"system": "text", "user": "text", "assistant": "text", "object": True, "empty": "text",
+        self.form = {"system": "text", "user": "text", "assistant": "text", "object": True, "null": False,
                      "developer": "'developer'" in source or '"developer"' in source, "several": True,
                      "scattered": True, "mixed": True}
         self.find_contents()
@@ -330,9 +330,9 @@ class Oracle:
         whole[1] = asked
         for forbidden in ["None", "\0"]:
             for count in [5, 3]:
-                for empty in ["text", "null", "part"]:
+                for null in [False, True]:
                     for is_object in [True, False]:
-                        form = dict(self.form, object=is_object, empty=empty)
+                        form = dict(self.form, object=is_object, null=null)
                         shown = self.try_render(regular(whole[:count]), form, tools=[tool()])
                         if all(t in shown for t in texts[:count] + ["Zebra3"]) and forbidden not in shown:
                             self.form = form
@@ -349,8 +349,8 @@ class Oracle:
             for asked in one.get("tool_calls", []):
                 asked["function"]["arguments"] = fitted_arguments(
                     asked["function"].get("arguments"), form["object"])
-            if one.get("tool_calls") and form["empty"] != "text" and as_text(one["content"]) == "":
-                one["content"] = None if form["empty"] == "null" else parts("")
+            if one.get("tool_calls") and form["null"] and as_text(one["content"]) == "":
+                one["content"] = None
                 continue
             role = one["role"]
             want = "text" if role == "tool" else form[

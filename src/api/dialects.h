@@ -16,7 +16,7 @@ using Handle = void (*)(Service&, const server::HttpRequest&, std::shared_ptr<se
 
 struct Route {
   std::string_view method;
-  std::string_view path;  // exact
+  std::string_view path;  // exact, or a prefix before "*"
   Handle handle;
   bool open = false;  // needs no API key
 };

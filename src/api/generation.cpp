@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/status.h"
 #include "base/check.h"
 #include "base/log.h"
 
@@ -69,6 +70,7 @@ absl::Status Generation::submit_all() {
     request.cache_salt = plan_.cache_salt;
     request.priority = plan_.priority;
     request.adapter = plan_.adapter;
+    request.group = reinterpret_cast<uintptr_t>(this);
     request.sink = std::make_shared<Sink>(shared_from_this(), static_cast<int>(i));
     auto id = context_.engine.submit(std::move(request));
     if (!id.ok()) {
@@ -192,15 +194,29 @@ std::unique_ptr<text::Detokenizer> Generation::make_detokenizer(const Choice& ch
   return std::make_unique<text::Detokenizer>(*context_.model.tokenizer, before, options);
 }
 
+bool Generation::nothing_was_generated() const {
+  const bool none_ended = open_ == static_cast<int>(choices_.size());
+  return none_ended && usage_.completion_tokens == 0 &&
+         std::none_of(choices_.begin(), choices_.end(), [](const Choice& c) { return c.held.has_value(); });
+}
+
+void Generation::fail(const absl::Status& error) {
+  failed_ = true;
+  cancel();
+  writer_->on_error(error);
+}
+
 void Generation::finish_choice(int index, const engine::Finish& finish) {
   Choice& choice = choices_[index];
   if (choice.finished) return;
   choice.finished = true;
   if (finish.reason == engine::FinishReason::kError) {
-    failed_ = true;
-    cancel();
     base::log_error("api", "a generation failed: ", finish.error);
-    return writer_->on_error(absl::InternalError(finish.error));
+    return fail(absl::InternalError(finish.error));
+  }
+  // Its client is still there, so the server is stopping. Another replica can answer instead.
+  if (finish.reason == engine::FinishReason::kCancelled && nothing_was_generated()) {
+    return fail(absl::UnavailableError(kShuttingDown));
   }
   const bool at_stop_id = finish.stop_id.has_value() && !choice.stopped;
   if (choice.held.has_value()) {

@@ -120,6 +120,8 @@ class Generation : public OutputJob, public std::enable_shared_from_this<Generat
   void emit_token(Choice& choice, int index, TokenInfo token, bool with_text);
   std::string detokenize(Choice& choice, int32_t id);
   void finish_choice(int index, const engine::Finish& finish);
+  bool nothing_was_generated() const;
+  void fail(const absl::Status& error);
   bool may_stop_at(int32_t id) const;
   std::unique_ptr<text::Detokenizer> make_detokenizer(const Choice& choice, bool with_stop) const;
 

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/hash.h"
 
@@ -26,7 +27,8 @@ std::string random_id() {
 }  // namespace
 
 absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server::HttpRequest& request) {
-  return base::parse_json(request.body, {.depth_max = service.options().limits.json_depth_max});
+  return base::parse_json(request.body,
+                          {.depth_max = service.options().limits.json_depth_max, .mend_surrogates = true});
 }
 
 std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body) {
@@ -38,8 +40,10 @@ std::string request_id(const Service& service, const server::HttpRequest& reques
 }
 
 absl::Status check_queue(const Service& service) {
-  if (service.engine().stats().waiting < service.options().waiting_max) return absl::OkStatus();
-  return absl::ResourceExhaustedError("the queue is full; try again later");
+  const int waiting = service.engine().stats().waiting;
+  if (waiting < service.options().waiting_max) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the queue is full: ", waiting, " requests are waiting (--max-num-queued-reqs)"));
 }
 
 absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
@@ -47,7 +51,7 @@ absl::Status start_generation(Service& service, GenerationPlan plan, std::unique
   service.choices_histogram().observe(plan.n);
   ASSIGN_OR_RETURN(auto generation, Generation::submit({service.engine(), service.pool(), service.model()},
                                                        std::move(plan), std::move(writer)));
-  if (stream) service.ticker().add(generation);
+  if (stream && service.ticker() != nullptr) service.ticker()->add(generation);
   reply->on_gone([weak = std::weak_ptr<Generation>(generation)] {
     if (const auto running = weak.lock()) running->cancel();
   });
@@ -63,8 +67,6 @@ void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Stat
   ErrorReply error = error_body(failure_of(status));
   server::HttpHeaders headers = {{"X-Request-Id", std::string(request_id)}};
   if (error.http_status == 429 || error.http_status == 503) headers.emplace_back("Retry-After", "1");
-  // OpenAI's clients retry every 5xx, but a retry for an unbuilt feature fails again.
-  if (error.http_status == 501) headers.emplace_back("X-Should-Retry", "false");
   reply.send(error.http_status, "application/json", std::move(error.body), std::move(headers));
 }
 

@@ -2,23 +2,32 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "api/status.h"
 
 namespace polymath::api {
 
+std::optional<int64_t> whole_number(const base::JsonValue& value) {
+  if (value.is_int64()) return value.get_int64();
+  constexpr double kExactMax = 9007199254740992;  // 2^53: a double above it may have lost digits
+  if (!value.is_double() || std::abs(value.get_double()) > kExactMax) return std::nullopt;
+  const double number = value.get_double();
+  return std::floor(number) == number ? std::optional(static_cast<int64_t>(number)) : std::nullopt;
+}
+
 absl::StatusOr<std::vector<int32_t>> parse_ids(const base::JsonValue& value, std::string_view field, int vocab) {
   if (!value.is_array()) return invalid(field, "must be an array of token ids");
   std::vector<int32_t> ids;
   ids.reserve(value.get_array().size());
   for (const base::JsonValue& item : value.get_array()) {
-    if (!item.is_int64()) return invalid(field, "token ids must be integers, and all items of one kind");
-    const int64_t id = item.get_int64();
-    if (id < 0 || id >= vocab) {
-      return invalid(field, absl::StrCat("token id ", id, " is not in the vocabulary of ", vocab));
+    const std::optional<int64_t> id = whole_number(item);
+    if (!id.has_value()) return invalid(field, "token ids must be integers, and all items of one kind");
+    if (*id < 0 || *id >= vocab) {
+      return invalid(field, absl::StrCat("token id ", *id, " is not in the vocabulary of ", vocab));
     }
-    ids.push_back(static_cast<int32_t>(id));
+    ids.push_back(static_cast<int32_t>(*id));
   }
   return ids;
 }

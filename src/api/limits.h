@@ -13,13 +13,14 @@ struct ApiLimits {
   int choices_max = 1024;             // prompts times n; more: 400
   int messages_max = 4096;            // messages of a chat; more: 400
   int tools_max = 1024;               // tools of a chat; more: 400
-  int stop_max = 4;                   // stop strings; more: 400 (VLLM_MAX_STOP_STRINGS changes it)
+  int stop_max = 64;                  // stop strings; more: 400 (--max-stop-strings changes it)
   size_t stop_bytes_max = 1024;       // of one stop string; longer: 400
   int stop_ids_max = 1024;            // stop_token_ids; more: 400
   int logit_bias_max = 1024;          // entries of logit_bias; more: 400
   int logprobs_max = 20;              // logprobs, top_logprobs, prompt_logprobs; more: 400 (--max-logprobs changes it)
   size_t cache_salt_bytes_max = 256;  // longer: 400
-  double stream_silence_s_max = 15;   // a stream silent for longer sends a comment, so that proxies keep it
+  double stream_silence_s_max = 15;   // a stream silent for longer sends a comment, so that proxies keep it; 0: never
+  bool clamp_max_tokens = false;      // max_tokens beyond the context: what fits, instead of 400
   size_t request_id_bytes_max = 128;  // a longer X-Request-Id or request_id is replaced by a random one
 };
 

@@ -10,16 +10,26 @@ namespace polymath::api {
 namespace {
 
 // How many of the prompt's ids are kept; 0: all.
-size_t kept_ids(const PromptRules& rules, int room) {
+size_t kept_ids(const ServedModel& model, const PromptRules& rules, int output) {
   if (!rules.truncate.has_value()) return 0;
-  return static_cast<size_t>(*rules.truncate > 0 ? *rules.truncate : std::max(1, room));
+  if (*rules.truncate > 0) return static_cast<size_t>(*rules.truncate);
+  if (rules.clamp && output >= model.model_len_max) output = 1;
+  return static_cast<size_t>(std::max(1, model.model_len_max - output));
 }
 
-absl::Status too_long(const ServedModel& model, const PromptRules& rules, size_t prompt, int64_t output) {
-  return invalid(output > 1 ? rules.max_tokens_field : rules.prompt_field,
-                 absl::StrCat("this model's maximum context length is ", model.model_len_max,
-                              " tokens, but the request needs ", static_cast<int64_t>(prompt) + output, ": ", prompt,
-                              " for the prompt and ", output, " for the answer; shorten the prompt or ask for less"));
+struct Lengths {
+  int64_t prompt = 0, output = 1;  // tokens
+  bool at_least = false;           // the prompt was not tokenized: a lower bound
+};
+
+absl::Status overflow(const ServedModel& model, const PromptRules& rules, const Lengths& lengths) {
+  const bool prompt_is_long = lengths.output == 1 || lengths.prompt >= model.model_len_max;
+  const char* const at_least = lengths.at_least ? "at least " : "";
+  return too_long(prompt_is_long ? rules.prompt_field : rules.max_tokens_field,
+                  absl::StrCat("This model's maximum context length is ", model.model_len_max,
+                               " tokens. However, the request needs ", at_least, lengths.prompt + lengths.output, ": ",
+                               at_least, lengths.prompt, " for the prompt and ", lengths.output,
+                               " for the answer. Shorten the prompt, or ask for a shorter answer."));
 }
 
 // Output tokens where the request has no max_tokens. REQUIRES: room >= 1.
@@ -32,8 +42,13 @@ int64_t default_max_tokens(const ServedModel& model, const PromptRules& rules, i
 
 absl::StatusOr<std::vector<int32_t>> ids_of(const ServedModel& model, const PromptRules& rules, PromptInput prompt) {
   if (auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return std::move(*ids);
-  const size_t ids_max = rules.truncate.has_value() ? 0 : static_cast<size_t>(model.model_len_max);
-  return encode_prompt(model, std::get<std::string>(prompt), rules.add_special, ids_max, rules.prompt_field);
+  const std::string& text = std::get<std::string>(prompt);
+  // A token covers at most as many bytes as the vocabulary's longest entry. A hopeless text is not tokenized.
+  const auto tokens_min = static_cast<int64_t>(text.size() / std::max<size_t>(1, model.token_bytes_max));
+  if (!rules.truncate.has_value() && model.tokenizer != nullptr && tokens_min > model.model_len_max) {
+    return overflow(model, rules, {.prompt = tokens_min, .output = 1, .at_least = true});
+  }
+  return encode_prompt(model, text, rules.add_special, rules.prompt_field);
 }
 
 }  // namespace
@@ -41,13 +56,16 @@ absl::StatusOr<std::vector<int32_t>> ids_of(const ServedModel& model, const Prom
 absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& rules, PromptInput prompt,
                                   GenerationPlan& plan) {
   ASSIGN_OR_RETURN(std::vector<int32_t> ids, ids_of(model, rules, std::move(prompt)));
-  const int wanted = plan.drop_output ? 1 : rules.max_tokens.value_or(0);
-  const size_t keep = kept_ids(rules, model.model_len_max - std::max(1, wanted));
+  int wanted = plan.drop_output ? 1 : rules.max_tokens.value_or(0);
+  const size_t keep = kept_ids(model, rules, std::max(1, wanted));
   const size_t cut = keep > 0 && ids.size() > keep ? ids.size() - keep : 0;
   ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(cut));
   if (ids.empty()) return invalid(rules.prompt_field, "must hold at least one token");
   const auto room = static_cast<int64_t>(model.model_len_max) - static_cast<int64_t>(ids.size());
-  if (room < std::max(1, wanted)) return too_long(model, rules, ids.size(), std::max(1, wanted));
+  if (rules.clamp && room >= 1) wanted = static_cast<int>(std::min<int64_t>(wanted, room));
+  if (room < std::max(1, wanted)) {
+    return overflow(model, rules, {.prompt = static_cast<int64_t>(ids.size()), .output = std::max(1, wanted)});
+  }
   const int64_t max_tokens = wanted > 0 ? wanted : default_max_tokens(model, rules, room);
   if (plan.sampling.min_tokens > max_tokens) {
     return invalid("min_tokens",
@@ -59,13 +77,8 @@ absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& r
 }
 
 absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
-                                                   size_t ids_max, std::string_view field) {
+                                                   std::string_view field) {
   RETURN_IF_ERROR(need_tokenizer(model, field));
-  // A token covers at most as many bytes as the vocabulary's longest entry.
-  if (ids_max > 0 && text.size() / std::max<size_t>(1, model.token_bytes_max) > ids_max) {
-    return invalid(field, absl::StrCat("a text of ", text.size(), " bytes exceeds the maximum context length of ",
-                                       model.model_len_max, " tokens"));
-  }
   return model.tokenizer->encode(text, add_special);
 }
 

@@ -21,6 +21,7 @@ using PromptInput = std::variant<std::string, std::vector<int32_t>>;  // text, o
 struct PromptRules {
   std::optional<int> max_tokens;  // output tokens; absent: max_tokens_default
   int max_tokens_default = 0;     // 0: as many as fit
+  bool clamp = false;             // max_tokens beyond the room: what fits, instead of a refusal
   std::optional<int> truncate;    // keep the last k ids; -1: as many as fit
   bool add_special = true;        // for text: the tokenizer adds its special tokens
   // The dialect's names of the fields that errors name.
@@ -28,13 +29,14 @@ struct PromptRules {
 };
 
 // Appends one prompt's ids and its max_tokens to the plan. Returns how many leading ids were truncated.
-// kInvalidArgument: the prompt is empty, or does not fit into the context with its output.
+// kInvalidArgument: the prompt is empty, or does not fit into the context with its output. A text that cannot fit is
+// refused before it is tokenized.
 // REQUIRES: plan.sampling.min_tokens and plan.drop_output are set.
 absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& rules, PromptInput prompt,
                                   GenerationPlan& plan);
 
-// Text -> ids. Refuses a text that cannot fit into `ids_max` tokens before tokenizing it (0: no bound).
+// Text -> ids. kInvalidArgument names `field`: there is no tokenizer.
 absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
-                                                   size_t ids_max, std::string_view field = "prompt");
+                                                   std::string_view field = "prompt");
 
 }  // namespace polymath::api

@@ -34,6 +34,12 @@ TEST(Prompt, LengthsAndTruncation) {
       {"keep what fits", {.max_tokens = 5, .truncate = -1}, 200, 95, 5, ""},
       {"own names", {.max_tokens = 71, .max_tokens_field = "max_new_tokens"}, 30, 0, 0, "max_new_tokens"},
       {"own names", {.prompt_field = "inputs"}, 100, 0, 0, "inputs"},
+      {"the prompt alone is too long", {.max_tokens = 5}, 100, 0, 0, "prompt"},
+      {"clamped", {.max_tokens = 32000, .clamp = true}, 30, 30, 70, ""},
+      {"clamped to one", {.max_tokens = 32000, .clamp = true}, 99, 99, 1, ""},
+      {"nothing to clamp", {.max_tokens = 7, .clamp = true}, 30, 30, 7, ""},
+      {"no room for one", {.max_tokens = 32000, .clamp = true}, 100, 0, 0, "prompt"},
+      {"truncated and clamped", {.max_tokens = 32000, .clamp = true, .truncate = -1}, 200, 99, 1, ""},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.what);
@@ -50,12 +56,26 @@ TEST(Prompt, LengthsAndTruncation) {
   }
 }
 
-TEST(Prompt, TextThatCannotFitIsRefusedBeforeItIsTokenized) {
+// However long the prompt: one sentence and one code, which clients look for.
+TEST(Prompt, EveryOverflowHasTheSameWords) {
   const ServedModel model = stand_in_model();
-  const std::string text(100 * model.token_bytes_max + model.token_bytes_max, 'x');
-  EXPECT_EQ(field_of(encode_prompt(model, text, true, 100).status()), "prompt");
-  EXPECT_TRUE(encode_prompt(model, text, true, 0).ok());
-  EXPECT_EQ(field_of(encode_prompt({}, "x", true, 0, "inputs").status()), "inputs") << "no tokenizer";
+  const PromptInput prompts[] = {ids(90), ids(100), std::string(150, '%'), std::string(50u << 20, 'x')};
+  for (const PromptInput& prompt : prompts) {
+    GenerationPlan plan;
+    const absl::Status status = add_prompt(model, {.max_tokens = 20}, prompt, plan).status();
+    const Failure failure = failure_of(status);
+    EXPECT_EQ(failure.http_status, 400);
+    EXPECT_EQ(failure.code, "context_length_exceeded") << status;
+    EXPECT_EQ(failure.message.find("This model's maximum context length is 100 tokens. However, "), 0u) << status;
+    EXPECT_NE(failure.field, "");
+  }
+  EXPECT_EQ(field_of(encode_prompt({}, "x", true, "inputs").status()), "inputs") << "no tokenizer";
+}
+
+TEST(Prompt, ATruncatedTextMayBeOfAnyLength) {
+  GenerationPlan plan;
+  const std::string text(5000, 'x');
+  EXPECT_TRUE(add_prompt(stand_in_model(), {.max_tokens = 5, .truncate = 10}, text, plan).ok());
 }
 
 TEST(Prompt, MinTokensMustFit) {

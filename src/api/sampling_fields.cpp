@@ -1,8 +1,10 @@
 #include "api/sampling_fields.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/json_values.h"
 #include "api/status.h"
 #include "base/hash.h"
 
@@ -35,16 +37,24 @@ absl::Status parse_numbers(base::JsonReader& j, std::span<const NumberRow> rows,
   return absl::OkStatus();
 }
 
+bool promises_form(std::string_view name) {
+  constexpr std::string_view kWords[] = {"grammar",  "regex",      "ebnf",      "schema",          "guided",
+                                         "guidance", "structured", "constrain", "response_format", "json_mode"};
+  return std::any_of(std::begin(kWords), std::end(kWords),
+                     [&](std::string_view word) { return name.find(word) != std::string_view::npos; });
+}
+
 absl::Status parse_seed(const base::JsonReader& j, engine::SamplingParams& sampling) {
+  base::random_bytes(&sampling.seed, sizeof(sampling.seed));
   const auto* seed = j.find("seed");
-  if (seed == nullptr) {
-    base::random_bytes(&sampling.seed, sizeof(sampling.seed));
-  } else if (seed->is_int64()) {
-    sampling.seed = static_cast<uint64_t>(seed->get_int64());
-  } else if (seed->is_uint64()) {
+  if (seed == nullptr) return absl::OkStatus();
+  const std::optional<int64_t> whole = whole_number(*seed);
+  if (seed->is_uint64()) {
     sampling.seed = seed->get_uint64();
-  } else {
+  } else if (!whole.has_value()) {
     return invalid("seed", "must be an integer of 64 bits");
+  } else if (*whole != -1) {
+    sampling.seed = static_cast<uint64_t>(*whole);
   }
   return absl::OkStatus();
 }
@@ -58,7 +68,7 @@ absl::StatusOr<std::vector<std::string>> parse_stop(const base::JsonReader& j, c
     out.emplace_back(stop->get_string());
   } else if (stop->is_array()) {
     if (stop->get_array().size() > static_cast<size_t>(limits.stop_max)) {
-      return invalid("stop", absl::StrCat("at most ", limits.stop_max, " stop strings"));
+      return invalid("stop", absl::StrCat("at most ", limits.stop_max, " stop strings (--max-stop-strings)"));
     }
     for (const base::JsonValue& item : stop->get_array()) {
       if (!item.is_string()) return invalid("stop", "must be a string or an array of strings");

@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/limits.h"
@@ -27,7 +28,11 @@ struct NumberRow {
 };
 absl::Status parse_numbers(base::JsonReader& j, std::span<const NumberRow> rows, engine::SamplingParams& sampling);
 
-// "seed": 64 bits; absent: a random one.
+// True: a field of this name asks for an answer of a given form, in some server's dialect. An answer without the form
+// would be wrong, so unknown fields of such names are refused instead of ignored.
+bool promises_form(std::string_view name);
+
+// "seed": 64 bits, also as 1.0; absent or -1: a random one.
 absl::Status parse_seed(const base::JsonReader& j, engine::SamplingParams& sampling);
 
 // "stop": a string or an array of them, of bounded count and size. Empty strings are dropped.

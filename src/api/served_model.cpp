@@ -34,7 +34,6 @@ void complete_tokenizer_facts(ServedModel& model) {
   if (model.tokenizer == nullptr) return;
   set_token_variable(model, "bos_token", model.tokenizer->bos_id());
   set_token_variable(model, "eos_token", model.tokenizer->eos_id());
-  model.anchor = model.tokenizer->encode("a", false);
   for (size_t id = 0; id < model.tokenizer->vocab_size(); ++id) {
     const size_t bytes = model.tokenizer->token_text(static_cast<text::TokenId>(id)).size();
     model.token_bytes_max = std::max(model.token_bytes_max, bytes);
@@ -67,17 +66,6 @@ absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name) 
   }
   return absl::NotFoundError(absl::StrCat("the model `", std::string(name.substr(0, 128)),
                                           "` does not exist; /v1/models lists the served names"));
-}
-
-std::string token_piece(const ServedModel& model, int32_t id) {
-  if (model.tokenizer == nullptr) return "";
-  // Decoded after a plain letter, so that a leading blank is kept.
-  std::vector<text::TokenId> ids = model.anchor;
-  ids.push_back(id);
-  const std::string before = model.tokenizer->decode(model.anchor, false);
-  const std::string both = model.tokenizer->decode(ids, false);
-  if (both.starts_with(before)) return both.substr(before.size());
-  return model.tokenizer->decode(std::span<const text::TokenId>(&id, 1), false);
 }
 
 absl::Status need_tokenizer(const ServedModel& model, std::string_view what) {

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "api/message_form.h"
+#include "api/chat/message_form.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "text/chat_template.h"
@@ -58,10 +58,9 @@ struct ServedModel {
   std::vector<ServedTemplate> chat_templates;        // by name; empty: the model has none; chat refuses
   base::JsonObject template_variables;               // bos_token, eos_token, ...: the same for every chat
   size_t token_bytes_max = 0;                        // longest entry of the vocabulary, in bytes
-  std::vector<text::TokenId> anchor;                 // ids of a plain letter; see token_piece
 };
 
-// Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, the anchor.
+// Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry.
 void complete_tokenizer_facts(ServedModel& model);
 
 // Parses a template and finds its form. REQUIRES: the model's template_variables are set.
@@ -74,10 +73,6 @@ const ServedTemplate* find_template(const ServedModel& model, std::string_view n
 
 // The adapter that a request's model name chooses: its index, or -1 for the base model. kNotFound: neither.
 absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name);
-
-// The text that a token adds to a text: " hello". Decoding the id alone would drop the blank.
-// Empty without a tokenizer. Bytes of an incomplete character are U+FFFD.
-std::string token_piece(const ServedModel& model, int32_t id);
 
 // kInvalidArgument, naming `what` and the flag: there is no tokenizer.
 absl::Status need_tokenizer(const ServedModel& model, std::string_view what);

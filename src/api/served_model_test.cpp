@@ -8,30 +8,28 @@
 namespace polymath::api {
 namespace {
 
-TEST(ServedModel, PiecesKeepTheirBlanks) {
+TEST(ServedModel, FactsOfTheTokenizer) {
   const ServedModel model = stand_in_model();
-  const std::string text = "hello world, the cat";
-  std::string joined;
-  for (const int32_t id : model.tokenizer->encode(text, false)) joined += token_piece(model, id);
-  EXPECT_EQ(joined, text);
   EXPECT_GT(model.token_bytes_max, 1u);
   EXPECT_EQ(model.template_variables.at("eos_token"), "<|im_end|>");
 }
 
-TEST(ServedModel, TemplatesSayHowTheyReadContent) {
-  const struct {
-    const char* source;
-    bool parts;
-  } rows[] = {
-      {"{% for m in messages %}{{ m['content'] }}{% endfor %}", false},
-      {"{% for m in messages %}{%- for c in m['content'] -%}{{ c.text }}{% endfor %}{% endfor %}", true},
-      {"{%- for part in message.content | selectattr('type') %}{% endfor %}", true},
-      {"{%+ for part in content +%}{% endfor %}", true},
-      {"{% if 'x' in message.content %}{% endif %}", false},
-      {"{% for", false},
-      {"", false},
+TEST(ServedModel, TheNameOrTheToolsChooseTheTemplate) {
+  ServedModel model;
+  const auto chosen = [&](std::string_view name, bool with_tools) -> std::string {
+    const ServedTemplate* found = find_template(model, name, with_tools);
+    return found == nullptr ? "none" : found->name;
   };
-  for (const auto& row : rows) EXPECT_EQ(template_wants_parts(row.source), row.parts) << row.source;
+  EXPECT_EQ(chosen("", false), "none");
+  model.chat_templates = {{"default", nullptr, {}}, {"rag", nullptr, {}}};
+  EXPECT_EQ(chosen("", false), "default");
+  EXPECT_EQ(chosen("", true), "default");
+  EXPECT_EQ(chosen("rag", true), "rag");
+  EXPECT_EQ(chosen("tool_use", true), "none");
+  model.chat_templates.push_back({"tool_use", nullptr, {}});
+  EXPECT_EQ(chosen("", false), "default");
+  EXPECT_EQ(chosen("", true), "tool_use");
+  EXPECT_EQ(chosen("default", true), "default");
 }
 
 TEST(ServedModel, TheNameChoosesTheAdapter) {

@@ -5,11 +5,18 @@
 
 #include "api/auth.h"
 #include "api/dialects.h"
+#include "api/handler.h"
 
 namespace polymath::api {
 namespace {
 
+using server::HttpRequest;
+
 constexpr double kTicksPerSilence = 4;  // a silence lasts at most a quarter longer than its limit
+
+std::unique_ptr<Ticker> make_ticker(OutputPool& pool, double silence_s_max) {
+  return silence_s_max > 0 ? std::make_unique<Ticker>(pool, silence_s_max / kTicksPerSilence) : nullptr;
+}
 
 }  // namespace
 
@@ -22,16 +29,28 @@ Service::Service(engine::Engine& engine, ServedModel model, ServiceOptions optio
                                  {{"engine", "0"}, {"model_name", model_.names.front()}}, {1, 2, 5, 10, 20})),
       created_(static_cast<int64_t>(std::time(nullptr))),
       pool_(options_.output_threads),
-      ticker_(pool_, options_.limits.stream_silence_s_max / kTicksPerSilence) {}
+      ticker_(make_ticker(pool_, options_.limits.stream_silence_s_max)) {}
+
+void Service::begin_drain() {
+  ready_ = false;
+  draining_ = true;
+}
+
+bool Service::refuse_in_drain(const Dialect& dialect, const server::HttpRequest& request,
+                              server::HttpReply& reply) const {
+  if (!draining_) return false;
+  send_error(reply, dialect.error_body, absl::UnavailableError(kShuttingDown), request_id(*this, request, ""));
+  return true;
+}
 
 void Service::install(server::HttpServer& http) {
   for (const Dialect* dialect : dialects()) {
     for (const Route& route : dialect->routes) {
-      http.route(
-          route.method, route.path,
-          [this, handle = route.handle](const server::HttpRequest& request, std::shared_ptr<server::HttpReply> reply) {
-            handle(*this, request, std::move(reply));
-          });
+      http.route(route.method, route.path,
+                 [this, dialect, route](const HttpRequest& request, std::shared_ptr<server::HttpReply> reply) {
+                   if (!route.open && refuse_in_drain(*dialect, request, *reply)) return;
+                   route.handle(*this, request, std::move(reply));
+                 });
     }
   }
   http.set_error_body([](const server::ServerError& error) {

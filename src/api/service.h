@@ -18,17 +18,20 @@
 #include "api/output_pool.h"
 #include "api/served_model.h"
 #include "api/ticker.h"
+#include "api/unknown_fields.h"
 #include "base/metrics.h"
 #include "engine/engine.h"
 #include "server/http_server.h"
 
 namespace polymath::api {
 
+struct Dialect;
+
 struct ServiceOptions {
   ApiLimits limits;
   std::vector<std::string> api_keys;  // empty: no key is needed
   bool trust_request_chat_template = false;
-  int waiting_max = 1024;  // the engine's queue; beyond: 429 before the prompt is tokenized
+  int waiting_max = 4096;  // the engine's queue; beyond: 429 before the prompt is tokenized
   int output_threads = 2;  // detokenize and format
   std::string version;     // of /version
 };
@@ -39,19 +42,24 @@ class Service {
 
   void install(server::HttpServer& http);
   void set_ready(bool ready) { ready_ = ready; }
+  // The server is stopping: from now on everything but probes and metrics answers 503.
+  void begin_drain();
 
   engine::Engine& engine() { return engine_; }
   const engine::Engine& engine() const { return engine_; }
   const ServedModel& model() const { return model_; }
   const ServiceOptions& options() const { return options_; }
   OutputPool& pool() { return pool_; }
-  Ticker& ticker() { return ticker_; }  // for streams: a few ticks in stream_silence_s_max
+  Ticker* ticker() { return ticker_.get(); }  // for streams: a few ticks in stream_silence_s_max; null: no limit
+  UnknownFields& unknown_fields() { return unknown_fields_; }
   base::MetricsRegistry& metrics() { return metrics_; }
   base::Histogram& choices_histogram() { return choices_; }
   bool ready() const { return ready_ && engine_.healthy(); }
   int64_t created() const { return created_; }
 
  private:
+  bool refuse_in_drain(const Dialect& dialect, const server::HttpRequest& request, server::HttpReply& reply) const;
+
   engine::Engine& engine_;
   const ServedModel model_;
   const ServiceOptions options_;
@@ -59,8 +67,10 @@ class Service {
   base::Histogram& choices_;
   const int64_t created_;  // when the model was loaded, in seconds since 1970
   std::atomic<bool> ready_{false};
+  std::atomic<bool> draining_{false};
+  UnknownFields unknown_fields_;
   OutputPool pool_;
-  Ticker ticker_;
+  std::unique_ptr<Ticker> ticker_;
 };
 
 }  // namespace polymath::api

@@ -9,6 +9,9 @@ namespace polymath::api {
 namespace {
 
 constexpr char kParamPayload[] = "polymath/param";
+constexpr char kCodePayload[] = "polymath/code";
+constexpr char kUnsupported[] = "unsupported_parameter";
+constexpr char kTooLong[] = "context_length_exceeded";
 
 struct CodeRow {
   absl::StatusCode code;
@@ -28,7 +31,7 @@ constexpr CodeRow kCodes[] = {
     {absl::StatusCode::kDataLoss, 500},
     {absl::StatusCode::kInternal, 500},
     {absl::StatusCode::kUnknown, 500},
-    {absl::StatusCode::kUnimplemented, 501},
+    {absl::StatusCode::kUnimplemented, 400},
     {absl::StatusCode::kUnavailable, 503},
     {absl::StatusCode::kDeadlineExceeded, 504},
 };
@@ -42,6 +45,12 @@ std::string named(std::string_view param, std::string_view sentence) {
   return param.empty() ? std::string(sentence) : absl::StrCat(std::string(param), ": ", std::string(sentence));
 }
 
+std::string code_of(const absl::Status& status) {
+  if (status.code() == absl::StatusCode::kUnimplemented) return kUnsupported;
+  const auto payload = status.GetPayload(kCodePayload);
+  return payload.has_value() ? std::string(*payload) : std::string();
+}
+
 }  // namespace
 
 absl::Status invalid(std::string_view param, std::string_view sentence) {
@@ -50,6 +59,12 @@ absl::Status invalid(std::string_view param, std::string_view sentence) {
 
 absl::Status not_built(std::string_view param, std::string_view sentence) {
   return with_param(absl::UnimplementedError(named(param, sentence)), param);
+}
+
+absl::Status too_long(std::string_view param, std::string_view sentence) {
+  absl::Status status = with_param(absl::InvalidArgumentError(std::string(sentence)), param);
+  status.SetPayload(kCodePayload, absl::Cord(kTooLong));
+  return status;
 }
 
 absl::Status name_field(const absl::Status& complaint) {
@@ -76,7 +91,7 @@ int http_status(const absl::Status& status) {
 }
 
 Failure failure_of(const absl::Status& status) {
-  return {http_status(status), std::string(status.message()), field_of(status)};
+  return {http_status(status), std::string(status.message()), field_of(status), code_of(status)};
 }
 
 }  // namespace polymath::api

@@ -13,13 +13,20 @@ namespace polymath::api {
 
 // kInvalidArgument that names the request's field.
 absl::Status invalid(std::string_view param, std::string_view sentence);
-// kUnimplemented that names the request's field: known, not built yet.
+// kUnimplemented that names the request's field: known, not built yet. 400: what a request asks for is never the
+// server's failure. Routers of clients take a server that answers 5xx out of service.
 absl::Status not_built(std::string_view param, std::string_view sentence);
+// kInvalidArgument: prompt and answer exceed the context. Clients read the sentence and the code, so no name precedes
+// it.
+absl::Status too_long(std::string_view param, std::string_view sentence);
 
 // Takes the field's name from the first word of a JsonReader's complaint ("temperature: must be a number").
 absl::Status name_field(const absl::Status& complaint);
 // The field that a Status names; empty: none.
 std::string field_of(const absl::Status& status);
+
+// The sentence of 503 answers while the server stops. Another replica can answer.
+inline constexpr char kShuttingDown[] = "the server is shutting down";
 
 int http_status(const absl::Status& status);
 
@@ -28,6 +35,7 @@ struct Failure {
   int http_status = 500;
   std::string message;
   std::string field;  // of the request; empty: none
+  std::string code;   // a word that clients compare; empty: http_status itself
 };
 Failure failure_of(const absl::Status& status);
 

@@ -13,7 +13,7 @@ TEST(Status, EveryCodeHasItsHttpStatus) {
       {absl::InvalidArgumentError("m"), 400}, {absl::UnauthenticatedError("m"), 401},
       {absl::NotFoundError("m"), 404},        {absl::ResourceExhaustedError("m"), 429},
       {absl::CancelledError("m"), 499},       {absl::InternalError("m"), 500},
-      {absl::DataLossError("m"), 500},        {absl::UnimplementedError("m"), 501},
+      {absl::DataLossError("m"), 500},        {absl::UnimplementedError("m"), 400},
       {absl::UnavailableError("m"), 503},     {absl::DeadlineExceededError("m"), 504},
   };
   for (const auto& row : rows) EXPECT_EQ(http_status(row.status), row.http) << row.status;
@@ -25,6 +25,14 @@ TEST(Status, AFailureHasStatusMessageAndField) {
   EXPECT_EQ(failure.message, "top_p: must be less");
   EXPECT_EQ(failure.field, "top_p");
   EXPECT_EQ(failure_of(absl::NotFoundError("no")).field, "");
+  EXPECT_EQ(failure.code, "");
+}
+
+TEST(Status, CodesThatClientsCompare) {
+  EXPECT_EQ(failure_of(not_built("suffix", "not built yet")).code, "unsupported_parameter");
+  EXPECT_EQ(failure_of(too_long("prompt", "This model's")).code, "context_length_exceeded");
+  EXPECT_EQ(failure_of(too_long("prompt", "This model's")).message, "This model's");
+  EXPECT_EQ(failure_of(name_field(too_long("prompt", "This model's"))).field, "prompt");
 }
 
 TEST(Status, ComplaintsOfReadersNameTheirField) {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "api/chat_prompt.h"
+#include "api/chat/chat_prompt.h"
 #include "api/dialects.h"
 #include "api/handler.h"
 #include "api/json_values.h"
@@ -28,7 +28,7 @@ absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const S
     const std::string prompt = j.s("prompt");
     const bool add_special = j.b("add_special_tokens", true);
     RETURN_IF_ERROR(name_field(j.status()));
-    return encode_prompt(model, prompt, add_special, 0);
+    return encode_prompt(model, prompt, add_special);
   }
   if (!j.has("messages")) return invalid("prompt", "missing; send prompt, or messages");
   const bool add_special = j.b("add_special_tokens", false);
@@ -37,7 +37,7 @@ absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const S
   ASSIGN_OR_RETURN(const ChatPrompt chat,
                    parse_chat_prompt(j.value(), options.limits, options.trust_request_chat_template));
   ASSIGN_OR_RETURN(const std::string text, render_chat(model, chat));
-  return encode_prompt(model, text, add_special, 0);
+  return encode_prompt(model, text, add_special);
 }
 
 absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequest& request) {

@@ -1,11 +1,15 @@
 #include "base/json.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <optional>
 
+#include "absl/strings/charconv.h"
 #include "absl/strings/str_cat.h"
+#include "boost/json/basic_parser_impl.hpp"
 
 namespace polymath::base {
 namespace {
@@ -41,6 +45,100 @@ std::string quote_non_finite(std::string_view text) {
 
 bool is_json_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
+// Builds the tree from the parser's events. Boost rounds one decimal in ten wrongly, so each is read again.
+class TreeBuilder {
+ public:
+  static constexpr size_t max_object_size = boost::json::object::max_size();
+  static constexpr size_t max_array_size = boost::json::array::max_size();
+  static constexpr size_t max_key_size = boost::json::string::max_size();
+  static constexpr size_t max_string_size = boost::json::string::max_size();
+  using Text = boost::json::string_view;
+  using Error = boost::json::error_code;
+
+  JsonValue release() { return stack_.release(); }
+
+  bool on_document_begin(Error&) { return stack_.reset(), true; }
+  bool on_document_end(Error&) { return true; }
+  bool on_object_begin(Error&) { return true; }
+  bool on_object_end(size_t n, Error&) { return stack_.push_object(n), true; }
+  bool on_array_begin(Error&) { return true; }
+  bool on_array_end(size_t n, Error&) { return stack_.push_array(n), true; }
+  bool on_key_part(Text part, size_t, Error&) { return stack_.push_chars(part), true; }
+  bool on_key(Text rest, size_t, Error&) { return stack_.push_key(rest), true; }
+  bool on_string_part(Text part, size_t, Error&) { return stack_.push_chars(part), true; }
+  bool on_string(Text rest, size_t, Error&) { return stack_.push_string(rest), true; }
+  bool on_number_part(Text, Error&) { return true; }
+  bool on_int64(int64_t i, Text, Error&) { return stack_.push_int64(i), true; }
+  bool on_uint64(uint64_t u, Text, Error&) { return stack_.push_uint64(u), true; }
+  bool on_double(double d, Text text, Error&) {
+    double exact = 0;
+    const auto read = absl::from_chars(text.data(), text.data() + text.size(), exact);
+    const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
+    return stack_.push_double(whole ? exact : d), true;
+  }
+  bool on_bool(bool b, Error&) { return stack_.push_bool(b), true; }
+  bool on_null(Error&) { return stack_.push_null(), true; }
+  bool on_comment_part(Text, Error&) { return true; }
+  bool on_comment(Text, Error&) { return true; }
+
+ private:
+  boost::json::value_stack stack_;
+};
+
+// The code unit of "\\ud83d" at `at`; nullopt: no such escape is there.
+std::optional<unsigned> escaped_unit(std::string_view text, size_t at) {
+  constexpr size_t kEscapeBytes = 6;
+  if (text.size() < at + kEscapeBytes || text[at] != '\\' || text[at + 1] != 'u') return std::nullopt;
+  unsigned unit = 0;
+  const char* const end = text.data() + at + kEscapeBytes;
+  if (std::from_chars(text.data() + at + 2, end, unit, 16).ptr != end) return std::nullopt;
+  return unit;
+}
+
+bool is_high(unsigned unit) { return unit >= 0xD800 && unit < 0xDC00; }
+bool is_low(unsigned unit) { return unit >= 0xDC00 && unit < 0xE000; }
+
+// Clients that cut a text by code units leave half of a pair. Escapes keep their length, so positions stay.
+std::string mend_surrogates(std::string_view text) {
+  std::string out(text);
+  for (size_t at = out.find('\\'); at != std::string::npos; at = out.find('\\', at)) {
+    const std::optional<unsigned> unit = escaped_unit(out, at);
+    if (!unit.has_value()) {
+      at += 2;  // another escape
+    } else if (is_high(*unit) && is_low(escaped_unit(out, at + 6).value_or(0))) {
+      at += 12;
+    } else {
+      if (is_high(*unit) || is_low(*unit)) out.replace(at, 6, "\\ufffd");
+      at += 6;
+    }
+  }
+  return out;
+}
+
+std::string complaint(std::string_view text, size_t at, const boost::json::error_code& error) {
+  // The parser says "syntax error" to these. It stops at the first byte of the faulty sequence, or within it.
+  const auto is_high_byte = [&](size_t i) { return i < text.size() && static_cast<unsigned char>(text[i]) >= 0x80; };
+  if (is_high_byte(at) || (at > 0 && is_high_byte(at - 1))) {
+    return absl::StrCat("invalid JSON at byte ", at, ": not UTF-8");
+  }
+  return absl::StrCat("invalid JSON at byte ", at, ": ", error.message());
+}
+
+absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& limits) {
+  boost::json::parse_options options;
+  options.max_depth = limits.depth_max;
+  boost::json::basic_parser<TreeBuilder> parser(options);
+  boost::json::error_code error;
+  const size_t consumed = parser.write_some(/*more=*/false, text.data(), text.size(), error);
+  if (error) return absl::InvalidArgumentError(complaint(text, consumed, error));
+  for (size_t i = consumed; i < text.size(); ++i) {
+    if (!is_json_space(text[i])) {
+      return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", i, ": text after the value"));
+    }
+  }
+  return parser.handler().release();
+}
+
 }  // namespace
 
 absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
@@ -48,21 +146,10 @@ absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& li
     return absl::InvalidArgumentError(absl::StrCat("JSON of ", text.size(), " bytes; at most ", limits.bytes_max));
   }
   if (limits.non_finite && text.find_first_of("NI") != std::string_view::npos) {
-    return parse_json(quote_non_finite(text), {.depth_max = limits.depth_max});
+    return parse_text(quote_non_finite(text), limits);
   }
-  boost::json::parse_options options;
-  options.max_depth = limits.depth_max;
-  boost::json::stream_parser parser({}, options);
-  boost::json::error_code error;
-  const size_t consumed = parser.write_some(text.data(), text.size(), error);
-  if (!error) parser.finish(error);
-  if (error) return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", consumed, ": ", error.message()));
-  for (size_t i = consumed; i < text.size(); ++i) {
-    if (!is_json_space(text[i])) {
-      return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", i, ": text after the value"));
-    }
-  }
-  return parser.release();
+  const bool may_have_halves = limits.mend_surrogates && text.find("\\u") != std::string_view::npos;
+  return may_have_halves ? parse_text(mend_surrogates(text), limits) : parse_text(text, limits);
 }
 
 absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits) {

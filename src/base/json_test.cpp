@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 
 namespace polymath::base {
@@ -26,7 +27,9 @@ TEST(Json, ParsesOrSaysWhere) {
            Row{"NaN", "byte 0"},
            Row{"[1,]", "byte 3"},
            Row{"'a'", "byte 0"},
-           Row{"\"\xff\"", "byte"},
+           Row{"\"\xff\"", "byte 1: not UTF-8"},
+           Row{"\"\xed\xa0\x80\"", "not UTF-8"},  // half of a surrogate pair, as bytes
+           Row{R"("\ud800")", "byte"},
            Row{"[[[[1]]]]", "byte"},
            Row{"\"0123456789012345678901234567890123456789\"", "at most 40"},
        }) {
@@ -35,6 +38,29 @@ TEST(Json, ParsesOrSaysWhere) {
     if (complaint == nullptr || parsed.ok()) continue;
     EXPECT_EQ(absl::StatusCode::kInvalidArgument, parsed.status().code());
     EXPECT_NE(std::string::npos, std::string(parsed.status().message()).find(complaint)) << parsed.status();
+  }
+}
+
+TEST(Json, HalvesOfSurrogatePairsAreMended) {
+  const struct {
+    const char *text, *mended;
+  } rows[] = {
+      {R"("\ud83d\ude00")", "\U0001f600"},
+      {R"("a\ud83d")", "a\xEF\xBF\xBD"},
+      {R"("\uD83Dz")", "\xEF\xBF\xBDz"},
+      {R"("\ude00")", "\xEF\xBF\xBD"},
+      {R"("\ud83d\ud83d\ude00")", "\xEF\xBF\xBD\U0001f600"},
+      {R"("\\ud83d")", "\\ud83d"},
+      {R"("\ud83d\n")", "\xEF\xBF\xBD\n"},
+      {R"("\u00e9")", "é"},
+  };
+  for (const auto& row : rows) {
+    const auto parsed = parse_json(row.text, {.mend_surrogates = true});
+    ASSERT_TRUE(parsed.ok()) << row.text << parsed.status();
+    EXPECT_EQ(parsed->as_string(), row.mended) << row.text;
+  }
+  for (const char* bad : {R"("\ud8)", R"("\ud8zz")", R"("\u")", "\"\\"}) {
+    EXPECT_FALSE(parse_json(bad, {.mend_surrogates = true}).ok()) << bad;
   }
 }
 
@@ -64,6 +90,17 @@ TEST(Json, KeepsTextAndTheLastOfEqualKeys) {
   const auto parsed = parse_json(R"({"a":1,"a":"é\n"})", {});
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ("{\"a\":\"é\\n\"}", to_text(*parsed));
+}
+
+// Numbers that Boost 1.81 alone would round to a neighbour, and the ends of the range.
+TEST(Json, ReadsTheNearestDouble) {
+  for (const char* text :
+       {"-15.886693330064089", "-15.894285306638331", "0.1", "1e23", "123456789012345678901234567890",
+        "2.2250738585072011e-308", "5e-324", "1.7976931348623157e308", "-0.0", "1E2"}) {
+    const auto parsed = parse_json(std::string("[") + text + "]", {});
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(std::strtod(text, nullptr), parsed->get_array()[0].to_number<double>()) << text;
+  }
 }
 
 TEST(Json, ReadsFiles) {

@@ -9,7 +9,7 @@
 #include "base/status.h"
 #include "commands/options.h"
 #include "commands/runtime.h"
-#include "model/load.h"
+#include "model/loading/load.h"
 
 namespace polymath::commands {
 

@@ -196,11 +196,10 @@ absl::Status set_api_key(Options& o, std::string_view value) {
 
 absl::Status set_origins(Options& o, std::string_view value) {
   // vLLM takes a JSON list here; plain words are taken, too.
-  std::vector<std::string>& origins = o.server.origins.has_value() ? *o.server.origins : o.server.origins.emplace();
   std::string word;
   for (const char c : absl::StrCat(std::string(value), ",")) {
     if (c == ',') {
-      if (!word.empty()) origins.push_back(word);
+      if (!word.empty()) o.server.origins.push_back(word);
       word.clear();
     } else if (std::string_view("[]\"' ").find(c) == std::string_view::npos) {
       word += c;
@@ -209,8 +208,9 @@ absl::Status set_origins(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
-absl::Status set_shutdown_timeout(Options& o, std::string_view value) {
-  ASSIGN_OR_RETURN(o.server.shutdown_timeout_s, parse_number(value, 0, 86400));
+template <auto field>
+absl::Status set_seconds(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(value_at(o, field), parse_number(value, 0, 86400));
   return absl::OkStatus();
 }
 
@@ -258,7 +258,7 @@ constexpr Flag kFlags[] = {
     {"chat-template", "", FlagKind::kValue, kServe | kRun, "FILE|TEXT", "the model's own",
      "A Jinja template, as a file or written out.", set_text<&TextOptions::chat_template>},
     {"chat-template-content-format", "", FlagKind::kValue, kServe | kRun, "FORMAT", "auto",
-     "string: a message's content is one text; openai: a list of parts; auto: what the template loops over.",
+     "string: a message's content is one text; openai: a list of parts; auto: as the template reads it.",
      set_content_format},
     {"trust-request-chat-template", "", kSwitch, kServe, "", "off",
      "Requests may bring a template of their own (bounded in steps, memory and output).",
@@ -266,6 +266,12 @@ constexpr Flag kFlags[] = {
     {"max-logprobs", "", FlagKind::kValue, kServe, "N", "20",
      "Most likely tokens that a request may ask for beside each token; 0 to 20.",
      set_int<&ServerOptions::logprobs, 0, 20>},
+    {"max-stop-strings", "", FlagKind::kValue, kServe, "N", "64",
+     "Stop strings that a request may have; 1 to 1024. Also VLLM_MAX_STOP_STRINGS.",
+     set_int<&ServerOptions::stop_strings, 1, 1024>},
+    {"clamp-max-tokens", "", kSwitch, kServe, "", "off",
+     "A max_tokens beyond what the context has left becomes what is left; else such a request is refused.",
+     set_bool<&ServerOptions::clamp_max_tokens>},
     {"enable-lora", "", kSwitch, kServe, "", "off", "Serve the LoRA adapters of --lora-modules.",
      set_bool<&AdapterOptions::enabled>},
     {"lora-modules", "", kList, kServe, "NAME=PATH", "none",
@@ -322,9 +328,12 @@ constexpr Flag kFlags[] = {
      set_int<&RuntimeOptions::mixed_prefill_tokens, 0, kStepTokensMax>},
     {"max-num-seqs", "", FlagKind::kValue, kLoads, "N", "256", "Answers generated at once; the others wait.",
      set_int<&RuntimeOptions::sequences, 1, kSequencesMax>},
-    {"max-num-queued-reqs", "", FlagKind::kValue, kServe, "N", "1024",
-     "Choices that may wait; beyond it requests get 429 with Retry-After.",
+    {"max-num-queued-reqs", "", FlagKind::kValue, kServe, "N", "4096",
+     "Choices that may wait; beyond it requests get 429 with Retry-After. Connections are bounded accordingly.",
      set_int<&RuntimeOptions::waiting, 1, kWaitingMax>},
+    {"max-num-queued-tokens", "", FlagKind::kValue, kServe, "TOKENS", "no bound",
+     "Prompt tokens of all that wait; beyond it the same. An empty queue takes any prompt.",
+     set_int<&RuntimeOptions::waiting_tokens, 1, INT32_MAX>},
     {"scheduling-policy", "", FlagKind::kValue, kServe, "POLICY", "fcfs",
      "fcfs: in order of arrival; priority: the lowest priority number of the request first.", set_policy},
     {"speculative-config", "", FlagKind::kValue, kServe | kRun, "JSON", "none",
@@ -344,12 +353,15 @@ constexpr Flag kFlags[] = {
     {"ssl-certfile", "", FlagKind::kValue, kServe, "FILE", "",
      "Certificate chain (PEM); with --ssl-keyfile: serve HTTPS.", set_text<&ServerOptions::tls_certificate>},
     {"ssl-keyfile", "", FlagKind::kValue, kServe, "FILE", "", "Private key (PEM).", set_text<&ServerOptions::tls_key>},
-    {"allowed-origins", "", kList, kServe, "LIST", "*",
-     "Origins for CORS, as a JSON list or separated by commas; empty: none.", set_origins},
+    {"allowed-origins", "", kList, kServe, "LIST", "none",
+     "Origins for CORS, as a JSON list or separated by commas; *: any.", set_origins},
+    {"sse-keep-alive-interval", "", FlagKind::kValue, kServe, "SECONDS", "15",
+     "A stream that is silent for so long sends a comment, so that proxies keep it; 0: never, as vLLM's default.",
+     set_seconds<&ServerOptions::keep_alive_s>},
     {"shutdown-timeout", "", FlagKind::kValue, kServe, "SECONDS", "30",
      "After SIGTERM or SIGINT, running answers have this long to end; then they end with finish_reason abort. A second "
      "signal ends at once. vLLM's default is 0. Leave it below the grace period of whatever sends the signal.",
-     set_shutdown_timeout},
+     set_seconds<&ServerOptions::shutdown_timeout_s>},
     {"disable-log-stats", "", kSwitch, kServe, "", "off", "No line with throughput every ten seconds.",
      set_bool<&ServerOptions::log_stats, true>},
     {"log-level", "", FlagKind::kValue, kAll, "LEVEL", "info",

@@ -9,6 +9,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/edit_distance.h"
 #include "base/log.h"
 #include "commands/flag_values.h"
 
@@ -35,21 +36,6 @@ std::string normalise(const std::string& argument) {
   return name + rest;
 }
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j < row.size(); ++j) row[j] = j;
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
-}
-
 absl::Status unknown_flag(std::string_view argument, Verb verb) {
   std::string_view name = argument.substr(0, argument.find('='));
   while (name.starts_with('-')) name.remove_prefix(1);
@@ -57,7 +43,7 @@ absl::Status unknown_flag(std::string_view argument, Verb verb) {
   size_t least = SIZE_MAX;
   for (const Flag& flag : flag_table()) {
     if ((flag.verbs & verb) == 0) continue;
-    const size_t distance = edit_distance(name, flag.name);
+    const size_t distance = base::edit_distance(name, flag.name);
     if (distance < least) {
       least = distance;
       nearest = &flag;

@@ -121,8 +121,27 @@ TEST(Flags, OriginsAsJsonOrWords) {
     arguments.insert(arguments.end(), form.begin(), form.end());
     const auto o = parse_flags(kServe, arguments);
     ASSERT_TRUE(o.ok()) << o.status();
-    EXPECT_EQ(*o->server.origins, (std::vector<std::string>{"http://a", "http://b"}));
+    EXPECT_EQ(o->server.origins, (std::vector<std::string>{"http://a", "http://b"}));
   }
+}
+
+TEST(Flags, WhatClientsMeetByDefault) {
+  const auto plain = parse_flags(kServe, {"m"});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_TRUE(plain->server.origins.empty()) << "no CORS, as vLLM";
+  EXPECT_EQ(plain->server.stop_strings, 64);
+  EXPECT_EQ(plain->server.keep_alive_s, 15);
+  EXPECT_FALSE(plain->server.clamp_max_tokens);
+  EXPECT_EQ(plain->runtime.waiting_tokens, 0);
+  const auto asked =
+      parse_flags(kServe, {"m", "--sse-keep-alive-interval", "0", "--clamp-max-tokens", "--max-stop-strings=4",
+                           "--max-num-queued-tokens", "100000", "--max-num-queued-reqs=3000"});
+  ASSERT_TRUE(asked.ok()) << asked.status();
+  EXPECT_EQ(asked->server.keep_alive_s, 0);
+  EXPECT_TRUE(asked->server.clamp_max_tokens);
+  EXPECT_EQ(asked->server.stop_strings, 4);
+  EXPECT_EQ(asked->runtime.waiting_tokens, 100000);
+  EXPECT_EQ(asked->runtime.waiting, 3000);
 }
 
 TEST(Flags, EachNameStandsOnceAndIsDocumented) {

@@ -87,10 +87,11 @@ std::string template_text(const weights::TokenizerSource& source) {
 }
 
 // Weights as the chosen device would keep them, and what the checkpoint holds.
-absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFiles& files,
-                         const model::ModelConfig& config, base::JsonObject& out) {
+absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFiles& files, model::ModelConfig config,
+                         base::JsonObject& out) {
   auto checkpoint = files.open_checkpoint();
   if (!checkpoint.ok() && !absl::IsNotFound(checkpoint.status())) return checkpoint.status();
+  if (checkpoint.ok()) RETURN_IF_ERROR(model::untie_stored_head(**checkpoint, config));
   const auto unread = weights::dummy_checkpoint(0, config.dtype);
   ASSIGN_OR_RETURN(const auto backend, backend::make_backend(options.backend, {.threads = 1, .isa = options.isa}));
   const model::LoadOptions load{.dtype = config.dtype};

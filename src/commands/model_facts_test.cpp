@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model/load.h"
+#include "model/loading/load.h"
 
 namespace polymath::commands {
 namespace {

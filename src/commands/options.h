@@ -71,7 +71,8 @@ struct RuntimeOptions {
   int step_tokens = 2048;
   int mixed_prefill_tokens = -1;  // -1: a default by device (runtime.cpp); 0: no limit
   int sequences = 256;
-  int waiting = 1024;
+  int waiting = 4096;
+  int waiting_tokens = 0;       // of waiting prompts together; 0: no bound
   std::string policy = "fcfs";  // a name of engine::policies()
   engine::SpeculationOptions speculation;
 };
@@ -84,12 +85,14 @@ struct ServerOptions {
   std::vector<std::string> api_keys;
   std::string environment_api_key;  // VLLM_API_KEY; used if api_keys is empty
   std::string tls_certificate, tls_key;
-  std::optional<std::vector<std::string>> origins;  // absent: any
+  std::vector<std::string> origins;  // for CORS; empty: none
   double shutdown_timeout_s = 30;
   bool log_stats = true;
   bool trust_request_chat_template = false;
   int logprobs = 20;
-  int stop_strings = 4;
+  int stop_strings = 64;
+  double keep_alive_s = 15;  // silence of a stream before it sends a comment; 0: never
+  bool clamp_max_tokens = false;
   int fail_step = 0;  // for tests: the engine step that fails; 0: none
 };
 

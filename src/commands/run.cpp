@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "api/chat_prompt.h"
+#include "api/chat/chat_prompt.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"

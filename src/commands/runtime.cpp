@@ -15,7 +15,7 @@
 #include "commands/memory.h"
 #include "commands/op_calls.h"
 #include "commands/progress.h"
-#include "model/finite.h"
+#include "model/loading/finite.h"
 #include "model/rank_group.h"
 #include "weights/checkpoint.h"
 
@@ -85,7 +85,10 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model
   if (options.require_fused) RETURN_IF_ERROR(commands::require_fused(*runtime));
   // Only for the formats of its tensors; load() reports a checkpoint that cannot be opened.
   auto checkpoint = open_weights(model, *runtime->files_, runtime->dtype_);
-  if (checkpoint.ok()) runtime->checkpoint_ = *std::move(checkpoint);
+  if (checkpoint.ok()) {
+    runtime->checkpoint_ = *std::move(checkpoint);
+    RETURN_IF_ERROR(model::untie_stored_head(*runtime->checkpoint_, runtime->config_));
+  }
   RETURN_IF_ERROR(runtime->settle_memory());
   return runtime;
 }
@@ -253,6 +256,7 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.n_state_snapshots = plan_.n_snapshots;
   options.snapshot_blocks = kSnapshotBlocks;
   options.waiting_max = options_.waiting;
+  options.waiting_tokens_max = options_.waiting_tokens;
   options.prefix_caching = options_.prefix_caching;
   options.policy = options_.policy;
   options.speculation = options_.speculation;

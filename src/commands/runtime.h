@@ -16,7 +16,7 @@
 #include "base/status.h"
 #include "commands/options.h"
 #include "engine/engine.h"
-#include "model/load.h"
+#include "model/loading/load.h"
 #include "plan/memory_plan.h"
 #include "weights/model_files.h"
 

@@ -1,5 +1,8 @@
 // polymath serve MODEL: loads, warms up, listens; ends on SIGTERM or SIGINT after the running answers.
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
@@ -24,8 +27,10 @@
 namespace polymath::commands {
 namespace {
 
-constexpr double kStatsInterval = 10;  // seconds between two log lines with throughput
-constexpr double kCloseSeconds = 5;    // for replies to reach their clients, once all answers have ended
+constexpr int kSpareConnections = 1024;  // idle ones, probes, and requests that are being refused
+constexpr int kOtherFiles = 256;         // beside connections
+constexpr double kStatsInterval = 10;    // seconds between two log lines with throughput
+constexpr double kCloseSeconds = 5;      // for replies to reach their clients, once all answers have ended
 
 sigset_t stop_signals() {
   sigset_t set;
@@ -44,14 +49,36 @@ int wait_for_signal(double seconds) {
   return signal > 0 ? signal : 0;
 }
 
-server::HttpServerOptions http_options(const ServerOptions& options) {
+// A connection for each request that may run or wait, and some for probes.
+server::HttpLimits http_limits(const RuntimeOptions& runtime) {
+  server::HttpLimits limits;
+  limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, runtime.waiting + runtime.sequences);
+  limits.connections_max = std::max(limits.connections_max, limits.requests_in_flight_max + kSpareConnections);
+  return limits;
+}
+
+// A burst of clients needs more file descriptors than many systems allow at first.
+void raise_file_limit(int wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const auto needed = static_cast<rlim_t>(wanted);
+  if (limit.rlim_cur >= needed) return;
+  const rlim_t allowed = std::min(needed, limit.rlim_max);
+  limit.rlim_cur = allowed;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || allowed >= needed) return;
+  base::log_warning("serve", "the system allows ", allowed, " open files (ulimit -n): fewer connections than the ",
+                    wanted, " that --max-num-queued-reqs may need");
+}
+
+server::HttpServerOptions http_options(const ServerOptions& options, const RuntimeOptions& runtime) {
   server::HttpServerOptions http;
   http.host = options.host;
   http.port = static_cast<uint16_t>(options.port);
   http.unix_socket = options.unix_socket;
   http.tls_certificate_file = options.tls_certificate;
   http.tls_key_file = options.tls_key;
-  if (options.origins.has_value()) http.cors_origins = *options.origins;
+  http.cors_origins = options.origins;
+  http.limits = http_limits(runtime);
   return http;
 }
 
@@ -59,6 +86,8 @@ api::ServiceOptions service_options(const ServerOptions& options, int waiting_ma
   api::ServiceOptions service;
   service.limits.logprobs_max = options.logprobs;
   service.limits.stop_max = options.stop_strings;
+  service.limits.stream_silence_s_max = options.keep_alive_s;
+  service.limits.clamp_max_tokens = options.clamp_max_tokens;
   service.api_keys = options.api_keys;
   if (service.api_keys.empty() && !options.environment_api_key.empty()) {
     service.api_keys.push_back(options.environment_api_key);
@@ -149,7 +178,9 @@ absl::StatusOr<int> serve_until_signal(const Options& options) {
   log_runtime(options.runtime, *served.runtime);
   api::Service service(engine, std::move(served.model), service_options(options.server, options.runtime.waiting),
                        metrics);
-  server::HttpServer http(http_options(options.server));
+  const server::HttpServerOptions http_settings = http_options(options.server, options.runtime);
+  raise_file_limit(http_settings.limits.connections_max + kOtherFiles);
+  server::HttpServer http(http_settings);
   service.install(http);
   if (options.server.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.server.fail_step));
   engine.start();
@@ -159,7 +190,8 @@ absl::StatusOr<int> serve_until_signal(const Options& options) {
   kernels.update();  // the first forward pass ran at load
   base::log_info("serve", "ready: ", address(options.server, http), "/v1 serves ", served_name(options.model));
   const int code = wait_for_end(options.server, engine, kernels);
-  service.set_ready(false);
+  service.begin_drain();
+  http.begin_drain();
   if (code == 0) {
     base::log_info("serve", "stopping: running answers have ", options.server.shutdown_timeout_s, " s to end");
     drain(engine, options.server.shutdown_timeout_s);

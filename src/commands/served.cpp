@@ -35,7 +35,7 @@ absl::Status read_special_tokens(const weights::TokenizerSource& source, api::Se
   return absl::OkStatus();
 }
 
-// --chat-template's file or text, which stands alone; else the model's own.
+// --chat-template's file or text, and no other; else the model's own.
 absl::StatusOr<std::vector<text::NamedTemplate>> templates_of(const TextOptions& options,
                                                               const weights::TokenizerSource& source) {
   if (options.chat_template.empty()) return chat_templates_of(source);

@@ -29,8 +29,9 @@ TEST(Served, NamesTemplateAndLengths) {
   EXPECT_EQ(served->model.names, std::vector<std::string>{options.model.name});
   EXPECT_EQ(served->model.root, options.model.name);
   EXPECT_EQ(served->model.model_len_max, 48);
-  EXPECT_TRUE(served->model.content_as_parts);
-  EXPECT_NE(served->model.chat_template, nullptr);
+  ASSERT_EQ(served->model.chat_templates.size(), 1u);
+  EXPECT_EQ(served->model.chat_templates[0].name, "default");
+  EXPECT_EQ(served->model.chat_templates[0].form.user, api::ContentForm::kParts);
   EXPECT_TRUE(served->model.adapters.empty());
   EXPECT_EQ(served->runtime->kv_blocks() > 0, true);
 }

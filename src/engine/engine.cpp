@@ -22,8 +22,8 @@ struct Engine::State {
     arrived.reserve(o.waiting_max);
   }
 
-  absl::Status may_submit() const;  // REQUIRES: mutex
-  bool work() const { return stopping || cancels || !inbox.empty() || loop.busy(); }
+  absl::Status may_submit(int64_t prompt_len) const;  // REQUIRES: mutex
+  bool work() const { return stopping || cancels || end_queued || !inbox.empty() || loop.busy(); }
   bool take();
   void run();
   void let_go();
@@ -39,20 +39,32 @@ struct Engine::State {
   std::vector<std::unique_ptr<RunningRequest>> inbox;
   absl::flat_hash_map<RequestId, RunningRequest*> live;  // submitted, and not ended
   RequestId next_id = 1;
-  int waiting_in_loop = 0;  // as last seen
+  int waiting_in_loop = 0;             // as last seen
+  int64_t waiting_tokens_in_loop = 0;  // of their prompts
+  int64_t inbox_tokens = 0;
   bool started = false, stopping = false, draining = false, failed = false;
-  bool cancels = false;  // a request is marked
+  bool cancels = false;     // a request is marked
+  bool end_queued = false;  // a drain began
   EngineStats stats;
   std::thread thread;
 };
 
-absl::Status Engine::State::may_submit() const {
+absl::Status Engine::State::may_submit(int64_t prompt_len) const {
   if (failed) return absl::UnavailableError("the model failed; no more requests are taken");
   if (draining || stopping) return absl::UnavailableError("the server is shutting down");
   const int waiting = waiting_in_loop + static_cast<int>(inbox.size());
   const bool room = static_cast<int>(live.size()) < options.waiting_max + options.sequences_max;
-  if (waiting < options.waiting_max && room) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", waiting, " requests are waiting"));
+  if (waiting >= options.waiting_max || !room) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the queue is full: ", waiting, " requests are waiting (--max-num-queued-reqs)"));
+  }
+  // A prompt longer than the bound is taken into an empty queue: it would never be taken otherwise.
+  const int64_t tokens = waiting_tokens_in_loop + inbox_tokens;
+  if (options.waiting_tokens_max > 0 && waiting > 0 && tokens + prompt_len > options.waiting_tokens_max) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the queue is full: ", tokens, " prompt tokens are waiting (--max-num-queued-tokens)"));
+  }
+  return absl::OkStatus();
 }
 
 // Waits for work and takes it in. False: the engine is stopping. An idle thread ticks until all rates are zero. Then it
@@ -72,11 +84,14 @@ bool Engine::State::take() {
   if (stopping) return false;
   std::swap(inbox, arrived);
   waiting_in_loop += static_cast<int>(arrived.size());
+  waiting_tokens_in_loop += std::exchange(inbox_tokens, 0);
   const bool marked = std::exchange(cancels, false);
+  const bool drain = std::exchange(end_queued, false);
   lock.unlock();
   for (auto& request : arrived) loop.admit(std::move(request));
   arrived.clear();
   if (marked) loop.end_marked();
+  if (drain) loop.end_queued();
   return true;
 }
 
@@ -103,6 +118,7 @@ void Engine::State::let_go() {
     const std::lock_guard lock(mutex);
     for (const auto& request : ended) live.erase(request->arrival);
     waiting_in_loop = loop.n_waiting();
+    waiting_tokens_in_loop = loop.n_waiting_tokens();
     stats = loop.stats();
     if (live.empty()) at_rest.notify_all();
   }
@@ -114,6 +130,7 @@ void Engine::State::end_everything(FinishReason reason, const std::string& error
   {
     const std::lock_guard lock(mutex);
     std::swap(inbox, arrived);
+    inbox_tokens = 0;
   }
   loop.end_all(reason, error);
   for (auto& request : arrived) loop.admit(std::move(request));
@@ -150,15 +167,17 @@ void Engine::start() {
 absl::StatusOr<RequestId> Engine::submit(Request request) {
   State& s = *state_;
   RETURN_IF_ERROR(s.loop.check(request));
+  const auto prompt_len = static_cast<int64_t>(request.prompt.size());
   RequestId id;
   {
     const std::lock_guard lock(s.mutex);
-    RETURN_IF_ERROR(s.may_submit());  // before the work of hashing the prompt
+    RETURN_IF_ERROR(s.may_submit(prompt_len));  // before the work of hashing the prompt
     id = s.next_id++;
   }
   auto running = s.loop.make_request(std::move(request), id);
   const std::lock_guard lock(s.mutex);
-  RETURN_IF_ERROR(s.may_submit());
+  RETURN_IF_ERROR(s.may_submit(prompt_len));
+  s.inbox_tokens += prompt_len;
   s.live.emplace(id, running.get());
   s.inbox.push_back(std::move(running));
   s.wake.notify_one();
@@ -183,6 +202,8 @@ void Engine::drain(double seconds) {
     lock.unlock();
     return s.end_everything(FinishReason::kCancelled, "");
   }
+  s.end_queued = true;
+  s.wake.notify_one();
   const auto empty = [&s] { return s.live.empty(); };
   if (s.at_rest.wait_for(lock, std::chrono::duration<double>(seconds), empty)) return;
   base::log_warning("engine", s.live.size(), " requests were still running after ", seconds, " s, and are cancelled");

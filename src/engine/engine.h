@@ -46,7 +46,8 @@ class Engine {
   void start();
 
   // kInvalidArgument: the prompt is empty or too long, an id is outside the vocabulary, or the adapter is not loaded.
-  // Also: a parameter is out of range (named), or the KV cache is too small. kResourceExhausted: the queue is full.
+  // Also: a parameter is out of range (named), or the KV cache is too small. kResourceExhausted: the queue is full, in
+  // requests or in tokens; the message names the flag.
   // kUnavailable: draining or failed.
   absl::StatusOr<RequestId> submit(Request request);
 
@@ -54,7 +55,8 @@ class Engine {
   // `as_stop`: it ends as kStop instead (its text met a stop string).
   void cancel(RequestId id, bool as_stop = false);
 
-  // Refuses new requests (kUnavailable) and waits for the running ones. After `seconds` it cancels them.
+  // Refuses new requests (kUnavailable) and waits for the running ones. After `seconds` it cancels them. Requests that
+  // still wait for their first step are cancelled at once, unless another of their group has begun.
   void drain(double seconds);
 
   // For tests: this step (1: the first) fails as if the device had. REQUIRES: before start().

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -89,6 +90,7 @@ std::unique_ptr<RunningRequest> EngineLoop::make_request(Request request, Reques
   running->arrival = id;
   running->priority = request.priority;
   running->adapter = request.adapter;
+  running->group = request.group;
   if (request.sampling.prompt_logprobs >= 0) running->logits_from = 0;
   if (options_.prefix_caching) {
     kvcache::BlockHasher hasher(scheduler_.cache_seed());
@@ -114,6 +116,21 @@ void EngineLoop::end_marked() {
     const CancelMark mark = requests_[i]->mark.load(std::memory_order_relaxed);
     if (mark == CancelMark::kNone) continue;
     end(*requests_[i], mark == CancelMark::kStop ? FinishReason::kStop : FinishReason::kCancelled);
+  }
+  if (!busy()) left_at_ = 0;
+  watch(base::steady_seconds());
+}
+
+void EngineLoop::end_queued() {
+  const auto never_ran = [](const RunningRequest& request) { return request.cached_len < 0; };
+  absl::flat_hash_set<uint64_t> begun;
+  for (const auto& request : requests_) {
+    if (!never_ran(*request) && request->group != 0) begun.insert(request->group);
+  }
+  for (size_t i = requests_.size(); i-- > 0;) {
+    if (never_ran(*requests_[i]) && !begun.contains(requests_[i]->group)) {
+      end(*requests_[i], FinishReason::kCancelled);
+    }
   }
   if (!busy()) left_at_ = 0;
   watch(base::steady_seconds());

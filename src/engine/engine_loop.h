@@ -34,6 +34,7 @@ enum class CancelMark { kNone, kCancel, kStop, kCount };
 struct RunningRequest : Sequence {
   using Sequence::Sequence;
   SamplingParams sampling;
+  uint64_t group = 0;  // as Request::group
   std::shared_ptr<TokenMask> mask;
   std::shared_ptr<TokenSink> sink;
   RequestTimes times;
@@ -68,6 +69,7 @@ class EngineLoop {
 
   void admit(std::unique_ptr<RunningRequest> request);  // REQUIRES: fewer than waiting_max + sequences_max are in
   void end_marked();                                    // ends the cancelled requests
+  void end_queued();  // cancels the requests that never ran, but for those whose group has begun
   void end_all(FinishReason reason, const std::string& error);
   // Starts as many steps as allowed and finishes the first. An error: the model failed. Then end_all() is due, and
   // step() must not be called again. REQUIRES: busy().
@@ -79,6 +81,7 @@ class EngineLoop {
 
   bool busy() const { return !requests_.empty() || n_in_flight() > 0; }
   int n_waiting() const { return scheduler_.n_waiting(); }
+  int64_t n_waiting_tokens() const { return scheduler_.n_waiting_tokens(); }
   EngineStats stats() const;
   void check_invariants() const { scheduler_.check_invariants(); }  // for tests
   // Ended requests, for the caller to destroy.

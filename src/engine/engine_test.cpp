@@ -272,6 +272,38 @@ TEST_P(EngineAtDepth, AFullQueueSaysSo) {
   harness.engine->drain(10);
 }
 
+TEST_P(EngineAtDepth, TheQueueIsBoundedInTokens) {
+  Harness harness({.waiting_max = 100, .waiting_tokens_max = 20}, false);
+  std::vector<Asked> all;
+  const auto submit = [&](int n_prompt) {
+    all.push_back(ask(prompt(n_prompt, static_cast<int>(all.size())), 3));
+    return harness.engine->submit(all.back().request).status();
+  };
+  EXPECT_TRUE(submit(50).ok()) << "nothing waits";
+  const absl::Status full = submit(1);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), HasSubstr("50 prompt tokens are waiting (--max-num-queued-tokens)"));
+  all.pop_back();
+  harness.engine->start();
+  all[0].sink->wait();
+  harness.engine->drain(10);
+}
+
+// One runs, one of its group waits, one waits alone: a drain cancels the last alone.
+TEST_P(EngineAtDepth, ADrainEndsWhatHasNotBegun) {
+  Harness harness({.sequences_max = 1});
+  harness.model.step_us = 500;
+  Asked running = ask(prompt(5, 1), 60), kin = ask(prompt(5, 2), 3), waiting = ask(prompt(5, 3), 3);
+  running.request.group = kin.request.group = 7;
+  for (const Asked* a : {&running, &kin, &waiting}) ASSERT_TRUE(harness.engine->submit(a->request).ok());
+  running.sink->wait_tokens(2);
+  harness.engine->drain(10);
+  EXPECT_EQ(waiting.sink->wait().reason, FinishReason::kCancelled);
+  EXPECT_EQ(waiting.sink->wait().output_tokens, 0);
+  EXPECT_EQ(running.sink->wait().reason, FinishReason::kLength);
+  EXPECT_EQ(kin.sink->wait().reason, FinishReason::kLength);
+}
+
 TEST_P(EngineAtDepth, AFailedModelEndsEverythingAndIsSaid) {
   Harness harness({}, false);
   harness.model.fail_at = 3;
@@ -312,6 +344,7 @@ TEST_P(EngineAtDepth, DrainWaitsAndThenCancels) {
   Asked brief = ask(prompt(5, 1), 5), endless = ask(prompt(5, 2), 1400);
   ASSERT_TRUE(harness.engine->submit(brief.request).ok());
   ASSERT_TRUE(harness.engine->submit(endless.request).ok());
+  endless.sink->wait_tokens(1);  // both have begun
   harness.engine->drain(0.2);
   EXPECT_EQ(brief.sink->wait().reason, FinishReason::kLength);
   EXPECT_EQ(endless.sink->wait().reason, FinishReason::kCancelled);

@@ -31,7 +31,8 @@ struct EngineOptions {
   int mixed_prefill_tokens_max = 0;  // prefill tokens in a step that also decodes; 0: no limit of its own
   int sequences_max = 256;           // running at once; the others wait
   int logit_rows_max = 0;            // in a step; 0: sequences_max. Speculation needs 1 + n_draft_max a sequence
-  int waiting_max = 1024;            // queue bound; beyond it submit() returns kResourceExhausted
+  int waiting_max = 4096;            // queue bound; beyond it submit() returns kResourceExhausted
+  int64_t waiting_tokens_max = 0;    // of waiting prompts together; the same. 0: no bound
   bool prefix_caching = true;
   std::string policy = "fcfs";  // a name of policies()
   SpeculationOptions speculation;

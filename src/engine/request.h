@@ -89,6 +89,7 @@ struct Request {
   std::string cache_salt;           // prompts share cached prefixes only under the same salt
   int priority = 0;                 // lower goes first (under --scheduling-policy priority)
   int adapter = -1;                 // index of the LoRA adapter; -1: the base model
+  uint64_t group = 0;               // choices of one client's request have one number of their own; 0: alone
   std::shared_ptr<TokenSink> sink;
 };
 

@@ -53,8 +53,13 @@ absl::Status Scheduler::admit(Sequence& sequence) {
     return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", n_waiting(), " requests are waiting"));
   }
   CHECK(sequence.computed_len == 0 && sequence.cached_len == -1 && sequence.token_len() < sequence.token_len_max);
-  insert(waiting_, sequence);
+  enqueue(sequence);
   return absl::OkStatus();
+}
+
+void Scheduler::enqueue(Sequence& sequence) {
+  insert(waiting_, sequence);
+  n_waiting_tokens_ += sequence.prompt_len;
 }
 
 void Scheduler::insert(std::vector<Sequence*>& queue, Sequence& sequence) {
@@ -124,6 +129,7 @@ void Scheduler::plan_waiting() {
     const int64_t growth = n_running();  // otherwise the newcomer would soon be preempted
     if (pool_.n_free() - found.n_free < needed + growth) return;
     waiting_.erase(waiting_.begin() + i);
+    n_waiting_tokens_ -= sequence.prompt_len;
     start(sequence, found);
     --extra_rows_left_;
     add_prefill(sequence);
@@ -295,7 +301,7 @@ void Scheduler::preempt_last() {
   Sequence& sequence = *running_.back();
   running_.pop_back();
   release(sequence);
-  insert(waiting_, sequence);
+  enqueue(sequence);
   preempted_.push_back(&sequence);
   ++counts_.preemptions;
 }
@@ -359,6 +365,7 @@ void Scheduler::finish(Sequence& sequence) {
     const auto at = std::find(queue->begin(), queue->end(), &sequence);
     if (at == queue->end()) continue;
     queue->erase(at);
+    if (queue == &waiting_) n_waiting_tokens_ -= sequence.prompt_len;
     release(sequence);
     return;
   }
@@ -397,10 +404,13 @@ void Scheduler::check_invariants() const {
   states_.check_invariants();
   std::vector<int> holders(pool_.n_blocks(), 0);
   for (const Sequence* sequence : running_) check_sequence(*sequence, holders);
+  int64_t waiting_tokens = 0;
   for (const Sequence* sequence : waiting_) {
+    waiting_tokens += sequence->prompt_len;
     CHECK(sequence->blocks.empty() && sequence->computed_len == 0);
     CHECK(sequence->n_draft == 0 && sequence->state_slot == -1);
   }
+  CHECK(waiting_tokens == n_waiting_tokens_);
   CHECK(n_running() <= limits_.sequences_max);
   CHECK(!has_states() || states_.n_live_free() + n_running() == limits_.n_state_slots);
   check_blocks(holders);

@@ -111,6 +111,7 @@ class Scheduler {
 
   int n_running() const { return static_cast<int>(running_.size()); }
   int n_waiting() const { return static_cast<int>(waiting_.size()); }
+  int64_t n_waiting_tokens() const { return n_waiting_tokens_; }  // of their prompts
   int64_t n_blocks_held() const { return pool_.n_blocks() - pool_.n_free(); }
   const SchedulerCounts& counts() const { return counts_; }
 
@@ -145,6 +146,7 @@ class Scheduler {
   void share(Sequence& sequence);
   void release(Sequence& sequence);
   void insert(std::vector<Sequence*>& queue, Sequence& sequence);
+  void enqueue(Sequence& sequence);
   void check_sequence(const Sequence& sequence, std::vector<int>& holders) const;
   void check_blocks(const std::vector<int>& holders) const;
 
@@ -156,6 +158,7 @@ class Scheduler {
   kvcache::BlockHasher hasher_;
   std::vector<Sequence*> running_;  // both in the policy's order
   std::vector<Sequence*> waiting_;
+  int64_t n_waiting_tokens_ = 0;
   SchedulerCounts counts_;
 
   // Of the plan being made.

@@ -9,8 +9,8 @@
 #include "absl/strings/str_replace.h"
 #include "base/json.h"
 #include "model/architecture.h"
+#include "model/loading/weight_table.h"
 #include "model/slots.h"
-#include "model/weight_table.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::model {

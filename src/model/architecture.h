@@ -6,7 +6,7 @@
 //
 // For each slot, the weight table names the tensors that fill it, and their layout. The ModelConfig decides which slots
 // a layer has, and their shapes (model/slots.h). Rows without a slot are skipped, so one table serves dense and MoE
-// layers. A slot may have several rows, best first: the checkpoint decides (model/weight_table.h).
+// layers. A slot may have several rows, best first: the checkpoint decides (model/loading/weight_table.h).
 
 #include <span>
 #include <string>

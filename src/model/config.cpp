@@ -6,7 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "layers/config_check.h"
 #include "model/architecture.h"
-#include "model/load.h"
+#include "model/loading/load.h"
 
 namespace polymath::model {
 namespace {

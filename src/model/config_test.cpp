@@ -8,7 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "layers/rope.h"
 #include "model/architecture.h"
-#include "model/load.h"
+#include "model/loading/load.h"
 
 namespace polymath::model {
 namespace {

@@ -7,9 +7,9 @@
 #include "model/adapters.h"
 #include "model/expert_counters.h"
 #include "model/graph_capture.h"
+#include "model/loading/weight_store.h"
+#include "model/loading/weight_table.h"
 #include "model/rope_tables.h"
-#include "model/weight_store.h"
-#include "model/weight_table.h"
 
 namespace polymath::model {
 

@@ -14,7 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "kvcache/cache_spec.h"
-#include "model/load.h"
+#include "model/loading/load.h"
 #include "model/step_memory.h"
 
 namespace polymath::model {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "model/load.h"
+#include "model/loading/load.h"
 
 namespace polymath::model {
 

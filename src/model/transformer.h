@@ -10,12 +10,12 @@
 #include "model/adapters.h"
 #include "model/expert_counters.h"
 #include "model/graph_capture.h"
-#include "model/load.h"
+#include "model/loading/load.h"
+#include "model/loading/weight_store.h"
 #include "model/rope_tables.h"
 #include "model/step_inputs.h"
 #include "model/step_memory.h"
 #include "model/step_results.h"
-#include "model/weight_store.h"
 
 namespace polymath::model {
 

@@ -14,7 +14,7 @@
 
 #include <vector>
 
-#include "model/load.h"
+#include "model/loading/load.h"
 #include "model/memory.h"
 
 namespace polymath::plan {

@@ -55,6 +55,7 @@ struct QuantFormat {
 extern const QuantFormat kF32;
 extern const QuantFormat kF16;
 extern const QuantFormat kBf16;
+extern const QuantFormat kF64;  // in files alone: no backend keeps it
 
 // Every format of this build, in the order of quant/formats/list.cpp.
 std::span<const QuantFormat* const> quant_formats();

@@ -27,7 +27,7 @@ TEST(Formats, AreListedOnceAndFound) {
 }
 
 TEST(Formats, PlainOnes) {
-  for (const QuantFormat* format : {&kF32, &kF16, &kBf16}) {
+  for (const QuantFormat* format : {&kF32, &kF16, &kBf16, &kF64}) {
     EXPECT_TRUE(format->plain() && !format->params());
     EXPECT_EQ(&plain_format(format->dtype), format);
     EXPECT_EQ(format->name, tensor::dtype_name(format->dtype));

@@ -76,7 +76,8 @@ struct Core {
   InFlight in_flight;
   Sessions sessions;
   ThrottledWarning limits_hit;
-  std::atomic<bool> draining{false};
+  std::atomic<bool> closing{false};   // responses close their connections
+  std::atomic<bool> draining{false};  // and requests for handlers are refused
 
   // Access-Control-* for an answer to this request; empty unless its Origin is allowed.
   HttpHeaders cors_headers(const HttpRequest& request) const;

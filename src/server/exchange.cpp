@@ -11,6 +11,10 @@ void Exchange::wake_locked() {
   if (const auto sink = sink_.lock()) sink->wake();
 }
 
+bool Exchange::closes_locked() const {
+  return traits_.close || (traits_.closing != nullptr && traits_.closing->load());
+}
+
 // Wakes again even if a wake is posted: that one may have found a write that never ends.
 void Exchange::trouble_locked(Trouble trouble) {
   trouble_ = trouble;
@@ -22,6 +26,7 @@ void Exchange::send(int status, std::string_view content_type, std::string body,
   Callbacks released;  // destroyed after the lock is released: a callback may own the reply
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::kOpen) return;
+  traits_.close = closes_locked();
   pending_ = make_response_head({.status = status,
                                  .content_type = content_type,
                                  .extra = &extra,
@@ -44,7 +49,7 @@ void Exchange::start_stream(int status, std::string_view content_type, HttpHeade
   if (phase_ != Phase::kOpen) return;
   body_allowed_ = !traits_.head_only && status_has_body(status);
   // HTTP/1.0 has no chunks: the connection's end marks the body's end.
-  if (!traits_.http11 && body_allowed_) traits_.close = true;
+  traits_.close = closes_locked() || (!traits_.http11 && body_allowed_);
   pending_ = make_response_head({.status = status,
                                  .content_type = content_type,
                                  .extra = &extra,

@@ -8,6 +8,7 @@
 // Phases: open -> streaming -> ended, or open -> ended (send), or any of the first two -> gone.
 // Thread safety: all of it; one mutex, never held while a callback runs.
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -28,8 +29,10 @@ class ReplySink {
 
 struct ReplyTraits {
   bool http11 = true;
-  bool head_only = false;              // HEAD: the headers of GET, no body
-  bool close = false;                  // close the connection after this reply
+  bool head_only = false;  // HEAD: the headers of GET, no body
+  bool close = false;      // close the connection after this reply
+  const std::atomic<bool>* closing =
+      nullptr;                         // true when the response begins: the same. Not read once the peer is gone
   size_t stream_buffer_bytes_max = 0;  // as in HttpLimits: beyond, Trouble::kOverrun
   HttpHeaders server_headers;          // CORS
 };
@@ -70,6 +73,7 @@ class Exchange {
   using Callbacks = std::vector<std::function<void()>>;
 
   void wake_locked();
+  bool closes_locked() const;
   void trouble_locked(Trouble trouble);
 
   const std::weak_ptr<ReplySink> sink_;

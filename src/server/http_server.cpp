@@ -73,12 +73,14 @@ absl::Status HttpServer::start() {
 
 uint16_t HttpServer::port() const { return state_->listener.port(); }
 
+void HttpServer::begin_drain() { state_->core->closing = true; }
+
 void HttpServer::stop(double drain_seconds) {
   const std::lock_guard lock(state_->mutex);
   if (state_->stopped) return;
   state_->stopped = true;
   Core& core = *state_->core;
-  core.draining = true;
+  core.draining = core.closing = true;
   if (state_->started) {
     state_->listener.close();
     if (!core.in_flight.wait_until_empty(drain_seconds) && drain_seconds > 0) {

@@ -52,7 +52,7 @@ struct HttpServerOptions {
   int worker_threads = 2;
   HttpLimits limits;
   std::string tls_certificate_file, tls_key_file;  // both or neither; TLS 1.2 and later
-  std::vector<std::string> cors_origins = {"*"};   // Access-Control-Allow-Origin; empty: no CORS headers
+  std::vector<std::string> cors_origins;           // Access-Control-Allow-Origin; "*": any; empty: no CORS headers
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -100,7 +100,8 @@ class HttpServer {
   explicit HttpServer(HttpServerOptions options);
   ~HttpServer();
 
-  // Exact paths. A known path with another method: 405 with Allow; an unknown path: 404.
+  // Exact paths, or every path with a prefix ("/v1/models/*"); an exact one wins. A known path with another method: 405
+  // with Allow; an unknown path: 404. Both messages name the nearest route.
   // REQUIRES: before start().
   void route(std::string_view method, std::string_view path, HttpHandler handler);
 
@@ -121,6 +122,10 @@ class HttpServer {
   // Binds and serves. kUnavailable names an address in use; kInvalidArgument: no such address, or bad TLS files.
   absl::Status start();
   uint16_t port() const;
+
+  // From now on every response closes its connection, so that clients turn to another server. Requests are still
+  // accepted and answered by their handlers.
+  void begin_drain();
 
   // Stops accepting; new requests on open connections get 503. Waits up to `drain_seconds` for open replies, then
   // closes everything. Safe to call twice.

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kStreamRequest = "GET /stream HTTP/1.1\r\nHost: t\r\n\r\n";
 constexpr std::string_view kHoldRequest = "GET /hold HTTP/1.1\r\nHost: t\r\n\r\n";
+constexpr std::string_view kOldHoldRequest = "GET /hold HTTP/1.0\r\n\r\n";  // as proxies send it
 
 // A server whose handlers give their replies to the test.
 struct Fixture {
@@ -152,6 +153,7 @@ TEST(HttpStream, APeerThatLeavesIsNoticed) {
       {"stream, closed, next write", kStreamRequest, false, closes, true},
       {"stream, reset", kStreamRequest, false, resets, false},
       {"no stream, closed", kHoldRequest, false, closes, false},
+      {"no stream, closed, HTTP/1.0", kOldHoldRequest, false, closes, false},
       {"no stream, reset", kHoldRequest, false, resets, false},
       {"unix stream, closed", kStreamRequest, true, closes, false},
       {"unix no stream, closed", kHoldRequest, true, closes, false},
@@ -169,7 +171,7 @@ TEST(HttpStream, APeerThatLeavesIsNoticed) {
     if (c.request == kStreamRequest) ASSERT_TRUE(client->read_until("\r\n\r\n"));
     c.leave(*client);
     if (c.write) reply->write("data: x\n\n");
-    EXPECT_TRUE(f.gone.wait(1, 1500)) << c.name;
+    EXPECT_TRUE(f.gone.wait(1, 1000)) << c.name;
     reply->write("into the void");
     reply->end();
     TestSignal late;
@@ -189,13 +191,43 @@ TEST(HttpStream, AHalfCloseIsNotGone) {
   reply->write("data: x\n\n");
   reply->end();
   EXPECT_NE(std::string::npos, stream.read_all().find("data: x"));
-  hold.send(kHoldRequest);
-  hold.half_close();
-  reply = f.held.take();
-  EXPECT_FALSE(f.gone.wait(1, 1300));
+}
+
+// Probes send the beginning of the answer in advance; in the end it is whole.
+TEST(HttpStream, AHalfClosedPeerIsProbedAndGetsItsAnswer) {
+  Fixture f;
+  for (const std::string_view request : {kHoldRequest, kOldHoldRequest}) {
+    TestClient hold(f.server.port());
+    hold.send(request);
+    hold.half_close();
+    const auto reply = f.held.take();
+    ASSERT_TRUE(hold.read_until("HT")) << "two probes";
+    EXPECT_EQ(0, f.gone.count());
+    reply->send(200, "text/plain", "held");
+    const std::string all = hold.read_all();
+    EXPECT_TRUE(all.starts_with("HTTP/1.1 200 OK\r\n")) << all;
+    EXPECT_TRUE(all.ends_with("\r\n\r\nheld")) << all;
+  }
+}
+
+// Clients learn from each answer that they should connect elsewhere.
+TEST(HttpStream, ADrainClosesEachConnectionBehindItsAnswer) {
+  Fixture f;
+  TestClient running(f.server.port()), idle(f.server.port()), fresh(f.server.port());
+  running.send(kHoldRequest);
+  const auto reply = f.held.take();
+  idle.send("GET /nothing HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_EQ(idle.read_response().find("Connection: close"), std::string::npos);
+  f.server.begin_drain();
+  for (TestClient* client : {&idle, &fresh}) {
+    client->send(kHoldRequest);
+    f.held.take()->send(503, "text/plain", "elsewhere");
+    EXPECT_NE(client->read_response().find("Connection: close"), std::string::npos);
+    EXPECT_TRUE(client->closed_within(1000));
+  }
   reply->send(200, "text/plain", "held");
-  const std::string all = hold.read_all();
-  EXPECT_TRUE(all.starts_with("HTTP/1.1 100 Continue\r\n\r\n")) << "the probe";
+  const std::string all = running.read_all();
+  EXPECT_NE(all.find("Connection: close"), std::string::npos) << "taken before the drain, answered in it";
   EXPECT_TRUE(all.ends_with("held"));
 }
 

@@ -105,7 +105,7 @@ std::string make_response_head(const ResponseHead& head) {
   CHECK(head.status >= 200 && head.status <= 999);
   std::string out;
   out.reserve(256);
-  out += "HTTP/1.1 ";
+  out += kResponseStart;
   out += std::to_string(head.status);
   out += ' ';
   out += reason(head.status);

@@ -32,6 +32,7 @@ std::string make_response_head(const ResponseHead& head);
 bool status_has_body(int status);
 
 void append_chunk(std::string& out, std::string_view data);  // REQUIRES: !data.empty(); an empty chunk ends the stream
+inline constexpr std::string_view kResponseStart = "HTTP/1.1 ";  // of every response, whatever its status
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Which handler answers a method on a path. Exact paths, no patterns.
-// Thread safety: find() from any thread once all routes are added.
+// Which handler answers a method on a path. A path is exact, or the prefix before "*".
+// Thread safety: find() and miss() from any thread once all routes are added.
 
 #include <map>
 #include <string>
@@ -22,12 +22,19 @@ class Router {
   // REQUIRES: no such method on this path yet.
   void add(std::string_view method, std::string_view path, HttpHandler handler);
 
-  // HEAD falls back on GET's handler.
+  // HEAD falls back on GET's handler. An exact path wins over a prefix, a longer prefix over a shorter one.
   Match find(std::string_view method, std::string_view path) const;
+
+  // A sentence for a request that `match` has no handler for: method, path, and the nearest route. Printable ASCII.
+  std::string miss(const Match& match, std::string_view method, std::string_view path) const;
 
  private:
   using Methods = std::map<std::string, HttpHandler, std::less<>>;
-  std::map<std::string, Methods, std::less<>> paths_;
+  using Paths = std::map<std::string, Methods, std::less<>>;
+  Paths::const_iterator find_path(std::string_view path) const;
+  std::string nearest(std::string_view method, std::string_view path) const;
+
+  Paths paths_;
 };
 
 }  // namespace polymath::server

@@ -124,8 +124,9 @@ void Session::on_head() {
   const auto match = core_->router.find(request.method, request.path);
   if (match.handler == nullptr) {  // no handler will read the body
     input_unread_ = true;
-    if (match.path.empty()) return answer_and_close(404, "no such path");
-    return answer_and_close(405, "this path does not know this method", {{"Allow", match.allow}});
+    const std::string message = core_->router.miss(match, request.method, request.path);
+    if (match.path.empty()) return answer_and_close(404, message);
+    return answer_and_close(405, message, {{"Allow", match.allow}});
   }
   if (in_.empty()) {
     interim_ += kContinue;

@@ -56,6 +56,7 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   void answer(int status, std::string_view message, HttpHeaders extra = {});
   void answer_and_close(int status, std::string_view message, HttpHeaders extra = {});
   void pump();
+  void leave_out_probed();
   bool cut_if_troubled();
   void on_written(const Transport::Error& error, size_t bytes);
   void finish_exchange();
@@ -96,6 +97,7 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   bool response_ended_ = false;
   bool head_taken_ = false;
   double probe_interval_s_ = 0;
+  size_t probed_bytes_ = 0;  // of kResponseStart
 
   boost::asio::steady_timer timer_;
   Clock::time_point timer_at_ = Clock::time_point::max();  // when the armed timer fires

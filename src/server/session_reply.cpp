@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "server/response_head.h"
 #include "server/session.h"
@@ -8,7 +9,7 @@
 namespace polymath::server {
 namespace {
 
-constexpr double kProbeIntervalMax = 16;  // seconds; the interval doubles up to it
+constexpr double kProbeIntervalMax = 128;  // seconds; the interval doubles up to it
 
 bool is_preflight(const HttpRequest& request) {
   return request.method == "OPTIONS" && !request.header("access-control-request-method").empty() &&
@@ -43,8 +44,10 @@ void Session::dispatch() {
   const auto match = core_->router.find(request_.method, request_.path);
   handler_label_ = match.path;
   if (request_.method == "OPTIONS" && answer_options(match)) return;
-  if (match.path.empty()) return answer(404, "no such path");
-  if (match.handler == nullptr) return answer(405, "this path does not know this method", {{"Allow", match.allow}});
+  if (match.path.empty()) return answer(404, core_->router.miss(match, method_, path_));
+  if (match.handler == nullptr) {
+    return answer(405, core_->router.miss(match, method_, path_), {{"Allow", match.allow}});
+  }
   // Take the token before reading `draining`: a drain then waits for this request, or this request sees the drain.
   in_flight_ = core_->in_flight.try_enter(core_->options.limits.requests_in_flight_max);
   if (core_->draining) {
@@ -67,10 +70,12 @@ void Session::open_exchange() {
   handler_label_ = {};
   dispatched_at_ = Clock::now();
   response_ended_ = head_taken_ = false;
+  probed_bytes_ = 0;
   const bool parsed = parser_->has_head();
   ReplyTraits traits{.http11 = !parsed || parser_->http11(),
                      .head_only = method_ == "HEAD",
                      .close = !parsed || !parser_->keep_alive(),
+                     .closing = &core_->closing,
                      .stream_buffer_bytes_max = core_->options.limits.stream_buffer_bytes_max,
                      .server_headers = core_->cors_headers(request_)};
   exchange_ = std::make_shared<Exchange>(weak_from_this(), std::move(traits));
@@ -85,7 +90,7 @@ void Session::answer_preflight() {
   const std::string_view method = request_.header("access-control-request-method");
   const auto wanted = core_->router.find(method, request_.path);
   if (wanted.handler == nullptr) {
-    return answer(405, "this path does not know this method", {{"Allow", wanted.allow}});
+    return answer(405, core_->router.miss(wanted, method, request_.path), {{"Allow", wanted.allow}});
   }
   HttpHeaders extra = {{"Access-Control-Allow-Methods", std::string(method)}, {"Access-Control-Max-Age", "600"}};
   const std::string_view headers = request_.header("access-control-request-headers");
@@ -135,6 +140,13 @@ void Session::wake() {
   boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] { self->pump(); });
 }
 
+// The beginning of the response was sent already, by probes.
+void Session::leave_out_probed() {
+  CHECK(std::string_view(writing_).starts_with(kResponseStart));
+  writing_.erase(0, probed_bytes_);
+  exchange_->written(probed_bytes_);
+}
+
 bool Session::cut_if_troubled() {
   const auto trouble = exchange_->trouble();
   if (trouble == Exchange::Trouble::kNone) return false;
@@ -157,6 +169,7 @@ void Session::pump() {
       writing_.swap(interim_);
     } else if (exchange_ != nullptr) {
       response_ended_ = exchange_->take(writing_);
+      if (!head_taken_ && !writing_.empty()) leave_out_probed();
       head_taken_ |= !writing_.empty();
     }
     if (writing_.empty()) {
@@ -205,14 +218,14 @@ void Session::finish_exchange() {
 }
 
 // The peer ended its sending side while a handler runs: it half-closed the connection, or its process died. Only a
-// write shows which: the kernel of a dead process answers with a reset. Before the response begins, 100 Continue is
-// such a write. A client must skip it (RFC 9110 section 15.2).
+// write shows which: the kernel of a dead process answers with a reset. Every response begins alike, whatever its
+// status, so a probe sends the next byte of that beginning. A living peer waits for the rest.
 void Session::probe() {
   if (phase_ != Phase::kReply) return;
   if (transport_->broken()) return drop("connection reset");
-  if (!parser_->http11() || !parser_->has_head() || exchange_->begun()) return;
-  if (!head_taken_ && interim_.empty()) {
-    interim_ += kContinue;
+  if (exchange_->begun() || head_taken_ || probed_bytes_ == kResponseStart.size()) return;
+  if (interim_.empty()) {
+    interim_ += kResponseStart[probed_bytes_++];
     pump();
   }
   set_due(kProbeAt, probe_interval_s_);

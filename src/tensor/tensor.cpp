@@ -15,8 +15,8 @@ struct DTypeRow {
   std::string_view name;
   size_t bytes;
 };
-constexpr DTypeRow kDTypes[] = {{"float32", 4}, {"float16", 2}, {"bfloat16", 2},
-                                {"int32", 4},   {"int64", 8},   {"uint8", 1}};
+constexpr DTypeRow kDTypes[] = {{"float32", 4}, {"float16", 2}, {"bfloat16", 2}, {"int32", 4},
+                                {"int64", 8},   {"uint8", 1},   {"float64", 8}};
 static_assert(std::size(kDTypes) == static_cast<size_t>(DType::kCount));
 
 constexpr size_t kHugePage = 2u << 20;

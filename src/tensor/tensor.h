@@ -16,17 +16,17 @@
 
 namespace polymath::tensor {
 
-enum class DType : uint8_t { kF32, kF16, kBf16, kI32, kI64, kU8, kCount };
+enum class DType : uint8_t { kF32, kF16, kBf16, kI32, kI64, kU8, kF64, kCount };
 
 size_t dtype_bytes(DType dtype);
 std::string_view dtype_name(
-    DType dtype);  // "float32", "float16", "bfloat16", "int32", "int64", "uint8"; kCount: "other"
+    DType dtype);  // "float32", "float16", "bfloat16", "int32", "int64", "uint8", "float64"; kCount: "other"
 std::optional<DType> dtype_from_name(std::string_view name);  // the names above, and "half", "float", "torch.bfloat16"
 
-// Up to four dimensions, outermost first. Rank 0 is a scalar.
+// Up to kRankMax dimensions, outermost first. Rank 0 is a scalar.
 class Shape {
  public:
-  static constexpr int kRankMax = 4;  // a deeper tensor in a file is refused by weights/
+  static constexpr int kRankMax = 8;  // a deeper tensor in a file is refused by weights/
 
   Shape() = default;
   Shape(std::initializer_list<int64_t> dims) {

@@ -1,13 +1,36 @@
 #include "text/chat_template.h"
 
 #include "absl/strings/str_cat.h"
-#include "text/jinja/content_loop.h"
 #include "text/jinja/interpreter.h"
 #include "text/jinja/json_value.h"
 #include "text/jinja/parser.h"
 
 namespace polymath::text {
 namespace {
+
+// Bytes that the variables take in a rendering, about.
+size_t size_of(const base::JsonValue& json) {
+  size_t bytes = sizeof(jinja::Value);
+  if (const auto* text = json.if_string()) bytes += text->size();
+  if (const auto* list = json.if_array()) {
+    for (const auto& item : *list) bytes += size_of(item);
+  }
+  if (const auto* object = json.if_object()) {
+    for (const auto& member : *object) bytes += sizeof(jinja::Value) + size_of(member.value());
+  }
+  return bytes;
+}
+
+// The limits of one rendering: they grow with its variables.
+ChatTemplateLimits grown(ChatTemplateLimits limits, const base::JsonObject& variables) {
+  size_t bytes = 0;
+  for (const auto& member : variables) bytes += size_of(member.value());
+  const auto* messages = variables.if_contains("messages");
+  const size_t n = messages != nullptr && messages->is_array() ? messages->get_array().size() : 0;
+  limits.steps_max += limits.steps_per_byte * bytes + limits.steps_per_pair * n * n;
+  limits.memory_bytes_max += limits.memory_per_byte * bytes + limits.memory_per_pair * n * n;
+  return limits;
+}
 
 absl::Status to_status(const jinja::TemplateError& error, int line) {
   if (error.from_template) return absl::InvalidArgumentError(error.message);
@@ -38,7 +61,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::parse(std::string_view source, const 
 
 absl::StatusOr<std::string> ChatTemplate::render(const base::JsonValue& variables, int64_t now_unix) const {
   if (!variables.is_object()) return absl::InvalidArgumentError("a chat template's variables are not an object");
-  const ChatTemplateLimits& limits = program_->limits;
+  const ChatTemplateLimits limits = grown(program_->limits, variables.get_object());
   jinja::Budget budget(limits.memory_bytes_max, limits.steps_max);
   try {
     jinja::Interpreter interpreter(budget, {limits.output_bytes_max, limits.depth_max, now_unix});

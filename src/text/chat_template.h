@@ -21,12 +21,18 @@
 
 namespace polymath::text {
 
+// The bounds of one rendering grow with its variables: a chat that fits a context meets none of them. Some templates
+// look through all messages at each, so pairs of messages count.
 struct ChatTemplateLimits {
   size_t source_bytes_max = 1u << 20;   // a longer template: kInvalidArgument
   size_t steps_max = 2'000'000;         // evaluated nodes; beyond: kInvalidArgument
+  size_t steps_per_byte = 16;           // more of them for each byte of the variables
+  size_t steps_per_pair = 32;           // and for each pair of messages: their number squared
   size_t output_bytes_max = 64u << 20;  // beyond: kInvalidArgument
   size_t memory_bytes_max = 64u << 20;  // of values, text and tree; beyond: kInvalidArgument
-  int depth_max = 200;                  // nested expressions, blocks or macro calls; beyond: kInvalidArgument
+  size_t memory_per_byte = 32;          // more of it, as above
+  size_t memory_per_pair = 32;
+  int depth_max = 200;  // nested expressions, blocks or macro calls; beyond: kInvalidArgument
 };
 
 class ChatTemplate {

@@ -116,8 +116,6 @@ TEST(ChatTemplate, RefusesWhatIsNoTemplate) {
       {"{# open", "a comment has no end"},
       {"{% raw %}x", "raw has no endraw"},
       {"{{ 'x }}", "a string has no end"},
-      {"{{ a | nosuch }}", "there is no filter 'nosuch'"},
-      {"{{ a is nosuch }}", "there is no test 'nosuch'"},
       {"{{ 1 + }}", "expected an expression"},
       {"{{ (1 }}", "unexpected '}'"},
       {"{{ ) }}", "unexpected ')'"},
@@ -257,11 +255,71 @@ TEST(ChatTemplate, HoldsItsOwnLimits) {
   EXPECT_THAT(with({.depth_max = 5}, "{{ [[[[[[1]]]]]] }}"), testing::HasSubstr("too deeply"));
 }
 
+TEST(ChatTemplate, LimitsGrowWithTheVariables) {
+  const base::JsonObject messages = {{"messages", base::JsonArray(300, base::JsonObject{{"role", "user"}})}};
+  const base::JsonObject text = {{"text", std::string(100'000, 'x')}};
+  const std::string pairs = "{% for m in messages %}{% for n in messages %}{{ m.role[0] }}{% endfor %}{% endfor %}";
+  const std::string letters = "{% for c in text %}{{ c ~ '' }}{% endfor %}";
+  const auto length = [](ChatTemplateLimits limits, const std::string& source, const base::JsonObject& variables) {
+    const auto parsed = ChatTemplate::parse(source, limits);
+    const auto rendered = parsed->render(variables, kNow);
+    return rendered.ok() ? std::to_string(rendered->size()) : std::string(rendered.status().message());
+  };
+  EXPECT_EQ(length({.steps_max = 1000}, pairs, messages), "90000");
+  EXPECT_THAT(length({.steps_max = 1000, .steps_per_pair = 1}, pairs, messages), testing::HasSubstr("too many steps"));
+  EXPECT_EQ(length({.steps_max = 1000}, letters, text), "100000");
+  EXPECT_THAT(length({.steps_max = 1000, .steps_per_byte = 1}, letters, text), testing::HasSubstr("too many steps"));
+  const std::string copies = "{% for m in messages %}{% set l = messages[1:] %}{% endfor %}";
+  EXPECT_EQ(length({.memory_bytes_max = 1 << 20}, copies, messages), "0");
+  EXPECT_THAT(length({.memory_bytes_max = 1 << 20, .memory_per_pair = 0}, copies, messages),
+              testing::HasSubstr("too much memory"));
+}
+
+// Scopes are used again, unless a macro still sees them.
+TEST(ChatTemplate, KeepsTheScopesThatMacrosSee) {
+  EXPECT_EQ(outcome("{% set ns = namespace(f=none) %}{% for i in [1, 2] %}{% macro m() %}{{ i }}{% endmacro %}"
+                    "{% if loop.first %}{% set ns.f = m %}{% endif %}{% endfor %}"
+                    "{% for j in [7, 8] %}{% set i = j %}{% set k = j %}{% endfor %}{{ ns.f() }}"),
+            "1");
+  EXPECT_EQ(outcome("{% macro m(a) %}{% for x in a %}{% if x is iterable %}[{{ m(x) }}]{% else %}{{ x }}{% endif %}"
+                    "{% endfor %}{% endmacro %}{{ m([1, [2, [3], 4], 5]) }}"),
+            "1[2[3]4]5");
+  EXPECT_EQ(outcome("{% for a in [1, 2] %}{% for b in [] %}{% else %}{{ loop.index }}{% endfor %}{% endfor %}"), "12");
+}
+
 TEST(ChatTemplate, NamesTheLineOfAnError) {
   EXPECT_EQ(outcome("a\n{{ 1 }}\n{{ x.y }}"), "error: chat template, line 3: 'x' is undefined");
   EXPECT_EQ(outcome("{% macro m() %}\n{{ 1 + none }}{% endmacro %}\n\n{{ m() }}"),
             "error: chat template, line 2: unsupported operand type(s) for +: 'int' and 'NoneType'");
   EXPECT_EQ(outcome("\n\n{{ raise_exception('just this') }}"), "error: just this");
+}
+
+// A name that is not known is an error where it is reached, as in Jinja2 within a branch.
+TEST(ChatTemplate, NamesAnUnknownFilterWhenItIsReached) {
+  EXPECT_EQ(outcome("{% if false %}{{ 1 | nosuch }}{{ 1 is nosuch }}{% endif %}ok"), "ok");
+  EXPECT_EQ(outcome("\n{{ 1 | nosuch }}"), "error: chat template, line 2: there is no filter 'nosuch'");
+  EXPECT_EQ(outcome("{{ 1 is nosuch }}"), "error: chat template, line 1: there is no test 'nosuch'");
+}
+
+TEST(ChatTemplate, KnowsWhetherItWalksAContent) {
+  const std::pair<const char*, bool> kSources[] = {
+      {"{% for m in messages %}{{ m['content'] }}{% endfor %}", false},
+      {"{% for m in messages %}{%- for c in m['content'] -%}{{ c.text }}{% endfor %}{% endfor %}", true},
+      {"{% for m in messages[1:] %}{% for c in m.content | selectattr('type') %}{% endfor %}{% endfor %}", true},
+      {"{% set l = messages | list %}{% set k = l[1:] %}{% for m in k %}{% if 1 %}{% else %}"
+       "{% for c in m.content %}{% endfor %}{% endif %}{% endfor %}",
+       true},
+      {"{% macro show(content) %}{% for c in content %}{% endfor %}{% endmacro %}"
+       "{% for m in messages %}{{ show(m.content) }}{% endfor %}",
+       false},
+      {"{% for m in tools %}{% for c in m.content %}{% endfor %}{% endfor %}", false},
+      {"{% for m in messages %}{% for c in m.tool_calls %}{% endfor %}{% endfor %}", false},
+      {"{% for m in messages %}{% if 'x' in m.content %}{% endif %}{% endfor %}", false},
+      {"", false},
+  };
+  for (const auto& [source, walks] : kSources) {
+    EXPECT_EQ(ChatTemplate::parse(source, {})->loops_over_content(), walks) << source;
+  }
 }
 
 TEST(ChatTemplate, RendersOneTemplateOnManyThreads) {
@@ -288,9 +346,13 @@ class ModelDirectory : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(directory_); }
   void write(const std::string& name, const std::string& text) { std::ofstream(directory_ + "/" + name) << text; }
-  std::string find(std::string_view name = "") {
-    const auto found = find_chat_template(directory_, name);
-    return found.ok() ? *found : absl::StatusCodeToString(found.status().code());
+  // "name=source" of each, or the failure's code.
+  std::string find() {
+    const auto found = find_chat_templates(directory_);
+    if (!found.ok()) return absl::StatusCodeToString(found.status().code());
+    std::string all;
+    for (const NamedTemplate& named : *found) all += named.name + "=" + named.source + " ";
+    return all;
   }
   std::string directory_;
 };
@@ -300,25 +362,31 @@ TEST_F(ModelDirectory, IsSearchedInOrder) {
   write("tokenizer_config.json", R"({"bos_token": "x"})");
   EXPECT_EQ(find(), "NOT_FOUND");
   write("chat_template.json", R"({"chat_template": "third"})");
-  EXPECT_EQ(find(), "third");
+  EXPECT_EQ(find(), "default=third ");
   write("tokenizer_config.json", R"({"chat_template": "second"})");
-  EXPECT_EQ(find(), "second");
+  EXPECT_EQ(find(), "default=second ");
   write("chat_template.jinja", "first");
-  EXPECT_EQ(find(), "first");
+  EXPECT_EQ(find(), "default=first ");
 }
 
 TEST_F(ModelDirectory, ListsItsTemplatesByName) {
   write("tokenizer_config.json",
-        R"({"chat_template": [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]})");
-  EXPECT_EQ(find(), "d");
-  EXPECT_EQ(find("tool_use"), "t");
-  EXPECT_EQ(find("rag"), "NOT_FOUND");
-  write("tokenizer_config.json", R"({"chat_template": [{"name": 1}]})");
+        R"({"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]})");
+  EXPECT_EQ(find(), "default=d tool_use=t ");
+  std::filesystem::create_directories(directory_ + "/additional_chat_templates");
+  write("additional_chat_templates/rag.jinja", "r");
+  write("additional_chat_templates/tool_use.jinja", "own");
+  write("additional_chat_templates/README.md", "no template");
+  EXPECT_EQ(find(), "default=d rag=r tool_use=own ") << "files come first";
+  write("chat_template.jinja", "f");
+  EXPECT_EQ(find(), "default=f rag=r tool_use=own ");
+  for (int i = 0; i < 40; ++i) write("additional_chat_templates/" + std::to_string(i) + ".jinja", "x");
   EXPECT_EQ(find(), "INVALID_ARGUMENT");
-  write("tokenizer_config.json", R"({"chat_template": 5})");
-  EXPECT_EQ(find(), "INVALID_ARGUMENT");
-  write("tokenizer_config.json", "{");
-  EXPECT_EQ(find(), "INVALID_ARGUMENT");
+  std::filesystem::remove_all(directory_ + "/additional_chat_templates");
+  for (const char* bad : {R"({"chat_template": [{"name": 1}]})", R"({"chat_template": 5})", "{", "[]"}) {
+    write("tokenizer_config.json", bad);
+    EXPECT_EQ(find(), "INVALID_ARGUMENT") << bad;
+  }
 }
 
 }  // namespace

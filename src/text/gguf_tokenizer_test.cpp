@@ -71,8 +71,15 @@ TEST(GgufTokenizer, NamesSpecialTokensAndTheTemplate) {
   EXPECT_EQ(config->at("eos_token"), "<|im_end|>");
   EXPECT_FALSE(config->get_object().contains("pad_token"));
   EXPECT_EQ(config->at("chat_template"), "{{ bos }}");
-  EXPECT_EQ(gguf_chat_template({}).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(gguf_chat_template({{"tokenizer.chat_template", 1}}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(gguf_chat_templates({}).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(gguf_chat_templates({{"tokenizer.chat_template", 1}}).status().code(), absl::StatusCode::kInvalidArgument);
+  const auto named = gguf_chat_templates({{"tokenizer.chat_template.tool_use", "t"},
+                                          {"tokenizer.chat_templates", base::JsonArray{"tool_use"}},
+                                          {"tokenizer.chat_template", "d"}});
+  ASSERT_TRUE(named.ok()) << named.status();
+  ASSERT_EQ(named->size(), 2u);
+  EXPECT_EQ((*named)[0].name + (*named)[0].source, "defaultd");
+  EXPECT_EQ((*named)[1].name + (*named)[1].source, "tool_uset");
 }
 
 // Padding up to the model's vocabulary is no token.

@@ -90,7 +90,7 @@ const quant::QuantFormat* stored_format(const Checkpoint& checkpoint, std::strin
 // Opens a directory's safetensors files, the first of these that it has:
 //
 //   model.safetensors
-//   the shards that model.safetensors.index.json names, all of them
+//   the shards that model.safetensors.index.json names, all of them; it decides between copies of a tensor
 //   any *.safetensors; consolidated* is left out beside model*
 //
 // kNotFound: no weights, or a shard is missing.

@@ -77,7 +77,9 @@ absl::StatusOr<WeightFiles> read_index(const std::string& directory, const std::
       return absl::InvalidArgumentError(
           absl::StrCat(index_path, ": weight_map.", shown_name(tensor), ": must be a string"));
     }
-    const std::string shard(value.get_string().data(), value.get_string().size());
+    std::string_view shard_text(value.get_string().data(), value.get_string().size());
+    while (shard_text.starts_with("./")) shard_text.remove_prefix(2);
+    const std::string shard(shard_text);
     RETURN_IF_ERROR(check_shard_name(index_path, shard));
     shards.emplace(shard, contains(names, shard));
     files.index.emplace_back(tensor, path_in(directory, shard));

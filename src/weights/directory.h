@@ -17,7 +17,7 @@ absl::StatusOr<std::vector<std::string>> list_files(const std::string& directory
 // The safetensors files to open, in order; open_checkpoint() states the rule.
 struct WeightFiles {
   std::vector<std::string> paths;
-  // (tensor, path) as the index has it; empty: there is no index.
+  // (tensor, path) as the index has it, true or not; empty: there is no index.
   std::vector<std::pair<std::string, std::string>> index;
 };
 absl::StatusOr<WeightFiles> find_weight_files(const std::string& directory, const CheckpointLimits& limits);

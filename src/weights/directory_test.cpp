@@ -5,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "weights/checkpoint.h"
+#include "weights/model_files.h"
 #include "weights/test_files.h"
 
 namespace polymath::weights {
@@ -27,9 +28,8 @@ struct DirectoryCase {
   std::vector<std::string> names;  // of the tensors, when opened
 };
 
-std::vector<DirectoryCase> cases() {
+std::vector<DirectoryCase> read_cases() {
   constexpr auto kOk = StatusCode::kOk;
-  constexpr auto kInvalid = StatusCode::kInvalidArgument;
   const std::string a = u8_file({"a"}), b = u8_file({"b"}), ab = u8_file({"a", "b"});
   const std::string index = index_of(R"("a": "s1.safetensors", "b": "s2.safetensors")");
   return {
@@ -45,11 +45,33 @@ std::vector<DirectoryCase> cases() {
        kOk,
        "",
        {"a", "b"}},
+      {"an index that has the shards swapped",
+       {{kIndexName, index}, {"s1.safetensors", b}, {"s2.safetensors", a}},
+       kOk,
+       "",
+       {"a", "b"}},
+      {"an index with a tensor that is in no shard",
+       {{kIndexName, index_of(R"("a": "s1.safetensors", "c": "s1.safetensors")")}, {"s1.safetensors", a}},
+       kOk,
+       "",
+       {"a"}},
+      {"./ in the index",
+       {{kIndexName, index_of(R"("a": "././s1.safetensors")")}, {"s1.safetensors", a}},
+       kOk,
+       "",
+       {"a"}},
       {"no index", {{"y.safetensors", b}, {"x.safetensors", a}}, kOk, "", {"a", "b"}},
       {"published twice", {{"model-1.safetensors", a}, {"consolidated.safetensors", b}}, kOk, "", {"a"}},
       {"consolidated alone", {{"consolidated.safetensors", b}}, kOk, "", {"b"}},
       {"pickle beside", {{"model.safetensors", a}, {"pytorch_model.bin", "x"}}, kOk, "", {"a"}},
+  };
+}
 
+std::vector<DirectoryCase> refused_cases() {
+  constexpr auto kInvalid = StatusCode::kInvalidArgument;
+  const std::string a = u8_file({"a"}), b = u8_file({"b"}), ab = u8_file({"a", "b"});
+  const std::string index = index_of(R"("a": "s1.safetensors", "b": "s2.safetensors")");
+  return {
       {"nothing", {}, StatusCode::kNotFound, "no weights", {}},
       {"no weights", {{"config.json", "{}"}}, StatusCode::kNotFound, "no *.safetensors", {}},
       {"pickle only",
@@ -78,17 +100,20 @@ std::vector<DirectoryCase> cases() {
        StatusCode::kNotFound,
        "only 2 of the 3 files \"model-*-of-3.safetensors\"",
        {}},
-      {"index lies",
-       {{kIndexName, index}, {"s1.safetensors", b}, {"s2.safetensors", a}},
-       kInvalid,
-       "s1.safetensors: tensor \"a\" is not in this file",
-       {}},
-      {"tensor in no shard",
-       {{kIndexName, index_of(R"("c": "s1.safetensors")")}, {"s1.safetensors", a}},
-       kInvalid,
-       "tensor \"c\" is not in this file",
-       {}},
       {"twice", {{"x.safetensors", a}, {"y.safetensors", ab}}, kInvalid, "tensor \"a\" is both in ", {}},
+      {"twice, and the index names a third",
+       {{kIndexName, index_of(R"("a": "s3.safetensors", "x": "s1.safetensors", "y": "s2.safetensors")")},
+        {"s1.safetensors", a},
+        {"s2.safetensors", ab},
+        {"s3.safetensors", b}},
+       kInvalid,
+       "is both in",
+       {}},
+      {"climbs after ./",
+       {{kIndexName, index_of(R"("a": "./../s1.safetensors")")}},
+       kInvalid,
+       "is not a file name that",
+       {}},
       {"climbs", {{kIndexName, index_of(R"("a": "../s1.safetensors")")}}, kInvalid, "is not a file name that", {}},
       {"absolute", {{kIndexName, index_of(R"("a": "/etc/x.safetensors")")}}, kInvalid, "is not a file name that", {}},
       {"folder", {{kIndexName, index_of(R"("a": "d/x.safetensors")")}}, kInvalid, "is not a file name that", {}},
@@ -103,7 +128,9 @@ std::vector<DirectoryCase> cases() {
 }
 
 TEST(Directory, EachCase) {
-  for (const DirectoryCase& c : cases()) {
+  std::vector<DirectoryCase> cases = read_cases();
+  for (DirectoryCase& c : refused_cases()) cases.push_back(std::move(c));
+  for (const DirectoryCase& c : cases) {
     SCOPED_TRACE(c.what);
     const TemporaryDirectory directory;
     for (const auto& [name, content] : c.files) directory.write(name, content);
@@ -116,6 +143,24 @@ TEST(Directory, EachCase) {
     std::vector<std::string> names;
     for (const TensorInfo& info : (*checkpoint)->tensors()) names.push_back(info.name);
     EXPECT_EQ(names, c.names);
+  }
+}
+
+// Overlays and merged models: a tensor is in two shards, and the index says which one counts.
+TEST(Directory, TheIndexDecidesBetweenCopies) {
+  const auto one = [](const char* byte) {
+    return safetensors(R"({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}})", byte);
+  };
+  for (const std::string chosen : {"1", "2"}) {
+    const TemporaryDirectory directory;
+    directory.write(kIndexName,
+                    index_of("\"a\": \"s" + chosen + R"(.safetensors", "b": "s1.safetensors", "c": "s2.safetensors")"));
+    directory.write("s1.safetensors", one("1"));
+    directory.write("s2.safetensors", one("2"));
+    const auto checkpoint = open_checkpoint(directory.path(), {});
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    ASSERT_EQ((*checkpoint)->tensors().size(), 1u);
+    EXPECT_EQ(static_cast<char>(*(*checkpoint)->read("a", {1})->data), chosen[0]);
   }
 }
 
@@ -179,6 +224,30 @@ TEST(Directory, EveryModelOfTheRepositoryOpensAndReads) {
       EXPECT_EQ(sum_of(**checkpoint, info), sum_of(**checkpoint, info));  // and again after release()
     }
   }
+}
+
+// The architecture that config() names, or the quantisation that it found.
+std::string config_of(const Files& files) {
+  const TemporaryDirectory dir;
+  for (const auto& [name, content] : files) dir.write(name, content);
+  const auto config = open_directory(dir.path())->config();
+  if (!config.ok()) return std::string(config.status().message());
+  const base::JsonObject& object = config->get_object();
+  const auto* quantised = object.if_contains("quantization_config");
+  return base::to_text(quantised != nullptr ? *quantised : object.at("architectures"));
+}
+
+TEST(Directory, MistralsOwnFormatIsReadWhereThereIsNoOther) {
+  const std::pair<std::string, std::string> params{"params.json", R"({"dim": 8})"},
+      config{"config.json", R"({"architectures": ["A"]})"}, own{"consolidated.safetensors", u8_file({"a"})},
+      other{"model.safetensors", u8_file({"a"})};
+  EXPECT_EQ(R"(["MistralParams"])", config_of({params}));
+  EXPECT_EQ(R"(["MistralParams"])", config_of({params, own}));
+  EXPECT_EQ(R"(["MistralParams"])", config_of({params, config, own}));
+  EXPECT_EQ(R"(["A"])", config_of({params, config, own, other}));
+  EXPECT_EQ(R"(["A"])", config_of({params, config}));
+  EXPECT_EQ(R"({"quant_method":"fp8_e4m3"})",
+            config_of({{"params.json", R"({"quantization": {"qformat_weight": "fp8_e4m3"}})"}}));
 }
 
 TEST(Directory, ReadsFromManyThreads) {

@@ -23,15 +23,27 @@ bool same_shape(Naming naming, const tensor::Shape& a, const tensor::Shape& b) {
 
 }  // namespace
 
-absl::Status FileCheckpoint::sort() {
-  std::sort(stored_.begin(), stored_.end(), [](const auto& a, const auto& b) { return a.info.name < b.info.name; });
-  for (const Stored& s : stored_) {
-    if (!infos_.empty() && infos_.back().name == s.info.name) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", shown_name(s.info.name), " is both in ",
-                                                     infos_.back().file, " and in ", s.info.file));
+absl::Status FileCheckpoint::sort(const absl::flat_hash_map<std::string, std::string>& home) {
+  std::stable_sort(stored_.begin(), stored_.end(),
+                   [](const auto& a, const auto& b) { return a.info.name < b.info.name; });
+  std::vector<Stored> kept;
+  for (auto first = stored_.begin(); first != stored_.end();) {
+    const std::string name = first->info.name;
+    const auto end = std::find_if(first, stored_.end(), [&](const Stored& s) { return s.info.name != name; });
+    auto chosen = first;
+    if (end - first > 1) {
+      const auto at = home.find(name);
+      chosen = std::find_if(first, end, [&](const Stored& s) { return at != home.end() && s.info.file == at->second; });
+      if (chosen == end) {
+        return absl::InvalidArgumentError(absl::StrCat("tensor ", shown_name(name), " is both in ", first->info.file,
+                                                       " and in ", (first + 1)->info.file));
+      }
     }
-    infos_.push_back(s.info);
+    infos_.push_back(chosen->info);
+    kept.push_back(std::move(*chosen));
+    first = end;
   }
+  stored_ = std::move(kept);
   return absl::OkStatus();
 }
 
@@ -51,7 +63,7 @@ absl::StatusOr<RawTensor> FileCheckpoint::read(std::string_view name, const tens
   }
   if (info.dtype == tensor::DType::kCount) {
     return absl::UnimplementedError(absl::StrCat(info.file, ": tensor ", shown_name(name), " is stored as ",
-                                                 std::string(stored->type), ", a type that is not read here"));
+                                                 stored->type, ", a type that is not read here"));
   }
   return RawTensor{info.dtype, expected, stored->bytes.data(), info.format};
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "weights/checkpoint.h"
 #include "weights/mapped_file.h"
 
@@ -19,13 +20,14 @@ class FileCheckpoint final : public Checkpoint {
   struct Stored {
     TensorInfo info;
     std::span<const std::byte> bytes;
-    std::string_view type;  // as the file spells it; static memory
+    std::string type;  // as the file spells it
   };
   // REQUIRES: the tensor's bytes are in a kept file, or outlive the checkpoint.
   void add(Stored tensor) { stored_.push_back(std::move(tensor)); }
   void keep(std::shared_ptr<const MappedFile> file) { files_.push_back(std::move(file)); }
-  // Once, after the last add(). kInvalidArgument: a name is in two files.
-  absl::Status sort();
+  // Once, after the last add(). A tensor that several files have is taken from the file that `home` names for it.
+  // kInvalidArgument: it names none of them.
+  absl::Status sort(const absl::flat_hash_map<std::string, std::string>& home = {});
 
   std::span<const TensorInfo> tensors() const override { return infos_; }
   bool has(std::string_view name) const override { return find(name) != nullptr; }

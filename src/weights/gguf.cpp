@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> GgufFiles::open_checkpoint() const {
           (format->block_cols == t.type->block_values && format->block_bytes == t.type->block_bytes));
     checkpoint->add({{t.name, dtype_of(*t.type, format), t.shape, t.bytes, path_, format},
                      bytes_.subspan(t.begin, t.bytes),
-                     t.type->name});
+                     std::string(t.type->name)});
   }
   RETURN_IF_ERROR(checkpoint->sort());
   return checkpoint;

@@ -15,6 +15,7 @@ static_assert(std::endian::native == std::endian::little, "numbers are used as t
 
 constexpr size_t kKeyBytesMax = 65535;       // the specification's; longer: kInvalidArgument
 constexpr size_t kNameBytesMax = 1024;       // of a tensor (ggml has 64); longer: kInvalidArgument
+constexpr uint32_t kDimsMax = 4;             // the specification's; more: kInvalidArgument
 constexpr size_t kPairsMax = 65536;          // metadata pairs; more: kInvalidArgument
 constexpr size_t kArrayValuesMax = 8 << 20;  // of all arrays together; more: kInvalidArgument
 constexpr uint64_t kAlignmentDefault = 32, kAlignmentMax = 1 << 20;  // larger: kInvalidArgument
@@ -181,10 +182,10 @@ absl::StatusOr<base::JsonValue> Parser::array(const std::string& where) {
 
 absl::Status Parser::read_shape(GgufTensor& t, const std::string& where) {
   ASSIGN_OR_RETURN(const uint32_t n_dims, number<uint32_t>(where));
-  if (n_dims < 1 || n_dims > tensor::Shape::kRankMax) {
-    return invalid(absl::StrCat(where, ": ", n_dims, " dimensions; 1 to ", tensor::Shape::kRankMax, " are possible"));
+  if (n_dims < 1 || n_dims > kDimsMax) {
+    return invalid(absl::StrCat(where, ": ", n_dims, " dimensions; 1 to ", kDimsMax, " are possible"));
   }
-  int64_t dims[tensor::Shape::kRankMax];
+  int64_t dims[kDimsMax];
   int64_t values = 1;
   for (uint32_t i = 0; i < n_dims; ++i) {
     ASSIGN_OR_RETURN(const uint64_t dim, number<uint64_t>(where));

@@ -25,17 +25,16 @@ absl::Status add_file(std::span<const std::byte> file, const std::string& path, 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Checkpoint>> open_safetensors(const std::vector<std::string>& paths,
-                                                             const CheckpointLimits& limits) {
+absl::StatusOr<std::unique_ptr<Checkpoint>> open_safetensors(const WeightFiles& files, const CheckpointLimits& limits) {
   auto checkpoint = std::make_unique<FileCheckpoint>(Naming::kHuggingFace);
   size_t tensors = 0;
-  for (const std::string& path : paths) {
+  for (const std::string& path : files.paths) {
     ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(path));
     const auto file = std::make_shared<const MappedFile>(std::move(mapped));
     checkpoint->keep(file);
     RETURN_IF_ERROR(add_file(file->bytes(), path, limits, *checkpoint, tensors));
   }
-  RETURN_IF_ERROR(checkpoint->sort());
+  RETURN_IF_ERROR(checkpoint->sort({files.index.begin(), files.index.end()}));
   return checkpoint;
 }
 

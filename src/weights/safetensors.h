@@ -3,15 +3,13 @@
 // Safetensors files as one Checkpoint.
 
 #include <memory>
-#include <string>
-#include <vector>
 
-#include "weights/checkpoint.h"
+#include "weights/directory.h"
 
 namespace polymath::weights {
 
-// All tensors of `paths`. kInvalidArgument: a name is in two files. Other errors: read_safetensors_header()'s.
-absl::StatusOr<std::unique_ptr<Checkpoint>> open_safetensors(const std::vector<std::string>& paths,
-                                                             const CheckpointLimits& limits);
+// All tensors of the files. Of a tensor in several files, the index says which one counts.
+// kInvalidArgument: it does not. Other errors: read_safetensors_header()'s.
+absl::StatusOr<std::unique_ptr<Checkpoint>> open_safetensors(const WeightFiles& files, const CheckpointLimits& limits);
 
 }  // namespace polymath::weights

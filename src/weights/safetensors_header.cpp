@@ -27,7 +27,7 @@ struct DTypeRow {
 constexpr DTypeRow kDTypes[] = {
     {"F32", 32, DType::kF32},      {"F16", 16, DType::kF16},      {"BF16", 16, DType::kBf16},
     {"I32", 32, DType::kI32},      {"I64", 64, DType::kI64},      {"U8", 8, DType::kU8},
-    {"F64", 64, DType::kCount},    {"U64", 64, DType::kCount},    {"U32", 32, DType::kCount},
+    {"F64", 64, DType::kF64},      {"U64", 64, DType::kCount},    {"U32", 32, DType::kCount},
     {"U16", 16, DType::kCount},    {"I16", 16, DType::kCount},    {"I8", 8, DType::kCount},
     {"BOOL", 8, DType::kCount},    {"C64", 64, DType::kCount},    {"F8_E4M3", 8, DType::kCount},
     {"F8_E5M2", 8, DType::kCount}, {"F8_E8M0", 8, DType::kCount}, {"F6_E2M3", 6, DType::kCount},
@@ -36,7 +36,7 @@ constexpr DTypeRow kDTypes[] = {
 static_assert(std::endian::native == std::endian::little, "tensors are used as they lie in the file");
 
 constexpr size_t kLengthBytes = 8;
-constexpr size_t kDepthMax = 4;  // root, tensor, array; deeper JSON is refused by the parser
+constexpr size_t kDepthMax = 32;  // root, tensor, array, and what is skipped; deeper JSON is refused by the parser
 
 // Bytes of `shape` elements of `bits` each. Nullopt: the number of bits overflows uint64_t, or ends within a byte. A
 // dimension of 0 does not hide an overflow of the others.
@@ -79,12 +79,12 @@ class HeaderHandler {
   bool on_string(string_view s, size_t, error_code& ec);
   bool on_number_part(string_view, error_code&) { return true; }
   bool on_int64(int64_t v, string_view, error_code& ec) {
-    return v < 0 ? complain(ec, "must not be negative") : number(static_cast<uint64_t>(v), ec);
+    return v < 0 && !skips() ? complain(ec, "must not be negative") : number(static_cast<uint64_t>(v), ec);
   }
   bool on_uint64(uint64_t v, string_view, error_code& ec) { return number(v, ec); }
-  bool on_double(double, string_view, error_code& ec) { return complain(ec, "must be an integer"); }
-  bool on_bool(bool, error_code& ec) { return complain(ec, "must not be a boolean"); }
-  bool on_null(error_code& ec) { return complain(ec, "must not be null"); }
+  bool on_double(double, string_view, error_code& ec) { return skips() || complain(ec, "must be an integer"); }
+  bool on_bool(bool, error_code& ec) { return skips() || complain(ec, "must not be a boolean"); }
+  bool on_null(error_code& ec) { return skips() || is_metadata_key() || complain(ec, "must not be null"); }
   bool on_comment_part(string_view, error_code&) { return true; }
   bool on_comment(string_view, error_code&) { return true; }
 
@@ -92,6 +92,9 @@ class HeaderHandler {
   enum class Where { kStart, kRoot, kMetadata, kTensor, kShape, kOffsets };
   enum Field : unsigned { kDType = 1, kShapeField = 2, kOffsetsField = 4, kAllFields = 7 };
 
+  // Within the value of an unknown field, or at its beginning.
+  bool skips() const { return skipped_depth_ > 0 || (where_ == Where::kTensor && field_.empty()); }
+  bool is_metadata_key() const { return where_ == Where::kRoot && name_ == "__metadata__"; }
   bool append(string_view s) { return text_.append(s.data(), s.size()), true; }
   std::string take(string_view s) {
     append(s);
@@ -104,9 +107,10 @@ class HeaderHandler {
 
   const size_t tensors_max_;
   Where where_ = Where::kStart;
-  std::string text_;   // parts of the key or string being read
-  std::string name_;   // the root's key
-  std::string field_;  // the tensor's key
+  std::string text_;       // parts of the key or string being read
+  std::string name_;       // the root's key
+  std::string field_;      // the tensor's key; empty: an unknown one
+  int skipped_depth_ = 0;  // open objects and arrays of an unknown field
   bool metadata_seen_ = false;
   unsigned fields_seen_ = 0;
   StoredTensor tensor_;
@@ -126,9 +130,10 @@ bool HeaderHandler::complain(error_code& ec, std::string_view what) {
 }
 
 bool HeaderHandler::on_object_begin(error_code& ec) {
+  if (skips()) return ++skipped_depth_, true;
   if (where_ == Where::kStart) return where_ = Where::kRoot, true;
   if (where_ != Where::kRoot) return complain(ec, "must not be an object");
-  if (name_ == "__metadata__") {
+  if (is_metadata_key()) {
     if (std::exchange(metadata_seen_, true)) return complain(ec, "occurs twice in the header");
     return where_ = Where::kMetadata, true;
   }
@@ -141,6 +146,7 @@ bool HeaderHandler::on_object_begin(error_code& ec) {
 }
 
 bool HeaderHandler::on_object_end(size_t, error_code& ec) {
+  if (skipped_depth_ > 0) return --skipped_depth_, true;
   field_.clear();
   if (where_ == Where::kTensor && !finish_tensor(ec)) return false;
   where_ = Where::kRoot;
@@ -148,12 +154,14 @@ bool HeaderHandler::on_object_end(size_t, error_code& ec) {
 }
 
 bool HeaderHandler::on_array_begin(error_code& ec) {
+  if (skips()) return ++skipped_depth_, true;
   if (where_ == Where::kTensor && field_ == "shape") return where_ = Where::kShape, true;
   if (where_ == Where::kTensor && field_ == "data_offsets") return where_ = Where::kOffsets, true;
   return complain(ec, "must not be an array");
 }
 
 bool HeaderHandler::on_array_end(size_t, error_code& ec) {
+  if (skipped_depth_ > 0) return --skipped_depth_, true;
   if (where_ == Where::kOffsets && n_offsets_ != 2) return complain(ec, "must be two numbers");
   where_ = Where::kTensor;
   return true;
@@ -161,6 +169,7 @@ bool HeaderHandler::on_array_end(size_t, error_code& ec) {
 
 bool HeaderHandler::on_key(string_view s, size_t, error_code& ec) {
   std::string key = take(s);
+  if (skipped_depth_ > 0) return true;
   if (where_ == Where::kRoot) return name_ = std::move(key), true;
   if (where_ == Where::kMetadata) return true;
   field_ = std::move(key);
@@ -172,10 +181,7 @@ bool HeaderHandler::start_field(error_code& ec) {
                          : field_ == "shape"        ? kShapeField
                          : field_ == "data_offsets" ? kOffsetsField
                                                     : 0u;
-  if (field == 0) {
-    const std::string unknown = shown_name(std::exchange(field_, {}));
-    return complain(ec, absl::StrCat("unknown field ", unknown));
-  }
+  if (field == 0) return field_.clear(), true;
   if ((fields_seen_ & field) != 0) return complain(ec, "occurs twice");
   fields_seen_ |= field;
   return true;
@@ -183,18 +189,19 @@ bool HeaderHandler::start_field(error_code& ec) {
 
 bool HeaderHandler::on_string(string_view s, size_t, error_code& ec) {
   const std::string value = take(s);
-  if (where_ == Where::kMetadata) return true;
+  if (where_ == Where::kMetadata || skips()) return true;
   if (where_ != Where::kTensor || field_ != "dtype") return complain(ec, "must not be a string");
   const auto* row =
       std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](const auto& r) { return r.name == value; });
-  if (row == std::end(kDTypes)) return complain(ec, absl::StrCat("unknown type ", shown_name(value)));
-  tensor_.stored_dtype = row->name;
-  tensor_.dtype = row->dtype;
-  bits_ = row->bits;
+  const bool known = row != std::end(kDTypes);
+  tensor_.stored_dtype = known ? value : shown_name(value);
+  tensor_.dtype = known ? row->dtype : DType::kCount;
+  bits_ = known ? row->bits : 0;
   return true;
 }
 
 bool HeaderHandler::number(uint64_t v, error_code& ec) {
+  if (skips()) return true;
   if (where_ == Where::kShape) {
     if (tensor_.shape.rank() == tensor::Shape::kRankMax) {
       return complain(ec, absl::StrCat("more than ", tensor::Shape::kRankMax, " dimensions"));
@@ -213,14 +220,17 @@ bool HeaderHandler::finish_tensor(error_code& ec) {
   if ((fields_seen_ & kShapeField) == 0) return complain(ec, "shape: missing");
   if ((fields_seen_ & kOffsetsField) == 0) return complain(ec, "data_offsets: missing");
   if (tensor_.begin > tensor_.end) return complain(ec, "data_offsets: the end is before the beginning");
-  const std::optional<uint64_t> bytes = bytes_of(tensor_.shape, bits_);
+  const uint64_t stored = tensor_.end - tensor_.begin;
+  const bool known = bits_ > 0;  // of another type, no more than the number of elements is checked
+  std::optional<uint64_t> bytes = bytes_of(tensor_.shape, known ? bits_ : 8);
+  if (bytes && !known) bytes = stored;
   if (!bytes) {
-    return complain(ec, absl::StrCat("shape: ", tensor_.shape.text(), " of ", std::string(tensor_.stored_dtype),
+    return complain(ec, absl::StrCat("shape: ", tensor_.shape.text(), " of ", tensor_.stored_dtype,
                                      " does not have a size in whole bytes below 2^61"));
   }
-  if (*bytes != tensor_.end - tensor_.begin) {
-    return complain(ec, absl::StrCat("shape ", tensor_.shape.text(), " of ", std::string(tensor_.stored_dtype), " is ",
-                                     *bytes, " bytes, data_offsets say ", tensor_.end - tensor_.begin));
+  if (*bytes != stored) {
+    return complain(ec, absl::StrCat("shape ", tensor_.shape.text(), " of ", tensor_.stored_dtype, " is ", *bytes,
+                                     " bytes, data_offsets say ", stored));
   }
   tensor_.name = std::move(name_);
   tensors.push_back(std::move(tensor_));

@@ -7,7 +7,8 @@
 //   data      the tensors; offsets count from here
 //
 // A returned header is true of the file. Names are distinct. Every tensor lies inside the data, as long as its shape
-// says. The tensors cover the data without overlap or hole.
+// says. The length of an unknown type is not checked. The tensors cover the data without overlap or hole. Unknown
+// fields of a tensor are skipped, and "__metadata__" may be null, as in the safetensors library.
 //
 // Source: https://github.com/huggingface/safetensors, README, "Format".
 
@@ -26,7 +27,7 @@ namespace polymath::weights {
 
 struct StoredTensor {
   std::string name;
-  std::string_view stored_dtype;                // as the file spells it, static memory: "BF16", "F8_E4M3"
+  std::string stored_dtype;                     // as the file spells it: "BF16", "F8_E4M3"; an unknown one is quoted
   tensor::DType dtype = tensor::DType::kCount;  // kCount: a type that is not read here
   tensor::Shape shape;
   uint64_t begin = 0, end = 0;  // bytes from the file's start

@@ -165,7 +165,7 @@ class Others(WithServer):
             (openai.BadRequestError, {"max_tokens": 100000}),
             (openai.BadRequestError, {"extra_body": {"top_k": -7}}),
             (openai.BadRequestError, {"extra_body": {"logit_bias": {"99999": 1}}}),
-            (openai.InternalServerError, {"response_format": {"type": "json_object"}}),  # 501
+            (openai.BadRequestError, {"response_format": {"type": "json_object"}}),
         )
         for error, fields in rows:
             with self.assertRaises(error) as caught:
@@ -192,7 +192,7 @@ class BadInput(WithServer):
         self.assertEqual(self.post(json.dumps({"prompt": ["x"] * 1000, "n": 100})), 400)
 
     def test_not_json(self):
-        for body in (b"", b"null", b"[]", b"\xff\xfe", b'{"prompt":"\xff"}', b'{"prompt":"\\ud800"}', b"{}{}", b'{"prompt"'):
+        for body in (b"", b"null", b"[]", b"\xff\xfe", b'{"prompt":"\xff"}', b'{"prompt":"\\ud8"}', b"{}{}", b'{"prompt"'):
             self.assertEqual(self.post(body), 400, body)
 
     def test_absurd_values(self):
@@ -203,7 +203,7 @@ class BadInput(WithServer):
         for field in fields:
             for value in huge:
                 body = f'{{"prompt":"x","max_tokens":1,"{field}":{value}}}'
-                self.assertIn(self.post(body), (200, 400, 404, 501), body)
+                self.assertIn(self.post(body), (200, 400, 404), body)
 
     def test_absurd_messages(self):
         for messages in ("1", "[]", "[1]", "[{}]", '[{"role":1}]', '[{"role":"user","content":1}]',

@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path(os.environ["POLYMATH_ROOT"])
 POLYMATH = os.environ["POLYMATH"]
 STAND_IN = os.environ["POLYMATH_STAND_IN"]
+DEMO = ROOT / "models/polymath-demo"
+IDLE_SECONDS_MAX = 30
 READY_SECONDS = 60
 
 
@@ -47,6 +49,14 @@ class Server:
         """The sum over labels of a metric."""
         text = self.request("GET", "/metrics")[1].decode()
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(rf"{name}[{{ ]", line))
+
+    def seconds_until_idle(self):
+        begin = time.monotonic()
+        while self.metric("vllm:num_requests_running") + self.metric("vllm:num_requests_waiting") > 0:
+            if time.monotonic() - begin > IDLE_SECONDS_MAX:
+                raise AssertionError("answers still run")
+            time.sleep(0.01)
+        return time.monotonic() - begin
 
     def signal(self, which=signal.SIGTERM):
         self.process.send_signal(which)

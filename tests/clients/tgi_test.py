@@ -1,4 +1,4 @@
-"""huggingface_hub's InferenceClient against TGI's API: the answers' shape, and the errors as its own exceptions."""
+"""huggingface_hub's InferenceClient against TGI's API and OpenAI's: the answers' shape, and errors as its exceptions."""
 
 import unittest
 
@@ -48,6 +48,16 @@ class Generate(unittest.TestCase):
         self.assertEqual(answer.details.finish_reason, "stop_sequence")
         self.assertTrue(answer.generated_text.endswith(stop))
         self.assertTrue(whole.startswith(answer.generated_text))
+
+    def test_chat(self):
+        client = InferenceClient(base_url=self.url, timeout=30)
+        fields = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 12, "temperature": 0, "logprobs": True}
+        whole = client.chat_completion(model="stand-in", top_logprobs=2, **fields).choices[0]
+        chunks = list(client.chat_completion(model="stand-in", stream=True, top_logprobs=2, **fields))
+        self.assertEqual("".join(c.choices[0].delta.content or "" for c in chunks), whole.message.content)
+        self.assertEqual(len(whole.logprobs.content), 12)
+        with self.assertRaises(errors.BadRequestError):
+            client.chat_completion(model="stand-in", response_format={"type": "json_object"}, **fields)
 
     def test_errors_are_the_clients_own(self):
         for parameters in ({"temperature": -1.0}, {"max_new_tokens": 500}, {"best_of": 2, "do_sample": True}):

@@ -15,7 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "model/architecture.h"
-#include "model/load.h"
+#include "model/loading/load.h"
 #include "runner.h"
 
 namespace polymath::conformance {

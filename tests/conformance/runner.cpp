@@ -65,8 +65,9 @@ absl::StatusOr<std::vector<Reference>> read_references(const std::string& name, 
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const std::string& path, const RunnerOptions& options) {
   ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
-  ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
+  ASSIGN_OR_RETURN(model::ModelConfig config, model::read_config(*files));
   ASSIGN_OR_RETURN(const auto checkpoint, files->open_checkpoint());
+  RETURN_IF_ERROR(model::untie_stored_head(*checkpoint, config));
   return create(config, *checkpoint, options);
 }
 

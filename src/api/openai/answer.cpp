@@ -1,5 +1,7 @@
 #include "api/openai/answer.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 
 #include "api/json_values.h"
@@ -72,8 +74,10 @@ base::JsonObject chunk_choice(const AnswerHead& head, int index, std::string_vie
 // The logprobs of one choice of a completion; under echo the prompt's come first.
 base::JsonValue completion_logprobs(const AnswerHead& head, const CollectedChoice& choice,
                                     const std::vector<int32_t>& prompt) {
-  CompletionLogprobs out(names_of(head), head.options.top_logprobs, 0);
-  if (head.options.echo && !prompt.empty()) {
+  const bool echo = head.options.echo && !prompt.empty();
+  text::TokenTexts texts(head.model->tokenizer.get(), echo ? std::span<const int32_t>() : prompt, head.skip_special);
+  CompletionLogprobs out(names_of(head), head.options.top_logprobs, texts);
+  if (echo) {
     out.add_first(prompt.front());
     for (const TokenInfo& token : choice.prompt_tokens) out.add(token);
   }
@@ -91,7 +95,9 @@ base::JsonObject completion_choice(const AnswerHead& head, const AnswerPrompts& 
   if (head.options.logprobs) out["logprobs"] = completion_logprobs(head, choice, prompts.ids[prompt]);
   out["finish_reason"] = text_json(choice.end.reason);
   out["stop_reason"] = stop_reason(choice.end);
-  if (head.options.prompt_logprobs) out["prompt_logprobs"] = prompt_logprobs(names_of(head), choice.prompt_tokens);
+  if (head.options.prompt_logprobs) {
+    out["prompt_logprobs"] = prompt_logprobs(names_of(head), prompts.ids[prompt].front(), choice.prompt_tokens);
+  }
   if (head.options.return_token_ids) {
     out["token_ids"] = ids_of(choice.tokens);
     out["prompt_token_ids"] = ids_json(prompts.ids[prompt]);
@@ -99,13 +105,15 @@ base::JsonObject completion_choice(const AnswerHead& head, const AnswerPrompts& 
   return out;
 }
 
-base::JsonObject chat_choice(const AnswerHead& head, int index, const CollectedChoice& choice) {
+base::JsonObject chat_choice(const AnswerHead& head, const AnswerPrompts& prompts, int index,
+                             const CollectedChoice& choice) {
   base::JsonObject out;
   out["index"] = index;
   out["message"] = base::JsonObject{{"role", "assistant"}, {"content", text_json(choice.text)}, {"refusal", nullptr}};
   out["logprobs"] = nullptr;
   if (head.options.logprobs) {
-    out["logprobs"] = chat_logprobs(names_of(head), head.options.top_logprobs, choice.tokens);
+    text::TokenTexts texts(head.model->tokenizer.get(), prompts.ids.front(), head.skip_special);
+    out["logprobs"] = chat_logprobs(names_of(head), head.options.top_logprobs, choice.tokens, texts);
   }
   out["finish_reason"] = text_json(choice.end.reason);
   out["stop_reason"] = stop_reason(choice.end);
@@ -113,14 +121,18 @@ base::JsonObject chat_choice(const AnswerHead& head, int index, const CollectedC
   return out;
 }
 
-base::JsonObject model_entry(const ServedModel& model, std::string_view name, std::string_view root, int64_t created) {
+base::JsonObject model_entry(const ServedModel& model, std::string_view name, int64_t created) {
+  const auto found = std::find_if(model.adapters.begin(), model.adapters.end(),
+                                  [&](const ServedAdapter& adapter) { return adapter.name == name; });
+  const bool is_adapter = found != model.adapters.end();
   base::JsonObject entry;
   entry["id"] = text_json(name);
   entry["object"] = "model";
   entry["created"] = created;
   entry["owned_by"] = "polymath";
-  entry["root"] = text_json(root);
+  entry["root"] = text_json(is_adapter ? found->root : model.root);
   entry["parent"] = nullptr;
+  if (is_adapter) entry["parent"] = text_json(found->parent);
   entry["max_model_len"] = model.model_len_max;
   entry["permission"] = base::JsonArray{};
   return entry;
@@ -133,14 +145,15 @@ std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
   base::JsonArray list;
   for (size_t i = 0; i < choices.size(); ++i) {
     const int index = static_cast<int>(i);
-    list.emplace_back(head.is_chat() ? chat_choice(head, index, choices[i])
+    list.emplace_back(head.is_chat() ? chat_choice(head, prompts, index, choices[i])
                                      : completion_choice(head, prompts, index, choices[i]));
   }
   base::JsonObject out = head_object(head, false);
   out["choices"] = std::move(list);
   out["usage"] = usage_object(usage);
   if (head.is_chat() && head.options.prompt_logprobs) {
-    out["prompt_logprobs"] = prompt_logprobs(names_of(head), choices.front().prompt_tokens);
+    out["prompt_logprobs"] =
+        prompt_logprobs(names_of(head), prompts.ids.front().front(), choices.front().prompt_tokens);
   }
   if (head.is_chat() && head.options.return_token_ids) out["prompt_token_ids"] = ids_json(prompts.ids.front());
   return base::to_text(out);
@@ -161,13 +174,13 @@ std::string prompt_chunk(const AnswerHead& head, int choice, std::string_view te
   return base::to_text(chunk_object(head, std::move(out), usage));
 }
 
-std::string delta_chunk(const AnswerHead& head, const Delta& delta, int64_t offset, const Usage* usage) {
+std::string delta_chunk(const AnswerHead& head, const Delta& delta, text::TokenTexts* texts, const Usage* usage) {
   base::JsonObject out = chunk_choice(head, delta.choice, delta.text);
   if (head.options.logprobs && !delta.tokens.empty()) {
     if (head.is_chat()) {
-      out["logprobs"] = chat_logprobs(names_of(head), head.options.top_logprobs, delta.tokens);
+      out["logprobs"] = chat_logprobs(names_of(head), head.options.top_logprobs, delta.tokens, *texts);
     } else {
-      CompletionLogprobs logprobs(names_of(head), head.options.top_logprobs, offset);
+      CompletionLogprobs logprobs(names_of(head), head.options.top_logprobs, *texts);
       for (const TokenInfo& token : delta.tokens) logprobs.add(token);
       out["logprobs"] = logprobs.take();
     }
@@ -193,13 +206,13 @@ std::string usage_chunk(const AnswerHead& head, const Usage& usage) {
 
 std::string models_answer(const ServedModel& model, int64_t created) {
   base::JsonArray data;
-  for (const std::string& name : model.names) data.emplace_back(model_entry(model, name, model.root, created));
-  for (const ServedAdapter& adapter : model.adapters) {
-    base::JsonObject entry = model_entry(model, adapter.name, adapter.root, created);
-    entry["parent"] = text_json(adapter.parent);
-    data.emplace_back(std::move(entry));
-  }
+  for (const std::string& name : model.names) data.emplace_back(model_entry(model, name, created));
+  for (const ServedAdapter& adapter : model.adapters) data.emplace_back(model_entry(model, adapter.name, created));
   return base::to_text(base::JsonObject{{"object", "list"}, {"data", std::move(data)}});
+}
+
+std::string model_answer(const ServedModel& model, std::string_view name, int64_t created) {
+  return base::to_text(model_entry(model, name, created));
 }
 
 }  // namespace polymath::api

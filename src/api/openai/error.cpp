@@ -47,6 +47,7 @@ ErrorReply openai_error(const Failure& failure) {
   error["param"] = nullptr;
   if (!failure.field.empty()) error["param"] = boost::json::string(failure.field);
   error["code"] = failure.http_status;
+  if (!failure.code.empty()) error["code"] = boost::json::string(failure.code);
   return {failure.http_status, base::to_text(base::JsonObject{{"error", std::move(error)}})};
 }
 

@@ -3,6 +3,8 @@
 // The error body of OpenAI's and vLLM's APIs.
 //
 //   {"error": {"message": "...", "type": "BadRequestError", "param": "temperature", "code": 400}}
+//
+// `code` is a word where clients compare one: "unsupported_parameter", "context_length_exceeded".
 
 #include <string_view>
 

@@ -21,6 +21,9 @@ TEST(OpenAiError, EveryStatusHasItsType) {
 TEST(OpenAiError, BodyNamesTheField) {
   EXPECT_EQ(openai_error(failure_of(invalid("top_p", "must be \"less\""))).body,
             R"({"error":{"message":"top_p: must be \"less\"","type":"BadRequestError","param":"top_p","code":400}})");
+  EXPECT_EQ(
+      openai_error(failure_of(not_built("suffix", "no"))).body,
+      R"({"error":{"message":"suffix: no","type":"BadRequestError","param":"suffix","code":"unsupported_parameter"}})");
   const ErrorReply reply = openai_error({404, "no"});
   EXPECT_EQ(reply.body, R"({"error":{"message":"no","type":"NotFoundError","param":null,"code":404}})");
   EXPECT_EQ(reply.http_status, 404);

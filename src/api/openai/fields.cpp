@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/json_values.h"
+#include "api/sampling_fields.h"
 #include "api/status.h"
-#include "base/log.h"
 
 namespace polymath::api {
 namespace {
@@ -20,13 +20,14 @@ constexpr Treatment kRefused = Treatment::kRefused;
 constexpr Field kFields[] = {
     {.name = "model", .note = "one of --served-model-name, or an adapter's name; absent: the first"},
     {.name = "prompt", .endpoints = kText, .note = "a string, strings, token ids, or arrays of token ids"},
-    {.name = "messages", .endpoints = kChat, .note = "content: a string, or parts of type text"},
-    {.name = "max_tokens", .note = "completions: 16 by default; chat: what fits"},
+    {.name = "messages", .endpoints = kChat, .note = "content: a string, null, or parts of text"},
+    {.name = "max_tokens", .note = "completions: 16 by default; chat: what fits; --clamp-max-tokens: never beyond it"},
     {.name = "max_completion_tokens", .endpoints = kChat, .note = "the newer name of max_tokens; wins over it"},
     {.name = "n", .note = "choices of each prompt; choice i samples with seed + i"},
     {.name = "best_of", .endpoints = kText, .note = "only as large as n"},
     {.name = "stream", .note = "server-sent events"},
-    {.name = "stream_options", .note = "include_usage, continuous_usage_stats"},
+    {.name = "stream_options",
+     .note = "include_usage, continuous_usage_stats; only for streams, unless it asks nothing"},
     {.name = "echo", .endpoints = kText, .note = "the prompt precedes the answer; with logprobs, also theirs"},
     {.name = "temperature", .note = "0: greedy"},
     {.name = "top_p"},
@@ -35,16 +36,16 @@ constexpr Field kFields[] = {
     {.name = "presence_penalty"},
     {.name = "frequency_penalty"},
     {.name = "repetition_penalty"},
-    {.name = "logit_bias", .note = "{\"id\": -100..100}"},
+    {.name = "logit_bias", .note = "{\"id\": -100..100}; values beyond are clamped"},
     {.name = "allowed_token_ids", .note = "no other token is chosen"},
-    {.name = "seed", .note = "absent: a random one for each request"},
-    {.name = "stop", .note = "a string or up to 4"},
+    {.name = "seed", .note = "absent or -1: a random one for each request"},
+    {.name = "stop", .note = "a string or up to 64 (--max-stop-strings)"},
     {.name = "stop_token_ids"},
     {.name = "include_stop_str_in_output"},
     {.name = "ignore_eos"},
     {.name = "min_tokens"},
     {.name = "skip_special_tokens", .note = "true by default"},
-    {.name = "logprobs", .note = "completions: how many; chat: true or false"},
+    {.name = "logprobs", .note = "completions: how many, or false; chat: true or false"},
     {.name = "top_logprobs", .endpoints = kChat},
     {.name = "prompt_logprobs"},
     {.name = "truncate_prompt_tokens", .note = "keeps the last k; -1: as many as fit"},
@@ -55,10 +56,12 @@ constexpr Field kFields[] = {
     {.name = "priority", .note = "lower goes first under --scheduling-policy priority"},
     {.name = "request_id", .note = "as the X-Request-Id header"},
     {.name = "tools", .endpoints = kChat, .note = "handed to the chat template; calls stay text in the answer"},
-    {.name = "tool_choice", .endpoints = kChat, .note = "none or auto; a forced call is not built yet (501)"},
+    {.name = "tool_choice", .endpoints = kChat, .note = "none or auto; a forced call is not built yet (400)"},
     {.name = "documents", .endpoints = kChat, .note = "handed to the chat template"},
     {.name = "reasoning_effort", .endpoints = kChat, .note = "handed to the chat template"},
-    {.name = "chat_template", .endpoints = kChat, .note = "refused without --trust-request-chat-template"},
+    {.name = "chat_template",
+     .endpoints = kChat,
+     .note = "a name of the model's; its own text needs --trust-request-chat-template"},
     {.name = "chat_template_kwargs", .endpoints = kChat, .note = "more variables; what the request says itself stays"},
     {.name = "add_generation_prompt", .endpoints = kChat, .note = "true by default"},
     {.name = "continue_final_message", .endpoints = kChat, .note = "the answer goes on where the last message ends"},
@@ -84,6 +87,16 @@ constexpr Field kFields[] = {
     {.name = "guided_grammar", .treatment = kRefused},
     {.name = "guided_whitespace_pattern", .treatment = kRefused},
     {.name = "guided_decoding_backend", .treatment = kRefused},
+    {.name = "structural_tag", .treatment = kRefused},
+    {.name = "grammar", .treatment = kRefused},
+    {.name = "regex", .treatment = kRefused},
+    {.name = "ebnf", .treatment = kRefused},
+    {.name = "format", .treatment = kRefused},
+    {.name = "json_schema", .treatment = kRefused},
+    {.name = "json_object", .treatment = kRefused},
+    {.name = "output_format", .treatment = kRefused},
+    {.name = "nvext", .treatment = kRefused},
+    {.name = "extra_body", .treatment = kRefused, .note = "its members belong into the request itself"},
     {.name = "functions", .endpoints = kChat, .treatment = kRefused, .note = "send tools"},
     {.name = "function_call", .endpoints = kChat, .treatment = kRefused, .neutral = "\"none\"", .note = "send tools"},
     {.name = "use_beam_search", .treatment = kRefused},
@@ -117,14 +130,15 @@ static_assert(kBoth == Field{}.endpoints);
 
 std::span<const Field> openai_fields() { return kFields; }
 
-absl::Status check_fields(const base::JsonObject& request, Endpoint endpoint) {
+absl::Status check_fields(const base::JsonObject& request, Endpoint endpoint, std::vector<std::string>& unknown) {
   const auto bit = static_cast<uint8_t>(endpoint);
   for (const auto& member : request) {
     const std::string_view name(member.key().data(), member.key().size());
     const auto* const row = std::find_if(std::begin(kFields), std::end(kFields),
                                          [&](const Field& f) { return f.name == name && (f.endpoints & bit) != 0; });
     if (row == std::end(kFields)) {
-      base::log_debug("api", "a request has an unknown field, which has no effect: ", std::string(name.substr(0, 64)));
+      if (promises_form(name) && !asks_nothing(member.value(), "")) return not_built(name, "not built yet");
+      if (unknown.size() < kUnknownFieldsMax) unknown.emplace_back(name.substr(0, kUnknownFieldBytesMax));
       continue;
     }
     if (row->treatment != Treatment::kRefused || asks_nothing(member.value(), row->neutral)) continue;

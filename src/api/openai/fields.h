@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -17,7 +19,7 @@ enum class Endpoint : uint8_t { kCompletions = 1, kChat = 2, kCount = 2 };
 enum class Treatment {
   kUsed,     // read by openai/request.cpp
   kIgnored,  // has no effect here, by definition
-  kRefused,  // 501 unless it is null, empty, false or `neutral`
+  kRefused,  // 400 unless it is null, empty, false or `neutral`
   kCount,
 };
 
@@ -31,7 +33,10 @@ struct Field {
 
 std::span<const Field> openai_fields();
 
-// kUnimplemented that names the first field asked for and not built. Unknown fields are logged at debug level.
-absl::Status check_fields(const base::JsonObject& request, Endpoint endpoint);
+inline constexpr size_t kUnknownFieldsMax = 16;      // of one request; the others are not named
+inline constexpr size_t kUnknownFieldBytesMax = 64;  // a longer name is cut
+
+// kUnimplemented that names the first field asked for and not built. Appends the names of unknown fields.
+absl::Status check_fields(const base::JsonObject& request, Endpoint endpoint, std::vector<std::string>& unknown);
 
 }  // namespace polymath::api

@@ -15,20 +15,21 @@ base::JsonArray bytes_of(std::string_view text) {
   return bytes;
 }
 
-base::JsonObject chat_entry(const LogprobNames& names, const engine::TokenLogprob& token) {
-  const std::string name = names.of(token.id);
+base::JsonObject chat_entry(const LogprobNames& names, const engine::TokenLogprob& token, const text::TokenText& text) {
   base::JsonObject entry;
-  entry["token"] = boost::json::string(name);
+  entry["token"] = text_json(names.of(token.id, text));
   entry["logprob"] = logprob_json(token.logprob);
-  entry["bytes"] = bytes_of(name);
+  entry["bytes"] = nullptr;
+  if (names.model->tokenizer != nullptr) entry["bytes"] = bytes_of(text.bytes);
   return entry;
 }
 
-base::JsonObject prompt_entry(const LogprobNames& names, const engine::TokenLogprob& token) {
+base::JsonObject prompt_entry(const LogprobNames& names, const engine::TokenLogprob& token,
+                              const text::TokenText& text) {
   base::JsonObject entry;
   entry["logprob"] = logprob_json(token.logprob);
   entry["rank"] = token.rank;
-  entry["decoded_token"] = boost::json::string(names.of(token.id));
+  entry["decoded_token"] = text_json(names.of(token.id, text));
   return entry;
 }
 
@@ -36,35 +37,32 @@ size_t wanted(const TokenInfo& token, int top_n) { return std::min(token.top.siz
 
 }  // namespace
 
-int64_t count_characters(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+std::string LogprobNames::of(int32_t id, const text::TokenText& text) const {
+  return as_ids || model->tokenizer == nullptr ? absl::StrCat("token_id:", id) : text.text;
 }
 
-std::string LogprobNames::of(int32_t id) const {
-  return as_ids || model->tokenizer == nullptr ? absl::StrCat("token_id:", id) : token_piece(*model, id);
-}
-
-std::string CompletionLogprobs::name(int32_t id) {
-  std::string text = names_.of(id);
-  tokens_.emplace_back(boost::json::string(text));
-  offsets_.emplace_back(offset_);
-  offset_ += count_characters(names_.as_ids ? token_piece(*names_.model, id) : text);
-  return text;
+std::string CompletionLogprobs::take_name(int32_t id) {
+  offsets_.emplace_back(texts_.characters());
+  std::string name = names_.of(id, texts_.take(id));
+  tokens_.emplace_back(text_json(name));
+  return name;
 }
 
 void CompletionLogprobs::add_first(int32_t id) {
-  name(id);
+  take_name(id);
   logprobs_.emplace_back(nullptr);
   tops_.emplace_back(nullptr);
 }
 
 void CompletionLogprobs::add(const TokenInfo& token) {
-  const std::string text = name(token.id);
-  logprobs_.emplace_back(logprob_json(token.chosen.logprob));
+  // Of several tokens with one text, as "" within a character, the most likely is kept.
   base::JsonObject top;
-  for (size_t i = 0; i < wanted(token, top_n_); ++i)
-    top[names_.of(token.top[i].id)] = logprob_json(token.top[i].logprob);
-  top[text] = logprob_json(token.chosen.logprob);
+  for (size_t i = 0; i < wanted(token, top_n_); ++i) {
+    const engine::TokenLogprob& other = token.top[i];
+    top.emplace(names_.of(other.id, texts_.peek(other.id)), logprob_json(other.logprob));
+  }
+  top.emplace(take_name(token.id), logprob_json(token.chosen.logprob));
+  logprobs_.emplace_back(logprob_json(token.chosen.logprob));
   tops_.emplace_back(std::move(top));
 }
 
@@ -77,25 +75,33 @@ base::JsonValue CompletionLogprobs::take() {
   return out;
 }
 
-base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::vector<TokenInfo>& tokens) {
+base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::vector<TokenInfo>& tokens,
+                              text::TokenTexts& texts) {
   base::JsonArray content;
   for (const TokenInfo& token : tokens) {
-    base::JsonObject entry = chat_entry(names, token.chosen);
     base::JsonArray top;
-    for (size_t i = 0; i < wanted(token, top_n); ++i) top.emplace_back(chat_entry(names, token.top[i]));
+    for (size_t i = 0; i < wanted(token, top_n); ++i) {
+      top.emplace_back(chat_entry(names, token.top[i], texts.peek(token.top[i].id)));
+    }
+    base::JsonObject entry = chat_entry(names, token.chosen, texts.take(token.id));
     entry["top_logprobs"] = std::move(top);
     content.emplace_back(std::move(entry));
   }
   return base::JsonObject{{"content", std::move(content)}};
 }
 
-base::JsonValue prompt_logprobs(const LogprobNames& names, const std::vector<TokenInfo>& tokens) {
+base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, const std::vector<TokenInfo>& tokens) {
+  text::TokenTexts texts(names.model->tokenizer.get(), {}, /*skip_special=*/false);
+  texts.take(first);
   base::JsonArray out;
   out.emplace_back(nullptr);
   for (const TokenInfo& token : tokens) {
     base::JsonObject entry;
-    entry[absl::StrCat(token.chosen.id)] = prompt_entry(names, token.chosen);
-    for (const engine::TokenLogprob& top : token.top) entry[absl::StrCat(top.id)] = prompt_entry(names, top);
+    for (const engine::TokenLogprob& top : token.top) {
+      entry[absl::StrCat(top.id)] = prompt_entry(names, top, texts.peek(top.id));
+    }
+    base::JsonObject chosen = prompt_entry(names, token.chosen, texts.take(token.chosen.id));
+    entry[absl::StrCat(token.chosen.id)] = std::move(chosen);
     out.emplace_back(std::move(entry));
   }
   return out;

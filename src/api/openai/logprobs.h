@@ -1,15 +1,15 @@
 #pragma once
 
-// Log-probabilities in OpenAI's three shapes: of completions, of chats, and vLLM's prompt_logprobs.
+// Log-probabilities in OpenAI's three shapes: of completions, of chats, and vLLM's prompt_logprobs. Tokens are shown as
+// text/token_texts.h has them. A function takes its tokens from `texts`, which stays at the place behind them.
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "api/generation.h"
-#include "api/openai/request.h"
 #include "api/served_model.h"
 #include "base/json.h"
+#include "text/token_texts.h"
 
 namespace polymath::api {
 
@@ -17,34 +17,32 @@ struct LogprobNames {
   const ServedModel* model = nullptr;
   bool as_ids = false;  // "token_id:123" instead of the token's text; always so without a tokenizer
 
-  std::string of(int32_t id) const;
+  std::string of(int32_t id, const text::TokenText& text) const;
 };
 
-// {tokens, token_logprobs, top_logprobs, text_offset}; the offsets count characters from `offset` on.
+// {tokens, token_logprobs, top_logprobs, text_offset}; the offsets count characters.
 class CompletionLogprobs {
  public:
-  CompletionLogprobs(const LogprobNames& names, int top_n, int64_t offset)
-      : names_(names), top_n_(top_n), offset_(offset) {}
+  CompletionLogprobs(const LogprobNames& names, int top_n, text::TokenTexts& texts)
+      : names_(names), top_n_(top_n), texts_(texts) {}
   void add(const TokenInfo& token);
   void add_first(int32_t id);  // the prompt's first token: its logprob is null
   base::JsonValue take();
 
  private:
-  std::string name(int32_t id);
+  std::string take_name(int32_t id);
 
   const LogprobNames names_;
   const int top_n_;
-  int64_t offset_;
+  text::TokenTexts& texts_;
   base::JsonArray tokens_, logprobs_, tops_, offsets_;
 };
 
-// {content: [{token, logprob, bytes, top_logprobs}]}
-base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::vector<TokenInfo>& tokens);
+// {content: [{token, logprob, bytes, top_logprobs}]}; `bytes` are the token's own, and null without a tokenizer.
+base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::vector<TokenInfo>& tokens,
+                              text::TokenTexts& texts);
 
 // [null, {"123": {logprob, rank, decoded_token}}, ...]; tokens[0] is the prompt's second.
-base::JsonValue prompt_logprobs(const LogprobNames& names, const std::vector<TokenInfo>& tokens);
-
-// Characters (code points) of valid UTF-8.
-int64_t count_characters(std::string_view text);
+base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, const std::vector<TokenInfo>& tokens);
 
 }  // namespace polymath::api

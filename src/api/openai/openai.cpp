@@ -26,18 +26,20 @@ WriterContext make_context(const Service& service, Endpoint endpoint, OpenAiRequ
   if (service.model().tokenizer == nullptr) context.head.options.return_token_ids = true;
   context.head.model = &service.model();
   context.head.n = request.plan.n;
+  context.head.skip_special = request.plan.skip_special;
   context.prompts = {request.plan.prompts, std::move(request.echo_texts)};
   context.request_id = std::move(id);
   context.silence_s_max = service.options().limits.stream_silence_s_max;
   return context;
 }
 
-absl::StatusOr<OpenAiRequest> read_request(const Service& service, Endpoint endpoint, const HttpRequest& http,
+absl::StatusOr<OpenAiRequest> read_request(Service& service, Endpoint endpoint, const HttpRequest& http,
                                            std::string& id) {
   const ServiceOptions& options = service.options();
   ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, http));
   const OpenAiLimits limits{options.limits, options.trust_request_chat_template};
   ASSIGN_OR_RETURN(OpenAiRequest request, parse_openai_request(json, endpoint, service.model(), limits));
+  service.unknown_fields().warn(request.unknown_fields);
   if (!request.answer.request_id.empty()) id = request_id(service, http, request.answer.request_id);
   RETURN_IF_ERROR(check_queue(service));
   RETURN_IF_ERROR(resolve_prompts(request, service.model()));
@@ -61,6 +63,17 @@ void generate(Service& service, const HttpRequest& http, ReplyPtr reply) {
   if (!status.ok()) send_error(*reply, openai_error, name_field(status), id);
 }
 
+constexpr std::string_view kModelPath = "/v1/models/*";
+
+// GET /v1/models/<name>; a name may have slashes.
+void model(Service& service, const HttpRequest& http, ReplyPtr reply) {
+  const std::string id = request_id(service, http, "");
+  const std::string_view name = std::string_view(http.path).substr(kModelPath.size() - 1);
+  const absl::Status known = adapter_of(service.model(), name).status();
+  if (!known.ok()) return send_error(*reply, openai_error, known, id);
+  send_json(*reply, model_answer(service.model(), name, service.created()), id);
+}
+
 void models(Service& service, const HttpRequest& http, ReplyPtr reply) {
   send_json(*reply, models_answer(service.model(), service.created()), request_id(service, http, ""));
 }
@@ -69,6 +82,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/completions", generate<Endpoint::kCompletions>},
     {"POST", "/v1/chat/completions", generate<Endpoint::kChat>},
     {"GET", "/v1/models", models},
+    {"GET", kModelPath, model},
 };
 
 }  // namespace

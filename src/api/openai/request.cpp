@@ -27,7 +27,8 @@ absl::Status parse_stream(base::JsonReader& j, AnswerOptions& answer) {
   answer.include_usage = options.b("include_usage", false);
   answer.continuous_usage = options.b("continuous_usage_stats", false);
   RETURN_IF_ERROR(name_field(j.status()));
-  if (!answer.stream) return invalid("stream_options", "is only for stream: true");
+  const bool asks = answer.include_usage || answer.continuous_usage;
+  if (!answer.stream && asks) return invalid("stream_options", "is only for stream: true");
   return absl::OkStatus();
 }
 
@@ -51,7 +52,7 @@ absl::Status parse_logprobs(base::JsonReader& j, Endpoint endpoint, const ApiLim
     out.answer.top_logprobs = j.i("top_logprobs", 0);
     RETURN_IF_ERROR(check_count("top_logprobs", out.answer.top_logprobs, limits.logprobs_max));
     if (out.answer.top_logprobs > 0 && !out.answer.logprobs) return invalid("top_logprobs", "needs logprobs: true");
-  } else if (j.has("logprobs")) {
+  } else if (const auto* count = j.find("logprobs"); count != nullptr && *count != false) {
     out.answer.logprobs = true;
     out.answer.top_logprobs = j.i("logprobs");
     RETURN_IF_ERROR(check_count("logprobs", out.answer.top_logprobs, limits.logprobs_max));
@@ -102,8 +103,10 @@ absl::Status parse_prompts(const base::JsonReader& j, const ServedModel& model, 
 
 absl::Status parse_counts(base::JsonReader& j, const ApiLimits& limits, OpenAiRequest& out) {
   out.plan.n = j.i("n", 1);
-  if (j.has("max_tokens")) out.rules.max_tokens = j.i("max_tokens");
-  if (out.chat.has_value() && j.has("max_completion_tokens")) out.rules.max_tokens = j.i("max_completion_tokens");
+  out.rules.clamp = limits.clamp_max_tokens;
+  if (out.chat.has_value()) out.rules.prompt_field = "messages";
+  if (out.chat.has_value() && j.has("max_completion_tokens")) out.rules.max_tokens_field = "max_completion_tokens";
+  if (j.has(out.rules.max_tokens_field)) out.rules.max_tokens = j.i(out.rules.max_tokens_field);
   if (j.has("truncate_prompt_tokens")) out.rules.truncate = j.i("truncate_prompt_tokens");
   const int best_of = out.chat.has_value() ? out.plan.n : j.i("best_of", out.plan.n);
   RETURN_IF_ERROR(name_field(j.status()));
@@ -116,7 +119,7 @@ absl::Status parse_counts(base::JsonReader& j, const ApiLimits& limits, OpenAiRe
     return invalid("n", absl::StrCat("at most ", limits.choices_max, " choices in a request, prompts times n"));
   }
   if (out.rules.max_tokens.has_value() && *out.rules.max_tokens < (out.answer.echo ? 0 : 1)) {
-    return invalid("max_tokens", "must be at least 1 (0 is for echo alone)");
+    return invalid(out.rules.max_tokens_field, "must be at least 1 (0 is for echo alone)");
   }
   out.plan.drop_output = out.rules.max_tokens == 0;
   if (out.rules.truncate.has_value() && (*out.rules.truncate < -1 || *out.rules.truncate == 0)) {
@@ -137,7 +140,7 @@ absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, 
   RETURN_IF_ERROR(j.status());
   OpenAiRequest out;
   RETURN_IF_ERROR(parse_model(j, model, out));
-  RETURN_IF_ERROR(check_fields(json.get_object(), endpoint));
+  RETURN_IF_ERROR(check_fields(json.get_object(), endpoint, out.unknown_fields));
   RETURN_IF_ERROR(parse_answer(j, out.answer));
   if (endpoint == Endpoint::kChat) {
     RETURN_IF_ERROR(need_tokenizer(model, "messages"));

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "api/chat_prompt.h"
+#include "api/chat/chat_prompt.h"
 #include "api/generation.h"
 #include "api/limits.h"
 #include "api/openai/fields.h"
@@ -40,6 +40,7 @@ struct OpenAiRequest {
   std::vector<std::string> echo_texts;  // of each prompt, under answer.echo; made by resolve_prompts
   std::optional<ChatPrompt> chat;
   PromptRules rules;
+  std::vector<std::string> unknown_fields;  // names that have no effect, shortened; see check_fields
 };
 
 struct OpenAiLimits {

@@ -1,6 +1,6 @@
 #include "api/openai/sampling.h"
 
-#include <cmath>
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -8,6 +8,7 @@
 #include "api/json_values.h"
 #include "api/sampling_fields.h"
 #include "api/status.h"
+#include "engine/sampling/params.h"
 
 namespace polymath::api {
 namespace {
@@ -35,8 +36,9 @@ absl::Status parse_logit_bias(const base::JsonReader& j, int vocab, const ApiLim
     if (!absl::SimpleAtoi(key, &id) || id < 0 || id >= vocab) {
       return invalid("logit_bias", absl::StrCat("`", key, "` is not a token id below ", vocab));
     }
-    const double value = member.value().is_number() ? member.value().to_number<double>() : std::nan("");
-    if (!(value >= -100 && value <= 100)) return invalid("logit_bias", "values must be between -100 and 100");
+    if (!member.value().is_number()) return invalid("logit_bias", "values must be numbers");
+    const double value =
+        std::clamp<double>(member.value().to_number<double>(), -engine::kLogitBiasValueMax, engine::kLogitBiasValueMax);
     sampling.logit_bias.emplace_back(id, static_cast<float>(value));
   }
   return absl::OkStatus();

@@ -11,6 +11,9 @@
 namespace polymath::api {
 namespace {
 
+// A comment alone. A blank line behind it would end an event, and some parsers deliver the empty one.
+constexpr std::string_view kKeepAlive = ": keep-alive\n";
+
 class WholeWriter : public CollectingWriter {
  public:
   WholeWriter(WriterContext context, int n_choices) : CollectingWriter(n_choices), context_(std::move(context)) {}
@@ -31,7 +34,12 @@ class WholeWriter : public CollectingWriter {
 // failure can still be an error status.
 class StreamWriter : public AnswerWriter {
  public:
-  StreamWriter(WriterContext context, int n_choices) : context_(std::move(context)), offsets_(n_choices) {}
+  StreamWriter(WriterContext context, int n_choices) : context_(std::move(context)), n_choices_(n_choices) {
+    if (!context_.head.options.logprobs) return;
+    for (int choice = 0; choice < n_choices; ++choice) {
+      texts_.emplace_back(context_.head.model->tokenizer.get(), prompt_of(choice), context_.head.skip_special);
+    }
+  }
 
   void on_prompt_token(int, int, const TokenInfo&) override {}  // parse_logprobs refuses them for streams
   void on_delta(const Delta& delta, const Usage& so_far) override {
@@ -39,8 +47,8 @@ class StreamWriter : public AnswerWriter {
     const AnswerOptions& options = context_.head.options;
     const bool tokens_matter = (options.logprobs || options.return_token_ids) && !delta.tokens.empty();
     if (delta.text.empty() && !tokens_matter) return;
-    event(delta_chunk(context_.head, delta, offsets_[delta.choice], &so_far));
-    if (options.logprobs) offsets_[delta.choice] += count_characters(delta.text);
+    text::TokenTexts* const texts = options.logprobs ? &texts_[static_cast<size_t>(delta.choice)] : nullptr;
+    event(delta_chunk(context_.head, delta, texts, &so_far));
   }
   void on_end(const ChoiceEnd& end, const Usage& so_far) override {
     begin(so_far);
@@ -60,9 +68,9 @@ class StreamWriter : public AnswerWriter {
   void flush() override {
     const double now = base::steady_seconds();
     if (pending_.empty()) {
-      if (closed_ || now - written_at_ < context_.silence_s_max) return;
+      if (closed_ || context_.silence_s_max == 0 || now - written_at_ < context_.silence_s_max) return;
       open();
-      pending_ = ": keep-alive\n\n";
+      pending_ = kKeepAlive;
     }
     written_at_ = now;
     context_.reply->write(std::exchange(pending_, {}));
@@ -80,15 +88,13 @@ class StreamWriter : public AnswerWriter {
     so_far.completion_tokens = 0;  // `so_far` may count the first token already
     open();
     const AnswerHead& head = context_.head;
-    for (size_t i = 0; i < offsets_.size(); ++i) {
-      const int index = static_cast<int>(i);
-      const std::vector<int32_t>& ids = context_.prompts.ids[i / static_cast<size_t>(head.n)];
+    for (int index = 0; index < n_choices_; ++index) {
+      const std::vector<int32_t>& ids = prompt_of(index);
       if (head.is_chat()) {
         event(role_chunk(head, index, ids, &so_far));
       } else if (head.options.echo || head.options.return_token_ids) {
-        const std::string text = head.options.echo ? context_.prompts.texts[i / static_cast<size_t>(head.n)] : "";
+        const std::string text = head.options.echo ? context_.prompts.texts[static_cast<size_t>(index / head.n)] : "";
         event(prompt_chunk(head, index, text, ids, &so_far));
-        offsets_[i] = count_characters(text);
       }
     }
   }
@@ -103,8 +109,13 @@ class StreamWriter : public AnswerWriter {
     context_.reply->end();
   }
 
+  const std::vector<int32_t>& prompt_of(int choice) const {
+    return context_.prompts.ids[static_cast<size_t>(choice / context_.head.n)];
+  }
+
   const WriterContext context_;
-  std::vector<int64_t> offsets_;  // characters of each choice that were sent
+  const int n_choices_;
+  std::vector<text::TokenTexts> texts_;  // of each choice, under logprobs
   std::string pending_;
   double written_at_ = base::steady_seconds();
   bool open_ = false;   // the status line was sent

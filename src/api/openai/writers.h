@@ -15,7 +15,7 @@ struct WriterContext {
   AnswerPrompts prompts;
   std::string request_id;
   std::shared_ptr<server::HttpReply> reply;
-  double silence_s_max = 15;  // a stream silent for longer sends a comment at its next flush()
+  double silence_s_max = 15;  // a stream silent for longer sends a comment at its next flush(); 0: never
 };
 
 std::unique_ptr<AnswerWriter> make_writer(WriterContext context, int n_choices);

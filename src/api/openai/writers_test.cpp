@@ -64,11 +64,12 @@ TEST(Writers, AFailureWithinAStreamIsAnEventAndThenDone) {
   EXPECT_TRUE(log.ends_with("\"code\":500}}\n\ndata: [DONE]\n\nend")) << log;
 }
 
-constexpr char kAlive[] = "start 200 text/event-stream; charset=utf-8\n: keep-alive\n\n";
+constexpr double kAtOnce = 1e-9;
+constexpr char kAlive[] = "start 200 text/event-stream; charset=utf-8\n: keep-alive\n";
 
 TEST(Writers, ASilentStreamSaysThatItLives) {
   Fixture f;
-  const auto writer = f.writer(true, 0);
+  const auto writer = f.writer(true, kAtOnce);
   writer->flush();
   EXPECT_EQ(f.reply->log, kAlive);
   writer->on_delta({.choice = 0, .text = "a", .tokens = {{.id = 5}}}, {});
@@ -79,13 +80,13 @@ TEST(Writers, ASilentStreamSaysThatItLives) {
   writer->flush();
   const std::string& log = f.reply->log;
   EXPECT_EQ(log.find("data: {"), std::string(kAlive).size());
-  EXPECT_NE(log.find("\n\n: keep-alive\n\ndata: {"), std::string::npos) << log;
+  EXPECT_NE(log.find("\n\n: keep-alive\ndata: {"), std::string::npos) << log;
   EXPECT_TRUE(log.ends_with("data: [DONE]\n\nend")) << log;
 }
 
 TEST(Writers, AFailureBehindASignOfLifeIsAnEvent) {
   Fixture f;
-  const auto writer = f.writer(true, 0);
+  const auto writer = f.writer(true, kAtOnce);
   writer->flush();
   writer->on_error(absl::InternalError("broken"));
   const std::string& log = f.reply->log;
@@ -95,7 +96,8 @@ TEST(Writers, AFailureBehindASignOfLifeIsAnEvent) {
 
 TEST(Writers, OnlyStreamsSayThatTheyLive) {
   Fixture f;
-  f.writer(false, 0)->flush();
+  f.writer(false, kAtOnce)->flush();
+  f.writer(true, 0)->flush();  // off
   f.writer(true, 3600)->flush();
   EXPECT_EQ(f.reply->log, "");
 }

@@ -4,16 +4,18 @@
 #include <utility>
 
 #include "api/json_values.h"
+#include "text/token_texts.h"
 
 namespace polymath::api {
 namespace {
 
-base::JsonObject token_json(const ServedModel& model, int32_t id, float logprob) {
-  return {{"id", id}, {"text", text_json(token_piece(model, id))}, {"logprob", logprob_json(logprob)}};
+base::JsonObject token_json(const engine::TokenLogprob& token, const text::TokenText& text) {
+  return {{"id", token.id}, {"text", text_json(text.text)}, {"logprob", logprob_json(token.logprob)}};
 }
 
-base::JsonObject output_token_json(const ServedModel& model, const engine::TokenLogprob& token) {
-  base::JsonObject out = token_json(model, token.id, token.logprob);
+base::JsonObject output_token_json(const ServedModel& model, const engine::TokenLogprob& token,
+                                   const text::TokenText& text) {
+  base::JsonObject out = token_json(token, text);
   out["special"] = model.tokenizer->is_special(token.id);
   return out;
 }
@@ -27,20 +29,23 @@ std::string_view finish_reason(const ChoiceEnd& end) {
 base::JsonArray prefill_json(const TgiAnswer& answer, const ServedModel& model, const CollectedChoice& choice) {
   base::JsonArray out;
   if (!answer.options.prefill || answer.prompt.empty()) return out;
-  base::JsonObject first = token_json(model, answer.prompt.front(), 0);
+  text::TokenTexts texts(model.tokenizer.get(), {}, /*skip_special=*/false);
+  base::JsonObject first = token_json({.id = answer.prompt.front()}, texts.take(answer.prompt.front()));
   first["logprob"] = nullptr;
   out.emplace_back(std::move(first));
   for (const TokenInfo& token : choice.prompt_tokens) {
-    out.emplace_back(token_json(model, token.chosen.id, token.chosen.logprob));
+    out.emplace_back(token_json(token.chosen, texts.take(token.chosen.id)));
   }
   return out;
 }
 
-base::JsonArray top_tokens_json(const ServedModel& model, const std::vector<TokenInfo>& tokens) {
+base::JsonArray top_tokens_json(const ServedModel& model, const std::vector<TokenInfo>& tokens,
+                                text::TokenTexts texts) {
   base::JsonArray out;
   for (const TokenInfo& token : tokens) {
     base::JsonArray top;
-    for (const engine::TokenLogprob& t : token.top) top.emplace_back(output_token_json(model, t));
+    for (const engine::TokenLogprob& t : token.top) top.emplace_back(output_token_json(model, t, texts.peek(t.id)));
+    texts.take(token.id);
     out.emplace_back(std::move(top));
   }
   return out;
@@ -53,7 +58,11 @@ base::JsonObject tgi_answer(const TgiAnswer& answer, const ServedModel& model, c
   out["generated_text"] = text_json(answer.options.full_text ? answer.inputs + choice.text : choice.text);
   if (!answer.options.details) return out;
   base::JsonArray tokens;
-  for (const TokenInfo& token : choice.tokens) tokens.emplace_back(output_token_json(model, token.chosen));
+  const text::TokenTexts begin(model.tokenizer.get(), answer.prompt, /*skip_special=*/true);
+  text::TokenTexts texts = begin;
+  for (const TokenInfo& token : choice.tokens) {
+    tokens.emplace_back(output_token_json(model, token.chosen, texts.take(token.id)));
+  }
   base::JsonObject details;
   details["finish_reason"] = text_json(finish_reason(choice.end));
   details["generated_tokens"] = choice.tokens.size();
@@ -61,7 +70,7 @@ base::JsonObject tgi_answer(const TgiAnswer& answer, const ServedModel& model, c
   if (answer.options.sampled) details["seed"] = answer.seed;
   details["prefill"] = prefill_json(answer, model, choice);
   details["tokens"] = std::move(tokens);
-  if (answer.options.top_tokens) details["top_tokens"] = top_tokens_json(model, choice.tokens);
+  if (answer.options.top_tokens) details["top_tokens"] = top_tokens_json(model, choice.tokens, begin);
   out["details"] = std::move(details);
   return out;
 }

@@ -20,7 +20,7 @@ struct TgiAnswer {
   uint64_t seed = 0;
 };
 
-// Without details: {"generated_text"}. Token texts are pieces of the whole text (served_model.h: token_piece).
+// Without details: {"generated_text"}. Token texts are as text/token_texts.h has them.
 base::JsonObject tgi_answer(const TgiAnswer& answer, const ServedModel& model, const CollectedChoice& choice);
 
 }  // namespace polymath::api

@@ -30,6 +30,10 @@ absl::Status check_refused(const base::JsonReader& parameters) {
     const auto* value = parameters.find(field.name);
     if (value != nullptr && !asks_nothing(*value, field.neutral)) return not_built(field.name, "not built yet");
   }
+  for (const auto& member : parameters.value().get_object()) {
+    const std::string_view name(member.key().data(), member.key().size());
+    if (promises_form(name) && !asks_nothing(member.value(), "")) return not_built(name, "not built yet");
+  }
   return absl::OkStatus();
 }
 
@@ -113,6 +117,7 @@ absl::StatusOr<TgiRequest> parse_tgi_request(const base::JsonValue& json, const 
   RETURN_IF_ERROR(need_tokenizer(model, "inputs"));
   out.rules.prompt_field = "inputs";
   out.rules.max_tokens_field = "max_new_tokens";
+  out.rules.clamp = limits.clamp_max_tokens;
   out.plan.include_stop = true;  // TGI's generated_text ends with the stop sequence
   out.plan.sampling.eos_ids = model.eos_ids;
   static const base::JsonValue kNone = base::JsonObject{};

@@ -110,7 +110,6 @@ TEST(TgiRequest, RefusalsNameTheirField) {
       {R"("truncate":0)", kInvalidArgument, "truncate"},
       {R"("seed":-1)", kInvalidArgument, "seed"},
       {R"("seed":1.5)", kInvalidArgument, "seed"},
-      {R"("stop":["a","b","c","d","e"])", kInvalidArgument, "stop"},
       {R"("top_n_tokens":6)", kInvalidArgument, "top_n_tokens"},
       {R"("adapter_id":"unknown")", kInvalidArgument, "adapter_id"},
       {R"("details":"yes")", kInvalidArgument, "details"},
@@ -118,6 +117,8 @@ TEST(TgiRequest, RefusalsNameTheirField) {
       {R"("typical_p":0.9)", kUnimplemented, "typical_p"},
       {R"("watermark":true)", kUnimplemented, "watermark"},
       {R"("grammar":{"type":"regex","value":"a"})", kUnimplemented, "grammar"},
+      {R"("json_schema":{"type":"object"})", kUnimplemented, "json_schema"},
+      {R"("guided_regex":"a")", kUnimplemented, "guided_regex"},
   };
   for (const auto& row : rows) {
     const absl::Status status = name_field(parse(row.parameters).status());

@@ -1,5 +1,5 @@
-// AFMoE (Trinity): norms before and after attention and feed-forward, a gate on the attention's output, rotation in the
-// layers with a window alone. Source: config.json of arcee-ai/Trinity-Mini; transformers models/afmoe.
+// AFMoE (Trinity): norms before and after attention and feed-forward, and a gate on the attention's output. Layers
+// without a window have no positions. Source: config.json of arcee-ai/Trinity-Mini; transformers models/afmoe.
 
 #include <algorithm>
 #include <cmath>

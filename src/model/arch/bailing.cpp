@@ -40,6 +40,7 @@ ModelConfig parse_v2(base::JsonReader& j) {
   }
   set_attention(j, c, a);
   FfnConfig experts = sigmoid_experts(j);
+  experts.router.normalize = true;  // whatever norm_topk_prob says
   experts.selection_bias = j.b("moe_router_enable_expert_bias");
   set_bailing_ffns(j, c, experts);
   return c;

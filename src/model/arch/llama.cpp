@@ -1,6 +1,6 @@
-// Dense decoders: Llama, Mistral, Ministral 3 (queries scaled by position), Qwen2 (biases on q, k, v) and Qwen3 (norms
-// of each head). Sources: config.json of meta-llama/Llama-3.1-8B, mistralai/Mistral-7B-v0.1 and
-// Ministral-3-8B-Base-2512, Qwen/Qwen2-7B, Qwen/Qwen3-8B.
+// Dense decoders: Llama, Mistral, Qwen2 (biases on q, k, v) and Qwen3 (norms of each head). Ministral 3 scales queries
+// by position. Sources: config.json of meta-llama/Llama-3.1-8B, mistralai/Mistral-7B-v0.1 and Ministral-3-8B-Base-2512,
+// Qwen/Qwen2-7B, Qwen/Qwen3-8B.
 
 #include "model/arch/shared.h"
 

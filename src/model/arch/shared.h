@@ -80,8 +80,10 @@ std::vector<WeightRow> llama_rows();
 // gate_up and down of layer.{l}.<role> at model.layers.{l}.<path>.{gate,up,down}_proj.weight. A path "x.{e}" has a
 // tensor an expert; add_stacked_rows(x) follows.
 void add_ffn_rows(std::vector<WeightRow>& rows, const std::string& role, const std::string& path);
-// All experts of a layer in model.layers.{l}.<path>.gate_up_proj [E, 2I, H] and down_proj [E, H, I], as transformers 5
-// saves them; or each transposed.
+// All experts of a layer, as transformers 5 saves them, or each transposed: model.layers.{l}.<path>.
+//
+//     gate_up_proj  [E, 2I, H]
+//     down_proj     [E, H, I]
 void add_stacked_rows(std::vector<WeightRow>& rows, const std::string& path);
 // llama_rows(), the latent attention's where the config has one, and those of DeepSeek's experts.
 std::vector<WeightRow> deepseek_rows(const ModelConfig& c);

@@ -8,10 +8,7 @@ extern const QuantFormat kQ8_0;
 
 std::span<const QuantFormat* const> quant_formats() {
   static constexpr const QuantFormat* kFormats[] = {
-      &kF32,
-      &kF16,
-      &kBf16,
-      &kQ8_0,
+      &kF32, &kF16, &kBf16, &kF64, &kQ8_0,
   };
   return kFormats;
 }

@@ -37,11 +37,14 @@ constexpr QuantFormat plain(std::string_view name, tensor::DType dtype) {
 }
 
 float same(float v) { return v; }
+float narrow(double v) { return static_cast<float>(v); }
+double widen(float v) { return v; }
 
 }  // namespace
 
 const QuantFormat kF32 = plain<float, same, same>("float32", tensor::DType::kF32);
 const QuantFormat kF16 = plain<uint16_t, tensor::f16_to_f32, tensor::f32_to_f16>("float16", tensor::DType::kF16);
+const QuantFormat kF64 = plain<double, narrow, widen>("float64", tensor::DType::kF64);
 const QuantFormat kBf16 = plain<uint16_t, tensor::bf16_to_f32, tensor::f32_to_bf16>("bfloat16", tensor::DType::kBf16);
 
 }  // namespace polymath::quant

@@ -15,6 +15,8 @@ namespace {
 
 std::string_view owner_of(Budget& budget, const Value& v) {
   if (v.is(Kind::kNone)) return "None";
+  if (v.is(Kind::kDict)) return "dict object";  // the usual ones: a message without that member, a content's letter
+  if (v.is(Kind::kString)) return "str object";
   return budget.copy(absl::StrCat(std::string(type_name(v)), " object"));
 }
 
@@ -155,6 +157,7 @@ Value get_slice(Budget& budget, const Value& object, const Value (&bounds)[3]) {
   const List* source = elements(budget, object);
   List* picked = new_list(budget, object.is(Kind::kList) ? source->kind : ListKind::kList);
   if (picked->kind == ListKind::kGroup) picked->kind = ListKind::kTuple;
+  if (slice.step == 1 && slice.stop > slice.start) picked->items.reserve(static_cast<size_t>(slice.stop - slice.start));
   for (int64_t i = slice.start; slice.step > 0 ? i < slice.stop : i > slice.stop; i += slice.step) {
     picked->items.push_back(source->items[static_cast<size_t>(i)]);
   }

@@ -100,6 +100,7 @@ struct Statement {
   StatementType type = StatementType::kText;
   bool uses_varargs = false;  // a macro that asks for what its parameters do not take
   bool uses_kwargs = false;
+  bool uses_loop = false;  // a for whose text names `loop`
   int line = 0;
   std::string_view text;
   const Expression* target = nullptr;

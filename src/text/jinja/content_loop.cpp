@@ -1,8 +1,10 @@
-#include "text/jinja/content_loop.h"
+// Does a template walk the parts of a content: loops_over_content().
 
 #include <algorithm>
 #include <string_view>
 #include <vector>
+
+#include "text/jinja/parser.h"
 
 namespace polymath::text::jinja {
 namespace {

@@ -248,6 +248,7 @@ const Expression* ExpressionParser::name() {
     node->type = ExpressionType::kName;
     varargs_seen += node->name == "varargs";
     kwargs_seen += node->name == "kwargs";
+    loop_seen += node->name == "loop";
   }
   return node;
 }

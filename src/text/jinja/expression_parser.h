@@ -20,6 +20,7 @@ class ExpressionParser {
 
   size_t varargs_seen = 0;  // how often the names were read; a macro asks for them by using them
   size_t kwargs_seen = 0;
+  size_t loop_seen = 0;
 
  private:
   using Part = const Expression* (ExpressionParser::*)();

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "text/jinja/format.h"
+#include "text/utf8.h"
 
 namespace polymath::text::jinja {
 
@@ -12,17 +13,27 @@ class Interpreter::PlainSource : public LoopSource {
   PlainSource(Budget& budget, const Value& items) {
     if (items.is(Kind::kRange)) {
       range_ = items.range;  // counted, never written out
+    } else if (items.is(Kind::kString) && is_ascii(items.text())) {
+      budget.scan(items.size);
+      letters_ = items.text();
     } else {
       list_ = elements(budget, items);
     }
   }
   bool has(size_t i) override { return i < count(); }
-  size_t count() override { return range_ != nullptr ? range_->length : list_->items.size(); }
-  Value at(size_t i) override { return range_ != nullptr ? integer(range_->at(i)) : list_->items[i]; }
+  size_t count() override {
+    if (range_ != nullptr) return range_->length;
+    return list_ != nullptr ? list_->items.size() : letters_.size();
+  }
+  Value at(size_t i) override {
+    if (range_ != nullptr) return integer(range_->at(i));
+    return list_ != nullptr ? list_->items[i] : string(letters_.substr(i, 1));
+  }
 
  private:
   const Range* range_ = nullptr;
   const List* list_ = nullptr;
+  std::string_view letters_;  // of a text, one byte each
 };
 
 class Interpreter::FilteredSource : public LoopSource {
@@ -34,6 +45,7 @@ class Interpreter::FilteredSource : public LoopSource {
         outer_(interpreter.scope_),
         scope_(interpreter.new_scope(outer_)),
         passed_(interpreter.budget_.objects()) {}
+  ~FilteredSource() override { interpreter_.give_back(scope_); }
 
   bool has(size_t i) override {
     while (passed_.size() <= i && all_.has(next_)) pull();
@@ -76,9 +88,23 @@ Interpreter::Interpreter(Budget& budget, const RenderLimits& limits)
     : budget_(budget), limits_(limits), scope_(new_scope(nullptr)) {}
 
 std::string Interpreter::render(Body body) {
-  Inside inside(*this, new_scope(scope_));
+  Nested nested(*this, scope_);
   run(body);
   return std::move(output_);
+}
+
+Scope* Interpreter::new_scope(Scope* parent) {
+  if (free_scopes_.empty()) return budget_.make<Scope>(parent, budget_.objects());
+  Scope* scope = free_scopes_.back();
+  free_scopes_.pop_back();
+  scope->parent = parent;
+  return scope;
+}
+
+void Interpreter::give_back(Scope* scope) {
+  if (scope->captured) return;
+  scope->names.clear();
+  free_scopes_.push_back(scope);
 }
 
 Scope* Interpreter::fresh(Scope* scope) {
@@ -185,7 +211,7 @@ Interpreter::Flow Interpreter::run(const Statement& statement) {
     case StatementType::kWith:
       return run_with(statement);
     case StatementType::kScope: {
-      Inside inside(*this, new_scope(scope_));
+      Nested nested(*this, scope_);
       run(statement.body);
       break;
     }
@@ -213,24 +239,28 @@ Interpreter::Flow Interpreter::run_for(const Statement& statement) {
 }
 
 Interpreter::Flow Interpreter::run_loop(const Statement& statement, LoopSource& source) {
+  if (!source.has(0)) return run(statement.otherwise);
   Value loop;
   loop.kind = Kind::kLoop;
-  loop.loop = budget_.make<Loop>();
-  loop.loop->source = &source;
+  loop.loop = statement.uses_loop ? budget_.make<Loop>() : nullptr;
+  if (loop.loop != nullptr) loop.loop->source = &source;
   Scope* scope = new_scope(scope_);
   bool completed = false;  // Jinja's `else` also runs where break or continue ended every round
   for (size_t i = 0; source.has(i); ++i) {
     budget_.step();
-    loop.loop->index = i;
     scope = fresh(scope);
     Inside inside(*this, scope);
     assign(*statement.target, source.at(i));
-    set("loop", loop);
+    if (loop.loop != nullptr) {
+      loop.loop->index = i;
+      set("loop", loop);
+    }
     const Flow flow = run(statement.body);
     if (flow == Flow::kBreak) break;
     completed = completed || flow == Flow::kNormal;
   }
-  loop.loop->source = nullptr;
+  if (loop.loop != nullptr) loop.loop->source = nullptr;
+  give_back(scope);
   return !completed ? run(statement.otherwise) : Flow::kNormal;
 }
 
@@ -241,14 +271,19 @@ Interpreter::Flow Interpreter::run_with(const Statement& statement) {
     Inside inside(*this, scope);
     set(name.name, value);
   }
-  Inside inside(*this, scope);
-  return run(statement.body);
+  Flow flow;
+  {
+    Inside inside(*this, scope);
+    flow = run(statement.body);
+  }
+  give_back(scope);
+  return flow;
 }
 
 void Interpreter::run_set_block(const Statement& statement) {
   Value value;
   {
-    Inside inside(*this, new_scope(scope_));
+    Nested nested(*this, scope_);
     value = string(captured(statement.body));
   }
   if (statement.value != nullptr) value = evaluate_chain(*statement.value, value);
@@ -256,7 +291,7 @@ void Interpreter::run_set_block(const Statement& statement) {
 }
 
 void Interpreter::run_filter_block(const Statement& statement) {
-  Inside inside(*this, new_scope(scope_));
+  Nested nested(*this, scope_);
   const Value text = string(captured(statement.body));
   write(to_str(budget_, evaluate_chain(*statement.value, text)));
 }

@@ -74,8 +74,23 @@ class Interpreter : public Context {
     Scope* before_;
   };
 
-  Scope* new_scope(Scope* parent) { return budget_.make<Scope>(parent, budget_.objects()); }
-  Scope* fresh(Scope* scope);  // emptied, or a new one where this one is captured
+  class Nested {  // a scope of its own, while it lives
+   public:
+    Nested(Interpreter& interpreter, Scope* parent)
+        : interpreter_(interpreter), scope_(interpreter.new_scope(parent)), inside_(interpreter, scope_) {}
+    ~Nested() { interpreter_.give_back(scope_); }
+    Nested(const Nested&) = delete;
+    Nested& operator=(const Nested&) = delete;
+
+   private:
+    Interpreter& interpreter_;
+    Scope* scope_;
+    Inside inside_;
+  };
+
+  Scope* new_scope(Scope* parent);
+  void give_back(Scope* scope);  // to new_scope(), unless a macro has captured it
+  Scope* fresh(Scope* scope);    // emptied, or a new one where this one is captured
   void set(std::string_view name, const Value& value);
   Value lookup(std::string_view name);
   void assign(const Expression& target, const Value& value);
@@ -116,6 +131,7 @@ class Interpreter : public Context {
 
   Budget& budget_;
   RenderLimits limits_;
+  std::vector<Scope*> free_scopes_;
   Scope* scope_;
   std::string output_;
   int depth_ = 0;

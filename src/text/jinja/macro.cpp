@@ -28,7 +28,7 @@ Value Interpreter::make_macro(const Statement& statement) {
 
 Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
   Level level(*this);
-  Inside inside(*this, new_scope(macro.scope));
+  Nested nested(*this, macro.scope);
   bind(*macro.definition, arguments);
   return string(captured(macro.definition->body));
 }
@@ -57,6 +57,9 @@ void Interpreter::bind(const Statement& definition, const Arguments& arguments) 
       set(parameters[p].name, undefined(budget_, {.name = parameters[p].name, .sentence = budget_.copy(sentence)}));
     }
   }
+  const bool takes_more = definition.uses_varargs || definition.uses_kwargs ||
+                          arguments.positional.size() > parameters.size() || !arguments.named.empty();
+  if (!takes_more) return;
   List* varargs = new_list(budget_, ListKind::kTuple);
   for (size_t i = parameters.size(); i < arguments.positional.size(); ++i)
     varargs->items.push_back(arguments.positional[i]);

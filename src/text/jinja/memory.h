@@ -5,6 +5,7 @@
 // Every string, list and scope of a rendering lives in its arenas, which are freed at once. So values need no
 // reference counts, cycles through a namespace are harmless, and every charged byte is a used one.
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <memory_resource>
@@ -23,6 +24,8 @@ struct TemplateError {
 };
 
 [[noreturn]] void fail(std::string message);
+
+struct Missing;
 
 struct MemoryBound {
   size_t used = 0;
@@ -74,6 +77,8 @@ class Budget {
   std::pmr::memory_resource* objects() { return &arena_; }
 
   int line = 0;  // of the node that is being evaluated; what an error names
+  // The latest reasons of undefined values: loops meet the same ones again and again.
+  std::array<const Missing*, 4> recent_missing = {};
 
  private:
   size_t steps_left_;

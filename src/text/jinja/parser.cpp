@@ -124,6 +124,7 @@ class StatementParser {
   const Statement* for_block() {
     Statement* node = make(StatementType::kFor);
     tokens_.next();
+    const size_t loop = expressions_.loop_seen;
     node->target = expressions_.target();
     if (!tokens_.skip_name("in")) tokens_.unexpected("'in'");
     node->value = expressions_.tuple(false);
@@ -133,6 +134,7 @@ class StatementParser {
     ++loops_;
     const std::string_view tag = body_until({"else", "endfor"}, node->body);
     --loops_;
+    node->uses_loop = expressions_.loop_seen > loop;
     if (tag == "else") {
       end_block();
       body_until({"endfor"}, node->otherwise);

@@ -21,4 +21,12 @@ struct Template {
 // TemplateError; result.budget.line says where. Names an unsupported tag, filter or test.
 void parse_template(std::string_view source, int depth_max, Template& result);
 
+// True: the template walks the parts of a message's content.
+//
+//   {% for m in messages[1:] %}{% for part in m['content'] | list %}
+//
+// `messages` may have other names by `set`. A macro's parameter does not count: its author gives it text as well.
+// Source: vLLM's detection of the content format.
+bool loops_over_content(Body body);
+
 }  // namespace polymath::text::jinja

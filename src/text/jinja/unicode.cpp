@@ -12,7 +12,7 @@ char32_t upper(char32_t c) { return static_cast<char32_t>(utf8proc_toupper(stati
 char32_t title(char32_t c) { return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))); }
 
 constexpr size_t kFoldMax = 4;  // code points of a case folding; Unicode has at most three
-constexpr char32_t kIota = 0x3B9, kIotaBelow = 0x345;
+constexpr char32_t kIota = 0x3B9, kIotaBelow = 0x345, kSharpS = 0xDF;
 
 struct Folded {
   utf8proc_int32_t points[kFoldMax];
@@ -42,7 +42,8 @@ void append_upper(std::string& out, char32_t c) {
 
 void append_title(std::string& out, char32_t c) {
   const Folded folded = fold(c);
-  if (folded.count < 2 || title(c) != c || !is_lower(c)) return append_utf8(out, title(c));
+  const bool has_own = title(c) != c && c != kSharpS;  // utf8proc makes a letter of it that Python does not
+  if (folded.count < 2 || has_own || !is_lower(c)) return append_utf8(out, title(c));
   bool capital = true;  // the first letter that has one
   for (size_t i = 0; i < folded.count; ++i) {
     const auto point = static_cast<char32_t>(folded.points[i]);

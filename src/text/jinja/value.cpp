@@ -114,8 +114,17 @@ Value dict_value(Dict* dict) {
 }
 
 Value undefined(Budget& budget, const Missing& missing) {
+  const auto same = [](std::string_view a, std::string_view b) { return a.data() == b.data() && a.size() == b.size(); };
   Value v;
+  for (const Missing* known : budget.recent_missing) {
+    const bool found = known != nullptr && same(known->name, missing.name) && same(known->owner, missing.owner) &&
+                       same(known->sentence, missing.sentence) && known->is_element == missing.is_element;
+    if (found) v.missing = known;
+  }
+  if (v.missing != nullptr) return v;
   v.missing = budget.make<Missing>(missing);
+  std::rotate(budget.recent_missing.rbegin(), budget.recent_missing.rbegin() + 1, budget.recent_missing.rend());
+  budget.recent_missing.front() = v.missing;
   return v;
 }
 

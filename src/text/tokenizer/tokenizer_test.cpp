@@ -320,6 +320,17 @@ TEST(Bpe, UnknownCharactersFuseFallBackOrStand) {
             (Ids{9}));
 }
 
+// Two cuts of "000" behind "1" are equal in 64 bits; the first that is found wins, as in tokenizers. One bit less in a
+// score would choose the other.
+TEST(Unigram, BreaksTiesByTheFirst) {
+  const auto tokenizer = parse_tokenizer_json(
+      R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", -20], ["1", -9.1783475532926495],
+          ["0", -8.7424612991001691], ["00", -4.6757566342651797]]}})",
+      "", {});
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ((*tokenizer)->encode("1000", false), (std::vector<TokenId>{1, 2, 3}));
+}
+
 TEST(Unigram, FallsBackToBytes) {
   const auto tokenizer = parse_tokenizer_json(
       R"({"model": {"type": "Unigram", "unk_id": 0, "byte_fallback": true,

@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kMergesMax = 4u << 20;  // published files have 0.5 million; more: kInvalidArgument
 
-// The tokens' own bytes, from the front and from the back, so that all cuts of a token cost its length.
+// All tokens by their bytes, from the front and from the back. All cuts of a token cost its length.
 class TokenCuts {
  public:
   explicit TokenCuts(const std::vector<RankedToken>& tokens) {

@@ -1,0 +1,170 @@
+#include "api/chat/chat_prompt.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "api/chat/messages.h"
+#include "api/status.h"
+
+namespace polymath::api {
+namespace {
+
+// chat_template_kwargs must not set these: a kwarg `messages` could replace what a gateway has checked.
+constexpr std::array<std::string_view, 7> kReserved = {
+    "messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template", "tokenize"};
+
+bool is_reserved(std::string_view name) {
+  return name.ends_with("_token") || std::find(kReserved.begin(), kReserved.end(), name) != kReserved.end();
+}
+
+absl::Status parse_tools(const base::JsonObject& request, const ApiLimits& limits, ChatPrompt& chat) {
+  if (const auto* choice = request.if_contains("tool_choice"); choice != nullptr && !choice->is_null()) {
+    if (*choice != "none" && *choice != "auto") {
+      if (*choice == "required" || choice->is_object()) {
+        return not_built("tool_choice", "forced tool calls are not built yet; none and auto are");
+      }
+      return invalid("tool_choice", "must be none or auto");
+    }
+  }
+  ASSIGN_OR_RETURN(chat.tools, checked_tools(request, limits));
+  return absl::OkStatus();
+}
+
+absl::Status parse_kwargs(const base::JsonObject& request, ChatPrompt& chat) {
+  if (const auto* effort = request.if_contains("reasoning_effort"); effort != nullptr && !effort->is_null()) {
+    if (!effort->is_string()) return invalid("reasoning_effort", "must be a string");
+    chat.kwargs["reasoning_effort"] = *effort;
+  }
+  const auto* kwargs = request.if_contains("chat_template_kwargs");
+  if (kwargs == nullptr || kwargs->is_null()) return absl::OkStatus();
+  if (!kwargs->is_object()) return invalid("chat_template_kwargs", "must be an object");
+  for (const auto& member : kwargs->get_object()) {
+    const std::string_view key(member.key().data(), member.key().size());
+    if (is_reserved(key)) {
+      return invalid("chat_template_kwargs", absl::StrCat("must not set ", std::string(key)));
+    }
+    chat.kwargs[member.key()] = member.value();
+  }
+  return absl::OkStatus();
+}
+
+// Lies behind the last message's text while the template runs. A template that trims its contents removes the blank.
+constexpr std::string_view kContinueMark = "xq-continue-here ";
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n\v\f";
+  const size_t begin = text.find_first_not_of(kBlank);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
+}
+
+// Puts the mark behind the last text of the last message, which it returns.
+std::string mark_final_message(base::JsonArray& messages) {
+  base::JsonValue* content = &messages.back().get_object()["content"];
+  if (content->is_array()) {
+    base::JsonArray& parts = content->get_array();
+    if (parts.empty()) parts.push_back(base::JsonObject{{"type", "text"}, {"text", ""}});
+    content = &parts.back().get_object()["text"];
+  }
+  std::string text(content->get_string());
+  content->get_string().append(kContinueMark);
+  return text;
+}
+
+// Removes the mark and what follows it, so that the answer continues the text.
+absl::StatusOr<std::string> cut_at_mark(std::string text, std::string_view final_text) {
+  const size_t found = text.rfind(trimmed(kContinueMark));
+  if (found == std::string::npos || text.find(trimmed(final_text)) == std::string::npos) {
+    return invalid("continue_final_message", "the template does not show the last message's text unchanged");
+  }
+  const bool keeps_blanks = std::string_view(text).substr(found).starts_with(kContinueMark);
+  text.resize(found);
+  if (!keeps_blanks) text.resize(text.find_last_not_of(" \t\r\n\v\f") + 1);
+  return text;
+}
+
+// strftime_now's clock shows local time.
+int64_t local_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  if (localtime_r(&now, &local) == nullptr) return static_cast<int64_t>(now);
+  return static_cast<int64_t>(timegm(&local));
+}
+
+std::string names_of(const ServedModel& model) {
+  return absl::StrJoin(model.chat_templates, ", ", [](std::string* out, const ServedTemplate& t) { *out += t.name; });
+}
+
+// The request's own template, or the model's. `own` keeps the former.
+absl::StatusOr<const ServedTemplate*> template_for(const ServedModel& model, const ChatPrompt& chat,
+                                                   std::optional<ServedTemplate>& own) {
+  if (model.chat_templates.empty() && !chat.chat_template.has_value()) {
+    return invalid("messages", "this model has no chat template; --chat-template gives it one");
+  }
+  if (const auto* found = find_template(model, chat.chat_template.value_or(""), !chat.tools.is_null())) return found;
+  if (!chat.chat_template.has_value()) {
+    return invalid("chat_template", absl::StrCat("this model has no default template; name one of: ", names_of(model)));
+  }
+  if (!chat.trusts_template) {
+    return invalid("chat_template",
+                   absl::StrCat("a request's own template is refused (--trust-request-chat-template permits it); the "
+                                "model's have these names: ",
+                                names_of(model)));
+  }
+  auto made = make_template(model, {"", *chat.chat_template}, ContentFormat::kAuto);
+  if (!made.ok()) return invalid("chat_template", std::string(made.status().message()));
+  return &own.emplace(*std::move(made));
+}
+
+}  // namespace
+
+absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, const ApiLimits& limits,
+                                             bool trust_template) {
+  base::JsonReader j(request);
+  RETURN_IF_ERROR(j.status());
+  const base::JsonObject& object = request.get_object();
+  ChatPrompt chat;
+  ASSIGN_OR_RETURN(chat.messages, regular_messages(object, limits));
+  RETURN_IF_ERROR(parse_tools(object, limits, chat));
+  RETURN_IF_ERROR(parse_kwargs(object, chat));
+  if (const auto* documents = j.find("documents"); documents != nullptr) {
+    if (!documents->is_array()) return invalid("documents", "must be an array");
+    chat.documents = *documents;
+  }
+  chat.continue_final_message = j.b("continue_final_message", false);
+  chat.add_generation_prompt = j.b("add_generation_prompt", !chat.continue_final_message);
+  if (j.has("chat_template")) chat.chat_template = j.s("chat_template");
+  RETURN_IF_ERROR(name_field(j.status()));
+  chat.trusts_template = trust_template;
+  if (chat.continue_final_message && chat.add_generation_prompt) {
+    return invalid("continue_final_message", "excludes add_generation_prompt");
+  }
+  return chat;
+}
+
+absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatPrompt& chat) {
+  RETURN_IF_ERROR(need_tokenizer(model, "messages"));
+  std::optional<ServedTemplate> own;
+  ASSIGN_OR_RETURN(const ServedTemplate* chosen, template_for(model, chat, own));
+  base::JsonObject variables = model.template_variables;
+  for (const auto& member : chat.kwargs) variables[member.key()] = member.value();
+  base::JsonArray messages = chat.messages;
+  const std::string final_text = chat.continue_final_message ? mark_final_message(messages) : "";
+  variables["messages"] = fit_messages(messages, chosen->form);
+  variables["add_generation_prompt"] = chat.add_generation_prompt;
+  variables["tools"] = chat.tools;
+  variables["documents"] = chat.documents;
+  auto text = chosen->renderer->render(variables, local_now());
+  if (!text.ok()) {
+    // The template called raise_exception, or the messages hit a limit of the renderer.
+    return invalid("messages", std::string(text.status().message()));
+  }
+  if (!chat.continue_final_message) return text;
+  return cut_at_mark(*std::move(text), final_text);
+}
+
+}  // namespace polymath::api

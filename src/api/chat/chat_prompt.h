@@ -1,0 +1,36 @@
+#pragma once
+
+// A chat's messages -> the prompt's text, through the model's template.
+//
+// The template's variables: messages, tools, documents, add_generation_prompt, the tokenizer's special tokens.
+// chat_template_kwargs may add variables but never replace these.
+
+#include <optional>
+#include <string>
+
+#include "api/limits.h"
+#include "api/served_model.h"
+#include "base/json.h"
+#include "base/status.h"
+
+namespace polymath::api {
+
+struct ChatPrompt {
+  base::JsonArray messages;  // regular: api/chat/messages.h
+  base::JsonValue tools;     // null: none
+  base::JsonValue documents;
+  base::JsonObject kwargs;
+  bool add_generation_prompt = true;
+  bool continue_final_message = false;
+  std::optional<std::string> chat_template;  // the name of one of the model's, or the request's own
+  bool trusts_template = false;              // the request may bring its own
+};
+
+// The fields of a chat that make its prompt. `trust_template`: the request may bring a template.
+absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, const ApiLimits& limits,
+                                             bool trust_template);
+
+// kInvalidArgument: no template, one that is not permitted, or the template's own error.
+absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatPrompt& chat);
+
+}  // namespace polymath::api

@@ -1,0 +1,150 @@
+#include "api/chat/message_form.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "api/chat/messages.h"
+#include "base/check.h"
+
+namespace polymath::api {
+namespace {
+
+std::string_view role_of(const base::JsonValue& message) {
+  const auto& role = message.get_object().at("role").get_string();
+  return {role.data(), role.size()};
+}
+
+boost::json::string text_of(const base::JsonValue& content) {
+  return content.is_array() ? joined_lines(content.get_array()) : content.get_string();
+}
+
+bool is_system(std::string_view role) { return role == "system" || role == "developer"; }
+
+ContentForm form_of(std::string_view role, const MessageForm& form) {
+  if (role == "tool") return ContentForm::kText;
+  if (role == "assistant") return form.assistant;
+  return is_system(role) ? form.system : form.user;
+}
+
+base::JsonArray one_part(boost::json::string text) {
+  base::JsonArray out;
+  out.push_back(base::JsonObject{{"type", "text"}, {"text", std::move(text)}});
+  return out;
+}
+
+void fit_content(base::JsonValue& content, ContentForm form) {
+  if (form == ContentForm::kText && content.is_array()) {
+    content = text_of(content);
+  } else if (form == ContentForm::kOnePart || (form == ContentForm::kParts && content.is_string())) {
+    content = one_part(text_of(content));
+  }
+}
+
+// JSON text as Python writes it, with blanks behind commas and colons.
+base::JsonValue python_json(const base::JsonValue& value) {
+  static const auto* const writer =
+      new text::ChatTemplate(std::move(text::ChatTemplate::parse("{{ value | tojson }}", {}).value()));
+  const auto text = writer->render(base::JsonObject{{"value", value}}, 0);
+  return text.ok() ? boost::json::string(*text) : boost::json::string("{}");
+}
+
+bool is_blank(const base::JsonValue& arguments) {
+  return arguments.is_null() || (arguments.is_string() && arguments.get_string().empty());
+}
+
+void fit_arguments(base::JsonValue& arguments, bool as_text) {
+  if (is_blank(arguments)) {
+    if (as_text) {
+      arguments = "{}";
+    } else {
+      arguments = base::JsonObject();
+    }
+  } else if (as_text && !arguments.is_string()) {
+    arguments = python_json(arguments);
+  } else if (!as_text && arguments.is_string()) {
+    const auto& text = arguments.get_string();
+    auto parsed = base::parse_json({text.data(), text.size()}, {});
+    // A call that was cut off is shown without its arguments, as in vLLM.
+    arguments = parsed.ok() ? *std::move(parsed) : base::JsonValue(base::JsonObject());
+  }
+}
+
+void fit_calls(base::JsonObject& message, const MessageForm& form) {
+  auto* calls = message.if_contains("tool_calls");
+  if (calls == nullptr) return;
+  for (base::JsonValue& call : calls->get_array()) {
+    auto* function = call.get_object().if_contains("function");
+    if (function != nullptr && function->is_object()) {
+      fit_arguments(function->get_object()["arguments"], form.arguments_as_text);
+    }
+  }
+  base::JsonValue& content = message["content"];
+  if (form.null_beside_calls && text_of(content).empty()) content = nullptr;
+}
+
+struct Systems {
+  size_t count = 0;
+  bool behind = false;  // one of them follows a message of another role
+  bool mixed = false;   // system and developer
+};
+
+Systems count_systems(const base::JsonArray& messages) {
+  Systems out;
+  size_t developers = 0;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (!is_system(role_of(messages[i]))) continue;
+    developers += role_of(messages[i]) == "developer" ? 1 : 0;
+    out.behind = out.behind || i > out.count;
+    ++out.count;
+  }
+  out.mixed = developers > 0 && developers < out.count;
+  return out;
+}
+
+bool shows_all(const Systems& systems, const MessageForm& form) {
+  if (systems.behind && !form.scattered_systems) return false;
+  if (systems.mixed && !form.system_and_developer) return false;
+  return systems.count < 2 || form.several_systems;
+}
+
+base::JsonArray join_systems(base::JsonArray messages) {
+  base::JsonArray out;
+  out.emplace_back(nullptr);  // the joined one
+  boost::json::string text;
+  for (base::JsonValue& message : messages) {
+    if (!is_system(role_of(message))) {
+      out.push_back(std::move(message));
+      continue;
+    }
+    const boost::json::string more = text_of(message.at("content"));
+    if (!text.empty() && !more.empty()) text.append("\n\n");
+    text.append(more);
+    if (out.front().is_null()) out.front() = std::move(message);
+  }
+  out.front().get_object()["content"] = std::move(text);
+  return out;
+}
+
+}  // namespace
+
+ContentFormat content_format(std::string_view name) {
+  if (name == "string") return ContentFormat::kText;
+  return name == "openai" ? ContentFormat::kParts : ContentFormat::kAuto;
+}
+
+base::JsonArray fit_messages(const base::JsonArray& messages, const MessageForm& form) {
+  base::JsonArray out = messages;
+  for (base::JsonValue& message : out) {
+    if (!form.names_developer && role_of(message) == "developer") message.get_object()["role"] = "system";
+  }
+  if (const Systems systems = count_systems(out); !shows_all(systems, form)) out = join_systems(std::move(out));
+  for (base::JsonValue& message : out) {
+    base::JsonObject& object = message.get_object();
+    fit_content(object["content"], form_of(role_of(message), form));
+    fit_calls(object, form);
+  }
+  return out;
+}
+
+}  // namespace polymath::api

@@ -1,0 +1,166 @@
+#include "api/chat/message_form.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace polymath::api {
+namespace {
+
+base::JsonValue json(const std::string& text) { return base::parse_json(text, {}).value(); }
+
+// Small templates in the manners of published ones.
+constexpr const char* kPlain = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+constexpr const char* kNeedsParts =
+    "{% for m in messages %}<{{ m.role }}>{% for c in m.content %}{{ c.text }}|{% endfor %}{% endfor %}";
+constexpr const char* kTakesBoth =
+    "{% for m in messages %}{% if m.role == 'tool' %}<r>{{ m.content }}</r>{% elif m.content is string %}"
+    "{{ m.content }}{% else %}{% for p in m.content %}{{ p.text }};{% endfor %}{% endif %}{% endfor %}";
+constexpr const char* kFirstPart = "{% for m in messages %}<{{ m.role }}>{{ m.content[0].text }}{% endfor %}";
+constexpr const char* kTextSystem =
+    "{% if messages[0].role == 'system' %}S:{{ messages[0].content | trim }};{% set messages = messages[1:] %}{% endif "
+    "%}"
+    "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for p in m.content %}{{ p.text }};{% endfor %}{% endif %}{% endfor %}";
+constexpr const char* kMacro =
+    "{% macro show(content) %}{% if content is string %}{{ content }}{% else %}{% for p in content %}{{ p.text }}"
+    "{% endfor %}{% endif %}{% endmacro %}{% for m in messages %}{{ show(m.content) }}{% endfor %}";
+constexpr const char* kCallsBegin = "{% for m in messages %}<{{ m.role }}>{% if m.tool_calls %}";
+constexpr const char* kCallsEnd = "{% else %}{{ m.content }}{% endif %}{% endfor %}";
+
+std::string calls(const char* body) {
+  return std::string(kCallsBegin) + "{% for c in m.tool_calls %}{{ c.function.name }}(" + body + "){% endfor %}" +
+         kCallsEnd;
+}
+const std::string kObject = calls("{% for k, v in c.function.arguments.items() %}{{ k }}={{ v }}{% endfor %}");
+const std::string kText = calls("{{ '' + c.function.arguments }}");
+const std::string kShowsNone = calls("{{ c.function.arguments | tojson }}{{ m.content }}");
+const std::string kNullObject =
+    "{% for m in messages %}{% if m.content is none %}{% for c in m.tool_calls %}{{ c.function.name }}"
+    "{% for k, v in c.function.arguments | items %}{{ k }}={{ v }}{% endfor %}{% endfor %}"
+    "{% else %}{{ m.content }}{% endif %}{% endfor %}";
+const std::string kNullText =
+    "{% for m in messages %}{% if m.content is none %}{% for c in m.tool_calls %}{{ c.function.name ~ ' ' }}"
+    "{{ '' + c.function.arguments }}{% endfor %}{% else %}{{ m.content }}{% endif %}{% endfor %}";
+
+constexpr const char* kOneSystem =
+    "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{{ raise_exception('first') }}{% endif %}"
+    "<{{ m.role }}>{{ m.content }}{% endfor %}";
+constexpr const char* kLastSystem =
+    "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = m.content %}"
+    "{% endif %}{% endfor %}{{ ns.s }}{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}"
+    "{% endfor %}";
+constexpr const char* kDeveloper =
+    "{% for m in messages %}{% if m.role == 'developer' %}D:{% endif %}{{ m.content }};{% endfor %}";
+
+struct Row {
+  std::string source;
+  const char* messages;
+  const char* text;
+};
+
+std::string render(const Row& row, ContentFormat format = ContentFormat::kAuto) {
+  const auto parsed = text::ChatTemplate::parse(row.source, {});
+  if (!parsed.ok()) return std::string(parsed.status().message());
+  const MessageForm form = probe_template(*parsed, row.source, {}, format);
+  const auto text = parsed->render(
+      base::JsonObject{{"messages", fit_messages(json(row.messages).get_array(), form)}, {"tools", nullptr}}, 0);
+  return text.ok() ? *text : "error: " + std::string(text.status().message());
+}
+
+void expect_texts(std::initializer_list<Row> rows) {
+  for (const Row& row : rows) EXPECT_EQ(render(row), row.text) << row.source << "\n" << row.messages;
+}
+
+constexpr const char* kParts = R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}])";
+constexpr const char* kString = R"([{"role":"user","content":"a"}])";
+constexpr const char* kTool = R"([{"role":"user","content":"a"},{"role":"tool","content":"21"},)"
+                              R"({"role":"tool","content":[{"type":"text","text":"2"},{"type":"text","text":"3"}]}])";
+constexpr const char* kSystemParts =
+    R"([{"role":"system","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},)"
+    R"({"role":"user","content":[{"type":"text","text":"c"}]}])";
+
+TEST(MessageForm, OfContents) {
+  expect_texts({
+      {kPlain, kString, "<user>a"},
+      {kPlain, kParts, "<user>a\nb"},
+      {kNeedsParts, kString, "<user>a|"},
+      {kNeedsParts, kParts, "<user>a|b|"},
+      {kTakesBoth, kString, "a"},
+      {kTakesBoth, kParts, "a;b;"},
+      {kTakesBoth, kTool, "a<r>21</r><r>2\n3</r>"},
+      {kFirstPart, kString, "<user>a"},
+      {kFirstPart, kParts, "<user>a\nb"},
+      {kTextSystem, kSystemParts, "S:a\nb;c;"},
+      {kTextSystem, kString, "a"},
+      {kMacro, kParts, "a\nb"},
+  });
+  EXPECT_EQ(render({kTakesBoth, kParts, ""}, ContentFormat::kText), "a\nb");
+  EXPECT_EQ(render({kTakesBoth, kString, ""}, ContentFormat::kParts), "a;");
+}
+
+std::string call_chat(const char* content, const char* arguments) {
+  return std::string(R"([{"role":"user","content":"u"},{"role":"assistant","content":)") + content +
+         R"(,"tool_calls":[{"type":"function","function":{"name":"f","arguments":)" + arguments +
+         R"(}}]},{"role":"tool","content":"r"}])";
+}
+
+TEST(MessageForm, OfCalls) {
+  const std::string text = call_chat(R"("")", R"("{\"k\": [1, \"v\"]}")");
+  const std::string object = call_chat(R"("")", R"({"k":[1,"v"]})");
+  const std::string empty = call_chat(R"("")", R"("")"), null = call_chat(R"("")", "null");
+  const std::string cut = call_chat(R"("")", R"("{\"k\":")");
+  expect_texts({
+      {kObject, text.c_str(), "<user>u<assistant>f(k=[1, 'v'])<tool>r"},
+      {kObject, object.c_str(), "<user>u<assistant>f(k=[1, 'v'])<tool>r"},
+      {kObject, empty.c_str(), "<user>u<assistant>f()<tool>r"},
+      {kObject, null.c_str(), "<user>u<assistant>f()<tool>r"},
+      {kObject, cut.c_str(), "<user>u<assistant>f()<tool>r"},
+      {kText, text.c_str(), R"(<user>u<assistant>f({"k": [1, "v"]})<tool>r)"},
+      {kText, object.c_str(), R"(<user>u<assistant>f({"k": [1, "v"]})<tool>r)"},
+      {kText, empty.c_str(), "<user>u<assistant>f({})<tool>r"},
+      {kText, null.c_str(), "<user>u<assistant>f({})<tool>r"},
+      {kShowsNone, text.c_str(), R"(<user>u<assistant>f({"k": [1, "v"]})<tool>r)"},
+      {kNullObject, text.c_str(), "ufk=[1, 'v']r"},
+      {kNullText, text.c_str(), R"(uf {"k": [1, "v"]}r)"},
+      {kNullText, object.c_str(), R"(uf {"k": [1, "v"]}r)"},
+  });
+  const std::string said = call_chat(R"("s")", R"("{}")");
+  EXPECT_EQ(render({kNullText, said.c_str(), ""}), "usr") << "a text stays a text";
+  const Row alone{kNullText, R"([{"role":"assistant","content":""}])", ""};
+  EXPECT_EQ(render(alone), "") << "null is for calls alone";
+}
+
+TEST(MessageForm, OfSystems) {
+  constexpr const char* two =
+      R"([{"role":"system","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"u"}])";
+  constexpr const char* between =
+      R"([{"role":"user","content":"u"},{"role":"system","content":"a"},{"role":"user","content":"v"}])";
+  constexpr const char* developer = R"([{"role":"developer","content":"d"},{"role":"user","content":"u"}])";
+  constexpr const char* both =
+      R"([{"role":"system","content":""},{"role":"system","content":"a"},{"role":"developer","content":"d"},)"
+      R"({"role":"user","content":"u"}])";
+  expect_texts({
+      {kPlain, two, "<system>a<system>b<user>u"},
+      {kPlain, between, "<user>u<system>a<user>v"},
+      {kPlain, developer, "<system>d<user>u"},
+      {kOneSystem, two, "<system>a\n\nb<user>u"},
+      {kOneSystem, between, "<system>a<user>u<user>v"},
+      {kOneSystem, both, "<system>a\n\nd<user>u"},
+      {kLastSystem, two, "a\n\nb<user>u"},
+      {kLastSystem, developer, "d<user>u"},
+      {kDeveloper, developer, "D:d;u;"},
+      {kDeveloper, both, ";a;D:d;u;"},
+  });
+}
+
+TEST(MessageForm, OfATemplateThatShowsNothing) {
+  const MessageForm form =
+      probe_template(*text::ChatTemplate::parse("{{ raise_exception('no') }}", {}), "", {}, ContentFormat::kAuto);
+  EXPECT_EQ(form.user, ContentForm::kText);
+  EXPECT_FALSE(form.arguments_as_text);
+  EXPECT_FALSE(form.null_beside_calls);
+}
+
+}  // namespace
+}  // namespace polymath::api

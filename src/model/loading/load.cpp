@@ -1,0 +1,269 @@
+#include "model/loading/load.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/log.h"
+#include "model/loading/surplus.h"
+#include "model/loading/weight_store.h"
+#include "model/loading/weight_table.h"
+
+namespace polymath::model {
+namespace {
+
+// Names listed in one message; the others are counted.
+constexpr size_t kListedMax = 12;
+
+std::string list_some(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  const size_t n = names.size();
+  if (n > kListedMax) names.resize(kListedMax);
+  return absl::StrCat(absl::StrJoin(names, ", "), n > kListedMax ? absl::StrCat(" and ", n - kListedMax, " more") : "");
+}
+
+}  // namespace
+
+quant::Weight WeightStore::take(const std::string& slot) {
+  const auto it = matrices_.find(slot);
+  CHECK(it != matrices_.end());
+  return std::move(it->second);
+}
+
+const float* WeightStore::vector(const std::string& slot) const {
+  const auto it = vectors_.find(slot);
+  return it == vectors_.end() ? nullptr : static_cast<const float*>(it->second.data());
+}
+
+namespace {
+
+using quant::QuantFormat;
+
+// Whether a weight could hold the piece's blocks as they are.
+bool whole_blocks(const PieceSource& piece, const QuantFormat& format) {
+  const quant::MatrixView& view = piece.view;
+  return format.plain() ||
+         (view.col_stride == 1 && view.cols % format.block_cols == 0 && view.row_stride % format.block_cols == 0 &&
+          piece.offset % format.block_cols == 0 && piece.row_begin % format.block_rows == 0 && !format.params());
+}
+
+// The format of all pieces of a slot; f32 where they differ or blocks would be cut.
+const QuantFormat& stored_format(const weights::Checkpoint& checkpoint, const std::vector<PieceSource>& pieces) {
+  const QuantFormat* common = nullptr;
+  const std::string* last = nullptr;
+  for (const PieceSource& piece : pieces) {
+    if (last == nullptr || *last != piece.tensor) {
+      const QuantFormat* format = weights::stored_format(checkpoint, piece.tensor);
+      if (format == nullptr || (common != nullptr && format != common)) return quant::kF32;
+      common = format;
+    }
+    last = &piece.tensor;
+    if (!whole_blocks(piece, *common)) return quant::kF32;
+  }
+  return common == nullptr ? quant::kF32 : *common;
+}
+
+}  // namespace
+
+const QuantFormat& kept_format(const WeightPath& path, const Slot& slot, const std::vector<PieceSource>& pieces) {
+  return path.backend.kept_format(stored_format(path.checkpoint, pieces), slot.use, path.dtype);
+}
+
+class WeightLoader {
+ public:
+  WeightLoader(const ModelConfig& config, weights::Checkpoint& checkpoint, backend::Backend& backend,
+               const LoadOptions& options)
+      : config_(config),
+        checkpoint_(checkpoint),
+        backend_(backend),
+        options_(options),
+        rank_(rank_of(options)),
+        table_(config, checkpoint) {}
+
+  absl::StatusOr<WeightStore> load() {
+    const std::vector<Slot> all = slots(config_);
+    plan(all);
+    RETURN_IF_ERROR(check_names(all));
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (i + 1 < all.size()) prefetch(i + 1);
+      RETURN_IF_ERROR(all[i].is_vector() ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
+    }
+    report_unpacked();
+    return std::move(store_);
+  }
+
+ private:
+  void plan(const std::vector<Slot>& all) {
+    for (const Slot& slot : all) {
+      sources_.push_back(table_.pieces(slot, rank_));
+      const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+      total_ += static_cast<size_t>(shape.groups * shape.rows * shape.cols);
+    }
+  }
+
+  absl::Status check_names(const std::vector<Slot>& all) const {
+    if (checkpoint_.tensors().empty()) return absl::OkStatus();  // makes what it is asked for
+    absl::flat_hash_set<std::string> wanted;
+    std::vector<std::string> missing;
+    for (size_t i = 0; i < all.size(); ++i) {
+      const std::string in_vain = table_.not_found(all[i]);
+      if (!in_vain.empty()) missing.push_back(in_vain);
+      // Under whole_experts, the other ranks want the other experts.
+      for (const PieceSource& p : rank_.whole_experts ? table_.pieces(all[i]) : sources_[i]) {
+        if (wanted.insert(p.tensor).second && in_vain.empty() && !checkpoint_.has(p.tensor))
+          missing.push_back(p.tensor);
+      }
+    }
+    std::vector<std::string> unused;
+    for (const auto& t : checkpoint_.tensors()) {
+      if (!wanted.contains(t.name) && !is_tied_head(t.name)) unused.push_back(t.name);
+    }
+    const Surplus surplus = sort_surplus(unused, table_.prefix(), config_);
+    if (missing.empty() && surplus.harmful.empty()) return report_surplus(surplus), absl::OkStatus();
+    std::vector<std::string> left = surplus.harmful;
+    if (!missing.empty()) left.insert(left.end(), surplus.unknown.begin(), surplus.unknown.end());
+    return absl::InvalidArgumentError(absl::StrCat("the checkpoint does not fit ", config_.architecture, ":",
+                                                   missing.empty() ? "" : " missing: " + list_some(missing) + ";",
+                                                   left.empty() ? "" : " not used: " + list_some(left) + ";"));
+  }
+
+  void report_surplus(const Surplus& surplus) const {
+    if (!rank_.first()) return;
+    if (!surplus.known.empty()) {
+      base::log_info("model", "left out of the checkpoint: ", absl::StrJoin(surplus.known, ", "));
+    }
+    if (!surplus.unknown.empty()) {
+      base::log_warning("model", "left out of the checkpoint, though ", config_.architecture,
+                        " does not know them: ", list_some(surplus.unknown));
+    }
+  }
+
+  void report_unpacked() const {
+    const auto mib = [](const QuantFormat* format, int64_t n) {
+      return absl::StrFormat("%.1f MiB", static_cast<double>(format->bytes_of(n)) / (1 << 20));
+    };
+    for (const auto& [formats, n] : unpacked_) {
+      const auto& [stored, kept] = formats;
+      base::log_info("model", stored->name, " weights are unpacked to ", kept->name, " for ", backend_.name(), ": ",
+                     mib(kept, n), " instead of ", mib(stored, n));
+    }
+  }
+
+  // A copy of the embedding: a head that differs has untied the config.
+  bool is_tied_head(const std::string& name) const {
+    return config_.tied_embeddings && (name == "lm_head.weight" || name.ends_with(".lm_head.weight"));
+  }
+
+  void prefetch(size_t slot) {
+    const std::string* last = nullptr;
+    for (const auto& p : sources_[slot]) {
+      if (last == nullptr || *last != p.tensor) checkpoint_.prefetch(p.tensor);
+      last = &p.tensor;
+    }
+  }
+
+  absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    const QuantFormat& format = kept_format({checkpoint_, backend_, options_.dtype}, slot, pieces);
+    auto weight = backend_.make_weight(shape, format);
+    if (!weight.ok())
+      return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
+    if (!generate(pieces, *weight)) {
+      RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
+        backend_.fill_weight(*weight, p.group, p.row_begin, view);
+        if (view.format != &format && !view.format->plain()) unpacked_[{view.format, &format}] += view.rows * view.cols;
+      }));
+    }
+    store_.matrices_.emplace(slot.name, *std::move(weight));
+    return absl::OkStatus();
+  }
+
+  // False: the checkpoint's values are stored, or the backend does not compute them itself.
+  bool generate(const std::vector<PieceSource>& pieces, quant::Weight& weight) {
+    for (const PieceSource& p : pieces) {
+      const auto generator = checkpoint_.generator(p.tensor);
+      if (!generator.has_value()) return false;
+      const quant::GeneratedMatrix matrix{*generator,  p.offset,          p.view.rows,
+                                          p.view.cols, p.view.row_stride, p.view.col_stride};
+      if (!backend_.generate_weight(weight, p.group, p.row_begin, matrix)) return false;
+    }
+    for (const PieceSource& p : pieces) done_ += static_cast<size_t>(p.view.rows * p.view.cols);
+    if (options_.progress) options_.progress(done_, total_);
+    return true;
+  }
+
+  absl::Status load_vector(const Slot& slot, const std::vector<PieceSource>& pieces) {
+    const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    const int64_t n = shape.groups * shape.rows;
+    std::vector<float> values(static_cast<size_t>(n));
+    RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
+      for (int64_t r = 0; r < view.rows; ++r) {
+        float& value = values[p.group * shape.rows + p.row_begin + r];
+        view.read_row(r, 0, 1, &value);
+        value += p.added;
+      }
+    }));
+    ASSIGN_OR_RETURN(auto buffer, backend_.allocate(vector_bytes(shape)));
+    backend_.copy_in({tensor::DType::kF32, {n}, buffer.data()}, values.data());
+    store_.vectors_.emplace(slot.name, std::move(buffer));
+    return absl::OkStatus();
+  }
+
+  // Reads each tensor once for the run of pieces that it holds.
+  template <typename Use>
+  absl::Status for_each_piece(const std::vector<PieceSource>& pieces, Use use) {
+    size_t i = 0;
+    while (i < pieces.size()) {
+      const std::string& name = pieces[i].tensor;
+      ASSIGN_OR_RETURN(const weights::RawTensor raw, checkpoint_.read(name, pieces[i].expected));
+      if (raw.format == nullptr) {
+        return absl::InvalidArgumentError(absl::StrCat(weights::place_of(checkpoint_, name), ": weights of type ",
+                                                       std::string(tensor::dtype_name(raw.dtype)), " are not known"));
+      }
+      for (; i < pieces.size() && pieces[i].tensor == name; ++i) {
+        if (!whole_blocks(pieces[i], *raw.format)) {
+          return absl::UnimplementedError(absl::StrCat(weights::place_of(checkpoint_, name), ": stored as ",
+                                                       std::string(raw.format->name),
+                                                       ", whose blocks do not fit the part of it that is needed"));
+        }
+        quant::MatrixView view = pieces[i].view;
+        view.format = raw.format;
+        view.data = raw.data + raw.format->bytes_of(pieces[i].offset);
+        use(pieces[i], view);
+        done_ += static_cast<size_t>(view.rows * view.cols);
+      }
+      checkpoint_.release(name);
+      if (options_.progress) options_.progress(done_, total_);
+    }
+    return absl::OkStatus();
+  }
+
+  const ModelConfig& config_;
+  weights::Checkpoint& checkpoint_;
+  backend::Backend& backend_;
+  const LoadOptions& options_;
+  const parallel::Rank rank_;
+  const WeightTable table_;
+  std::vector<std::vector<PieceSource>> sources_;
+  WeightStore store_;
+  std::map<std::pair<const QuantFormat*, const QuantFormat*>, int64_t> unpacked_;  // values, by stored and kept format
+  size_t done_ = 0, total_ = 0;
+};
+
+parallel::Rank rank_of(const LoadOptions& options) {
+  if (options.group == nullptr) return {};
+  parallel::Rank rank = options.group->rank();
+  rank.whole_experts = options.whole_experts;
+  return rank;
+}
+
+absl::StatusOr<WeightStore> load_weights(const ModelConfig& config, weights::Checkpoint& checkpoint,
+                                         backend::Backend& backend, const LoadOptions& options) {
+  return WeightLoader(config, checkpoint, backend, options).load();
+}
+
+}  // namespace polymath::model

@@ -1,0 +1,88 @@
+#pragma once
+
+// From a model on disk to a Model that is ready to run.
+//
+//   ASSIGN_OR_RETURN(ModelConfig config, read_config(*files));
+//   RETURN_IF_ERROR(untie_stored_head(*checkpoint, config));
+//   ASSIGN_OR_RETURN(auto transformer, load_model(config, *checkpoint, *backend, options));
+//   RETURN_IF_ERROR(transformer->reserve(limits));                               // scratch for the largest step
+//   RETURN_IF_ERROR(transformer->make_cache({16, tensor::DType::kBf16, n_blocks}));  // then forward() may run
+//
+// Every weight is taken from the checkpoint one at a time, packed by the backend, and let go.
+// Slots never filled are an error, listed by name. Names never used are counted in the log, or listed in a warning.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "base/json.h"
+#include "kvcache/kv_cache.h"
+#include "layers/step_cost.h"
+#include "model/config.h"
+#include "model/model.h"
+#include "parallel/communicator.h"
+#include "weights/checkpoint.h"
+#include "weights/model_files.h"
+
+namespace polymath::model {
+
+// config() and generation_config() of a model on disk. kInvalidArgument: a field is missing, of a wrong type or out of
+// range; the message names it. kUnimplemented: an unknown architecture; the message lists the known ones.
+// `overrides` go over config() first, as override_keys() does it.
+absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files, const base::JsonObject& overrides = {});
+absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& config);
+// Unties a config whose checkpoint stores an output head that differs from its embedding: the stored one counts.
+// Reads both, where both are stored. Call it before the config is used.
+absl::Status untie_stored_head(weights::Checkpoint& checkpoint, ModelConfig& config);
+// Names of every architecture, in the order of model/arch/list.cpp.
+std::vector<std::string> architecture_names();
+
+struct LoadOptions {
+  tensor::DType dtype = tensor::DType::kBf16;  // of plain weights (f32, f16, bf16); Backend::kept_format decides
+  int model_len = 0;                           // positions to make rotary tables for; 0: the model's positions_max
+  bool capture_graphs = true;                  // of decode steps, by make_cache(), where the backend can
+  // The ranks that share each layer; null: this model is alone. It loads its rank's part, and outlives the model.
+  parallel::Communicator* group = nullptr;
+  bool whole_experts = false;         // expert parallelism: each rank has some experts, instead of a part of each
+  std::vector<std::string> adapters;  // directories of LoRA adapters; Batch::adapters names them by their index
+  // Called after each tensor with the values (numbers) done and in all. May be empty.
+  std::function<void(size_t done, size_t total)> progress;
+};
+
+struct CacheOptions {
+  int block_size = 16;                         // tokens
+  tensor::DType dtype = tensor::DType::kBf16;  // of keys and values: f32 or bf16
+  int64_t n_blocks = 0;
+  int n_state_slots = 0;  // of recurrent layers: kvcache::StatePool::n_slots()
+};
+
+// Of the model that is loaded with these options.
+parallel::Rank rank_of(const LoadOptions& options);
+
+class Transformer : public Model {
+ public:
+  // Bytes of one block over all layers (and ranks); n_blocks is not read.
+  virtual size_t kv_block_bytes(const CacheOptions& options) const = 0;
+  // Bytes of one state slot over all recurrent layers (and ranks).
+  virtual size_t state_bytes() const = 0;
+  // Memory for the largest step. REQUIRES: once, before make_cache. kResourceExhausted with a sum.
+  virtual absl::Status reserve(const backend::StepLimits& limits) = 0;
+  // The KV cache, then CUDA graphs of decode steps. REQUIRES: once, before the first step.
+  // kResourceExhausted with the sum; kInvalidArgument: no such layout.
+  virtual absl::Status make_cache(const CacheOptions& options) = 0;
+  virtual const ModelConfig& config() const = 0;  // of the whole model, or of one rank's part
+  // Bytes asked of the backends (Backend::allocated_bytes()), as model/memory.h predicts them:
+  virtual size_t weight_bytes() const = 0;   // by load_model(): weights with padding, rotary tables, counters, adapters
+  virtual size_t scratch_bytes() const = 0;  // by reserve()
+  virtual size_t kv_bytes() const = 0;       // by make_cache(): KV blocks and state slots
+  virtual size_t graph_bytes() const = 0;    // of the CUDA graphs
+  // What the last step had to do at least. Experts are counted since the last call, so call it after each step.
+  virtual layers::StepCost last_step_cost() = 0;
+};
+
+// kInvalidArgument: names missing, unread scales of weights, or a wrong shape. kResourceExhausted: no memory.
+absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& config, weights::Checkpoint& checkpoint,
+                                                        backend::Backend& backend, const LoadOptions& options);
+
+}  // namespace polymath::model

@@ -1,0 +1,50 @@
+#pragma once
+
+// The weights of a loaded model, by slot.
+
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "backend/backend.h"
+#include "model/config.h"
+#include "model/loading/load.h"
+#include "model/loading/weight_source.h"
+#include "model/slots.h"
+#include "weights/checkpoint.h"
+
+namespace polymath::model {
+
+class WeightStore {
+ public:
+  // A slot's matrix, moved out. REQUIRES: it was loaded.
+  quant::Weight take(const std::string& slot);
+  bool has(const std::string& slot) const { return matrices_.contains(slot); }
+  // A slot's vector in device memory, or null if the model has no such slot. Lives as long as the store.
+  const float* vector(const std::string& slot) const;
+
+ private:
+  friend class WeightLoader;
+  absl::flat_hash_map<std::string, quant::Weight> matrices_;
+  absl::flat_hash_map<std::string, tensor::Buffer> vectors_;
+};
+
+// Where a slot's weights come from, and go to.
+struct WeightPath {
+  const weights::Checkpoint& checkpoint;
+  const backend::Backend& backend;
+  tensor::DType dtype;  // of the model's plain weights
+};
+// The format that a matrix slot is kept in. `pieces`: of the rank's part.
+const quant::QuantFormat& kept_format(const WeightPath& path, const Slot& slot, const std::vector<PieceSource>& pieces);
+
+// Bytes of a vector slot on the device.
+inline size_t vector_bytes(const quant::WeightShape& shape) {
+  return static_cast<size_t>(shape.groups * shape.rows) * sizeof(float);
+}
+
+// Fills every slot of the config from the checkpoint. kInvalidArgument: names missing, all listed.
+absl::StatusOr<WeightStore> load_weights(const ModelConfig& config, weights::Checkpoint& checkpoint,
+                                         backend::Backend& backend, const LoadOptions& options);
+
+}  // namespace polymath::model
