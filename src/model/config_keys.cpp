@@ -159,7 +159,7 @@ absl::StatusOr<base::JsonObject> regular_config(const base::JsonObject& config, 
     const base::JsonValue value = at->value();
     out.erase(at);
     auto* known = out.if_contains(boost_view(alias.key));
-    if (value.is_null()) continue;
+    if (value.is_null() && known != nullptr) continue;
     if (known != nullptr && !known->is_null() && !same(*known, value)) {
       return absl::InvalidArgumentError(absl::StrCat(std::string(alias.key), ": ", base::to_text(*known), ", but ",
                                                      std::string(alias.alias), " is ", base::to_text(value)));

@@ -72,8 +72,9 @@ JsonObject mutate(JsonObject config, const std::string& kind, const std::string&
 
 // The last row's logits of a prompt.
 absl::StatusOr<std::vector<float>> run(const std::string& model, const JsonObject& config, const Reference& r) {
-  ASSIGN_OR_RETURN(const model::ModelConfig parsed, model::parse_config(config));
+  ASSIGN_OR_RETURN(model::ModelConfig parsed, model::parse_config(config));
   ASSIGN_OR_RETURN(const auto checkpoint, weights::open_checkpoint(model_directory(model), {}));
+  RETURN_IF_ERROR(model::untie_stored_head(*checkpoint, parsed));
   ASSIGN_OR_RETURN(const auto runner, Runner::create(parsed, *checkpoint, {.backend = "cpu", .threads = 1}));
   Runner::Sequence sequence{r.ids};
   ASSIGN_OR_RETURN(const auto logits, runner->step({&sequence}, 0));
@@ -118,6 +119,7 @@ TEST_P(Mutations, AreEqualOrRefused) {
   for (const auto& [key, kinds] : all->at(model).get_object()) {
     if (key == "edits") continue;
     for (const auto& [kind, recorded] : kinds.get_object()) {
+      if (kind == "drop" && key.ends_with(".factor")) continue;  // derived: transformers would not
       const auto got = run(model, mutate(config, std::string(kind), std::string(key)), r);
       EXPECT_TRUE(got.ok() || !must_run(model, std::string(kind), std::string(key)) || recorded != "same")
           << std::string(kind) << " " << std::string(key) << ": " << got.status();
@@ -257,6 +259,10 @@ TEST(Cases, AgreeWithTheirReferences) {
     if (!cases.ok()) continue;
     SCOPED_TRACE(entry.path().filename().string());
     auto runner = Runner::create(entry.path(), {.backend = "cpu", .threads = 1});
+    if (std::filesystem::exists(entry.path() / "hf_quant_config.json")) {
+      EXPECT_NE(runner.status().message().find("quantised by modelopt"), absl::string_view::npos) << runner.status();
+      continue;
+    }
     EXPECT_TRUE(runner.ok()) << runner.status();
     if (!runner.ok()) continue;
     for (const auto& c : cases->get_array()) {

@@ -91,7 +91,7 @@ void parse_scaling(base::JsonReader& j, base::JsonReader& s, RopeConfig& r) {
 }  // namespace
 
 layers::QueryTemperature parse_temperature(base::JsonReader& j, const RopeConfig& rope) {
-  const double beta = rope_object(j).f("llama_4_scaling_beta", 0);
+  const double beta = rope_object(j).f("llama_4_scaling_beta");
   if (beta == 0) return {};
   if (rope.original_len < 1) rope_object(j).complain("original_max_position_embeddings", "must be positive");
   return {.floor = static_cast<float>(rope.original_len), .scale = static_cast<float>(beta), .shift = 0};
@@ -108,6 +108,7 @@ RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopeRules rules, std::s
   }
   if (nested && !all.has(layer_type)) all.complain(layer_type, "missing");
   base::JsonReader s = nested ? all.object(layer_type) : all;
+  if (!s.has("rope_type") && s.is_null("type")) s.complain("type", "must not be null");
   for (const char* key : {"rope_type", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings"}) {
     if (s.is_null(key)) s.complain(key, "must not be null");
   }

@@ -101,8 +101,10 @@ extern const Architecture kGlm4MoeLite{
     "v_head_dim": 256, "qk_nope_head_dim": 192, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 4,
     "first_k_dense_replace": 1, "norm_topk_prob": true, "max_position_embeddings": 202752, "rms_norm_eps": 1e-5,
     "tie_word_embeddings": false, "rope_interleave": true, "attention_bias": false, "rope_theta": 10000})",
-             .aliases = {{"num_local_experts", "n_routed_experts"}, {"num_mtp_layers", "num_nextn_predict_layers"}},
-             .harmless = {"head_dim", "num_key_value_heads", "qk_head_dim", "num_nextn_predict_layers"},
+             .aliases = {{"num_local_experts", "n_routed_experts"},
+                         {"num_mtp_layers", "num_nextn_predict_layers"},
+                         {"head_dim", "qk_rope_head_dim"}},
+             .harmless = {"num_key_value_heads", "qk_head_dim", "num_nextn_predict_layers"},
              .fixed = R"({"scoring_func": "sigmoid", "topk_method": "noaux_tc", "moe_layer_freq": 1})"}};
 extern const Architecture kSolarOpen{
     .names = {"SolarOpenForCausalLM"},
