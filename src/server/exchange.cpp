@@ -41,7 +41,8 @@ void Exchange::send(int status, std::string_view content_type, std::string body,
 }
 
 void Exchange::start_stream(int status, std::string_view content_type, HttpHeaders extra) {
-  if (content_type.starts_with("text/event-stream")) {
+  const bool events = content_type.starts_with("text/event-stream");
+  if (events) {
     extra.emplace_back("Cache-Control", "no-cache");
     extra.emplace_back("X-Accel-Buffering", "no");
   }
@@ -57,6 +58,7 @@ void Exchange::start_stream(int status, std::string_view content_type, HttpHeade
                                  .chunked = traits_.http11,
                                  .close = traits_.close});
   phase_ = Phase::kStreaming;
+  events_ = events;
   status_ = status;
   wake_locked();
 }
@@ -127,6 +129,16 @@ bool Exchange::take(std::string& out) {
 void Exchange::written(size_t bytes) {
   const std::lock_guard lock(mutex_);
   taken_bytes_ -= bytes;
+}
+
+bool Exchange::nudge() {
+  constexpr std::string_view kEmptyComment = ":\n";
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::kStreaming || !events_) return false;
+  }
+  write(kEmptyComment);
+  return true;
 }
 
 void Exchange::set_gone() {

@@ -61,6 +61,8 @@ class Exchange {
   bool take(std::string& out);  // moves the pending bytes to `out`; true: the reply is complete. REQUIRES: out.empty()
   void written(size_t bytes);   // of the bytes taken
   void set_gone();              // the peer has left, or was dropped
+  // Writes an empty comment into a running stream of events, to see whether the peer is still there. False: it is none.
+  bool nudge();
 
   bool gone() const;
   bool begun() const;    // a status is decided
@@ -82,6 +84,7 @@ class Exchange {
   Phase phase_ = Phase::kOpen;
   int status_ = 499;
   bool body_allowed_ = true;
+  bool events_ = false;  // a stream of server-sent events; each write() ends a line
   Trouble trouble_ = Trouble::kNone;
   bool wake_posted_ = false;
   std::string pending_;

@@ -151,6 +151,7 @@ TEST(HttpStream, APeerThatLeavesIsNoticed) {
   const auto resets = [](TestClient& client) { client.reset(); };
   const Leaving cases[] = {
       {"stream, closed, next write", kStreamRequest, false, closes, true},
+      {"stream, silent, closed", kStreamRequest, false, closes, false},
       {"stream, reset", kStreamRequest, false, resets, false},
       {"no stream, closed", kHoldRequest, false, closes, false},
       {"no stream, closed, HTTP/1.0", kOldHoldRequest, false, closes, false},

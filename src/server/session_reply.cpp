@@ -219,12 +219,14 @@ void Session::finish_exchange() {
 
 // The peer ended its sending side while a handler runs: it half-closed the connection, or its process died. Only a
 // write shows which: the kernel of a dead process answers with a reset. Every response begins alike, whatever its
-// status, so a probe sends the next byte of that beginning. A living peer waits for the rest.
+// status, so a probe sends the next byte of that beginning. A living peer waits for the rest. A stream of events gets an
+// empty comment.
 void Session::probe() {
   if (phase_ != Phase::kReply) return;
   if (transport_->broken()) return drop("connection reset");
-  if (exchange_->begun() || head_taken_ || probed_bytes_ == kResponseStart.size()) return;
-  if (interim_.empty()) {
+  if (exchange_->begun()) {
+    if (!exchange_->nudge()) return;
+  } else if (probed_bytes_ < kResponseStart.size() && interim_.empty()) {
     interim_ += kResponseStart[probed_bytes_++];
     pump();
   }
