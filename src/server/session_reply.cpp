@@ -219,8 +219,8 @@ void Session::finish_exchange() {
 
 // The peer ended its sending side while a handler runs: it half-closed the connection, or its process died. Only a
 // write shows which: the kernel of a dead process answers with a reset. Every response begins alike, whatever its
-// status, so a probe sends the next byte of that beginning. A living peer waits for the rest. A stream of events gets an
-// empty comment.
+// status, so a probe sends the next byte of that beginning. A living peer waits for the rest. A stream of events gets
+// an empty comment.
 void Session::probe() {
   if (phase_ != Phase::kReply) return;
   if (transport_->broken()) return drop("connection reset");

@@ -186,7 +186,8 @@ absl::StatusOr<WeightFiles> find_weight_files(const std::string& directory, cons
 std::vector<std::string> code_in(const std::string& directory) {
   std::vector<std::string> out;
   if (const auto names = list_files(directory); names.ok()) out = ending_in(*names, ".py");
-  const auto config = base::read_json_file(path_in(directory, "config.json"), {.bytes_max = 16u << 20, .non_finite = true});
+  const auto config =
+      base::read_json_file(path_in(directory, "config.json"), {.bytes_max = 16u << 20, .non_finite = true});
   if (config.ok() && config->is_object() && config->get_object().contains("auto_map")) {
     out.push_back("config.json: auto_map");
   }

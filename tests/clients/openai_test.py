@@ -207,7 +207,7 @@ class BadInput(WithServer):
 
     def test_absurd_messages(self):
         for messages in ("1", "[]", "[1]", "[{}]", '[{"role":1}]', '[{"role":"user","content":1}]',
-                         '[{"role":"user","content":[1]}]', '[{"role":"user","content":[{"type":"text"}]}]'):  # fmt: skip
+                         '[{"role":"user","content":[1]}]', '[{"role":"user","content":[{"type":"text","text":1}]}]'):  # fmt: skip
             body = f'{{"messages":{messages}}}'
             self.assertEqual(self.post(body, "/v1/chat/completions"), 400, body)
 
