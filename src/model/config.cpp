@@ -175,6 +175,7 @@ absl::StatusOr<tensor::DType> parse_dtype(base::JsonReader& j) {
   std::string name = j.s("dtype", j.s("torch_dtype", "auto"));
   if (name.starts_with("torch.")) name = name.substr(6);
   if (name == "auto") return tensor::DType::kBf16;
+  if (name == "float64") return tensor::DType::kF32;  // no backend computes in doubles
   const auto known = tensor::dtype_from_name(name);
   if (!known || (*known != tensor::DType::kF32 && *known != tensor::DType::kF16 && *known != tensor::DType::kBf16)) {
     return absl::InvalidArgumentError(

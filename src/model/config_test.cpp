@@ -185,6 +185,7 @@ TEST(Config, WrittenByOtherTools) {
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_TRUE(c->tied_embeddings);
   EXPECT_EQ(c->dtype, tensor::DType::kF16);
+  EXPECT_EQ(parse(mixtral(R"("dtype": "float64")"))->dtype, tensor::DType::kF32);
 }
 
 TEST(Config, OverridesGoOverAndTakeAway) {

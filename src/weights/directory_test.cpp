@@ -194,6 +194,36 @@ TEST(Directory, SaysWhatCodeItWillNotRun) {
   warn_about_code(directory.path());
 }
 
+TEST(Directory, SaysWhatIsNoPlainModel) {
+  struct KindCase {
+    Files files;
+    StatusCode code;
+    const char* said;  // part of the error, or of the config
+  };
+  const std::string fp8 = R"({"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8"}})";
+  const std::string of_cache = R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})";
+  const KindCase kCases[] = {
+      {{{"config.json", "{}"}}, StatusCode::kOk, "{}"},
+      {{}, StatusCode::kNotFound, "config.json"},
+      {{{"adapter_config.json", "{}"}}, StatusCode::kInvalidArgument, "holds an adapter (adapter_config.json)"},
+      {{{"adapter_config.json", "{}"}, {"config.json", "{}"}}, StatusCode::kOk, "{}"},
+      {{{"config.json", "{}"}, {"hf_quant_config.json", fp8}},
+       StatusCode::kOk,
+       R"("quant_method":"modelopt","quant_algo":"FP8")"},
+      {{{"config.json", "{}"}, {"hf_quant_config.json", of_cache}}, StatusCode::kOk, "{}"},
+      {{{"config.json", "{}"}, {"hf_quant_config.json", "["}}, StatusCode::kInvalidArgument, "hf_quant_config.json"},
+      {{{"m.gguf", "GGUF"}}, StatusCode::kInvalidArgument, "name one of its files instead: \"m.gguf\""},
+  };
+  for (const KindCase& c : kCases) {
+    SCOPED_TRACE(c.said);
+    const TemporaryDirectory directory;
+    for (const auto& [name, content] : c.files) directory.write(name, content);
+    const auto config = open_directory(directory.path())->config();
+    EXPECT_EQ(config.status().code(), c.code) << config.status();
+    EXPECT_THAT(config.ok() ? base::to_text(*config) : std::string(config.status().message()), HasSubstr(c.said));
+  }
+}
+
 unsigned sum_of(Checkpoint& checkpoint, const TensorInfo& info) {
   checkpoint.prefetch(info.name);
   const auto t = checkpoint.read(info.name, info.shape);

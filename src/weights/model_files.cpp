@@ -73,7 +73,8 @@ class Directory final : public ModelFiles {
     return files.ok() ? missing : files.status();
   }
 
-  // NVIDIA's ModelOpt says how it quantised in a file of its own.
+  // NVIDIA's ModelOpt says how it quantised in a file of its own. Without an algorithm, it quantised the KV cache
+  // alone.
   absl::Status add_quantization(base::JsonObject& config) const {
     const auto beside = base::read_json_file(path_ + "/hf_quant_config.json", kConfigLimits);
     if (absl::IsNotFound(beside.status())) return absl::OkStatus();
@@ -82,10 +83,11 @@ class Directory final : public ModelFiles {
       return absl::OkStatus();
     }
     base::JsonReader file(*beside, "hf_quant_config.json");
-    base::JsonObject& out = config["quantization_config"].emplace_object();
-    out["quant_method"] = "modelopt";
-    out["quant_algo"] = file.object("quantization").s("quant_algo", "");
-    return file.status();
+    const std::string algorithm = file.object("quantization").s("quant_algo", "");
+    RETURN_IF_ERROR(file.status());
+    if (algorithm.empty()) return absl::OkStatus();
+    config["quantization_config"] = {{"quant_method", "modelopt"}, {"quant_algo", algorithm}};
+    return absl::OkStatus();
   }
 
   // A directory of GGUF files holds several models, or one in several formats.

@@ -161,6 +161,17 @@ std::vector<StoredCase> layouts() {
       {"stacked", "granitemoe", granite},
       {"stacked", "granitemoeshared", granite},
   };
+  const std::vector<Step> bias_in_gate = {rename("mlp\\.(e_score_correction_bias)", "mlp.gate.$1")};
+  const std::vector<Step> hy = {rename("mlp\\.router\\.gate", "mlp.gate"),
+                                rename("mlp\\.expert_bias", "mlp.e_score_correction_bias"),
+                                rename("mlp\\.shared_mlp", "mlp.shared_experts")};
+  cases.push_back({"stacked", "minimax-m2", mixtral_style("gate")});
+  cases.push_back({"renamed", "exaone-moe", bias_in_gate});
+  cases.push_back({"renamed", "hy-v3", hy});
+  for (const char* model : {"afmoe", "bailing-moe", "bailing-moe-v2", "dots1", "exaone-moe", "glm4-moe-lite", "hy-v3",
+                            "kimi-k25", "mellum", "mistral4", "solar-open"}) {
+    cases.push_back({"stacked", model, stacked("experts")});
+  }
   for (const char* model : {"qwen2-moe", "qwen2-moe-sparse-step", "qwen3-moe", "qwen3-next", "olmoe", "deepseek-moe",
                             "deepseek-v2", "deepseek-v3", "glm4-moe", "ernie4_5-moe", "hunyuan-moe"}) {
     cases.push_back({"stacked", model, stacked("experts")});
