@@ -18,9 +18,8 @@ import subprocess
 import sys
 
 import jinja2
-import jinja2.ext
-import jinja2.sandbox
 from jinja2 import nodes
+from make_template_cases import environment, raise_exception
 
 VARIABLES = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 
@@ -161,35 +160,6 @@ def requests():
 
 # ---------------------------------------------------------------------------------------------- the oracle
 
-class Generation(jinja2.ext.Extension):
-    """{% generation %}: its body, as in transformers."""
-
-    tags = {"generation"}
-
-    def parse(self, parser):
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
-
-    def _body(self, caller):
-        return caller()
-
-
-def fail(words):
-    raise jinja2.exceptions.TemplateError(words)
-
-
-def environment():
-    env = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
-    env.filters["tojson"] = lambda x, ensure_ascii=False, indent=None, separators=None, sort_keys=False: json.dumps(
-        x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-    env.filters["from_json"] = json.loads
-    env.globals["raise_exception"] = fail
-    env.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
-    return env
-
-
 PART_TEXT = {"text": ["text"], "input_text": ["text"], "output_text": ["text"], "refusal": ["refusal"],
              "thinking": ["thinking", "text"], "reasoning": ["reasoning", "text"]}
 
@@ -273,8 +243,9 @@ class Oracle:
     """One template, and the form of messages in which it shows them."""
 
     def __init__(self, source):
-        self.template = environment().from_string(source)
-        self.loops = loops_over_content(environment().parse(source))
+        env = environment(lambda form: datetime.datetime.now().strftime(form))
+        self.template = env.from_string(source)
+        self.loops = loops_over_content(env.parse(source))
         self.form = {"system": "text", "user": "text", "assistant": "text", "object": True, "null": False,
                      "developer": "'developer'" in source or '"developer"' in source, "several": True,
                      "scattered": True, "mixed": True}
@@ -393,7 +364,7 @@ class Oracle:
             last["content"] += tag
         shown = self.render(messages, **more)
         if text.strip() not in shown or tag.strip() not in shown:
-            fail("the final message is not shown")
+            raise_exception("the final message is not shown")
         at = shown.rindex(tag.strip())
         return shown[:at] if shown[at:].startswith(tag) else shown[:at].rstrip()
 

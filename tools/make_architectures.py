@@ -333,6 +333,16 @@ def reference(model, ids):
             "greedy": torch.tensor(greedy).int(), "margin": torch.tensor(margins)}
 
 
+def references(model, vocabulary):
+    """The tensors of reference.safetensors: each prompt's tokens, logits and greedy continuation."""
+    generator = torch.Generator().manual_seed(11)
+    results = {}
+    for i, n in enumerate(PROMPT_LENGTHS):
+        ids = torch.randint(3, vocabulary, (n,), generator=generator)
+        results.update({f"prompt{i}.{k}": v for k, v in reference(model, ids).items()})
+    return results
+
+
 def make_model(case):
     config = case.get("reference", lambda c: c)(json.loads(json.dumps(case["config"])))
     if not isinstance(case["cls"], str):
@@ -363,11 +373,7 @@ def make(name, out):
     write_config(out, case)
     weights = "consolidated.safetensors" if case.get("format") == "params" else "model.safetensors"
     save_file(tensors, out / weights, metadata={"format": "pt"})
-    generator = torch.Generator().manual_seed(11)
-    results = {}
-    for i, n in enumerate(PROMPT_LENGTHS):
-        ids = torch.randint(3, SMALL["vocab_size"], (n,), generator=generator)
-        results.update({f"prompt{i}.{k}": v for k, v in reference(model, ids).items()})
+    results = references(model, SMALL["vocab_size"])
     save_file(results, out / "reference.safetensors")
     size = sum(f.stat().st_size for f in out.iterdir())
     margins = torch.cat([results[f"prompt{i}.margin"] for i in range(3)])

@@ -11,12 +11,9 @@ import sys
 from pathlib import Path
 
 import torch
+from make_architectures import references
 from safetensors.torch import save_file
 from transformers import Qwen3NextConfig, Qwen3NextForCausalLM
-
-PROMPT_LENGTHS = (1, 17, 130)
-LOGIT_ROWS_MAX = 130  # a longer prompt keeps its last 8 rows
-GREEDY = 24
 
 
 def config():
@@ -39,21 +36,6 @@ def randomize(model):
         p.data = (base + noise).to(torch.bfloat16)
 
 
-def reference(model, ids):
-    with torch.no_grad():
-        logits = model(ids[None], use_cache=False).logits[0].float()
-        tokens, greedy, margins = ids, [], []
-        for _ in range(GREEDY):
-            last = model(tokens[None], use_cache=False).logits[0, -1].float()
-            best = torch.topk(last, 2).values
-            greedy.append(int(last.argmax()))
-            margins.append(float(best[0] - best[1]))
-            tokens = torch.cat([tokens, torch.tensor(greedy[-1:])])
-    rows = logits if len(ids) < LOGIT_ROWS_MAX else logits[-8:]
-    return {"ids": ids.int(), "logits": rows.contiguous(), "argmax": logits.argmax(-1).int(),
-            "greedy": torch.tensor(greedy).int(), "margin": torch.tensor(margins)}
-
-
 def main(directory):
     out = Path(directory)
     out.mkdir(parents=True, exist_ok=True)
@@ -61,12 +43,7 @@ def main(directory):
     randomize(model)
     model.to(torch.bfloat16).save_pretrained(out)
     model = Qwen3NextForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
-    generator = torch.Generator().manual_seed(11)
-    tensors = {}
-    for i, n in enumerate(PROMPT_LENGTHS):
-        ids = torch.randint(3, 320, (n,), generator=generator)
-        tensors.update({f"prompt{i}.{k}": v for k, v in reference(model, ids).items()})
-    save_file(tensors, out / "reference.safetensors")
+    save_file(references(model, 320), out / "reference.safetensors")
     print(json.dumps({k: list(v.shape) for k, v in model.state_dict().items()}, indent=0))
 
 

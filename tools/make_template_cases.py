@@ -285,13 +285,13 @@ class Generation(jinja2.ext.Extension):
         return caller()
 
 
-def environment():
+def environment(strftime_now=NOW.strftime):
     env = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     env.filters["tojson"] = tojson
     env.filters["from_json"] = json.loads
     env.globals["raise_exception"] = raise_exception
-    env.globals["strftime_now"] = NOW.strftime
+    env.globals["strftime_now"] = strftime_now
     return env
 
 
