@@ -60,9 +60,10 @@ absl::StatusOr<std::shared_ptr<Generation>> Generation::submit(const Context& co
 }
 
 absl::Status Generation::submit_all() {
+  std::vector<engine::Request> requests(choices_.size());
   for (size_t i = 0; i < choices_.size(); ++i) {
     const int prompt = choices_[i].prompt;
-    engine::Request request;
+    engine::Request& request = requests[i];
     request.prompt = plan_.prompts[prompt];
     request.sampling = plan_.sampling;
     request.sampling.max_tokens = plan_.max_tokens[prompt];
@@ -72,17 +73,12 @@ absl::Status Generation::submit_all() {
     request.adapter = plan_.adapter;
     request.group = reinterpret_cast<uintptr_t>(this);
     request.sink = std::make_shared<Sink>(shared_from_this(), static_cast<int>(i));
-    auto id = context_.engine.submit(std::move(request));
-    if (!id.ok()) {
-      cancel();  // the choices submitted so far; armed_ stays false, so their events are never handled
-      return id.status();
-    }
-    choices_[i].id = *id;
-    const std::lock_guard lock(mutex_);
-    ids_.push_back(*id);
   }
+  ASSIGN_OR_RETURN(std::vector<engine::RequestId> ids, context_.engine.submit(std::move(requests)));
+  for (size_t i = 0; i < choices_.size(); ++i) choices_[i].id = ids[i];
   {
     const std::lock_guard lock(mutex_);
+    ids_ = std::move(ids);
     armed_ = true;
     if (events_.empty()) return absl::OkStatus();
   }
@@ -94,7 +90,6 @@ void Generation::cancel() {
   std::vector<engine::RequestId> ids;
   {
     const std::lock_guard lock(mutex_);
-    cancelled_ = true;
     ids = ids_;
   }
   for (const engine::RequestId id : ids) context_.engine.cancel(id);

@@ -39,13 +39,6 @@ std::string request_id(const Service& service, const server::HttpRequest& reques
   return random_id();
 }
 
-absl::Status check_queue(const Service& service) {
-  const int waiting = service.engine().stats().waiting;
-  if (waiting < service.options().waiting_max) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the queue is full: ", waiting, " requests are waiting (--max-num-queued-reqs)"));
-}
-
 absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
                               const std::shared_ptr<server::HttpReply>& reply, bool stream) {
   service.choices_histogram().observe(plan.n);

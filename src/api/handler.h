@@ -21,9 +21,6 @@ absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server:
 // usable one: a random id.
 std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body);
 
-// kResourceExhausted: the queue is full. A cheap check before tokenizing; Generation::submit() checks again.
-absl::Status check_queue(const Service& service);
-
 // Submits the plan. The writer answers from then on; a client that leaves cancels the generation.
 // `stream`: the writer's flush() is also called while no token comes (api/ticker.h).
 absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,

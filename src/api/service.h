@@ -31,7 +31,6 @@ struct ServiceOptions {
   ApiLimits limits;
   std::vector<std::string> api_keys;  // empty: no key is needed
   bool trust_request_chat_template = false;
-  int waiting_max = 4096;  // the engine's queue; beyond: 429 before the prompt is tokenized
   int output_threads = 2;  // detokenize and format
   std::string version;     // of /version
 };

@@ -82,7 +82,7 @@ server::HttpServerOptions http_options(const ServerOptions& options, const Runti
   return http;
 }
 
-api::ServiceOptions service_options(const ServerOptions& options, int waiting_max) {
+api::ServiceOptions service_options(const ServerOptions& options) {
   api::ServiceOptions service;
   service.limits.logprobs_max = options.logprobs;
   service.limits.stop_max = options.stop_strings;
@@ -93,7 +93,6 @@ api::ServiceOptions service_options(const ServerOptions& options, int waiting_ma
     service.api_keys.push_back(options.environment_api_key);
   }
   service.trust_request_chat_template = options.trust_request_chat_template;
-  service.waiting_max = waiting_max;
   service.version = kVersion;
   return service;
 }
@@ -176,8 +175,7 @@ absl::StatusOr<int> serve_until_signal(const Options& options) {
   ASSIGN_OR_RETURN(Served served, build_served(options, metrics));
   engine::Engine& engine = served.runtime->engine();
   log_runtime(options.runtime, *served.runtime);
-  api::Service service(engine, std::move(served.model), service_options(options.server, options.runtime.waiting),
-                       metrics);
+  api::Service service(engine, std::move(served.model), service_options(options.server), metrics);
   const server::HttpServerOptions http_settings = http_options(options.server, options.runtime);
   raise_file_limit(http_settings.limits.connections_max + kOtherFiles);
   server::HttpServer http(http_settings);

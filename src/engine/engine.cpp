@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -17,12 +18,14 @@ namespace polymath::engine {
 // All after `mutex` is shared between threads and guarded by it. The rest belongs to the engine thread.
 struct Engine::State {
   State(model::Model& model, const EngineOptions& o, base::MetricsRegistry& registry)
-      : options(o), loop(model, o, registry) {
-    inbox.reserve(o.waiting_max);
-    arrived.reserve(o.waiting_max);
+      : options(o), loop(model, o, registry), free_in_loop(o.sequences_max) {
+    inbox.reserve(o.waiting_max + o.sequences_max);
+    arrived.reserve(o.waiting_max + o.sequences_max);
   }
 
-  absl::Status may_submit(int64_t prompt_len) const;  // REQUIRES: mutex
+  // Of `n` requests with so many prompt tokens together. REQUIRES: mutex.
+  absl::Status may_submit(int n, int64_t prompt_tokens) const;
+  int waiting(int n_new) const;  // with `n_new` more. REQUIRES: mutex
   bool work() const { return stopping || cancels || end_queued || !inbox.empty() || loop.busy(); }
   bool take();
   void run();
@@ -39,9 +42,11 @@ struct Engine::State {
   std::vector<std::unique_ptr<RunningRequest>> inbox;
   absl::flat_hash_map<RequestId, RunningRequest*> live;  // submitted, and not ended
   RequestId next_id = 1;
-  int waiting_in_loop = 0;             // as last seen
+  // After the last step: what no step has begun yet, and the free places. Requests that came since may still get one.
+  int waiting_in_loop = 0, free_in_loop;
   int64_t waiting_tokens_in_loop = 0;  // of their prompts
-  int64_t inbox_tokens = 0;
+  int fresh = 0;                       // submitted since the last step began
+  int64_t fresh_tokens = 0, inbox_tokens = 0;
   bool started = false, stopping = false, draining = false, failed = false;
   bool cancels = false;     // a request is marked
   bool end_queued = false;  // a drain began
@@ -49,18 +54,23 @@ struct Engine::State {
   std::thread thread;
 };
 
-absl::Status Engine::State::may_submit(int64_t prompt_len) const {
+int Engine::State::waiting(int n_new) const { return waiting_in_loop + std::max(0, fresh + n_new - free_in_loop); }
+
+absl::Status Engine::State::may_submit(int n, int64_t prompt_tokens) const {
   if (failed) return absl::UnavailableError("the model failed; no more requests are taken");
   if (draining || stopping) return absl::UnavailableError("the server is shutting down");
-  const int waiting = waiting_in_loop + static_cast<int>(inbox.size());
-  const bool room = static_cast<int>(live.size()) < options.waiting_max + options.sequences_max;
-  if (waiting >= options.waiting_max || !room) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the queue is full: ", waiting, " requests are waiting (--max-num-queued-reqs)"));
+  const int held_max = options.waiting_max + options.sequences_max;
+  if (n > held_max) {
+    return absl::InvalidArgumentError(absl::StrCat("the request asks for ", n, " answers, and the server holds ",
+                                                   held_max, " (--max-num-seqs and --max-num-queued-reqs together)"));
   }
-  // A prompt longer than the bound is taken into an empty queue: it would never be taken otherwise.
-  const int64_t tokens = waiting_tokens_in_loop + inbox_tokens;
-  if (options.waiting_tokens_max > 0 && waiting > 0 && tokens + prompt_len > options.waiting_tokens_max) {
+  if (waiting(n) > options.waiting_max || static_cast<int>(live.size()) + n > held_max) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the queue is full: ", waiting(0), " requests are waiting (--max-num-queued-reqs)"));
+  }
+  // Prompts longer than the bound are taken into an empty queue: they would never be taken otherwise.
+  const int64_t tokens = waiting_tokens_in_loop + fresh_tokens;
+  if (options.waiting_tokens_max > 0 && waiting(0) > 0 && tokens + prompt_tokens > options.waiting_tokens_max) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the queue is full: ", tokens, " prompt tokens are waiting (--max-num-queued-tokens)"));
   }
@@ -83,8 +93,7 @@ bool Engine::State::take() {
   }
   if (stopping) return false;
   std::swap(inbox, arrived);
-  waiting_in_loop += static_cast<int>(arrived.size());
-  waiting_tokens_in_loop += std::exchange(inbox_tokens, 0);
+  inbox_tokens = 0;
   const bool marked = std::exchange(cancels, false);
   const bool drain = std::exchange(end_queued, false);
   lock.unlock();
@@ -120,6 +129,9 @@ void Engine::State::let_go() {
     waiting_in_loop = loop.n_waiting();
     waiting_tokens_in_loop = loop.n_waiting_tokens();
     stats = loop.stats();
+    free_in_loop = waiting_in_loop > 0 ? 0 : options.sequences_max - stats.running;
+    fresh = static_cast<int>(inbox.size());
+    fresh_tokens = inbox_tokens;
     if (live.empty()) at_rest.notify_all();
   }
   ended.clear();
@@ -165,23 +177,44 @@ void Engine::start() {
 }
 
 absl::StatusOr<RequestId> Engine::submit(Request request) {
+  std::vector<Request> one;
+  one.push_back(std::move(request));
+  ASSIGN_OR_RETURN(const std::vector<RequestId> ids, submit(std::move(one)));
+  return ids.front();
+}
+
+absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> requests) {
   State& s = *state_;
-  RETURN_IF_ERROR(s.loop.check(request));
-  const auto prompt_len = static_cast<int64_t>(request.prompt.size());
-  RequestId id;
+  const int n = static_cast<int>(requests.size());
+  int64_t prompt_tokens = 0;
+  for (const Request& request : requests) {
+    RETURN_IF_ERROR(s.loop.check(request));
+    prompt_tokens += static_cast<int64_t>(request.prompt.size());
+  }
+  std::vector<RequestId> ids(requests.size());
   {
     const std::lock_guard lock(s.mutex);
-    RETURN_IF_ERROR(s.may_submit(prompt_len));  // before the work of hashing the prompt
-    id = s.next_id++;
+    RETURN_IF_ERROR(s.may_submit(n, prompt_tokens));  // before the work of hashing the prompts
+    for (RequestId& id : ids) id = s.next_id++;
   }
-  auto running = s.loop.make_request(std::move(request), id);
+  std::vector<std::unique_ptr<RunningRequest>> running;
+  for (size_t i = 0; i < ids.size(); ++i) running.push_back(s.loop.make_request(std::move(requests[i]), ids[i]));
   const std::lock_guard lock(s.mutex);
-  RETURN_IF_ERROR(s.may_submit(prompt_len));
-  s.inbox_tokens += prompt_len;
-  s.live.emplace(id, running.get());
-  s.inbox.push_back(std::move(running));
+  RETURN_IF_ERROR(s.may_submit(n, prompt_tokens));
+  s.fresh += n;
+  s.fresh_tokens += prompt_tokens;
+  s.inbox_tokens += prompt_tokens;
+  for (auto& request : running) {
+    s.live.emplace(request->arrival, request.get());
+    s.inbox.push_back(std::move(request));
+  }
   s.wake.notify_one();
-  return id;
+  return ids;
+}
+
+absl::Status Engine::check_queue() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->may_submit(1, 0);
 }
 
 void Engine::cancel(RequestId id, bool as_stop) {

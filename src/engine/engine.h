@@ -9,12 +9,13 @@
 //   engine.cancel(id);                                                   // any thread; seen at the next step
 //   engine.drain(30);                                                    // no new requests; waits for the running ones
 //
-// Thread safety: submit, cancel, stats, healthy may be called from any thread.
+// Thread safety: submit, check_queue, cancel, stats, healthy may be called from any thread.
 // Every request that was submitted gets exactly one on_finish, also at shutdown.
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/metrics.h"
 #include "base/status.h"
@@ -49,7 +50,12 @@ class Engine {
   // Also: a parameter is out of range (named), or the KV cache is too small. kResourceExhausted: the queue is full, in
   // requests or in tokens; the message names the flag.
   // kUnavailable: draining or failed.
+  // Of several requests all are submitted, or none. More than could ever be held: kInvalidArgument.
   absl::StatusOr<RequestId> submit(Request request);
+  absl::StatusOr<std::vector<RequestId>> submit(std::vector<Request> requests);
+
+  // The error that submit() would give for one more short request now. A cheap check before work on its text.
+  absl::Status check_queue() const;
 
   // The request ends as kCancelled at the next step. An unknown or ended id does nothing.
   // `as_stop`: it ends as kStop instead (its text met a stop string).

@@ -259,7 +259,7 @@ TEST_P(EngineAtDepth, CancelEndsWhatRunsAndWhatWaits) {
 }
 
 TEST_P(EngineAtDepth, AFullQueueSaysSo) {
-  Harness harness({.waiting_max = 3}, false);
+  Harness harness({.sequences_max = 1, .waiting_max = 2}, false);
   std::vector<Asked> all;
   for (int i = 0; i < 3; ++i) {
     all.push_back(ask(prompt(5, i), 3));
@@ -267,25 +267,47 @@ TEST_P(EngineAtDepth, AFullQueueSaysSo) {
   }
   EXPECT_EQ(harness.engine->stats().waiting, 3);
   EXPECT_EQ(harness.engine->submit(ask(prompt(5, 9), 3).request).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(harness.engine->check_queue().code(), absl::StatusCode::kResourceExhausted);
   harness.engine->start();
   for (auto& a : all) a.sink->wait();
   harness.engine->drain(10);
 }
 
+TEST_P(EngineAtDepth, SeveralAreSubmittedTogetherOrNotAtAll) {
+  Harness harness({.sequences_max = 2, .waiting_max = 2});
+  const auto submit = [&](int n) {
+    std::vector<Asked> all;
+    std::vector<Request> requests;
+    for (int i = 0; i < n; ++i) {
+      all.push_back(ask(prompt(5, i), 3));
+      requests.push_back(all.back().request);
+    }
+    const absl::Status status = harness.engine->submit(std::move(requests)).status();
+    for (auto& a : all) {
+      if (status.ok()) a.sink->wait();
+    }
+    return status;
+  };
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(submit(4).ok());
+  EXPECT_EQ(submit(5).code(), absl::StatusCode::kInvalidArgument) << "never fits";
+  harness.engine->drain(10);
+}
+
 TEST_P(EngineAtDepth, TheQueueIsBoundedInTokens) {
-  Harness harness({.waiting_max = 100, .waiting_tokens_max = 20}, false);
+  Harness harness({.sequences_max = 1, .waiting_max = 100, .waiting_tokens_max = 20}, false);
   std::vector<Asked> all;
   const auto submit = [&](int n_prompt) {
     all.push_back(ask(prompt(n_prompt, static_cast<int>(all.size())), 3));
     return harness.engine->submit(all.back().request).status();
   };
-  EXPECT_TRUE(submit(50).ok()) << "nothing waits";
+  EXPECT_TRUE(submit(1).ok()) << "it will run";
+  EXPECT_TRUE(submit(49).ok()) << "nothing waits";
   const absl::Status full = submit(1);
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(full.message()), HasSubstr("50 prompt tokens are waiting (--max-num-queued-tokens)"));
   all.pop_back();
   harness.engine->start();
-  all[0].sink->wait();
+  for (auto& a : all) a.sink->wait();
   harness.engine->drain(10);
 }
 

@@ -6,7 +6,7 @@
 //   200
 //   {"id":"ID",...}
 //
-// POLYMATH_UPDATE_GOLDENS=1 writes the answers anew; read the diff before committing it.
+// POLYMATH_UPDATE_GOLDENS=1 rewrites the answers; read the diff before committing it.
 
 #include <gtest/gtest.h>
 
@@ -37,11 +37,12 @@ const std::string kSource = POLYMATH_SOURCE_DIR, kStandIn = POLYMATH_STAND_IN;
 // `polymath serve` without its signals, on a free port.
 class Running {
  public:
-  Running(commands::ModelOptions model, api::ServiceOptions options, bool skip_tokenizer = false) {
+  Running(commands::ModelOptions model, api::ServiceOptions options, bool skip_tokenizer = false,
+          int waiting_max = 4096) {
     commands::Options all{.model = std::move(model)};
     all.text.skip_tokenizer = skip_tokenizer;
     all.runtime = {.backend = "reference", .kv_bytes = 4 << 20, .step_tokens = 128, .sequences = 16};
-    all.runtime.waiting = options.waiting_max;
+    all.runtime.waiting = waiting_max;
     auto served = commands::build_served(all, metrics_);
     if (!served.ok()) throw std::runtime_error(std::string(served.status().message()));
     runtime_ = std::move(served->runtime);
@@ -159,13 +160,14 @@ TEST(Api, AClientThatLeavesStopsItsAnswer) {
   EXPECT_LT(server.engine().stats().generated_tokens - before, 1600u);
 }
 
-TEST(Api, AFullQueueIs429WithRetryAfter) {
-  Running server({.name = kStandIn, .max_model_len = 512}, {.waiting_max = 2});
-  const HttpAnswer answer =
-      server.post("/v1/completions", R"({"prompt":"x","n":64,"max_tokens":300,"ignore_eos":true})");
-  EXPECT_EQ(answer.status, 429) << answer.body;
-  EXPECT_NE(answer.head.find("Retry-After: 1"), std::string::npos);
-  EXPECT_TRUE(idle_within(server.engine(), 5));  // those taken before the refusal were given back
+TEST(Api, ChoicesThatFillTheServerAreTakenAndMoreAre400) {
+  Running server({.name = kStandIn, .max_model_len = 512}, {}, false, /*waiting_max=*/2);
+  for (int i = 0; i < 20; ++i) {  // 16 run, 2 wait; one after the other, without a pause
+    EXPECT_EQ(server.post("/v1/completions", R"({"prompt":"x","n":18,"max_tokens":3,"ignore_eos":true})").status, 200);
+  }
+  const HttpAnswer answer = server.post("/v1/completions", R"({"prompt":"x","n":19,"max_tokens":3})");
+  EXPECT_EQ(answer.status, 400) << answer.body;
+  EXPECT_NE(answer.body.find("--max-num-queued-reqs"), std::string::npos);
 }
 
 TEST(Api, KeysAreAskedForEverywhereButAtProbes) {

@@ -194,9 +194,9 @@ class Queue(unittest.TestCase):
         self.addCleanup(server.stop)
         return server
 
-    def occupy(self, server):
+    def occupy(self, server, n=OCCUPYING):
         """Answers that run one by one for a long time; returns their connection."""
-        body = {"prompt": "x", "max_tokens": 1000, "n": OCCUPYING, "stream": True, "ignore_eos": True}
+        body = {"prompt": "x", "max_tokens": 1000, "n": n, "stream": True, "ignore_eos": True}
         connection = socket.create_connection(("127.0.0.1", server.port))
         self.addCleanup(connection.close)
         data = json.dumps(body).encode()
@@ -207,14 +207,15 @@ class Queue(unittest.TestCase):
 
     def test_a_full_queue_names_its_flag(self):
         server = self.start("--max-num-seqs", "1", "--max-num-queued-reqs", "1")
-        status, data, headers = post(server, "/v1/completions", {"prompt": "x", "n": 9, "max_tokens": 400, "ignore_eos": True})
+        self.occupy(server, n=2)
+        status, data, headers = post(server, "/v1/completions", {"prompt": "x"})
         self.assertEqual((status, headers["Retry-After"]), (429, "1"))
         self.assertIn("--max-num-queued-reqs", error_of(data)["message"])
 
     def test_the_queue_is_bounded_in_tokens(self):
         server = self.start("--max-num-seqs", "1", "--max-num-queued-tokens", "100")
-        body = {"prompt": [5] * 40, "n": 9, "max_tokens": 400, "ignore_eos": True}
-        status, data, headers = post(server, "/v1/completions", body)
+        self.occupy(server)
+        status, data, headers = post(server, "/v1/completions", {"prompt": [5] * 99})
         self.assertEqual((status, headers["Retry-After"]), (429, "1"))
         self.assertIn("--max-num-queued-tokens", error_of(data)["message"])
 

@@ -220,8 +220,9 @@ class Limits(unittest.TestCase):
 
     def test_a_full_queue_is_429(self):
         server = self.start("--max-num-queued-reqs", "2", "--max-num-seqs", "1")
+        next(self.long_answer(server))
         with client(server) as c, self.assertRaises(openai.RateLimitError) as caught:
-            c.completions.create(model=MODEL, prompt="x", n=32, max_tokens=500, extra_body={"ignore_eos": True})
+            c.completions.create(model=MODEL, prompt="x", n=3, max_tokens=500, extra_body={"ignore_eos": True})
         self.assertEqual(caught.exception.response.headers["retry-after"], "1")
 
     def test_api_key(self):

@@ -41,7 +41,7 @@ absl::StatusOr<OpenAiRequest> read_request(Service& service, Endpoint endpoint, 
   ASSIGN_OR_RETURN(OpenAiRequest request, parse_openai_request(json, endpoint, service.model(), limits));
   service.unknown_fields().warn(request.unknown_fields);
   if (!request.answer.request_id.empty()) id = request_id(service, http, request.answer.request_id);
-  RETURN_IF_ERROR(check_queue(service));
+  RETURN_IF_ERROR(service.engine().check_queue());
   RETURN_IF_ERROR(resolve_prompts(request, service.model()));
   return request;
 }
