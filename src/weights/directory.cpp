@@ -56,46 +56,6 @@ absl::Status check_shard_name(const std::string& index_path, std::string_view na
                                                  " is not a file name that a shard may have (*.safetensors, no path)"));
 }
 
-absl::StatusOr<WeightFiles> read_index(const std::string& directory, const std::vector<std::string>& names,
-                                       const CheckpointLimits& limits) {
-  const std::string index_path = path_in(directory, kIndex);
-  ASSIGN_OR_RETURN(const base::JsonValue root,
-                   base::read_json_file(index_path, {.bytes_max = limits.header_bytes_max}));
-  const auto* document = root.if_object();
-  const auto* map = document == nullptr ? nullptr : document->if_contains("weight_map");
-  if (map == nullptr || !map->is_object() || map->get_object().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(index_path, ": weight_map: must be an object that names tensors"));
-  }
-  if (map->get_object().size() > limits.tensors_max) {
-    return absl::InvalidArgumentError(absl::StrCat(index_path, ": more than ", limits.tensors_max, " tensors"));
-  }
-  WeightFiles files;
-  std::map<std::string, bool> shards;  // name -> is there
-  for (const auto& [key, value] : map->get_object()) {
-    const std::string tensor(key.data(), key.size());
-    if (!value.is_string()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(index_path, ": weight_map.", shown_name(tensor), ": must be a string"));
-    }
-    std::string_view shard_text(value.get_string().data(), value.get_string().size());
-    while (shard_text.starts_with("./")) shard_text.remove_prefix(2);
-    const std::string shard(shard_text);
-    RETURN_IF_ERROR(check_shard_name(index_path, shard));
-    shards.emplace(shard, contains(names, shard));
-    files.index.emplace_back(tensor, path_in(directory, shard));
-  }
-  std::vector<std::string> missing;
-  for (const auto& [shard, present] : shards) {
-    if (!present) missing.push_back(shard);
-    files.paths.push_back(path_in(directory, shard));
-  }
-  if (!missing.empty()) {
-    return absl::NotFoundError(absl::StrCat(index_path, ": ", missing.size(), " of ", shards.size(),
-                                            " shards are missing: ", some_of(missing)));
-  }
-  return files;
-}
-
 // "model-00002-of-00005.safetensors" -> 5.
 std::optional<int> shards_said_by(std::string_view name) {
   const size_t of = name.rfind("-of-");
@@ -159,12 +119,52 @@ absl::StatusOr<std::vector<std::string>> list_files(const std::string& directory
   return names;
 }
 
+absl::StatusOr<WeightFiles> parse_index(const base::JsonValue& root, const std::string& directory,
+                                        const std::vector<std::string>& names, const CheckpointLimits& limits) {
+  const std::string index_path = path_in(directory, kIndex);
+  const auto* document = root.if_object();
+  const auto* map = document == nullptr ? nullptr : document->if_contains("weight_map");
+  if (map == nullptr || !map->is_object() || map->get_object().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(index_path, ": weight_map: must be an object that names tensors"));
+  }
+  if (map->get_object().size() > limits.tensors_max) {
+    return absl::InvalidArgumentError(absl::StrCat(index_path, ": more than ", limits.tensors_max, " tensors"));
+  }
+  WeightFiles files;
+  std::map<std::string, bool> shards;  // name -> is there
+  for (const auto& [key, value] : map->get_object()) {
+    const std::string tensor(key.data(), key.size());
+    if (!value.is_string()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(index_path, ": weight_map.", shown_name(tensor), ": must be a string"));
+    }
+    std::string_view shard_text(value.get_string().data(), value.get_string().size());
+    while (shard_text.starts_with("./")) shard_text.remove_prefix(2);
+    const std::string shard(shard_text);
+    RETURN_IF_ERROR(check_shard_name(index_path, shard));
+    shards.emplace(shard, contains(names, shard));
+    files.index.emplace_back(tensor, path_in(directory, shard));
+  }
+  std::vector<std::string> missing;
+  for (const auto& [shard, present] : shards) {
+    if (!present) missing.push_back(shard);
+    files.paths.push_back(path_in(directory, shard));
+  }
+  if (!missing.empty()) {
+    return absl::NotFoundError(absl::StrCat(index_path, ": ", missing.size(), " of ", shards.size(),
+                                            " shards are missing: ", some_of(missing)));
+  }
+  return files;
+}
+
 absl::StatusOr<WeightFiles> find_weight_files(const std::string& directory, const CheckpointLimits& limits) {
   ASSIGN_OR_RETURN(const std::vector<std::string> names, list_files(directory));
   if (contains(names, kSingle)) return WeightFiles{{path_in(directory, kSingle)}, {}};
   WeightFiles files;
   if (contains(names, kIndex)) {
-    ASSIGN_OR_RETURN(files, read_index(directory, names, limits));
+    ASSIGN_OR_RETURN(const base::JsonValue root,
+                     base::read_json_file(path_in(directory, kIndex), {.bytes_max = limits.header_bytes_max}));
+    ASSIGN_OR_RETURN(files, parse_index(root, directory, names, limits));
   } else {
     std::vector<std::string> found = ending_in(names, kEnding);
     if (found.empty()) return no_weights(directory, names);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "weights/checkpoint.h"
 
@@ -20,6 +21,9 @@ struct WeightFiles {
   // (tensor, path) as the index has it, true or not; empty: there is no index.
   std::vector<std::pair<std::string, std::string>> index;
 };
+// Of a shards' index in `directory`, whose files are `names`, sorted. kNotFound: a shard is missing.
+absl::StatusOr<WeightFiles> parse_index(const base::JsonValue& root, const std::string& directory,
+                                        const std::vector<std::string>& names, const CheckpointLimits& limits);
 absl::StatusOr<WeightFiles> find_weight_files(const std::string& directory, const CheckpointLimits& limits);
 
 // A model's own code: its *.py files, and "config.json: auto_map". Empty: it has none.

@@ -39,6 +39,11 @@ JsonObject config_of(const std::string& model) {
   return base::read_json_file(model_directory(model) + "/config.json", {})->get_object();
 }
 
+int vocab_of(const JsonObject& config) {  // of the text part, if it has one
+  const auto* text = config.if_contains("text_config");
+  return static_cast<int>((text != nullptr ? text->get_object() : config).at("vocab_size").as_int64());
+}
+
 // Moves one key as `kind` says. The tool has the same.
 JsonObject mutate(JsonObject config, const std::string& kind, const std::string& path) {
   const std::vector<std::string> parts = absl::StrSplit(path, '.');
@@ -113,7 +118,7 @@ TEST_P(Mutations, AreEqualOrRefused) {
   ASSERT_TRUE(all.ok()) << all.status();
   const std::string model = GetParam();
   const JsonObject config = config_of(model);
-  const Reference r = read_references(model, static_cast<int>(config.at("vocab_size").as_int64()))->at(2);
+  const Reference r = read_references(model, vocab_of(config))->at(2);
   const auto unchanged = run(model, config, r);
   ASSERT_TRUE(unchanged.ok()) << unchanged.status();
   for (const auto& [key, kinds] : all->at(model).get_object()) {
@@ -137,7 +142,7 @@ TEST_P(Mutations, EditsAreEqualOrRefused) {
   const auto* edits = all->at(model).get_object().if_contains("edits");
   if (edits == nullptr) GTEST_SKIP() << "none of this model";
   const JsonObject config = config_of(model);
-  const Reference r = read_references(model, static_cast<int>(config.at("vocab_size").as_int64()))->at(2);
+  const Reference r = read_references(model, vocab_of(config))->at(2);
   const auto unchanged = run(model, config, r);
   ASSERT_TRUE(unchanged.ok()) << unchanged.status();
   for (const JsonValue& edit : edits->get_array()) {
@@ -212,7 +217,7 @@ std::string describe(const model::Architecture& architecture) {
   return out;
 }
 
-// POLYMATH_UPDATE=1 writes the file anew.
+// POLYMATH_UPDATE=1 rewrites the file.
 TEST(Keys, OfEveryArchitectureAreListed) {
   std::string text;
   add_line(text, "of every architecture",
