@@ -5,7 +5,7 @@
 
 Each config has the keys that published models have, and each tensor its published name. Random bf16 weights; the
 reference is computed in float32 from exactly these, with eager attention. Where transformers has no class, another
-class with the same formulas stands in, or `Ling` below. The same version of torch gives the same bytes.
+class with the same formulas stands in, or `Ling` below. The same version of torch gives the same weights.
 """
 
 import json

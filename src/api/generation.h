@@ -137,7 +137,6 @@ class Generation : public OutputJob, public std::enable_shared_from_this<Generat
   std::vector<Event> events_;           // under mutex_
   std::vector<engine::RequestId> ids_;  // under mutex_
   bool armed_ = false;                  // under mutex_: all are submitted, events may be handled
-  bool cancelled_ = false;              // under mutex_
 };
 
 }  // namespace polymath::api

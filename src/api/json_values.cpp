@@ -2,27 +2,18 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "api/status.h"
 
 namespace polymath::api {
 
-std::optional<int64_t> whole_number(const base::JsonValue& value) {
-  if (value.is_int64()) return value.get_int64();
-  constexpr double kExactMax = 9007199254740992;  // 2^53: a double above it may have lost digits
-  if (!value.is_double() || std::abs(value.get_double()) > kExactMax) return std::nullopt;
-  const double number = value.get_double();
-  return std::floor(number) == number ? std::optional(static_cast<int64_t>(number)) : std::nullopt;
-}
-
 absl::StatusOr<std::vector<int32_t>> parse_ids(const base::JsonValue& value, std::string_view field, int vocab) {
   if (!value.is_array()) return invalid(field, "must be an array of token ids");
   std::vector<int32_t> ids;
   ids.reserve(value.get_array().size());
   for (const base::JsonValue& item : value.get_array()) {
-    const std::optional<int64_t> id = whole_number(item);
+    const std::optional<int64_t> id = base::whole_number(item);
     if (!id.has_value()) return invalid(field, "token ids must be integers, and all items of one kind");
     if (*id < 0 || *id >= vocab) {
       return invalid(field, absl::StrCat("token id ", *id, " is not in the vocabulary of ", vocab));
@@ -33,11 +24,7 @@ absl::StatusOr<std::vector<int32_t>> parse_ids(const base::JsonValue& value, std
 }
 
 bool asks_nothing(const base::JsonValue& value, std::string_view neutral) {
-  if (value.is_null()) return true;
-  if (value.is_bool() && !value.get_bool()) return neutral != "true";
-  if (value.is_string() && value.get_string().empty()) return true;
-  if (value.is_array() && value.get_array().empty()) return true;
-  if (value.is_object() && value.get_object().empty()) return true;
+  if (base::says_nothing(value)) return !value.is_bool() || neutral != "true";
   if (neutral.empty()) return false;
   const auto parsed = base::parse_json(neutral, {});
   if (!parsed.ok()) return false;

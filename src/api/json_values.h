@@ -3,7 +3,6 @@
 // JSON values that the requests and answers of several dialects share.
 
 #include <cstdint>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -11,9 +10,6 @@
 #include "base/status.h"
 
 namespace polymath::api {
-
-// An integer, or a number without a fraction ("1.0"), as clients in languages with one kind of number send it.
-std::optional<int64_t> whole_number(const base::JsonValue& value);
 
 // Ids of a JSON array, each in [0, vocab). kInvalidArgument names `field`.
 absl::StatusOr<std::vector<int32_t>> parse_ids(const base::JsonValue& value, std::string_view field, int vocab);

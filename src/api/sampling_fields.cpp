@@ -48,7 +48,7 @@ absl::Status parse_seed(const base::JsonReader& j, engine::SamplingParams& sampl
   base::random_bytes(&sampling.seed, sizeof(sampling.seed));
   const auto* seed = j.find("seed");
   if (seed == nullptr) return absl::OkStatus();
-  const std::optional<int64_t> whole = whole_number(*seed);
+  const std::optional<int64_t> whole = base::whole_number(*seed);
   if (seed->is_uint64()) {
     sampling.seed = seed->get_uint64();
   } else if (!whole.has_value()) {

@@ -16,7 +16,7 @@ class Sha256 {
   Sha256();
   ~Sha256();
   void update(const void* data, size_t bytes);
-  Digest finish();  // and starts anew
+  Digest finish();  // and resets
 
  private:
   struct State;

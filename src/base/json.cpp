@@ -234,6 +234,14 @@ void JsonReader::complain(std::string_view key, std::string_view what) {
 
 absl::Status JsonReader::status() const { return shared_->status; }
 
+std::optional<int64_t> whole_number(const JsonValue& value) {
+  if (value.is_int64()) return value.get_int64();
+  constexpr double kExactMax = 9007199254740992;  // 2^53: a double above it may have lost digits
+  if (!value.is_double() || std::abs(value.get_double()) > kExactMax) return std::nullopt;
+  const double number = value.get_double();
+  return std::floor(number) == number ? std::optional(static_cast<int64_t>(number)) : std::nullopt;
+}
+
 int64_t JsonReader::i64(std::string_view key) {
   if (!has(key)) return complain_absent(key), 0;
   return i64(key, 0);
@@ -242,12 +250,8 @@ int64_t JsonReader::i64(std::string_view key) {
 int64_t JsonReader::i64(std::string_view key, int64_t fallback) {
   const auto* member = find(key);
   if (member == nullptr) return fallback;
-  if (member->is_int64()) return member->get_int64();
-  if (member->is_double()) {
-    const double d = member->get_double();
-    if (std::floor(d) == d && std::abs(d) < 9e15) return static_cast<int64_t>(d);
-  }
-  return complain(key, "must be an integer"), fallback;
+  const std::optional<int64_t> whole = whole_number(*member);
+  return whole.has_value() ? *whole : (complain(key, "must be an integer"), fallback);
 }
 
 int JsonReader::i(std::string_view key) {

@@ -47,6 +47,9 @@ std::string to_text(const JsonValue& value);
 // Whether a member of this value is as good as absent: null, false, "", [] or {}.
 bool says_nothing(const JsonValue& value);
 
+// An integer, or a number without a fraction ("1.0"), as clients in languages with one kind of number send it.
+std::optional<int64_t> whole_number(const JsonValue& value);
+
 class JsonReader {
  public:
   explicit JsonReader(const JsonValue& value, std::string path = "");

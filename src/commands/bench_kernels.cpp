@@ -264,7 +264,7 @@ absl::Status Bench::attention(const model::AttentionConfig& a) {
   }
   backend::KvShape kv = layers::cache(a).paged;
   kv.block_size = options_.runtime.block_size;
-  kv.dtype = runtime_.weight_dtype() == DType::kBf16 ? DType::kBf16 : DType::kF32;
+  kv.dtype = runtime_.kv_dtype();
   RETURN_IF_ERROR(backend().check_kv(kv));
   for (const StepShape& s : shapes_) RETURN_IF_ERROR(attention(*params, kv, s));
   return absl::OkStatus();

@@ -38,7 +38,7 @@ struct ModelOptions {
   std::string load_format = "auto";
   base::JsonObject hf_overrides;  // over config.json's members
   std::optional<uint64_t> seed;   // of dummy weights
-  int max_model_len = 0;          // 0: the model's own maximum, or the KV cache's capacity if that is less
+  int max_model_len = 0;          // 0: max_position_embeddings, or the KV cache's capacity if that is less
   AdapterOptions adapters;
 };
 

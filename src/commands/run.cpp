@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_format.h"
 #include "api/chat/chat_prompt.h"
+#include "api/sampling_fields.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -75,14 +76,10 @@ struct Session {
 
 engine::SamplingParams sampling_of(const Session& session, int room) {
   const RunOptions& s = session.options;
-  const api::SamplingDefaults& d = session.model.defaults;
-  engine::SamplingParams sampling;
-  sampling.temperature = s.temperature.has_value() ? static_cast<float>(*s.temperature) : d.temperature;
-  sampling.top_p = s.top_p.has_value() ? static_cast<float>(*s.top_p) : d.top_p;
-  sampling.top_k = s.top_k.value_or(d.top_k);
-  sampling.min_p = d.min_p;
-  sampling.repetition_penalty = d.repetition_penalty;
-  sampling.eos_ids = session.model.eos_ids;
+  engine::SamplingParams sampling = api::default_sampling(session.model);
+  if (s.temperature.has_value()) sampling.temperature = static_cast<float>(*s.temperature);
+  if (s.top_p.has_value()) sampling.top_p = static_cast<float>(*s.top_p);
+  sampling.top_k = s.top_k.value_or(sampling.top_k);
   sampling.max_tokens = std::min(s.max_tokens.value_or(room), room);
   if (s.seed.has_value()) {
     sampling.seed = *s.seed;

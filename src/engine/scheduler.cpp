@@ -329,7 +329,7 @@ void Scheduler::commit(const StepPlan& plan) {
 
 void Scheduler::accept(Sequence& sequence, int n_accepted) {
   CHECK(n_accepted >= 0);
-  if (sequence.n_draft > 0) {  // 0: there were none, or it was preempted and computes them anew
+  if (sequence.n_draft > 0) {  // 0: there were none, or it was preempted and computes them again
     CHECK(n_accepted <= sequence.n_draft);
     sequence.n_draft = 0;
     sequence.computed_len += n_accepted;

@@ -5,7 +5,7 @@
 //   0 <= computed_len <= length() <= token_len_max        length() = token_len() + n_unknown
 //
 // The KV of tokens before computed_len is in the blocks, for every step started from now on. The others must still go
-// through the model. A preempted sequence has computed_len 0. It computes prompt and output anew, as a longer prompt.
+// through the model. A preempted sequence has computed_len 0. It computes prompt and output again, as a longer prompt.
 
 #include <algorithm>
 #include <cstdint>

@@ -31,8 +31,8 @@ struct ReplyTraits {
   bool http11 = true;
   bool head_only = false;  // HEAD: the headers of GET, no body
   bool close = false;      // close the connection after this reply
-  const std::atomic<bool>* closing =
-      nullptr;                         // true when the response begins: the same. Not read once the peer is gone
+  // If true when the response begins, the connection closes too. Not read once the peer is gone.
+  const std::atomic<bool>* closing = nullptr;
   size_t stream_buffer_bytes_max = 0;  // as in HttpLimits: beyond, Trouble::kOverrun
   HttpHeaders server_headers;          // CORS
 };
@@ -61,7 +61,7 @@ class Exchange {
   bool take(std::string& out);  // moves the pending bytes to `out`; true: the reply is complete. REQUIRES: out.empty()
   void written(size_t bytes);   // of the bytes taken
   void set_gone();              // the peer has left, or was dropped
-  // Writes an empty comment into a running stream of events, to see whether the peer is still there. False: it is none.
+  // Writes an empty comment into a running stream of events, to see whether the peer is still there. False: none runs.
   bool nudge();
 
   bool gone() const;

@@ -77,6 +77,7 @@ class HttpReply {
 
   // A chunked body. For text/event-stream also sends `Cache-Control: no-cache` and `X-Accel-Buffering: no`.
   virtual void start_stream(int status, std::string_view content_type, HttpHeaders extra) = 0;
+  // Of text/event-stream: whole lines, as the server may put a comment line between two writes.
   virtual void write(std::string chunk) = 0;
   virtual void end() = 0;
 

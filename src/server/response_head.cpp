@@ -51,7 +51,7 @@ std::string_view reason(int status) {
   return "Status";
 }
 
-// IMF-fixdate, made anew once a second in each thread. strftime would follow the locale.
+// IMF-fixdate, remade once a second in each thread. strftime would follow the locale.
 const std::string& date_now() {
   static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",

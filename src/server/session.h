@@ -89,7 +89,7 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   Clock::time_point dispatched_at_;
   bool input_unread_ = false;  // the request was refused before its end
 
-  std::string interim_;  // 100 Continue, before the exchange's bytes
+  std::string interim_;  // 100 Continue, or probed bytes of kResponseStart; before the exchange's
   std::string writing_;
   size_t written_ = 0;
   bool writing_interim_ = false;

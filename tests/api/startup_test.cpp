@@ -67,7 +67,7 @@ TEST(Startup, ThatThereIsNoTokenizerIsSaidBeforeWeightsAreRead) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("--skip-tokenizer-init"));
 }
 
-TEST(Startup, AWrongChatTemplateIsToldBeforeWeightsAreRead) {
+TEST(Startup, AWrongChatTemplateIsReportedBeforeWeightsAreRead) {
   const ModelDirectory model({"config.json", "tokenizer.json", "tokenizer_config.json"});
   const absl::Status status = start({.model = {.name = model.path()}, .text = {.chat_template = "{% if %}"}});
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);

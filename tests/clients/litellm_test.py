@@ -68,7 +68,7 @@ class RouterTest(unittest.TestCase):
             self.assertGreater(self.answered(server), count, "a replica was taken out of service")
 
     def test_a_draining_replica_is_left_for_the_other(self):
-        router = self.router(num_retries=3, retry_after=0)
+        router = self.router(num_retries=8, retry_after=0)
         asyncio.run(self.drain_under_load(router))
         self.assertEqual(self.servers[0].wait(40), 0)
 

@@ -143,6 +143,14 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   if (chat.continue_final_message && chat.add_generation_prompt) {
     return invalid("continue_final_message", "excludes add_generation_prompt");
   }
+  if (chat.continue_final_message && chat.messages.size() > 1) {
+    // Systems move to the front, so that what follows the mark would be the other messages.
+    const auto& role = chat.messages.back().at("role").get_string();
+    if (role == "system" || role == "developer") {
+      return invalid("continue_final_message",
+                     absl::StrCat("a message of ", std::string(role), " cannot be continued"));
+    }
+  }
   return chat;
 }
 

@@ -95,8 +95,9 @@ base::JsonObject completion_choice(const AnswerHead& head, const AnswerPrompts& 
   if (head.options.logprobs) out["logprobs"] = completion_logprobs(head, choice, prompts.ids[prompt]);
   out["finish_reason"] = text_json(choice.end.reason);
   out["stop_reason"] = stop_reason(choice.end);
-  if (head.options.prompt_logprobs) {
-    out["prompt_logprobs"] = prompt_logprobs(names_of(head), prompts.ids[prompt].front(), choice.prompt_tokens);
+  if (head.options.prompt_logprobs >= 0) {
+    out["prompt_logprobs"] = prompt_logprobs(names_of(head), prompts.ids[prompt].front(), head.options.prompt_logprobs,
+                                             choice.prompt_tokens);
   }
   if (head.options.return_token_ids) {
     out["token_ids"] = ids_of(choice.tokens);
@@ -151,9 +152,9 @@ std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
   base::JsonObject out = head_object(head, false);
   out["choices"] = std::move(list);
   out["usage"] = usage_object(usage);
-  if (head.is_chat() && head.options.prompt_logprobs) {
-    out["prompt_logprobs"] =
-        prompt_logprobs(names_of(head), prompts.ids.front().front(), choices.front().prompt_tokens);
+  if (head.is_chat() && head.options.prompt_logprobs >= 0) {
+    out["prompt_logprobs"] = prompt_logprobs(names_of(head), prompts.ids.front().front(), head.options.prompt_logprobs,
+                                             choices.front().prompt_tokens);
   }
   if (head.is_chat() && head.options.return_token_ids) out["prompt_token_ids"] = ids_json(prompts.ids.front());
   return base::to_text(out);

@@ -90,15 +90,16 @@ base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::v
   return base::JsonObject{{"content", std::move(content)}};
 }
 
-base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, const std::vector<TokenInfo>& tokens) {
+base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, int top_n,
+                                const std::vector<TokenInfo>& tokens) {
   text::TokenTexts texts(names.model->tokenizer.get(), {}, /*skip_special=*/false);
   texts.take(first);
   base::JsonArray out;
   out.emplace_back(nullptr);
   for (const TokenInfo& token : tokens) {
     base::JsonObject entry;
-    for (const engine::TokenLogprob& top : token.top) {
-      entry[absl::StrCat(top.id)] = prompt_entry(names, top, texts.peek(top.id));
+    for (size_t i = 0; i < wanted(token, top_n); ++i) {
+      entry[absl::StrCat(token.top[i].id)] = prompt_entry(names, token.top[i], texts.peek(token.top[i].id));
     }
     base::JsonObject chosen = prompt_entry(names, token.chosen, texts.take(token.chosen.id));
     entry[absl::StrCat(token.chosen.id)] = std::move(chosen);

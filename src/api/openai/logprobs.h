@@ -43,6 +43,7 @@ base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::v
                               text::TokenTexts& texts);
 
 // [null, {"123": {logprob, rank, decoded_token}}, ...]; tokens[0] is the prompt's second.
-base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, const std::vector<TokenInfo>& tokens);
+base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, int top_n,
+                                const std::vector<TokenInfo>& tokens);
 
 }  // namespace polymath::api

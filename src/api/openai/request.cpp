@@ -64,7 +64,7 @@ absl::Status parse_logprobs(base::JsonReader& j, Endpoint endpoint, const ApiLim
     RETURN_IF_ERROR(name_field(j.status()));
     RETURN_IF_ERROR(check_count("prompt_logprobs", sampling.prompt_logprobs, limits.logprobs_max));
     if (out.answer.stream) return invalid("prompt_logprobs", "is not for stream: true");
-    out.answer.prompt_logprobs = true;
+    out.answer.prompt_logprobs = sampling.prompt_logprobs;
   }
   if (out.answer.echo && out.answer.logprobs) {
     if (out.answer.stream) return invalid("echo", "with logprobs is not for stream: true");

@@ -27,8 +27,8 @@ struct AnswerOptions {
   bool continuous_usage = false;
   bool echo = false;
   bool logprobs = false;
-  int top_logprobs = 0;          // 0: of the chosen token alone
-  bool prompt_logprobs = false;  // as a field of their own; echo has them in logprobs
+  int top_logprobs = 0;      // 0: of the chosen token alone
+  int prompt_logprobs = -1;  // n: with the n best; as a field of their own; echo has them in logprobs
   bool return_token_ids = false;
   bool tokens_as_ids = false;
 };

@@ -94,7 +94,7 @@ __device__ __forceinline__ uint32_t lost_bits(const TurnWeights& w) {
   return bits & 0xffffu;
 }
 
-// threadIdx.x, read anew, so that no value derived from it stays in a register.
+// threadIdx.x, read again, so that no value derived from it stays in a register.
 __device__ __forceinline__ int thread_again() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
