@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <utility>
-
-#include "api/dialects.h"
 
 namespace polymath::api {
 namespace {
@@ -31,25 +28,16 @@ ApiKeys::ApiKeys(const std::vector<std::string>& keys) {
   for (const std::string& key : keys) digests_.push_back(digest_of(key));
 }
 
-bool ApiKeys::allows(std::string_view authorization) const {
+std::optional<int> ApiKeys::find(std::string_view authorization) const {
   const std::string_view key = bearer(authorization);
   const base::Digest digest = digest_of(key);
-  bool found = false;
-  for (const base::Digest& known : digests_) {
+  int found = 0;
+  for (size_t k = 0; k < digests_.size(); ++k) {
     unsigned difference = 0;
-    for (size_t i = 0; i < digest.size(); ++i) difference |= static_cast<unsigned>(digest[i] ^ known[i]);
-    found |= difference == 0;
+    for (size_t i = 0; i < digest.size(); ++i) difference |= static_cast<unsigned>(digest[i] ^ digests_[k][i]);
+    if (difference == 0) found = static_cast<int>(k) + 1;
   }
-  return found && !key.empty();
-}
-
-std::unique_ptr<server::HttpServer::Refusal> ApiKeys::check(const server::HttpRequest& request) const {
-  // A browser's preflight carries no key.
-  if (is_open(request.path) || request.method == "OPTIONS" || allows(request.header("authorization"))) return nullptr;
-  ErrorReply error =
-      dialect_of(request.path).error_body({401, "the Authorization header must be `Bearer` and a valid key"});
-  return std::make_unique<server::HttpServer::Refusal>(
-      server::HttpServer::Refusal{error.http_status, std::move(error.body), {{"WWW-Authenticate", "Bearer"}}});
+  return found > 0 && !key.empty() ? std::optional(found) : std::nullopt;
 }
 
 }  // namespace polymath::api

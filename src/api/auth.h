@@ -1,14 +1,13 @@
 #pragma once
 
-// --api-key. Deny by default: every path needs a key unless its route is open (api/dialects.h).
+// --api-key. Deny by default: every path needs a key unless its route is open (api/gate.h).
 
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/hash.h"
-#include "server/http_server.h"
 
 namespace polymath::api {
 
@@ -16,11 +15,9 @@ class ApiKeys {
  public:
   explicit ApiKeys(const std::vector<std::string>& keys);
 
-  // Null: the request may pass. Else 401, in the words of the path's dialect.
-  std::unique_ptr<server::HttpServer::Refusal> check(const server::HttpRequest& request) const;
-
-  // Compares all bytes of all SHA-256 digests, so that timing reveals nothing about a key.
-  bool allows(std::string_view authorization) const;
+  // Which key an Authorization header carries: its number, from 1 on. Nullopt: no key, or a wrong one. Compares all
+  // bytes of all SHA-256 digests, so that timing reveals nothing about a key.
+  std::optional<int> find(std::string_view authorization) const;
 
  private:
   std::vector<base::Digest> digests_;

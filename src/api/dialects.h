@@ -18,7 +18,8 @@ struct Route {
   std::string_view method;
   std::string_view path;  // exact, or a prefix before "*"
   Handle handle;
-  bool open = false;  // needs no API key
+  bool open = false;       // needs no API key
+  bool generates = false;  // takes a place in the engine's queue before its body is read
 };
 
 struct Dialect {
@@ -34,8 +35,8 @@ std::span<const Dialect* const> dialects();
 // a route under the same first segment ("/v1"). Without one, it is the first of the list.
 const Dialect& dialect_of(std::string_view path);
 
-// True if a route of that path is open.
-bool is_open(std::string_view path);
+// The route of a method on a path; its path may be a prefix. Null: none.
+const Route* find_route(std::string_view method, std::string_view path);
 
 // The dialects without a folder: vLLM's /tokenize and /detokenize; probes and metrics.
 extern const Dialect kTokenizeDialect;

@@ -30,10 +30,19 @@ TEST(Dialects, ErrorsSpeakTheLanguageOfThePath) {
 }
 
 TEST(Dialects, OnlyProbesAndMetricsAreOpen) {
-  for (const char* path : {"/health", "/live", "/ready", "/ping", "/metrics"}) EXPECT_TRUE(is_open(path)) << path;
-  for (const char* path : {"/v1/models", "/tokenize", "/generate", "/", "/load", "/version", "/nothing", ""}) {
-    EXPECT_FALSE(is_open(path)) << path;
+  const std::set<std::string_view> open = {"/health", "/live", "/ready", "/ping", "/metrics"};
+  for (const Dialect* dialect : dialects()) {
+    for (const Route& route : dialect->routes) EXPECT_EQ(route.open, open.contains(route.path)) << route.path;
   }
+}
+
+TEST(Dialects, FindsARouteByMethodAndPath) {
+  EXPECT_TRUE(find_route("POST", "/v1/completions")->generates);
+  EXPECT_FALSE(find_route("POST", "/tokenize")->generates);
+  EXPECT_EQ(find_route("GET", "/v1/models/a/b")->path, "/v1/models/*");
+  EXPECT_EQ(find_route("HEAD", "/live")->path, "/live");
+  EXPECT_EQ(find_route("GET", "/v1/completions"), nullptr);
+  EXPECT_EQ(find_route("POST", "/nothing"), nullptr);
 }
 
 TEST(Dialects, EachRouteAndNameIsListedOnce) {

@@ -74,7 +74,7 @@ absl::Status Generation::submit_all() {
     request.group = reinterpret_cast<uintptr_t>(this);
     request.sink = std::make_shared<Sink>(shared_from_this(), static_cast<int>(i));
   }
-  ASSIGN_OR_RETURN(std::vector<engine::RequestId> ids, context_.engine.submit(std::move(requests)));
+  ASSIGN_OR_RETURN(std::vector<engine::RequestId> ids, context_.engine.submit(std::move(requests), plan_.place.get()));
   for (size_t i = 0; i < choices_.size(); ++i) choices_[i].id = ids[i];
   {
     const std::lock_guard lock(mutex_);

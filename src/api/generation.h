@@ -35,7 +35,8 @@ struct GenerationPlan {
   bool drop_output = false;  // only the prompt is asked for (echo with max_tokens 0)
   std::string cache_salt;
   int priority = 0;
-  int adapter = -1;  // as engine::Request::adapter
+  int adapter = -1;                              // as engine::Request::adapter
+  std::shared_ptr<engine::Engine::Place> place;  // in the queue, reserved before the request was read; null: none
 };
 
 struct TokenInfo {

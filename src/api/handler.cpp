@@ -55,12 +55,21 @@ void send_json(server::HttpReply& reply, std::string body, std::string_view requ
   reply.send(200, "application/json", std::move(body), {{"X-Request-Id", std::string(request_id)}});
 }
 
-void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Status& status,
-                std::string_view request_id) {
+std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request) {
+  return std::static_pointer_cast<engine::Engine::Place>(request.ticket);
+}
+
+server::HttpServer::Refusal refusal_of(ErrorBody error_body, const absl::Status& status, std::string_view request_id) {
   ErrorReply error = error_body(failure_of(status));
   server::HttpHeaders headers = {{"X-Request-Id", std::string(request_id)}};
   if (error.http_status == 429 || error.http_status == 503) headers.emplace_back("Retry-After", "1");
-  reply.send(error.http_status, "application/json", std::move(error.body), std::move(headers));
+  return {error.http_status, std::move(error.body), std::move(headers)};
+}
+
+void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Status& status,
+                std::string_view request_id) {
+  server::HttpServer::Refusal refusal = refusal_of(error_body, status, request_id);
+  reply.send(refusal.status, "application/json", std::move(refusal.body), std::move(refusal.headers));
 }
 
 }  // namespace polymath::api

@@ -26,8 +26,12 @@ std::string request_id(const Service& service, const server::HttpRequest& reques
 absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
                               const std::shared_ptr<server::HttpReply>& reply, bool stream);
 
+// The place that the gate reserved for a request. Null: its route has none.
+std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request);
+
 void send_json(server::HttpReply& reply, std::string body, std::string_view request_id);
-// Sends `status` in the dialect's format, with Retry-After if a retry can help.
+// `status` in the dialect's format, with Retry-After if a retry can help.
+server::HttpServer::Refusal refusal_of(ErrorBody error_body, const absl::Status& status, std::string_view request_id);
 void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Status& status,
                 std::string_view request_id);
 

@@ -3,8 +3,8 @@
 #include <ctime>
 #include <utility>
 
-#include "api/auth.h"
 #include "api/dialects.h"
+#include "api/gate.h"
 #include "api/handler.h"
 
 namespace polymath::api {
@@ -57,10 +57,7 @@ void Service::install(server::HttpServer& http) {
     return dialect_of(error.path).error_body({error.status, std::string(error.message)}).body;
   });
   http.set_metrics(metrics_);
-  if (options_.api_keys.empty()) return;
-  http.set_gate([keys = std::make_shared<ApiKeys>(options_.api_keys)](const server::HttpRequest& request) {
-    return keys->check(request);
-  });
+  http.set_gate([gate = std::make_shared<Gate>(*this)](const server::HttpRequest& head) { return gate->admit(head); });
 }
 
 }  // namespace polymath::api

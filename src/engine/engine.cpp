@@ -46,6 +46,7 @@ struct Engine::State {
   int waiting_in_loop = 0, free_in_loop;
   int64_t waiting_tokens_in_loop = 0;  // of their prompts
   int fresh = 0;                       // submitted since the last step began
+  int reserved = 0;                    // places
   int64_t fresh_tokens = 0, inbox_tokens = 0;
   bool started = false, stopping = false, draining = false, failed = false;
   bool cancels = false;     // a request is marked
@@ -54,7 +55,9 @@ struct Engine::State {
   std::thread thread;
 };
 
-int Engine::State::waiting(int n_new) const { return waiting_in_loop + std::max(0, fresh + n_new - free_in_loop); }
+int Engine::State::waiting(int n_new) const {
+  return waiting_in_loop + std::max(0, fresh + reserved + n_new - free_in_loop);
+}
 
 absl::Status Engine::State::may_submit(int n, int64_t prompt_tokens) const {
   if (failed) return absl::UnavailableError("the model failed; no more requests are taken");
@@ -64,7 +67,7 @@ absl::Status Engine::State::may_submit(int n, int64_t prompt_tokens) const {
     return absl::InvalidArgumentError(absl::StrCat("the request asks for ", n, " answers, and the server holds ",
                                                    held_max, " (--max-num-seqs and --max-num-queued-reqs together)"));
   }
-  if (waiting(n) > options.waiting_max || static_cast<int>(live.size()) + n > held_max) {
+  if (waiting(n) > options.waiting_max || static_cast<int>(live.size()) + reserved + n > held_max) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the queue is full: ", waiting(0), " requests are waiting (--max-num-queued-reqs)"));
   }
@@ -176,6 +179,25 @@ void Engine::start() {
   state_->thread = std::thread([state = state_.get()] { state->run(); });
 }
 
+class Engine::Place {
+ public:
+  explicit Place(State& state) : state_(state) {}
+  ~Place() {
+    const std::lock_guard lock(state_.mutex);
+    leave();
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+  void leave() {  // REQUIRES: mutex
+    if (!std::exchange(left_, true)) --state_.reserved;
+  }
+
+ private:
+  State& state_;
+  bool left_ = false;  // guarded by the mutex
+};
+
 absl::StatusOr<RequestId> Engine::submit(Request request) {
   std::vector<Request> one;
   one.push_back(std::move(request));
@@ -183,7 +205,7 @@ absl::StatusOr<RequestId> Engine::submit(Request request) {
   return ids.front();
 }
 
-absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> requests) {
+absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> requests, Place* place) {
   State& s = *state_;
   const int n = static_cast<int>(requests.size());
   int64_t prompt_tokens = 0;
@@ -194,12 +216,15 @@ absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> reque
   std::vector<RequestId> ids(requests.size());
   {
     const std::lock_guard lock(s.mutex);
+    if (place != nullptr) place->leave();
     RETURN_IF_ERROR(s.may_submit(n, prompt_tokens));  // before the work of hashing the prompts
+    s.reserved += n;
     for (RequestId& id : ids) id = s.next_id++;
   }
   std::vector<std::unique_ptr<RunningRequest>> running;
   for (size_t i = 0; i < ids.size(); ++i) running.push_back(s.loop.make_request(std::move(requests[i]), ids[i]));
   const std::lock_guard lock(s.mutex);
+  s.reserved -= n;
   RETURN_IF_ERROR(s.may_submit(n, prompt_tokens));
   s.fresh += n;
   s.fresh_tokens += prompt_tokens;
@@ -212,9 +237,13 @@ absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> reque
   return ids;
 }
 
-absl::Status Engine::check_queue() const {
-  const std::lock_guard lock(state_->mutex);
-  return state_->may_submit(1, 0);
+absl::StatusOr<std::shared_ptr<Engine::Place>> Engine::reserve() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    RETURN_IF_ERROR(state_->may_submit(1, 0));
+    ++state_->reserved;
+  }
+  return std::make_shared<Place>(*state_);
 }
 
 void Engine::cancel(RequestId id, bool as_stop) {

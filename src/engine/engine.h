@@ -9,7 +9,7 @@
 //   engine.cancel(id);                                                   // any thread; seen at the next step
 //   engine.drain(30);                                                    // no new requests; waits for the running ones
 //
-// Thread safety: submit, check_queue, cancel, stats, healthy may be called from any thread.
+// Thread safety: submit, reserve, cancel, stats, healthy may be called from any thread.
 // Every request that was submitted gets exactly one on_finish, also at shutdown.
 
 #include <cstdint>
@@ -46,16 +46,19 @@ class Engine {
 
   void start();
 
+  // A place in the queue for one request, from before its text is read. It counts as a waiting request until it is
+  // submitted or destroyed. Errors as submit(). The engine must outlive the place.
+  class Place;
+  absl::StatusOr<std::shared_ptr<Place>> reserve();
+
   // kInvalidArgument: the prompt is empty or too long, an id is outside the vocabulary, or the adapter is not loaded.
   // Also: a parameter is out of range (named), or the KV cache is too small. kResourceExhausted: the queue is full, in
   // requests or in tokens; the message names the flag.
   // kUnavailable: draining or failed.
   // Of several requests all are submitted, or none. More than could ever be held: kInvalidArgument.
   absl::StatusOr<RequestId> submit(Request request);
-  absl::StatusOr<std::vector<RequestId>> submit(std::vector<Request> requests);
-
-  // The error that submit() would give for one more short request now. A cheap check before work on its text.
-  absl::Status check_queue() const;
+  // `place`: the first of them takes it; null: none was reserved.
+  absl::StatusOr<std::vector<RequestId>> submit(std::vector<Request> requests, Place* place = nullptr);
 
   // The request ends as kCancelled at the next step. An unknown or ended id does nothing.
   // `as_stop`: it ends as kStop instead (its text met a stop string).

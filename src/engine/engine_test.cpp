@@ -267,9 +267,25 @@ TEST_P(EngineAtDepth, AFullQueueSaysSo) {
   }
   EXPECT_EQ(harness.engine->stats().waiting, 3);
   EXPECT_EQ(harness.engine->submit(ask(prompt(5, 9), 3).request).status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(harness.engine->check_queue().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(harness.engine->reserve().status().code(), absl::StatusCode::kResourceExhausted);
   harness.engine->start();
   for (auto& a : all) a.sink->wait();
+  harness.engine->drain(10);
+}
+
+TEST_P(EngineAtDepth, AReservedPlaceWaits) {
+  Harness harness({.sequences_max = 1, .waiting_max = 1}, false);
+  auto first = harness.engine->reserve(), second = harness.engine->reserve();
+  ASSERT_TRUE(first.ok() && second.ok());
+  Asked asked = ask(prompt(5, 1), 3);
+  EXPECT_EQ(harness.engine->submit(asked.request).status().code(), absl::StatusCode::kResourceExhausted);
+  second->reset();
+  EXPECT_TRUE(harness.engine->reserve().ok()) << "a dropped place is free";
+  std::vector<Request> requests = {asked.request};
+  EXPECT_TRUE(harness.engine->submit(std::move(requests), first->get()).ok());
+  EXPECT_TRUE(harness.engine->reserve().ok()) << "the submitted one counts once";
+  harness.engine->start();
+  asked.sink->wait();
   harness.engine->drain(10);
 }
 

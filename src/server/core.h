@@ -68,7 +68,7 @@ struct Core {
   const HttpServerOptions options;
   Router router;
   ErrorBody error_body;
-  std::function<std::unique_ptr<HttpServer::Refusal>(const HttpRequest&)> gate;
+  std::function<HttpServer::Admission(const HttpRequest&)> gate;
   std::unique_ptr<RequestMetrics> metrics;  // null: none are kept
 
   boost::asio::io_context io;

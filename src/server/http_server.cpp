@@ -46,7 +46,7 @@ void HttpServer::set_error_body(ErrorBody make) {
   state_->core->error_body = std::move(make);
 }
 
-void HttpServer::set_gate(std::function<std::unique_ptr<Refusal>(const HttpRequest&)> gate) {
+void HttpServer::set_gate(std::function<Admission(const HttpRequest&)> gate) {
   CHECK(!state_->started);
   state_->core->gate = std::move(gate);
 }

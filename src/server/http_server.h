@@ -34,6 +34,7 @@ namespace polymath::server {
 struct HttpLimits {
   size_t header_bytes_max = 16u << 10;        // beyond: 431
   size_t body_bytes_max = 32u << 20;          // beyond: 413, before it is read
+  size_t refused_body_bytes_max = 16u << 10;  // of a refused request, read so that the connection lives; beyond: closed
   size_t target_bytes_max = 4u << 10;         // beyond: 414
   int connections_max = 4096;                 // beyond: 503 and close
   int requests_in_flight_max = 2048;          // handlers running or replies open; beyond: 503 with Retry-After
@@ -63,7 +64,9 @@ struct HttpRequest {
   std::string query;    // after '?', undecoded
   HttpHeaders headers;  // names in lower case
   std::string body;
-  std::string peer;  // address, for the log
+  std::string peer;              // address, for the log
+  std::string principal;         // who the gate found the client to be; empty: unknown
+  std::shared_ptr<void> ticket;  // what the gate reserved for this request
 
   // The first header of that (lower-case) name; empty: none.
   std::string_view header(std::string_view name) const;
@@ -109,13 +112,19 @@ class HttpServer {
   // The JSON body of the server's own errors, in the shape of the API on that path.
   void set_error_body(ErrorBody make);
 
-  // Runs before every handler, for authentication. A refusal that is not null replaces the handler's answer.
   struct Refusal {
     int status;
     std::string body;
     HttpHeaders headers;
   };
-  void set_gate(std::function<std::unique_ptr<Refusal>(const HttpRequest&)> gate);
+  struct Admission {
+    std::unique_ptr<Refusal> refusal;  // not null: it replaces the handler's answer
+    std::string principal;             // for HttpRequest
+    std::shared_ptr<void> ticket;      // the same
+  };
+  // Runs before every handler, for authentication and admission, when the head has arrived and the body has not. It
+  // runs on an I/O thread, so it must not block. The request has no body yet.
+  void set_gate(std::function<Admission(const HttpRequest& head)> gate);
 
   // http_requests_total{handler,method,status} and http_request_duration_seconds{handler,method}.
   void set_metrics(base::MetricsRegistry& registry);

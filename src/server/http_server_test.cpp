@@ -237,6 +237,45 @@ TEST(HttpServer, Expect100) {
   EXPECT_EQ(404, status_of(refused.read_response()));
 }
 
+HttpServer::Admission only_key_k(const HttpRequest& head) {
+  HttpServer::Admission out;
+  if (head.header("authorization") == "Bearer k") {
+    out.principal = "k";
+    out.ticket = std::make_shared<int>(7);
+  } else {
+    out.refusal =
+        std::make_unique<HttpServer::Refusal>(HttpServer::Refusal{401, "who?", {{"WWW-Authenticate", "Bearer"}}});
+  }
+  return out;
+}
+
+TEST(HttpServer, TheGateDecidesBeforeTheBody) {
+  HttpServer server(test_options());
+  server.route("POST", "/who", [](const HttpRequest& request, std::shared_ptr<HttpReply> reply) {
+    reply->send(200, "text/plain",
+                request.principal + std::to_string(*std::static_pointer_cast<int>(request.ticket)) + request.body);
+  });
+  server.set_gate(only_key_k);
+  ASSERT_TRUE(server.start().ok());
+  TestClient client(server.port());
+  client.send("POST /who HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer k\r\nContent-Length: 1\r\n\r\na");
+  EXPECT_EQ("k7a", body_of(client.read_response()));
+  // A small body is read, and the connection lives.
+  client.send("POST /who HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\n");
+  client.send("a" + get("/nothing"));
+  EXPECT_EQ(401, status_of(client.read_response()));
+  EXPECT_EQ(404, status_of(client.read_response()));
+  // Of a large or chunked body no byte is awaited.
+  for (const char* framing :
+       {"Content-Length: 30000000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue"}) {
+    TestClient refused(server.port());
+    refused.send(std::string("POST /who HTTP/1.1\r\nHost: t\r\n") + framing + "\r\n\r\n");
+    const std::string answer = refused.read_all();
+    EXPECT_EQ(401, status_of(answer)) << framing;
+    EXPECT_NE(std::string::npos, answer.find("Connection: close")) << framing;
+  }
+}
+
 TEST(HttpServer, GateErrorBodyAndMetrics) {
   base::MetricsRegistry registry;
   HttpServer server(test_options());
@@ -244,10 +283,7 @@ TEST(HttpServer, GateErrorBodyAndMetrics) {
   server.set_metrics(registry);
   server.set_error_body(
       [](const ServerError& error) { return "E" + std::to_string(error.status) + std::string(error.path); });
-  server.set_gate([](const HttpRequest& request) -> std::unique_ptr<HttpServer::Refusal> {
-    if (request.header("authorization") == "Bearer k") return nullptr;
-    return std::make_unique<HttpServer::Refusal>(HttpServer::Refusal{401, "who?", {{"WWW-Authenticate", "Bearer"}}});
-  });
+  server.set_gate(only_key_k);
   ASSERT_TRUE(server.start().ok());
   TestClient client(server.port());
   client.send(get("/hello"));

@@ -205,6 +205,11 @@ HttpRequest& RequestParser::request() { return state_->parser.request; }
 bool RequestParser::http11() const { return state_->parser.http11; }
 bool RequestParser::keep_alive() const { return http11() && state_->parser.keep_alive(); }
 bool RequestParser::expects_continue() const { return state_->expects_continue; }
+std::optional<uint64_t> RequestParser::body_bytes() const {
+  if (state_->parser.chunked()) return std::nullopt;
+  const auto bytes = state_->parser.content_length();
+  return bytes ? *bytes : 0;
+}
 RequestParser::Refusal RequestParser::refusal() const { return state_->refusal.value_or(Refusal{}); }
 
 }  // namespace polymath::server

@@ -12,7 +12,9 @@
 // Source: RFC 9110, RFC 9112. The automaton is Boost.Beast's; only request_parser.cpp includes it.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -47,9 +49,10 @@ class RequestParser {
   // REQUIRES: has_head().
   HttpRequest& request();
   bool http11() const;
-  bool keep_alive() const;        // never for HTTP/1.0
-  bool expects_continue() const;  // "Expect: 100-continue", and a body follows
-  Refusal refusal() const;        // after kRefused
+  bool keep_alive() const;                     // never for HTTP/1.0
+  bool expects_continue() const;               // "Expect: 100-continue", and a body follows
+  std::optional<uint64_t> body_bytes() const;  // of the body to come; nullopt: chunked
+  Refusal refusal() const;                     // after kRefused
 
  private:
   struct State;

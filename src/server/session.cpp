@@ -119,19 +119,43 @@ void Session::on_head() {
     input_unread_ = true;
     return answer_and_close(503, "the server is overloaded", {{"Retry-After", "1"}});
   }
-  if (!parser_->expects_continue()) return;
   const HttpRequest& request = parser_->request();
   const auto match = core_->router.find(request.method, request.path);
   if (match.handler == nullptr) {  // no handler will read the body
+    if (reads_refused_body()) return;
     input_unread_ = true;
     const std::string message = core_->router.miss(match, request.method, request.path);
     if (match.path.empty()) return answer_and_close(404, message);
     return answer_and_close(405, message, {{"Allow", match.allow}});
   }
+  if (!pass_gate() || !parser_->expects_continue()) return;
   if (in_.empty()) {
     interim_ += kContinue;
     pump();
   }
+}
+
+// Whether a refused request's body is read and dropped, so that the connection can carry the next request.
+bool Session::reads_refused_body() const {
+  const std::optional<uint64_t> bytes = parser_->body_bytes();
+  return !parser_->expects_continue() && bytes.has_value() && *bytes <= core_->options.limits.refused_body_bytes_max;
+}
+
+// False: the request is refused. It is answered already, unless its body is read first.
+bool Session::pass_gate() {
+  HttpRequest& request = parser_->request();
+  request.peer = peer_;
+  if (!core_->gate) return true;
+  HttpServer::Admission admission = core_->gate(request);
+  request.principal = std::move(admission.principal);
+  request.ticket = std::move(admission.ticket);
+  refusal_ = std::move(admission.refusal);
+  if (refusal_ == nullptr) return true;
+  if (reads_refused_body()) return false;
+  input_unread_ = true;
+  open_last_exchange();
+  answer_refusal();
+  return false;
 }
 
 void Session::watch_for_errors() {

@@ -42,6 +42,8 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   void on_end_of_input();
   void advance();
   void on_head();
+  bool pass_gate();
+  bool reads_refused_body() const;
   void watch_for_errors();
   void linger();
   void drop(std::string_view why);
@@ -54,7 +56,9 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   bool answer_options(const Router::Match& match);
   void run_handler(const HttpHandler& handler);
   void answer(int status, std::string_view message, HttpHeaders extra = {});
+  void answer_refusal();
   void answer_and_close(int status, std::string_view message, HttpHeaders extra = {});
+  void open_last_exchange();
   void pump();
   void leave_out_probed();
   bool cut_if_troubled();
@@ -81,7 +85,8 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   bool end_of_input_ = false;
   std::unique_ptr<RequestParser> parser_;
 
-  HttpRequest request_;  // until it is handed to a worker
+  HttpRequest request_;                           // until it is handed to a worker
+  std::unique_ptr<HttpServer::Refusal> refusal_;  // the gate's
   std::string method_, path_;
   std::string_view handler_label_;  // the route's path, owned by the router
   std::shared_ptr<Exchange> exchange_;

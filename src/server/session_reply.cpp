@@ -22,11 +22,6 @@ void run_job(const Core& core, const std::shared_ptr<Exchange>& exchange, const 
   if (exchange->gone()) return;
   const auto reply = make_reply(exchange, core.error_body, request.path);
   try {
-    if (core.gate) {
-      if (const auto refusal = core.gate(request)) {
-        return reply->send(refusal->status, "application/json", refusal->body, refusal->headers);
-      }
-    }
     handler(request, reply);
   } catch (const std::exception& e) {
     base::log_error("server", "a handler threw: ", e.what());
@@ -39,7 +34,6 @@ void run_job(const Core& core, const std::shared_ptr<Exchange>& exchange, const 
 
 void Session::dispatch() {
   request_ = std::move(parser_->request());
-  request_.peer = peer_;
   open_exchange();
   const auto match = core_->router.find(request_.method, request_.path);
   handler_label_ = match.path;
@@ -48,6 +42,7 @@ void Session::dispatch() {
   if (match.handler == nullptr) {
     return answer(405, core_->router.miss(match, method_, path_), {{"Allow", match.allow}});
   }
+  if (refusal_ != nullptr) return answer_refusal();
   // Take the token before reading `draining`: a drain then waits for this request, or this request sees the drain.
   in_flight_ = core_->in_flight.try_enter(core_->options.limits.requests_in_flight_max);
   if (core_->draining) {
@@ -123,8 +118,13 @@ void Session::answer(int status, std::string_view message, HttpHeaders extra) {
   exchange_->send(status, "application/json", core_->error_body({status, message, path_}), extra);
 }
 
-// Answers an error before the request is complete.
-void Session::answer_and_close(int status, std::string_view message, HttpHeaders extra) {
+void Session::answer_refusal() {
+  exchange_->send(refusal_->status, "application/json", std::move(refusal_->body), refusal_->headers);
+  refusal_.reset();
+}
+
+// For an answer before the request is complete. The connection ends with it.
+void Session::open_last_exchange() {
   request_ = {};
   if (parser_->has_head()) {
     request_ = std::move(parser_->request());
@@ -133,6 +133,10 @@ void Session::answer_and_close(int status, std::string_view message, HttpHeaders
   }
   open_exchange();
   exchange_->close_connection();
+}
+
+void Session::answer_and_close(int status, std::string_view message, HttpHeaders extra) {
+  open_last_exchange();
   answer(status, message, std::move(extra));
 }
 

@@ -41,7 +41,7 @@ absl::StatusOr<OpenAiRequest> read_request(Service& service, Endpoint endpoint, 
   ASSIGN_OR_RETURN(OpenAiRequest request, parse_openai_request(json, endpoint, service.model(), limits));
   service.unknown_fields().warn(request.unknown_fields);
   if (!request.answer.request_id.empty()) id = request_id(service, http, request.answer.request_id);
-  RETURN_IF_ERROR(service.engine().check_queue());
+  request.plan.place = place_of(http);
   RETURN_IF_ERROR(resolve_prompts(request, service.model()));
   return request;
 }
@@ -79,8 +79,8 @@ void models(Service& service, const HttpRequest& http, ReplyPtr reply) {
 }
 
 constexpr Route kRoutes[] = {
-    {"POST", "/v1/completions", generate<Endpoint::kCompletions>},
-    {"POST", "/v1/chat/completions", generate<Endpoint::kChat>},
+    {"POST", "/v1/completions", generate<Endpoint::kCompletions>, false, true},
+    {"POST", "/v1/chat/completions", generate<Endpoint::kChat>, false, true},
     {"GET", "/v1/models", models},
     {"GET", kModelPath, model},
 };

@@ -52,7 +52,7 @@ absl::Status start(Service& service, const HttpRequest& http, Shape shape, const
                    const std::string& id) {
   ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, http));
   ASSIGN_OR_RETURN(TgiRequest request, parse_tgi_request(json, service.model(), service.options().limits));
-  RETURN_IF_ERROR(service.engine().check_queue());
+  request.plan.place = place_of(http);
   RETURN_IF_ERROR(resolve_tgi_prompt(request, service.model()));
   TgiAnswer answer{request.answer, std::move(request.inputs), request.plan.prompts.front(), request.plan.sampling.seed};
   auto writer = std::make_unique<TgiWriter>(service.model(), std::move(answer), shape, reply, id);
@@ -74,8 +74,8 @@ void not_here(Service& service, const HttpRequest& http, ReplyPtr reply) {
 }
 
 constexpr Route kRoutes[] = {
-    {"POST", "/generate", generate<Shape::kObject>},
-    {"POST", "/", generate<Shape::kArray>},
+    {"POST", "/generate", generate<Shape::kObject>, false, true},
+    {"POST", "/", generate<Shape::kArray>, false, true},
     {"POST", "/generate_stream", not_here},
     {"POST", "/chat_tokenize", not_here},
     {"POST", "/invocations", not_here},
