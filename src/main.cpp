@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "commands/flags.h"
+#include "commands/flags/flags.h"
 #include "commands/verbs.h"
 
 namespace {

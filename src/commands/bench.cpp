@@ -14,7 +14,7 @@
 #include "commands/bench_kernels.h"
 #include "commands/bench_limits.h"
 #include "commands/bench_sequences.h"
-#include "commands/flags.h"
+#include "commands/flags/flags.h"
 #include "commands/runtime.h"
 #include "commands/verbs.h"
 

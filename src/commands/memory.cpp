@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
-#include "commands/flag_values.h"
+#include "commands/flags/flag_values.h"
 
 namespace polymath::commands {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 
 // The checked command line and environment, split by the code that reads each part. Only the flag table
-// (flag_table.cpp) fills an Options; every function takes the part it reads.
+// (commands/flags) fills an Options; every function takes the part it reads.
 
 #include <cstdint>
 #include <optional>

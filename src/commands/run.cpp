@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "commands/flags.h"
+#include "commands/flags/flags.h"
 #include "commands/runtime.h"
 #include "commands/served.h"
 #include "commands/verbs.h"

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "commands/adapters.h"
-#include "commands/flag_values.h"
+#include "commands/flags/flag_values.h"
 #include "commands/memory.h"
 #include "commands/op_calls.h"
 #include "commands/progress.h"

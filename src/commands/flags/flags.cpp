@@ -1,4 +1,4 @@
-#include "commands/flags.h"
+#include "commands/flags/flags.h"
 
 #include <algorithm>
 #include <cctype>
@@ -11,7 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "base/edit_distance.h"
 #include "base/log.h"
-#include "commands/flag_values.h"
+#include "commands/flags/flag_values.h"
 
 namespace polymath::commands {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 
-// The command line: a table of flags (flag_table.cpp) and its parser.
+// The command line: tables of flags (flag_table.cpp lists them) and its parser.
 //
 // vLLM's flags are taken in both spellings (--max-model-len, --max_model_len) and both forms (--flag value,
 // --flag=value). A flag of vLLM's that is not built refuses with a sentence, unless its value changes nothing.

@@ -1,6 +1,6 @@
 // The command line: both spellings, ranges, refusals, and the nearest name of an unknown flag.
 
-#include "commands/flags.h"
+#include "commands/flags/flags.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <iterator>
 #include <set>
 
-#include "commands/flag_values.h"
+#include "commands/flags/flag_values.h"
 
 namespace polymath::commands {
 namespace {

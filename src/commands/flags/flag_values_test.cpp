@@ -1,4 +1,4 @@
-#include "commands/flag_values.h"
+#include "commands/flags/flag_values.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,69 @@
+// Flags of run, bench, kernels and inspect alone.
+
+#include "commands/flags/flag_tables.h"
+#include "commands/flags/flag_values.h"
+
+namespace polymath::commands {
+namespace {
+
+absl::Status add_batch(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, kSequencesMax}));
+  o.bench.batch.push_back(static_cast<int>(n));
+  return absl::OkStatus();
+}
+
+absl::Status set_prompts(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const std::string prompts, parse_choice(value, {"random", "same"}));
+  o.bench.same_tokens = prompts == "same";
+  return absl::OkStatus();
+}
+
+template <auto field>
+absl::Status set_fraction(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(value_at(o, field), parse_number(value, 0, 100));
+  return absl::OkStatus();
+}
+
+constexpr Flag kFlags[] = {
+    {"prompt", "", FlagKind::kValue, kRun, "TEXT", "a chat on the terminal", "Answer this once and end.",
+     [](Options& o, std::string_view v) {
+       o.run.prompt = std::string(v);
+       return absl::OkStatus();
+     }},
+    {"system", "", FlagKind::kValue, kRun, "TEXT", "", "A system message before the chat.",
+     set_text<&RunOptions::system>},
+    {"max-tokens", "", FlagKind::kValue, kRun, "N", "what fits", "Tokens of an answer.",
+     set_int<&RunOptions::max_tokens, 1, kModelLenMax>},
+    {"temperature", "", FlagKind::kValue, kRun, "T", "the model's", "0: greedy.",
+     set_fraction<&RunOptions::temperature>},
+    {"top-p", "", FlagKind::kValue, kRun, "P", "the model's", "Above 0, at most 1.", set_fraction<&RunOptions::top_p>},
+    {"top-k", "", FlagKind::kValue, kRun, "K", "the model's", "0: off.", set_int<&RunOptions::top_k, 0, 1 << 30>},
+    {"input-len", "", FlagKind::kValue, kBench | kKernels, "TOKENS", "512", "Prompt tokens of a sequence.",
+     set_int<&BenchOptions::input, 1, kModelLenMax>},
+    {"output-len", "", FlagKind::kValue, kBench, "TOKENS", "64", "Decoded tokens of a sequence.",
+     set_int<&BenchOptions::output, 1, kModelLenMax>},
+    {"prefill-len", "", FlagKind::kValue, kBench | kKernels, "TOKENS", "--input-len",
+     "Tokens of the prefill that is timed.", set_int<&BenchOptions::prefill, 1, kModelLenMax>},
+    {"feedback", "", kSwitch, kBench, "", "off",
+     "Each token is the one that the device chose, as a server has it; else tokens are random. On a GPU.",
+     set_bool<&BenchOptions::feedback>},
+    {"output-json", "", FlagKind::kValue, kBench, "FILE", "none", "The figures as JSON, too.",
+     set_text<&BenchOptions::output_json>},
+    {"repeats", "", FlagKind::kValue, kBench, "N", "3", "Prefills that the median is taken of.",
+     set_int<&BenchOptions::repeats, 1, 1000>},
+    {"batch", "", kList, kBench | kKernels, "N", "1 16 32", "Sequences decoded at once; one figure each.", add_batch},
+    {"prompts", "", FlagKind::kValue, kBench, "KIND", "random",
+     "random: every sequence has tokens of its own. same: token 0 everywhere, as llama.cpp's llama-batched-bench has "
+     "it, so that all sequences visit the same experts; for comparisons with it.",
+     set_prompts},
+    {"measure", "", kSwitch, kKernels, "", "off",
+     "Also run the ops on random values, as bench kernels does: time and share of the machine's limit.",
+     set_bool<&KernelsOptions::measure>},
+    {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&InspectOptions::json>},
+};
+
+}  // namespace
+
+std::span<const Flag> command_flags() { return kFlags; }
+
+}  // namespace polymath::commands

@@ -1,0 +1,133 @@
+// Flags of the model: its files, types, length, text and adapters.
+
+#include "commands/adapters.h"
+#include "commands/flags/flag_tables.h"
+#include "commands/flags/flag_values.h"
+
+namespace polymath::commands {
+namespace {
+
+absl::Status set_served_names(Options& o, std::string_view value) {
+  if (value.empty() || value.size() > 256) return absl::InvalidArgumentError("a name of 1 to 256 bytes");
+  o.model.served_names.emplace_back(value);
+  return absl::OkStatus();
+}
+
+absl::Status set_dtype(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.model.dtype, parse_choice(value, {"auto", "float32", "float16", "bfloat16", "half", "float"}));
+  return absl::OkStatus();
+}
+
+absl::Status set_load_format(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.model.load_format, parse_choice(value, {"auto", "safetensors", "dummy"}));
+  return absl::OkStatus();
+}
+
+absl::Status set_hf_overrides(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const base::JsonValue json, base::parse_json(value, {.bytes_max = 1u << 20, .non_finite = true}));
+  if (!json.is_object()) return absl::InvalidArgumentError("must be a JSON object");
+  o.model.hf_overrides = json.get_object();
+  return absl::OkStatus();
+}
+
+absl::Status set_model_len(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t length, parse_length(value, {2, kModelLenMax}));
+  o.model.max_model_len = static_cast<int>(length);
+  return absl::OkStatus();
+}
+
+absl::Status set_seed(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t seed, parse_int(value, {INT64_MIN, INT64_MAX}));
+  o.model.seed = o.run.seed = static_cast<uint64_t>(seed);
+  return absl::OkStatus();
+}
+
+absl::Status set_generation_config(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.text.generation_config, parse_choice(value, {"auto", "vllm"}));
+  return absl::OkStatus();
+}
+
+absl::Status set_content_format(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.text.content_format, parse_choice(value, {"auto", "string", "openai"}));
+  return absl::OkStatus();
+}
+
+absl::Status add_adapter(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(AdapterModule module, parse_adapter(value));
+  o.model.adapters.modules.push_back(std::move(module));
+  return absl::OkStatus();
+}
+
+absl::Status warn_remote_code(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
+  if (wanted) o.warnings.emplace_back("--trust-remote-code changes nothing: code from a model directory is never run");
+  return absl::OkStatus();
+}
+
+constexpr Flag kFlags[] = {
+    {"model", "", FlagKind::kValue, kAll, "MODEL", "",
+     "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
+     "a flag.",
+     set_text<&ModelOptions::name>},
+    {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
+     set_text<&ModelOptions::revision>},
+    {"tokenizer", "", FlagKind::kValue, kServe | kRun, "MODEL", "the model's own", "Where the tokenizer is read from.",
+     set_text<&TextOptions::tokenizer>},
+    {"skip-tokenizer-init", "", kSwitch, kServe | kBench, "", "off",
+     "No tokenizer: prompts are token ids and answers carry token_ids and empty text.",
+     set_bool<&TextOptions::skip_tokenizer>},
+    {"served-model-name", "", kList, kServe, "NAME", "what --model says",
+     "Names that requests may use; the first is the one that metrics and answers carry.", set_served_names},
+    {"dtype", "", FlagKind::kValue, kShapes, "TYPE", "auto",
+     "Type that weights are kept in: auto (the checkpoint's), float32, float16, bfloat16, half, float.", set_dtype},
+    {"max-model-len", "", FlagKind::kValue, kLoads, "TOKENS", "auto",
+     "Tokens of a prompt and its answer together, at most what the model's rotation reaches; auto: "
+     "max_position_embeddings, or what the KV cache holds if it is less. 32k and 32K are understood.",
+     set_model_len},
+    {"load-format", "", FlagKind::kValue, kLoads, "FORMAT", "auto",
+     "auto or safetensors: the checkpoint; dummy: random weights, for measuring.", set_load_format},
+    {"hf-overrides", "", FlagKind::kValue, kAll, "JSON", "{}",
+     "Members to put over those of config.json; null removes a member, such as one that the model is refused for.",
+     set_hf_overrides},
+    {"seed", "", FlagKind::kValue, kLoads, "N", "0 for dummy weights, random for answers",
+     "Seed of dummy weights; under run also of the answer. A request without a seed of its own gets a random one.",
+     set_seed},
+    {"generation-config", "", FlagKind::kValue, kServe | kRun, "WHERE", "auto",
+     "auto: sampling defaults of the model's generation_config.json; vllm: neutral ones.", set_generation_config},
+    {"chat-template", "", FlagKind::kValue, kServe | kRun, "FILE|TEXT", "the model's own",
+     "A Jinja template, as a file or written out.", set_text<&TextOptions::chat_template>},
+    {"chat-template-content-format", "", FlagKind::kValue, kServe | kRun, "FORMAT", "auto",
+     "string: a message's content is one text; openai: a list of parts; auto: as the template reads it.",
+     set_content_format},
+    {"trust-request-chat-template", "", kSwitch, kServe, "", "off",
+     "Requests may bring a template of their own (bounded in steps, memory and output).",
+     set_bool<&ServerOptions::trust_request_chat_template>},
+    {"max-logprobs", "", FlagKind::kValue, kServe, "N", "20",
+     "Most likely tokens that a request may ask for beside each token; 0 to 20.",
+     set_int<&ServerOptions::logprobs, 0, 20>},
+    {"max-stop-strings", "", FlagKind::kValue, kServe, "N", "64",
+     "Stop strings that a request may have; 1 to 1024. Also VLLM_MAX_STOP_STRINGS.",
+     set_int<&ServerOptions::stop_strings, 1, 1024>},
+    {"clamp-max-tokens", "", kSwitch, kServe, "", "off",
+     "A max_tokens beyond what the context has left becomes what is left; else such a request is refused.",
+     set_bool<&ServerOptions::clamp_max_tokens>},
+    {"enable-lora", "", kSwitch, kServe, "", "off", "Serve the LoRA adapters of --lora-modules.",
+     set_bool<&AdapterOptions::enabled>},
+    {"lora-modules", "", kList, kServe, "NAME=PATH", "none",
+     "LoRA adapters in PEFT's format, as NAME=PATH or {\"name\": ..., \"path\": ...}. A request's model names one. Up "
+     "to 64.",
+     add_adapter},
+    {"max-loras", "", FlagKind::kValue, kServe, "N", "the number of --lora-modules",
+     "Bound on --lora-modules: all of them may be in one batch. 1 to 64.",
+     set_int<&AdapterOptions::n_max, 1, kAdaptersMax>},
+    {"max-lora-rank", "", FlagKind::kValue, kServe, "N", "16", "An adapter of a larger rank is refused; 1 to 512.",
+     set_int<&AdapterOptions::rank_max, 1, kAdapterRankMax>},
+    {"trust-remote-code", "", kSwitch, kAll, "", "off",
+     "Accepted with a warning: code from a model directory is never run.", warn_remote_code},
+};
+
+}  // namespace
+
+std::span<const Flag> model_flags() { return kFlags; }
+
+}  // namespace polymath::commands

@@ -1,0 +1,87 @@
+// Flags of the server and of its log.
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "commands/flags/flag_tables.h"
+#include "commands/flags/flag_values.h"
+
+namespace polymath::commands {
+namespace {
+
+absl::Status set_api_key(Options& o, std::string_view value) {
+  if (value.empty()) return absl::InvalidArgumentError("must not be empty");
+  o.server.api_keys.emplace_back(value);
+  return absl::OkStatus();
+}
+
+absl::Status set_origins(Options& o, std::string_view value) {
+  // vLLM takes a JSON list here; plain words are taken, too.
+  std::string word;
+  for (const char c : absl::StrCat(std::string(value), ",")) {
+    if (c == ',') {
+      if (!word.empty()) o.server.origins.push_back(word);
+      word.clear();
+    } else if (std::string_view("[]\"' ").find(c) == std::string_view::npos) {
+      word += c;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status set_log_level(Options&, std::string_view value) {
+  if (base::set_log_level(value)) return absl::OkStatus();
+  return absl::InvalidArgumentError("must be debug, info, warning or error");
+}
+
+constexpr Flag kFlags[] = {
+    {"host", "", FlagKind::kValue, kServe, "ADDRESS", "0.0.0.0", "Address to listen on.",
+     set_text<&ServerOptions::host>},
+    {"port", "", FlagKind::kValue, kServe, "PORT", "8000", "Port to listen on; 0: any free one, which the log names.",
+     set_int<&ServerOptions::port, 0, 65535>},
+    {"uds", "", FlagKind::kValue, kServe, "PATH", "", "Listen on this Unix socket instead.",
+     set_text<&ServerOptions::unix_socket>},
+    {"api-key", "", kList, kServe, "KEY", "none",
+     "Keys, of which every request but those of probes and metrics needs one as a bearer token. Also VLLM_API_KEY, "
+     "which a process list does not show.",
+     set_api_key},
+    {"ssl-certfile", "", FlagKind::kValue, kServe, "FILE", "",
+     "Certificate chain (PEM); with --ssl-keyfile: serve HTTPS.", set_text<&ServerOptions::tls_certificate>},
+    {"ssl-keyfile", "", FlagKind::kValue, kServe, "FILE", "", "Private key (PEM).", set_text<&ServerOptions::tls_key>},
+    {"allowed-origins", "", kList, kServe, "LIST", "none",
+     "Origins for CORS, as a JSON list or separated by commas; *: any.", set_origins},
+    {"sse-keep-alive-interval", "", FlagKind::kValue, kServe, "SECONDS", "15",
+     "A stream that is silent for so long sends a comment, so that proxies keep it; 0: never, as vLLM's default.",
+     set_seconds<&ServerOptions::keep_alive_s>},
+    {"shutdown-timeout", "", FlagKind::kValue, kServe, "SECONDS", "30",
+     "After SIGTERM or SIGINT, running answers have this long to end; then they end with finish_reason abort. A second "
+     "signal ends at once. vLLM's default is 0. Leave it below the grace period of whatever sends the signal.",
+     set_seconds<&ServerOptions::shutdown_timeout_s>},
+    {"disable-log-stats", "", kSwitch, kServe, "", "off", "No line with throughput every ten seconds.",
+     set_bool<&ServerOptions::log_stats, true>},
+    {"log-level", "", FlagKind::kValue, kAll, "LEVEL", "info",
+     "debug, info, warning or error. Also VLLM_LOGGING_LEVEL.", set_log_level},
+    {"uvicorn-log-level", "", FlagKind::kValue, kServe, "LEVEL", "info", "The same as --log-level.", set_log_level},
+    {"disable-uvicorn-access-log", "", kSwitch, kServe, "", "on",
+     "Accepted: no access log is written; /metrics counts requests.", accept},
+    {"disable-access-log-for-endpoints", "", FlagKind::kValue, kServe, "LIST", "all",
+     "Accepted: no access log is written.", accept},
+    {"enable-request-id-headers", "", kSwitch, kServe, "", "on",
+     "Accepted: answers to generation, tokenization and lists of models always carry X-Request-Id.", accept},
+    {"enable-prompt-tokens-details", "", kSwitch, kServe, "", "on", "Accepted: usage always counts cached tokens.",
+     accept},
+    {"enable-server-load-tracking", "", kSwitch, kServe, "", "on", "Accepted: /load is always there.", accept},
+    {"disable-fastapi-docs", "", kSwitch, kServe, "", "on", "Accepted: there is no /docs page.", accept},
+    {"disable-log-requests", "", kSwitch, kServe, "", "on", "Accepted: requests are never written to the log.", accept},
+    {"disable-frontend-multiprocessing", "", kSwitch, kServe, "", "on", "Accepted: there is one process.", accept},
+    {"use-v2-block-manager", "", kSwitch, kServe, "", "on", "Accepted: there is one kind of block manager.", accept},
+    {"fail-step", "", FlagKind::kValue, kServe, "N", "0",
+     "This step of the engine fails, to see what follows: on a GPU by a fault of the device's own, else as if it had "
+     "one; 0: none. Refused without --load-format dummy.",
+     set_int<&ServerOptions::fail_step, 0, 1 << 30>, "", true},
+};
+
+}  // namespace
+
+std::span<const Flag> server_flags() { return kFlags; }
+
+}  // namespace polymath::commands
