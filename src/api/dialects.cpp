@@ -3,16 +3,14 @@
 #include <algorithm>
 
 #include "api/openai/openai.h"
+#include "api/page/page.h"
 #include "api/tgi/tgi.h"
 
 namespace polymath::api {
 namespace {
 
 constexpr const Dialect* kDialects[] = {
-    &kOpenAiDialect,
-    &kTgiDialect,
-    &kTokenizeDialect,
-    &kAdminDialect,
+    &kOpenAiDialect, &kTgiDialect, &kTokenizeDialect, &kAdminDialect, &kPageDialect,
 };
 
 // "/v1" of "/v1/models".

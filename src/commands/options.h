@@ -73,6 +73,7 @@ struct RuntimeOptions {
   int sequences = 256;
   int waiting = 4096;
   int waiting_tokens = 0;       // of waiting prompts together; 0: no bound
+  bool expert_series = false;   // as engine::EngineOptions
   std::string policy = "fcfs";  // a name of engine::policies()
   engine::SpeculationOptions speculation;
 };

@@ -257,6 +257,7 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.snapshot_blocks = kSnapshotBlocks;
   options.waiting_max = options_.waiting;
   options.waiting_tokens_max = options_.waiting_tokens;
+  options.expert_series = options_.expert_series;
   options.prefix_caching = options_.prefix_caching;
   options.policy = options_.policy;
   options.speculation = options_.speculation;

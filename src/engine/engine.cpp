@@ -293,4 +293,6 @@ EngineStats Engine::stats() const {
   return stats;
 }
 
+std::vector<ExpertTokens> Engine::expert_tokens() const { return state_->loop.expert_tokens(); }
+
 }  // namespace polymath::engine

@@ -19,6 +19,7 @@
 
 #include "base/metrics.h"
 #include "base/status.h"
+#include "engine/expert_metrics.h"
 #include "engine/options.h"
 #include "engine/request.h"
 #include "model/model.h"
@@ -74,6 +75,8 @@ class Engine {
   // False once a forward pass failed. All requests have ended as kError then, and new ones are refused.
   bool healthy() const;
   EngineStats stats() const;
+  // Tokens of each expert, by layer, as of about a second ago. Empty: the model has no router. Any thread.
+  std::vector<ExpertTokens> expert_tokens() const;
 
  private:
   struct State;

@@ -83,7 +83,8 @@ class EngineLoop {
   int n_waiting() const { return scheduler_.n_waiting(); }
   int64_t n_waiting_tokens() const { return scheduler_.n_waiting_tokens(); }
   EngineStats stats() const;
-  void check_invariants() const { scheduler_.check_invariants(); }  // for tests
+  std::vector<ExpertTokens> expert_tokens() const { return metrics_.expert_tokens(); }  // any thread
+  void check_invariants() const { scheduler_.check_invariants(); }                      // for tests
   // Ended requests, for the caller to destroy.
   std::vector<std::unique_ptr<RunningRequest>>& ended() { return ended_; }
 

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/check.h"
 #include "base/log.h"
 
 namespace polymath::engine {
@@ -49,7 +48,8 @@ base::Labels with(base::Labels labels, std::string name, std::string value) {
 }  // namespace
 
 EngineMetrics::EngineMetrics(const EngineOptions& options, const model::Model& model, base::MetricsRegistry& registry)
-    : labels_{{"engine", "0"}, {"model_name", options.model_name}} {
+    : labels_{{"engine", "0"}, {"model_name", options.model_name}},
+      experts_(model, labels_, options.expert_series, registry) {
   const auto gauge = [&](const char* name, const char* help) { return &registry.gauge(name, help, labels_); };
   const auto counter = [&](const char* name, const char* help) { return &registry.counter(name, help, labels_); };
   running_ = gauge("vllm:num_requests_running", "Requests that hold KV blocks.");
@@ -69,7 +69,6 @@ EngineMetrics::EngineMetrics(const EngineOptions& options, const model::Model& m
   make_request_metrics(options, registry);
   make_times(registry);
   if (!options.speculation.method.empty()) make_speculation(options.speculation, registry);
-  make_experts(model, registry);
   base::Labels config = labels_;
   config.emplace_back("block_size", absl::StrCat(options.block_size));
   config.emplace_back("num_gpu_blocks", absl::StrCat(options.n_blocks));
@@ -126,20 +125,6 @@ void EngineMetrics::make_speculation(const SpeculationOptions& options, base::Me
     accepted_at_.push_back(counter("vllm:spec_decode_num_accepted_tokens_per_pos_total",
                                    "Draft tokens that were accepted, by their position in the draft.",
                                    with(labels_, "position", absl::StrCat(position))));
-  }
-}
-
-void EngineMetrics::make_experts(const model::Model& model, base::MetricsRegistry& registry) {
-  for (const auto& load : model.expert_load()) {
-    const base::Labels labels = with(labels_, "layer", absl::StrCat(load.layer));
-    Layer layer;
-    layer.imbalance = &registry.gauge("polymath:expert_imbalance",
-                                      "Tokens of the busiest expert over the mean, lately; 1 is even.", labels);
-    for (size_t expert = 0; expert < load.pairs.size(); ++expert) {
-      layer.experts.push_back({&registry.counter("polymath:expert_tokens_total", "Tokens that went to an expert.",
-                                                 with(labels, "expert", absl::StrCat(expert)))});
-    }
-    layers_.push_back(std::move(layer));
   }
 }
 
@@ -220,26 +205,6 @@ void EngineMetrics::log(const EngineStats& stats, double now) {
                                            "KV cache %.1f %% in use, prefix cache hits %.1f %%",
                                            prompt_rate_.per_second(now), generation_rate_.per_second(now),
                                            stats.running, stats.waiting, 100 * stats.kv_usage, hit_rate));
-}
-
-void EngineMetrics::expert_load(const model::Model& model) {
-  if (layers_.empty()) return;
-  const auto loads = model.expert_load();
-  CHECK(loads.size() == layers_.size());
-  for (size_t l = 0; l < loads.size(); ++l) {
-    Layer& layer = layers_[l];
-    CHECK(loads[l].pairs.size() == layer.experts.size());
-    double sum = 0, busiest = 0;
-    for (size_t e = 0; e < layer.experts.size(); ++e) {
-      Expert& expert = layer.experts[e];
-      const double lately = static_cast<double>(loads[l].pairs[e] - expert.counted);
-      expert.counted = loads[l].pairs[e];
-      expert.counter->add(lately);
-      sum += lately;
-      busiest = std::max(busiest, lately);
-    }
-    if (sum > 0) layer.imbalance->set(busiest * static_cast<double>(layer.experts.size()) / sum);
-  }
 }
 
 }  // namespace polymath::engine

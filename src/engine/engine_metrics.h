@@ -8,6 +8,7 @@
 
 #include "base/metrics.h"
 #include "engine/engine.h"
+#include "engine/expert_metrics.h"
 #include "engine/rate.h"
 #include "engine/scheduler.h"
 
@@ -39,21 +40,13 @@ class EngineMetrics {
   void tick(double now, const EngineStats& stats);
   bool settled(double now) { return prompt_rate_.per_second(now) == 0 && generation_rate_.per_second(now) == 0; }
 
-  void expert_load(const model::Model& model);
+  void expert_load(const model::Model& model) { experts_.update(model); }
+  std::vector<ExpertTokens> expert_tokens() const { return experts_.tokens(); }  // any thread
 
  private:
-  struct Expert {
-    base::Counter* counter;
-    int64_t counted = 0;
-  };
-  struct Layer {
-    base::Gauge* imbalance;
-    std::vector<Expert> experts;
-  };
   void make_request_metrics(const EngineOptions& options, base::MetricsRegistry& registry);
   void make_times(base::MetricsRegistry& registry);
   void make_speculation(const SpeculationOptions& options, base::MetricsRegistry& registry);
-  void make_experts(const model::Model& model, base::MetricsRegistry& registry);
   void log(const EngineStats& stats, double now);
 
   base::Labels labels_;
@@ -65,7 +58,7 @@ class EngineMetrics {
   base::Histogram *queue_, *prefill_, *decode_, *inference_, *e2e_;
   base::Counter *drafts_ = nullptr, *draft_tokens_ = nullptr, *accepted_tokens_ = nullptr;  // null: no speculation
   std::vector<base::Counter*> accepted_at_;                                                 // by position in the draft
-  std::vector<Layer> layers_;
+  ExpertMetrics experts_;
 
   Rate prompt_rate_, generation_rate_;
   SchedulerCounts counted_;

@@ -421,7 +421,7 @@ TEST_P(EngineAtDepth, CountsUnderTheNamesThatDashboardsKnow) {
   Harness harness({}, false);
   harness.engine.reset();
   harness.model.pairs = {0, 0};
-  Engine engine(harness.model, Harness::fill({.model_len_max = 300}), harness.registry);
+  Engine engine(harness.model, Harness::fill({.model_len_max = 300, .expert_series = true}), harness.registry);
   harness.model.pairs = {30, 10};
   engine.start();
   Asked a = ask(prompt(40, 2), 5);
@@ -442,9 +442,20 @@ TEST_P(EngineAtDepth, CountsUnderTheNamesThatDashboardsKnow) {
         "vllm:request_prompt_tokens_bucket" + labels + R"(,le="500"} 1)",
         "vllm:request_params_max_tokens_sum" + labels + "} 5", std::string("vllm:cache_config_info"),
         "polymath:expert_tokens_total" + labels + R"(,layer="3",expert="0"} 30)",
-        "polymath:expert_imbalance" + labels + R"(,layer="3"} 1.5)"}) {
+        "polymath:expert_imbalance" + labels + R"(,layer="3"} 1.5)",
+        "polymath:expert_entropy" + labels + R"(,layer="3"} 0.81127)",
+        "polymath:experts_used" + labels + R"(,layer="3"} 1)"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
+  const auto tokens = engine.expert_tokens();
+  ASSERT_EQ(tokens.size(), 1u);
+  EXPECT_EQ(tokens[0].layer, 3);
+  EXPECT_EQ(tokens[0].tokens, (std::vector<int64_t>{30, 10}));
+}
+
+TEST_P(EngineAtDepth, ExpertsHaveNoSeriesUnlessAskedFor) {
+  Harness harness;
+  EXPECT_THAT(harness.registry.render(), Not(HasSubstr("polymath:expert_tokens_total")));
 }
 
 }  // namespace

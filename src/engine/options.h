@@ -34,6 +34,7 @@ struct EngineOptions {
   int waiting_max = 4096;            // queue bound; beyond it submit() returns kResourceExhausted
   int64_t waiting_tokens_max = 0;    // of waiting prompts together; the same. 0: no bound
   bool prefix_caching = true;
+  bool expert_series = false;   // a metric series of each expert, as ExpertMetrics has them
   std::string policy = "fcfs";  // a name of policies()
   SpeculationOptions speculation;
 

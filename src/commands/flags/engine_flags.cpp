@@ -30,6 +30,12 @@ absl::Status set_policy(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_expert_metrics(Options& o, std::string_view value) {
+  if (value != "layer" && value != "expert") return absl::InvalidArgumentError("must be layer or expert");
+  o.runtime.expert_series = value == "expert";
+  return absl::OkStatus();
+}
+
 absl::Status set_speculation(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(o.runtime.speculation, parse_speculation(value));
   return absl::OkStatus();
@@ -112,6 +118,9 @@ constexpr Flag kFlags[] = {
     {"max-num-queued-tokens", "", FlagKind::kValue, kServe, "TOKENS", "no bound",
      "Prompt tokens of all that wait; beyond it the same. An empty queue takes any prompt.",
      set_int<&RuntimeOptions::waiting_tokens, 1, INT32_MAX>},
+    {"expert-metrics", "", FlagKind::kValue, kServe, "SERIES", "layer",
+     "Metrics of the experts' load: layer (three series a layer), or expert (also a counter of each expert).",
+     set_expert_metrics},
     {"scheduling-policy", "", FlagKind::kValue, kServe, "POLICY", "fcfs",
      "fcfs: in order of arrival; priority: the lowest priority number of the request first.", set_policy},
     {"speculative-config", "", FlagKind::kValue, kServe | kRun, "JSON", "none",
