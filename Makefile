@@ -41,6 +41,7 @@ setup-hooks:  ## git checks format and tidy before each commit, and the length o
 	git config core.hooksPath tools/hooks
 
 venv: setup
+	tools/setup.sh tests
 	tools/setup.sh venv
 
 fuzz: setup setup-checks  ## every fuzz target for SECONDS each

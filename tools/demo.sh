@@ -42,12 +42,7 @@ curl -sS --fail -w 'HTTP %{http_code}\n' "$url/health"
 
 name=$(curl -sS --fail "$url/v1/models" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"][0]["id"])')
 
-say "curl -N $url/v1/chat/completions"
-curl -N -sS --fail-with-body --max-time 120 "$url/v1/chat/completions" -H 'Content-Type: application/json' -d "{
-  \"model\": \"$name\", \"stream\": true, \"max_tokens\": 96, \"temperature\": 0,
-  \"messages\": [{\"role\": \"user\", \"content\": \"Tell me a short story about Mina and a fox.\"}]}"
-
-say "eight questions at once"
+say "a story and some questions, streamed (the page at $url/ shows them live)"
 python3 tools/demo.py "$url" "$name"
 
 say "SIGTERM: the server drains and ends"

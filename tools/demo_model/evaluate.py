@@ -26,7 +26,7 @@ SEED = 7
 ANSWER_TOKENS_MAX = 192
 PROPOSED_TOKENS = (1, 2, 3, 4, 5)
 DRAFT_CASES = 15  # of each domain
-EXPERT_METRIC = "polymath:expert_tokens_total"
+EXPERT_METRIC = "polymath:expert_tokens_total"  # under --expert-metrics expert
 TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 WRONG_SHOWN = 5  # of each domain, on standard error
 
