@@ -95,7 +95,8 @@ void set_experts(base::JsonReader& j, ModelConfig& c) {
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   if (j.has("qk_nope_head_dim")) {
-    const Latent a = latent_of(j);
+    Latent a = latent_of(j);
+    a.norm_eps = c.norm_eps;
     for (LayerConfig& layer : c.layers) layer.attention = a;
   } else {
     const GroupedQuery a = grouped_of(j, c);
