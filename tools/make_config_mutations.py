@@ -26,7 +26,7 @@ MODELS = pathlib.Path(__file__).resolve().parent.parent / "tests/conformance/dat
 ROPE = "rope_parameters"
 WITHOUT_CLASS = {"deepseek-moe", "bailing-moe", "bailing-moe-v2"}  # transformers has no class of them
 TEXT_CLASSES = {"mistral4": "Mistral4ForCausalLM"}  # of wrappers whose text part has no automatic class
-SAME_AS_ANOTHER = {"kimi-k25"}  # DeepSeek-V3 in a wrapper
+SAME_AS_ANOTHER = {"kimi-k25", "qwen3-omni"}  # DeepSeek-V3 and Qwen3-MoE in a wrapper
 # Of transformers alone, or without any effect: mutations of these say nothing about an engine.
 IGNORED = {"architectures", "model_type", "transformers_version"}
 

@@ -131,7 +131,8 @@ extern const Architecture kQwen3OmniMoe{
     "num_attention_heads": 28, "num_key_value_heads": 4, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6,
     "tie_word_embeddings": false, "attention_bias": false, "decoder_sparse_step": 1, "moe_intermediate_size": 768,
     "num_experts_per_tok": 8, "num_experts": 128, "norm_topk_prob": true, "rope_theta": 1000000})",
-             .aliases = {{"num_local_experts", "num_experts"}}}};
+             .aliases = {{"num_local_experts", "num_experts"}},
+             .harmless = {"rope_scaling.interleaved", "rope_parameters.interleaved"}}};
 extern const Architecture kMellum{
     .names = {"MellumForCausalLM"},
     .parse = parse_mellum,
