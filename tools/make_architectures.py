@@ -128,6 +128,16 @@ def mixtral_names(tensors, _):
     return out
 
 
+def thinker_names(tensors, _):
+    """Qwen3-Omni's, with a tensor of each part that is not the text's."""
+    text = {n: t for n, t in unfuse(tensors).items() if not n.startswith(("model.audio_tower", "model.visual"))}
+    out = {"thinker." + n.replace("model.language_model.", "model."): t for n, t in text.items()}
+    for other in ("thinker.audio_tower.ln_post.bias", "thinker.visual.pos_embed.weight", "talker.model.norm.weight",
+                  "code2wav.pre_transformer.norm.weight"):
+        out[other] = torch.zeros(4, dtype=torch.bfloat16)
+    return out
+
+
 def ling2_names(tensors, _):
     out = renamed((r"embed_tokens", "word_embeddings"), (r"self_attn\.o_proj", "attention.dense"),
                   (r"self_attn\.q_norm", "attention.query_layernorm"), (r"self_attn\.k_norm", "attention.key_layernorm"),
@@ -211,6 +221,27 @@ CASES = {
                              "use_unified_vision_chunk": True, "video_placeholder": "<|video|>",
                              "vision_config": {"hidden_size": 8}, "dtype": "bfloat16"},
         names=with_prefix(lambda n: "language_model." + n, "vision_tower.patch_embed.proj.bias")),
+    "qwen3-omni": dict(cls="Qwen3OmniMoeThinkerForConditionalGeneration", names=thinker_names, config=SMALL | {
+        "model_type": "qwen3_omni_moe_text", "head_dim": 8, "moe_intermediate_size": 8, "num_experts": 4,
+        "num_experts_per_tok": 2, "norm_topk_prob": False, "decoder_sparse_step": 1, "mlp_only_layers": [],
+        "attention_bias": False, "sliding_window": None, "use_sliding_window": False, "rope_theta": 1000000,
+        "rope_scaling": {"rope_type": "default", "mrope_section": [2, 1, 1], "interleaved": True,
+                         "mrope_interleaved": True}},
+        reference=lambda c: {
+            "text_config": c | {"rope_scaling": {k: v for k, v in c["rope_scaling"].items() if k != "interleaved"}},
+            "vision_config": {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 2,
+                              "out_hidden_size": 32, "num_position_embeddings": 4, "deepstack_visual_indexes": [0]},
+            "audio_config": {"encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 8, "d_model": 8,
+                             "output_dim": 32, "downsample_hidden_size": 4}},
+        published=lambda c: {"architectures": ["Qwen3OmniMoeForConditionalGeneration"],
+                             "model_type": "qwen3_omni_moe", "enable_audio_output": True, "im_start_token_id": 1,
+                             "im_end_token_id": 2, "system_token_id": 5, "user_token_id": 6, "assistant_token_id": 7,
+                             "dtype": "bfloat16", "talker_config": {"num_code_groups": 16},
+                             "code2wav_config": {"hidden_size": 8},
+                             "thinker_config": {"model_type": "qwen3_omni_moe_thinker", "text_config": c,
+                                                "audio_config": {"d_model": 8}, "vision_config": {"depth": 1},
+                                                "position_id_per_seconds": 13, "image_token_id": 8,
+                                                "video_token_id": 9, "audio_token_id": 10}}),
     "mellum": dict(cls="MellumForCausalLM", names=renamed(), config=SMALL | {
         "architectures": ["MellumForCausalLM"], "model_type": "mellum", "head_dim": 8,
         "moe_intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 2, "norm_topk_prob": True,
@@ -356,7 +387,7 @@ def make_model(case):
 def write_config(out, case):
     config = case.get("published", lambda c: c)(case["config"])
     params = case.get("format") == "params"
-    if not params and "text_config" not in config:
+    if not params and "dtype" not in config:
         config = config | {"dtype": "bfloat16"}
     text = json.dumps(config, indent=1) + "\n"
     (out / ("params.json" if params else "config.json")).write_text(text, encoding="utf-8")

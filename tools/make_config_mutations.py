@@ -26,7 +26,7 @@ MODELS = pathlib.Path(__file__).resolve().parent.parent / "tests/conformance/dat
 ROPE = "rope_parameters"
 WITHOUT_CLASS = {"deepseek-moe", "bailing-moe", "bailing-moe-v2"}  # transformers has no class of them
 TEXT_CLASSES = {"mistral4": "Mistral4ForCausalLM"}  # of wrappers whose text part has no automatic class
-SAME_AS_ANOTHER = {"kimi-k25"}  # DeepSeek-V3 in a wrapper
+SAME_AS_ANOTHER = {"kimi-k25", "qwen3-omni"}  # DeepSeek-V3 and Qwen3-MoE in a wrapper
 # Of transformers alone, or without any effect: mutations of these say nothing about an engine.
 IGNORED = {"architectures", "model_type", "transformers_version"}
 
@@ -105,6 +105,37 @@ EDITS = [
     ("granitemoe", {"hidden_act": "gelu"}),
     ("ernie4_5-moe", {"moe_norm_min": 0.9}),
     ("ernie4_5-moe", {"tie_word_embeddings": None}),
+]
+
+
+# Written by transformers 4 for any class; these have no windows.
+OLD_WINDOW = {"sliding_window": 16, "use_sliding_window": True, "max_window_layers": 1}
+EDITS += [(model, OLD_WINDOW) for model in (
+    "dbrx", "deepseek-v2", "deepseek-v3", "ernie4_5-moe", "glm4-moe", "glm4-moe-lite", "granitemoe",
+    "granitemoeshared", "hunyuan-moe", "hy-v3", "llama4-text", "minimax-m2", "olmoe", "qwen3-next", "solar-open")]
+EDITS += [
+    ("mixtral", {"sliding_window": 16, "use_sliding_window": False}),
+    ("mistral", {"sliding_window": 16, "use_sliding_window": False}),
+    ("phimoe", {"sliding_window": 16, "use_sliding_window": False}),
+    ("ministral3", {"sliding_window": 16, "use_sliding_window": False}),
+    ("gpt-oss", {"use_sliding_window": False}),
+    ("dots1", {"sliding_window": 16, "use_sliding_window": False, "max_window_layers": 1}),
+    ("qwen3", {"sliding_window": 16, "use_sliding_window": False, "max_window_layers": 1, "layer_types": None}),
+    ("deepseek-v2", {"rms_norm_eps": 0.05}),
+    ("deepseek-v3", {"rms_norm_eps": 0.05}),
+    ("glm4-moe-lite", {"rms_norm_eps": 0.05}),
+    ("mistral4", {"text_config": {"rms_norm_eps": 0.05}}),
+    ("mixtral", {"hidden_act": "gelu_accurate"}),
+    ("mixtral", {"hidden_act": "gelu_python_tanh"}),
+    ("mixtral", {"layer_types": ["attention"] * 3}),
+    ("qwen3-next", {"layer_types": ["linear_attention", "linear_attention", "attention", "linear_attention"]}),
+    ("hunyuan-moe", {"norm_topk_prob": False}),
+    ("hunyuan-moe", {"use_qk_norm": False}),
+    ("hunyuan-moe", {ROPE: {"rope_type": "dynamic", "alpha": 0, "factor": 2.0}}),
+    ("llama", {ROPE: {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}}),
+    ("mellum", {ROPE: {"full_attention": {**YARN, "truncate": False}, "sliding_attention": YARN}}),
+    ("mellum", {ROPE: {"full_attention": YARN, "sliding_attention": YARN}}),
+    ("mellum", {ROPE: {"full_attention": YARN, "sliding_attention": YARN, "truncate": False}}),
 ]
 
 

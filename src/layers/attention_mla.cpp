@@ -17,7 +17,6 @@ class LatentLayer : public AttentionLayer {
  public:
   LatentLayer(const Latent& config, const LayerBuilder& b, const float* cos_sin)
       : config_(config),
-        norm_eps_(b.norm_eps),
         residual_scale_(b.residual_scale),
         q_kv_a_(b.linear(config.q_lora > 0 ? "q_a_kv_a" : "q_kv_a")),
         q_b_(b.linear("q_b")),
@@ -26,7 +25,6 @@ class LatentLayer : public AttentionLayer {
         value_up_(b.matrix("value_up")),
         q_a_norm_(b.vector("q_a_norm")),
         latent_params_(config.latent_params()) {
-    latent_params_.eps = b.norm_eps;
     latent_params_.kv_norm = b.vector("kv_a_norm");
     latent_params_.rope.cos_sin = cos_sin;
     CHECK(q_kv_a_.weight.shape.rows == config.x_width() && key_up_.shape.groups == config.n_heads);
@@ -39,7 +37,7 @@ class LatentLayer : public AttentionLayer {
     q_kv_a_.run(ctx, x, {}, projected);
     Tensor q = projected.slice_cols(0, x_q_width);
     if (config_.q_lora > 0) {
-      ctx.backend.norm({.eps = norm_eps_, .weight = q_a_norm_}, q, q);
+      ctx.backend.norm({.eps = config_.norm_eps, .weight = q_a_norm_}, q, q);
       const Tensor up = ctx.scratch.matrix(kQuery, DType::kF32, n, config_.q_width());
       q_b_.run(ctx, q, {}, up);
       q = up;
@@ -66,7 +64,7 @@ class LatentLayer : public AttentionLayer {
 
  private:
   const Latent config_;
-  const float norm_eps_, residual_scale_;
+  const float residual_scale_;
   Linear q_kv_a_, q_b_, out_;
   quant::Weight key_up_, value_up_;  // of each head
   const float* q_a_norm_;
@@ -83,6 +81,7 @@ absl::Status Latent::check() const {
   RETURN_IF_ERROR(check_range("qk_rope_head_dim", rope.dims, 0, 65536));
   RETURN_IF_ERROR(check_range("v_head_dim", value_dim, 1, 65536));
   if (rope.dims % 2 != 0) return absl::InvalidArgumentError("config.json: the rotated part of a head must be even");
+  if (!(norm_eps > 0)) return absl::InvalidArgumentError("config.json: the norm's epsilon must be positive");
   if (!(scale > 0)) return absl::InvalidArgumentError("config.json: the attention scale must be positive");
   return absl::OkStatus();
 }
@@ -125,6 +124,7 @@ backend::LatentParams Latent::latent_params() const {
   return {.n_heads = n_heads,
           .nope_dim = nope_dim,
           .kv_lora = kv_lora,
+          .eps = norm_eps,
           .rope = {.dims = rope.dims, .interleaved = rope.interleaved}};
 }
 

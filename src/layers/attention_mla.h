@@ -19,6 +19,7 @@ struct Latent {
   int kv_lora = 0;
   int nope_dim = 0;  // of a query head, beside rope.dims
   int value_dim = 0;
+  float norm_eps = 1e-6f;  // of the latents' norms; the models' classes leave it there, whatever the other norms have
   RopeConfig rope;
   QueryTemperature temperature;
 

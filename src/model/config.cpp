@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "layers/config_check.h"
 #include "model/architecture.h"
+#include "model/config_source.h"
 #include "model/loading/load.h"
 
 namespace polymath::model {
@@ -13,13 +13,6 @@ namespace {
 
 using layers::check_range;
 using layers::kWidthMax;
-
-// Multimodal models around any text model; its model_type names it. Those around one kind are in its table.
-constexpr std::string_view kWrappers[] = {
-    "InternVLForConditionalGeneration", "KimiK25ForConditionalGeneration",   "KimiVLForConditionalGeneration",
-    "LlavaForConditionalGeneration",    "LlavaNextForConditionalGeneration", "Mistral3ForConditionalGeneration",
-    "VipLlavaForConditionalGeneration", "VoxtralForConditionalGeneration",
-};
 
 absl::Status check_config(const ModelConfig& c) {
   RETURN_IF_ERROR(check_range("hidden_size", c.hidden, 1, kWidthMax));
@@ -54,100 +47,6 @@ std::vector<std::string> architecture_names() {
 }
 
 namespace {
-
-// What a config is of, and which part of it describes the text model.
-struct ConfigSource {
-  const Architecture* architecture = nullptr;
-  std::string name;       // one of architecture->names
-  base::JsonObject text;  // the config, or a multimodal model's text_config
-  std::string left_out;   // of a multimodal model: "vision_config"
-};
-
-const base::JsonObject* text_config(const base::JsonObject& config) {
-  const auto* text = config.if_contains("text_config");
-  return text != nullptr && text->is_object() ? &text->get_object() : nullptr;
-}
-
-// "Qwen3MoeModel" is Qwen3MoeForCausalLM without its lm_head, or with one tied to the embeddings.
-std::string with_head(const std::string& name) {
-  constexpr std::string_view kBase = "Model";
-  return name.ends_with(kBase) ? name.substr(0, name.size() - kBase.size()) + "ForCausalLM" : name;
-}
-
-// The first name that is known; where `architectures` is absent, by model_type.
-absl::Status find_by_name(base::JsonReader& j, ConfigSource& out) {
-  const auto names = j.strings("architectures");
-  const std::string type = j.s("model_type", "");
-  RETURN_IF_ERROR(j.status());
-  for (const auto& name : names) {
-    out.name = with_head(name);
-    out.architecture = find_architecture(out.name);
-    if (out.architecture != nullptr) return absl::OkStatus();
-  }
-  if (names.empty() && !type.empty()) out.architecture = find_model_type(type);
-  if (out.architecture != nullptr) {
-    out.name = out.architecture->names[0];
-    return absl::OkStatus();
-  }
-  for (const auto& name : names) {
-    const std::string_view block = missing_block(with_head(name));
-    if (block.empty()) continue;
-    return absl::UnimplementedError(absl::StrCat("config.json: the architecture ", name, " is known, but ",
-                                                 std::string(block), " is not built yet"));
-  }
-  const std::string what = !names.empty() ? absl::StrJoin(names, ", ")
-                           : type.empty() ? "(none is named)"
-                                          : absl::StrCat("of the model_type ", type);
-  return absl::UnimplementedError(absl::StrCat(
-      "config.json: the architecture ", what, " is not known; known are: ", absl::StrJoin(architecture_names(), ", ")));
-}
-
-bool is_wrapper(const std::vector<std::string>& names) {
-  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
-    return std::find(std::begin(kWrappers), std::end(kWrappers), name) != std::end(kWrappers);
-  });
-}
-
-// A multimodal model's text part: its text_config, and what counts at the top level.
-absl::Status take_text_part(const base::JsonObject& config, ConfigSource& out) {
-  std::vector<std::string> left_out, refused;
-  for (const auto& [key_view, value] : config) {
-    const std::string key(key_view.data(), key_view.size());
-    if (key == "text_config" || key == "tie_word_embeddings" || key == "quantization_config") continue;
-    if (!harmless_beside_text(key) && !base::says_nothing(value)) refused.push_back(key);
-    if (key.ends_with("_config") && value.is_object()) left_out.push_back(key);
-    const bool of_text = key.starts_with("bos_token_id") || key.starts_with("eos_token_id") || key.ends_with("dtype");
-    if (of_text && !out.text.contains(key)) out.text[key] = value;
-  }
-  RETURN_IF_ERROR(refuse_keys(refused, out.name));
-  for (const char* key : {"tie_word_embeddings", "quantization_config"}) {
-    if (const auto* value = config.if_contains(key); value != nullptr && !value->is_null()) out.text[key] = *value;
-  }
-  out.left_out = absl::StrJoin(left_out, ", ");
-  return absl::OkStatus();
-}
-
-absl::StatusOr<ConfigSource> find_source(const base::JsonValue& value) {
-  base::JsonReader j(value);
-  RETURN_IF_ERROR(j.status());
-  const base::JsonObject& config = value.get_object();
-  const auto names = j.strings("architectures");
-  const bool may_wrap = names.empty() || std::any_of(names.begin(), names.end(), [](const std::string& name) {
-                          return name.ends_with("ForConditionalGeneration");
-                        });
-  const base::JsonObject* text = may_wrap ? text_config(config) : nullptr;
-  ConfigSource out;
-  out.text = text != nullptr ? *text : config;
-  if (text != nullptr && is_wrapper(names)) {
-    base::JsonReader inner = j.object("text_config");
-    RETURN_IF_ERROR(find_by_name(inner, out));
-  } else {
-    RETURN_IF_ERROR(find_by_name(j, out));
-  }
-  if (text != nullptr) RETURN_IF_ERROR(take_text_part(config, out));
-  if (text == nullptr && out.text.contains("vision_config")) out.left_out = "vision_config";  // or it is refused
-  return out;
-}
 
 absl::Status refuse_quantization(const base::JsonValue& value) {
   base::JsonReader j(value, "quantization_config");

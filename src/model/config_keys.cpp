@@ -11,7 +11,8 @@ namespace {
 
 constexpr size_t kListedMax = 8;  // keys named in one message; the others are counted
 
-// Written by transformers, training tools and converters; sorted.
+// Written by transformers, training tools and converters; sorted. Those of sliding windows are harmless where the class
+// has none: an architecture with windows reads them.
 constexpr std::string_view kHarmless[] = {
     "add_cross_attention",
     "architectures",
@@ -45,6 +46,7 @@ constexpr std::string_view kHarmless[] = {
     "license",
     "max_length",
     "max_new_tokens",
+    "max_window_layers",
     "min_length",
     "model_type",
     "name_or_path",
@@ -72,6 +74,7 @@ constexpr std::string_view kHarmless[] = {
     "router_z",
     "router_z_loss_coef",
     "seq_aux",
+    "sliding_window",
     "suppress_tokens",
     "task_specific_params",
     "temperature",
@@ -88,6 +91,7 @@ constexpr std::string_view kHarmless[] = {
     "typical_p",
     "use_bfloat16",
     "use_cache",
+    "use_sliding_window",
     "vocab_file",
 };
 constexpr std::string_view kHarmlessPrefixes[] = {"_", "initializer_", "unsloth_"};
@@ -98,26 +102,40 @@ constexpr std::string_view kHarmlessSuffixes[] = {
 constexpr std::string_view kBesideText[] = {
     "downsample_ratio",
     "dynamic_image_size",
+    "enable_audio_output",
     "force_image_size",
+    "hidden_size",
     "ignore_index",
+    "image_grid_pinpoints",
     "image_seq_length",
     "image_size",
     "img_context_token",
     "mm_hidden_size",
     "mm_projector_type",
     "multimodal_projector_bias",
+    "position_id_per_seconds",
     "projection_dim",
+    "projection_hidden_size",
+    "projection_layer_norm_eps",
     "projector_hidden_act",
+    "projector_layernorm_eps",
+    "projector_pooling_ratio",
     "ps_version",
     "spatial_merge_size",
+    "spatial_pool_mode",
+    "spatial_pool_stride",
     "tile_tag",
     "use_image_newline_parameter",
     "use_thumbnail",
     "use_unified_vision_chunk",
     "video_placeholder",
-    "vision_feature_layer",
-    "vision_feature_select_strategy",
+    "video_seq_length",
     "vision_aspect_ratio",
+    "vision_feature_layer",
+    "vision_feature_layers",
+    "vision_feature_select_strategy",
+    "vision_use_cls_token",
+    "vocab_size",
 };
 
 bool contains(std::span<const std::string_view> list, std::string_view key) {
@@ -192,6 +210,8 @@ std::optional<backend::GluKind> glu_kind(std::string_view name) {
       {"gelu_python", GluKind::kGeluErf},
       {"gelu_new", GluKind::kGelu},
       {"gelu_fast", GluKind::kGelu},
+      {"gelu_accurate", GluKind::kGelu},
+      {"gelu_python_tanh", GluKind::kGelu},
       {"gelu_pytorch_tanh", GluKind::kGelu},
   };
   for (const auto& [known, kind] : kNames) {
@@ -234,16 +254,21 @@ absl::Status refuse_keys(const std::vector<std::string>& keys, std::string_view 
 absl::Status check_all_read(const base::JsonReader& j, const base::JsonObject& original, const ConfigKeys& keys,
                             std::string_view name) {
   std::vector<std::string> refused = j.unread();
-  const base::JsonObject fixed = literal(keys.fixed);
+  const base::JsonObject fixed = literal(keys.fixed), &regular = j.value().get_object();
   std::erase_if(refused, [&](const std::string& path) {
     const size_t dot = path.rfind('.');
     if (!original.contains(path.substr(0, path.find('.')))) return true;  // a default
-    const auto* only = fixed.if_contains(path);
-    if (only != nullptr && same(*only, *j.value().get_object().if_contains(path))) return true;
+    if (fixed.contains(path)) return true;                                // refused below
     if (contains(keys.harmless, path)) return true;
     if (dot == std::string::npos) return harmless_everywhere(path);
     return contains(keys.harmless, path.substr(0, dot) + ".*") && harmless_everywhere(path.substr(dot + 1));
   });
+  for (const auto& [key, only] : fixed) {
+    const auto* value = regular.if_contains(key);
+    // A false says something here: that the model lacks what the architecture has.
+    const bool silent = value == nullptr || (base::says_nothing(*value) && !value->is_bool());
+    if (!silent && !same(only, *value)) refused.emplace_back(key);
+  }
   return refuse_keys(refused, name);
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -120,6 +121,56 @@ TEST(Config, AbsentAndNullDiffer) {
   EXPECT_EQ(window(parse(mistral + R"(, "sliding_window": null})")), 0);
 }
 
+int window_of(const absl::StatusOr<ModelConfig>& c, int layer) {
+  return std::get<GroupedQuery>(c->layers[layer].attention).window;
+}
+
+// Only Qwen's classes have the switch.
+TEST(Config, UseSlidingWindowIsOfTheClassesThatHaveIt) {
+  const struct {
+    std::string architecture, more;
+    int layer, expected;
+  } kCases[] = {
+      {"MixtralForCausalLM", "", 0, 8},
+      {"MistralForCausalLM", "", 0, 8},
+      {"Ministral3ForCausalLM", "", 0, 8},
+      {"PhimoeForCausalLM", "", 0, 8},
+      {"GptOssForCausalLM", "", 0, 8},
+      {"Dots1ForCausalLM", R"(, "max_window_layers": 1, "num_experts_per_tok": 2, "n_routed_experts": 4,
+           "n_shared_experts": 1)",
+       1, 8},
+      {"Qwen2ForCausalLM", R"(, "max_window_layers": 1)", 1, 0},
+      {"Qwen3ForCausalLM", R"(, "max_window_layers": 1)", 1, 0},
+      {"Qwen2MoeForCausalLM", R"(, "max_window_layers": 1)", 0, 0},
+      {"Qwen3MoeForCausalLM", "", 0, 0},
+      {"Qwen2VLForConditionalGeneration", R"(, "max_window_layers": 1)", 1, 0},
+  };
+  for (const auto& c : kCases) {
+    const auto got = parse(absl::StrCat(R"({"architectures": [")", c.architecture,
+                                        R"("], "sliding_window": 8, "use_sliding_window": false)", c.more, "}"));
+    ASSERT_TRUE(got.ok()) << c.architecture << ": " << got.status();
+    EXPECT_EQ(window_of(got, c.layer), c.expected) << c.architecture;
+  }
+}
+
+// transformers 4 wrote these keys for any class.
+TEST(Config, KeysOfWindowsAreHarmlessWhereTheClassHasNone) {
+  constexpr const char* kNames[] = {
+      "DbrxForCausalLM",         "DeepseekV3ForCausalLM", "Ernie4_5_MoeForCausalLM",
+      "Glm4MoeLiteForCausalLM",  "GraniteMoeForCausalLM", "HYV3ForCausalLM",
+      "HunYuanMoEV1ForCausalLM", "Llama4ForCausalLM",     "LlamaForCausalLM",
+      "MiniMaxM2ForCausalLM",    "Mistral4ForCausalLM",   "OlmoeForCausalLM",
+      "Qwen3NextForCausalLM",    "SolarOpenForCausalLM",  "Qwen3VLForConditionalGeneration",
+      "BailingMoeV2ForCausalLM"};
+  for (const std::string name : kNames) {
+    const auto got = parse(absl::StrCat(R"({"architectures": [")", name, R"("], "sliding_window": 8,
+        "use_sliding_window": true, "max_window_layers": 1})"));
+    ASSERT_TRUE(got.ok()) << name << ": " << got.status();
+    const auto* attention = std::get_if<GroupedQuery>(&got->layers[1].attention);
+    EXPECT_TRUE(attention == nullptr || attention->window == 0) << name;
+  }
+}
+
 TEST(Config, NamesThatLeadToAnArchitecture) {
   const struct {
     std::string named, expected;
@@ -132,6 +183,22 @@ TEST(Config, NamesThatLeadToAnArchitecture) {
       {R"("architectures": ["Llama4ForConditionalGeneration"], "text_config": {})", "Llama4ForConditionalGeneration"},
       {R"("architectures": ["LlavaForConditionalGeneration"], "text_config": {"model_type": "mistral"})",
        "MistralForCausalLM"},
+      {R"("architectures": ["Kimi_K25ForConditionalGeneration"], "text_config": {})", "DeepseekV3ForCausalLM"},
+      {R"("model_type": "mistral3", "text_config": {"model_type": "mistral"})", "MistralForCausalLM"},
+      {R"("architectures": null, "model_type": "llava_next", "text_config": {})", "LlamaForCausalLM"},
+      {R"("model_type": "internvl", "text_config": {"architectures": []})", "Qwen2ForCausalLM"},
+      {R"("model_type": "kimi_k25", "text_config": {"model_type": "kimi_k2"})", "DeepseekV3ForCausalLM"},
+      {R"("model_type": "glm4v_moe", "text_config": {"head_dim": 128})", "Glm4vMoeForConditionalGeneration"},
+      {R"("architectures": ["LlavaModel"], "text_config": {"model_type": "qwen3"})", "Qwen3ForCausalLM"},
+      {R"("architectures": ["Qwen3VLMoeModel"], "text_config": {})", "Qwen3VLMoeForConditionalGeneration"},
+      {R"("architectures": ["Qwen3VLMoeTextModel"])", "Qwen3VLMoeForConditionalGeneration"},
+      {R"("architectures": ["Llama4TextModel"])", "Llama4ForCausalLM"},
+      {R"("architectures": ["Glm4vMoeModel"], "text_config": {"head_dim": 128})", "Glm4vMoeForConditionalGeneration"},
+      {R"("architectures": ["Glm4vMoeTextModel"], "head_dim": 128)", "Glm4vMoeForConditionalGeneration"},
+      {R"("architectures": ["Qwen3OmniMoeThinkerTextModel"], "head_dim": 128)",
+       "Qwen3OmniMoeThinkerForConditionalGeneration"},
+      {R"("model_type": "qwen3_omni_moe", "thinker_config": {"text_config": {"head_dim": 128}})",
+       "Qwen3OmniMoeForConditionalGeneration"},
   };
   for (const auto& c : kCases) {
     const auto got = parse("{" + c.named + "}");
@@ -158,6 +225,46 @@ TEST(Config, OfAMultimodalModelTheTextPartIsTaken) {
   EXPECT_NE(unknown.status().message().find("fuse_layers"), absl::string_view::npos) << unknown.status();
 }
 
+TEST(Config, TiesOfAMultimodalModel) {
+  const struct {
+    std::string model_type, top, text;
+    bool expected;
+  } kCases[] = {
+      {"qwen3_vl_moe", "false", "true", false}, {"qwen3_vl_moe", "null", "true", true},
+      {"llama4", "false", "true", false},       {"voxtral", "true", "false", true},
+      {"glm4v_moe", "false", "true", true},     {"qwen2_vl", "false", "true", true},
+      {"qwen2_5_vl", "true", "false", true},    {"llava", "false", "true", true},
+      {"llava", "false", "null", false},        {"llava_next", "false", "true", false},
+      {"internvl", "null", "false", true},      {"mistral3", "null", "null", true},
+      {"kimi_k25", "null", "null", true},       {"kimi_k25", "false", "null", false},
+  };
+  for (const auto& c : kCases) {
+    const auto got = parse(absl::StrCat(R"({"model_type": ")", c.model_type, R"(", "tie_word_embeddings": )", c.top,
+                                        R"(, "text_config": {"head_dim": 128, "tie_word_embeddings": )", c.text, "}}"));
+    ASSERT_TRUE(got.ok()) << c.model_type << ": " << got.status();
+    EXPECT_EQ(got->tied_embeddings, c.expected) << c.model_type << " " << c.top << " " << c.text;
+  }
+}
+
+TEST(Config, KeysBesideTheText) {
+  const auto omni = parse(R"({"architectures": ["Qwen3OmniMoeForConditionalGeneration"], "dtype": "float16",
+      "enable_audio_output": true, "talker_config": {"a": 1}, "thinker_config": {"position_id_per_seconds": 13,
+      "audio_config": {"b": 2}, "text_config": {"num_hidden_layers": 3, "head_dim": 128}}})");
+  ASSERT_TRUE(omni.ok()) << omni.status();
+  EXPECT_EQ(omni->layers.size(), 3u);
+  EXPECT_EQ(omni->dtype, tensor::DType::kF16);
+  EXPECT_EQ(omni->left_out, "audio_config, talker_config");
+  EXPECT_EQ(rope_of(omni).theta, 1e6);
+  const auto voxtral = parse(R"({"model_type": "voxtral", "hidden_size": 3072, "text_config": {"hidden_size": 64}})");
+  ASSERT_TRUE(voxtral.ok()) << voxtral.status();
+  EXPECT_EQ(voxtral->hidden, 64);
+  EXPECT_EQ(rope_of(voxtral).theta, 1e8);
+  for (const char* key : {"image_grid_pinpoints", "projector_layernorm_eps", "projection_hidden_size"}) {
+    const auto got = parse(absl::StrCat(R"({"model_type": "llava", "text_config": {}, ")", key, R"(": 1})"));
+    EXPECT_TRUE(got.ok()) << got.status();
+  }
+}
+
 TEST(Config, ContextsThatAScaledRotationReaches) {
   const struct {
     std::string text;
@@ -176,6 +283,74 @@ TEST(Config, ContextsThatAScaledRotationReaches) {
     EXPECT_EQ(got->model_len_max, c.expected) << c.text;
     EXPECT_EQ(got->positions_max, 2048);
   }
+}
+
+std::string of(std::string_view architecture, std::string_view keys) {
+  return absl::StrCat(R"({"architectures": [")", std::string(architecture), R"("], "num_hidden_layers": 2, )",
+                      std::string(keys), "}");
+}
+
+// Each key is obeyed by one class, and by no other.
+TEST(Config, RotationsOfOneClassAlone) {
+  constexpr std::string_view kAlpha = R"("rope_scaling": {"type": "dynamic", "factor": 2, "alpha": 8}, "head_dim": 16)";
+  const auto hunyuan = parse(of("HunYuanMoEV1ForCausalLM", kAlpha));
+  ASSERT_TRUE(hunyuan.ok()) << hunyuan.status();
+  EXPECT_EQ(rope_of(hunyuan).scaling, RopeScaling::kNone);
+  EXPECT_NEAR(rope_of(hunyuan).theta, 1e4 * std::pow(8, 16 / 14.0), 1);
+  const auto none = parse(of("HunYuanMoEV1ForCausalLM", R"("rope_scaling": {"type": "dynamic", "factor": 2,
+      "alpha": 0})"));
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_EQ(rope_of(none).scaling, RopeScaling::kDynamic);
+  const auto llama = parse(of("LlamaForCausalLM", kAlpha));
+  EXPECT_NE(llama.status().message().find("rope_scaling.alpha"), absl::string_view::npos) << llama.status();
+  // By layer type, truncate is beside the types.
+  const std::string yarn = R"({"rope_type": "yarn", "rope_theta": 1e4, "factor": 4,
+      "original_max_position_embeddings": 512)";
+  const auto nested = [&](const std::string& inner, const std::string& outer) {
+    return of("GptOssForCausalLM", absl::StrCat(R"("rope_parameters": {"full_attention": )", yarn, inner,
+                                                R"(}, "sliding_attention": )", yarn, inner, "}", outer, "}"));
+  };
+  const auto beside = parse(nested("", R"(, "truncate": false)"));
+  ASSERT_TRUE(beside.ok()) << beside.status();
+  EXPECT_FALSE(rope_of(beside).truncate);
+  EXPECT_TRUE(rope_of(parse(nested("", ""))).truncate);
+  const auto inside = parse(nested(R"(, "truncate": false)", ""));
+  EXPECT_NE(inside.status().message().find("read beside the layer types"), absl::string_view::npos);
+}
+
+TEST(Config, LayerTypesHaveOlderNames) {
+  const auto qwen = parse(of("Qwen3NextForCausalLM", R"("layer_types": ["linear_attention", "attention"])"));
+  ASSERT_TRUE(qwen.ok()) << qwen.status();
+  EXPECT_TRUE(std::holds_alternative<GroupedQuery>(qwen->layers[1].attention));
+  EXPECT_TRUE(parse(of("MixtralForCausalLM", R"("layer_types": ["attention", "attention"])")).ok());
+  const auto odd = parse(of("Qwen3NextForCausalLM", R"("layer_types": ["sliding_attention", "full_attention"])"));
+  EXPECT_NE(odd.status().message().find("\"sliding_attention\" is not built"), absl::string_view::npos);
+}
+
+// EXAONE-MoE leaves the rotation out of full layers beside sliding ones alone; AFMoE of every full layer.
+TEST(Config, FullLayersOfModelsWithoutWindows) {
+  constexpr std::string_view kFull = R"("sliding_window": null, "layer_types": ["full_attention", "full_attention"])";
+  const auto exaone = parse(of("ExaoneMoeForCausalLM", kFull));
+  ASSERT_TRUE(exaone.ok()) << exaone.status();
+  EXPECT_EQ(rope_of(exaone, 1).dims, 128);
+  EXPECT_EQ(window_of(exaone, 1), 0);
+  const auto mixed = parse(
+      of("ExaoneMoeForCausalLM", R"("sliding_window": null, "layer_types": ["sliding_attention", "full_attention"])"));
+  EXPECT_NE(mixed.status().message().find("layer_types"), absl::string_view::npos) << mixed.status();
+  EXPECT_FALSE(parse(of("AfmoeForCausalLM", kFull)).ok());
+}
+
+// Latents' norms have an epsilon of their own, but in Mistral's format.
+TEST(Config, EpsilonOfLatents) {
+  const auto deepseek = parse(of("DeepseekV3ForCausalLM", R"("rms_norm_eps": 0.01)"));
+  ASSERT_TRUE(deepseek.ok()) << deepseek.status();
+  EXPECT_EQ(deepseek->norm_eps, 0.01f);
+  EXPECT_EQ(std::get<Latent>(deepseek->layers[0].attention).norm_eps, 1e-6f);
+  const auto mistral = parse(R"({"architectures": ["MistralParams"], "dim": 64, "n_layers": 1, "n_heads": 4,
+      "hidden_dim": 32, "vocab_size": 64, "norm_eps": 0.01, "kv_lora_rank": 16, "qk_nope_head_dim": 8,
+      "qk_rope_head_dim": 8, "v_head_dim": 8})");
+  ASSERT_TRUE(mistral.ok()) << mistral.status();
+  EXPECT_EQ(std::get<Latent>(mistral->layers[0].attention).norm_eps, 0.01f);
 }
 
 TEST(Config, WrittenByOtherTools) {
@@ -230,6 +405,14 @@ TEST(Config, BadOnesAreRefusedByName) {
        "NemotronHForCausalLM is known, but the Mamba-2 layer is not built yet", absl::StatusCode::kUnimplemented},
       {R"({"architectures": ["Qwen3_5MoeForConditionalGeneration"], "text_config": {"model_type": "qwen3_5_moe_text"}})",
        "the gated delta net with separate projections", absl::StatusCode::kUnimplemented},
+      {R"({"architectures": ["Ernie4_5_VL_MoeForConditionalGeneration"], "text_config": {}})",
+       "experts of text beside experts of images", absl::StatusCode::kUnimplemented},
+      {R"({"architectures": ["LlavaForConditionalGeneration"]})", "text_config: missing",
+       absl::StatusCode::kInvalidArgument},
+      {R"({"architectures": ["Qwen3OmniMoeForConditionalGeneration"], "thinker_config": {}})", "text_config: missing",
+       absl::StatusCode::kInvalidArgument},
+      {R"({"architectures": ["LlavaForConditionalGeneration"], "text_config": {"model_type": "gemma2"}})",
+       "of the model_type gemma2 is not known", absl::StatusCode::kUnimplemented},
       {R"({"architectures": ["MistralParams"], "dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 32,
            "vocab_size": 64, "moe": {"num_experts": 4, "num_experts_per_tok": 2, "num_expert_groups": 2}})",
        "moe.num_expert_groups: only 1 is built", absl::StatusCode::kInvalidArgument},
@@ -251,6 +434,20 @@ TEST(Config, BadOnesAreRefusedByName) {
        "full_attention: there are no layer_types", absl::StatusCode::kInvalidArgument},
       {mixtral(R"("partial_rotary_factor": 0.5)"), "rotates whole heads", absl::StatusCode::kInvalidArgument},
       {mixtral(R"("layer_types": ["sliding_attention", "full_attention"])"), "layer_types",
+       absl::StatusCode::kInvalidArgument},
+      {of("HunYuanMoEV1ForCausalLM", R"("norm_topk_prob": false)"), "norm_topk_prob", absl::StatusCode::kUnimplemented},
+      {of("HunYuanMoEV1ForCausalLM", R"("use_qk_norm": false)"), "use_qk_norm", absl::StatusCode::kUnimplemented},
+      {of("HunYuanMoEV1ForCausalLM", R"("num_shared_expert": 65536, "intermediate_size": 65536)"),
+       "num_shared_expert: the shared experts are too wide together", absl::StatusCode::kInvalidArgument},
+      {of("DeepseekV3ForCausalLM", R"("n_shared_experts": 65536, "moe_intermediate_size": 65536)"),
+       "n_shared_experts: the shared experts are too wide together", absl::StatusCode::kInvalidArgument},
+      {of("DeepseekV3ForCausalLM", R"("qk_nope_head_dim": 2147483647)"), "qk_nope_head_dim: must be in [0, 65536]",
+       absl::StatusCode::kInvalidArgument},
+      {of("Ernie4_5_MoeForCausalLM", R"("moe_num_shared_experts": 65536, "moe_intermediate_size": 65536)"),
+       "moe_num_shared_experts: the shared experts are too wide together", absl::StatusCode::kInvalidArgument},
+      {of("Glm4vMoeForConditionalGeneration", R"("head_dim": 128, "use_qk_norm": true)"), "use_qk_norm",
+       absl::StatusCode::kUnimplemented},
+      {of("Glm4MoeForCausalLM", R"("partial_rotary_factor": 1e300)"), "partial_rotary_factor: must be above 0",
        absl::StatusCode::kInvalidArgument},
       {mixtral(R"("hidden_size": "64")"), "hidden_size: must be an integer", absl::StatusCode::kInvalidArgument},
       {mixtral(R"("hidden_size": -64)"), "", absl::StatusCode::kInvalidArgument},

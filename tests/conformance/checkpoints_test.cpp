@@ -189,7 +189,8 @@ std::vector<StoredCase> layouts() {
 
 std::vector<StoredCase> surroundings() {
   std::vector<StoredCase> cases;
-  for (const char* prefix : {"model.language_model.", "language_model.", "llm.model.", "model.text_model.", ""}) {
+  for (const char* prefix : {"model.language_model.", "language_model.", "llm.model.", "model.text_model.",
+                             "thinker.model.", "thinker.model.language_model.", ""}) {
     cases.push_back({absl::StrCat("prefix ", prefix), "qwen3-moe", {rename("^model\\.", prefix)}});
   }
   const std::vector<std::string> vision = {"model.visual.blocks.0.attn.qkv.weight",
@@ -256,6 +257,42 @@ void expect_same(const std::vector<StoredCase>& cases, const RunnerOptions& opti
 }
 
 TEST(StoredLayouts, GiveTheSameLogits) { expect_same(layouts(), {.backend = "cpu"}); }
+
+// Experts half as wide as the model: a stacked gate_up is square, and only down tells its layout.
+TEST(StoredLayouts, OfSquareGateAndUp) {
+  const int half = 32;
+  const Step cut = [=](Tensors& tensors) {
+    for (auto& [name, t] : tensors) {
+      const bool down = name.ends_with("down_proj.weight");
+      if (name.find(".experts.") == std::string::npos) continue;
+      const int64_t rows = down ? t.shape[0] : half, cols = down ? half : t.shape[1];
+      const auto width = static_cast<size_t>(t.format->block_bytes);
+      std::vector<std::byte> out;
+      for (int64_t r = 0; r < rows; ++r) {
+        const std::byte* row = t.bytes.data() + static_cast<size_t>(r * t.shape[1]) * width;
+        out.insert(out.end(), row, row + static_cast<size_t>(cols) * width);
+      }
+      t.bytes = std::move(out);
+      t.shape = {rows, cols};
+    }
+  };
+  model::ModelConfig config = config_of("qwen3-moe");
+  ASSERT_EQ(config.hidden, 2 * half);
+  for (auto& layer : config.layers) layer.ffns[0].intermediate = half;
+  Tensors apart = read_model("qwen3-moe");
+  cut(apart);
+  Tensors together = apart;
+  for (const Step& step : stacked("experts")) step(together);
+  Tensors transposed = together;
+  for (const char* ending : {"experts.gate_up_proj", "experts.down_proj"}) transpose(ending)(transposed);
+  const auto expected = run(config, apart, {.backend = "cpu"});
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  for (const Tensors& tensors : {together, transposed}) {
+    const auto got = run(config, tensors, {.backend = "cpu"});
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(all_logits(**got, "qwen3-moe"), all_logits(**expected, "qwen3-moe"));
+  }
+}
 
 // Stacked experts are split between ranks, by features or whole.
 TEST(StoredLayouts, OfTwoRanks) {

@@ -39,9 +39,16 @@ JsonObject config_of(const std::string& model) {
   return base::read_json_file(model_directory(model) + "/config.json", {})->get_object();
 }
 
-int vocab_of(const JsonObject& config) {  // of the text part, if it has one
+// A multimodal model's text part; null: the config is the text's.
+const JsonObject* text_of(const JsonObject& config) {
+  if (const auto* thinker = config.if_contains("thinker_config")) return text_of(thinker->get_object());
   const auto* text = config.if_contains("text_config");
-  return static_cast<int>((text != nullptr ? text->get_object() : config).at("vocab_size").as_int64());
+  return text != nullptr ? &text->get_object() : nullptr;
+}
+
+int vocab_of(const JsonObject& config) {
+  const JsonObject* text = text_of(config);
+  return static_cast<int>((text != nullptr ? *text : config).at("vocab_size").as_int64());
 }
 
 // Moves one key as `kind` says. The tool has the same.
@@ -184,8 +191,8 @@ std::vector<std::string> keys_read(const model::Architecture& architecture) {
     const auto parsed = model::parse_config(config);
     EXPECT_TRUE(parsed.ok()) << name << ": " << parsed.status();
     if (!parsed.ok() || model::find_architecture(parsed->architecture) != &architecture) continue;
-    const auto* text = config.if_contains("text_config");
-    configs.push_back(text != nullptr ? text->get_object() : config);
+    const JsonObject* text = text_of(config);
+    configs.push_back(text != nullptr ? *text : config);
   }
   for (const JsonObject& config : configs) {
     const base::JsonValue regular(*model::regular_config(config, architecture.keys));
@@ -245,7 +252,7 @@ TEST(Keys, OthersAreRefused) {
       place["use_a_new_kind"] = 0.5;
       const auto got = model::parse_config(changed);
       // Of other parts than the text nothing is asked; of the text part the path begins inside.
-      if (object != "text_config." && object.ends_with("_config.") && config.contains("text_config")) continue;
+      if (object != "text_config." && object.ends_with("_config.") && text_of(config) != nullptr) continue;
       const std::string path = object == "text_config." ? "" : object;
       EXPECT_EQ(got.status().code(), absl::StatusCode::kUnimplemented) << name << " " << object;
       EXPECT_NE(got.status().message().find("config.json: " + path + "use_a_new_kind: this key is not known"),

@@ -73,7 +73,6 @@ extern const Architecture kBailingMoe{
     "use_bias": true, "n_routed_experts": 16, "n_shared_experts": 0, "num_experts_per_tok": 2,
     "norm_topk_prob": true, "routed_scaling_factor": 1, "first_k_dense_replace": 0, "rope_theta": 10000})",
              .aliases = {{"num_experts", "n_routed_experts"}, {"num_shared_experts", "n_shared_experts"}},
-             .harmless = {"sliding_window", "max_window_layers"},
              .fixed = R"({"score_function": "softmax"})"}};
 extern const Architecture kBailingMoeV2{
     .names = {"BailingMoeV2ForCausalLM"},
@@ -88,7 +87,7 @@ extern const Architecture kBailingMoeV2{
     "topk_group": 4, "moe_intermediate_size": 512, "first_k_dense_replace": 1, "norm_topk_prob": true,
     "routed_scaling_factor": 1, "moe_router_enable_expert_bias": true, "rope_theta": 600000})",
              .aliases = {{"num_experts", "n_routed_experts"}, {"num_shared_experts", "n_shared_experts"}},
-             .harmless = {"max_window_layers", "mtp_loss_scaling_factor", "num_nextn_predict_layers", "sliding_window"},
+             .harmless = {"mtp_loss_scaling_factor", "num_nextn_predict_layers"},
              .fixed = R"({"score_function": "sigmoid", "scoring_func": "sigmoid", "topk_method": "noaux_tc",
                           "router_dtype": "fp32", "use_rmsnorm": true})"}};
 

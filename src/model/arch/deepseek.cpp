@@ -42,15 +42,18 @@ ModelConfig parse_v3(base::JsonReader& j) {
 
 // GLM-4.5: V3's routing over grouped-query attention with a partial rotation.
 // Source: config.json of zai-org/GLM-4.5-Air.
-ModelConfig parse_glm4(base::JsonReader& j) {
+ModelConfig parse_glm(base::JsonReader& j, QkNorm qk_norm) {
   ModelConfig c = base_config(j);
   GroupedQuery a = grouped_query_attention(j, c, {.share = true});
   a.out_bias = false;  // attention_bias is of q, k and v alone
-  a.qk_norm = j.b("use_qk_norm") ? QkNorm::kHead : QkNorm::kNone;
+  a.qk_norm = qk_norm;
   set_attention(j, c, a);
   set_ffns(j, c, sigmoid_experts(j), after_dense_layers(j, c));
   return c;
 }
+
+ModelConfig parse_glm4(base::JsonReader& j) { return parse_glm(j, j.b("use_qk_norm") ? QkNorm::kHead : QkNorm::kNone); }
+ModelConfig parse_glm4v(base::JsonReader& j) { return parse_glm(j, QkNorm::kNone); }
 
 }  // namespace
 
@@ -112,7 +115,7 @@ extern const Architecture kGlm4Moe{
              .fixed = R"({"scoring_func": "sigmoid", "topk_method": "noaux_tc"})"}};
 // The text part of GLM-4.5V.
 extern const Architecture kGlm4vMoe{.names = {"Glm4vMoeForConditionalGeneration"},
-                                    .parse = parse_glm4,
+                                    .parse = parse_glm4v,
                                     .weights = deepseek_rows,
                                     .keys = {.model_types = {"glm4v_moe", "glm4v_moe_text"},
                                              .defaults = R"({
@@ -120,10 +123,11 @@ extern const Architecture kGlm4vMoe{.names = {"Glm4vMoeForConditionalGeneration"
     "num_attention_heads": 96, "num_key_value_heads": 8, "max_position_embeddings": 65536, "rms_norm_eps": 1e-5,
     "tie_word_embeddings": false, "attention_bias": true, "moe_intermediate_size": 1408, "num_experts_per_tok": 8,
     "n_shared_experts": 1, "n_routed_experts": 128, "routed_scaling_factor": 1, "n_group": 1, "topk_group": 1,
-    "first_k_dense_replace": 1, "norm_topk_prob": true, "use_qk_norm": false, "partial_rotary_factor": 0.5,
+    "first_k_dense_replace": 1, "norm_topk_prob": true, "partial_rotary_factor": 0.5,
     "rope_theta": 10000})",
                                              .aliases = {{"num_local_experts", "n_routed_experts"}},
                                              .harmless = {"num_nextn_predict_layers"},
-                                             .fixed = R"({"scoring_func": "sigmoid", "topk_method": "noaux_tc"})"}};
+                                             .fixed = R"({"scoring_func": "sigmoid", "topk_method": "noaux_tc",
+                                                         "use_qk_norm": false})"}};
 
 }  // namespace polymath::model

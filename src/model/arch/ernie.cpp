@@ -23,7 +23,7 @@ ModelConfig parse(base::JsonReader& j) {
   const int first = j.i("moe_layer_start_index"), interval = std::max(1, j.i("moe_layer_interval"));
   const int end = j.i("moe_layer_end_index"), last = end == -1 ? n_layers - 1 : end;
   const FfnConfig dense = dense_ffn(j.i("intermediate_size"));
-  const int shared = j.i("moe_num_shared_experts") * moe.intermediate;
+  const int shared = shared_width(j, "moe_num_shared_experts", j.i("moe_num_shared_experts"), moe.intermediate);
   for (int l = 0; l < n_layers; ++l) {
     if (l < first || l > last || (l + 1) % interval != 0) {
       c.layers[l].ffns = {dense};

@@ -10,7 +10,7 @@ ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = true});
   a.sinks = true;
-  set_attention(j, c, a, Windows::kEven);
+  set_attention(j, c, a, {Windows::kEven});
   FfnConfig moe =
       routed_ffn("topk_softmax", j.i("num_local_experts"), j.i("num_experts_per_tok"), j.i("intermediate_size"));
   moe.router_linear_bias = moe.expert_bias = true;

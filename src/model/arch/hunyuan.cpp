@@ -8,8 +8,8 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c);
-  a.qk_norm = j.b("use_qk_norm") ? QkNorm::kHeadAfter : QkNorm::kNone;
+  GroupedQuery a = grouped_query_attention(j, c, {.alpha = true});
+  a.qk_norm = QkNorm::kHeadAfter;
   set_attention(j, c, a);
   const int n_layers = static_cast<int>(c.layers.size());
   const auto top_k = per_layer(j, "moe_topk", n_layers, 0);
@@ -17,9 +17,10 @@ ModelConfig parse(base::JsonReader& j) {
   const auto shared = per_layer(j, "num_shared_expert", n_layers, 0);
   for (int l = 0; l < n_layers; ++l) {
     FfnConfig moe = routed_ffn("softmax_topk", j.i("num_experts"), top_k[l], intermediate[l]);
-    moe.router.normalize = j.b("norm_topk_prob");
+    moe.router.normalize = true;
     c.layers[l].ffns = {moe};
-    if (shared[l] > 0) c.layers[l].ffns.push_back(shared_ffn(j.i("intermediate_size") * shared[l]));
+    const int width = shared_width(j, "num_shared_expert", shared[l], j.i("intermediate_size"));
+    if (width > 0) c.layers[l].ffns.push_back(shared_ffn(width));
   }
   return c;
 }
@@ -49,7 +50,7 @@ extern const Architecture kHunyuanMoe{
     "vocab_size": 290943, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
     "num_attention_heads": 32, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5,
     "tie_word_embeddings": false, "attention_bias": false, "num_experts": 1, "moe_topk": 1, "num_shared_expert": 1,
-    "use_qk_norm": true, "norm_topk_prob": true, "rope_theta": 10000})",
+    "rope_theta": 10000})",
              .aliases = {{"num_experts_per_tok", "moe_topk"}, {"num_local_experts", "num_experts"}},
              .harmless = {"attention_head_dim",
                           "num_media_embeds",
@@ -71,7 +72,8 @@ extern const Architecture kHunyuanMoe{
                           "max_image_size",
                           "anyres_vit_max_image_size",
                           "anyres_vit_two_views"},
-             .fixed = R"({"norm_type": "rms", "routed_scaling_factor": 1,
-                                                            "use_rotary_pos_emb": true, "moe_layer_num_skipped": 0, "class_num": 0, "use_mixed_mlp_moe": true})"}};
+             .fixed = R"({"norm_type": "rms", "routed_scaling_factor": 1, "use_rotary_pos_emb": true,
+                          "moe_layer_num_skipped": 0, "class_num": 0, "use_mixed_mlp_moe": true,
+                          "use_qk_norm": true, "norm_topk_prob": true})"}};
 
 }  // namespace polymath::model

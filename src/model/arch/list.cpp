@@ -5,22 +5,24 @@
 
 namespace polymath::model {
 
-extern const Architecture kMixtral, kQwen2Moe, kQwen3Moe, kQwen3VlMoe, kMellum, kDeepseek, kDeepseekV2, kDeepseekV3,
-    kMistral4, kMistralParams, kDbrx, kOlmoe, kPhiMoe, kGraniteMoe, kGraniteMoeShared, kGptOss, kGlm4Moe, kGlm4vMoe,
-    kGlm4MoeLite, kSolarOpen, kDots1, kHyV3, kExaoneMoe, kBailingMoe, kBailingMoeV2, kMinimaxM2, kAfmoe, kLlama4,
-    kErnie45Moe, kHunyuanMoe, kQwen3Next, kLlama, kMistral, kMinistral3, kQwen2, kQwen3, kQwen2Vl, kQwen3Vl,
+extern const Architecture kMixtral, kQwen2Moe, kQwen3Moe, kQwen3VlMoe, kQwen3OmniMoe, kMellum, kDeepseek, kDeepseekV2,
+    kDeepseekV3, kMistral4, kMistralParams, kDbrx, kOlmoe, kPhiMoe, kGraniteMoe, kGraniteMoeShared, kGptOss, kGlm4Moe,
+    kGlm4vMoe, kGlm4MoeLite, kSolarOpen, kDots1, kHyV3, kExaoneMoe, kBailingMoe, kBailingMoeV2, kMinimaxM2, kAfmoe,
+    kLlama4, kErnie45Moe, kHunyuanMoe, kQwen3Next, kLlama, kMistral, kMinistral3, kQwen2, kQwen3, kQwen2Vl, kQwen3Vl,
     kPolymathMoe;
 
 std::span<const Architecture* const> architectures() {
   static constexpr const Architecture* kArchitectures[] = {
-      &kMixtral,   &kQwen2Moe,   &kQwen3Moe,   &kQwen3VlMoe,  &kMellum,
-      &kDeepseek,  &kDeepseekV2, &kDeepseekV3, &kMistral4,    &kMistralParams,
-      &kDbrx,      &kOlmoe,      &kPhiMoe,     &kGraniteMoe,  &kGraniteMoeShared,
-      &kGptOss,    &kGlm4Moe,    &kGlm4vMoe,   &kGlm4MoeLite, &kSolarOpen,
-      &kDots1,     &kHyV3,       &kExaoneMoe,  &kBailingMoe,  &kBailingMoeV2,
-      &kMinimaxM2, &kAfmoe,      &kLlama4,     &kErnie45Moe,  &kHunyuanMoe,
-      &kQwen3Next, &kLlama,      &kMistral,    &kMinistral3,  &kQwen2,
-      &kQwen3,     &kQwen2Vl,    &kQwen3Vl,    &kPolymathMoe,
+      &kMixtral,      &kQwen2Moe,     &kQwen3Moe,      &kQwen3VlMoe,
+      &kQwen3OmniMoe, &kMellum,       &kDeepseek,      &kDeepseekV2,
+      &kDeepseekV3,   &kMistral4,     &kMistralParams, &kDbrx,
+      &kOlmoe,        &kPhiMoe,       &kGraniteMoe,    &kGraniteMoeShared,
+      &kGptOss,       &kGlm4Moe,      &kGlm4vMoe,      &kGlm4MoeLite,
+      &kSolarOpen,    &kDots1,        &kHyV3,          &kExaoneMoe,
+      &kBailingMoe,   &kBailingMoeV2, &kMinimaxM2,     &kAfmoe,
+      &kLlama4,       &kErnie45Moe,   &kHunyuanMoe,    &kQwen3Next,
+      &kLlama,        &kMistral,      &kMinistral3,    &kQwen2,
+      &kQwen3,        &kQwen2Vl,      &kQwen3Vl,       &kPolymathMoe,
   };
   return kArchitectures;
 }

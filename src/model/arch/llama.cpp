@@ -10,13 +10,14 @@ namespace {
 struct Kind {
   bool qkv_bias = false;
   QkNorm qk_norm = QkNorm::kNone;
-  Windows windows = Windows::kNone;
+  WindowRules windows = {};
   bool temperature = false;
 };
 
 ModelConfig parse_dense(base::JsonReader& j, const Kind& kind) {
   ModelConfig c = base_config(j);
-  GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = kind.windows == Windows::kFromMaxWindowLayers});
+  GroupedQuery a =
+      grouped_query_attention(j, c, {.by_layer_type = kind.windows.layers == Windows::kFromMaxWindowLayers});
   a.qkv_bias = a.qkv_bias || kind.qkv_bias;
   a.qk_norm = kind.qk_norm;
   if (kind.temperature) a.temperature = parse_temperature(j, a.rope);
@@ -27,16 +28,17 @@ ModelConfig parse_dense(base::JsonReader& j, const Kind& kind) {
 }
 
 ModelConfig parse_llama(base::JsonReader& j) { return parse_dense(j, {}); }
-ModelConfig parse_mistral(base::JsonReader& j) { return parse_dense(j, {.windows = Windows::kEvery}); }
+ModelConfig parse_mistral(base::JsonReader& j) { return parse_dense(j, {.windows = {Windows::kEvery}}); }
 ModelConfig parse_ministral3(base::JsonReader& j) {
-  return parse_dense(j, {.windows = Windows::kEvery, .temperature = true});
+  return parse_dense(j, {.windows = {Windows::kEvery}, .temperature = true});
 }
-ModelConfig parse_qwen2(base::JsonReader& j) {
-  return parse_dense(j, {.qkv_bias = true, .windows = Windows::kFromMaxWindowLayers});
-}
+constexpr WindowRules kQwenWindows = {.layers = Windows::kFromMaxWindowLayers, .switched = true};
+
+ModelConfig parse_qwen2(base::JsonReader& j) { return parse_dense(j, {.qkv_bias = true, .windows = kQwenWindows}); }
 ModelConfig parse_qwen3(base::JsonReader& j) {
-  return parse_dense(j, {.qk_norm = QkNorm::kHead, .windows = Windows::kFromMaxWindowLayers});
+  return parse_dense(j, {.qk_norm = QkNorm::kHead, .windows = kQwenWindows});
 }
+ModelConfig parse_qwen3_vl(base::JsonReader& j) { return parse_dense(j, {.qk_norm = QkNorm::kHead}); }
 
 std::vector<WeightRow> weights(const ModelConfig&) {
   auto rows = llama_rows();
@@ -49,12 +51,10 @@ std::vector<WeightRow> weights(const ModelConfig&) {
 extern const Architecture kLlama{.names = {"LlamaForCausalLM"},
                                  .parse = parse_llama,
                                  .weights = weights,
-                                 .keys = {.model_types = {"llama"},
-                                          .defaults = R"({
+                                 .keys = {.model_types = {"llama"}, .defaults = R"({
     "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
     "num_attention_heads": 32, "max_position_embeddings": 2048, "rms_norm_eps": 1e-6,
-    "tie_word_embeddings": false, "attention_bias": false, "mlp_bias": false, "rope_theta": 10000})",
-                                          .harmless = {"sliding_window", "max_window_layers", "use_sliding_window"}}};
+    "tie_word_embeddings": false, "attention_bias": false, "mlp_bias": false, "rope_theta": 10000})"}};
 extern const Architecture kMistral{.names = {"MistralForCausalLM"},
                                    .parse = parse_mistral,
                                    .weights = weights,
@@ -106,12 +106,12 @@ extern const Architecture kQwen2Vl{
              .defaults = kQwen2VlDefaults,
              .harmless = {"vision_config"}}};
 extern const Architecture kQwen3Vl{.names = {"Qwen3VLForConditionalGeneration"},
-                                   .parse = parse_qwen3,
+                                   .parse = parse_qwen3_vl,
                                    .weights = weights,
                                    .keys = {.model_types = {"qwen3_vl", "qwen3_vl_text"}, .defaults = R"({
     "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
     "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 128, "max_position_embeddings": 128000,
-    "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false, "use_sliding_window": false,
+    "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false,
     "rope_theta": 500000})"}};
 
 }  // namespace polymath::model

@@ -22,10 +22,9 @@ void set_attentions(base::JsonReader& j, ModelConfig& c) {
                                            static_cast<float>(j.f("attn_scale"))};
   if (j.b("attn_temperature_tuning")) plain.temperature = tuning;
   const auto has_rope = j.ints("no_rope_layers");  // 1: rotated, whatever the name says
-  const auto types = j.strings("layer_types");
-  if ((!has_rope.empty() && has_rope.size() != c.layers.size()) ||
-      (j.has("layer_types") && types.size() != c.layers.size())) {
-    return j.complain("no_rope_layers", "this and layer_types must have one entry a layer");
+  const auto types = listed_layer_types(j, c, {"chunked_attention", "full_attention"});
+  if (!has_rope.empty() && has_rope.size() != c.layers.size()) {
+    return j.complain("no_rope_layers", "must have one entry a layer");
   }
   const int interval = std::max(1, j.i("no_rope_layer_interval"));
   for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
@@ -34,9 +33,6 @@ void set_attentions(base::JsonReader& j, ModelConfig& c) {
     if (!types.empty()) a.chunk = types[l] == "chunked_attention" ? rotated.chunk : 0;
     if (!types.empty() && types[l] == "chunked_attention" && rotated.chunk == 0) {
       j.complain("attention_chunk_size", "missing, but a layer is chunked");
-    }
-    if (!types.empty() && types[l] != "chunked_attention" && types[l] != "full_attention") {
-      j.complain("layer_types", "\"" + types[l] + "\" is not built for this architecture");
     }
     c.layers[l].attention = a;
   }

@@ -16,6 +16,8 @@ constexpr std::string_view kLightning = "lightning attention";
 constexpr std::string_view kKimiDelta = "Kimi delta attention";
 constexpr std::string_view kDeltaNet = "the gated delta net with separate projections of q, k, v, z, b and a";
 
+constexpr std::string_view kTwoKinds = "the layer with experts of text beside experts of images";
+
 constexpr Missing kMissing[] = {
     {"Qwen3_5ForCausalLM", kDeltaNet},
     {"Qwen3_5ForConditionalGeneration", kDeltaNet},
@@ -46,6 +48,9 @@ constexpr Missing kMissing[] = {
     {"MiniMaxM3VLForCausalLM", "block-sparse attention"},
     {"MiniMaxM3SparseForConditionalGeneration", "block-sparse attention"},
     {"Lfm2MoeForCausalLM", "the short convolution"},
+    {"Ernie4_5_VLMoeForConditionalGeneration", kTwoKinds},
+    {"Ernie4_5_VLMoeForCausalLM", kTwoKinds},
+    {"Ernie4_5_VL_MoeForConditionalGeneration", kTwoKinds},
     {"LongcatFlashForCausalLM", "the layer of two attentions with zero-computation experts"},
     {"MiMoV2FlashForCausalLM", "attention whose values are narrower than its keys"},
 };

@@ -42,9 +42,9 @@ Latent latent_of(base::JsonReader& j) {
   a.n_heads = j.i("n_heads");
   a.q_lora = j.i("q_lora_rank", 0);
   a.kv_lora = j.i("kv_lora_rank");
-  a.nope_dim = j.i("qk_nope_head_dim");
+  a.nope_dim = head_part(j, "qk_nope_head_dim");
   a.value_dim = j.i("v_head_dim");
-  a.rope = rope_of(j, j.i("qk_rope_head_dim"));
+  a.rope = rope_of(j, head_part(j, "qk_rope_head_dim"));
   a.temperature = temperature_of(j);
   a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim()));
   for (const char* key : {"head_dim", "n_kv_heads"}) j.find(key);  // of the cache before it is compressed
@@ -76,11 +76,12 @@ void set_experts(base::JsonReader& j, ModelConfig& c) {
   int first = static_cast<int>(c.layers.size());
   if (j.has("moe")) {
     base::JsonReader moe = j.object("moe");
-    const int width = moe.i("expert_hidden_dim", dense.intermediate), shared = moe.i("num_shared_experts", 0);
+    const int width = moe.i("expert_hidden_dim", dense.intermediate);
+    const int shared = shared_width(moe, "num_shared_experts", moe.i("num_shared_experts", 0), width);
     sparse = {routed_ffn("softmax_topk", moe.i("num_experts"), moe.i("num_experts_per_tok"), width)};
     sparse[0].router.normalize = true;
     sparse[0].router.weight_scale = static_cast<float>(moe.f("routed_scale", 1));
-    if (shared > 0) sparse.push_back(shared_ffn(shared * width));
+    if (shared > 0) sparse.push_back(shared_ffn(shared));
     first = moe.i("first_k_dense_replace", 0);
     for (const char* key : {"expert_parallel", "expert_model_parallel"}) moe.find(key);
     for (const char* key : {"route_every_n", "num_expert_groups", "num_expert_groups_per_tok"}) {
@@ -95,7 +96,8 @@ void set_experts(base::JsonReader& j, ModelConfig& c) {
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   if (j.has("qk_nope_head_dim")) {
-    const Latent a = latent_of(j);
+    Latent a = latent_of(j);
+    a.norm_eps = c.norm_eps;
     for (LayerConfig& layer : c.layers) layer.attention = a;
   } else {
     const GroupedQuery a = grouped_of(j, c);

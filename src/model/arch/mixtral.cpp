@@ -8,7 +8,7 @@ namespace {
 
 ModelConfig parse_mixtral(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  set_attention(j, c, grouped_query_attention(j, c), Windows::kEvery);
+  set_attention(j, c, grouped_query_attention(j, c), {Windows::kEvery});
   FfnConfig moe =
       routed_ffn("softmax_topk", j.i("num_local_experts"), j.i("num_experts_per_tok"), j.i("intermediate_size"));
   moe.router.normalize = true;
@@ -20,7 +20,7 @@ ModelConfig parse_phimoe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   c.layer_norm = c.norm_bias = true;
   c.lm_head_bias = j.b("lm_head_bias");
-  set_attention(j, c, grouped_query_attention(j, c), Windows::kEvery);
+  set_attention(j, c, grouped_query_attention(j, c), {Windows::kEvery});
   FfnConfig moe =
       routed_ffn("sparsemixer", j.i("num_local_experts"), j.i("num_experts_per_tok"), j.i("intermediate_size"));
   moe.router.jitter_eps = static_cast<float>(j.f("router_jitter_noise"));

@@ -12,7 +12,7 @@ namespace {
 
 ModelConfig parse(base::JsonReader& j) {
   ModelConfig c = base_config(j);
-  set_attention(j, c, grouped_query_attention(j, c), Windows::kEvery);
+  set_attention(j, c, grouped_query_attention(j, c), {Windows::kEvery});
   auto r = j.object("routing");
   FfnConfig moe = routed_ffn(r.s("name"), r.i("n_experts"), r.i("top_k", 1), j.i("moe_intermediate_size"));
   moe.router.n_groups = r.i("n_groups", 1);

@@ -28,10 +28,7 @@ GroupedQuery attention(base::JsonReader& j, const ModelConfig& c) {
 void set_attentions(base::JsonReader& j, ModelConfig& c) {
   const layers::GatedDeltaNet linear = delta_net(j);
   const GroupedQuery full = attention(j, c);
-  const auto types = j.strings("layer_types");
-  if (j.has("layer_types") && types.size() != c.layers.size()) {
-    return j.complain("layer_types", "must have one entry a layer");
-  }
+  const auto types = listed_layer_types(j, c, {"linear_attention", "full_attention"});
   const int interval = std::max(1, j.i("full_attention_interval"));
   for (size_t l = 0; l < c.layers.size(); ++l) {
     const bool is_full = types.empty() ? (static_cast<int>(l) + 1) % interval == 0 : types[l] == "full_attention";

@@ -1,5 +1,6 @@
-// Qwen1.5-MoE and Qwen2-MoE (a gated shared expert), Qwen3-MoE, Mellum2 and OLMoE (none). Sources: config.json of
-// Qwen/Qwen1.5-MoE-A2.7B, Qwen/Qwen3-30B-A3B, JetBrains/Mellum2-12B-A2.5B-Base, allenai/OLMoE-1B-7B-0924.
+// Qwen1.5-MoE and Qwen2-MoE (a gated shared expert), Qwen3-MoE, Qwen3-Omni, Mellum2 and OLMoE (none). Sources:
+// config.json of Qwen/Qwen1.5-MoE-A2.7B, Qwen/Qwen3-30B-A3B, JetBrains/Mellum2-12B-A2.5B-Base and
+// allenai/OLMoE-1B-7B-0924.
 
 #include <algorithm>
 
@@ -18,25 +19,32 @@ ModelConfig parse_qwen2_moe(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = true});
   a.qkv_bias = j.b("qkv_bias");
-  set_attention(j, c, a, Windows::kEvenBelowMaxWindowLayers);
+  set_attention(j, c, a, {.layers = Windows::kEvenBelowMaxWindowLayers, .switched = true});
   FfnConfig shared = shared_ffn(j.i("shared_expert_intermediate_size"));
   shared.routing = "sigmoid_topk";  // one expert, weighted by the sigmoid of its gate
   set_sparse_layers(j, c, {routed(j, j.i("moe_intermediate_size")), shared});
   return c;
 }
 
-ModelConfig parse_qwen3_moe(base::JsonReader& j) {
+ModelConfig parse_qwen3(base::JsonReader& j, WindowRules windows) {
   ModelConfig c = base_config(j);
   GroupedQuery a = grouped_query_attention(j, c);
   a.qk_norm = QkNorm::kHead;
-  set_attention(j, c, a, Windows::kEvery);
+  set_attention(j, c, a, windows);
   set_sparse_layers(j, c, {routed(j, j.i("moe_intermediate_size"))});
   return c;
 }
 
-// Its class divides by the sum of the chosen weights, whatever norm_topk_prob says.
+ModelConfig parse_qwen3_moe(base::JsonReader& j) {
+  return parse_qwen3(j, {.layers = Windows::kEvery, .switched = true});
+}
+
+// Qwen3-Omni's thinker: Qwen3-MoE without windows.
+ModelConfig parse_qwen3_omni(base::JsonReader& j) { return parse_qwen3(j, {}); }
+
+// Qwen3-VL's class has no windows. It divides by the sum of the chosen weights, whatever norm_topk_prob says.
 ModelConfig parse_qwen3_vl_moe(base::JsonReader& j) {
-  ModelConfig c = parse_qwen3_moe(j);
+  ModelConfig c = parse_qwen3(j, {});
   for (LayerConfig& layer : c.layers) {
     for (FfnConfig& ffn : layer.ffns) ffn.router.normalize = true;
   }
@@ -47,7 +55,7 @@ ModelConfig parse_mellum(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   GroupedQuery a = grouped_query_attention(j, c, {.by_layer_type = true});
   a.qk_norm = QkNorm::kHead;
-  set_attention(j, c, a, Windows::kAsListed);
+  set_attention(j, c, a, {Windows::kAsListed});
   const std::vector<bool> sparse = by_mlp_layer_types(j, c);
   const FfnConfig experts = routed(j, j.i("moe_intermediate_size")), dense = dense_ffn(j.i("intermediate_size"));
   for (size_t l = 0; l < sparse.size(); ++l) c.layers[l].ffns = {sparse[l] ? experts : dense};
@@ -99,8 +107,7 @@ extern const Architecture kQwen3Moe{.names = {"Qwen3MoeForCausalLM"},
     "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false, "use_sliding_window": false,
     "sliding_window": 4096, "decoder_sparse_step": 1, "moe_intermediate_size": 768, "num_experts_per_tok": 8,
     "num_experts": 128, "norm_topk_prob": false, "rope_theta": 10000})",
-                                             .aliases = {{"num_local_experts", "num_experts"}},
-                                             .harmless = {"max_window_layers"}}};
+                                             .aliases = {{"num_local_experts", "num_experts"}}}};
 // The text part of Qwen3-VL-MoE.
 extern const Architecture kQwen3VlMoe{.names = {"Qwen3VLMoeForConditionalGeneration"},
                                       .parse = parse_qwen3_vl_moe,
@@ -109,11 +116,23 @@ extern const Architecture kQwen3VlMoe{.names = {"Qwen3VLMoeForConditionalGenerat
                                                .defaults = R"({
     "vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 24,
     "num_attention_heads": 16, "num_key_value_heads": 16, "max_position_embeddings": 128000,
-    "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false, "use_sliding_window": false,
+    "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "attention_bias": false,
     "decoder_sparse_step": 1, "moe_intermediate_size": 1408, "num_experts_per_tok": 4, "num_experts": 60,
     "norm_topk_prob": true, "rope_theta": 500000})",
-                                               .aliases = {{"num_local_experts", "num_experts"}},
-                                               .harmless = {"max_window_layers"}}};
+                                               .aliases = {{"num_local_experts", "num_experts"}}}};
+// The text part of Qwen3-Omni's thinker.
+extern const Architecture kQwen3OmniMoe{
+    .names = {"Qwen3OmniMoeForConditionalGeneration", "Qwen3OmniMoeThinkerForConditionalGeneration"},
+    .parse = parse_qwen3_omni,
+    .weights = weights,
+    .keys = {.model_types = {"qwen3_omni_moe", "qwen3_omni_moe_thinker", "qwen3_omni_moe_text"},
+             .defaults = R"({
+    "vocab_size": 3584, "hidden_size": 2048, "intermediate_size": 18944, "num_hidden_layers": 28,
+    "num_attention_heads": 28, "num_key_value_heads": 4, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": false, "attention_bias": false, "decoder_sparse_step": 1, "moe_intermediate_size": 768,
+    "num_experts_per_tok": 8, "num_experts": 128, "norm_topk_prob": true, "rope_theta": 1000000})",
+             .aliases = {{"num_local_experts", "num_experts"}},
+             .harmless = {"rope_scaling.interleaved", "rope_parameters.interleaved"}}};
 extern const Architecture kMellum{
     .names = {"MellumForCausalLM"},
     .parse = parse_mellum,
@@ -128,8 +147,7 @@ extern const Architecture kMellum{
     "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 500000},
                         "sliding_attention": {"rope_type": "default", "rope_theta": 10000}}})",
              .aliases = {{"num_local_experts", "num_experts"}},
-             .harmless = {"max_window_layers", "num_mtp_layers", "num_nextn_predict_layers", "mtp_layer_types",
-                          "mtp_mlp_layer_types"}}};
+             .harmless = {"num_mtp_layers", "num_nextn_predict_layers", "mtp_layer_types", "mtp_mlp_layer_types"}}};
 extern const Architecture kOlmoe{.names = {"OlmoeForCausalLM"},
                                  .parse = parse_olmoe,
                                  .weights = weights,

@@ -40,14 +40,16 @@ void read_lengths(base::JsonReader& j, base::JsonReader& s, RopeConfig& r) {
   if (may_derive && !s.has("factor") && derived < 1) s.complain("factor", "missing");
 }
 
-void read_yarn(base::JsonReader& s, RopeConfig& r) {
+// `all`: the parameters of every layer type, `s` itself where there is one alone. Nested, truncate counts there.
+void read_yarn(base::JsonReader& all, base::JsonReader& s, RopeConfig& r) {
   const auto or_default = [](double value, double fallback) { return value == 0 ? fallback : value; };
   r.beta_fast = or_default(s.f("beta_fast", 0), 32);
   r.beta_slow = or_default(s.f("beta_slow", 0), 1);
   r.mscale = s.f("mscale", 0);
   r.mscale_all_dim = s.f("mscale_all_dim", 0);
   r.attention_factor = s.f("attention_factor", 0);
-  r.truncate = s.b("truncate", true);
+  r.truncate = all.b("truncate", true);
+  if (s.has("truncate") && s.b("truncate") != r.truncate) s.complain("truncate", "is read beside the layer types");
 }
 
 void check_scaling(base::JsonReader& s, const RopeConfig& r) {
@@ -64,7 +66,7 @@ void check_scaling(base::JsonReader& s, const RopeConfig& r) {
   if (needs_len && r.original_len < 1) s.complain("original_max_position_embeddings", "must be positive");
 }
 
-void parse_scaling(base::JsonReader& j, base::JsonReader& s, RopeConfig& r) {
+void parse_scaling(base::JsonReader& j, base::JsonReader& s, RopeRules rules, RopeConfig& r) {
   const std::string name = s.s("rope_type", s.s("type", "default"));
   const ScalingName* found = nullptr;
   for (const auto& row : kScalings) {
@@ -73,7 +75,8 @@ void parse_scaling(base::JsonReader& j, base::JsonReader& s, RopeConfig& r) {
   if (found == nullptr) return s.complain("rope_type", absl::StrCat("\"", name, "\" is not a scaling that is known"));
   r.scaling = found->scaling;
   read_lengths(j, s, r);
-  read_yarn(s, r);
+  base::JsonReader all = rope_object(j);
+  read_yarn(all, s, r);
   r.low_freq_factor = s.f("low_freq_factor", 1);
   r.high_freq_factor = s.f("high_freq_factor", 4);
   r.short_mscale = s.f("short_mscale", 0);
@@ -81,8 +84,9 @@ void parse_scaling(base::JsonReader& j, base::JsonReader& s, RopeConfig& r) {
   r.short_factor = s.numbers("short_factor");
   r.long_factor = s.numbers("long_factor");
   for (const char* sections : {"mrope_section", "mrope_interleaved"}) s.find(sections);  // without effect on text
-  if (r.scaling == RopeScaling::kDynamic && s.has("alpha")) {  // Hunyuan: a fixed base, no switch by length
-    r.theta *= std::pow(s.f("alpha"), r.dims / (r.dims - 2.0));
+  const double alpha = rules.alpha ? s.f("alpha", 0) : 0;
+  if (r.scaling == RopeScaling::kDynamic && alpha != 0) {
+    r.theta *= std::pow(alpha, r.dims / (r.dims - 2.0));
     r.scaling = RopeScaling::kNone;
   }
   check_scaling(s, r);
@@ -115,11 +119,10 @@ RopeConfig parse_rope(base::JsonReader& j, int head_dim, RopeRules rules, std::s
   j.find("rope_theta");  // read, if only as the default of the other
   r.theta = s.has("rope_theta") ? s.f("rope_theta") : j.f("rope_theta");
   const double share = s.f("partial_rotary_factor", j.f("partial_rotary_factor", 1));
+  if (!(share > 0 && share <= 1)) return s.complain("partial_rotary_factor", "must be above 0, and 1 at most"), r;
+  if (share != 1 && !rules.share) s.complain("partial_rotary_factor", "this architecture rotates whole heads");
   r.dims = static_cast<int>(head_dim * share);
-  if (share != 1 && (!rules.share || !(share > 0 && share <= 1))) {
-    s.complain("partial_rotary_factor", "this architecture rotates whole heads");
-  }
-  parse_scaling(j, s, r);
+  parse_scaling(j, s, rules, r);
   if (!(r.theta > 1) || r.theta > 1e12) j.complain("rope_theta", "must be above 1");
   return r;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "layers/config_check.h"
 #include "layers/rope.h"
 
 namespace polymath::model {
@@ -65,22 +66,16 @@ bool slides(Windows rule, int l, int max_window_layers) {
 
 // One entry a layer: "sliding_attention" or "full_attention". The config's own, or made by the rule.
 std::vector<std::string> layer_types(base::JsonReader& j, const ModelConfig& c, Windows rule, bool window) {
-  const int max_window_layers = j.i("max_window_layers", 0);
+  const bool counts = rule == Windows::kFromMaxWindowLayers || rule == Windows::kEvenBelowMaxWindowLayers;
+  const int max_window_layers = counts ? j.i("max_window_layers", 0) : 0;
   std::vector<std::string> made;
   for (int l = 0; l < static_cast<int>(c.layers.size()); ++l) {
     made.emplace_back(window && slides(rule, l, max_window_layers) ? "sliding_attention" : "full_attention");
   }
-  if (!j.has("layer_types")) return made;
-  auto own = j.strings("layer_types");
-  if (own.size() != c.layers.size()) {
-    j.complain("layer_types", absl::StrCat("must have one entry a layer (", c.layers.size(), ")"));
-    return made;
-  }
-  for (const std::string& type : own) {
-    if (type != "sliding_attention" && type != "full_attention") {
-      j.complain("layer_types", absl::StrCat("\"", type, "\" is not built for this architecture"));
-    }
-    if (type == "sliding_attention" && !window) j.complain("layer_types", "a sliding layer, but no sliding_window");
+  const auto own = listed_layer_types(j, c, {"sliding_attention", "full_attention"});
+  if (own.empty()) return made;
+  if (!window && std::find(own.begin(), own.end(), "sliding_attention") != own.end()) {
+    j.complain("layer_types", "a sliding layer, but no sliding_window");
   }
   const bool class_reads_it = rule != Windows::kNone && rule != Windows::kEvery;
   if (!class_reads_it && own != made) j.complain("layer_types", "differs from what this architecture computes");
@@ -89,12 +84,28 @@ std::vector<std::string> layer_types(base::JsonReader& j, const ModelConfig& c, 
 
 }  // namespace
 
-void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention, Windows rule) {
-  const bool on = j.b("use_sliding_window", true);
-  const int own = rule == Windows::kNone ? 0 : j.i("sliding_window", 0);
+std::vector<std::string> listed_layer_types(base::JsonReader& j, const ModelConfig& c,
+                                            std::initializer_list<std::string_view> known) {
+  if (!j.has("layer_types")) return {};
+  auto types = j.strings("layer_types");
+  if (types.size() != c.layers.size()) {
+    j.complain("layer_types", absl::StrCat("must have one entry a layer (", c.layers.size(), ")"));
+    return {};
+  }
+  for (std::string& type : types) {
+    if (type == "attention") type = "full_attention";  // the older name
+    if (std::find(known.begin(), known.end(), type) != known.end()) continue;
+    j.complain("layer_types", absl::StrCat("\"", type, "\" is not built for this architecture"));
+  }
+  return types;
+}
+
+void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention, WindowRules windows) {
+  const bool on = !windows.switched || j.b("use_sliding_window");
+  const int own = windows.layers == Windows::kNone ? 0 : j.i("sliding_window", 0);
   const int window = on ? own : 0;
   if (window < 0) return j.complain("sliding_window", "must be positive");
-  const auto types = layer_types(j, c, rule, window > 0);
+  const auto types = layer_types(j, c, windows.layers, window > 0);
   const GroupedQuery full = attention;
   GroupedQuery sliding = attention;
   sliding.window = window;
@@ -120,6 +131,12 @@ FfnConfig shared_ffn(int intermediate) {
   FfnConfig f = dense_ffn(intermediate);
   f.role = "shared";
   return f;
+}
+
+int shared_width(base::JsonReader& j, std::string_view key, int64_t count, int64_t width) {
+  if (count <= 0 || width <= 0) return 0;
+  if (width <= layers::kWidthMax && count <= layers::kWidthMax / width) return static_cast<int>(count * width);
+  return j.complain(key, "the shared experts are too wide together"), 0;
 }
 
 FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermediate) {
@@ -185,7 +202,7 @@ std::vector<bool> by_mlp_layer_types(base::JsonReader& j, const ModelConfig& c) 
 
 void set_ffns(base::JsonReader& j, ModelConfig& c, const FfnConfig& experts, const std::vector<bool>& sparse) {
   const FfnConfig dense = dense_ffn(j.i("intermediate_size"));
-  const int shared = j.i("n_shared_experts") * experts.intermediate;
+  const int shared = shared_width(j, "n_shared_experts", j.i("n_shared_experts"), experts.intermediate);
   for (size_t l = 0; l < c.layers.size(); ++l) {
     if (!sparse[l]) {
       c.layers[l].ffns = {dense};
@@ -198,20 +215,14 @@ void set_ffns(base::JsonReader& j, ModelConfig& c, const FfnConfig& experts, con
 
 void set_rotated_windows(base::JsonReader& j, ModelConfig& c, const GroupedQuery& attention,
                          std::vector<std::string> types) {
-  if (j.has("layer_types")) types = j.strings("layer_types");
-  if (types.size() != c.layers.size()) {
-    return j.complain("layer_types", absl::StrCat("must have one entry a layer (", c.layers.size(), ")"));
-  }
+  if (j.has("layer_types")) types = listed_layer_types(j, c, {"sliding_attention", "full_attention"});
+  if (types.size() != c.layers.size()) return;
   GroupedQuery sliding = attention, full = attention;
   sliding.window = j.i("sliding_window");
   if (sliding.window < 1) j.complain("sliding_window", "must be positive");
   full.rope = {};
   for (size_t l = 0; l < types.size(); ++l) {
-    const bool slides = types[l] == "sliding_attention";
-    if (!slides && types[l] != "full_attention") {
-      j.complain("layer_types", absl::StrCat("\"", types[l], "\" is not built for this architecture"));
-    }
-    c.layers[l].attention = slides ? sliding : full;
+    c.layers[l].attention = types[l] == "sliding_attention" ? sliding : full;
   }
 }
 
@@ -286,14 +297,21 @@ void rename_row(std::vector<WeightRow>& rows, std::string_view slot, std::vector
   row->names = std::move(names);
 }
 
+int head_part(base::JsonReader& j, std::string_view key) {
+  constexpr int kMax = 65536;
+  const int elements = j.i(key);
+  if (elements >= 0 && elements <= kMax) return elements;
+  return j.complain(key, absl::StrCat("must be in [0, ", kMax, "]")), 0;
+}
+
 Latent latent_attention(base::JsonReader& j, RopeConfig (*rope)(base::JsonReader&, const Latent&)) {
   Latent a;
   a.n_heads = j.i("num_attention_heads");
   a.q_lora = j.i("q_lora_rank", 0);
   a.kv_lora = j.i("kv_lora_rank");
-  a.nope_dim = j.i("qk_nope_head_dim");
+  a.nope_dim = head_part(j, "qk_nope_head_dim");
   a.value_dim = j.i("v_head_dim");
-  a.rope.dims = j.i("qk_rope_head_dim");
+  a.rope.dims = head_part(j, "qk_rope_head_dim");
   a.rope = rope != nullptr ? rope(j, a) : parse_rope(j, a.rope.dims, {});
   a.rope.interleaved = j.b("rope_interleave", true);
   a.scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim()));

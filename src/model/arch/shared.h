@@ -17,6 +17,7 @@ ModelConfig base_config(base::JsonReader& j);
 struct RopeRules {
   bool share = false;          // partial_rotary_factor: a share of each head is rotated
   bool by_layer_type = false;  // parameters by layer type, even if the config has no layer_types
+  bool alpha = false;          // Hunyuan: "dynamic" with an alpha is a fixed base, whatever the length
 };
 
 // The rotary embedding of heads of `head_dim` elements, in layers of this type.
@@ -40,12 +41,20 @@ enum class Windows {
   kCount,
 };
 
-// Gives every layer this attention, with sliding windows by sliding_window, use_sliding_window and layer_types. A
-// sliding layer may have its own rotation.
-void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention, Windows rule = Windows::kNone);
+// What an architecture's class reads about its windows.
+struct WindowRules {
+  Windows layers = Windows::kNone;
+  bool switched = false;  // use_sliding_window: false takes every window away
+};
+
+// Gives every layer this attention, with sliding windows by sliding_window and layer_types. A sliding layer may have
+// its own rotation.
+void set_attention(base::JsonReader& j, ModelConfig& c, GroupedQuery attention, WindowRules windows = {});
 
 FfnConfig dense_ffn(int intermediate);
 FfnConfig shared_ffn(int intermediate);
+// Of `count` shared experts of this width, side by side. Wider than any layer may be: a complaint about `key`.
+int shared_width(base::JsonReader& j, std::string_view key, int64_t count, int64_t width);
 FfnConfig routed_ffn(std::string routing, int n_experts, int top_k, int intermediate);
 
 // `sparse` in each decoder_sparse_step-th layer; dense in the others and in those that mlp_only_layers names.
@@ -63,6 +72,10 @@ std::vector<bool> after_dense_layers(base::JsonReader& j, const ModelConfig& c);
 std::vector<bool> by_mlp_layer_types(base::JsonReader& j, const ModelConfig& c);
 // Experts and n_shared_experts in the sparse layers; dense of intermediate_size in the others.
 void set_ffns(base::JsonReader& j, ModelConfig& c, const FfnConfig& experts, const std::vector<bool>& sparse);
+
+// layer_types under the names of transformers 5, one a layer; absent: empty. Complains about names not in `known`.
+std::vector<std::string> listed_layer_types(base::JsonReader& j, const ModelConfig& c,
+                                            std::initializer_list<std::string_view> known);
 
 // layer_types alone: sliding layers have a window and the rotation, full ones have no positions at all. `types`: where
 // the config has none.
@@ -91,6 +104,8 @@ std::vector<WeightRow> deepseek_rows(const ModelConfig& c);
 void rename_row(std::vector<WeightRow>& rows, std::string_view slot, std::vector<std::string> names);
 // DeepSeek's multi-head latent attention.
 void add_latent_rows(std::vector<WeightRow>& rows);
+// Elements of a part of a head: at most 65536, so that the parts add up to an int. More: a complaint, and 0.
+int head_part(base::JsonReader& j, std::string_view key);
 // `rope`: reads the rotation where it is not that of qk_rope_head_dim whole elements.
 Latent latent_attention(base::JsonReader& j, RopeConfig (*rope)(base::JsonReader&, const Latent&) = nullptr);
 

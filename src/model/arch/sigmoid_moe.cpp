@@ -31,7 +31,7 @@ ModelConfig parse_dots1(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   GroupedQuery a = grouped_query_attention(j, c);
   a.qk_norm = QkNorm::kHead;
-  set_attention(j, c, a, Windows::kFromMaxWindowLayers);
+  set_attention(j, c, a, {Windows::kFromMaxWindowLayers});
   set_ffns(j, c, sigmoid_experts(j), after_dense_layers(j, c));
   return c;
 }
@@ -71,12 +71,17 @@ std::vector<std::string> exaone_pattern(base::JsonReader& j, const ModelConfig& 
   return types;
 }
 
-// Layers without a window have no positions.
+// Layers without a window have no positions, unless the model has no windows at all.
 ModelConfig parse_exaone(base::JsonReader& j) {
   ModelConfig c = base_config(j);
   GroupedQuery a = grouped_query_attention(j, c);
   a.qk_norm = QkNorm::kHead;
-  set_rotated_windows(j, c, a, exaone_pattern(j, c));
+  const auto pattern = exaone_pattern(j, c);
+  if (j.is_null("sliding_window") && j.has("layer_types")) {
+    set_attention(j, c, a);
+  } else {
+    set_rotated_windows(j, c, a, pattern);
+  }
   set_ffns(j, c, sigmoid_experts(j), by_mlp_layer_types(j, c));
   return c;
 }

@@ -80,8 +80,14 @@ TEST(Load, NamesThatLackOrAreTooMany) {
        "",
        "model.layers.1.block_sparse_moe.gate.weight_scale",
        {"not used: model.layers.1.block_sparse_moe.gate.weight_scale;"}},
+      {"scales of blocks, unread",
+       "mixtral",
+       "",
+       "model.layers.1.block_sparse_moe.w1.weight_block_scale",
+       {"not used: model.layers.1.block_sparse_moe.w1.weight_block_scale;"}},
       {"the layer past the last", "deepseek-v3", "", "model.layers.3.eh_proj.weight", {}},
       {"a kind of surplus that is known", "mixtral", "", "model.layers.1.self_attn.k_proj.k_scale", {}},
+      {"another of that kind", "mixtral", "", "model.layers.1.self_attn.attn.prob_scale", {}},
       {"another surplus is a warning", "mixtral", "", "mystery", {}},
   };
   for (const NameCase& c : kCases) {

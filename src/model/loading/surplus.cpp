@@ -10,7 +10,7 @@
 namespace polymath::model {
 namespace {
 
-enum class Where { kStart, kPart, kEnd };
+enum class Where { kStart, kPart, kEnd, kLastWord };  // words are apart by dots and underscores
 
 struct Kind {
   std::string_view text;  // of the tensor's name
@@ -19,7 +19,8 @@ struct Kind {
 };
 
 // Without these, weights that are read would have another scale or rotation.
-constexpr std::string_view kHarmful[] = {"weight_scale", "_scale_inv", "rope_freqs.weight", "rope_factors_"};
+constexpr std::string_view kHarmful[] = {"weight_scale", "block_scale", "_scale_inv", "rope_freqs.weight",
+                                         "rope_factors_"};
 
 // The first row that matches counts. Sources: transformers' and the publishers' classes, TRL's value heads. Scales of
 // the KV cache are as ModelOpt, AutoFP8 and compressed-tensors write them.
@@ -31,11 +32,11 @@ constexpr Kind kKinds[] = {
     {"mtp.", Where::kStart, "multi-token prediction"},
     {".mtp", Where::kPart, "multi-token prediction"},
     {"nextn", Where::kPart, "multi-token prediction"},
-    {"k_scale", Where::kEnd, "scales of the KV cache"},
-    {"v_scale", Where::kEnd, "scales of the KV cache"},
-    {"q_scale", Where::kEnd, "scales of the KV cache"},
-    {"kv_scale", Where::kEnd, "scales of the KV cache"},
-    {"prob_scale", Where::kEnd, "scales of the KV cache"},
+    {"k_scale", Where::kLastWord, "scales of the KV cache"},
+    {"v_scale", Where::kLastWord, "scales of the KV cache"},
+    {"q_scale", Where::kLastWord, "scales of the KV cache"},
+    {"kv_scale", Where::kLastWord, "scales of the KV cache"},
+    {"prob_scale", Where::kLastWord, "scales of the KV cache"},
     {"k_proj.output_scale", Where::kEnd, "scales of the KV cache"},
     {"v_proj.output_scale", Where::kEnd, "scales of the KV cache"},
     {"v_head.", Where::kStart, "a value head"},
@@ -63,6 +64,8 @@ bool matches(const Kind& kind, const std::string& name) {
       return absl::StrContains(name, text);
     case Where::kEnd:
       return absl::EndsWith(name, text);
+    case Where::kLastWord:
+      return absl::EndsWith(name, absl::StrCat(".", text)) || absl::EndsWith(name, absl::StrCat("_", text));
   }
   return false;
 }

@@ -23,6 +23,7 @@ constexpr std::string_view kPrefixes[] = {
     "language_model.",
     "model.language_model.{b}",
     "thinker.{b}",
+    "thinker.model.language_model.",
     "language.{b}",
     "llm.{b}",
     "model.llm.",
@@ -96,7 +97,31 @@ const WeightRow& first_row(const std::vector<WeightRow>& rows, const Slot& slot)
 
 WeightTable::WeightTable(const ModelConfig& config, const weights::Checkpoint& checkpoint)
     : checkpoint_(checkpoint), rows_(table_of(config, checkpoint)) {
-  if (!checkpoint.tensors().empty()) find_prefix();
+  if (checkpoint.tensors().empty()) return;
+  find_prefix();
+  const std::vector<Slot> all = slots(config);
+  drop_layout(all, Layout::kStacked, Layout::kStackedT);
+  drop_layout(all, Layout::kStackedT, Layout::kStacked);
+}
+
+// A square gate_up fits both layouts; the down beside it does not.
+void WeightTable::drop_layout(const std::vector<Slot>& slots, Layout layout, Layout other) {
+  bool misfits = false, other_misfits = false;
+  for (const Slot& slot : slots) {
+    if (!slot.experts || slot.is_vector()) continue;
+    for (const WeightRow* row : rows_of(slot)) {
+      const bool other_shape = fit_of(slot, *row) == Fit::kOtherShape;
+      if (row->layout == layout) misfits = misfits || other_shape;
+      if (row->layout == other) other_misfits = other_misfits || other_shape;
+    }
+  }
+  if (!misfits || other_misfits) return;
+  const std::vector<WeightRow> all = rows_;
+  std::erase_if(rows_, [&](const WeightRow& row) {
+    return row.layout == layout && std::any_of(all.begin(), all.end(), [&](const WeightRow& r) {
+             return r.layout == other && r.slot == row.slot && r.names == row.names;
+           });
+  });
 }
 
 void WeightTable::find_prefix() {

@@ -7,8 +7,8 @@
 //
 // Models inside a wrapper have their tensors under another prefix, "language_model.model." say. The prefix that finds
 // most of the table is taken for all of it. Of a slot's rows, the first whose tensors are there, with the slot's shape,
-// is taken. Where none has the shape, the names alone decide. A checkpoint that makes tensors (dummy) gets the table as
-// it is written.
+// is taken. Where none has the shape, the names alone decide. Stacked experts have one layout: that of all their
+// tensors. A checkpoint that makes tensors (dummy) gets the table as it is written.
 //
 // Thread safety: const methods may run at once.
 
@@ -41,6 +41,7 @@ class WeightTable {
   const WeightRow& chosen_row(const Slot& slot) const;
   std::vector<const WeightRow*> rows_of(const Slot& slot) const;
   void find_prefix();
+  void drop_layout(const std::vector<Slot>& slots, Layout layout, Layout other);
 
   const weights::Checkpoint& checkpoint_;
   std::vector<WeightRow> rows_;
