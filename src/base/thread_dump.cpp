@@ -80,7 +80,8 @@ std::string frames_of(int thread) {
     if (frames.asked.compare_exchange_strong(asked, 0)) return "";  // its handler will find nothing to do
   }
   std::string places;
-  for (int i = kFirstFrame; i < frames.n; ++i) absl::StrAppend(&places, " ", place_of(frames.at[i]));
+  for (int i = kFirstFrame; i < frames.n && frames.at[i] != nullptr; ++i)
+    absl::StrAppend(&places, " ", place_of(frames.at[i]));
   return places;
 }
 
