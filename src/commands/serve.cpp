@@ -234,7 +234,7 @@ absl::Status check_options(const Options& options) {
     if (!file.empty()) RETURN_IF_ERROR(base::check_file(file, kTlsFileBytesMax));
   }
   if ((server.fail_step > 0 || server.stall_step > 0) && options.model.load_format != "dummy") {
-    return absl::InvalidArgumentError("--fail-step and --stall-step are for tests, and need --load-format dummy");
+    return absl::InvalidArgumentError("--fail-step or --stall-step is for tests, and needs --load-format dummy");
   }
   if (server.api_keys.empty() && server.environment_api_key == "") {
     return absl::InvalidArgumentError("VLLM_API_KEY is empty: unset it to serve without a key");

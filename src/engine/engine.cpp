@@ -60,7 +60,7 @@ struct Engine::State {
     beat_at = base::steady_seconds();
   }
   std::atomic<uint64_t> beats{0};
-  std::atomic<double> beat_at{0};
+  std::atomic<double> beat_at{base::steady_seconds()};
   std::atomic<bool> in_step{false};
   std::atomic<bool> abandoned{false};  // the sinks are taken
   std::thread thread;

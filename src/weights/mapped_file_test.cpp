@@ -19,8 +19,8 @@ TEST(MappedFileDeathTest, AFileThatIsCutWhileItIsReadIsNamed) {
     const auto other = MappedFile::open(directory.at("big"));
     auto file = MappedFile::open(directory.at("big"));
     MappedFile moved = *std::move(file);
-    if (truncate(directory.at("big").c_str(), 4096) != 0) return 'e';
-    return static_cast<char>(moved.bytes()[40960]);
+    if (truncate(directory.at("big").c_str(), 4096) != 0) return;
+    [[maybe_unused]] const volatile std::byte lost = moved.bytes()[40960];
   };
   EXPECT_EXIT(read_after_the_cut(), testing::ExitedWithCode(base::kExitFatal),
               "big: byte 40960 cannot be read: the file was cut");
