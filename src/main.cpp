@@ -1,8 +1,11 @@
 // polymath <verb> ...: the list of verbs.
 
 #include <cstdio>
+#include <exception>
+#include <new>
 #include <string_view>
 
+#include "base/fatal.h"
 #include "commands/flags/flags.h"
 #include "commands/verbs.h"
 
@@ -44,6 +47,17 @@ int usage(std::FILE* to, int code) {
   return code;
 }
 
+// The last catch: no memory, or a fault of a library.
+int guarded(const VerbRow& row, const Arguments& arguments) {
+  try {
+    return row.run(arguments);
+  } catch (const std::bad_alloc&) {
+    polymath::base::fatal(row.name, "no memory is left; ending");
+  } catch (const std::exception& error) {
+    polymath::base::fatal(row.name, error.what());
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -52,7 +66,7 @@ int main(int argc, char** argv) {
   if (verb == "--help" || verb == "-h" || verb == "help") return usage(stdout, 0);
   if (verb == "--version") verb = "version";
   for (const VerbRow& row : kVerbs) {
-    if (row.name == verb) return row.run(Arguments(argv + 2, argv + argc));
+    if (row.name == verb) return guarded(row, Arguments(argv + 2, argv + argc));
   }
   std::fprintf(stderr, "polymath: there is no verb %s\n\n", std::string(verb).c_str());
   return usage(stderr, 2);

@@ -19,7 +19,8 @@ void answer_state(HttpReply& reply, bool good, std::string_view yes, std::string
 
 // vLLM's clients read only the status.
 void health(Service& service, const HttpRequest&, ReplyPtr reply) {
-  answer_state(*reply, service.engine().healthy(), "healthy", "the engine failed");
+  const bool healthy = service.engine().healthy() && service.engine().responds();
+  answer_state(*reply, healthy, "healthy", "the engine failed");
 }
 
 void live(Service&, const HttpRequest&, ReplyPtr reply) { answer_state(*reply, true, "alive", ""); }

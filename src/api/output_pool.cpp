@@ -2,10 +2,12 @@
 
 #include <utility>
 
+#include "base/thread_start.h"
+
 namespace polymath::api {
 
 OutputPool::OutputPool(int n_threads) {
-  for (int i = 0; i < n_threads; ++i) threads_.emplace_back([this] { work(); });
+  for (int i = 0; i < n_threads; ++i) threads_.push_back(base::start_thread("output", [this] { work(); }));
 }
 
 OutputPool::~OutputPool() {

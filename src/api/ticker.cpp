@@ -3,9 +3,12 @@
 #include <chrono>
 #include <utility>
 
+#include "base/thread_start.h"
+
 namespace polymath::api {
 
-Ticker::Ticker(OutputPool& pool, double seconds) : pool_(pool), seconds_(seconds), thread_([this] { work(); }) {}
+Ticker::Ticker(OutputPool& pool, double seconds)
+    : pool_(pool), seconds_(seconds), thread_(base::start_thread("ticker", [this] { work(); })) {}
 
 Ticker::~Ticker() {
   {

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <optional>
 
 #include "absl/strings/charconv.h"
 #include "absl/strings/str_cat.h"
+#include "base/read_file.h"
 #include "boost/json/basic_parser_impl.hpp"
 
 namespace polymath::base {
@@ -153,17 +153,7 @@ absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& li
 }
 
 absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
-  std::string text;
-  in.seekg(0, std::ios::end);
-  const auto size = in.tellg();
-  if (size < 0 || static_cast<size_t>(size) > limits.bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": at most ", limits.bytes_max, " bytes are read"));
-  }
-  text.resize(static_cast<size_t>(size));
-  in.seekg(0);
-  if (!text.empty() && !in.read(text.data(), size)) return absl::DataLossError(absl::StrCat(path, ": cannot be read"));
+  ASSIGN_OR_RETURN(const std::string text, read_file(path, limits.bytes_max));
   auto parsed = parse_json(text, limits);
   if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", parsed.status().message()));
   return parsed;

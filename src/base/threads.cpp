@@ -2,8 +2,12 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/cpu_quota.h"
+#include "base/thread_start.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -14,9 +18,6 @@
 
 namespace polymath::base {
 namespace {
-
-// After this many spins the peer has probably lost its core: yield ours.
-constexpr int kSpinsBeforeYield = 4096;
 
 void pin_to_core(int index) {
   cpu_set_t allowed;
@@ -32,30 +33,55 @@ void pin_to_core(int index) {
   }
 }
 
-template <typename Done>
-void spin_until(Done done) {
-  for (int spins = 0; !done();) {
-    if (spins < kSpinsBeforeYield) {
-      ++spins;
-      POLYMATH_PAUSE();
-    } else {
-      std::this_thread::yield();
-    }
+int cores_in_mask() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
+  return std::max(1, CPU_COUNT(&allowed));
+}
+
+constexpr int kQuotaSpin = 20;             // microseconds between jobs under a quota, which spinning uses up
+constexpr unsigned kSpinsALook = 64;       // between two looks at the clock
+constexpr double kSpinSecondsMax = 50e-6;  // longer waits sleep: the peer has probably lost its core
+constexpr double kSpinSecondsMin = 1e-6;
+
+// Until done(value). Spins for a while, then sleeps until the value's changer notifies. A wait too long for spinning
+// shortens the next spin of this thread: its core is shared then. A short one restores it.
+template <typename T, typename Done>
+void wait_until(const std::atomic<T>& value, bool may_spin, Done done) {
+  thread_local double spin_seconds = kSpinSecondsMax;
+  for (unsigned i = 0; may_spin && i < kSpinsALook; ++i) {
+    if (done(value.load(std::memory_order_acquire))) return;
+    POLYMATH_PAUSE();
   }
+  const double begin = steady_seconds(), spin_end = begin + (may_spin ? spin_seconds : 0);
+  for (unsigned i = 1; !done(value.load(std::memory_order_acquire)); ++i) {
+    if (i % kSpinsALook == 0 && steady_seconds() > spin_end) break;
+    if (!may_spin) break;
+    POLYMATH_PAUSE();
+  }
+  for (T seen = value.load(std::memory_order_acquire); !done(seen); seen = value.load(std::memory_order_acquire)) {
+    value.wait(seen, std::memory_order_acquire);
+  }
+  const bool short_wait = steady_seconds() - begin < kSpinSecondsMax;
+  spin_seconds = short_wait ? kSpinSecondsMax : std::max(kSpinSecondsMin, spin_seconds / 2);
 }
 
 }  // namespace
 
 int available_cores() {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
-  const int n = CPU_COUNT(&allowed);
-  return n < 1 ? 1 : n;
+  const int quota = quota_cores();
+  return quota > 0 ? std::min(quota, cores_in_mask()) : cores_in_mask();
 }
 
-ThreadPool::ThreadPool(int n_threads, int spin_us) : n_threads_(n_threads), spin_us_(spin_us) {
+ThreadPool::ThreadPool(int n_threads, int spin_us)
+    : n_threads_(n_threads),
+      pins_(quota_cores() == 0 && n_threads <= cores_in_mask()),
+      spins_(n_threads <= available_cores()),
+      spin_us_(pins_ ? spin_us : std::min(spin_us, spins_ ? kQuotaSpin : 0)) {
   CHECK(n_threads >= 1);
-  for (int rank = 1; rank < n_threads; ++rank) threads_.emplace_back([this, rank] { work(rank); });
+  for (int rank = 1; rank < n_threads; ++rank) {
+    threads_.push_back(start_thread("compute", [this, rank] { work(rank); }));
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -80,11 +106,11 @@ void ThreadPool::run_erased(void (*invoke)(void*, int), void* context) {
     }
   }
   invoke(context, 0);
-  spin_until([&] { return running_.load(std::memory_order_acquire) == 0 || n_threads_ == 1; });
+  if (n_threads_ > 1) wait_until(running_, spins_, [](int running) { return running == 0; });
 }
 
 void ThreadPool::work(int rank) {
-  pin_to_core(rank);
+  if (pins_) pin_to_core(rank);
   uint64_t seen = 0;
   while (true) {
     const double deadline = steady_seconds() + spin_us_ * 1e-6;
@@ -99,7 +125,7 @@ void ThreadPool::work(int rank) {
     ++seen;
     if (stop_.load()) return;
     invoke_(context_, rank);
-    running_.fetch_sub(1, std::memory_order_release);
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
   }
 }
 
@@ -108,10 +134,11 @@ void ThreadPool::barrier() {
   const uint32_t now = barrier_epoch_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) == n_threads_ - 1) {
     arrived_.store(0, std::memory_order_relaxed);
-    barrier_epoch_.fetch_add(1, std::memory_order_release);
+    barrier_epoch_.fetch_add(1, std::memory_order_acq_rel);
+    barrier_epoch_.notify_all();
     return;
   }
-  spin_until([&] { return barrier_epoch_.load(std::memory_order_acquire) != now; });
+  wait_until(barrier_epoch_, spins_, [now](uint32_t epoch) { return epoch != now; });
 }
 
 }  // namespace polymath::base

@@ -5,8 +5,9 @@
 //   pool.run([&](int rank) { ... });            // every rank runs it once; returns when all have
 //   pool.parallel_for(n, [&](int64_t i) {...}); // items are handed out one by one, in order
 //
-// Workers are pinned to the cores this process may use. Between jobs they spin for spin_us, then sleep.
-// A job in a busy step starts in about a microsecond; an idle server uses no CPU.
+// Workers are pinned to the cores this process may use. Not under a CPU quota: any core may be shared then. Between
+// jobs they spin for spin_us, then sleep. A job in a busy step starts in about a microsecond; an idle server uses no
+// CPU. Within a job they spin briefly, then sleep; with more threads than cores they sleep at once.
 //
 // Thread safety: one caller at a time; the caller is rank 0. run() must not be nested.
 // After construction nothing is allocated (the callable is passed by reference).
@@ -22,7 +23,7 @@
 
 namespace polymath::base {
 
-// Cores in this process's affinity mask, at least 1.
+// Cores in this process's affinity mask, or what its CPU quota amounts to if that is less. At least 1.
 int available_cores();
 
 class ThreadPool {
@@ -53,7 +54,7 @@ class ThreadPool {
     });
   }
 
-  // Within run(): all ranks meet here. Spins.
+  // Within run(): all ranks meet here.
   void barrier();
 
  private:
@@ -61,6 +62,8 @@ class ThreadPool {
   void work(int rank);
 
   const int n_threads_;
+  const bool pins_;   // a worker to a core
+  const bool spins_;  // each thread has a core
   const int spin_us_;
   std::vector<std::thread> threads_;
   void (*invoke_)(void*, int) = nullptr;

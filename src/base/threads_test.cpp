@@ -1,12 +1,21 @@
 #include "base/threads.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <chrono>
 #include <numeric>
 
+#include "base/clock.h"
+
 namespace polymath::base {
 namespace {
+
+#ifdef POLYMATH_SANITIZED
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
 
 TEST(ThreadPool, EveryRankRunsOnceAJob) {
   for (const int n : {1, 2, 3, 5}) {
@@ -55,6 +64,30 @@ TEST(ThreadPool, BarrierSeparatesPhases) {
       EXPECT_EQ(std::vector<int>(n, 9 * n + n * (n - 1) / 2), sums);
     }
   }
+}
+
+// Spinning threads would wait for whole time slices of each other.
+TEST(ThreadPool, MoreThreadsThanCoresGiveWay) {
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  CPU_ZERO(&one);
+  for (int core = 0; core < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++core) {
+    if (CPU_ISSET(core, &before)) CPU_SET(core, &one);
+  }
+  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+  EXPECT_EQ(available_cores(), 1);
+  const double begin = steady_seconds();
+  {
+    ThreadPool pool(8);
+    for (int job = 0; job < 50; ++job) {
+      pool.run([&](int) {
+        for (int i = 0; i < 4; ++i) pool.barrier();
+      });
+    }
+  }
+  const double seconds = steady_seconds() - begin;
+  ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
+  EXPECT_LT(seconds, kSanitized ? 20 : 2) << "200 barriers of 8 threads on one core; 0.02 s on a quiet machine";
 }
 
 TEST(ThreadPool, ComesAndGoesIdle) {

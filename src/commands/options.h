@@ -84,17 +84,22 @@ struct ServerOptions {
   int port = 8000;
   std::string unix_socket;
   std::vector<std::string> api_keys;
-  std::string environment_api_key;  // VLLM_API_KEY; used if api_keys is empty
+  std::optional<std::string> environment_api_key;  // VLLM_API_KEY; used if api_keys is empty
   std::string tls_certificate, tls_key;
   std::vector<std::string> origins;  // for CORS; empty: none
+  double drain_delay_s = 0;          // from the signal to the drain
   double shutdown_timeout_s = 30;
+  double step_timeout_s = 300;   // of one step of the engine; 0: no limit
+  double startup_timeout_s = 0;  // until requests are taken; 0: no limit
+  bool dry_run = false;
+  bool allow_core_dumps = false;
   bool log_stats = true;
   bool trust_request_chat_template = false;
   int logprobs = 20;
   int stop_strings = 64;
   double keep_alive_s = 15;  // silence of a stream before it sends a comment; 0: never
   bool clamp_max_tokens = false;
-  int fail_step = 0;  // for tests: the engine step that fails; 0: none
+  int fail_step = 0, stall_step = 0;  // for tests: the engine step that fails or never ends; 0: none
 };
 
 // `run`.

@@ -166,7 +166,8 @@ absl::Status Runtime::settle_memory() {
   RETURN_IF_ERROR(check_plan(planner, request, plan_));
   step_limits_ = request.step;
   cache_options_ = plan_.cache_options(request.cache);
-  base::log_info("serve", "memory plan: ", plan_text(plan_, request));
+  plan_summary_ = plan_text(plan_, request);
+  base::log_info("serve", "memory plan: ", plan_summary_);
   if (plan_.state_bytes > 0 && plan_.n_live_states < sequences_) {
     base::log_warning("serve", "--max-num-seqs is lowered to ", plan_.n_live_states,
                       ": a state of the recurrent layers takes ", bytes_text(static_cast<double>(plan_.state_bytes)));

@@ -42,6 +42,7 @@ class Runtime {
   tensor::DType weight_dtype() const { return dtype_; }
   tensor::DType kv_dtype() const { return kv_dtype_; }
   int64_t kv_blocks() const { return plan_.n_blocks; }
+  const std::string& plan_summary() const { return plan_summary_; }  // the memory plan in words
 
  private:
   Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
@@ -64,6 +65,7 @@ class Runtime {
   model::ModelConfig config_;
   tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;
   plan::MemoryPlan plan_;
+  std::string plan_summary_;
   backend::StepLimits step_limits_;    // as planned
   model::CacheOptions cache_options_;  // as planned
   std::vector<std::string> adapter_directories_;

@@ -1,11 +1,10 @@
-// polymath serve MODEL: loads, warms up, listens; ends on SIGTERM or SIGINT after the running answers.
-
-#include <sys/resource.h>
+// polymath serve MODEL: loads, warms up, listens; ends on SIGTERM, SIGINT or SIGHUP after the running answers.
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
-#include <cstdlib>
-#include <ctime>
+#include <cstdio>
+#include <memory>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -13,12 +12,17 @@
 #include "api/service.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mapped_ranges.h"
+#include "base/read_file.h"
+#include "base/thread_name.h"
 #include "base/threads.h"
 #include "commands/adapters.h"
 #include "commands/flags/flag_values.h"
 #include "commands/flags/flags.h"
 #include "commands/kernel_metrics.h"
 #include "commands/model_facts.h"
+#include "commands/process/process_limits.h"
+#include "commands/process/supervisor.h"
 #include "commands/runtime.h"
 #include "commands/served.h"
 #include "commands/verbs.h"
@@ -27,27 +31,13 @@
 namespace polymath::commands {
 namespace {
 
-constexpr int kSpareConnections = 1024;  // idle ones, probes, and requests that are being refused
-constexpr int kOtherFiles = 256;         // beside connections
-constexpr double kStatsInterval = 10;    // seconds between two log lines with throughput
-constexpr double kCloseSeconds = 5;      // for replies to reach their clients, once all answers have ended
-
-sigset_t stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  return set;
-}
-
-// 0: none within `seconds`.
-int wait_for_signal(double seconds) {
-  const sigset_t set = stop_signals();
-  const auto whole = static_cast<time_t>(seconds);
-  const timespec timeout{whole, static_cast<long>((seconds - static_cast<double>(whole)) * 1e9)};
-  const int signal = sigtimedwait(&set, nullptr, &timeout);
-  return signal > 0 ? signal : 0;
-}
+constexpr int kSpareConnections = 1024;        // idle ones, probes, and requests that are being refused
+constexpr int kOtherFiles = 256;               // beside connections
+constexpr double kStatsInterval = 10;          // seconds between two log lines with throughput
+constexpr double kCloseSeconds = 5;            // for replies to reach their clients, once all answers have ended
+constexpr double kMarginSeconds = 5;           // beyond which the process ends, whatever its threads do
+constexpr double kLookSeconds = 0.2;           // between two looks at the engine
+constexpr size_t kTlsFileBytesMax = 1u << 20;  // a larger certificate or key: refused
 
 // A connection for each request that may run or wait, and some for probes.
 server::HttpLimits http_limits(const RuntimeOptions& runtime) {
@@ -57,20 +47,19 @@ server::HttpLimits http_limits(const RuntimeOptions& runtime) {
   return limits;
 }
 
-// A burst of clients needs more file descriptors than many systems allow at first.
-void raise_file_limit(int wanted) {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const auto needed = static_cast<rlim_t>(wanted);
-  if (limit.rlim_cur >= needed) return;
-  const rlim_t allowed = std::min(needed, limit.rlim_max);
-  limit.rlim_cur = allowed;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || allowed >= needed) return;
-  base::log_warning("serve", "the system allows ", allowed, " open files (ulimit -n): fewer connections than the ",
-                    wanted, " that --max-num-queued-reqs may need");
+// A burst of clients needs more file descriptors than many systems allow at first. Where they never allow as many,
+// fewer connections are taken: a server without descriptors would leave clients unanswered.
+server::HttpLimits fit_to_system(server::HttpLimits limits) {
+  const int allowed = raise_file_limit(limits.connections_max + kOtherFiles);
+  const int others = std::min(kOtherFiles, allowed / 2);
+  if (allowed - others >= limits.connections_max) return limits;
+  base::log_warning("serve", "the system allows ", allowed, " open files (ulimit -n): at most ", allowed - others,
+                    " connections instead of the ", limits.connections_max, " that --max-num-queued-reqs may need");
+  limits.connections_max = allowed - others;
+  return limits;
 }
 
-server::HttpServerOptions http_options(const ServerOptions& options, const RuntimeOptions& runtime) {
+server::HttpServerOptions http_options(const ServerOptions& options, const server::HttpLimits& limits) {
   server::HttpServerOptions http;
   http.host = options.host;
   http.port = static_cast<uint16_t>(options.port);
@@ -78,7 +67,7 @@ server::HttpServerOptions http_options(const ServerOptions& options, const Runti
   http.tls_certificate_file = options.tls_certificate;
   http.tls_key_file = options.tls_key;
   http.cors_origins = options.origins;
-  http.limits = http_limits(runtime);
+  http.limits = limits;
   return http;
 }
 
@@ -89,8 +78,8 @@ api::ServiceOptions service_options(const ServerOptions& options) {
   service.limits.stream_silence_s_max = options.keep_alive_s;
   service.limits.clamp_max_tokens = options.clamp_max_tokens;
   service.api_keys = options.api_keys;
-  if (service.api_keys.empty() && !options.environment_api_key.empty()) {
-    service.api_keys.push_back(options.environment_api_key);
+  if (service.api_keys.empty() && options.environment_api_key.has_value()) {
+    service.api_keys.push_back(*options.environment_api_key);
   }
   service.trust_request_chat_template = options.trust_request_chat_template;
   service.version = kVersion;
@@ -144,82 +133,129 @@ class StatsLog {
   double at_;
 };
 
-// Running answers have `seconds` to end; a second signal ends the process at once.
-void drain(engine::Engine& engine, double seconds) {
-  std::atomic<bool> done{false};
-  std::thread waiting([&] {
-    engine.drain(seconds);
-    done = true;
-  });
-  while (!done) {
-    if (wait_for_signal(0.05) == 0) continue;
-    base::log_warning("serve", "a second signal: ending at once");
-    std::_Exit(130);
-  }
-  waiting.join();
-}
-
 // Until a signal (0) or the engine's failure (1).
-int wait_for_end(const ServerOptions& options, const engine::Engine& engine, KernelMetrics& kernels) {
+int wait_for_end(const ServerOptions& options, const engine::Engine& engine, Supervisor& supervisor,
+                 KernelMetrics& kernels) {
   StatsLog stats(engine);
   while (engine.healthy()) {
-    if (wait_for_signal(0.2) != 0) return 0;
+    if (supervisor.wait(kLookSeconds) != 0) return 0;
     kernels.update();
     if (options.log_stats) stats.tick();
   }
   return 1;
 }
 
-absl::StatusOr<int> serve_until_signal(const Options& options) {
-  base::MetricsRegistry metrics;
-  ASSIGN_OR_RETURN(Served served, build_served(options, metrics));
-  engine::Engine& engine = served.runtime->engine();
-  log_runtime(options.runtime, *served.runtime);
-  api::Service service(engine, std::move(served.model), service_options(options.server), metrics);
-  const server::HttpServerOptions http_settings = http_options(options.server, options.runtime);
-  raise_file_limit(http_settings.limits.connections_max + kOtherFiles);
-  server::HttpServer http(http_settings);
-  service.install(http);
-  if (options.server.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.server.fail_step));
-  engine.start();
-  RETURN_IF_ERROR(http.start());
-  service.set_ready(true);
-  KernelMetrics kernels(served.runtime->backend(), metrics);
-  kernels.update();  // the first forward pass ran at load
-  base::log_info("serve", "ready: ", address(options.server, http), "/v1 serves ", served_name(options.model));
-  const int code = wait_for_end(options.server, engine, kernels);
+// Requests are still taken, so that balancers that saw /ready turn may send elsewhere first.
+void delay_drain(double seconds, const engine::Engine& engine) {
+  if (seconds <= 0) return;
+  base::log_info("serve", "not ready; the drain begins in ", seconds, " s (--drain-delay)");
+  const double end = base::steady_seconds() + seconds;
+  while (base::steady_seconds() < end && engine.healthy()) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(std::min(kLookSeconds, seconds)));
+  }
+}
+
+ServeLimits serve_limits(const ServerOptions& options) {
+  return {.step_timeout_s = options.step_timeout_s,
+          .drain_seconds = options.drain_delay_s + options.shutdown_timeout_s + kCloseSeconds + kMarginSeconds};
+}
+
+// The doors close, running answers end, replies reach their clients.
+void end_serving(const ServerOptions& options, int code, api::Service& service, server::HttpServer& http) {
+  service.set_ready(false);
+  if (code == 0) delay_drain(options.drain_delay_s, service.engine());
   service.begin_drain();
   http.begin_drain();
   if (code == 0) {
-    base::log_info("serve", "stopping: running answers have ", options.server.shutdown_timeout_s, " s to end");
-    drain(engine, options.server.shutdown_timeout_s);
+    base::log_info("serve", "stopping: running answers have ", options.shutdown_timeout_s, " s to end");
+    service.engine().drain(options.shutdown_timeout_s);
   } else {
     base::log_error("serve", "the engine failed; ending");
   }
   http.stop(kCloseSeconds);
   base::log_info("serve", "stopped");
+}
+
+// The server's threads inherit the name.
+std::unique_ptr<server::HttpServer> make_http(const ServerOptions& options, const server::HttpLimits& limits) {
+  const base::ThreadNameScope name("http");
+  return std::make_unique<server::HttpServer>(http_options(options, limits));
+}
+
+absl::Status start_http(server::HttpServer& http) {
+  const base::ThreadNameScope name("http");
+  return http.start();
+}
+
+absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& supervisor) {
+  base::MetricsRegistry metrics;
+  const server::HttpLimits limits = fit_to_system(http_limits(options.runtime));
+  ASSIGN_OR_RETURN(Served served, build_served(options, metrics));
+  engine::Engine& engine = served.runtime->engine();
+  log_runtime(options.runtime, *served.runtime);
+  api::Service service(engine, std::move(served.model), service_options(options.server), metrics);
+  const auto http = make_http(options.server, limits);
+  service.install(*http);
+  if (options.server.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.server.fail_step));
+  if (options.server.stall_step > 0) engine.stall_at_step(static_cast<uint64_t>(options.server.stall_step));
+  engine.start();
+  RETURN_IF_ERROR(start_http(*http));
+  const Supervisor::Watch watch = supervisor.serve(engine, serve_limits(options.server));
+  service.set_ready(true);
+  KernelMetrics kernels(served.runtime->backend(), metrics);
+  kernels.update();  // the first forward pass ran at load
+  base::log_info("serve", "ready: ", address(options.server, *http), "/v1 serves ", served_name(options.model));
+  const int code = wait_for_end(options.server, engine, supervisor, kernels);
+  if (code != 0) supervisor.end_within(kCloseSeconds + kMarginSeconds);
+  end_serving(options.server, code, service, *http);
   return code;
+}
+
+// Everything that can be wrong before the weights are read; prints what would be served.
+absl::StatusOr<int> dry_run(const Options& options) {
+  const server::HttpLimits limits = fit_to_system(http_limits(options.runtime));
+  ASSIGN_OR_RETURN(const Served served, prepare_served(options));
+  log_runtime(options.runtime, *served.runtime);
+  const auto http = make_http(options.server, limits);
+  RETURN_IF_ERROR(start_http(*http));  // the address is free, the certificate fits its key
+  const std::string where = address(options.server, *http);
+  http->stop(0);
+  std::printf("%s\nmemory: %s\naddress: %s\nnothing was loaded (--dry-run); all that was checked is right\n",
+              served_name(options.model).c_str(), served.runtime->plan_summary().c_str(), where.c_str());
+  return 0;
+}
+
+absl::Status check_options(const Options& options) {
+  const ServerOptions& server = options.server;
+  if (server.tls_certificate.empty() != server.tls_key.empty()) {
+    return absl::InvalidArgumentError("--ssl-certfile and --ssl-keyfile belong together");
+  }
+  for (const std::string& file : {server.tls_certificate, server.tls_key}) {
+    if (!file.empty()) RETURN_IF_ERROR(base::check_file(file, kTlsFileBytesMax));
+  }
+  if ((server.fail_step > 0 || server.stall_step > 0) && options.model.load_format != "dummy") {
+    return absl::InvalidArgumentError("--fail-step or --stall-step is for tests, and needs --load-format dummy");
+  }
+  if (server.api_keys.empty() && server.environment_api_key == "") {
+    return absl::InvalidArgumentError("VLLM_API_KEY is empty: unset it to serve without a key");
+  }
+  return check_adapters(options.model, served_name(options.model));
 }
 
 }  // namespace
 
 int serve(const Arguments& arguments) {
+  Supervisor supervisor;
+  std::signal(SIGPIPE, SIG_IGN);
   auto options = parse_flags(kServe, arguments);
   if (!options.ok()) return fail_flags(options.status());
-  if (options->server.tls_certificate.empty() != options->server.tls_key.empty()) {
-    return fail_flags(absl::InvalidArgumentError("--ssl-certfile and --ssl-keyfile belong together"));
-  }
-  if (options->server.fail_step > 0 && options->model.load_format != "dummy") {
-    return fail_flags(absl::InvalidArgumentError("--fail-step is for tests, and needs --load-format dummy"));
-  }
-  const absl::Status adapters = check_adapters(options->model, served_name(options->model));
-  if (!adapters.ok()) return fail_flags(adapters);
-  // Before any thread is made: threads inherit the mask.
-  const sigset_t set = stop_signals();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
+  const absl::Status checked = check_options(*options);
+  if (!checked.ok()) return fail_flags(checked);
+  if (!options->server.allow_core_dumps) forbid_core_dumps();
+  base::explain_lost_pages();
+  supervisor.loading(options->server.startup_timeout_s);
   for (const std::string& warning : options->warnings) base::log_warning("serve", warning);
-  const auto code = serve_until_signal(*options);
+  const auto code = options->server.dry_run ? dry_run(*options) : serve_until_signal(*options, supervisor);
   return code.ok() ? *code : fail(code.status());
 }
 

@@ -1,14 +1,16 @@
 #include "commands/served.h"
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/chat/chat_prompt.h"
+#include "api/sampling_fields.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/read_file.h"
 #include "commands/model_text.h"
+#include "engine/sampling/params.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::commands {
@@ -21,6 +23,35 @@ absl::Status read_defaults(const TextOptions& options, const Runtime& runtime, a
   RETURN_IF_ERROR(json.status());
   ASSIGN_OR_RETURN(model.defaults, api::parse_sampling_defaults(*json));
   return absl::OkStatus();
+}
+
+// A request that leaves out every field must not fail.
+absl::Status check_defaults(const api::ServedModel& model) {
+  const absl::Status checked = engine::check_sampling(api::default_sampling(model), model.vocab);
+  if (checked.ok()) return checked;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the model's generation_config.json or config.json would make every request fail: ", checked.message(),
+      "; --generation-config vllm leaves out the former"));
+}
+
+base::JsonObject message(const char* role) { return {{"role", role}, {"content", "Hello"}}; }
+
+// Chats that a usable template takes one of.
+absl::Status try_default_template(const api::ServedModel& model) {
+  const base::JsonArray chats[] = {{message("user")},
+                                   {message("system"), message("user")},
+                                   {message("user"), message("assistant")},
+                                   {message("user"), message("assistant"), message("user")}};
+  absl::Status first;
+  for (const base::JsonArray& messages : chats) {
+    api::ChatPrompt chat;
+    chat.messages = messages;
+    const absl::Status status = api::render_chat(model, chat).status();
+    if (status.ok()) return status;
+    if (first.ok()) first = status;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("the chat template ", std::string(text::kDefaultTemplate),
+                                                 " refuses every chat: ", first.message()));
 }
 
 // "bos_token": "<s>", or {"content": "<s>", ...}: what templates call by these names.
@@ -47,9 +78,8 @@ absl::StatusOr<std::vector<text::NamedTemplate>> templates_of(const TextOptions&
       return std::vector{text::NamedTemplate{name, options.chat_template}};
     return absl::InvalidArgumentError(absl::StrCat("--chat-template: there is no file ", options.chat_template));
   }
-  std::ifstream in(options.chat_template, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  if (!in) return absl::DataLossError(absl::StrCat(options.chat_template, ": cannot be read"));
+  ASSIGN_OR_RETURN(std::string text,
+                   base::read_file(options.chat_template, text::ChatTemplateLimits{}.source_bytes_max));
   return std::vector{text::NamedTemplate{name, std::move(text)}};
 }
 
@@ -74,7 +104,8 @@ absl::Status read_templates(const TextOptions& options, const weights::Tokenizer
     }
     model.chat_templates.push_back(*std::move(made));
   }
-  return absl::OkStatus();
+  const bool has_default = api::find_template(model, "", /*with_tools=*/false) != nullptr;
+  return has_default ? try_default_template(model) : absl::OkStatus();
 }
 
 absl::Status read_tokenizer(const TextOptions& options, const Runtime& runtime, api::ServedModel& model) {
@@ -113,16 +144,22 @@ absl::StatusOr<api::ServedModel> make_served_model(const Options& options, const
   model.vocab = runtime.config().vocab;
   model.eos_ids.assign(runtime.config().eos_ids.begin(), runtime.config().eos_ids.end());
   RETURN_IF_ERROR(read_defaults(options.text, runtime, model));
+  RETURN_IF_ERROR(check_defaults(model));
   if (!options.text.skip_tokenizer) RETURN_IF_ERROR(read_tokenizer(options.text, runtime, model));
   return model;
 }
 
 }  // namespace
 
-absl::StatusOr<Served> build_served(const Options& options, base::MetricsRegistry& metrics) {
+absl::StatusOr<Served> prepare_served(const Options& options) {
   Served served;
   ASSIGN_OR_RETURN(served.runtime, Runtime::open(options.model, options.runtime));
   ASSIGN_OR_RETURN(served.model, make_served_model(options, *served.runtime));
+  return served;
+}
+
+absl::StatusOr<Served> build_served(const Options& options, base::MetricsRegistry& metrics) {
+  ASSIGN_OR_RETURN(Served served, prepare_served(options));
   RETURN_IF_ERROR(served.runtime->load(metrics));
   served.model.model_len_max = served.runtime->model_len_max();
   return served;

@@ -17,8 +17,11 @@ struct Served {
   api::ServedModel model;
 };
 
-// Reads tokenizer and template before the weights, so that their errors come at once.
-// kFailedPrecondition: the model has no tokenizer, and --skip-tokenizer-init is off.
+// All but the weights: config, memory plan, tokenizer, template, sampling defaults. Their errors come at once.
+// kFailedPrecondition: the model has no tokenizer, and --skip-tokenizer-init is off. kInvalidArgument: a default of
+// generation_config.json or the default template would make every request fail.
+absl::StatusOr<Served> prepare_served(const Options& options);
+// And the weights.
 absl::StatusOr<Served> build_served(const Options& options, base::MetricsRegistry& metrics);
 
 }  // namespace polymath::commands

@@ -1,5 +1,6 @@
 #include "commands/served.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace polymath::commands {
@@ -23,6 +24,8 @@ TEST(Served, NamesTemplateAndLengths) {
   Options options = stand_in();
   options.model.max_model_len = 48;
   options.text.content_format = "openai";
+  options.text.chat_template =
+      "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}";
   base::MetricsRegistry metrics;
   const auto served = build_served(options, metrics);
   ASSERT_TRUE(served.ok()) << served.status();
@@ -34,6 +37,18 @@ TEST(Served, NamesTemplateAndLengths) {
   EXPECT_EQ(served->model.chat_templates[0].form.user, api::ContentForm::kParts);
   EXPECT_TRUE(served->model.adapters.empty());
   EXPECT_EQ(served->runtime->kv_blocks() > 0, true);
+}
+
+// What would make every request fail is found before the weights are read.
+TEST(Served, AStartThatCouldServeNothingFails) {
+  Options parts = stand_in();
+  parts.text.content_format = "openai";  // the stand-in's template wants text
+  EXPECT_THAT(std::string(prepare_served(parts).status().message()), testing::HasSubstr("refuses every chat"));
+  Options raises = stand_in();
+  raises.text.chat_template = "{{ raise_exception('never') }}";
+  EXPECT_EQ(prepare_served(raises).status().code(), absl::StatusCode::kInvalidArgument);
+  Options plain = stand_in();
+  EXPECT_TRUE(prepare_served(plain).ok()) << prepare_served(plain).status();
 }
 
 TEST(Served, AdaptersAreListedInOrderWithTheirParents) {

@@ -1,17 +1,18 @@
 #include "commands/verbs.h"
 
-#include <cstdio>
+#include "absl/strings/str_cat.h"
+#include "base/line_writer.h"
 
 namespace polymath::commands {
 
 int fail(const absl::Status& status) {
-  std::fprintf(stderr, "polymath: %s\n", std::string(status.message()).c_str());
+  base::write_raw(absl::StrCat("polymath: ", status.message(), "\n"));
   return 1;
 }
 
 int fail_flags(const absl::Status& status) {
   if (absl::IsOutOfRange(status)) return 0;  // help was printed
-  std::fprintf(stderr, "polymath: %s\n", std::string(status.message()).c_str());
+  base::write_raw(absl::StrCat("polymath: ", status.message(), "\n"));
   return 2;
 }
 

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -10,7 +11,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/thread_start.h"
 #include "engine/engine_loop.h"
 
 namespace polymath::engine {
@@ -28,6 +31,7 @@ struct Engine::State {
   int waiting(int n_new) const;  // with `n_new` more. REQUIRES: mutex
   bool work() const { return stopping || cancels || end_queued || !inbox.empty() || loop.busy(); }
   bool take();
+  void rest(std::unique_lock<std::mutex>& lock);
   void run();
   void let_go();
   void end_everything(FinishReason reason, const std::string& error);
@@ -52,6 +56,14 @@ struct Engine::State {
   bool cancels = false;     // a request is marked
   bool end_queued = false;  // a drain began
   EngineStats stats;
+  void beat() {
+    ++beats;
+    beat_at = base::steady_seconds();
+  }
+  std::atomic<uint64_t> beats{0};
+  std::atomic<double> beat_at{base::steady_seconds()};
+  std::atomic<bool> in_step{false};
+  std::atomic<bool> abandoned{false};  // the sinks are taken
   std::thread thread;
 };
 
@@ -80,16 +92,23 @@ absl::Status Engine::State::may_submit(int n, int64_t prompt_tokens) const {
   return absl::OkStatus();
 }
 
+// Waits for work, with a heartbeat. REQUIRES: `lock` holds mutex.
+void Engine::State::rest(std::unique_lock<std::mutex>& lock) {
+  const std::chrono::duration<double> pause(kBeatSeconds);
+  while (!wake.wait_for(lock, pause, [this] { return work(); })) beat();
+}
+
 // Waits for work and takes it in. False: the engine is stopping. An idle thread ticks until all rates are zero. Then it
 // sleeps.
 bool Engine::State::take() {
   std::unique_lock lock(mutex);
   while (!work()) {
+    beat();
     lock.unlock();
     const bool resting = !loop.tick();
     lock.lock();
     if (resting) {
-      wake.wait(lock, [this] { return work(); });
+      rest(lock);
     } else {
       wake.wait_for(lock, std::chrono::seconds(1), [this] { return work(); });
     }
@@ -108,7 +127,9 @@ bool Engine::State::take() {
 }
 
 void Engine::State::run() {
-  while (take()) {
+  for (; take(); in_step = false, beat()) {
+    beat();
+    in_step = true;
     absl::Status status = loop.busy() ? loop.step() : absl::OkStatus();
     if (!status.ok()) {
       base::log_error("engine", "the model failed, every request in flight ends: ", std::string(status.message()));
@@ -118,6 +139,7 @@ void Engine::State::run() {
       }
       end_everything(FinishReason::kError, absl::StrCat("the model failed: ", status.message()));
     }
+    if (abandoned) end_everything(FinishReason::kError, kStuckSentence);
     let_go();
   }
   end_everything(FinishReason::kCancelled, "");
@@ -176,7 +198,7 @@ void Engine::start() {
   const std::lock_guard lock(state_->mutex);
   CHECK(!state_->started);
   state_->started = true;
-  state_->thread = std::thread([state = state_.get()] { state->run(); });
+  state_->thread = base::start_thread("engine", [state = state_.get()] { state->run(); });
 }
 
 class Engine::Place {
@@ -279,6 +301,34 @@ void Engine::fail_at_step(uint64_t step) {
   const std::lock_guard lock(state_->mutex);
   CHECK(!state_->started);
   state_->loop.fail_at(step);
+}
+
+void Engine::stall_at_step(uint64_t step) {
+  const std::lock_guard lock(state_->mutex);
+  CHECK(!state_->started);
+  state_->loop.stall_at(step);
+}
+
+uint64_t Engine::beats() const { return state_->beats; }
+
+bool Engine::responds() const {
+  return state_->in_step || base::steady_seconds() - state_->beat_at < kSilentSecondsMax;
+}
+
+// Requests are in memory while they are in `live` and the mutex is held. The sinks are called without it, because they
+// may call the engine.
+void Engine::abandon() {
+  State& s = *state_;
+  std::vector<std::shared_ptr<TokenSink>> sinks;
+  {
+    const std::lock_guard lock(s.mutex);
+    s.failed = true;
+    s.abandoned = true;
+    for (auto& [id, request] : s.live) {
+      if (auto sink = request->sink.take()) sinks.push_back(std::move(sink));
+    }
+  }
+  for (const auto& sink : sinks) sink->on_finish({.reason = FinishReason::kError, .error = kStuckSentence});
 }
 
 bool Engine::healthy() const {

@@ -9,7 +9,7 @@
 //   engine.cancel(id);                                                   // any thread; seen at the next step
 //   engine.drain(30);                                                    // no new requests; waits for the running ones
 //
-// Thread safety: submit, reserve, cancel, stats, healthy may be called from any thread.
+// Thread safety: submit, reserve, cancel, stats, healthy, beats, abandon may be called from any thread.
 // Every request that was submitted gets exactly one on_finish, also at shutdown.
 
 #include <cstdint>
@@ -38,6 +38,9 @@ struct EngineStats {
   uint64_t generated_tokens = 0;
   uint64_t preemptions = 0;
 };
+
+inline constexpr double kBeatSeconds = 0.5;
+inline constexpr double kSilentSecondsMax = 5;  // an idle thread without a beat for longer does not respond
 
 class Engine {
  public:
@@ -69,11 +72,23 @@ class Engine {
   // still wait for their first step are cancelled at once, unless another of their group has begun.
   void drain(double seconds);
 
-  // For tests: this step (1: the first) fails as if the device had. REQUIRES: before start().
+  // For tests: this step (1: the first) fails as if the device had, or never ends. REQUIRES: before start().
   void fail_at_step(uint64_t step);
+  void stall_at_step(uint64_t step);
 
-  // False once a forward pass failed. All requests have ended as kError then, and new ones are refused.
+  // False once a forward pass failed, or after abandon(). All requests have ended as kError then, and new ones are
+  // refused.
   bool healthy() const;
+
+  // A heartbeat: rises when a step begins and when it ends, and while the thread is idle every kBeatSeconds. 0: not
+  // started.
+  uint64_t beats() const;
+  // False: the thread waits for work, but its heartbeat is older than kSilentSecondsMax.
+  bool responds() const;
+  // For a watchdog, where the engine thread is stuck. Ends every request as kError, on the calling thread, and refuses
+  // new ones. A sink that the engine thread is just calling is ended once that call returns.
+  void abandon();
+
   EngineStats stats() const;
   // Tokens of each expert, by layer, as of about a second ago. Empty: the model has no router. Any thread.
   std::vector<ExpertTokens> expert_tokens() const;

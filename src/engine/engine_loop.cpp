@@ -1,6 +1,10 @@
 #include "engine/engine_loop.h"
 
 #include <algorithm>
+#include <chrono>
+#include <exception>
+#include <new>
+#include <thread>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
@@ -99,7 +103,7 @@ std::unique_ptr<RunningRequest> EngineLoop::make_request(Request request, Reques
   running->drafts.reserve(options_.speculation.n_draft_max);
   running->sampling = std::move(request.sampling);
   running->mask = std::move(request.mask);
-  running->sink = std::move(request.sink);
+  running->sink.set(std::move(request.sink));
   running->times.arrived = base::steady_seconds();
   return running;
 }
@@ -152,7 +156,7 @@ void EngineLoop::end_all(FinishReason reason, const std::string& error) {
 absl::Status EngineLoop::step() {
   if (left_at_ == 0) left_at_ = base::steady_seconds();
   away_ = 0;
-  const absl::Status status = start_and_finish();
+  const absl::Status status = start_and_finish_caught();
   if (!status.ok()) {
     failed_ = true;
     forget_in_flight();
@@ -161,6 +165,16 @@ absl::Status EngineLoop::step() {
   metrics_.host_time(now - left_at_ - away_);
   left_at_ = busy() ? now : 0;
   return status;
+}
+
+absl::Status EngineLoop::start_and_finish_caught() {
+  try {
+    return start_and_finish();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("no memory is left");
+  } catch (const std::exception& error) {
+    return absl::InternalError(error.what());
+  }
 }
 
 absl::Status EngineLoop::start_and_finish() {
@@ -268,6 +282,7 @@ absl::Status EngineLoop::finish() {
   const double now = base::steady_seconds();
   away_ += now - begin;
   if (!result.ok()) return result.status();
+  while (stats_.steps + 1 == stall_at_) std::this_thread::sleep_for(std::chrono::hours(1));
   if (stats_.steps + 1 == fail_at_ && !faulty_) return absl::InternalError("this step was to fail");
   InFlightStep& flight = in_flight_[n_finished_++ % kInFlightMax];
   CHECK(static_cast<int>(result->ids.size()) == (samples_on_device_ ? flight.n_rows : 0));
@@ -322,7 +337,7 @@ bool EngineLoop::report_prompt(RunningRequest& request, std::span<const float> l
   }
   const auto logprobs = sampler_.logprobs(logits, request.tokens[position + 1], request.sampling.prompt_logprobs);
   request.logits_from = position + 1;
-  request.sink->on_prompt_logprobs({position + 1, logprobs.token, logprobs.top});
+  request.sink.call([&](TokenSink& sink) { sink.on_prompt_logprobs({position + 1, logprobs.token, logprobs.top}); });
   return true;
 }
 
@@ -373,7 +388,7 @@ void EngineLoop::append(RunningRequest& request, int32_t id, std::span<const flo
   metrics_.token(now);
   if (request.times.first_token == 0) request.times.first_token = now;
   request.times.last_token = now;
-  request.sink->on_token(output);
+  request.sink.call([&](TokenSink& sink) { sink.on_token(output); });
 }
 
 // Whether the last token ends the request, and why.
@@ -406,7 +421,7 @@ void EngineLoop::end(RunningRequest& request, FinishReason reason, const std::st
                       .cached_tokens = std::max(0, request.cached_len),
                       .output_tokens = static_cast<int>(request.output().size())};
   metrics_.finished(base::steady_seconds(), request.times, finish, request.sampling.max_tokens);
-  request.sink->on_finish(finish);
+  request.sink.finish(finish);
   const size_t index = request.index;
   ended_.push_back(std::move(requests_[index]));
   if (index + 1 < requests_.size()) {

@@ -25,6 +25,7 @@
 #include "engine/proposers/proposer.h"
 #include "engine/sampling/sampler.h"
 #include "engine/scheduler.h"
+#include "engine/sink_gate.h"
 
 namespace polymath::engine {
 
@@ -36,7 +37,7 @@ struct RunningRequest : Sequence {
   SamplingParams sampling;
   uint64_t group = 0;  // as Request::group
   std::shared_ptr<TokenMask> mask;
-  std::shared_ptr<TokenSink> sink;
+  SinkGate sink;
   RequestTimes times;
   size_t index = 0;                                 // in the loop's requests
   std::atomic<CancelMark> mark{CancelMark::kNone};  // set by any thread, seen at the next step
@@ -71,11 +72,13 @@ class EngineLoop {
   void end_marked();                                    // ends the cancelled requests
   void end_queued();  // cancels the requests that never ran, but for those whose group has begun
   void end_all(FinishReason reason, const std::string& error);
-  // Starts as many steps as allowed and finishes the first. An error: the model failed. Then end_all() is due, and
-  // step() must not be called again. REQUIRES: busy().
+  // Starts as many steps as allowed and finishes the first. An error: the model failed, or no memory was left. Then
+  // end_all() is due, and step() must not be called again. REQUIRES: busy().
   absl::Status step();
   // For tests: this step (1: the first) fails as if the device had.
   void fail_at(uint64_t step) { fail_at_ = step; }
+  // For tests: this step never ends.
+  void stall_at(uint64_t step) { stall_at_ = step; }
   // Updates the rates while idle. False: all have fallen to zero.
   bool tick();
 
@@ -95,6 +98,7 @@ class EngineLoop {
   bool plans_ahead() const;
   void propose();
   absl::Status start_and_finish();
+  absl::Status start_and_finish_caught();
   absl::Status start(const StepPlan& plan);
   absl::Status finish();
   void note_started(const StepPlan& plan);
@@ -131,7 +135,7 @@ class EngineLoop {
   std::vector<model::SampleParams> sampling_;
   std::vector<int32_t> host_rows_;
   EngineStats stats_;
-  uint64_t fail_at_ = 0;
+  uint64_t fail_at_ = 0, stall_at_ = 0;
   bool faulty_ = false;  // the device was made to fail
   bool failed_ = false;
   double left_at_ = 0;  // when step() returned last; 0: the loop was idle since

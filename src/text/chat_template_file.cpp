@@ -2,26 +2,16 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "base/read_file.h"
 #include "text/chat_template.h"
 
 namespace polymath::text {
 namespace {
 
 absl::StatusOr<std::string> read_text(const std::string& path) {
-  const size_t bytes_max = ChatTemplateLimits{}.source_bytes_max;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
-  std::string text(bytes_max + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad()) return absl::DataLossError(absl::StrCat(path, ": cannot be read"));
-  text.resize(static_cast<size_t>(in.gcount()));
-  if (text.size() > bytes_max)
-    return absl::InvalidArgumentError(absl::StrCat(path, ": more than ", bytes_max, " bytes"));
-  return text;
+  return base::read_file(path, ChatTemplateLimits{}.source_bytes_max);
 }
 
 std::string to_string(const boost::json::string& s) { return {s.data(), s.size()}; }

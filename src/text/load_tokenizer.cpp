@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/json.h"
+#include "base/read_file.h"
 #include "text/tokenizer.h"
 
 namespace polymath::text {
@@ -40,16 +40,7 @@ constexpr FileKind kFileKinds[] = {
 absl::StatusOr<std::string> read_file(const std::string& path, const TokenizerLimits& limits) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return std::string();
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message()));
-  if (size > limits.file_bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": ", size, " bytes; at most ", limits.file_bytes_max));
-  }
-  std::string text(size, '\0');
-  std::ifstream in(path, std::ios::binary);
-  if (!in || (size > 0 && !in.read(text.data(), static_cast<std::streamsize>(size)))) {
-    return absl::DataLossError(absl::StrCat(path, ": cannot be read"));
-  }
+  ASSIGN_OR_RETURN(std::string text, base::read_file(path, limits.file_bytes_max));
   if (text.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": is empty"));
   return text;
 }

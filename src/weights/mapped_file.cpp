@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/mapped_ranges.h"
 
 namespace polymath::weights {
 namespace {
@@ -42,10 +43,11 @@ absl::StatusOr<MappedFile> MappedFile::open(const std::string& path) {
   auto mapped = map_file(fd, path);
   close(fd);
   if (!mapped.ok()) return mapped.status();
-  return MappedFile(*mapped);
+  return MappedFile(*mapped, base::remember_mapping(mapped->data(), mapped->size(), path));
 }
 
 MappedFile::~MappedFile() {
+  base::forget_mapping(row_);
   if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 

@@ -3,7 +3,7 @@
 // A whole file, mapped for reading while the object lives.
 //
 // A page is fetched at its first use. REQUIRES: no other process shortens the file meanwhile. Using a lost page ends
-// this process (SIGBUS).
+// this process (SIGBUS), with a sentence that names the file where base::explain_lost_pages() was called.
 //
 // Thread safety: const methods may run at once.
 
@@ -19,9 +19,11 @@ namespace polymath::weights {
 class MappedFile {
  public:
   MappedFile() = default;
-  MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  MappedFile(MappedFile&& other) noexcept
+      : bytes_(std::exchange(other.bytes_, {})), row_(std::exchange(other.row_, -1)) {}
   MappedFile& operator=(MappedFile&& other) noexcept {
     std::swap(bytes_, other.bytes_);
+    std::swap(row_, other.row_);
     return *this;
   }
   ~MappedFile();
@@ -37,8 +39,9 @@ class MappedFile {
   static void drop(std::span<const std::byte> part);
 
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  MappedFile(std::span<const std::byte> bytes, int row) : bytes_(bytes), row_(row) {}
   std::span<const std::byte> bytes_;
+  int row_ = -1;  // in base's table of mappings
 };
 
 }  // namespace polymath::weights

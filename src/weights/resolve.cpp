@@ -5,12 +5,12 @@
 #include <cctype>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/read_file.h"
 #include "weights/checkpoint.h"
 #include "weights/safetensors_header.h"
 
@@ -66,10 +66,9 @@ std::string cache_folder(std::string_view model) {
 
 // The commit in refs/<revision>. Without that file: the revision, which may be a commit.
 std::string commit_of(const fs::path& folder, const std::string& revision) {
-  std::ifstream in(folder / "refs" / revision, std::ios::binary);
-  std::string commit(kCommitBytesMax, '\0');
-  if (!in.read(commit.data(), static_cast<std::streamsize>(commit.size())) && in.gcount() == 0) return revision;
-  commit.resize(static_cast<size_t>(in.gcount()));
+  const auto text = base::read_file((folder / "refs" / revision).string(), kCommitBytesMax);
+  if (!text.ok() || text->empty()) return revision;
+  std::string commit = *text;
   while (!commit.empty() && std::isspace(static_cast<unsigned char>(commit.back()))) commit.pop_back();
   return commit;
 }

@@ -168,13 +168,15 @@ absl::Status apply_environment(Options& options) {
   struct Variable {
     const char* name;
     absl::Status (*apply)(Options&, const std::string& value);
+    bool may_be_empty = false;  // else an empty one is none
   };
   static constexpr Variable kVariables[] = {
       {"VLLM_API_KEY",
        [](Options& o, const std::string& value) {
-         o.server.environment_api_key = value;
+         o.server.environment_api_key = value;  // an empty one is refused by serve
          return absl::OkStatus();
-       }},
+       },
+       true},
       {"VLLM_CPU_KVCACHE_SPACE",
        [](Options& o, const std::string& value) -> absl::Status {
          ASSIGN_OR_RETURN(const int64_t gib, parse_int(value, {0, 1 << 20}));
@@ -194,7 +196,7 @@ absl::Status apply_environment(Options& options) {
   };
   for (const Variable& variable : kVariables) {
     const char* value = std::getenv(variable.name);
-    if (value == nullptr || *value == '\0') continue;
+    if (value == nullptr || (*value == '\0' && !variable.may_be_empty)) continue;
     const absl::Status status = variable.apply(options, value);
     if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(variable.name, ": ", status.message()));
   }

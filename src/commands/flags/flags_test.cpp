@@ -57,6 +57,8 @@ TEST(Flags, Refusals) {
       {{"m", "--prot", "9"}, kInvalidArgument, "nearest is --port"},
       {{"m", "--port", "70000"}, kInvalidArgument, "--port: must be between 0 and 65535"},
       {{"m", "--port", "x"}, kInvalidArgument, "not a whole number"},
+      {{"m", "--step-timeout", "1"}, kInvalidArgument, "must be 0 or at least 2"},
+      {{"m", "--watchdog-config", R"({"a":1})"}, kUnimplemented, "--step-timeout and --startup-timeout"},
       {{"m", "--max-num-seqs", "0"}, kInvalidArgument, "must be between 1"},
       {{"m", "--dtype", "int8"}, kInvalidArgument, "is not one of"},
       {{"m", "--kv-cache-dtype", "fp8"}, kUnimplemented, "not built yet"},
@@ -142,6 +144,22 @@ TEST(Flags, WhatClientsMeetByDefault) {
   EXPECT_EQ(asked->server.stop_strings, 4);
   EXPECT_EQ(asked->runtime.waiting_tokens, 100000);
   EXPECT_EQ(asked->runtime.waiting, 3000);
+}
+
+TEST(Flags, HowTheProcessEnds) {
+  const auto plain = parse_flags(kServe, {"m"});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->server.drain_delay_s, 0);
+  EXPECT_EQ(plain->server.step_timeout_s, 300);
+  EXPECT_EQ(plain->server.startup_timeout_s, 0);
+  EXPECT_FALSE(plain->server.dry_run || plain->server.allow_core_dumps);
+  const auto asked = parse_flags(kServe, {"m", "--drain-delay", "5", "--step-timeout=0", "--startup-timeout", "60",
+                                          "--dry-run", "--allow-core-dumps", "--watchdog-config", "{}"});
+  ASSERT_TRUE(asked.ok()) << asked.status();
+  EXPECT_EQ(asked->server.drain_delay_s, 5);
+  EXPECT_EQ(asked->server.step_timeout_s, 0);
+  EXPECT_EQ(asked->server.startup_timeout_s, 60);
+  EXPECT_TRUE(asked->server.dry_run && asked->server.allow_core_dumps);
 }
 
 TEST(Flags, EachNameStandsOnceAndIsDocumented) {

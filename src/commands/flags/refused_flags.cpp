@@ -66,6 +66,8 @@ constexpr Flag kFlags[] = {
     {"middleware", "", FlagKind::kValue, kServe, "NAME", "", "there is no Python in this server", nullptr, ""},
     {"otlp-traces-endpoint", "", FlagKind::kValue, kServe, "URL", "", "traces are not built yet", nullptr, ""},
     {"ssl-ca-certs", "", FlagKind::kValue, kServe, "FILE", "", "client certificates are not built yet", nullptr, ""},
+    {"watchdog-config", "", FlagKind::kValue, kServe, "JSON", "",
+     "its members are not understood; --step-timeout and --startup-timeout watch the engine", nullptr, "{}"},
     {"config", "", FlagKind::kValue, kServe, "FILE", "", "files of flags are not built yet", nullptr, ""},
     {"grpc", "", kSwitch, kServe, "", "", "gRPC is not built yet", nullptr, ""},
 };

@@ -28,6 +28,12 @@ absl::Status set_origins(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_step_timeout(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.server.step_timeout_s, parse_number(value, 0, 86400));
+  const bool shorter_than_a_beat = o.server.step_timeout_s > 0 && o.server.step_timeout_s < 2;
+  return shorter_than_a_beat ? absl::InvalidArgumentError("must be 0 or at least 2") : absl::OkStatus();
+}
+
 absl::Status set_log_level(Options&, std::string_view value) {
   if (base::set_log_level(value)) return absl::OkStatus();
   return absl::InvalidArgumentError("must be debug, info, warning or error");
@@ -52,10 +58,29 @@ constexpr Flag kFlags[] = {
     {"sse-keep-alive-interval", "", FlagKind::kValue, kServe, "SECONDS", "15",
      "A stream that is silent for so long sends a comment, so that proxies keep it; 0: never, as vLLM's default.",
      set_seconds<&ServerOptions::keep_alive_s>},
+    {"drain-delay", "", FlagKind::kValue, kServe, "SECONDS", "0",
+     "From a signal on /ready answers 503, but requests are still taken for so long: balancers get time to look.",
+     set_seconds<&ServerOptions::drain_delay_s>},
     {"shutdown-timeout", "", FlagKind::kValue, kServe, "SECONDS", "30",
-     "After SIGTERM or SIGINT, running answers have this long to end; then they end with finish_reason abort. A second "
-     "signal ends at once. vLLM's default is 0. Leave it below the grace period of whatever sends the signal.",
+     "After SIGTERM, SIGINT or SIGHUP, running answers have this long to end; then they end with finish_reason abort. "
+     "A "
+     "second signal ends at once. The process ends at most 10 seconds later, whatever the engine does. vLLM's default "
+     "is 0. Leave it below the grace period of whatever sends the signal.",
      set_seconds<&ServerOptions::shutdown_timeout_s>},
+    {"step-timeout", "", FlagKind::kValue, kServe, "SECONDS", "300",
+     "Where one step of the engine takes longer, every request in flight ends with an error, the log says where each "
+     "thread is, and the process ends with code 70. 0: no limit; else at least 2.",
+     set_step_timeout},
+    {"startup-timeout", "", FlagKind::kValue, kServe, "SECONDS", "0",
+     "Where the server is not ready after so long, the log says where each thread is, and the process ends with code "
+     "70. 0: no limit.",
+     set_seconds<&ServerOptions::startup_timeout_s>},
+    {"dry-run", "", kSwitch, kServe, "", "off",
+     "Check all that can be checked before the weights are read, print the memory plan, and end: 0 if all is right.",
+     set_bool<&ServerOptions::dry_run>},
+    {"allow-core-dumps", "", kSwitch, kServe, "", "off",
+     "Core files and debuggers of the same user are permitted. They see clients' prompts and keys.",
+     set_bool<&ServerOptions::allow_core_dumps>},
     {"disable-log-stats", "", kSwitch, kServe, "", "off", "No line with throughput every ten seconds.",
      set_bool<&ServerOptions::log_stats, true>},
     {"log-level", "", FlagKind::kValue, kAll, "LEVEL", "info",
@@ -78,6 +103,10 @@ constexpr Flag kFlags[] = {
      "This step of the engine fails, to see what follows: on a GPU by a fault of the device's own, else as if it had "
      "one; 0: none. Refused without --load-format dummy.",
      set_int<&ServerOptions::fail_step, 0, 1 << 30>, "", true},
+    {"stall-step", "", FlagKind::kValue, kServe, "N", "0",
+     "This step of the engine never ends, to see what --step-timeout does; 0: none. Refused without --load-format "
+     "dummy.",
+     set_int<&ServerOptions::stall_step, 0, 1 << 30>, "", true},
 };
 
 }  // namespace
