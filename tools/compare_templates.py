@@ -11,6 +11,7 @@ import argparse
 import collections
 import copy
 import datetime
+import itertools
 import json
 import pathlib
 import re
@@ -112,7 +113,10 @@ def tool_requests():
         ASK, calling(), message("tool", parts("21", "degrees"), tool_call_id="abcdefghi"), SAID, MORE], **TOOLS}
     yield "null answer", {"messages": [
         ASK, calling(), message("tool", None, tool_call_id="abcdefghi"), SAID, MORE], **TOOLS}
+    nameless = message("tool", "21 degrees", tool_call_id="abcdefghi")
+    yield "answer without a name", {"messages": [ASK, calling(), nameless, SAID, MORE], **TOOLS}
     for name, arguments in [("empty", ""), ("null", None), ("object", {"city": "Bonn"}), ("cut off", '{"city": "Bo'),
+                            ("null text", "null"), ("list", "[1]"), ("half", '{"a": "\\ud83d"}'), ("NaN", '{"a": NaN}'),
                             ("{}", "{}"), ("nested", '{"a": {"b": [1, 2.5, null, true, "é"]}, "n": 1e3}')]:
         asked = message("assistant", None, tool_calls=[call(arguments=arguments)])
         yield "arguments " + name, {"messages": [ASK, asked, RESULT, SAID, MORE], **TOOLS}
@@ -130,6 +134,8 @@ def reasoning_requests():
     for name in ["reasoning", "reasoning_content"]:
         yield name, {"messages": [HI, message("assistant", "Warm.", **{name: "hm hm"}), MORE]}
         yield name + " beside a call", {"messages": [ASK, calling(**{name: "I must look."}), RESULT], **TOOLS}
+        yield name + " beside a call and a text", {
+            "messages": [ASK, calling("I look.", **{name: "I must look."}), RESULT, SAID, MORE], **TOOLS}
     yield "null reasoning", {"messages": [HI, message("assistant", "Warm.", reasoning=None), MORE]}
     yield "empty reasoning", {"messages": [HI, message("assistant", "Warm.", reasoning=""), MORE]}
 
@@ -146,7 +152,7 @@ def system_requests():
 
 def prefill_requests():
     for name, text in [("json", "```json\n"), ("blank", "The answer is "), ("empty", ""), ("word", "It is"),
-                       ("recurs", "a"), ("think", "<think>\nhm")]:
+                       ("recurs", "a"), ("think", "<think>\nhm"), ("blanks", " \n")]:
         yield "prefill " + name, {"messages": [HI, message("assistant", text)], **PREFILL}
     yield "prefill parts", {"messages": [HI, message("assistant", parts("It is", "warm and "))], **PREFILL}
     yield "prefill null", {"messages": [HI, message("assistant", None)], **PREFILL}
@@ -189,6 +195,8 @@ def regular(messages):
         if one["role"] == "assistant":
             names = ["reasoning_content", "reasoning", "thinking"]
             thoughts = [one[k] for k in names if k in one]
+            if one.get("tool_calls") and one["content"]:
+                names.remove("thinking")
             for name in names if thoughts else []:
                 one.setdefault(name, thoughts[0])
         out.append(one)
@@ -206,10 +214,22 @@ def fitted_arguments(arguments, as_object):
         return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     if isinstance(arguments, str):
         try:
-            return json.loads(arguments)
+            arguments = json.loads(arguments)
         except ValueError:
-            return {}
+            arguments = {}
+    arguments = {} if arguments is None else mended(arguments)
+    if not isinstance(arguments, dict):
+        raise_exception("the arguments are no object")
     return arguments
+
+
+def mended(value):
+    """Halves of surrogate pairs become U+FFFD."""
+    if isinstance(value, dict):
+        return {mended(k): mended(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [mended(v) for v in value]
+    return re.sub("[\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else value
 
 
 def is_elements(node, name, key=None):
@@ -247,8 +267,8 @@ class Oracle:
         self.template = env.from_string(source)
         self.loops = loops_over_content(env.parse(source))
         self.form = {"system": "text", "user": "text", "assistant": "text", "object": True, "null": False,
-                     "developer": "'developer'" in source or '"developer"' in source, "several": True,
-                     "scattered": True, "mixed": True}
+                     "tool": "text", "named": False, "developer": "'developer'" in source or '"developer"' in source,
+                     "several": True, "scattered": True, "mixed": True}
         self.find_contents()
         self.find_systems()
         self.shows_calls = self.find_calls()
@@ -287,6 +307,7 @@ class Oracle:
     def find_systems(self):
         form, second = self.form, message("system", "Rhyme.")
         developer = message("developer", "Rhyme.")
+        form["developer"] = form["developer"] and self.shows([developer, HI], form, "Rhyme.")
         found = {"several": self.shows([SYSTEM, second, HI], form, "Be brief.", "Rhyme.", "Hi there"),
                  "scattered": self.shows([SYSTEM, HI, SAID, second, MORE], form, "Be brief.", "Hi there", "Rhyme.",
                                          "And tomorrow?"),
@@ -299,15 +320,16 @@ class Oracle:
         asked = calling()
         asked["tool_calls"][0]["function"]["arguments"] = '{"city": "Zebra3"}'
         whole[1] = asked
-        for forbidden in ["None", "\0"]:
-            for count in [5, 3]:
-                for null in [False, True]:
-                    for is_object in [True, False]:
-                        form = dict(self.form, object=is_object, null=null)
-                        shown = self.try_render(regular(whole[:count]), form, tools=[tool()])
-                        if all(t in shown for t in texts[:count] + ["Zebra3"]) and forbidden not in shown:
-                            self.form = form
-                            return True
+        whole[2] = {k: v for k, v in RESULT.items() if k != "name"}
+        usual = [dict(self.form, named=named, null=null, object=is_object)
+                 for named in [False, True] for null in [False, True] for is_object in [True, False]]
+        in_parts = [dict(self.form, assistant="parts", tool="parts")]
+        for forms, forbidden, count in itertools.product([usual, in_parts], ["None", "\0"], [5, 3]):
+            for form in forms:
+                shown = self.try_render(regular(whole[:count]), form, tools=[tool()])
+                if all(t in shown for t in texts[:count] + ["Zebra3"]) and forbidden not in shown:
+                    self.form = form
+                    return True
         return False
 
     def fit(self, messages, form):
@@ -315,17 +337,21 @@ class Oracle:
         for one in messages:
             if one["role"] == "developer" and not form["developer"]:
                 one["role"] = "system"
-        messages = self.join_systems(messages, form)
+        names = {}
         for one in messages:
             for asked in one.get("tool_calls", []):
                 asked["function"]["arguments"] = fitted_arguments(
                     asked["function"].get("arguments"), form["object"])
+                names[asked.get("id")] = asked["function"]["name"]
+            if form["named"] and one["role"] == "tool" and "name" not in one and one.get("tool_call_id") in names:
+                one["name"] = names[one["tool_call_id"]]
+        messages = self.join_systems(messages, form)
+        for one in messages:
             if one.get("tool_calls") and form["null"] and as_text(one["content"]) == "":
                 one["content"] = None
                 continue
             role = one["role"]
-            want = "text" if role == "tool" else form[
-                {"assistant": "assistant", "system": "system", "developer": "system"}.get(role, "user")]
+            want = form[{"developer": "system"}.get(role, role if role in form else "user")]
             if want == "text":
                 one["content"] = as_text(one["content"])
             elif want == "one" or (want == "parts" and isinstance(one["content"], str)):
@@ -354,7 +380,7 @@ class Oracle:
         return self.continued(messages, more)
 
     def continued(self, messages, more):
-        tag = "CONTINUE_FINAL_MESSAGE_TAG "
+        tag = "CONTINUE_FINAL_MESSAGE_TAG \t"
         last = messages[-1]
         if isinstance(last["content"], list):
             text = last["content"][-1]["text"]
@@ -366,7 +392,8 @@ class Oracle:
         if text.strip() not in shown or tag.strip() not in shown:
             raise_exception("the final message is not shown")
         at = shown.rindex(tag.strip())
-        return shown[:at] if shown[at:].startswith(tag) else shown[:at].rstrip()
+        kept = shown[at:].startswith(tag) or not text.strip()
+        return shown[:at] if kept else shown[:at].removesuffix(text[len(text.rstrip()):])
 
 
 # ---------------------------------------------------------------------------------------------- the comparison

@@ -26,6 +26,7 @@ VARIABLES = {
     "neg": -7,
     "f": 2.5,
     "big": 9007199254740993,
+    "vast": 18446744073709551615,
     "yes": True,
     "no": False,
     "nil": None,
@@ -220,6 +221,10 @@ SNIPPETS = r'''
 {{ none | selectattr('a') | list | length }}|{{ nothing | select | list }}|{{ 0 | map('upper') | list }}|{{ '' | rejectattr('a', 'eq', 1) | list }}|{{ none | reject | join }}|{{ {} | map(attribute='x') | list }}|{{ nil | select('nosuch') | list }}
 {{ 'x' if yes else (s | nosuch) }}|{% if no %}{{ s | nosuch(1) | upper }}{% endif %}|{% if yes or s is nosuch %}y{% endif %}
 {{ 'straße' | upper }}|{{ 'ŉ ﬁ ΐ ᾳ և ẖ'.upper() }}|{{ 'ẞß'.lower() }}|{{ 'ẞßﬁ'.casefold() }}|{{ 'ßa ﬁb ŉ ᾲ ǆ'.title() }}|{{ 'ﬂa' | capitalize }}|{{ 'İ'.lower() | length }}|{{ 'ßA'.swapcase() }}|{{ 'ßa' | title }}
+{{ 'ΟΔΥΣΣΕΥΣ ΣΑΣ.Σ Σ ΑΣ1Α'.lower() }}|{{ 'ΑΣ ΣΑΣ' | title }}|{{ 'ΑΣ'.casefold() }}|{{ "ΑΣ'Α ΑΣ\u0301 ΑΣ\u0301Α".lower() }}|{{ 'ΑΣ' | capitalize }}|{{ 'ΑΣ'.swapcase() }}
+{{ '²'.isdigit() }}|{{ '①⑨'.isdigit() }}|{{ '½'.isdigit() }}|{{ '²'.isdecimal() }}|{{ '²'.isnumeric() }}|{{ '²'.isalnum() }}
+{{ vast | tojson }}|{{ vast }}|{{ [vast] }}|{{ vast ~ '' }}|{{ {'k': vast} | tojson }}
+{{ strftime_now('%S.%f') }}
 {{ '{"a": [1, 2.5, null, true], "b": {"c": "x"}}' | from_json }}|{{ ('{"a": {"b": 2}}' | from_json).a.b + 1 }}|{{ '[]' | from_json | length }}|{{ '"é"' | from_json }}
 {{ strftime_now('[%z%Z]') }}
 {{ 5 if 3 < i <= 7 else 6 }}|{{ i // 2 ~ ':' ~ i % 2 }}|{{ -i }}|{{ - i | abs }}|{{ 1 - -1 }}|{{ 1--1 }}|{{ 2*-3 }}|{{ +f }}|{{ f * 2 }}|{{ f // 1 }}|{{ 1e2 | int }}

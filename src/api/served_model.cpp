@@ -64,7 +64,7 @@ absl::StatusOr<int> adapter_of(const ServedModel& model, std::string_view name) 
   for (size_t i = 0; i < model.adapters.size(); ++i) {
     if (model.adapters[i].name == name) return static_cast<int>(i);
   }
-  return absl::NotFoundError(absl::StrCat("the model `", std::string(name.substr(0, 128)),
+  return absl::NotFoundError(absl::StrCat("the model `", excerpt(name, kParamBytesMax),
                                           "` does not exist; /v1/models lists the served names"));
 }
 

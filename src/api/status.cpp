@@ -11,6 +11,7 @@ namespace {
 constexpr char kParamPayload[] = "polymath/param";
 constexpr char kCodePayload[] = "polymath/code";
 constexpr char kUnsupported[] = "unsupported_parameter";
+constexpr std::string_view kNameEnd = ": ";
 constexpr char kTooLong[] = "context_length_exceeded";
 
 struct CodeRow {
@@ -37,12 +38,13 @@ constexpr CodeRow kCodes[] = {
 };
 
 absl::Status with_param(absl::Status status, std::string_view param) {
-  if (!param.empty()) status.SetPayload(kParamPayload, absl::Cord(std::string(param)));
+  if (!param.empty()) status.SetPayload(kParamPayload, absl::Cord(excerpt(param, kParamBytesMax)));
   return status;
 }
 
 std::string named(std::string_view param, std::string_view sentence) {
-  return param.empty() ? std::string(sentence) : absl::StrCat(std::string(param), ": ", std::string(sentence));
+  const std::string said = excerpt(sentence, kMessageBytesMax - kParamBytesMax - kNameEnd.size());
+  return param.empty() ? said : absl::StrCat(excerpt(param, kParamBytesMax), std::string(kNameEnd), said);
 }
 
 std::string code_of(const absl::Status& status) {
@@ -52,6 +54,14 @@ std::string code_of(const absl::Status& status) {
 }
 
 }  // namespace
+
+std::string excerpt(std::string_view text, size_t bytes_max) {
+  constexpr std::string_view kMore = "...";
+  if (text.size() <= bytes_max) return std::string(text);
+  size_t end = bytes_max - std::min(bytes_max, kMore.size());
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return std::string(text.substr(0, end)).append(kMore, 0, std::min(bytes_max, kMore.size()));
+}
 
 absl::Status invalid(std::string_view param, std::string_view sentence) {
   return with_param(absl::InvalidArgumentError(named(param, sentence)), param);

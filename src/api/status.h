@@ -11,6 +11,12 @@
 
 namespace polymath::api {
 
+// The first bytes of a text, in whole characters; "..." stands for what is left out.
+std::string excerpt(std::string_view text, size_t bytes_max);
+
+inline constexpr size_t kMessageBytesMax = 1024;  // of a failure; a longer sentence is an excerpt
+inline constexpr size_t kParamBytesMax = 128;     // of a field's name in it; a longer one is an excerpt
+
 // kInvalidArgument that names the request's field.
 absl::Status invalid(std::string_view param, std::string_view sentence);
 // kUnimplemented that names the request's field: known, not built yet. 400: what a request asks for is never the

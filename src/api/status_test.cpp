@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/json.h"
+
 namespace polymath::api {
 namespace {
 
@@ -26,6 +28,34 @@ TEST(Status, AFailureHasStatusMessageAndField) {
   EXPECT_EQ(failure.field, "top_p");
   EXPECT_EQ(failure_of(absl::NotFoundError("no")).field, "");
   EXPECT_EQ(failure.code, "");
+}
+
+TEST(Status, ExcerptsEndAtACharacter) {
+  const struct {
+    const char* text;
+    size_t bytes_max;
+    const char* expected;
+  } rows[] = {
+      {"", 8, ""},
+      {"abcdefgh", 8, "abcdefgh"},
+      {"abcdefghi", 8, "abcde..."},
+      {"abcd\u00e9fgh", 8, "abcd..."},
+      {"\U0001f600\U0001f600", 7, "\U0001f600..."},
+      {"\U0001f600\U0001f600", 6, "..."},
+      {"abcdefghi", 2, ".."},
+  };
+  for (const auto& row : rows) EXPECT_EQ(excerpt(row.text, row.bytes_max), row.expected) << row.text;
+}
+
+TEST(Status, SentencesAndFieldsAreBounded) {
+  std::string echo;
+  while (echo.size() < (1u << 16)) echo += "\u00e9\U0001f600";
+  for (const absl::Status& status : {invalid(echo, echo), not_built(echo, echo), invalid("", echo)}) {
+    EXPECT_LE(status.message().size(), kMessageBytesMax);
+    EXPECT_LE(field_of(status).size(), kParamBytesMax);
+    const std::string quoted = absl::StrCat("\"", status.message(), "\"");
+    EXPECT_TRUE(base::parse_json(quoted, {}).ok()) << "UTF-8";
+  }
 }
 
 TEST(Status, CodesThatClientsCompare) {

@@ -22,18 +22,29 @@ const JsonValue& empty_object() {
 boost::json::string_view to_key(std::string_view key) { return {key.data(), key.size()}; }
 absl::string_view to_absl(std::string_view text) { return {text.data(), text.size()}; }
 
-// Puts quotes around NaN, Infinity and -Infinity where they are values.
-std::string quote_non_finite(std::string_view text) {
-  constexpr std::string_view kNames[] = {"NaN", "Infinity", "-Infinity"};
+constexpr std::string_view kNanNumber = "-0e-99999";  // a spelling that TreeBuilder reads as NaN
+
+struct NonFinite {
+  std::string_view name, as_text, as_number;
+};
+constexpr NonFinite kNonFinite[] = {
+    {"NaN", "\"NaN\"", kNanNumber},
+    {"Infinity", "\"Infinity\"", "1e99999"},
+    {"-Infinity", "\"-Infinity\"", "-1e99999"},
+};
+
+// Rewrites NaN, Infinity and -Infinity where they are values.
+std::string replace_non_finite(std::string_view text, std::string_view NonFinite::*spelling) {
   std::string out;
   out.reserve(text.size() + 16);
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     const std::string_view rest = text.substr(i);
-    const auto* name = std::find_if(std::begin(kNames), std::end(kNames), [&](auto n) { return rest.starts_with(n); });
-    if (!in_string && name != std::end(kNames)) {
-      absl::StrAppend(&out, "\"", to_absl(*name), "\"");
-      i += name->size() - 1;
+    const auto* row = std::find_if(std::begin(kNonFinite), std::end(kNonFinite),
+                                   [&](const NonFinite& r) { return rest.starts_with(r.name); });
+    if (!in_string && row != std::end(kNonFinite)) {
+      out += row->*spelling;
+      i += row->name.size() - 1;
       continue;
     }
     out.push_back(text[i]);
@@ -71,9 +82,10 @@ class TreeBuilder {
   bool on_int64(int64_t i, Text, Error&) { return stack_.push_int64(i), true; }
   bool on_uint64(uint64_t u, Text, Error&) { return stack_.push_uint64(u), true; }
   bool on_double(double d, Text text, Error&) {
+    if (text == Text(kNanNumber.data(), kNanNumber.size())) d = std::numeric_limits<double>::quiet_NaN();
     double exact = 0;
     const auto read = absl::from_chars(text.data(), text.data() + text.size(), exact);
-    const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
+    const bool whole = !std::isnan(d) && read.ec == std::errc() && read.ptr == text.data() + text.size();
     return stack_.push_double(whole ? exact : d), true;
   }
   bool on_bool(bool b, Error&) { return stack_.push_bool(b), true; }
@@ -145,11 +157,16 @@ absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& li
   if (text.size() > limits.bytes_max) {
     return absl::InvalidArgumentError(absl::StrCat("JSON of ", text.size(), " bytes; at most ", limits.bytes_max));
   }
-  if (limits.non_finite && text.find_first_of("NI") != std::string_view::npos) {
-    return parse_text(quote_non_finite(text), limits);
+  std::string rewritten;
+  if ((limits.non_finite || limits.non_finite_numbers) && text.find_first_of("NI") != std::string_view::npos) {
+    rewritten = replace_non_finite(text, limits.non_finite ? &NonFinite::as_text : &NonFinite::as_number);
+    text = rewritten;
   }
-  const bool may_have_halves = limits.mend_surrogates && text.find("\\u") != std::string_view::npos;
-  return may_have_halves ? parse_text(mend_surrogates(text), limits) : parse_text(text, limits);
+  if (limits.mend_surrogates && text.find("\\u") != std::string_view::npos) {
+    rewritten = mend_surrogates(text);
+    text = rewritten;
+  }
+  return parse_text(text, limits);
 }
 
 absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits) {

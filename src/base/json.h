@@ -29,10 +29,11 @@ using JsonObject = boost::json::object;
 using JsonArray = boost::json::array;
 
 struct JsonLimits {
-  size_t depth_max = 64;          // deeper: kInvalidArgument
-  size_t bytes_max = 256u << 20;  // longer: kInvalidArgument
-  bool mend_surrogates = false;   // half of a surrogate pair becomes U+FFFD; else: kInvalidArgument
-  bool non_finite = false;        // Python's NaN, Infinity and -Infinity are read, as strings of that text
+  size_t depth_max = 64;            // deeper: kInvalidArgument
+  size_t bytes_max = 256u << 20;    // longer: kInvalidArgument
+  bool mend_surrogates = false;     // half of a surrogate pair becomes U+FFFD; else: kInvalidArgument
+  bool non_finite = false;          // Python's NaN, Infinity and -Infinity are read, as strings of that text
+  bool non_finite_numbers = false;  // or as numbers
 };
 
 // kInvalidArgument with the byte position. Duplicate keys: the last wins (as in Python).

@@ -71,6 +71,19 @@ TEST(Json, ReadsPythonsNonFiniteNumbersAsStrings) {
   EXPECT_EQ(R"({"a":["NaN","-Infinity"],"b\"NaN":"Infinity \\","c":"Infinity"})", to_text(*parsed));
 }
 
+TEST(Json, ReadsPythonsNonFiniteNumbersAsNumbers) {
+  const auto parsed = parse_json(R"({"a": [NaN, -Infinity, Infinity, -0.0], "b": "NaN \ud83d"})",
+                                 {.mend_surrogates = true, .non_finite_numbers = true});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const JsonArray& numbers = parsed->at("a").get_array();
+  EXPECT_TRUE(std::isnan(numbers[0].get_double()));
+  EXPECT_EQ(numbers[1].get_double(), -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(numbers[2].get_double(), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(numbers[3].get_double(), 0);
+  EXPECT_EQ(parsed->at("b").get_string(), "NaN \xEF\xBF\xBD");
+  EXPECT_FALSE(parse_json("NaN", {}).ok());
+}
+
 TEST(JsonReader, ConfigsKnowWhatWasNotRead) {
   const auto root = parse_json(R"({"a": 1, "b": {"c": 2, "d": 3, "e": null}, "f": {"g": 1}, "h": false, "i": [], "j": 0,
       "k": ""})",

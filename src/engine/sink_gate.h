@@ -42,9 +42,11 @@ class SinkGate {
   // Another thread. Null: the request has ended, or the engine thread will end it.
   std::shared_ptr<TokenSink> take() {
     State seen = State::kIdle;
-    if (state_.compare_exchange_strong(seen, State::kEnded)) return sink_;
-    if (seen == State::kInCall) state_.compare_exchange_strong(seen, State::kTakenInCall);
-    return nullptr;
+    while (!state_.compare_exchange_strong(seen, State::kEnded)) {
+      if (seen != State::kInCall || state_.compare_exchange_strong(seen, State::kTakenInCall)) return nullptr;
+      seen = State::kIdle;  // the call has just returned
+    }
+    return sink_;
   }
 
  private:

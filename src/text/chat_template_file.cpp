@@ -88,6 +88,7 @@ absl::StatusOr<std::vector<NamedTemplate>> in_order(std::vector<NamedTemplate> t
 absl::StatusOr<std::vector<NamedTemplate>> find_chat_templates(const std::string& directory) {
   std::vector<NamedTemplate> templates;
   RETURN_IF_ERROR(add_files(directory, templates));
+  if (!templates.empty()) return in_order(std::move(templates), directory);
   RETURN_IF_ERROR(add_configured(directory + "/tokenizer_config.json", templates));
   RETURN_IF_ERROR(add_configured(directory + "/chat_template.json", templates));
   return in_order(std::move(templates), directory);

@@ -377,12 +377,13 @@ TEST_F(ModelDirectory, ListsItsTemplatesByName) {
   write("additional_chat_templates/rag.jinja", "r");
   write("additional_chat_templates/tool_use.jinja", "own");
   write("additional_chat_templates/README.md", "no template");
-  EXPECT_EQ(find(), "default=d rag=r tool_use=own ") << "files come first";
+  EXPECT_EQ(find(), "rag=r tool_use=own ") << "files replace the config's whole list, as in transformers";
   write("chat_template.jinja", "f");
   EXPECT_EQ(find(), "default=f rag=r tool_use=own ");
   for (int i = 0; i < 40; ++i) write("additional_chat_templates/" + std::to_string(i) + ".jinja", "x");
   EXPECT_EQ(find(), "INVALID_ARGUMENT");
   std::filesystem::remove_all(directory_ + "/additional_chat_templates");
+  std::filesystem::remove(directory_ + "/chat_template.jinja");
   for (const char* bad : {R"({"chat_template": [{"name": 1}]})", R"({"chat_template": 5})", "{", "[]"}) {
     write("tokenizer_config.json", bad);
     EXPECT_EQ(find(), "INVALID_ARGUMENT") << bad;

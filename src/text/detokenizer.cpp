@@ -8,6 +8,7 @@ namespace polymath::text {
 namespace {
 
 constexpr size_t kWindowIdsMax = 32;      // beyond: the front of the window is dropped
+constexpr size_t kWindowIdsHardMax = 64;  // beyond: one of its ids is dropped, though its text may change
 constexpr size_t kContextIds = 8;         // of it stay at least
 constexpr size_t kHeldCharactersMax = 3;  // a character lacks at most its last byte, so three bytes of it are here
 
@@ -51,27 +52,40 @@ std::string Detokenizer::push(TokenId id) {
     delta = release(std::string_view(text).substr(emitted_bytes_, ready - emitted_bytes_));
     emitted_bytes_ = ready;
   }
-  if (window_.size() > kWindowIdsMax) {
-    if (text.empty()) {
-      window_.pop_back();  // as yet another blank of an answer that begins with nothing else
-    } else {
-      shorten_window(held);
-    }
-  }
+  if (window_.size() > kWindowIdsMax && !shorten_window(held)) drop_silent_id(text);
   return delta;
 }
 
 // Keeps the shortest run of last ids that has a text of its own before the text held back. With it as context, the
 // decoder treats new ids as it would behind all ids.
-void Detokenizer::shorten_window(size_t held) {
+bool Detokenizer::shorten_window(size_t held) {
   for (size_t n = kContextIds; n < window_.size(); n *= 2) {
     const std::span<const TokenId> tail(window_.data() + window_.size() - n, n);
     const std::string text = tokenizer_.decode(tail, options_.skip_special);
     if (held_bytes(text) != held || text.size() <= held) continue;
     window_.erase(window_.begin(), window_.end() - static_cast<ptrdiff_t>(n));
     emitted_bytes_ = text.size() - held;
+    return true;
+  }
+  return false;
+}
+
+// Of a long run of ids without a text, removes one that is not among the last. Some decoders read such an id by its
+// neighbours, as a blank at the beginning, so the text must stay.
+void Detokenizer::drop_silent_id(std::string_view text) {
+  const size_t last = window_.size() - 1 - kContextIds;
+  for (size_t i = last + 1; i-- > 0;) {
+    if (!tokenizer_.decode(std::span<const TokenId>(&window_[i], 1), options_.skip_special).empty()) continue;
+    std::vector<TokenId> without = window_;
+    without.erase(without.begin() + static_cast<ptrdiff_t>(i));
+    if (tokenizer_.decode(without, options_.skip_special) != text) continue;
+    window_ = std::move(without);
     return;
   }
+  if (window_.size() <= kWindowIdsHardMax) return;
+  window_.erase(window_.begin() + static_cast<ptrdiff_t>(last));
+  const std::string left = tokenizer_.decode(window_, options_.skip_special);
+  emitted_bytes_ = left.size() - held_bytes(left);
 }
 
 std::string Detokenizer::finish() {

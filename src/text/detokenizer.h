@@ -40,7 +40,8 @@ class Detokenizer {
 
  private:
   std::string release(std::string_view fresh);
-  void shorten_window(size_t held);
+  bool shorten_window(size_t held);
+  void drop_silent_id(std::string_view text);
 
   const Tokenizer& tokenizer_;
   DetokenizerOptions options_;

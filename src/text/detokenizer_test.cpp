@@ -90,6 +90,46 @@ TEST(Detokenizer, ALongAnswerOfOneTokenStaysWhole) {
   }
 }
 
+// Counts what it decodes.
+class CountingTokenizer final : public Tokenizer {
+ public:
+  explicit CountingTokenizer(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  std::vector<TokenId> encode(std::string_view text, bool add_special) const override {
+    return tokenizer_.encode(text, add_special);
+  }
+  std::string decode(std::span<const TokenId> ids, bool skip_special) const override {
+    decoded += ids.size();
+    return tokenizer_.decode(ids, skip_special);
+  }
+  std::string token_text(TokenId id) const override { return tokenizer_.token_text(id); }
+  bool is_special(TokenId id) const override { return tokenizer_.is_special(id); }
+  size_t vocab_size() const override { return tokenizer_.vocab_size(); }
+  std::optional<TokenId> bos_id() const override { return tokenizer_.bos_id(); }
+  std::optional<TokenId> eos_id() const override { return tokenizer_.eos_id(); }
+  mutable size_t decoded = 0;
+
+ private:
+  const Tokenizer& tokenizer_;
+};
+
+TEST(Detokenizer, RunsOfAnyIdCostTheSame) {
+  constexpr size_t kIds = 2000, kDecodedMost = 600;  // for each id
+  for (const std::string kind : kTokenizerKinds) {
+    const auto tokenizer = load_kind(kind);
+    const auto beyond = static_cast<TokenId>(tokenizer->vocab_size()) + 7;  // no entry: no text
+    for (const TokenId id : {beyond, TokenId{0}, TokenId{1}, TokenId{2}, TokenId{130}, TokenId{259}}) {
+      for (const Ids& before : {tokenizer->encode("an answer ", false), tokenizer->encode("\xF0\x9F\x98\x80", false)}) {
+        const CountingTokenizer counting(*tokenizer);
+        Ids ids(before.begin(), before.end() - 1);
+        ids.resize(ids.size() + kIds, id);
+        ids.push_back(before.back());
+        EXPECT_EQ(stream(counting, {}, ids, {.skip_special = false}).text, tokenizer->decode(ids, false)) << kind << id;
+        EXPECT_LT(counting.decoded, ids.size() * kDecodedMost + 2 * ids.size()) << kind << " " << id;
+      }
+    }
+  }
+}
+
 TEST(Detokenizer, StopsAtTheStopString) {
   const auto tokenizer = load_kind("gpt2");
   struct Row {

@@ -21,7 +21,8 @@ constexpr std::string_view kSpace =
 constexpr std::string_view kNotSpace =
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
-constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view kRubyWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view kRustWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}";  // and the joiners
 constexpr std::string_view kHex = "0-9A-Fa-f";
 constexpr std::string_view kNotHex = "\\x{0}-/:-@G-`g-\\x{10ffff}";
 
@@ -58,6 +59,7 @@ class Translator {
         absl::StrCat("the regular expression ", std::string(in_), " at byte ", at_, ": ", std::string(what)));
   }
   char peek(size_t ahead = 0) const { return at_ + ahead < in_.size() ? in_[at_ + ahead] : '\0'; }
+  std::string_view word() const { return dialect_ == RegexDialect::kOniguruma ? kRubyWord : kRustWord; }
   bool looking_at(std::string_view what) const { return in_.substr(at_, what.size()) == what; }
 
   void atom(std::string_view text) {
@@ -179,10 +181,10 @@ class Translator {
         text = absl::StrCat("[^", std::string(kSpace), "]");
         break;
       case 'w':
-        text = absl::StrCat("[", std::string(kWord), "]");
+        text = absl::StrCat("[", std::string(word()), "]");
         break;
       case 'W':
-        text = absl::StrCat("[^", std::string(kWord), "]");
+        text = absl::StrCat("[^", std::string(word()), "]");
         break;
       case 'h':
         text = absl::StrCat("[", std::string(kHex), "]");
@@ -224,10 +226,10 @@ class Translator {
         operand.plain += kNotSpace;
         break;
       case 'w':
-        operand.plain += kWord;
+        operand.plain += word();
         break;
       case 'W':
-        operand.nested.push_back(absl::StrCat("[^", std::string(kWord), "]"));
+        operand.nested.push_back(absl::StrCat("[^", std::string(word()), "]"));
         break;
       case 'h':
         operand.plain += kHex;

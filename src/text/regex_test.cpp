@@ -75,6 +75,8 @@ TEST(Regex, MatchesAsTiktokenDoes) {
       {R"([\p{Han}]+|[\p{Lo}\p{Ll}&&[^\p{Han}]]+)", "ab\u6df7\u3005\u3042c", "[ab][\u6df7\u3005][\u3042c]"},
       {R"([a-z&&[^aeiou]&&[^x-z]]+)", "abcxyz", "a[bc]xyz"},
       {R"([^\r\n\p{L}\p{N}]?+\p{L}+)", " ab.cd", "[ ab][.cd]"},
+      {R"(\w+)", "a\u200cb\u200dc\u00b2", "[a\u200cb\u200dc]\u00b2"},  // Rust's \w has the joiners
+      {R"([^\w\s]+|\W)", "a\u200c-", "a\u200c[-]"},
   };
   for (const Row& row : rows) {
     EXPECT_EQ(marked(row.pattern, row.text, RegexDialect::kTiktoken), row.expected) << row.pattern;

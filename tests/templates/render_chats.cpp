@@ -29,10 +29,16 @@ base::JsonObject answer(const api::ServedModel& model, const base::JsonValue& re
 }
 
 base::JsonObject form_json(const api::MessageForm& form) {
-  return {{"system", static_cast<int>(form.system)},          {"user", static_cast<int>(form.user)},
-          {"assistant", static_cast<int>(form.assistant)},    {"arguments_as_text", form.arguments_as_text},
-          {"null_beside_calls", form.null_beside_calls},      {"names_developer", form.names_developer},
-          {"several_systems", form.several_systems},          {"scattered_systems", form.scattered_systems},
+  return {{"system", static_cast<int>(form.system)},
+          {"user", static_cast<int>(form.user)},
+          {"assistant", static_cast<int>(form.assistant)},
+          {"tool", static_cast<int>(form.tool)},
+          {"named_results", form.named_results},
+          {"arguments_as_text", form.arguments_as_text},
+          {"null_beside_calls", form.null_beside_calls},
+          {"shows_developer", form.shows_developer},
+          {"several_systems", form.several_systems},
+          {"scattered_systems", form.scattered_systems},
           {"system_and_developer", form.system_and_developer}};
 }
 

@@ -52,11 +52,12 @@ absl::Status parse_kwargs(const base::JsonObject& request, ChatPrompt& chat) {
   return absl::OkStatus();
 }
 
-// Lies behind the last message's text while the template runs. A template that trims its contents removes the blank.
-constexpr std::string_view kContinueMark = "xq-continue-here ";
+// Lies behind the last message's text while the template runs. A template that trims its contents removes the blanks,
+// a run that none writes itself.
+constexpr std::string_view kContinueMark = "xq-continue-here \t";
+constexpr std::string_view kBlank = " \t\r\n\v\f";
 
 std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n\v\f";
   const size_t begin = text.find_first_not_of(kBlank);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
@@ -75,7 +76,8 @@ std::string mark_final_message(base::JsonArray& messages) {
   return text;
 }
 
-// Removes the mark and what follows it, so that the answer continues the text.
+// Removes the mark and what follows it, so that the answer continues the text. Where the template trims contents, the
+// text's last blanks go, too, but none of the template's own.
 absl::StatusOr<std::string> cut_at_mark(std::string text, std::string_view final_text) {
   const size_t found = text.rfind(trimmed(kContinueMark));
   if (found == std::string::npos || text.find(trimmed(final_text)) == std::string::npos) {
@@ -83,7 +85,10 @@ absl::StatusOr<std::string> cut_at_mark(std::string text, std::string_view final
   }
   const bool keeps_blanks = std::string_view(text).substr(found).starts_with(kContinueMark);
   text.resize(found);
-  if (!keeps_blanks) text.resize(text.find_last_not_of(" \t\r\n\v\f") + 1);
+  const size_t last = final_text.find_last_not_of(kBlank);
+  if (keeps_blanks || last == std::string_view::npos) return text;
+  const std::string_view blanks = final_text.substr(last + 1);
+  if (text.ends_with(blanks)) text.resize(text.size() - blanks.size());
   return text;
 }
 
@@ -162,7 +167,7 @@ absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatProm
   for (const auto& member : chat.kwargs) variables[member.key()] = member.value();
   base::JsonArray messages = chat.messages;
   const std::string final_text = chat.continue_final_message ? mark_final_message(messages) : "";
-  variables["messages"] = fit_messages(messages, chosen->form);
+  ASSIGN_OR_RETURN(variables["messages"], fit_messages(messages, chosen->form));
   variables["add_generation_prompt"] = chat.add_generation_prompt;
   variables["tools"] = chat.tools;
   variables["documents"] = chat.documents;

@@ -99,12 +99,20 @@ TEST(ChatPrompt, ContinuesTheLastMessage) {
           {R"({"role":"assistant","content":[]})", "<assistant>"},
           {R"({"role":"user","content":"x"},{"role":"assistant","content":"x"})", "<user>x</s>\na b<assistant>x"},
       });
-  // As in transformers: where the template trims, the blanks before the text's end go.
+  // Where the template trims, the blanks before the text's end go.
   const ServedModel trims = model_with("{% for m in messages %}<{{ m.role }}>\n{{ m.content | trim }}</s>{% endfor %}");
   expect_prefills(trims, {
                              {R"({"role":"assistant","content":"It is "})", "<assistant>\nIt is"},
-                             {R"({"role":"assistant","content":""})", "<assistant>"},
+                             {R"({"role":"assistant","content":"It is \n "})", "<assistant>\nIt is"},
+                             {R"({"role":"assistant","content":""})", "<assistant>\n"},
+                             {R"({"role":"assistant","content":" \n"})", "<assistant>\n"},
                          });
+  // The template's own blank behind the text does not pass for the text's.
+  const ServedModel spaced = model_with("{% for m in messages %} {{ m.content | trim }} </s>{% endfor %}");
+  expect_prefills(spaced, {
+                              {R"({"role":"assistant","content":"It is "})", " It is"},
+                              {R"({"role":"assistant","content":""})", " "},
+                          });
   const ServedModel hides = model_with("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}");
   expect_prefills(hides, {{R"({"role":"user","content":"x"},{"role":"assistant","content":"x"})", ""}});
   const ServedModel changes = model_with("{% for m in messages %}{{ m.content | replace('x', 'y') }}{% endfor %}");

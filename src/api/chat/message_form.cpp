@@ -4,7 +4,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
 #include "api/chat/messages.h"
+#include "api/status.h"
 #include "base/check.h"
 
 namespace polymath::api {
@@ -22,7 +25,7 @@ boost::json::string text_of(const base::JsonValue& content) {
 bool is_system(std::string_view role) { return role == "system" || role == "developer"; }
 
 ContentForm form_of(std::string_view role, const MessageForm& form) {
-  if (role == "tool") return ContentForm::kText;
+  if (role == "tool") return form.tool;
   if (role == "assistant") return form.assistant;
   return is_system(role) ? form.system : form.user;
 }
@@ -49,38 +52,66 @@ base::JsonValue python_json(const base::JsonValue& value) {
   return text.ok() ? boost::json::string(*text) : boost::json::string("{}");
 }
 
-bool is_blank(const base::JsonValue& arguments) {
-  return arguments.is_null() || (arguments.is_string() && arguments.get_string().empty());
-}
-
-void fit_arguments(base::JsonValue& arguments, bool as_text) {
-  if (is_blank(arguments)) {
-    if (as_text) {
-      arguments = "{}";
-    } else {
-      arguments = base::JsonObject();
-    }
-  } else if (as_text && !arguments.is_string()) {
-    arguments = python_json(arguments);
-  } else if (!as_text && arguments.is_string()) {
+// False: the template wants an object, and they are JSON of another kind.
+bool fit_arguments(base::JsonValue& arguments, bool as_text) {
+  if (arguments.is_string() && arguments.get_string().empty()) arguments = base::JsonObject();
+  if (arguments.is_string() && as_text) return true;
+  if (arguments.is_string()) {
     const auto& text = arguments.get_string();
-    auto parsed = base::parse_json({text.data(), text.size()}, {});
+    auto parsed = base::parse_json({text.data(), text.size()}, {.mend_surrogates = true, .non_finite_numbers = true});
     // A call that was cut off is shown without its arguments, as in vLLM.
     arguments = parsed.ok() ? *std::move(parsed) : base::JsonValue(base::JsonObject());
   }
+  if (arguments.is_null()) arguments = base::JsonObject();
+  if (as_text) {
+    arguments = python_json(arguments);
+    return true;
+  }
+  return arguments.is_object();
 }
 
-void fit_calls(base::JsonObject& message, const MessageForm& form) {
+absl::Status fit_calls(base::JsonObject& message, size_t index, bool as_text) {
   auto* calls = message.if_contains("tool_calls");
-  if (calls == nullptr) return;
-  for (base::JsonValue& call : calls->get_array()) {
-    auto* function = call.get_object().if_contains("function");
-    if (function != nullptr && function->is_object()) {
-      fit_arguments(function->get_object()["arguments"], form.arguments_as_text);
-    }
+  if (calls == nullptr) return absl::OkStatus();
+  base::JsonArray& list = calls->get_array();
+  for (size_t i = 0; i < list.size(); ++i) {
+    auto* function = list[i].get_object().if_contains("function");
+    if (function == nullptr || !function->is_object()) continue;
+    if (fit_arguments(function->get_object()["arguments"], as_text)) continue;
+    return invalid(absl::StrCat("messages[", index, "].tool_calls[", i, "].function.arguments"),
+                   "must be an object, or an object's JSON text");
   }
-  base::JsonValue& content = message["content"];
-  if (form.null_beside_calls && text_of(content).empty()) content = nullptr;
+  return absl::OkStatus();
+}
+
+const boost::json::string* text_member(const base::JsonObject& object, std::string_view name) {
+  const auto* member = object.if_contains(name);
+  return member == nullptr ? nullptr : member->if_string();
+}
+
+void note_calls(const base::JsonObject& message, absl::flat_hash_map<std::string, std::string>& names) {
+  const auto* calls = message.if_contains("tool_calls");
+  if (calls == nullptr) return;
+  for (const base::JsonValue& call : calls->get_array()) {
+    const auto* id = text_member(call.get_object(), "id");
+    const auto* function = call.get_object().if_contains("function");
+    if (id == nullptr || function == nullptr || !function->is_object()) continue;
+    const auto* name = text_member(function->get_object(), "name");
+    if (name != nullptr) names[std::string(*id)] = std::string(*name);
+  }
+}
+
+// OpenAI's clients send the call's id alone.
+void name_results(base::JsonArray& messages) {
+  absl::flat_hash_map<std::string, std::string> names;  // of functions, by the id of their last call
+  for (base::JsonValue& message : messages) {
+    base::JsonObject& object = message.get_object();
+    note_calls(object, names);
+    const auto* id = text_member(object, "tool_call_id");
+    if (role_of(message) != "tool" || object.contains("name") || id == nullptr) continue;
+    const auto found = names.find(std::string(*id));
+    if (found != names.end()) object["name"] = found->second;
+  }
 }
 
 struct Systems {
@@ -133,16 +164,23 @@ ContentFormat content_format(std::string_view name) {
   return name == "openai" ? ContentFormat::kParts : ContentFormat::kAuto;
 }
 
-base::JsonArray fit_messages(const base::JsonArray& messages, const MessageForm& form) {
+absl::StatusOr<base::JsonArray> fit_messages(const base::JsonArray& messages, const MessageForm& form) {
   base::JsonArray out = messages;
-  for (base::JsonValue& message : out) {
-    if (!form.names_developer && role_of(message) == "developer") message.get_object()["role"] = "system";
+  for (size_t i = 0; i < out.size(); ++i) {
+    base::JsonObject& message = out[i].get_object();
+    if (!form.shows_developer && role_of(out[i]) == "developer") message["role"] = "system";
+    RETURN_IF_ERROR(fit_calls(message, i, form.arguments_as_text));
   }
+  if (form.named_results) name_results(out);
   if (const Systems systems = count_systems(out); !shows_all(systems, form)) out = join_systems(std::move(out));
   for (base::JsonValue& message : out) {
     base::JsonObject& object = message.get_object();
-    fit_content(object["content"], form_of(role_of(message), form));
-    fit_calls(object, form);
+    base::JsonValue& content = object["content"];
+    if (form.null_beside_calls && object.contains("tool_calls") && text_of(content).empty()) {
+      content = nullptr;
+    } else {
+      fit_content(content, form_of(role_of(message), form));
+    }
   }
   return out;
 }

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "base/status.h"
 #include "text/chat_template.h"
 
 namespace polymath::api {
@@ -25,9 +26,11 @@ enum class ContentForm : uint8_t {
 
 struct MessageForm {
   ContentForm system = ContentForm::kText, user = ContentForm::kText, assistant = ContentForm::kText;
+  ContentForm tool = ContentForm::kText;
   bool arguments_as_text = false;    // of a call: JSON text instead of an object
   bool null_beside_calls = false;    // an assistant's content without text, beside calls: null instead of ""
-  bool names_developer = false;      // else the role developer becomes system
+  bool named_results = false;        // a tool answer without a name gets that of its call
+  bool shows_developer = false;      // else the role developer becomes system
   bool several_systems = true;       // several system messages at the front are all shown
   bool scattered_systems = true;     // so is one behind other messages
   bool system_and_developer = true;  // so is a developer message behind a system message
@@ -41,8 +44,9 @@ ContentFormat content_format(std::string_view name);  // "string", "openai"; els
 MessageForm probe_template(const text::ChatTemplate& chat_template, std::string_view source,
                            const base::JsonObject& variables, ContentFormat format);
 
-// REQUIRES: regular messages. Tool answers are always strings. System messages that the template would not show all
-// become one, in front, their texts separated by an empty line.
-base::JsonArray fit_messages(const base::JsonArray& messages, const MessageForm& form);
+// REQUIRES: regular messages. System messages that the template would not show all become one, in front, their texts
+// separated by an empty line. kInvalidArgument: the template wants a call's arguments as an object, and they are JSON
+// of another kind. Arguments that are no JSON are taken as a call cut off: it has none.
+absl::StatusOr<base::JsonArray> fit_messages(const base::JsonArray& messages, const MessageForm& form);
 
 }  // namespace polymath::api

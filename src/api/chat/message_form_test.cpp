@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "api/status.h"
+
 namespace polymath::api {
 namespace {
 
@@ -52,6 +54,21 @@ constexpr const char* kLastSystem =
     "{% endfor %}";
 constexpr const char* kDeveloper =
     "{% for m in messages %}{% if m.role == 'developer' %}D:{% endif %}{{ m.content }};{% endfor %}";
+constexpr const char* kHidesDeveloper =
+    "{% for m in messages if m.role != 'developer' %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+
+constexpr const char* kResultsBegin =
+    "{% for m in messages %}<{{ m.role }}>{% if m.tool_calls %}{% for c in m.tool_calls %}{{ c.function.name }}"
+    "{{ c.function.arguments | tojson }}{% endfor %}{% elif m.role == 'tool' %}";
+std::string results(const char* body) { return std::string(kResultsBegin) + body + kCallsEnd; }
+const std::string kNeedsName = results("{{ m.name + '=' + m.content }}");
+const std::string kMayHaveName = results("{{ m.name or m.tool_call_id }}={{ m.content }}");
+// As Command-A-Reasoning: parts alone are read beside calls and in answers.
+const std::string kPartsBesideCalls =
+    "{% for m in messages %}<{{ m.role }}>{% if m.tool_calls %}{% if m.content[0].thinking %}T{% endif %}"
+    "{% for c in m.tool_calls %}{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}"
+    "{% elif m.role == 'tool' %}{% for p in m.content %}{{ p.text }};{% endfor %}{% elif m.content is string %}"
+    "{{ m.content }}{% else %}{% for p in m.content %}{{ p.text }}.{% endfor %}{% endif %}{% endfor %}";
 
 struct Row {
   std::string source;
@@ -63,8 +80,9 @@ std::string render(const Row& row, ContentFormat format = ContentFormat::kAuto) 
   const auto parsed = text::ChatTemplate::parse(row.source, {});
   if (!parsed.ok()) return std::string(parsed.status().message());
   const MessageForm form = probe_template(*parsed, row.source, {}, format);
-  const auto text = parsed->render(
-      base::JsonObject{{"messages", fit_messages(json(row.messages).get_array(), form)}, {"tools", nullptr}}, 0);
+  const auto fitted = fit_messages(json(row.messages).get_array(), form);
+  if (!fitted.ok()) return "400 " + field_of(fitted.status());
+  const auto text = parsed->render(base::JsonObject{{"messages", *fitted}, {"tools", nullptr}}, 0);
   return text.ok() ? *text : "error: " + std::string(text.status().message());
 }
 
@@ -131,6 +149,35 @@ TEST(MessageForm, OfCalls) {
   EXPECT_EQ(render(alone), "") << "null is for calls alone";
 }
 
+TEST(MessageForm, OfArgumentsThatAreNoObject) {
+  const auto row = [](const std::string& source, const char* arguments) {
+    const std::string chat = call_chat(R"("")", arguments);
+    return render({source, chat.c_str(), ""});
+  };
+  constexpr const char* kField = "400 messages[1].tool_calls[0].function.arguments";
+  for (const char* arguments : {R"("[1]")", R"("5")", R"("\"{}\"")", "[1]", "5", "true"}) {
+    EXPECT_EQ(row(kObject, arguments), kField) << arguments;
+  }
+  EXPECT_EQ(row(kObject, R"("null")"), "<user>u<assistant>f()<tool>r");
+  EXPECT_EQ(row(kText, R"("[1]")"), "<user>u<assistant>f([1])<tool>r") << "this template shows any text";
+  EXPECT_EQ(row(kObject, R"("{\"k\":\"\\ud83d\"}")"), "<user>u<assistant>f(k=\xEF\xBF\xBD)<tool>r");
+  EXPECT_EQ(row(kObject, R"("{\"k\":NaN,\"l\":-Infinity}")"), "<user>u<assistant>f(k=nanl=-inf)<tool>r");
+  EXPECT_EQ(row(kMayHaveName, R"("{\"k\":NaN}")"), R"(<user>u<assistant>f{"k": NaN}<tool>=r)");
+}
+
+TEST(MessageForm, OfResults) {
+  constexpr const char* chat =
+      R"([{"role":"assistant","content":"","tool_calls":[{"id":"1","function":{"name":"f","arguments":{}}},)"
+      R"({"id":"2","function":{"name":"g","arguments":{}}}]},{"role":"tool","tool_call_id":"2","content":"x"},)"
+      R"({"role":"tool","tool_call_id":"1","content":"y"},{"role":"tool","tool_call_id":"1","name":"n","content":"z"}])";
+  expect_texts({
+      {kNeedsName, chat, "<assistant>f{}g{}<tool>g=x<tool>f=y<tool>n=z"},
+      {kMayHaveName, chat, "<assistant>f{}g{}<tool>2=x<tool>1=y<tool>n=z"},
+      {kPartsBesideCalls, chat, "<assistant>f{}g{}<tool>x;<tool>y;<tool>z;"},
+      {kPartsBesideCalls, kString, "<user>a"},
+  });
+}
+
 TEST(MessageForm, OfSystems) {
   constexpr const char* two =
       R"([{"role":"system","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"u"}])";
@@ -151,6 +198,8 @@ TEST(MessageForm, OfSystems) {
       {kLastSystem, developer, "d<user>u"},
       {kDeveloper, developer, "D:d;u;"},
       {kDeveloper, both, ";a;D:d;u;"},
+      {kHidesDeveloper, developer, "<system>d<user>u"},
+      {kHidesDeveloper, both, "<system><system>a<system>d<user>u"},
   });
 }
 

@@ -38,8 +38,8 @@ absl::StatusOr<const TextPart*> type_of(const base::JsonValue& part, const std::
   for (const TextPart& row : kTextParts) {
     if (row.type == name) return &row;
   }
-  return invalid(where, absl::StrCat("content of type ", std::string(name.substr(0, 64)),
-                                     " is not supported: this model reads text alone"));
+  return invalid(where,
+                 absl::StrCat("content of type ", excerpt(name, 64), " is not supported: this model reads text alone"));
 }
 
 // Null: the part's text is null or absent.
@@ -96,6 +96,12 @@ absl::Status regular_calls(base::JsonObject& message, const std::string& where) 
   return absl::OkStatus();
 }
 
+// gpt-oss refuses `thinking` beside calls and a content, which it shows in its place.
+bool may_have_thinking(const base::JsonObject& message) {
+  if (!message.contains("tool_calls")) return true;
+  return base::says_nothing(message.at("content"));
+}
+
 void regular_reasoning(base::JsonObject& message) {
   const base::JsonValue* found = nullptr;
   for (const char* name : kReasoning) {
@@ -104,7 +110,10 @@ void regular_reasoning(base::JsonObject& message) {
   }
   if (found == nullptr) return;
   const base::JsonValue reasoning = *found;
-  for (const char* name : kReasoning) message.emplace(name, reasoning);  // those that are absent
+  const bool with_thinking = may_have_thinking(message);
+  for (const char* name : kReasoning) {
+    if (with_thinking || std::string_view(name) != "thinking") message.emplace(name, reasoning);  // if it is absent
+  }
 }
 
 base::JsonObject without_nulls(const base::JsonObject& message) {

@@ -5,7 +5,8 @@
 //   role        a string
 //   content     a string, or a list of {"type": "text", "text": "..."}; never null or absent
 //   tool_calls  absent, or a list with at least one object
-//   reasoning_content, reasoning, thinking   all three, or none (assistant)
+//   reasoning_content, reasoning, thinking   all three, or none (assistant). Beside calls and a content `thinking` is
+//               only as sent
 //   others      as sent, without those that are null
 //
 // How one template wants contents and calls: api/chat/message_form.h.

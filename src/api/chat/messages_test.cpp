@@ -43,6 +43,12 @@ TEST(Messages, AreMadeRegular) {
       {R"({"role":"assistant","content":"a","reasoning_content":"c","reasoning":"r"})",
        R"({"role":"assistant","content":"a","reasoning_content":"c","reasoning":"r","thinking":"c"})"},
       {R"({"role":"user","content":"a","reasoning":"r"})", R"({"role":"user","content":"a","reasoning":"r"})"},
+      {R"({"role":"assistant","content":"a","reasoning":"r","tool_calls":[{}]})",
+       R"({"role":"assistant","content":"a","reasoning":"r","reasoning_content":"r","tool_calls":[{}]})"},
+      {R"({"role":"assistant","content":null,"reasoning":"r","tool_calls":[{}]})",
+       R"({"role":"assistant","content":"","reasoning":"r","reasoning_content":"r","thinking":"r","tool_calls":[{}]})"},
+      {R"({"role":"assistant","content":"a","reasoning":"r","tool_calls":[]})",
+       R"({"role":"assistant","content":"a","reasoning":"r","reasoning_content":"r","thinking":"r"})"},
   };
   for (const Row& row : rows) {
     const auto request = json(std::string(R"({"messages":[)") + row.sent + "]}");

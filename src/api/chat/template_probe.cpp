@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "api/chat/message_form.h"
@@ -42,10 +43,10 @@ base::JsonObject call_message() {
   return out;
 }
 
+// Without a name, as OpenAI's clients send it.
 base::JsonObject result_message() {
   base::JsonObject out = message("tool", kResult);
   out["tool_call_id"] = kCallId;
-  out["name"] = kCallName;
   return out;
 }
 
@@ -81,7 +82,9 @@ class Probe {
 
   // Empty: the template refuses the messages.
   std::string render(const base::JsonArray& messages, const MessageForm& form) {
-    variables_["messages"] = fit_messages(messages, form);
+    auto fitted = fit_messages(messages, form);
+    if (!fitted.ok()) return {};
+    variables_["messages"] = *std::move(fitted);
     auto text = template_.render(variables_, kNow);
     return text.ok() ? *std::move(text) : std::string();
   }
@@ -129,30 +132,49 @@ void probe_systems(Probe& probe, MessageForm& form) {
   const base::JsonObject user = message("user", kUser), next = message("user", kNextUser);
   const base::JsonObject first = message("system", kSystem), second = message("system", kNextSystem);
   const base::JsonObject developer = message("developer", kNextSystem), answer = message("assistant", kAnswer);
+  // Some templates name the role and show its text in some chats only.
   const MessageForm apart = form;  // nothing is joined
+  form.shows_developer = form.shows_developer && probe.shows({developer, user}, apart, {kNextSystem});
   form.several_systems = probe.shows({first, second, user}, apart, {kSystem, kNextSystem, kUser});
   form.scattered_systems =
       probe.shows({first, user, answer, second, next}, apart, {kSystem, kNextSystem, kUser, kNextUser});
   form.system_and_developer = probe.shows({first, developer, user}, apart, {kSystem, kNextSystem, kUser});
 }
 
-// The first way to write calls in which a chat with a call, its answer and texts is shown whole.
-std::optional<MessageForm> probe_calls(Probe& probe, const MessageForm& form, bool until_answer, bool allow_none) {
+// The ways to write calls, the usual ones first.
+std::vector<MessageForm> call_forms(const MessageForm& form) {
+  std::vector<MessageForm> out;
+  for (const bool named_results : {false, true}) {
+    for (const bool null_content : {false, true}) {
+      for (const bool as_text : {false, true}) {
+        out.push_back(form);
+        out.back().named_results = named_results;
+        out.back().null_beside_calls = null_content;
+        out.back().arguments_as_text = as_text;
+      }
+    }
+  }
+  return out;
+}
+
+// What a chat with a call may do and count as shown.
+struct Allowance {
+  bool none;          // write "None"
+  bool until_answer;  // end at the tool's answer
+};
+
+// The first of `forms` in which a chat with a call, its answer and texts is shown whole.
+std::optional<MessageForm> probe_calls(Probe& probe, const std::vector<MessageForm>& forms, Allowance allowed) {
   base::JsonArray chat{message("user", kUser), call_message(), result_message()};
-  if (!until_answer) {
+  if (!allowed.until_answer) {
     chat.push_back(message("assistant", kAnswer));
     chat.push_back(message("user", kNextUser));
   }
-  for (const bool null_content : {false, true}) {
-    for (const bool as_text : {false, true}) {
-      MessageForm tried = form;
-      tried.null_beside_calls = null_content;
-      tried.arguments_as_text = as_text;
-      const std::string text = probe.render(chat, tried);
-      bool whole = has(text, kUser) && has(text, kCallName) && has(text, kCallValue) && has(text, kResult);
-      if (!until_answer) whole = whole && has(text, kAnswer) && has(text, kNextUser);
-      if (whole && (allow_none || !has(text, "None"))) return tried;
-    }
+  for (const MessageForm& tried : forms) {
+    const std::string text = probe.render(chat, tried);
+    bool whole = has(text, kUser) && has(text, kCallName) && has(text, kCallValue) && has(text, kResult);
+    if (!allowed.until_answer) whole = whole && has(text, kAnswer) && has(text, kNextUser);
+    if (whole && (allowed.none || !has(text, "None"))) return tried;
   }
   return std::nullopt;
 }
@@ -162,7 +184,7 @@ std::optional<MessageForm> probe_calls(Probe& probe, const MessageForm& form, bo
 MessageForm probe_template(const text::ChatTemplate& chat_template, std::string_view source,
                            const base::JsonObject& variables, ContentFormat format) {
   MessageForm form;
-  form.names_developer = has(source, "'developer'") || has(source, "\"developer\"");
+  form.shows_developer = has(source, "'developer'") || has(source, "\"developer\"");
   Probe probe(chat_template, variables);
   if (format == ContentFormat::kAuto) {
     probe_contents(probe, form);
@@ -172,9 +194,13 @@ MessageForm probe_template(const text::ChatTemplate& chat_template, std::string_
   probe_systems(probe, form);
   probe.give_tools();
   // Some templates write "None" in every chat; some end a chat at the tool's answer.
-  for (const bool allow_none : {false, true}) {
-    for (const bool until_answer : {false, true}) {
-      if (const auto found = probe_calls(probe, form, until_answer, allow_none)) return *found;
+  constexpr Allowance kAllowances[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+  // Command-A-Reasoning reads contents beside calls, and answers, by their parts alone.
+  MessageForm in_parts = form;
+  in_parts.assistant = in_parts.tool = ContentForm::kParts;
+  for (const auto& forms : {call_forms(form), {in_parts}}) {
+    for (const Allowance& allowed : kAllowances) {
+      if (const auto found = probe_calls(probe, forms, allowed)) return *found;
     }
   }
   return form;

@@ -138,7 +138,7 @@ absl::Status check_fields(const base::JsonObject& request, Endpoint endpoint, st
                                          [&](const Field& f) { return f.name == name && (f.endpoints & bit) != 0; });
     if (row == std::end(kFields)) {
       if (promises_form(name) && !asks_nothing(member.value(), "")) return not_built(name, "not built yet");
-      if (unknown.size() < kUnknownFieldsMax) unknown.emplace_back(name.substr(0, kUnknownFieldBytesMax));
+      if (unknown.size() < kUnknownFieldsMax) unknown.push_back(excerpt(name, kUnknownFieldBytesMax));
       continue;
     }
     if (row->treatment != Treatment::kRefused || asks_nothing(member.value(), row->neutral)) continue;

@@ -32,7 +32,7 @@ absl::Status parse_logit_bias(const base::JsonReader& j, int vocab, const ApiLim
   }
   for (const auto& member : bias->get_object()) {
     int id = 0;
-    const std::string key(member.key().substr(0, 32));
+    const std::string key = excerpt({member.key().data(), member.key().size()}, 32);
     if (!absl::SimpleAtoi(key, &id) || id < 0 || id >= vocab) {
       return invalid("logit_bias", absl::StrCat("`", key, "` is not a token id below ", vocab));
     }

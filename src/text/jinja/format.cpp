@@ -185,7 +185,7 @@ void append_repr(Builder& out, const Value& v) {
       out.append(std::to_string(v.integer));
       break;
     case Kind::kFloat:
-      out.append(format_float(v.number));
+      out.append(v.size != 0 ? std::to_string(v.size) : format_float(v.number));
       break;
     case Kind::kString:
       append_quoted(out, v.text());

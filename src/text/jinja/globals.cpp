@@ -93,6 +93,10 @@ size_t append_time(Builder& out, std::string_view format, const std::tm& time) {
   static constexpr std::string_view kFlags = "-_0^#EO", kLetters = "aAbBcCdDeFgGhHIjklmMnprRsStTuUVwWxXyYzZ%";
   size_t i = 1;
   while (i < format.size() && i < 4 && kFlags.find(format[i]) != kFlags.npos) ++i;
+  if (format.substr(0, 2) == "%f") {  // microseconds, of a clock of whole seconds
+    out.append("000000");
+    return 2;
+  }
   if (i >= format.size() || kLetters.find(format[i]) == kLetters.npos) {
     out.append("%");
     return 1;

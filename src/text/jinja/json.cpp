@@ -133,7 +133,7 @@ void append_json(Builder& out, const Value& v, const JsonStyle& style) {
     case Kind::kInt:
       return out.append(std::to_string(v.integer));
     case Kind::kFloat:
-      return append_number(out, v.number);
+      return v.size != 0 ? out.append(std::to_string(v.size)) : append_number(out, v.number);
     case Kind::kString:
       return append_string(out, v.text(), style.ensure_ascii);
     case Kind::kDict:

@@ -20,7 +20,7 @@ Value convert(Budget& budget, const base::JsonValue& json, bool copy, int depth)
     case boost::json::kind::int64:
       return integer(json.get_int64());
     case boost::json::kind::uint64:
-      return number(static_cast<double>(json.get_uint64()));  // beyond int64
+      return large_integer(json.get_uint64());
     case boost::json::kind::double_:
       return number(json.get_double());
     case boost::json::kind::string:

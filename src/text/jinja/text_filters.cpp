@@ -24,15 +24,23 @@ Value changed(Context& context, const Value& v, const Arguments& arguments) {
 
 // Words begin after white space, '-' and opening brackets; unlike str.title(), not after every non-letter.
 std::string title_words(std::string_view text) {
+  const auto separates = [](std::string_view raw, char32_t c) {
+    return is_python_space(c) || std::string_view("-({[<").find(raw) != std::string_view::npos;
+  };
   std::string out;
-  bool begins = true;
   while (!text.empty()) {
-    const CodePoint c = decode_utf8(text);
-    const std::string_view raw = text.substr(0, c.bytes);
-    const bool separates = is_python_space(c.value) || std::string_view("-({[<").find(raw) != std::string_view::npos;
-    out += begins ? to_upper(raw) : to_lower(raw);
-    begins = separates;
-    text.remove_prefix(c.bytes);
+    const std::string_view first = text.substr(0, decode_utf8(text).bytes);
+    out += to_upper(first);
+    text.remove_prefix(first.size());
+    if (separates(first, decode_utf8(first).value)) continue;
+    size_t end = 0;  // of the word
+    while (end < text.size()) {
+      const CodePoint c = decode_utf8(text.substr(end));
+      if (separates(text.substr(end, c.bytes), c.value)) break;
+      end += c.bytes;
+    }
+    out += to_lower(text.substr(0, end));
+    text.remove_prefix(end);
   }
   return out;
 }

@@ -125,7 +125,7 @@ constexpr std::pair<std::string_view, MethodFunction> kMethods[] = {
     {"endswith", begins_or_ends<true>},
     {"isalpha", all_are<is_alphabetic>},
     {"isalnum", all_are<is_alphanumeric>},
-    {"isdigit", all_are<is_decimal>},
+    {"isdigit", all_are<is_digit>},
     {"isdecimal", all_are<is_decimal>},
     {"isnumeric", all_are<is_numeric>},
     {"isspace", all_are<is_python_space>},

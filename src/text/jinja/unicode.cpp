@@ -1,5 +1,9 @@
 #include "text/jinja/unicode.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "text/utf8.h"
 #include "utf8proc.h"
 
@@ -57,21 +61,49 @@ void append_lower(std::string& out, char32_t c) {
   return c == kCapitalDottedI ? append_folded(out, c) : append_utf8(out, lower(c));
 }
 
+// Characters that do not end a word before or behind a sigma. Source: Unicode 15 section 3.13, Case_Ignorable.
+bool is_case_ignorable(char32_t c) {
+  static constexpr char32_t kWithinWords[] = {'\'',   '.',    ':',    0xB7,   0x387,  0x55F,  0x5F4,  0x2018, 0x2019,
+                                              0x2024, 0x2027, 0xFE13, 0xFE52, 0xFE55, 0xFF07, 0xFF0E, 0xFF1A};
+  const auto k = category(c);
+  return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF ||
+         k == UTF8PROC_CATEGORY_LM || k == UTF8PROC_CATEGORY_SK ||
+         std::find(std::begin(kWithinWords), std::end(kWithinWords), c) != std::end(kWithinWords);
+}
+
+// Whether a letter follows before anything else that ends a word.
+bool begins_with_letter(std::string_view text) {
+  while (!text.empty()) {
+    const CodePoint c = decode_utf8(text);
+    if (!is_case_ignorable(c.value)) return has_case(c.value);
+    text.remove_prefix(c.bytes);
+  }
+  return false;
+}
+
 bool is_stripped(std::string_view character, char32_t c, std::string_view set) {
   return set.data() == nullptr ? is_python_space(c) : set.find(character) != set.npos;
 }
 
-// `change(out, c, begins)` appends to `out`; `begins` is true where no letter precedes.
+// `change(out, c, begins)` appends to `out`; `begins` is true where no letter precedes. `ends_sigmas`: a small
+// sigma at a word's end gets its final form.
 template <typename Change>
-std::string map_characters(std::string_view text, Change change) {
+std::string map_characters(std::string_view text, Change change, bool ends_sigmas = true) {
+  constexpr char32_t kCapitalSigma = 0x3A3;
+  constexpr std::string_view kSigma = "\u03c3", kFinalSigma = "\u03c2";
   std::string out;
   out.reserve(text.size());
-  bool begins = true;
+  bool begins = true, behind_letter = false;
   while (!text.empty()) {
     const CodePoint c = decode_utf8(text);
     change(out, c.value, begins);
     begins = !has_case(c.value);
     text.remove_prefix(c.bytes);
+    if (ends_sigmas && c.value == kCapitalSigma && behind_letter && out.ends_with(kSigma) &&
+        !begins_with_letter(text)) {
+      out.replace(out.size() - kSigma.size(), kSigma.size(), kFinalSigma);
+    }
+    if (!is_case_ignorable(c.value)) behind_letter = has_case(c.value);
   }
   return out;
 }
@@ -118,7 +150,8 @@ std::string to_upper(std::string_view text) {
 }
 
 std::string case_fold(std::string_view text) {
-  return map_characters(text, [](std::string& out, char32_t c, bool) { append_folded(out, c); });
+  return map_characters(
+      text, [](std::string& out, char32_t c, bool) { append_folded(out, c); }, /*ends_sigmas=*/false);
 }
 
 std::string capitalize(std::string_view text) {
@@ -149,5 +182,16 @@ bool is_alphabetic(char32_t c) {
 }
 
 bool is_decimal(char32_t c) { return category(c) == UTF8PROC_CATEGORY_ND; }
+
+bool is_digit(char32_t c) {
+  // Numeric_Type=Digit, which utf8proc does not know. Source: Unicode 15, DerivedNumericType.txt.
+  static constexpr std::pair<char32_t, char32_t> kDigits[] = {
+      {0xB2, 0xB3},     {0xB9, 0xB9},       {0x1369, 0x1371},   {0x19DA, 0x19DA},   {0x2070, 0x2070},
+      {0x2074, 0x2079}, {0x2080, 0x2089},   {0x2460, 0x2468},   {0x2474, 0x247C},   {0x2488, 0x2490},
+      {0x24EA, 0x24EA}, {0x24F5, 0x24FD},   {0x24FF, 0x24FF},   {0x2776, 0x277E},   {0x2780, 0x2788},
+      {0x278A, 0x2792}, {0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A}};
+  return is_decimal(c) ||
+         std::any_of(std::begin(kDigits), std::end(kDigits), [&](auto& r) { return c >= r.first && c <= r.second; });
+}
 
 }  // namespace polymath::text::jinja

@@ -34,5 +34,6 @@ bool is_lower(char32_t c);
 bool is_upper(char32_t c);
 bool is_alphabetic(char32_t c);
 bool is_decimal(char32_t c);  // Nd
+bool is_digit(char32_t c);    // str.isdigit(): Nd, and the digits in circles, above and below the line
 
 }  // namespace polymath::text::jinja

@@ -91,6 +91,12 @@ Value number(double f) {
   return v;
 }
 
+Value large_integer(uint64_t u) {
+  Value v = number(static_cast<double>(u));
+  v.size = u;
+  return v;
+}
+
 Value string(std::string_view text) {
   Value v;
   v.kind = Kind::kString;

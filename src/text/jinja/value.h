@@ -65,7 +65,7 @@ struct Value {
     Cycler* cycler;
     Joiner* joiner;
   };
-  size_t size = 0;  // bytes of a string
+  size_t size = 0;  // bytes of a string; of a kFloat from JSON: the integer beyond int64 that it stands for, else 0
 
   bool is(Kind k) const { return kind == k; }
   std::string_view text() const { return {chars, size}; }  // REQUIRES: kString
@@ -123,6 +123,7 @@ Value none();
 Value boolean(bool b);
 Value integer(int64_t i);
 Value number(double f);
+Value large_integer(uint64_t u);      // REQUIRES: beyond int64. Is written out exactly; elsewhere its double counts
 Value string(std::string_view text);  // not copied
 Value list_value(const List* list);
 Value dict_value(Dict* dict);

@@ -91,6 +91,41 @@ class CharacterSplit final : public PreTokenizer {
   SplitBehavior behavior_;
 };
 
+// Cuts a long text where Kimi's Python class does, before it looks for words.
+class LongTextCuts final : public PreTokenizer {
+ public:
+  void apply(Words& words) const override {
+    std::vector<Words::Range> out;
+    for (const auto& range : words.ranges) cut(words.text, range, out);
+    words.ranges = std::move(out);
+  }
+
+ private:
+  static constexpr size_t kPartCharactersMax = 400'000;  // beyond: a word ends here
+  static constexpr size_t kRunCharactersMax = 25'000;    // white space throughout, or none; beyond: a word ends here
+
+  static void cut(std::string_view text, Words::Range range, std::vector<Words::Range>& out) {
+    size_t begin = range.begin, in_part = 0, in_run = 0;
+    bool run_is_space = false;
+    for (size_t i = range.begin; i < range.end;) {
+      const CodePoint c = decode_utf8(text.substr(i, range.end - i));
+      const bool is_blank = is_space(c.value) || (c.value >= 0x1C && c.value <= 0x1F);  // str.isspace()
+      if (in_part == kPartCharactersMax) in_part = in_run = 0;
+      in_run = in_part > 0 && is_blank == run_is_space ? in_run + 1 : 1;
+      const bool ends_word = (in_part == 0 && i > range.begin) || in_run > kRunCharactersMax;
+      if (ends_word) {
+        out.push_back({begin, i});
+        begin = i;
+        in_run = 1;
+      }
+      run_is_space = is_blank;
+      ++in_part;
+      i += static_cast<size_t>(c.bytes);
+    }
+    out.push_back({begin, range.end});
+  }
+};
+
 class ByteLevel final : public PreTokenizer {
  public:
   ByteLevel(bool add_prefix_space, std::unique_ptr<PreTokenizer> split)
@@ -156,9 +191,16 @@ class PreTokenizerSequence final : public PreTokenizer {
 
 using Made = absl::StatusOr<std::unique_ptr<PreTokenizer>>;
 
-Made make_regex_split(std::string_view pattern, SplitBehavior behavior, bool invert) {
-  ASSIGN_OR_RETURN(Pattern compiled, Pattern::regex(pattern, RegexDialect::kOniguruma));
-  return std::make_unique<PatternSplit>(std::move(compiled), behavior, invert);
+// GPT-2's words.
+Made make_gpt2_split() {
+  ASSIGN_OR_RETURN(Pattern compiled, Pattern::regex(kGpt2Pattern, RegexDialect::kOniguruma));
+  return std::make_unique<PatternSplit>(std::move(compiled), SplitBehavior::kIsolated, false);
+}
+
+// Rust's \w, whatever the file's other patterns are.
+Made make_whitespace_split() {
+  ASSIGN_OR_RETURN(Pattern compiled, Pattern::regex(kWhitespacePattern, RegexDialect::kTiktoken));
+  return std::make_unique<PatternSplit>(std::move(compiled), SplitBehavior::kRemoved, true);
 }
 
 Made read_split(base::JsonReader& reader, std::string_view path) {
@@ -191,7 +233,7 @@ Made read_byte_level(base::JsonReader& reader) {
   const bool prefix = reader.b("add_prefix_space", true), use_regex = reader.b("use_regex", true);
   std::unique_ptr<PreTokenizer> split;
   if (use_regex) {
-    ASSIGN_OR_RETURN(split, make_regex_split(kGpt2Pattern, SplitBehavior::kIsolated, false));
+    ASSIGN_OR_RETURN(split, make_gpt2_split());
   }
   return std::make_unique<ByteLevel>(prefix, std::move(split));
 }
@@ -226,7 +268,7 @@ Made read_node(const base::JsonValue& node, std::string_view type, base::JsonRea
   if (type == "Split") return read_split(reader, path);
   if (type == "ByteLevel") return read_byte_level(reader);
   if (type == "Metaspace") return read_metaspace(reader);
-  if (type == "Whitespace") return make_regex_split(kWhitespacePattern, SplitBehavior::kRemoved, true);
+  if (type == "Whitespace") return make_whitespace_split();
   if (type == "WhitespaceSplit") return std::make_unique<CharacterSplit>(is_space, SplitBehavior::kRemoved);
   if (type == "BertPreTokenizer") return make_bert();
   if (type == "CharDelimiterSplit") return read_delimiter(reader);
@@ -243,10 +285,13 @@ Made read_node(const base::JsonValue& node, std::string_view type, base::JsonRea
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PreTokenizer>> make_tiktoken_pre_tokenizer(std::string_view pattern) {
+absl::StatusOr<std::unique_ptr<PreTokenizer>> make_tiktoken_pre_tokenizer(std::string_view pattern,
+                                                                          bool cuts_long_texts) {
   ASSIGN_OR_RETURN(Pattern compiled, Pattern::regex(pattern, RegexDialect::kTiktoken));
-  auto split = std::make_unique<PatternSplit>(std::move(compiled), SplitBehavior::kIsolated, false);
-  return std::make_unique<ByteLevel>(false, std::move(split));
+  std::vector<std::unique_ptr<PreTokenizer>> members;
+  if (cuts_long_texts) members.push_back(std::make_unique<LongTextCuts>());
+  members.push_back(std::make_unique<PatternSplit>(std::move(compiled), SplitBehavior::kIsolated, false));
+  return std::make_unique<ByteLevel>(false, std::make_unique<PreTokenizerSequence>(std::move(members)));
 }
 
 absl::StatusOr<std::unique_ptr<PreTokenizer>> read_pre_tokenizer(const base::JsonValue* node, std::string_view path) {

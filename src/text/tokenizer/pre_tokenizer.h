@@ -39,6 +39,8 @@ class PreTokenizer {
 absl::StatusOr<std::unique_ptr<PreTokenizer>> read_pre_tokenizer(const base::JsonValue* node, std::string_view path);
 
 // tiktoken's: words by `pattern` (Rust's dialect), then every byte as one character. kInvalidArgument: the pattern.
-absl::StatusOr<std::unique_ptr<PreTokenizer>> make_tiktoken_pre_tokenizer(std::string_view pattern);
+// `cuts_long_texts`: a word also ends every 400,000 characters, and within a run of more than 25,000 blanks, or others.
+absl::StatusOr<std::unique_ptr<PreTokenizer>> make_tiktoken_pre_tokenizer(std::string_view pattern,
+                                                                          bool cuts_long_texts);
 
 }  // namespace polymath::text

@@ -26,31 +26,38 @@ bool flags_rule(std::string_view tokenizer_class) {
   return std::find(std::begin(kFlagClasses), std::end(kFlagClasses), tokenizer_class) != std::end(kFlagClasses);
 }
 
-// "text", {"content": "text"}, or nothing.
-std::optional<std::string> token_content(const base::JsonValue* node) {
-  if (node == nullptr) return std::nullopt;
-  if (node->is_string()) return std::string(to_view(node->get_string()));
-  if (!node->is_object()) return std::nullopt;
-  const auto* content = node->get_object().if_contains("content");
-  if (content == nullptr || !content->is_string()) return std::nullopt;
-  return std::string(to_view(content->get_string()));
+// "text", {"content": "text", "lstrip": true}, or nothing. A named token is special, whatever its flags say.
+std::optional<AddedToken> special_token(const base::JsonValue& node) {
+  if (node.is_string()) return AddedToken{.content = std::string(to_view(node.get_string())), .special = true};
+  if (!node.is_object()) return std::nullopt;
+  base::JsonReader flags(node);
+  AddedToken token = read_added_token(flags);
+  token.special = true;
+  token.normalized = flags.b("normalized", false);
+  if (!flags.status().ok()) return std::nullopt;
+  return token;
 }
 
-std::optional<std::string> named_token(base::JsonReader& reader, std::string_view key) {
+std::optional<AddedToken> named_token(base::JsonReader& reader, std::string_view key) {
   if (!reader.has(key)) return std::nullopt;
-  auto content = token_content(reader.find(key));
-  if (!content) reader.complain(key, "must be a string or an object with \"content\"");
-  return content;
+  auto token = special_token(*reader.find(key));
+  if (!token) reader.complain(key, "must be a string or an object with \"content\" and flags");
+  return token;
 }
 
-void read_extra_tokens(base::JsonReader& reader, std::string_view key, std::vector<std::string>& out) {
+std::optional<std::string> content_of(const std::optional<AddedToken>& token) {
+  if (!token) return std::nullopt;
+  return token->content;
+}
+
+void read_extra_tokens(base::JsonReader& reader, std::string_view key, std::vector<AddedToken>& out) {
   const base::JsonValue* list = reader.find(key);
   if (list == nullptr) return;
   const auto take = [&](const base::JsonValue& entry) {
-    if (auto content = token_content(&entry)) {
-      out.push_back(*content);
+    if (auto token = special_token(entry)) {
+      out.push_back(*std::move(token));
     } else {
-      reader.complain(key, "must hold strings or objects with \"content\"");
+      reader.complain(key, "must hold strings or objects with \"content\" and flags");
     }
   };
   if (list->is_array()) {
@@ -87,7 +94,8 @@ absl::Status read_added_legacy(base::JsonReader& reader, TokenizerConfig& config
       return absl::InvalidArgumentError(absl::StrCat("added_tokens.json: \"", token.content, "\": must be a token id"));
     }
     token.id = static_cast<TokenId>(id);
-    token.special = std::find(config.special.begin(), config.special.end(), token.content) != config.special.end();
+    token.special = std::any_of(config.special.begin(), config.special.end(),
+                                [&](const AddedToken& named) { return named.content == token.content; });
     token.normalized = !token.special;
     config.added_legacy.push_back(std::move(token));
   }
@@ -135,12 +143,13 @@ absl::StatusOr<TokenizerConfig> parse_tokenizer_config(std::string_view json, co
   if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat(kFile, ": ", parsed.status().message()));
   base::JsonReader reader(*parsed, kFile);
   RETURN_IF_ERROR(reader.status());
-  config.bos = named_token(reader, "bos_token");
-  config.eos = named_token(reader, "eos_token");
-  if (config.bos) config.special.push_back(*config.bos);
-  if (config.eos) config.special.push_back(*config.eos);
+  const auto bos = named_token(reader, "bos_token"), eos = named_token(reader, "eos_token");
+  config.bos = content_of(bos);
+  config.eos = content_of(eos);
+  if (bos) config.special.push_back(*bos);
+  if (eos) config.special.push_back(*eos);
   for (const std::string_view key : kNamedTokens) {
-    if (auto content = named_token(reader, key)) config.special.push_back(*content);
+    if (auto token = named_token(reader, key)) config.special.push_back(*std::move(token));
   }
   read_extra_tokens(reader, "additional_special_tokens", config.special);
   read_extra_tokens(reader, "extra_special_tokens", config.special);
@@ -171,7 +180,9 @@ absl::Status join_added_tokens(const TokenizerConfig& config, std::vector<AddedT
     if (is_new) {
       tokens.push_back(token);
     } else {
+      const bool special = tokens[place->second].special || token.special;  // no file takes the mark back
       tokens[place->second] = token;
+      tokens[place->second].special = special;
     }
     return absl::OkStatus();
   };
@@ -189,15 +200,17 @@ absl::Status join_added_tokens(const TokenizerConfig& config, std::vector<AddedT
     const auto status = join(known);
     if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat("added_tokens.json: ", status.message()));
   }
-  for (const auto& name : config.special) {
-    const auto id = vocabulary.find(name);
-    if (!id || name.empty()) continue;
-    const auto known = places.find(name);
+  for (const AddedToken& named : config.special) {
+    const auto id = vocabulary.find(named.content);
+    if (!id || named.content.empty()) continue;
+    const auto known = places.find(named.content);
     if (known != places.end()) {
-      tokens[known->second].special = true;
-    } else {
-      RETURN_IF_ERROR(join({.content = name, .id = *id, .special = true}));
+      tokens[known->second].special = true;  // its own flags stay
+      continue;
     }
+    AddedToken token = named;
+    token.id = *id;
+    RETURN_IF_ERROR(join(token));
   }
   for (const auto& token : tokens) {
     if (token.special) vocabulary.set_special(token.id);

@@ -20,7 +20,7 @@ namespace polymath::text {
 struct TokenizerConfig {
   std::vector<AddedToken> added;         // added_tokens_decoder
   std::vector<AddedToken> added_legacy;  // added_tokens.json: only those that no other file adds
-  std::vector<std::string> special;      // the named ones (bos_token, ..., additional_special_tokens)
+  std::vector<AddedToken> special;       // the named ones (bos_token, ..., additional_special_tokens); without ids
   std::optional<std::string> bos, eos;
   std::optional<bool> add_bos, add_eos;  // add_bos_token, add_eos_token
   std::string tokenizer_class;           // else auto_map's, without its module; empty: none
@@ -34,8 +34,9 @@ absl::StatusOr<TokenizerConfig> parse_tokenizer_config(std::string_view json, co
 // The error of a tokenizer file with the file's name in front. Errors of the config's files name their own.
 absl::Status in_tokenizer_file(std::string_view file, const absl::Status& status);
 
-// Adds the config's tokens to `tokens` of the tokenizer file. For the same content the config's flags win.
-// All of them enter the vocabulary. A named token that has no id is left out.
+// Adds the config's tokens to `tokens` of the tokenizer file. For the same content the config's flags win,
+// but what is special in one of them stays so. All of them enter the vocabulary. A named token that has no id is left
+// out.
 absl::Status join_added_tokens(const TokenizerConfig& config, std::vector<AddedToken>& tokens, Vocabulary& vocabulary);
 
 // The config's add_bos_token and add_eos_token override the tokenizer file. With tokenizer.json they do so only for

@@ -162,6 +162,7 @@ TEST(PreTokenizer, CutsAsItsTypeSays) {
       {R"({"type": "Digits", "individual_digits": true})", "ab12", {"ab", "1", "2"}},
       {R"({"type": "Digits", "individual_digits": false})", "ab12c", {"ab", "12", "c"}},
       {R"({"type": "Whitespace"})", "Hey, you  there", {"Hey", ",", "you", "there"}},
+      {R"({"type": "Whitespace"})", "a\u200db c\u200c d\u00b2", {"a\u200db", "c\u200c", "d", "\u00b2"}},
       {R"({"type": "WhitespaceSplit"})", "Hey, you  there", {"Hey,", "you", "there"}},
       {R"({"type": "Punctuation"})", "a,b.", {"a", ",", "b", "."}},
       {R"({"type": "Punctuation", "behavior": "MergedWithPrevious"})", "a,b.", {"a,", "b."}},
@@ -264,6 +265,23 @@ TEST(TokenizerConfig, NamesAddsAndMarks) {
   EXPECT_FALSE((*tokenizer)->is_special(99));
 }
 
+// As transformers 5.24's PreTrainedTokenizerFast.
+TEST(TokenizerConfig, KeepsMarksAndFlags) {
+  const std::string config = R"({"added_tokens_decoder": {"2": {"content": "<x>", "special": false}},
+    "mask_token": {"content": "<m>", "lstrip": true}, "additional_special_tokens": [{"content": "<y>", "rstrip": true}]})";
+  const auto tokenizer = word_level(
+      R"({"?": 0, "a": 1, "<x>": 2, "<m>": 3, "<y>": 4})",
+      R"("pre_tokenizer": {"type": "WhitespaceSplit"}, "added_tokens": [{"id": 2, "content": "<x>", "special": true}])",
+      config);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_TRUE((*tokenizer)->is_special(2)) << "the config does not take tokenizer.json's mark back";
+  EXPECT_EQ((*tokenizer)->encode("a  <m>a<y> a<x>", false), (Ids{1, 3, 1, 4, 1, 2}));
+  const auto bare =
+      word_level(R"({"?": 0, "a": 1, " ": 2, "<m>": 3})", "", R"({"mask_token": {"content": "<m>", "lstrip": true}})");
+  ASSERT_TRUE(bare.ok()) << bare.status();
+  EXPECT_EQ((*bare)->encode("a <m>", false), (Ids{1, 3})) << "the blank is the token's";
+}
+
 TEST(TokenizerConfig, FlagsRuleForLlamasKinOnly) {
   const std::string vocab = R"({"?": 0, "a": 1, "<s>": 2, "</s>": 3})";
   const std::string names = R"("bos_token": "<s>", "eos_token": "</s>", )";
@@ -329,6 +347,20 @@ TEST(Unigram, BreaksTiesByTheFirst) {
       "", {});
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   EXPECT_EQ((*tokenizer)->encode("1000", false), (std::vector<TokenId>{1, 2, 3}));
+}
+
+TEST(Unigram, ARunOfUnknownTextMayBeAToken) {
+  for (const bool bytes : {true, false}) {
+    const auto tokenizer = parse_tokenizer_json(
+        std::string(R"({"model": {"type": "Unigram", "unk_id": 0, "byte_fallback": )") + (bytes ? "true" : "false") +
+            R"(, "vocab": [["<unk>", 0], ["a", -1], ["<0x3C>", -9], ["<0x75>", -9], ["<0x6E>", -9], ["<0x6B>", -9],
+                ["<0x3E>", -9]]}})",
+        "", {});
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    EXPECT_EQ((*tokenizer)->encode("a<unk>a", false), (Ids{1, 0, 1}));
+    const Ids spelled = bytes ? Ids{2, 3, 4, 5, 6, 2, 3, 4, 5, 6} : Ids{0};
+    EXPECT_EQ((*tokenizer)->encode("<unk><unk>", false), spelled) << "as tokenizers has it";
+  }
 }
 
 TEST(Unigram, FallsBackToBytes) {

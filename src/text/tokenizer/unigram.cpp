@@ -79,6 +79,10 @@ void Unigram::encode(std::string_view word, std::vector<TokenId>& ids) const {
 }
 
 void Unigram::append_unknown(std::string_view text, std::vector<TokenId>& ids) const {
+  if (const auto id = options_.seeks_unknown ? vocabulary_->find(text) : std::nullopt) {
+    ids.push_back(*id);
+    return;
+  }
   if (options_.byte_fallback) {
     const bool all =
         std::all_of(text.begin(), text.end(), [&](char c) { return byte_ids_[static_cast<unsigned char>(c)] >= 0; });
@@ -94,6 +98,7 @@ absl::StatusOr<std::unique_ptr<TokenModel>> read_unigram(const base::JsonValue& 
                                                          std::shared_ptr<const Vocabulary> vocabulary) {
   base::JsonReader reader(node, "model");
   UnigramOptions options;
+  options.seeks_unknown = true;
   options.byte_fallback = reader.b("byte_fallback", false);
   if (reader.has("unk_id")) {
     const int64_t unknown = reader.i64("unk_id");

@@ -21,6 +21,7 @@ struct UnigramOptions {
   std::optional<TokenId> unknown;  // none: what has no piece is left out
   double unknown_score = 0;        // of one character without a piece
   bool byte_fallback = false;      // what is unknown becomes its <0xNN> bytes, if all of them exist
+  bool seeks_unknown = false;      // a run of unknown characters that spells a token is that token, as in tokenizers
   bool single_precision = false;   // sums are rounded to float, as SentencePiece's are
 };
 

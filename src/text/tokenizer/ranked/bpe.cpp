@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "text/tokenizer/bpe.h"
 #include "text/tokenizer/byte_level.h"
-#include "text/tokenizer/byte_trie.h"
+#include "text/tokenizer/token_cuts.h"
 #include "text/tokenizer/tokenizer_pipeline.h"
 
 namespace polymath::text {
@@ -15,40 +15,10 @@ namespace {
 
 constexpr size_t kMergesMax = 4u << 20;  // published files have 0.5 million; more: kInvalidArgument
 
-// All tokens by their bytes, from the front and from the back. All cuts of a token cost its length.
-class TokenCuts {
- public:
-  explicit TokenCuts(const std::vector<RankedToken>& tokens) {
-    std::vector<std::string> reversed;
-    reversed.reserve(tokens.size());
-    std::vector<std::pair<std::string_view, int32_t>> fronts, backs;
-    for (const RankedToken& token : tokens) {
-      reversed.emplace_back(token.bytes.rbegin(), token.bytes.rend());
-      fronts.emplace_back(token.bytes, token.id);
-      backs.emplace_back(reversed.back(), token.id);
-    }
-    fronts_ = ByteTrie(std::move(fronts));
-    backs_ = ByteTrie(std::move(backs));
-  }
-
-  // visit(left id, right id) for each cut of `bytes` in two tokens.
-  template <typename Visit>
-  void cuts(const std::string& bytes, const Visit& visit) {
-    right_.assign(bytes.size() + 1, -1);
-    backs_.prefixes(std::string(bytes.rbegin(), bytes.rend()),
-                    [&](size_t length, int32_t id) { right_[bytes.size() - length] = id; });
-    fronts_.prefixes(bytes, [&](size_t length, int32_t id) {
-      if (length < bytes.size() && right_[length] >= 0) visit(id, right_[length]);
-    });
-  }
-
- private:
-  ByteTrie fronts_, backs_;
-  std::vector<TokenId> right_;  // by where it begins; -1: no token
-};
-
 absl::StatusOr<Bpe::Merges> find_merges(const std::vector<RankedToken>& tokens) {
-  TokenCuts cuts(tokens);
+  std::vector<std::pair<std::string_view, TokenId>> entries;
+  for (const RankedToken& token : tokens) entries.emplace_back(token.bytes, token.id);
+  TokenCuts cuts(std::move(entries));
   Bpe::Merges merges;
   for (const RankedToken& token : tokens) {
     cuts.cuts(token.bytes, [&](TokenId left, TokenId right) {
@@ -113,7 +83,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> make_ranked_bpe(RankedBpe file, const
     const base::JsonValue form = base::JsonObject{{"type", "NFC"}};
     ASSIGN_OR_RETURN(parts.normalizer, read_normalizer(&form, "normalizer"));
   }
-  ASSIGN_OR_RETURN(parts.pre_tokenizer, make_tiktoken_pre_tokenizer(file.pattern));
+  ASSIGN_OR_RETURN(parts.pre_tokenizer, make_tiktoken_pre_tokenizer(file.pattern, file.cuts_long_texts));
   const base::JsonValue byte_level = base::JsonObject{{"type", "ByteLevel"}};
   ASSIGN_OR_RETURN(parts.decoder, read_decoder(&byte_level, "decoder"));
   if (config.bos) parts.bos = whole->find(*config.bos);

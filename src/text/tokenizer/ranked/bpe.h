@@ -28,6 +28,7 @@ struct RankedBpe {
   std::vector<AddedToken> added;  // beside tokenizer_config.json's; a name the config gives away is left out
   std::string pattern;            // of words; RegexDialect::kTiktoken
   bool nfc = false;               // text is brought to the normal form C first
+  bool cuts_long_texts = false;   // as the class of Kimi's tokenizer: pre_tokenizer.h
   bool bos_before = false;        // encode()'s add_special puts bos in front
 };
 

@@ -33,7 +33,8 @@ constexpr TiktokenFamily kFamilies[] = {
      .pattern = kKimiPattern,
      .bos = "[BOS]",
      .eos = "[EOS]",
-     .reserved = 256},
+     .reserved = 256,
+     .cuts_long_texts = true},
     // Hunyuan-A13B, Hunyuan-Large.
     {.name = "HYTokenizer",
      .file = "hy.tiktoken",

@@ -22,6 +22,7 @@ struct TiktokenFamily {
   int reserved = 0;                // ids behind the tokens; one without a name is "<|reserved_token_ID|>"
   bool named_are_special = false;  // `specials` and extras are left out of answers
   bool nfc = false;                // text is brought to the normal form C first
+  bool cuts_long_texts = false;    // as Kimi's class does: pre_tokenizer.h
   bool id_is_line = false;         // ids count the lines and repeated tokens are skipped; else the file's ranks
 };
 

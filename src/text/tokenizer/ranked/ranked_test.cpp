@@ -92,6 +92,24 @@ TEST(Tiktoken, AddedTokensOfTheConfigComeFirst) {
   EXPECT_EQ((*tokenizer)->token_text(299), "<|reserved_token_299|>");
 }
 
+TEST(Tiktoken, KimiCutsLongTexts) {
+  const std::string file = tiktoken_file({"a", "b", "aa", " ", "  ", " a"});
+  const auto tail = [&](const char* name, const std::string& text, size_t n) {
+    const auto tokenizer = parse_tiktoken({name, file}, "", {});
+    EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+    const std::vector<TokenId> ids = (*tokenizer)->encode(text, false);
+    return std::vector<TokenId>(ids.end() - static_cast<ptrdiff_t>(n), ids.end());
+  };
+  const std::string letters = "b" + std::string(25'001, 'a');  // cut behind 25,000 characters
+  EXPECT_THAT(tail("tiktoken.model", letters, 2), ElementsAre(0, 2));
+  EXPECT_THAT(tail("tokenizer.model", letters, 2), ElementsAre(2, 0));
+  EXPECT_THAT(tail("tiktoken.model", "b " + letters.substr(2), 2), ElementsAre(2, 2)) << "the blank ends the run";
+  std::string words = "a";
+  while (words.size() < 400'001) words += " a";  // cut behind 400,000 characters, between blank and letter
+  EXPECT_THAT(tail("tiktoken.model", words, 3), ElementsAre(5, 3, 0));
+  EXPECT_THAT(tail("tokenizer.model", words, 3), ElementsAre(5, 5, 5));
+}
+
 TEST(Tiktoken, TheFamilyComesFromTheClassOrTheFile) {
   struct Row {
     const char* file;

@@ -98,6 +98,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> build(std::string_view text, const Ti
   }
   file.pattern = std::string(family.pattern);
   file.nfc = family.nfc;
+  file.cuts_long_texts = family.cuts_long_texts;
   file.added = special_tokens(family, static_cast<TokenId>(file.tokens.size()), config);
   if (!config.bos && !family.bos.empty()) config.bos = std::string(family.bos);
   if (!config.eos && !family.eos.empty()) config.eos = std::string(family.eos);

@@ -6,6 +6,7 @@
 #include "text/tokenizer/bpe.h"
 #include "text/tokenizer/byte_trie.h"
 #include "text/tokenizer/merge_list.h"
+#include "text/tokenizer/token_cuts.h"
 #include "text/utf8.h"
 
 namespace polymath::text {
@@ -28,8 +29,17 @@ class SentencePieceBpe final : public TokenModel {
     }
     user_defined_ = ByteTrie(std::move(user_defined));
     const std::vector<uint32_t> ranks = ranks_of(proto);
+    for (const auto& piece : proto.pieces) {
+      if (joins(piece.type)) add_end_characters(piece.text);
+    }
+    std::vector<std::pair<std::string_view, TokenId>> symbols;
+    for (const auto& [text, id] : symbols_) symbols.emplace_back(text, id);
+    TokenCuts cuts(std::move(symbols));
     for (TokenId id = 0; id < n_; ++id) {
-      if (joins(proto.pieces[id].type)) add_joins(id, proto.pieces[id].text, ranks[id]);
+      if (!joins(proto.pieces[id].type)) continue;
+      cuts.cuts(proto.pieces[id].text, [&](TokenId left, TokenId right) {
+        joins_[Bpe::pair_key(left, right)] = {ranks[id], id};
+      });
     }
     stranger_ = 2 * n_ + n_extra_;
   }
@@ -79,23 +89,18 @@ class SentencePieceBpe final : public TokenModel {
     return ranks;
   }
 
-  // Every way to cut the piece in two symbols.
-  void add_joins(TokenId id, std::string_view text, uint32_t rank) {
-    for (size_t cut = utf8_length(text[0]); cut < text.size(); cut += utf8_length(text[cut])) {
-      const TokenId left = symbol_of(text.substr(0, cut)), right = symbol_of(text.substr(cut));
-      if (left >= 0 && right >= 0) joins_[Bpe::pair_key(left, right)] = {rank, id};
-    }
+  // The halves of a cut are pieces, or the first or last character alone.
+  void add_end_characters(std::string_view text) {
+    size_t last = text.size() - 1;
+    while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
+    add_character(text.substr(0, static_cast<size_t>(utf8_length(text[0]))));
+    add_character(text.substr(last));
   }
 
-  // -1: neither a piece nor a single character.
-  TokenId symbol_of(std::string_view text) {
-    const auto found = symbols_.find(absl::string_view(text.data(), text.size()));
-    if (found != symbols_.end()) return found->second;
-    if (text.size() != static_cast<size_t>(utf8_length(text[0]))) return -1;
-    const TokenId id = 2 * n_ + n_extra_++;
-    symbols_.emplace(std::string(text), id);
+  void add_character(std::string_view text) {
+    if (!symbols_.emplace(std::string(text), 2 * n_ + n_extra_).second) return;
+    ++n_extra_;
     extra_texts_.emplace_back(text);
-    return id;
   }
 
   void first_symbols(std::string_view word, std::vector<TokenId>& symbols,

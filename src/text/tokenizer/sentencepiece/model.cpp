@@ -105,6 +105,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> build(const SentencePieceProto& proto
   TokenizerParts parts;
   std::vector<AddedToken> tokens = control_tokens(proto);
   RETURN_IF_ERROR(join_added_tokens(config, tokens, *whole));
+  // transformers seeks each of them as it is spelled; the normalizer would put a dummy prefix in front.
+  for (AddedToken& token : tokens) token.normalized = false;
   RETURN_IF_ERROR(override_special_around(config, *whole, parts.around));
   ASSIGN_OR_RETURN(parts.normalizer, make_sentencepiece_normalizer(proto, config.legacy));
   parts.model = proto.kind == SentencePieceKind::kBpe ? make_sentencepiece_bpe(proto, pieces, unknown)

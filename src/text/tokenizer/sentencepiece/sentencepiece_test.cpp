@@ -86,6 +86,16 @@ TEST(SentencePiece, SpecialTokensAreFoundAndAdded) {
   EXPECT_EQ(added->vocab_size(), 901u);
 }
 
+// Expected ids: transformers 5.24's LlamaTokenizer, and the slow one of 4.57.
+TEST(SentencePiece, AddedTokensAreFoundAsSpelled) {
+  for (const char* entry : {R"("added_tokens_encoder": {"<think>": 560})",
+                            R"("added_tokens_decoder": {"560": {"content": "<think>", "normalized": true}})"}) {
+    const auto tokenizer = load_model("bpe_bytes", std::string(R"({"legacy": false, )") + entry + "}");
+    EXPECT_EQ(tokenizer->encode("a\n<think>b", false), (Ids{264, 16, 560, 489})) << entry;
+    EXPECT_EQ(tokenizer->encode("<think>", false), Ids{560}) << entry;
+  }
+}
+
 TEST(SentencePiece, NoMegabyteTakesLong) {
   for (const std::string name : kModels) {
     const auto tokenizer = load_model(name);
@@ -127,10 +137,23 @@ TEST(BadSentencePieceModel, AnyFlippedByteIsSurvived) {
 
 // One field: a tag, then a count and bytes.
 std::string field(int number, const std::string& bytes) {
-  return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(bytes.size()) + bytes;
+  std::string out(1, static_cast<char>(number << 3 | 2));
+  size_t count = bytes.size();
+  for (; count >= 0x80; count >>= 7) out.push_back(static_cast<char>(0x80 | (count & 0x7F)));
+  return out + static_cast<char>(count) + bytes;
 }
 std::string piece(const std::string& text, int type) {
   return field(1, field(1, text) + std::string{'\x18', static_cast<char>(type)});
+}
+
+TEST(BadSentencePieceModel, LongPiecesLoadInLinearTime) {
+  std::string model = piece("<unk>", 2) + piece("a", 1) + field(2, "\x18\x02");  // BPE
+  constexpr size_t kPieceBytes = 65000, kPieces = 8;
+  for (size_t i = 0; i < kPieces; ++i) model += piece(std::string(kPieceBytes - i, 'a'), 1);
+  const std::clock_t start = std::clock();
+  const auto tokenizer = parse_sentencepiece_model(model, "", {});
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, kSecondsMost);
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
 }
 
 TEST(BadSentencePieceModel, SaysWhatIsWrong) {
