@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 import jinja2
+from declare_tools import declared, sorted_members
 from jinja2 import nodes
 from make_template_cases import environment, raise_exception
 
@@ -101,6 +102,11 @@ def tool_requests():
     yield "tools and system", {"messages": [SYSTEM, ASK], **TOOLS}
     yield "two tools", {"messages": [ASK], "tools": [tool(), tool("get_time")]}
     yield "bare tool", {"messages": [ASK], "tools": [{"type": "function", "function": {"name": "now"}}]}
+    typed = {"type": "object", "required": ["unit"], "properties": {
+        "unit": {"enum": ["C", "F"], "description": "Which unit?"}, "days": {"type": "integer", "default": 1},
+        "at": {"type": "array", "items": {"type": "string", "description": "a city"}}}}
+    yield "typed tool", {"messages": [ASK], "tools": [
+        {"type": "function", "function": {"parameters": typed, "name": "get_weather"}}]}
     yield "call, null", {"messages": [ASK, calling(), RESULT], **TOOLS}
     absent = {k: v for k, v in calling().items() if k != "content"}
     yield "call, absent", {"messages": [ASK, absent, RESULT, SAID, MORE], **TOOLS}
@@ -265,6 +271,7 @@ class Oracle:
     def __init__(self, source):
         env = environment(lambda form: datetime.datetime.now().strftime(form))
         self.template = env.from_string(source)
+        self.declares = "tools_ts_str" in source
         self.loops = loops_over_content(env.parse(source))
         self.form = {"system": "text", "user": "text", "assistant": "text", "object": True, "null": False,
                      "tool": "text", "named": False, "developer": "'developer'" in source or '"developer"' in source,
@@ -375,6 +382,9 @@ class Oracle:
         for name in ["tools", "documents", "add_generation_prompt", "reasoning_effort"]:
             if name in request:
                 more[name] = request[name]
+        if self.declares and more.get("tools"):
+            more["tools"] = sorted_members(more["tools"])
+            more["tools_ts_str"] = declared(more["tools"])
         if not request.get("continue_final_message"):
             return self.render(messages, **more)
         return self.continued(messages, more)

@@ -22,7 +22,7 @@ const JsonValue& empty_object() {
 boost::json::string_view to_key(std::string_view key) { return {key.data(), key.size()}; }
 absl::string_view to_absl(std::string_view text) { return {text.data(), text.size()}; }
 
-constexpr std::string_view kNanNumber = "-0e-99999";  // a spelling that TreeBuilder reads as NaN
+constexpr std::string_view kNanNumber = "-0e-99999";  // a spelling that TreeBuilder may read as NaN
 
 struct NonFinite {
   std::string_view name, as_text, as_number;
@@ -66,6 +66,7 @@ class TreeBuilder {
   using Text = boost::json::string_view;
   using Error = boost::json::error_code;
 
+  explicit TreeBuilder(bool reads_nan) : reads_nan_(reads_nan) {}
   JsonValue release() { return stack_.release(); }
 
   bool on_document_begin(Error&) { return stack_.reset(), true; }
@@ -82,7 +83,7 @@ class TreeBuilder {
   bool on_int64(int64_t i, Text, Error&) { return stack_.push_int64(i), true; }
   bool on_uint64(uint64_t u, Text, Error&) { return stack_.push_uint64(u), true; }
   bool on_double(double d, Text text, Error&) {
-    if (text == Text(kNanNumber.data(), kNanNumber.size())) d = std::numeric_limits<double>::quiet_NaN();
+    if (reads_nan_ && text == Text(kNanNumber.data(), kNanNumber.size())) d = std::numeric_limits<double>::quiet_NaN();
     double exact = 0;
     const auto read = absl::from_chars(text.data(), text.data() + text.size(), exact);
     const bool whole = !std::isnan(d) && read.ec == std::errc() && read.ptr == text.data() + text.size();
@@ -139,7 +140,7 @@ std::string complaint(std::string_view text, size_t at, const boost::json::error
 absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& limits) {
   boost::json::parse_options options;
   options.max_depth = limits.depth_max;
-  boost::json::basic_parser<TreeBuilder> parser(options);
+  boost::json::basic_parser<TreeBuilder> parser(options, limits.non_finite_numbers);
   boost::json::error_code error;
   const size_t consumed = parser.write_some(/*more=*/false, text.data(), text.size(), error);
   if (error) return absl::InvalidArgumentError(complaint(text, consumed, error));

@@ -69,8 +69,8 @@ struct NamedTemplate {
 constexpr size_t kNamedTemplatesMax = 32;  // of one model; more: kInvalidArgument
 
 // The templates of a model directory, the default first and the others by name.
-// chat_template.jinja and additional_chat_templates/<name>.jinja come before tokenizer_config.json, whose chat_template
-// is a string or a list of {name, template}; chat_template.json is last. A name's first source wins.
+// chat_template.jinja and additional_chat_templates/<name>.jinja; only without any, tokenizer_config.json, whose
+// chat_template is a string or a list of {name, template}, then chat_template.json. A name's first source wins.
 // kNotFound: the model has none.
 absl::StatusOr<std::vector<NamedTemplate>> find_chat_templates(const std::string& directory);
 

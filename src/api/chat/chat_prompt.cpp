@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "api/chat/messages.h"
+#include "api/chat/tool_declarations.h"
 #include "api/status.h"
 
 namespace polymath::api {
@@ -125,6 +126,13 @@ absl::StatusOr<const ServedTemplate*> template_for(const ServedModel& model, con
   return &own.emplace(*std::move(made));
 }
 
+void set_tools(const base::JsonValue& tools, const MessageForm& form, base::JsonObject& variables) {
+  variables["tools"] = form.declares_tools ? sorted_members(tools) : tools;
+  if (!form.declares_tools || !tools.is_array()) return;
+  auto declared = declare_tools(variables["tools"].get_array());
+  if (declared.has_value()) variables["tools_ts_str"] = *std::move(declared);
+}
+
 }  // namespace
 
 absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, const ApiLimits& limits,
@@ -169,7 +177,7 @@ absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatProm
   const std::string final_text = chat.continue_final_message ? mark_final_message(messages) : "";
   ASSIGN_OR_RETURN(variables["messages"], fit_messages(messages, chosen->form));
   variables["add_generation_prompt"] = chat.add_generation_prompt;
-  variables["tools"] = chat.tools;
+  set_tools(chat.tools, chosen->form, variables);
   variables["documents"] = chat.documents;
   auto text = chosen->renderer->render(variables, local_now());
   if (!text.ok()) {

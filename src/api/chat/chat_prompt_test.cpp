@@ -57,6 +57,16 @@ TEST(ChatPrompt, TheRequestChoosesAmongTheModelsTemplates) {
   EXPECT_EQ(shown(model, ""), "messages") << "no template";
 }
 
+// Kimi-K2.5's template shows tools_ts_str, and the tools themselves where there is none.
+TEST(ChatPrompt, DeclaresToolsWhereTheTemplateReadsThem) {
+  const ServedModel model = model_with("{% if tools %}{{ tools_ts_str or tools | tojson }}{% endif %}");
+  EXPECT_EQ(shown(model, ""), "");
+  EXPECT_EQ(shown(model, R"(,"tools":[{"type":"function","function":{"name":"f"}}])"),
+            "# Tools\n\n## functions\nnamespace functions {\ntype f = (_: {}) => any;\n}\n");
+  EXPECT_EQ(shown(model, R"(,"tools":[{"type":"function","function":{"parameters":{"properties":[]},"name":"f"}}])"),
+            R"([{"function": {"name": "f", "parameters": {"properties": []}}, "type": "function"}])");
+}
+
 TEST(ChatPrompt, ARequestsOwnTemplateNeedsTrust) {
   const ServedModel model = stand_in_model();
   const std::string own = R"({"messages":[{"role":"user","content":"x"}],"chat_template":"{{ messages|length }}"})";

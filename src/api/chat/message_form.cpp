@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "api/chat/messages.h"
+#include "api/chat/python_text.h"
 #include "api/status.h"
 #include "base/check.h"
 
@@ -44,14 +45,6 @@ void fit_content(base::JsonValue& content, ContentForm form) {
   }
 }
 
-// JSON text as Python writes it, with blanks behind commas and colons.
-base::JsonValue python_json(const base::JsonValue& value) {
-  static const auto* const writer =
-      new text::ChatTemplate(std::move(text::ChatTemplate::parse("{{ value | tojson }}", {}).value()));
-  const auto text = writer->render(base::JsonObject{{"value", value}}, 0);
-  return text.ok() ? boost::json::string(*text) : boost::json::string("{}");
-}
-
 // False: the template wants an object, and they are JSON of another kind.
 bool fit_arguments(base::JsonValue& arguments, bool as_text) {
   if (arguments.is_string() && arguments.get_string().empty()) arguments = base::JsonObject();
@@ -64,7 +57,7 @@ bool fit_arguments(base::JsonValue& arguments, bool as_text) {
   }
   if (arguments.is_null()) arguments = base::JsonObject();
   if (as_text) {
-    arguments = python_json(arguments);
+    arguments = boost::json::string(python_json(arguments));
     return true;
   }
   return arguments.is_object();

@@ -30,6 +30,7 @@ struct MessageForm {
   bool arguments_as_text = false;    // of a call: JSON text instead of an object
   bool null_beside_calls = false;    // an assistant's content without text, beside calls: null instead of ""
   bool named_results = false;        // a tool answer without a name gets that of its call
+  bool declares_tools = false;       // reads tools_ts_str: api/chat/tool_declarations.h
   bool shows_developer = false;      // else the role developer becomes system
   bool several_systems = true;       // several system messages at the front are all shown
   bool scattered_systems = true;     // so is one behind other messages

@@ -185,6 +185,7 @@ MessageForm probe_template(const text::ChatTemplate& chat_template, std::string_
                            const base::JsonObject& variables, ContentFormat format) {
   MessageForm form;
   form.shows_developer = has(source, "'developer'") || has(source, "\"developer\"");
+  form.declares_tools = has(source, "tools_ts_str");
   Probe probe(chat_template, variables);
   if (format == ContentFormat::kAuto) {
     probe_contents(probe, form);
