@@ -127,6 +127,10 @@ class StartTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("127.0.0.1", err)
         self.assertEqual(outcome("--dry-run", "--kv-cache-memory-bytes", "100T")[0], 1)
+        config = str(Path(STAND_IN) / "config.json")
+        code, err, _ = outcome("--dry-run", "--ssl-certfile", config, "--ssl-keyfile", config)
+        self.assertEqual(code, 1)
+        self.assertIn("TLS certificate", err)
 
     def test_a_start_that_takes_too_long(self):
         flags = ("--load-format", "dummy", "--skip-tokenizer-init", "--hf-overrides", json.dumps(LOADS_LONG))
@@ -241,6 +245,20 @@ class StuckTest(unittest.TestCase):
             self.assertLess(time.monotonic() - begin, 15)
             self.assertIsNotNone(answer.exception() or answer.result())
         self.assertIn("--shutdown-timeout", server.text())
+
+
+    def test_a_second_signal_ends_a_drain_that_is_stuck(self):
+        server = self.server("--step-timeout", "0")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(completion, server)
+            time.sleep(2)
+            server.signal()
+            wait_for(lambda: "running answers have" in server.text())
+            begin = time.monotonic()
+            server.signal(signal.SIGINT)
+            self.assertEqual(server.wait(5), 128 + signal.SIGINT)
+            self.assertLess(time.monotonic() - begin, 2)
+            self.assertIsNotNone(answer.exception())
 
 
 class LogTest(unittest.TestCase):
