@@ -339,7 +339,10 @@ class LimitsTest(unittest.TestCase):
             resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
             os.setuid(65534)
 
-        code, err, _ = outcome("--dry-run", preexec_fn=no_threads)
+        try:
+            code, err, _ = outcome("--dry-run", preexec_fn=no_threads)
+        except PermissionError:
+            self.skipTest("another user cannot read the binary")
         self.assertEqual(code, FATAL)
         self.assertRegex(err, "the thread `[a-z]+` cannot be made")
 
@@ -373,6 +376,8 @@ class HardeningTest(unittest.TestCase):
         self.assertTrue(dynamic.get(self.DT_FLAGS, 0) & 8, "BIND_NOW: full RELRO")
         self.assertTrue(dynamic.get(self.DT_FLAGS_1, 0) & 0x08000001 == 0x08000001, "NOW and PIE")
         self.assertIn(b"__stack_chk_fail", self.data)
+        if b"__asan_init" in self.data or b"__tsan_init" in self.data:
+            self.skipTest("sanitizers have checked calls of their own")
         self.assertRegex(self.data, rb"__(?:memcpy|read|snprintf|vsnprintf|fread)_chk")
 
 
