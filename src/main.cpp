@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/fatal.h"
+#include "base/mapped_ranges.h"
 #include "commands/flags/flags.h"
 #include "commands/verbs.h"
 
@@ -61,6 +62,7 @@ int guarded(const VerbRow& row, const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  polymath::base::explain_lost_pages();
   if (argc < 2) return usage(stderr, 2);
   std::string_view verb = argv[1];
   if (verb == "--help" || verb == "-h" || verb == "help") return usage(stdout, 0);

@@ -71,9 +71,7 @@ TEST(Json, ReadsPythonsNonFiniteNumbersAsStrings) {
   EXPECT_EQ(R"({"a":["NaN","-Infinity"],"b\"NaN":"Infinity \\","c":"Infinity"})", to_text(*parsed));
 }
 
-TEST(Json, OnlyNanIsNan) {
-  EXPECT_EQ(parse_json("-0e-99999", {})->to_number<double>(), 0);
-}
+TEST(Json, OnlyNanIsNan) { EXPECT_EQ(parse_json("-0e-99999", {})->to_number<double>(), 0); }
 
 TEST(Json, ReadsPythonsNonFiniteNumbersAsNumbers) {
   const auto parsed = parse_json(R"({"a": [NaN, -Infinity, Infinity, -0.0], "b": "NaN \ud83d"})",

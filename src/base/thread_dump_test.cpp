@@ -34,7 +34,7 @@ TEST(ThreadDump, EveryThreadHasALineWithItsNameStateAndPlace) {
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   for (int i = 0; i < 3; ++i) {
     const auto lines = describe_threads();
-    EXPECT_EQ(lines.size(), 3u);
+    EXPECT_GE(lines.size(), 3u);  // a sanitizer may have a thread of its own
     EXPECT_THAT(lines, Contains(AllOf(HasSubstr(" waits: state S"), HasSubstr("base_test+0x"))));
     EXPECT_THAT(lines, Contains(AllOf(HasSubstr(" runs: state R"), HasSubstr("base_test+0x"))));
   }

@@ -12,7 +12,6 @@
 #include "api/service.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mapped_ranges.h"
 #include "base/read_file.h"
 #include "base/thread_name.h"
 #include "base/threads.h"
@@ -252,7 +251,6 @@ int serve(const Arguments& arguments) {
   const absl::Status checked = check_options(*options);
   if (!checked.ok()) return fail_flags(checked);
   if (!options->server.allow_core_dumps) forbid_core_dumps();
-  base::explain_lost_pages();
   supervisor.loading(options->server.startup_timeout_s);
   for (const std::string& warning : options->warnings) base::log_warning("serve", warning);
   const auto code = options->server.dry_run ? dry_run(*options) : serve_until_signal(*options, supervisor);

@@ -22,6 +22,7 @@ namespace polymath::engine {
 struct Engine::State {
   State(model::Model& model, const EngineOptions& o, base::MetricsRegistry& registry)
       : options(o), loop(model, o, registry), free_in_loop(o.sequences_max) {
+    loop.on_end([this](const RunningRequest& request) { free_place(request); });
     inbox.reserve(o.waiting_max + o.sequences_max);
     arrived.reserve(o.waiting_max + o.sequences_max);
   }
@@ -33,6 +34,7 @@ struct Engine::State {
   bool take();
   void rest(std::unique_lock<std::mutex>& lock);
   void run();
+  void free_place(const RunningRequest& request);
   void let_go();
   void end_everything(FinishReason reason, const std::string& error);
 
@@ -51,6 +53,7 @@ struct Engine::State {
   int64_t waiting_tokens_in_loop = 0;  // of their prompts
   int fresh = 0;                       // submitted since the last step began
   int reserved = 0;                    // places
+  int n_ending = 0;                    // not in `live` any more; their on_finish may not have returned
   int64_t fresh_tokens = 0, inbox_tokens = 0;
   bool started = false, stopping = false, draining = false, failed = false;
   bool cancels = false;     // a request is marked
@@ -145,16 +148,28 @@ void Engine::State::run() {
   end_everything(FinishReason::kCancelled, "");
 }
 
+// A place that is free goes to a request that waits, if there is one.
+void Engine::State::free_place(const RunningRequest& request) {
+  const std::lock_guard lock(mutex);
+  live.erase(request.arrival);
+  ++n_ending;
+  if (waiting_in_loop > 0) {
+    --waiting_in_loop;
+  } else {
+    ++free_in_loop;
+  }
+}
+
 // Forgets ended requests under the lock and destroys them outside of it.
 void Engine::State::let_go() {
   auto& ended = loop.ended();
   {
     const std::lock_guard lock(mutex);
-    for (const auto& request : ended) live.erase(request->arrival);
-    waiting_in_loop = loop.n_waiting();
+    const int starting = std::min(loop.n_waiting(), std::exchange(n_ending, 0));  // they take the freed places
+    waiting_in_loop = loop.n_waiting() - starting;
     waiting_tokens_in_loop = loop.n_waiting_tokens();
     stats = loop.stats();
-    free_in_loop = waiting_in_loop > 0 ? 0 : options.sequences_max - stats.running;
+    free_in_loop = waiting_in_loop > 0 ? 0 : std::max(0, options.sequences_max - stats.running - starting);
     fresh = static_cast<int>(inbox.size());
     fresh_tokens = inbox_tokens;
     if (live.empty()) at_rest.notify_all();
@@ -288,7 +303,7 @@ void Engine::drain(double seconds) {
   }
   s.end_queued = true;
   s.wake.notify_one();
-  const auto empty = [&s] { return s.live.empty(); };
+  const auto empty = [&s] { return s.live.empty() && s.n_ending == 0; };
   if (s.at_rest.wait_for(lock, std::chrono::duration<double>(seconds), empty)) return;
   base::log_warning("engine", s.live.size(), " requests were still running after ", seconds, " s, and are cancelled");
   for (auto& [id, request] : s.live) request->mark.store(CancelMark::kCancel, std::memory_order_relaxed);

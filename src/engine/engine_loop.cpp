@@ -421,6 +421,7 @@ void EngineLoop::end(RunningRequest& request, FinishReason reason, const std::st
                       .cached_tokens = std::max(0, request.cached_len),
                       .output_tokens = static_cast<int>(request.output().size())};
   metrics_.finished(base::steady_seconds(), request.times, finish, request.sampling.max_tokens);
+  on_end_(request);
   request.sink.finish(finish);
   const size_t index = request.index;
   ended_.push_back(std::move(requests_[index]));

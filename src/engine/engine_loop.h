@@ -15,6 +15,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -87,7 +88,10 @@ class EngineLoop {
   int64_t n_waiting_tokens() const { return scheduler_.n_waiting_tokens(); }
   EngineStats stats() const;
   std::vector<ExpertTokens> expert_tokens() const { return metrics_.expert_tokens(); }  // any thread
-  void check_invariants() const { scheduler_.check_invariants(); }                      // for tests
+  void check_invariants() const { scheduler_.check_invariants(); }  // for tests
+  // Called for each request before its on_finish: its place is free. A client that has its answer may come back at
+  // once.
+  void on_end(std::function<void(const RunningRequest&)> callback) { on_end_ = std::move(callback); }
   // Ended requests, for the caller to destroy.
   std::vector<std::unique_ptr<RunningRequest>>& ended() { return ended_; }
 
@@ -135,6 +139,7 @@ class EngineLoop {
   std::vector<model::SampleParams> sampling_;
   std::vector<int32_t> host_rows_;
   EngineStats stats_;
+  std::function<void(const RunningRequest&)> on_end_ = [](const RunningRequest&) {};
   uint64_t fail_at_ = 0, stall_at_ = 0;
   bool faulty_ = false;  // the device was made to fail
   bool failed_ = false;

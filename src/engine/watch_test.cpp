@@ -136,6 +136,41 @@ TEST(Watch, ASinkThatIsBeingCalledIsEndedOnceItReturns) {
   EXPECT_FALSE(sink->wrong_order());
 }
 
+// A client that has its answer may come back before the step's end.
+class PlaceTaker : public Recorder {
+ public:
+  explicit PlaceTaker(Engine& engine) : engine_(engine) {}
+  void on_finish(const Finish& finish) override {
+    taken = engine_.submit(greedy(4, 2, 1, next)).status();
+    Recorder::on_finish(finish);
+  }
+  absl::Status taken;
+  std::shared_ptr<Recorder> next = std::make_shared<Recorder>();
+
+ private:
+  Engine& engine_;
+};
+
+TEST(Watch, APlaceIsFreeOnceItsRequestHasEnded) {
+  FakeModel model(kVocab, 16, {256, 0}, 256);
+  base::MetricsRegistry registry;
+  Engine engine(model, Harness::fill({.sequences_max = 1, .waiting_max = 1}), registry);
+  engine.start();
+  for (int i = 0; i < 20; ++i) {
+    std::vector<Request> two;
+    const auto first = std::make_shared<PlaceTaker>(engine), second = std::make_shared<PlaceTaker>(engine);
+    two.push_back(greedy(4, 1, 1, first));
+    two.push_back(greedy(4, 1, 1, second));
+    ASSERT_TRUE(engine.submit(std::move(two)).ok());
+    for (const auto& sink : {first, second}) {
+      sink->wait();
+      ASSERT_TRUE(sink->taken.ok()) << sink->taken;
+      EXPECT_EQ(sink->next->wait().reason, FinishReason::kLength);
+    }
+  }
+  engine.drain(10);
+}
+
 class HungrySink : public Recorder {
  public:
   void on_token(const TokenOutput&) override { throw std::bad_alloc(); }
