@@ -9,10 +9,7 @@ namespace polymath::api {
 namespace {
 
 constexpr const Dialect* kDialects[] = {
-    &kOpenAiDialect,
-    &kTgiDialect,
-    &kTokenizeDialect,
-    &kAdminDialect,
+    &kOpenAiDialect, &kTgiDialect, &kTokenizeDialect, &kInvocationsDialect, &kAdminDialect,
 };
 
 // "/v1" of "/v1/models".
