@@ -23,6 +23,8 @@ constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model'
 constexpr int64_t kSequencesMax = 1 << 16;   // more at once than memory holds: refused
 constexpr int64_t kStepTokensMax = 1 << 20;  // a larger forward pass than scratch memory holds: refused
 constexpr int64_t kWaitingMax = 1 << 20;     // a longer queue: refused
+constexpr int64_t kLogprobsMax = 1 << 20;    // more than any vocabulary has: refused
+constexpr int64_t kIntervalMax = 1 << 20;    // a longer interval of a stream: refused
 
 template <class Part>
 Part& part_of(Options& o) {
@@ -194,6 +196,12 @@ absl::Status set_api_key(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_error_format(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const std::string form, parse_choice(value, {"nested", "flat"}));
+  o.server.flat_errors = form == "flat";
+  return absl::OkStatus();
+}
+
 absl::Status set_origins(Options& o, std::string_view value) {
   // vLLM takes a JSON list here; plain words are taken, too.
   std::string word;
@@ -264,8 +272,8 @@ constexpr Flag kFlags[] = {
      "Requests may bring a template of their own (bounded in steps, memory and output).",
      set_bool<&ServerOptions::trust_request_chat_template>},
     {"max-logprobs", "", FlagKind::kValue, kServe, "N", "20",
-     "Most likely tokens that a request may ask for beside each token; 0 to 20.",
-     set_int<&ServerOptions::logprobs, 0, 20>},
+     "Most likely tokens that a request may ask for beside each token; -1: the whole vocabulary.",
+     set_int<&ServerOptions::logprobs, -1, kLogprobsMax>},
     {"max-stop-strings", "", FlagKind::kValue, kServe, "N", "64",
      "Stop strings that a request may have; 1 to 1024. Also VLLM_MAX_STOP_STRINGS.",
      set_int<&ServerOptions::stop_strings, 1, 1024>},
@@ -350,6 +358,20 @@ constexpr Flag kFlags[] = {
      "Keys, of which every request but those of probes and metrics needs one as a bearer token. Also VLLM_API_KEY, "
      "which a process list does not show.",
      set_api_key},
+    {"share-prefix-cache", "", kSwitch, kServe, "", "off",
+     "Prompts share cached prefixes between API keys. A key then sees from cached_tokens what others have sent.",
+     set_bool<&ServerOptions::share_prefix_cache>},
+    {"error-format", "", FlagKind::kValue, kServe, "FORM", "nested",
+     "Error bodies of OpenAI's routes: nested ({\"error\": {...}}), or flat as in vLLM 0.6.3.", set_error_format},
+    {"enable-tokenizer-info-endpoint", "", kSwitch, kServe, "", "off",
+     "GET /tokenizer_info answers tokenizer_config.json, chat template included.",
+     set_bool<&ServerOptions::tokenizer_info>},
+    {"enable-per-request-metrics", "", kSwitch, kServe, "", "off",
+     "Answers of OpenAI's routes carry their times as metrics; streams with the usage.",
+     set_bool<&ServerOptions::request_metrics>},
+    {"stream-interval", "", FlagKind::kValue, kServe, "N", "1",
+     "Tokens of a stream's chunk, but for the first and the last; a request's stream_interval goes first.",
+     set_int<&ServerOptions::stream_interval, 1, kIntervalMax>},
     {"ssl-certfile", "", FlagKind::kValue, kServe, "FILE", "",
      "Certificate chain (PEM); with --ssl-keyfile: serve HTTPS.", set_text<&ServerOptions::tls_certificate>},
     {"ssl-keyfile", "", FlagKind::kValue, kServe, "FILE", "", "Private key (PEM).", set_text<&ServerOptions::tls_key>},
@@ -452,8 +474,6 @@ constexpr Flag kFlags[] = {
     {"swap-space", "", FlagKind::kValue, kLoads, "GIB", "", "KV is recomputed, never swapped", nullptr, "0 4"},
     {"long-prefill-token-threshold", "", FlagKind::kValue, kLoads, "N", "",
      "not built yet; --mixed-prefill-tokens keeps long prompts from slowing answers", nullptr, "0"},
-    {"stream-interval", "", FlagKind::kValue, kServe, "N", "", "not built yet; every token is sent when it is there",
-     nullptr, "1"},
     {"tokenizer-mode", "", FlagKind::kValue, kAll, "MODE", "", "the model's files decide", nullptr, "auto hf"},
     {"override-generation-config", "", FlagKind::kValue, kServe, "JSON", "",
      "not built yet; change generation_config.json", nullptr, "{}"},
