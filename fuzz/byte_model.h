@@ -58,4 +58,10 @@ inline void check_plan(const api::GenerationPlan& plan) {
   }
 }
 
+// An error body must be small, valid JSON and, as the parser checks, valid UTF-8.
+inline void check_error_body(const std::string& body) {
+  constexpr size_t kBytesMax = 2048;
+  if (body.size() > kBytesMax || !base::parse_json(body, {}).ok()) std::abort();
+}
+
 }  // namespace polymath::fuzz

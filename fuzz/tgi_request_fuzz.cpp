@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (status.ok()) {
     polymath::fuzz::check_plan(request->plan);
   } else {
-    polymath::api::tgi_error(polymath::api::failure_of(polymath::api::name_field(status)));
+    const auto failure = polymath::api::failure_of(polymath::api::name_field(status));
+    polymath::fuzz::check_error_body(polymath::api::tgi_error(failure).body);
   }
   return 0;
 }

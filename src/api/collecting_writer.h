@@ -3,6 +3,7 @@
 // An AnswerWriter that gathers the choices and answers once, at the end: for replies that are not streamed.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/generation.h"
@@ -12,9 +13,14 @@ namespace polymath::api {
 struct CollectedChoice {
   std::string text;
   std::vector<TokenInfo> tokens;
-  std::vector<TokenInfo> prompt_tokens;  // from position 1 on, if their logprobs were asked for
+  // From position 1 on, if their logprobs were asked for. Only the first choice of a prompt has them.
+  std::vector<TokenInfo> prompt_tokens;
   ChoiceEnd end;
 };
+
+// Of each `candidates` choices, those of one prompt, the n with the highest sums of log-probabilities, best first. The
+// prompt's tokens go to the first. REQUIRES: candidates >= n, and a multiple of it many choices.
+std::vector<CollectedChoice> keep_best(std::vector<CollectedChoice> choices, int candidates, int n);
 
 class CollectingWriter : public AnswerWriter {
  public:
@@ -27,10 +33,10 @@ class CollectingWriter : public AnswerWriter {
     choice.tokens.insert(choice.tokens.end(), delta.tokens.begin(), delta.tokens.end());
   }
   void on_end(const ChoiceEnd& end, const Usage&) final { at(end.choice).end = end; }
-  void on_done(const Usage& usage) final { answer(choices_, usage); }
+  void on_done(const Usage& usage) final { answer(std::move(choices_), usage); }
 
  private:
-  virtual void answer(const std::vector<CollectedChoice>& choices, const Usage& usage) = 0;
+  virtual void answer(std::vector<CollectedChoice> choices, const Usage& usage) = 0;
 
   CollectedChoice& at(int choice) { return choices_[static_cast<size_t>(choice)]; }
   std::vector<CollectedChoice> choices_;

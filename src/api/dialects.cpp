@@ -10,7 +10,7 @@ namespace polymath::api {
 namespace {
 
 constexpr const Dialect* kDialects[] = {
-    &kOpenAiDialect, &kTgiDialect, &kTokenizeDialect, &kAdminDialect, &kPageDialect,
+    &kOpenAiDialect, &kTgiDialect, &kTokenizeDialect, &kInvocationsDialect, &kAdminDialect, &kPageDialect,
 };
 
 // "/v1" of "/v1/models".

@@ -38,8 +38,9 @@ const Dialect& dialect_of(std::string_view path);
 // The route of a method on a path; its path may be a prefix. Null: none.
 const Route* find_route(std::string_view method, std::string_view path);
 
-// The dialects without a folder: vLLM's /tokenize and /detokenize; probes and metrics.
+// The dialects without a folder: vLLM's /tokenize and /detokenize; SageMaker's /invocations; probes and metrics.
 extern const Dialect kTokenizeDialect;
+extern const Dialect kInvocationsDialect;
 extern const Dialect kAdminDialect;
 
 }  // namespace polymath::api

@@ -24,6 +24,7 @@ TEST(Dialects, ErrorsSpeakTheLanguageOfThePath) {
       {"/info", "tgi"},
       {"/tokenize", "tokenize"},
       {"/tokenize/x", "tokenize"},
+      {"/invocations", "invocations"},
       {"/metrics", "admin"},
   };
   for (const auto& row : rows) EXPECT_EQ(dialect_of(row.path).name, row.dialect) << row.path;
@@ -42,6 +43,8 @@ TEST(Dialects, OnlyProbesMetricsAndThePageAreOpen) {
 
 TEST(Dialects, FindsARouteByMethodAndPath) {
   EXPECT_TRUE(find_route("POST", "/v1/completions")->generates);
+  EXPECT_TRUE(find_route("POST", "/invocations")->generates);
+  EXPECT_FALSE(find_route("POST", "/v1/completions/render")->generates);
   EXPECT_FALSE(find_route("POST", "/tokenize")->generates);
   EXPECT_EQ(find_route("GET", "/v1/models/a/b")->path, "/v1/models/*");
   EXPECT_EQ(find_route("HEAD", "/live")->path, "/live");

@@ -18,9 +18,9 @@ HttpServer::Admission refused(HttpServer::Refusal refusal) {
   return out;
 }
 
-HttpServer::Admission unauthorized(const HttpRequest& head) {
-  ErrorReply error =
-      dialect_of(head.path).error_body({401, "the Authorization header must be `Bearer` and a valid key"});
+HttpServer::Admission unauthorized(const Service& service, const HttpRequest& head) {
+  ErrorReply error = service.error_body(dialect_of(head.path).error_body)(
+      {401, "the Authorization header must be `Bearer` and a valid key"});
   return refused({error.http_status, std::move(error.body), {{"WWW-Authenticate", "Bearer"}}});
 }
 
@@ -35,13 +35,14 @@ HttpServer::Admission Gate::admit(const HttpRequest& head) const {
   if (open || head.method == "OPTIONS") return out;  // a browser's preflight carries no key
   if (!service_.options().api_keys.empty()) {
     const std::optional<int> key = keys_.find(head.header("authorization"));
-    if (!key.has_value()) return unauthorized(head);
+    if (!key.has_value()) return unauthorized(service_, head);
     out.principal = absl::StrCat("key", *key);
   }
   if (route == nullptr || !route->generates) return out;
   auto place = service_.engine().reserve();
   if (!place.ok()) {
-    return refused(refusal_of(dialect_of(head.path).error_body, place.status(), request_id(service_, head, "")));
+    return refused(refusal_of(service_.error_body(dialect_of(head.path).error_body), place.status(),
+                              request_id(service_, head, "")));
   }
   out.ticket = *std::move(place);
   return out;

@@ -66,8 +66,10 @@ absl::Status Generation::submit_all() {
     engine::Request& request = requests[i];
     request.prompt = plan_.prompts[prompt];
     request.sampling = plan_.sampling;
+    const size_t of_prompt = i % static_cast<size_t>(plan_.n);
     request.sampling.max_tokens = plan_.max_tokens[prompt];
-    request.sampling.seed += i % static_cast<size_t>(plan_.n);
+    request.sampling.seed += of_prompt;
+    if (of_prompt > 0) request.sampling.prompt_logprobs = -1;  // the first choice's are everyone's
     request.cache_salt = plan_.cache_salt;
     request.priority = plan_.priority;
     request.adapter = plan_.adapter;
@@ -222,7 +224,7 @@ void Generation::finish_choice(int index, const engine::Finish& finish) {
     Delta rest{.choice = index, .text = choice.text->finish()};
     if (!rest.text.empty()) writer_->on_delta(rest, usage_);
   }
-  ChoiceEnd end{.choice = index, .reason = engine::finish_reason_name(finish.reason)};
+  ChoiceEnd end{.choice = index, .reason = engine::finish_reason_name(finish.reason), .times = finish.times};
   if (choice.stopped) {
     end.reason = engine::finish_reason_name(engine::FinishReason::kStop);
     end.stop_string = choice.stop_string;

@@ -34,7 +34,7 @@ struct GenerationPlan {
   bool skip_special = true;
   bool drop_output = false;  // only the prompt is asked for (echo with max_tokens 0)
   std::string cache_salt;
-  int priority = 0;
+  int64_t priority = 0;
   int adapter = -1;                              // as engine::Request::adapter
   std::shared_ptr<engine::Engine::Place> place;  // in the queue, reserved before the request was read; null: none
 };
@@ -53,9 +53,10 @@ struct Delta {
 
 struct ChoiceEnd {
   int choice = 0;
-  std::string_view reason;         // "stop", "length" or "abort"
+  std::string_view reason;         // "stop", "length", "abort" or "repetition"
   std::optional<int32_t> stop_id;  // the request's stop id that ended the choice
   std::string stop_string;         // the stop string that ended it; empty: none
+  engine::RequestTimes times;
 };
 
 struct Usage {
@@ -69,6 +70,7 @@ struct Usage {
 class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;
+  // `choice`: the first of its prompt.
   virtual void on_prompt_token(int choice, int position, const TokenInfo& token) = 0;
   virtual void on_delta(const Delta& delta, const Usage& so_far) = 0;
   virtual void on_end(const ChoiceEnd& end, const Usage& so_far) = 0;

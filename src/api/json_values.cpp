@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "api/status.h"
@@ -49,6 +50,23 @@ double logprob_json(float logprob) {
   double value = logprob;
   std::from_chars(text, written.ptr, value);
   return value;
+}
+
+void ObjectText::add(std::string_view name, const base::JsonValue& value) { member(name) += base::to_text(value); }
+
+void ObjectText::add_all(const base::JsonObject& members) {
+  for (const auto& [name, value] : members) add({name.data(), name.size()}, value);
+}
+
+std::string& ObjectText::member(std::string_view name) {
+  if (!std::exchange(empty_, false)) out_ += ',';
+  out_ += base::to_text(text_json(name));
+  return out_ += ':';
+}
+
+std::string& ListText::next() {
+  if (text_.size() > 1) text_ += ',';
+  return text_;
 }
 
 }  // namespace polymath::api

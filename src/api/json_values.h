@@ -3,6 +3,7 @@
 // JSON values that the requests and answers of several dialects share.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,5 +23,36 @@ base::JsonArray ids_json(const std::vector<int32_t>& ids);
 boost::json::string text_json(std::string_view text);
 // The shortest decimal that reads back as this float; minus infinity becomes -9999, as in vLLM.
 double logprob_json(float logprob);
+
+// Writes an object member by member into a text, so that a large member needs no tree.
+//
+//   ObjectText object(out);
+//   object.add("index", 0);
+//   append_list(object.member("tokens"), ...);   // the caller appends the member's JSON
+//   object.close();
+class ObjectText {
+ public:
+  explicit ObjectText(std::string& out) : out_(out) { out_ += '{'; }
+  void add(std::string_view name, const base::JsonValue& value);
+  void add_all(const base::JsonObject& members);
+  std::string& member(std::string_view name);
+  void close() { out_ += '}'; }
+
+ private:
+  std::string& out_;
+  bool empty_ = true;
+};
+
+// Puts commas between the values of a list or of an object that is written as text.
+class ListText {
+ public:
+  explicit ListText(char open) : text_(1, open) {}
+  std::string& next();
+  void add(const base::JsonValue& value) { next() += base::to_text(value); }
+  const std::string& close(char end) { return text_ += end; }
+
+ private:
+  std::string text_;
+};
 
 }  // namespace polymath::api

@@ -59,7 +59,8 @@ absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& r
   int wanted = plan.drop_output ? 1 : rules.max_tokens.value_or(0);
   const size_t keep = kept_ids(model, rules, std::max(1, wanted));
   const size_t cut = keep > 0 && ids.size() > keep ? ids.size() - keep : 0;
-  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(cut));
+  const auto from = rules.keep_first ? ids.end() - static_cast<std::ptrdiff_t>(cut) : ids.begin();
+  ids.erase(from, from + static_cast<std::ptrdiff_t>(cut));
   if (ids.empty()) return invalid(rules.prompt_field, "must hold at least one token");
   const auto room = static_cast<int64_t>(model.model_len_max) - static_cast<int64_t>(ids.size());
   if (rules.clamp && room >= 1) wanted = static_cast<int>(std::min<int64_t>(wanted, room));

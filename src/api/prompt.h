@@ -23,12 +23,13 @@ struct PromptRules {
   int max_tokens_default = 0;     // 0: as many as fit
   bool clamp = false;             // max_tokens beyond the room: what fits, instead of a refusal
   std::optional<int> truncate;    // keep the last k ids; -1: as many as fit
+  bool keep_first = false;        // the first k instead
   bool add_special = true;        // for text: the tokenizer adds its special tokens
   // The dialect's names of the fields that errors name.
   std::string_view prompt_field = "prompt", max_tokens_field = "max_tokens";
 };
 
-// Appends one prompt's ids and its max_tokens to the plan. Returns how many leading ids were truncated.
+// Appends one prompt's ids and its max_tokens to the plan. Returns how many ids were truncated.
 // kInvalidArgument: the prompt is empty, or does not fit into the context with its output. A text that cannot fit is
 // refused before it is tokenized.
 // REQUIRES: plan.sampling.min_tokens and plan.drop_output are set.

@@ -17,6 +17,8 @@ engine::SamplingParams default_sampling(const ServedModel& model) {
   sampling.top_p = model.defaults.top_p;
   sampling.min_p = model.defaults.min_p;
   sampling.repetition_penalty = model.defaults.repetition_penalty;
+  sampling.presence_penalty = model.defaults.presence_penalty;
+  sampling.frequency_penalty = model.defaults.frequency_penalty;
   sampling.eos_ids = model.eos_ids;
   return sampling;
 }

@@ -24,6 +24,9 @@ absl::StatusOr<SamplingDefaults> parse_sampling_defaults(const base::JsonValue& 
   d.top_k = j.i("top_k", d.top_k);
   d.min_p = static_cast<float>(j.f("min_p", d.min_p));
   d.repetition_penalty = static_cast<float>(j.f("repetition_penalty", d.repetition_penalty));
+  d.presence_penalty = static_cast<float>(j.f("presence_penalty", d.presence_penalty));
+  d.frequency_penalty = static_cast<float>(j.f("frequency_penalty", d.frequency_penalty));
+  d.skip_special_tokens = j.b("skip_special_tokens", d.skip_special_tokens);
   if (j.has("max_new_tokens")) d.max_tokens = j.i("max_new_tokens");
   if (d.max_tokens.has_value() && *d.max_tokens < 1) j.complain("max_new_tokens", "must be at least 1");
   RETURN_IF_ERROR(j.status());
@@ -34,6 +37,7 @@ void complete_tokenizer_facts(ServedModel& model) {
   if (model.tokenizer == nullptr) return;
   set_token_variable(model, "bos_token", model.tokenizer->bos_id());
   set_token_variable(model, "eos_token", model.tokenizer->eos_id());
+  model.infill = find_infill(*model.tokenizer);
   for (size_t id = 0; id < model.tokenizer->vocab_size(); ++id) {
     const size_t bytes = model.tokenizer->token_text(static_cast<text::TokenId>(id)).size();
     model.token_bytes_max = std::max(model.token_bytes_max, bytes);

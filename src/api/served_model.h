@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/chat/message_form.h"
+#include "api/request/infill.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "text/chat_template.h"
@@ -25,10 +26,13 @@ struct SamplingDefaults {
   int top_k = 0;
   float min_p = 0;
   float repetition_penalty = 1;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  bool skip_special_tokens = true;
   std::optional<int> max_tokens;  // an upper bound for requests without one
 };
 
-// Reads generation_config.json: temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens.
+// Reads generation_config.json: temperature, top_p, top_k, min_p, the penalties, skip_special_tokens, max_new_tokens.
 absl::StatusOr<SamplingDefaults> parse_sampling_defaults(const base::JsonValue& generation_config);
 
 // A LoRA adapter over the model. Requests choose it by name.
@@ -56,11 +60,13 @@ struct ServedModel {
 
   std::shared_ptr<const text::Tokenizer> tokenizer;  // null: --skip-tokenizer-init; ids alone
   std::vector<ServedTemplate> chat_templates;        // by name; empty: the model has none; chat refuses
+  base::JsonObject tokenizer_config;                 // tokenizer_config.json; empty: there is none
   base::JsonObject template_variables;               // bos_token, eos_token, ...: the same for every chat
+  std::optional<InfillTokens> infill;                // absent: the tokenizer has no such tokens
   size_t token_bytes_max = 0;                        // longest entry of the vocabulary, in bytes
 };
 
-// Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry.
+// Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, infill tokens.
 void complete_tokenizer_facts(ServedModel& model);
 
 // Parses a template and finds its form. REQUIRES: the model's template_variables are set.

@@ -61,7 +61,8 @@ TEST(ServedModel, DefaultsOfGenerationConfig) {
 TEST(ApiKeys, BearerOfAnyListedKey) {
   const ApiKeys keys({"alpha", "beta"});
   EXPECT_EQ(keys.find("Bearer beta"), 2);
-  for (const char* good : {"Bearer alpha", "bearer beta", "BEARER alpha"}) EXPECT_TRUE(keys.find(good).has_value()) << good;
+  for (const char* good : {"Bearer alpha", "bearer beta", "BEARER alpha"})
+    EXPECT_TRUE(keys.find(good).has_value()) << good;
   for (const char* bad : {"", "alpha", "Bearer", "Bearer ", "Bearer alph", "Bearer alpha ", "Basic alpha"}) {
     EXPECT_FALSE(keys.find(bad).has_value()) << bad;
   }

@@ -6,6 +6,7 @@
 #include "api/dialects.h"
 #include "api/gate.h"
 #include "api/handler.h"
+#include "api/openai/error.h"
 
 namespace polymath::api {
 namespace {
@@ -36,10 +37,15 @@ void Service::begin_drain() {
   draining_ = true;
 }
 
+ErrorBody Service::error_body(ErrorBody of_dialect) const {
+  return options_.flat_errors && of_dialect == openai_error ? openai_flat_error : of_dialect;
+}
+
 bool Service::refuse_in_drain(const Dialect& dialect, const server::HttpRequest& request,
                               server::HttpReply& reply) const {
   if (!draining_) return false;
-  send_error(reply, dialect.error_body, absl::UnavailableError(kShuttingDown), request_id(*this, request, ""));
+  send_error(reply, error_body(dialect.error_body), absl::UnavailableError(kShuttingDown),
+             request_id(*this, request, ""));
   return true;
 }
 
@@ -53,8 +59,8 @@ void Service::install(server::HttpServer& http) {
                  });
     }
   }
-  http.set_error_body([](const server::ServerError& error) {
-    return dialect_of(error.path).error_body({error.status, std::string(error.message)}).body;
+  http.set_error_body([this](const server::ServerError& error) {
+    return error_body(dialect_of(error.path).error_body)({error.status, std::string(error.message)}).body;
   });
   http.set_metrics(metrics_);
   http.set_gate([gate = std::make_shared<Gate>(*this)](const server::HttpRequest& head) { return gate->admit(head); });

@@ -17,6 +17,7 @@
 #include "api/limits.h"
 #include "api/output_pool.h"
 #include "api/served_model.h"
+#include "api/status.h"
 #include "api/ticker.h"
 #include "api/unknown_fields.h"
 #include "base/metrics.h"
@@ -31,8 +32,12 @@ struct ServiceOptions {
   ApiLimits limits;
   std::vector<std::string> api_keys;  // empty: no key is needed
   bool trust_request_chat_template = false;
-  int output_threads = 2;  // detokenize and format
-  std::string version;     // of /version
+  bool share_prefix_cache = false;  // between keys: see request/prefix_salt.h
+  bool flat_errors = false;         // OpenAI's routes answer errors as vLLM 0.6.3 did
+  bool tokenizer_info = false;      // GET /tokenizer_info is there
+  bool request_metrics = false;     // answers tell their times
+  int output_threads = 2;           // detokenize and format
+  std::string version;              // of /version
 };
 
 class Service {
@@ -53,6 +58,7 @@ class Service {
   UnknownFields& unknown_fields() { return unknown_fields_; }
   base::MetricsRegistry& metrics() { return metrics_; }
   base::Histogram& choices_histogram() { return choices_; }
+  ErrorBody error_body(ErrorBody of_dialect) const;  // the dialect's, in the form that the options choose
   bool ready() const { return ready_ && engine_.healthy(); }
   int64_t created() const { return created_; }
 

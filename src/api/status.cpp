@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "absl/strings/cord.h"
+#include "text/utf8.h"
 
 namespace polymath::api {
 namespace {
@@ -53,6 +54,29 @@ std::string code_of(const absl::Status& status) {
   return payload.has_value() ? std::string(*payload) : std::string();
 }
 
+// Bytes of a character in a JSON string.
+size_t json_bytes(const text::CodePoint& c) {
+  constexpr size_t kEscape = 6;  // "\\u001f"
+  if (!c.valid) return text::kReplacementUtf8.size();
+  if (c.value < 0x20) return kEscape;
+  return c.value == '"' || c.value == '\\' ? 2 : static_cast<size_t>(c.bytes);
+}
+
+std::string cut_to(std::string_view message, size_t bytes_max) {
+  constexpr std::string_view kCut = "...";
+  std::string out;
+  size_t bytes = 0, fitting = 0;  // of `out`: as JSON, and where it may be cut
+  while (!message.empty()) {
+    const text::CodePoint c = text::decode_utf8(message);
+    bytes += json_bytes(c);
+    if (bytes > bytes_max) return out.substr(0, fitting).append(kCut);
+    text::append_utf8(out, c.value);
+    if (bytes + kCut.size() <= bytes_max) fitting = out.size();
+    message.remove_prefix(static_cast<size_t>(c.bytes));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string excerpt(std::string_view text, size_t bytes_max) {
@@ -99,6 +123,10 @@ int http_status(const absl::Status& status) {
   }
   return 500;
 }
+
+std::string shown(std::string_view message) { return cut_to(message, kShownBytesMax); }
+
+std::string shown_name(std::string_view name) { return cut_to(name, kShownNameBytesMax); }
 
 Failure failure_of(const absl::Status& status) {
   return {http_status(status), std::string(status.message()), field_of(status), code_of(status)};

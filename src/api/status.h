@@ -45,6 +45,12 @@ struct Failure {
 };
 Failure failure_of(const absl::Status& status);
 
+// What an error body shows of a message: valid UTF-8, of bounded size. Messages may quote what a client sent.
+inline constexpr size_t kShownBytesMax = 1400;  // as JSON; a longer message is cut at a character, and ends with "..."
+inline constexpr size_t kShownNameBytesMax = 200;  // of a field's name; the same
+std::string shown(std::string_view message);
+std::string shown_name(std::string_view name);  // the same for a field's name
+
 // A failure in a dialect's words. The dialect may change the status: TGI answers 422 to bad fields.
 struct ErrorReply {
   int http_status = 500;

@@ -75,5 +75,24 @@ TEST(Status, ComplaintsOfReadersNameTheirField) {
   EXPECT_TRUE(name_field(absl::OkStatus()).ok());
 }
 
+TEST(Shown, IsValidAndBounded) {
+  const struct {
+    std::string message;
+    std::string shown;
+  } rows[] = {
+      {"", ""},
+      {"top_p: must be", "top_p: must be"},
+      {std::string(1400, 'x'), std::string(1400, 'x')},
+      {std::string(1401, 'x'), std::string(1397, 'x') + "..."},
+      {std::string(300, '\x01'), std::string(232, '\x01') + "..."},
+      {"a\xff\xe4", "a\uFFFD\uFFFD"},
+  };
+  for (const auto& row : rows) EXPECT_EQ(shown(row.message), row.shown);
+  std::string wide;
+  for (int i = 0; i < 1000; ++i) wide += "\u20AC";
+  EXPECT_EQ(shown(wide).size(), 465 * 3 + 3u);
+  EXPECT_EQ(shown_name(std::string(1000, 'x')).size(), kShownNameBytesMax);
+}
+
 }  // namespace
 }  // namespace polymath::api

@@ -80,7 +80,7 @@ template <absl::StatusOr<std::string> (*Body)(const Service&, const HttpRequest&
 void answer(Service& service, const HttpRequest& request, std::shared_ptr<HttpReply> reply) {
   const std::string id = request_id(service, request, "");
   auto body = Body(service, request);
-  if (!body.ok()) return send_error(*reply, openai_error, body.status(), id);
+  if (!body.ok()) return send_error(*reply, service.error_body(openai_error), body.status(), id);
   send_json(*reply, *std::move(body), id);
 }
 

@@ -95,6 +95,7 @@ class TreeBuilder {
   bool on_comment(Text, Error&) { return true; }
 
  private:
+  const bool reads_nan_;
   boost::json::value_stack stack_;
 };
 

@@ -99,6 +99,11 @@ struct ServerOptions {
   int stop_strings = 64;
   double keep_alive_s = 15;  // silence of a stream before it sends a comment; 0: never
   bool clamp_max_tokens = false;
+  bool share_prefix_cache = false;  // between API keys
+  bool flat_errors = false;         // error bodies as in vLLM 0.6.3
+  bool tokenizer_info = false;
+  bool request_metrics = false;
+  int stream_interval = 1;
   int fail_step = 0, stall_step = 0;  // for tests: the engine step that fails or never ends; 0: none
 };
 

@@ -76,6 +76,11 @@ api::ServiceOptions service_options(const ServerOptions& options) {
   service.limits.stop_max = options.stop_strings;
   service.limits.stream_silence_s_max = options.keep_alive_s;
   service.limits.clamp_max_tokens = options.clamp_max_tokens;
+  service.limits.stream_interval = options.stream_interval;
+  service.share_prefix_cache = options.share_prefix_cache;
+  service.flat_errors = options.flat_errors;
+  service.tokenizer_info = options.tokenizer_info;
+  service.request_metrics = options.request_metrics;
   service.api_keys = options.api_keys;
   if (service.api_keys.empty() && options.environment_api_key.has_value()) {
     service.api_keys.push_back(*options.environment_api_key);

@@ -57,6 +57,7 @@ absl::Status try_default_template(const api::ServedModel& model) {
 // "bos_token": "<s>", or {"content": "<s>", ...}: what templates call by these names.
 absl::Status read_special_tokens(const weights::TokenizerSource& source, api::ServedModel& model) {
   ASSIGN_OR_RETURN(const base::JsonValue json, tokenizer_config_of(source));
+  if (json.is_object()) model.tokenizer_config = json.get_object();
   for (const auto& member : json.get_object()) {
     if (!std::string_view(member.key().data(), member.key().size()).ends_with("_token")) continue;
     const base::JsonValue* value = &member.value();

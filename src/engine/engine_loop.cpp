@@ -102,6 +102,7 @@ std::unique_ptr<RunningRequest> EngineLoop::make_request(Request request, Reques
   }
   running->drafts.reserve(options_.speculation.n_draft_max);
   running->sampling = std::move(request.sampling);
+  if (running->sampling.repetition.pattern_max > 0) running->repetition.emplace(running->sampling.repetition);
   running->mask = std::move(request.mask);
   running->sink.set(std::move(request.sink));
   running->times.arrived = base::steady_seconds();
@@ -378,12 +379,13 @@ void EngineLoop::append(RunningRequest& request, int32_t id, std::span<const flo
   const double now = base::steady_seconds();
   TokenOutput output{.id = id};
   if (request.sampling.logprobs >= 0) {
-    const auto logprobs = sampler_.logprobs(logits, id, request.sampling.logprobs);
+    const auto logprobs = sampler_.logprobs(logits, id, request.sampling.logprobs, request.sampling.logprob_ids);
     output.sampled = logprobs.token;
     output.top = logprobs.top;
   }
   if (request.mask != nullptr) request.mask->accept(id);
   request.tokens.push_back(id);
+  if (request.repetition.has_value()) request.repeats = request.repetition->add(request.output());
   ++stats_.generated_tokens;
   metrics_.token(now);
   if (request.times.first_token == 0) request.times.first_token = now;
@@ -396,8 +398,10 @@ std::optional<FinishReason> EngineLoop::finish_reason(const RunningRequest& requ
   const SamplingParams& p = request.sampling;
   const int32_t id = request.tokens.back();
   const bool stops = contains(p.stop_ids, id) || (!p.ignore_eos && contains(p.eos_ids, id));
-  if (stops && static_cast<int>(request.output().size()) >= p.min_tokens) return FinishReason::kStop;
+  const bool may_stop = static_cast<int>(request.output().size()) >= p.min_tokens;
+  if (stops && may_stop) return FinishReason::kStop;
   if (request.token_len() == request.token_len_max) return FinishReason::kLength;
+  if (request.repeats && may_stop) return FinishReason::kRepetition;
   return std::nullopt;
 }
 
@@ -419,7 +423,8 @@ void EngineLoop::end(RunningRequest& request, FinishReason reason, const std::st
                       .error = error,
                       .prompt_tokens = request.prompt_len,
                       .cached_tokens = std::max(0, request.cached_len),
-                      .output_tokens = static_cast<int>(request.output().size())};
+                      .output_tokens = static_cast<int>(request.output().size()),
+                      .times = request.times};
   metrics_.finished(base::steady_seconds(), request.times, finish, request.sampling.max_tokens);
   on_end_(request);
   request.sink.finish(finish);

@@ -24,6 +24,7 @@
 #include "engine/engine.h"
 #include "engine/engine_metrics.h"
 #include "engine/proposers/proposer.h"
+#include "engine/sampling/repetition.h"
 #include "engine/sampling/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/sink_gate.h"
@@ -36,7 +37,9 @@ enum class CancelMark { kNone, kCancel, kStop, kCount };
 struct RunningRequest : Sequence {
   using Sequence::Sequence;
   SamplingParams sampling;
-  uint64_t group = 0;  // as Request::group
+  std::optional<RepetitionWatch> repetition;  // absent: not asked for
+  bool repeats = false;                       // since the last token
+  uint64_t group = 0;                         // as Request::group
   std::shared_ptr<TokenMask> mask;
   SinkGate sink;
   RequestTimes times;

@@ -14,14 +14,6 @@
 
 namespace polymath::engine {
 
-// A request's milestones in steady seconds; 0: not yet.
-struct RequestTimes {
-  double arrived = 0;
-  double started = 0;  // first planned
-  double first_token = 0;
-  double last_token = 0;
-};
-
 class EngineMetrics {
  public:
   EngineMetrics(const EngineOptions& options, const model::Model& model, base::MetricsRegistry& registry);

@@ -239,6 +239,22 @@ TEST_P(EngineAtDepth, TellsLogprobs) {
   for (const auto& sampled : a.sink->sampled()) EXPECT_EQ(sampled.rank, 1);
 }
 
+TEST_P(EngineAtDepth, ARepetitionEndsTheOutputFromMinTokensOn) {
+  for (const int min_tokens : {0, 9}) {
+    Harness harness;
+    Asked a = ask(prompt(20, 5), 300);
+    a.request.sampling.allowed_ids = {7};
+    a.request.sampling.repetition = {.pattern_min = 2, .pattern_max = 3, .n_repeats = 3};
+    a.request.sampling.min_tokens = min_tokens;
+    ASSERT_TRUE(harness.engine->submit(a.request).ok());
+    const Finish finish = a.sink->wait();
+    EXPECT_EQ(finish.reason, FinishReason::kRepetition);
+    EXPECT_EQ(finish.output_tokens, std::max(6, min_tokens));
+    EXPECT_GT(finish.times.first_token, finish.times.arrived);
+    EXPECT_GE(finish.times.last_token, finish.times.first_token);
+  }
+}
+
 TEST_P(EngineAtDepth, CancelEndsWhatRunsAndWhatWaits) {
   Harness harness({.sequences_max = 1});
   harness.model.step_us = 500;

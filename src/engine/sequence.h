@@ -67,7 +67,7 @@ struct Sequence {
   int logits_from;           // see wants_logits; 0: the whole prompt. Rises as they are reported, so never twice
   int32_t sampled_row = -1;  // n_unknown > 0: the logit row of the last of them, in the step started last
   int adapter = -1;          // index of the LoRA adapter; -1: the base model
-  int priority = 0;          // lower goes first, under the priority policy
+  int64_t priority = 0;      // lower goes first, under the priority policy
   uint64_t arrival = 0;      // distinct; set by the engine in order of arrival
 
   // Owned by the scheduler.

@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "api/json_values.h"
 #include "api/openai/logprobs.h"
 
@@ -16,6 +17,28 @@ base::JsonObject usage_object(const Usage& usage) {
   out["total_tokens"] = usage.prompt_tokens + usage.completion_tokens;
   out["completion_tokens"] = usage.completion_tokens;
   out["prompt_tokens_details"] = base::JsonObject{{"cached_tokens", usage.cached_tokens}};
+  out["completion_tokens_details"] = base::JsonObject{{"reasoning_tokens", 0}};  // reasoning stays text
+  return out;
+}
+
+// vLLM's names. Null where no token, or no second one, was made.
+base::JsonObject metrics_object(const engine::RequestTimes& times, int n_tokens) {
+  constexpr double kMs = 1000;
+  const auto between = [](double from, double to) -> base::JsonValue {
+    if (from == 0 || to == 0) return nullptr;
+    return kMs * (to - from);
+  };
+  base::JsonObject out;
+  out["time_to_first_token_ms"] = between(times.arrived, times.first_token);
+  out["generation_time_ms"] = between(times.first_token, times.last_token);
+  out["queue_time_ms"] = between(times.arrived, times.started);
+  out["mean_itl_ms"] = nullptr;
+  out["tokens_per_second"] = nullptr;
+  const double seconds = times.last_token - times.started;
+  if (times.first_token > 0 && n_tokens > 1) {
+    out["mean_itl_ms"] = kMs * (times.last_token - times.first_token) / (n_tokens - 1);
+  }
+  if (times.first_token > 0 && seconds > 0) out["tokens_per_second"] = n_tokens / seconds;
   return out;
 }
 
@@ -32,14 +55,42 @@ base::JsonObject head_object(const AnswerHead& head, bool is_chunk) {
   return out;
 }
 
-base::JsonObject chunk_object(const AnswerHead& head, base::JsonObject choice, const Usage* usage) {
-  base::JsonObject out = head_object(head, true);
-  out["choices"] = base::JsonArray{std::move(choice)};
-  if (usage != nullptr && head.options.continuous_usage) {
-    out["usage"] = usage_object(*usage);
-  } else if (head.options.include_usage) {
-    out["usage"] = nullptr;
+// Members of a choice or of an answer that are JSON text already, in place of the object's own.
+struct TextMember {
+  std::string_view name;
+  std::string json;  // empty: the object's own stays
+};
+
+void append_object(std::string& out, const base::JsonObject& object, std::span<const TextMember> texts) {
+  ObjectText members(out);
+  for (const auto& [key, value] : object) {
+    const std::string_view name(key.data(), key.size());
+    const auto text = std::find_if(texts.begin(), texts.end(), [&](const TextMember& t) { return t.name == name; });
+    if (text != texts.end() && !text->json.empty()) {
+      members.member(name) += text->json;
+    } else {
+      members.add(name, value);
+    }
   }
+  members.close();
+}
+
+// A chunk of one choice. `extra`: members of the chunk itself.
+std::string chunk_text(const AnswerHead& head, const base::JsonObject& choice, const Usage* usage,
+                       const TextMember& logprobs = {}, const base::JsonObject& extra = {}) {
+  std::string out;
+  ObjectText chunk(out);
+  chunk.add_all(head_object(head, true));
+  chunk.member("choices") += '[';
+  append_object(out, choice, {&logprobs, 1});
+  out += ']';
+  if (usage != nullptr && head.options.continuous_usage) {
+    chunk.add("usage", usage_object(*usage));
+  } else if (head.options.include_usage) {
+    chunk.add("usage", nullptr);
+  }
+  chunk.add_all(extra);
+  chunk.close();
   return out;
 }
 
@@ -54,6 +105,7 @@ base::JsonArray ids_of(const std::vector<TokenInfo>& tokens) {
 base::JsonValue stop_reason(const ChoiceEnd& end) {
   if (!end.stop_string.empty()) return text_json(end.stop_string);
   if (end.stop_id.has_value()) return *end.stop_id;
+  if (end.reason == engine::finish_reason_name(engine::FinishReason::kRepetition)) return "repetition_detected";
   return nullptr;
 }
 
@@ -71,55 +123,85 @@ base::JsonObject chunk_choice(const AnswerHead& head, int index, std::string_vie
   return choice;
 }
 
+// A choice and what it shares with the other choices of its prompt.
+struct ShownChoice {
+  int index = 0;
+  const CollectedChoice& own;
+  const std::vector<TokenInfo>& prompt_tokens;  // those of its prompt's first choice
+  const std::vector<int32_t>& prompt;
+};
+
 // The logprobs of one choice of a completion; under echo the prompt's come first.
-base::JsonValue completion_logprobs(const AnswerHead& head, const CollectedChoice& choice,
-                                    const std::vector<int32_t>& prompt) {
-  const bool echo = head.options.echo && !prompt.empty();
-  text::TokenTexts texts(head.model->tokenizer.get(), echo ? std::span<const int32_t>() : prompt, head.skip_special);
-  CompletionLogprobs out(names_of(head), head.options.top_logprobs, texts);
+std::string completion_logprobs(const AnswerHead& head, const ShownChoice& choice) {
+  const bool echo = head.options.echo && !choice.prompt.empty();
+  const std::span<const int32_t> before = echo ? std::span<const int32_t>() : choice.prompt;
+  text::TokenTexts texts(head.model->tokenizer.get(), before, head.skip_special);
+  CompletionLogprobs logprobs(names_of(head), head.options.top_logprobs, texts);
   if (echo) {
-    out.add_first(prompt.front());
-    for (const TokenInfo& token : choice.prompt_tokens) out.add(token);
+    logprobs.add_first(choice.prompt.front());
+    for (const TokenInfo& token : choice.prompt_tokens) logprobs.add(token);
   }
-  for (const TokenInfo& token : choice.tokens) out.add(token);
-  return out.take();
+  for (const TokenInfo& token : choice.own.tokens) logprobs.add(token);
+  std::string out;
+  logprobs.append_to(out);
+  return out;
 }
 
-base::JsonObject completion_choice(const AnswerHead& head, const AnswerPrompts& prompts, int index,
-                                   const CollectedChoice& choice) {
-  const size_t prompt = static_cast<size_t>(index / head.n);
-  base::JsonObject out;
-  out["index"] = index;
-  out["text"] = text_json(head.options.echo ? prompts.texts[prompt] + choice.text : choice.text);
-  out["logprobs"] = nullptr;
-  if (head.options.logprobs) out["logprobs"] = completion_logprobs(head, choice, prompts.ids[prompt]);
-  out["finish_reason"] = text_json(choice.end.reason);
-  out["stop_reason"] = stop_reason(choice.end);
-  if (head.options.prompt_logprobs >= 0) {
-    out["prompt_logprobs"] = prompt_logprobs(names_of(head), prompts.ids[prompt].front(), head.options.prompt_logprobs,
-                                             choice.prompt_tokens);
-  }
+std::string shown_prompt_logprobs(const AnswerHead& head, const ShownChoice& choice) {
+  return prompt_logprobs(names_of(head), choice.prompt.front(), head.options.prompt_logprobs, choice.prompt_tokens);
+}
+
+void append_completion_choice(std::string& out, const AnswerHead& head, const std::string& prompt_text,
+                              const ShownChoice& choice) {
+  ObjectText object(out);
+  object.add("index", choice.index);
+  object.add("text", text_json(head.options.echo ? prompt_text + choice.own.text : choice.own.text));
+  object.member("logprobs") += head.options.logprobs ? completion_logprobs(head, choice) : "null";
+  object.add("finish_reason", text_json(choice.own.end.reason));
+  object.add("stop_reason", stop_reason(choice.own.end));
+  if (head.options.prompt_logprobs >= 0) object.member("prompt_logprobs") += shown_prompt_logprobs(head, choice);
   if (head.options.return_token_ids) {
-    out["token_ids"] = ids_of(choice.tokens);
-    out["prompt_token_ids"] = ids_json(prompts.ids[prompt]);
+    object.add("token_ids", ids_of(choice.own.tokens));
+    object.add("prompt_token_ids", ids_json(choice.prompt));
   }
-  return out;
+  if (head.options.return_prompt_text) object.add("prompt_text", text_json(prompt_text));
+  object.close();
 }
 
-base::JsonObject chat_choice(const AnswerHead& head, const AnswerPrompts& prompts, int index,
-                             const CollectedChoice& choice) {
-  base::JsonObject out;
-  out["index"] = index;
-  out["message"] = base::JsonObject{{"role", "assistant"}, {"content", text_json(choice.text)}, {"refusal", nullptr}};
-  out["logprobs"] = nullptr;
-  if (head.options.logprobs) {
-    text::TokenTexts texts(head.model->tokenizer.get(), prompts.ids.front(), head.skip_special);
-    out["logprobs"] = chat_logprobs(names_of(head), head.options.top_logprobs, choice.tokens, texts);
+std::string shown_chat_logprobs(const AnswerHead& head, const ShownChoice& choice) {
+  text::TokenTexts texts(head.model->tokenizer.get(), choice.prompt, head.skip_special);
+  return chat_logprobs(names_of(head), head.options.top_logprobs, choice.own.tokens, texts);
+}
+
+void append_chat_choice(std::string& out, const AnswerHead& head, const std::string& echo, const ShownChoice& choice) {
+  ObjectText object(out);
+  object.add("index", choice.index);
+  object.add(
+      "message",
+      base::JsonObject{{"role", "assistant"}, {"content", text_json(echo + choice.own.text)}, {"refusal", nullptr}});
+  object.member("logprobs") += head.options.logprobs ? shown_chat_logprobs(head, choice) : "null";
+  object.add("finish_reason", text_json(choice.own.end.reason));
+  object.add("stop_reason", stop_reason(choice.own.end));
+  if (head.options.return_token_ids) object.add("token_ids", ids_of(choice.own.tokens));
+  object.close();
+}
+
+// The choices' texts, one behind the other: only one choice's log-probabilities are in memory twice.
+void append_choices(std::string& out, const AnswerHead& head, const AnswerPrompts& prompts,
+                    const std::vector<CollectedChoice>& choices) {
+  out += '[';
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const size_t prompt = i / static_cast<size_t>(head.n);
+    const ShownChoice choice{static_cast<int>(i), choices[i],
+                             choices[prompt * static_cast<size_t>(head.n)].prompt_tokens, prompts.ids[prompt]};
+    if (i > 0) out += ',';
+    if (head.is_chat()) {
+      append_chat_choice(out, head, prompts.chat_echo, choice);
+    } else {
+      append_completion_choice(out, head, prompts.texts.empty() ? "" : prompts.texts[prompt], choice);
+    }
   }
-  out["finish_reason"] = text_json(choice.end.reason);
-  out["stop_reason"] = stop_reason(choice.end);
-  if (head.options.return_token_ids) out["token_ids"] = ids_of(choice.tokens);
-  return out;
+  out += ']';
 }
 
 base::JsonObject model_entry(const ServedModel& model, std::string_view name, int64_t created) {
@@ -143,51 +225,65 @@ base::JsonObject model_entry(const ServedModel& model, std::string_view name, in
 
 std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
                         const std::vector<CollectedChoice>& choices, const Usage& usage) {
-  base::JsonArray list;
-  for (size_t i = 0; i < choices.size(); ++i) {
-    const int index = static_cast<int>(i);
-    list.emplace_back(head.is_chat() ? chat_choice(head, prompts, index, choices[i])
-                                     : completion_choice(head, prompts, index, choices[i]));
-  }
-  base::JsonObject out = head_object(head, false);
-  out["choices"] = std::move(list);
-  out["usage"] = usage_object(usage);
+  std::string out;
+  ObjectText answer(out);
+  answer.add_all(head_object(head, false));
+  append_choices(answer.member("choices"), head, prompts, choices);
+  answer.add("usage", usage_object(usage));
   if (head.is_chat() && head.options.prompt_logprobs >= 0) {
-    out["prompt_logprobs"] = prompt_logprobs(names_of(head), prompts.ids.front().front(), head.options.prompt_logprobs,
-                                             choices.front().prompt_tokens);
+    answer.member("prompt_logprobs") +=
+        shown_prompt_logprobs(head, {0, choices.front(), choices.front().prompt_tokens, prompts.ids.front()});
   }
-  if (head.is_chat() && head.options.return_token_ids) out["prompt_token_ids"] = ids_json(prompts.ids.front());
-  return base::to_text(out);
+  if (head.is_chat() && head.options.return_token_ids) {
+    answer.add("prompt_token_ids", ids_json(prompts.ids.front()));
+  }
+  if (head.is_chat() && head.options.return_prompt_text) answer.add("prompt_text", text_json(prompts.texts.front()));
+  if (head.options.metrics) {
+    engine::RequestTimes times;
+    for (const CollectedChoice& choice : choices) times = join(times, choice.end.times);
+    answer.add("metrics", metrics_object(times, usage.completion_tokens));
+  }
+  answer.close();
+  return out;
 }
 
-std::string role_chunk(const AnswerHead& head, int choice, const std::vector<int32_t>& prompt_ids, const Usage* usage) {
+std::string role_chunk(const AnswerHead& head, const AnswerPrompts& prompts, int choice, const Usage* usage) {
   base::JsonObject out = chunk_choice(head, choice, "");
   out["delta"] = base::JsonObject{{"role", "assistant"}, {"content", ""}};
-  base::JsonObject chunk = chunk_object(head, std::move(out), usage);
-  if (head.options.return_token_ids && choice == 0) chunk["prompt_token_ids"] = ids_json(prompt_ids);
-  return base::to_text(chunk);
+  base::JsonObject extra;
+  if (head.options.return_token_ids && choice == 0) extra["prompt_token_ids"] = ids_json(prompts.ids.front());
+  if (head.options.return_prompt_text && choice == 0) extra["prompt_text"] = text_json(prompts.texts.front());
+  return chunk_text(head, out, usage, {}, extra);
 }
 
-std::string prompt_chunk(const AnswerHead& head, int choice, std::string_view text,
-                         const std::vector<int32_t>& prompt_ids, const Usage* usage) {
-  base::JsonObject out = chunk_choice(head, choice, text);
-  if (head.options.return_token_ids) out["prompt_token_ids"] = ids_json(prompt_ids);
-  return base::to_text(chunk_object(head, std::move(out), usage));
+std::string prompt_chunk(const AnswerHead& head, const PromptPart& part, const Usage* usage) {
+  base::JsonObject out = chunk_choice(head, part.choice, head.options.echo ? part.text : "");
+  TextMember logprobs{"logprobs"};
+  if (part.texts != nullptr) {
+    CompletionLogprobs list(names_of(head), head.options.top_logprobs, *part.texts);
+    list.add_first(part.ids.front());
+    for (const TokenInfo& token : part.tokens) list.add(token);
+    list.append_to(logprobs.json);
+  }
+  if (head.options.return_token_ids) out["prompt_token_ids"] = ids_json(part.ids);
+  if (head.options.return_prompt_text) out["prompt_text"] = text_json(part.text);
+  return chunk_text(head, out, usage, logprobs);
 }
 
 std::string delta_chunk(const AnswerHead& head, const Delta& delta, text::TokenTexts* texts, const Usage* usage) {
   base::JsonObject out = chunk_choice(head, delta.choice, delta.text);
+  TextMember logprobs{"logprobs"};
   if (head.options.logprobs && !delta.tokens.empty()) {
     if (head.is_chat()) {
-      out["logprobs"] = chat_logprobs(names_of(head), head.options.top_logprobs, delta.tokens, *texts);
+      logprobs.json = chat_logprobs(names_of(head), head.options.top_logprobs, delta.tokens, *texts);
     } else {
-      CompletionLogprobs logprobs(names_of(head), head.options.top_logprobs, *texts);
-      for (const TokenInfo& token : delta.tokens) logprobs.add(token);
-      out["logprobs"] = logprobs.take();
+      CompletionLogprobs list(names_of(head), head.options.top_logprobs, *texts);
+      for (const TokenInfo& token : delta.tokens) list.add(token);
+      list.append_to(logprobs.json);
     }
   }
   if (head.options.return_token_ids) out["token_ids"] = ids_of(delta.tokens);
-  return base::to_text(chunk_object(head, std::move(out), usage));
+  return chunk_text(head, out, usage, logprobs);
 }
 
 std::string end_chunk(const AnswerHead& head, const ChoiceEnd& end, const Usage* usage) {
@@ -195,14 +291,23 @@ std::string end_chunk(const AnswerHead& head, const ChoiceEnd& end, const Usage*
   if (head.is_chat()) out["delta"] = base::JsonObject{};
   out["finish_reason"] = text_json(end.reason);
   out["stop_reason"] = stop_reason(end);
-  return base::to_text(chunk_object(head, std::move(out), usage));
+  return chunk_text(head, out, usage);
 }
 
-std::string usage_chunk(const AnswerHead& head, const Usage& usage) {
+std::string usage_chunk(const AnswerHead& head, const Usage& usage, const engine::RequestTimes& times) {
   base::JsonObject out = head_object(head, true);
   out["choices"] = base::JsonArray{};
   out["usage"] = usage_object(usage);
+  if (head.options.metrics) out["metrics"] = metrics_object(times, usage.completion_tokens);
   return base::to_text(out);
+}
+
+engine::RequestTimes join(const engine::RequestTimes& a, const engine::RequestTimes& b) {
+  const auto first = [](double x, double y) { return x == 0 || y == 0 ? std::max(x, y) : std::min(x, y); };
+  return {.arrived = first(a.arrived, b.arrived),
+          .started = first(a.started, b.started),
+          .first_token = first(a.first_token, b.first_token),
+          .last_token = std::max(a.last_token, b.last_token)};
 }
 
 std::string models_answer(const ServedModel& model, int64_t created) {

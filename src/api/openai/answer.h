@@ -3,6 +3,7 @@
 // OpenAI's answers as JSON text: whole ones and chunks of a stream. Pure functions.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,21 +29,32 @@ struct AnswerHead {
 
 struct AnswerPrompts {
   std::vector<std::vector<int32_t>> ids;  // of each prompt
-  std::vector<std::string> texts;         // that echo shows before each answer; empty without echo
+  std::vector<std::string> texts;         // of each prompt; empty unless echo or return_prompt_text wants them
+  std::string chat_echo;                  // the chat's last words, that the answer begins with
 };
 
 std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
                         const std::vector<CollectedChoice>& choices, const Usage& usage);
 
 // Each chunk is one line of JSON, without SSE's "data: ". `usage`: null where the chunk has none.
-std::string role_chunk(const AnswerHead& head, int choice, const std::vector<int32_t>& prompt_ids, const Usage* usage);
+std::string role_chunk(const AnswerHead& head, const AnswerPrompts& prompts, int choice, const Usage* usage);
 // `texts`: where the choice's tokens are, moved on by this chunk's. REQUIRES: not null under logprobs.
 std::string delta_chunk(const AnswerHead& head, const Delta& delta, text::TokenTexts* texts, const Usage* usage);
-// Of completions, before the first token: the echoed text, the prompt's ids, or both.
-std::string prompt_chunk(const AnswerHead& head, int choice, std::string_view text,
-                         const std::vector<int32_t>& prompt_ids, const Usage* usage);
+// What a stream of completions shows before the first token: the echoed text, the prompt's ids, its logprobs.
+struct PromptPart {
+  int choice = 0;
+  std::string_view text;  // empty unless return_prompt_text or echo wants it
+  const std::vector<int32_t>& ids;
+  std::span<const TokenInfo> tokens;  // from position 1 on
+  text::TokenTexts* texts = nullptr;  // null: without logprobs; else at the prompt's begin, and moved on
+};
+std::string prompt_chunk(const AnswerHead& head, const PromptPart& part, const Usage* usage);
 std::string end_chunk(const AnswerHead& head, const ChoiceEnd& end, const Usage* usage);
-std::string usage_chunk(const AnswerHead& head, const Usage& usage);
+// `times`: of all choices, see join.
+std::string usage_chunk(const AnswerHead& head, const Usage& usage, const engine::RequestTimes& times);
+
+// The times of an answer of several choices: the first begin, the last token. A zero is no time.
+engine::RequestTimes join(const engine::RequestTimes& a, const engine::RequestTimes& b);
 
 // GET /v1/models: the served names, then the adapters. `created`: seconds since 1970.
 std::string models_answer(const ServedModel& model, int64_t created);

@@ -1,5 +1,8 @@
 #include "api/openai/error.h"
 
+#include <utility>
+
+#include "api/json_values.h"
 #include "base/json.h"
 
 namespace polymath::api {
@@ -40,15 +43,25 @@ std::string_view openai_error_type(int http_status) {
 }
 
 ErrorReply openai_error(const Failure& failure) {
-  const std::string_view type = openai_error_type(failure.http_status);
   base::JsonObject error;
-  error["message"] = boost::json::string(failure.message);
-  error["type"] = boost::json::string(type.data(), type.size());
+  error["message"] = text_json(shown(failure.message));
+  error["type"] = text_json(openai_error_type(failure.http_status));
   error["param"] = nullptr;
-  if (!failure.field.empty()) error["param"] = boost::json::string(failure.field);
+  if (!failure.field.empty()) error["param"] = text_json(shown_name(failure.field));
   error["code"] = failure.http_status;
-  if (!failure.code.empty()) error["code"] = boost::json::string(failure.code);
+  if (!failure.code.empty()) error["code"] = text_json(failure.code);
   return {failure.http_status, base::to_text(base::JsonObject{{"error", std::move(error)}})};
+}
+
+ErrorReply openai_flat_error(const Failure& failure) {
+  base::JsonObject error;
+  error["object"] = "error";
+  error["message"] = text_json(shown(failure.message));
+  error["type"] = text_json(openai_error_type(failure.http_status));
+  error["param"] = nullptr;
+  if (!failure.field.empty()) error["param"] = text_json(shown_name(failure.field));
+  error["code"] = failure.http_status;
+  return {failure.http_status, base::to_text(error)};
 }
 
 }  // namespace polymath::api

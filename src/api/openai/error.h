@@ -13,6 +13,8 @@
 namespace polymath::api {
 
 ErrorReply openai_error(const Failure& failure);
+// The same as vLLM 0.6.3 had it: {"object": "error", "message", "type", "param", "code": 400}.
+ErrorReply openai_flat_error(const Failure& failure);
 std::string_view openai_error_type(int http_status);
 
 }  // namespace polymath::api

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/json.h"
+
 namespace polymath::api {
 namespace {
 
@@ -27,6 +29,20 @@ TEST(OpenAiError, BodyNamesTheField) {
   const ErrorReply reply = openai_error({404, "no"});
   EXPECT_EQ(reply.body, R"({"error":{"message":"no","type":"NotFoundError","param":null,"code":404}})");
   EXPECT_EQ(reply.http_status, 404);
+}
+
+TEST(OpenAiError, TheFlatFormOfVllm063) {
+  EXPECT_EQ(openai_flat_error(failure_of(not_built("suffix", "no"))).body,
+            R"({"object":"error","message":"suffix: no","type":"BadRequestError","param":"suffix","code":400})");
+  EXPECT_EQ(openai_flat_error({404, "no"}).body,
+            R"({"object":"error","message":"no","type":"NotFoundError","param":null,"code":404})");
+}
+
+TEST(OpenAiError, BodiesAreSmall) {
+  const std::string long_name(4000, '"');
+  const ErrorReply reply = openai_error(failure_of(invalid(long_name, std::string(1 << 20, '\x01'))));
+  EXPECT_LE(reply.body.size(), 2048u);
+  EXPECT_TRUE(base::parse_json(reply.body, {}).ok());
 }
 
 }  // namespace

@@ -42,16 +42,16 @@ std::string LogprobNames::of(int32_t id, const text::TokenText& text) const {
 }
 
 std::string CompletionLogprobs::take_name(int32_t id) {
-  offsets_.emplace_back(texts_.characters());
+  offsets_.add(texts_.characters());
   std::string name = names_.of(id, texts_.take(id));
-  tokens_.emplace_back(text_json(name));
+  tokens_.add(text_json(name));
   return name;
 }
 
 void CompletionLogprobs::add_first(int32_t id) {
   take_name(id);
-  logprobs_.emplace_back(nullptr);
-  tops_.emplace_back(nullptr);
+  logprobs_.add(nullptr);
+  tops_.add(nullptr);
 }
 
 void CompletionLogprobs::add(const TokenInfo& token) {
@@ -62,22 +62,22 @@ void CompletionLogprobs::add(const TokenInfo& token) {
     top.emplace(names_.of(other.id, texts_.peek(other.id)), logprob_json(other.logprob));
   }
   top.emplace(take_name(token.id), logprob_json(token.chosen.logprob));
-  logprobs_.emplace_back(logprob_json(token.chosen.logprob));
-  tops_.emplace_back(std::move(top));
+  logprobs_.add(logprob_json(token.chosen.logprob));
+  tops_.add(std::move(top));
 }
 
-base::JsonValue CompletionLogprobs::take() {
-  base::JsonObject out;
-  out["text_offset"] = std::move(offsets_);
-  out["token_logprobs"] = std::move(logprobs_);
-  out["tokens"] = std::move(tokens_);
-  out["top_logprobs"] = std::move(tops_);
-  return out;
+void CompletionLogprobs::append_to(std::string& out) {
+  ObjectText object(out);
+  object.member("text_offset") += offsets_.close(']');
+  object.member("token_logprobs") += logprobs_.close(']');
+  object.member("tokens") += tokens_.close(']');
+  object.member("top_logprobs") += tops_.close(']');
+  object.close();
 }
 
-base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::vector<TokenInfo>& tokens,
-                              text::TokenTexts& texts) {
-  base::JsonArray content;
+std::string chat_logprobs(const LogprobNames& names, int top_n, const std::vector<TokenInfo>& tokens,
+                          text::TokenTexts& texts) {
+  ListText content('[');
   for (const TokenInfo& token : tokens) {
     base::JsonArray top;
     for (size_t i = 0; i < wanted(token, top_n); ++i) {
@@ -85,17 +85,16 @@ base::JsonValue chat_logprobs(const LogprobNames& names, int top_n, const std::v
     }
     base::JsonObject entry = chat_entry(names, token.chosen, texts.take(token.id));
     entry["top_logprobs"] = std::move(top);
-    content.emplace_back(std::move(entry));
+    content.add(std::move(entry));
   }
-  return base::JsonObject{{"content", std::move(content)}};
+  return absl::StrCat("{\"content\":", content.close(']'), "}");
 }
 
-base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, int top_n,
-                                const std::vector<TokenInfo>& tokens) {
+std::string prompt_logprobs(const LogprobNames& names, int32_t first, int top_n, std::span<const TokenInfo> tokens) {
   text::TokenTexts texts(names.model->tokenizer.get(), {}, /*skip_special=*/false);
   texts.take(first);
-  base::JsonArray out;
-  out.emplace_back(nullptr);
+  ListText out('[');
+  out.add(nullptr);
   for (const TokenInfo& token : tokens) {
     base::JsonObject entry;
     for (size_t i = 0; i < wanted(token, top_n); ++i) {
@@ -103,9 +102,9 @@ base::JsonValue prompt_logprobs(const LogprobNames& names, int32_t first, int to
     }
     base::JsonObject chosen = prompt_entry(names, token.chosen, texts.take(token.chosen.id));
     entry[absl::StrCat(token.chosen.id)] = std::move(chosen);
-    out.emplace_back(std::move(entry));
+    out.add(std::move(entry));
   }
-  return out;
+  return out.close(']');
 }
 
 }  // namespace polymath::api

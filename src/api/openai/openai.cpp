@@ -6,7 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "api/handler.h"
 #include "api/openai/error.h"
-#include "api/openai/request.h"
+#include "api/openai/read_request.h"
+#include "api/openai/render.h"
 #include "api/openai/writers.h"
 
 namespace polymath::api {
@@ -25,42 +26,66 @@ WriterContext make_context(const Service& service, Endpoint endpoint, OpenAiRequ
   // Without a tokenizer the ids are the answer.
   if (service.model().tokenizer == nullptr) context.head.options.return_token_ids = true;
   context.head.model = &service.model();
-  context.head.n = request.plan.n;
+  context.head.n = request.answer.n;
+  context.candidates = request.plan.n;
   context.head.skip_special = request.plan.skip_special;
-  context.prompts = {request.plan.prompts, std::move(request.echo_texts)};
+  context.head.options.metrics = service.options().request_metrics;
+  context.prompts = {request.plan.prompts, std::move(request.prompt_texts), std::move(request.chat_echo)};
   context.request_id = std::move(id);
+  context.errors = service.error_body(openai_error);
   context.silence_s_max = service.options().limits.stream_silence_s_max;
   return context;
 }
 
-absl::StatusOr<OpenAiRequest> read_request(Service& service, Endpoint endpoint, const HttpRequest& http,
-                                           std::string& id) {
-  const ServiceOptions& options = service.options();
-  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, http));
-  const OpenAiLimits limits{options.limits, options.trust_request_chat_template};
-  ASSIGN_OR_RETURN(OpenAiRequest request, parse_openai_request(json, endpoint, service.model(), limits));
-  service.unknown_fields().warn(request.unknown_fields);
-  if (!request.answer.request_id.empty()) id = request_id(service, http, request.answer.request_id);
-  request.plan.place = place_of(http);
-  RETURN_IF_ERROR(resolve_prompts(request, service.model()));
-  return request;
+absl::Status start_beams(Service& service, OpenAiRequest& request, WriterContext context) {
+  const std::shared_ptr<HttpReply> reply = context.reply;
+  context.candidates = request.answer.n;  // the search chooses
+  service.choices_histogram().observe(request.answer.n);
+  ASSIGN_OR_RETURN(auto search,
+                   BeamSearch::start({service.engine(), service.pool(), service.model()}, std::move(request.plan),
+                                     *request.beams, make_writer(std::move(context))));
+  reply->on_gone([weak = std::weak_ptr<BeamSearch>(search)] {
+    if (const auto running = weak.lock()) running->cancel();
+  });
+  return absl::OkStatus();
 }
 
 absl::Status start(Service& service, Endpoint endpoint, const HttpRequest& http, const ReplyPtr& reply,
                    std::string& id) {
-  ASSIGN_OR_RETURN(OpenAiRequest request, read_request(service, endpoint, http, id));
+  ASSIGN_OR_RETURN(OpenAiRequest request, read_openai_request(service, endpoint, http, id));
   WriterContext context = make_context(service, endpoint, request, id);
   context.reply = reply;
   const bool stream = request.answer.stream;
-  const int n_choices = static_cast<int>(request.plan.prompts.size()) * request.plan.n;
-  return start_generation(service, std::move(request.plan), make_writer(std::move(context), n_choices), reply, stream);
+  if (request.beams.has_value()) return start_beams(service, request, std::move(context));
+  return start_generation(service, std::move(request.plan), make_writer(std::move(context)), reply, stream);
 }
 
 template <Endpoint endpoint>
 void generate(Service& service, const HttpRequest& http, ReplyPtr reply) {
   std::string id = request_id(service, http, "");
   const absl::Status status = start(service, endpoint, http, reply, id);
-  if (!status.ok()) send_error(*reply, openai_error, name_field(status), id);
+  if (!status.ok()) send_error(*reply, service.error_body(openai_error), name_field(status), id);
+}
+
+template <Endpoint endpoint>
+void render(Service& service, const HttpRequest& http, ReplyPtr reply) {
+  std::string id = request_id(service, http, "");
+  const auto request = read_openai_request(service, endpoint, http, id, /*with_text=*/true);
+  if (!request.ok()) {
+    return send_error(*reply, service.error_body(openai_error), name_field(request.status()), id);
+  }
+  send_json(*reply, rendered_answer(*request, endpoint, id), id);
+}
+
+// GET /tokenizer_info: tokenizer_config.json as it is.
+void tokenizer_info(Service& service, const HttpRequest& http, ReplyPtr reply) {
+  const std::string id = request_id(service, http, "");
+  absl::Status status = need_tokenizer(service.model(), "/tokenizer_info");
+  if (!service.options().tokenizer_info) {
+    status = absl::NotFoundError("/tokenizer_info needs --enable-tokenizer-info-endpoint");
+  }
+  if (!status.ok()) return send_error(*reply, service.error_body(openai_error), status, id);
+  send_json(*reply, base::to_text(service.model().tokenizer_config), id);
 }
 
 constexpr std::string_view kModelPath = "/v1/models/*";
@@ -70,7 +95,7 @@ void model(Service& service, const HttpRequest& http, ReplyPtr reply) {
   const std::string id = request_id(service, http, "");
   const std::string_view name = std::string_view(http.path).substr(kModelPath.size() - 1);
   const absl::Status known = adapter_of(service.model(), name).status();
-  if (!known.ok()) return send_error(*reply, openai_error, known, id);
+  if (!known.ok()) return send_error(*reply, service.error_body(openai_error), known, id);
   send_json(*reply, model_answer(service.model(), name, service.created()), id);
 }
 
@@ -81,6 +106,9 @@ void models(Service& service, const HttpRequest& http, ReplyPtr reply) {
 constexpr Route kRoutes[] = {
     {"POST", "/v1/completions", generate<Endpoint::kCompletions>, false, true},
     {"POST", "/v1/chat/completions", generate<Endpoint::kChat>, false, true},
+    {"POST", "/v1/completions/render", render<Endpoint::kCompletions>},
+    {"POST", "/v1/chat/completions/render", render<Endpoint::kChat>},
+    {"GET", "/tokenizer_info", tokenizer_info},
     {"GET", "/v1/models", models},
     {"GET", kModelPath, model},
 };

@@ -1,17 +1,19 @@
 #include "api/openai/request.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "api/json_values.h"
+#include "api/openai/logprob_fields.h"
 #include "api/openai/sampling.h"
 #include "api/status.h"
 
 namespace polymath::api {
 namespace {
+
+constexpr double kLengthPenaltyMax = 10;  // of either sign; beyond: 400
 
 absl::Status parse_model(base::JsonReader& j, const ServedModel& model, OpenAiRequest& out) {
   out.answer.model = j.s("model", model.names.front());
@@ -32,44 +34,16 @@ absl::Status parse_stream(base::JsonReader& j, AnswerOptions& answer) {
   return absl::OkStatus();
 }
 
-absl::Status parse_answer(base::JsonReader& j, AnswerOptions& answer) {
+absl::Status parse_answer(base::JsonReader& j, const ApiLimits& limits, AnswerOptions& answer) {
   RETURN_IF_ERROR(parse_stream(j, answer));
   answer.return_token_ids = j.b("return_token_ids", false);
   answer.tokens_as_ids = j.b("return_tokens_as_token_ids", false);
+  answer.return_prompt_text = j.b("return_prompt_text", false);
+  answer.echo = j.b("echo", false);
   answer.request_id = j.s("request_id", "");
-  return name_field(j.status());
-}
-
-absl::Status check_count(std::string_view field, int value, int max) {
-  if (value >= 0 && value <= max) return absl::OkStatus();
-  return invalid(field, absl::StrCat("must be between 0 and ", max, " (--max-logprobs)"));
-}
-
-absl::Status parse_logprobs(base::JsonReader& j, Endpoint endpoint, const ApiLimits& limits, OpenAiRequest& out) {
-  engine::SamplingParams& sampling = out.plan.sampling;
-  if (endpoint == Endpoint::kChat) {
-    out.answer.logprobs = j.b("logprobs", false);
-    out.answer.top_logprobs = j.i("top_logprobs", 0);
-    RETURN_IF_ERROR(check_count("top_logprobs", out.answer.top_logprobs, limits.logprobs_max));
-    if (out.answer.top_logprobs > 0 && !out.answer.logprobs) return invalid("top_logprobs", "needs logprobs: true");
-  } else if (const auto* count = j.find("logprobs"); count != nullptr && *count != false) {
-    out.answer.logprobs = true;
-    out.answer.top_logprobs = j.i("logprobs");
-    RETURN_IF_ERROR(check_count("logprobs", out.answer.top_logprobs, limits.logprobs_max));
-  }
+  answer.stream_interval = j.i("stream_interval", limits.stream_interval);
   RETURN_IF_ERROR(name_field(j.status()));
-  if (out.answer.logprobs) sampling.logprobs = out.answer.top_logprobs;
-  if (j.has("prompt_logprobs")) {
-    sampling.prompt_logprobs = j.i("prompt_logprobs");
-    RETURN_IF_ERROR(name_field(j.status()));
-    RETURN_IF_ERROR(check_count("prompt_logprobs", sampling.prompt_logprobs, limits.logprobs_max));
-    if (out.answer.stream) return invalid("prompt_logprobs", "is not for stream: true");
-    out.answer.prompt_logprobs = sampling.prompt_logprobs;
-  }
-  if (out.answer.echo && out.answer.logprobs) {
-    if (out.answer.stream) return invalid("echo", "with logprobs is not for stream: true");
-    sampling.prompt_logprobs = std::max(sampling.prompt_logprobs, out.answer.top_logprobs);
-  }
+  if (answer.stream_interval < 1) return invalid("stream_interval", "must be at least 1");
   return absl::OkStatus();
 }
 
@@ -101,35 +75,98 @@ absl::Status parse_prompts(const base::JsonReader& j, const ServedModel& model, 
   return absl::OkStatus();
 }
 
-absl::Status parse_counts(base::JsonReader& j, const ApiLimits& limits, OpenAiRequest& out) {
-  out.plan.n = j.i("n", 1);
-  out.rules.clamp = limits.clamp_max_tokens;
-  if (out.chat.has_value()) out.rules.prompt_field = "messages";
-  if (out.chat.has_value() && j.has("max_completion_tokens")) out.rules.max_tokens_field = "max_completion_tokens";
-  if (j.has(out.rules.max_tokens_field)) out.rules.max_tokens = j.i(out.rules.max_tokens_field);
-  if (j.has("truncate_prompt_tokens")) out.rules.truncate = j.i("truncate_prompt_tokens");
-  const int best_of = out.chat.has_value() ? out.plan.n : j.i("best_of", out.plan.n);
+// n, best_of. The plan's choices are the candidates.
+absl::Status parse_choices(base::JsonReader& j, const ApiLimits& limits, OpenAiRequest& out) {
+  const bool is_chat = out.chat.has_value();
+  out.answer.n = j.i("n", 1);
+  out.plan.n = is_chat ? out.answer.n : j.i("best_of", out.answer.n);
   RETURN_IF_ERROR(name_field(j.status()));
-  if (out.plan.n < 1 || out.plan.n > limits.n_max) {
-    return invalid("n", absl::StrCat("must be between 1 and ", limits.n_max));
-  }
-  if (best_of != out.plan.n) return not_built("best_of", "only a best_of equal to n is built");
-  const auto n_prompts = static_cast<int64_t>(out.chat.has_value() ? 1 : out.prompts.size());
-  if (n_prompts * out.plan.n > limits.choices_max) {
-    return invalid("n", absl::StrCat("at most ", limits.choices_max, " choices in a request, prompts times n"));
-  }
-  if (out.rules.max_tokens.has_value() && *out.rules.max_tokens < (out.answer.echo ? 0 : 1)) {
-    return invalid(out.rules.max_tokens_field, "must be at least 1 (0 is for echo alone)");
-  }
-  out.plan.drop_output = out.rules.max_tokens == 0;
+  const auto range = absl::StrCat("must be between 1 and ", limits.n_max);
+  if (out.answer.n < 1 || out.answer.n > limits.n_max) return invalid("n", range);
+  if (out.plan.n < out.answer.n) return invalid("best_of", absl::StrCat("must be at least n, which is ", out.answer.n));
+  if (out.plan.n > limits.n_max) return invalid("best_of", range);
+  if (out.plan.n > out.answer.n && out.answer.stream) return invalid("best_of", "beyond n is not for stream: true");
+  const auto n_prompts = static_cast<int64_t>(is_chat ? 1 : out.prompts.size());
+  if (n_prompts * out.plan.n <= limits.choices_max) return absl::OkStatus();
+  return invalid("n",
+                 absl::StrCat("at most ", limits.choices_max, " choices in a request, prompts times n or best_of"));
+}
+
+absl::Status parse_truncation(base::JsonReader& j, OpenAiRequest& out) {
+  if (j.has("truncate_prompt_tokens")) out.rules.truncate = j.i("truncate_prompt_tokens");
+  const std::string side = j.s("truncation_side", "left");
+  RETURN_IF_ERROR(name_field(j.status()));
   if (out.rules.truncate.has_value() && (*out.rules.truncate < -1 || *out.rules.truncate == 0)) {
     return invalid("truncate_prompt_tokens", "must be -1 or at least 1");
+  }
+  if (side != "left" && side != "right") return invalid("truncation_side", "must be left or right");
+  out.rules.keep_first = side == "right";
+  return absl::OkStatus();
+}
+
+absl::Status parse_suffix(base::JsonReader& j, OpenAiRequest& out) {
+  const std::string suffix = j.s("suffix", "");
+  RETURN_IF_ERROR(name_field(j.status()));
+  if (suffix.empty()) return absl::OkStatus();
+  if (out.answer.echo) return invalid("suffix", "is not for echo: true");
+  if (out.rules.truncate.has_value()) return invalid("suffix", "is not for truncate_prompt_tokens");
+  out.suffix = suffix;
+  return absl::OkStatus();
+}
+
+// Fields that a beam search, which samples nothing, would have to ignore.
+absl::Status check_beam_search(const OpenAiRequest& out) {
+  const engine::SamplingParams& s = out.plan.sampling;
+  const struct {
+    bool asked;
+    const char* field;
+  } rows[] = {
+      {out.answer.stream, "stream"},
+      {!out.plan.stop.empty(), "stop"},
+      {out.plan.drop_output, "max_tokens"},
+      {!s.logit_bias.empty(), "logit_bias"},
+      {!s.allowed_ids.empty(), "allowed_token_ids"},
+      {!s.bad_ids.empty(), "bad_words"},
+      {!s.logprob_ids.empty(), "logprob_token_ids"},
+      {s.min_tokens > 0, "min_tokens"},
+      {s.repetition.pattern_max > 0, "repetition_detection"},
+  };
+  for (const auto& row : rows) {
+    if (row.asked) return invalid(row.field, "is not for use_beam_search: true");
   }
   return absl::OkStatus();
 }
 
-std::string decode_ids(const ServedModel& model, const std::vector<int32_t>& ids, bool skip_special) {
-  return model.tokenizer == nullptr ? "" : model.tokenizer->decode(ids, skip_special);
+// REQUIRES: all other fields are read.
+absl::Status parse_beams(base::JsonReader& j, OpenAiRequest& out) {
+  const bool asked = j.b("use_beam_search", false);
+  BeamRules rules{.n = out.answer.n};
+  rules.length_penalty = j.f("length_penalty", rules.length_penalty);
+  rules.early_stopping = j.b("early_stopping", rules.early_stopping);
+  RETURN_IF_ERROR(name_field(j.status()));
+  if (!asked && rules.length_penalty != 1) return invalid("length_penalty", "needs use_beam_search: true");
+  if (!asked && rules.early_stopping) return invalid("early_stopping", "needs use_beam_search: true");
+  if (std::abs(rules.length_penalty) > kLengthPenaltyMax) {
+    return invalid("length_penalty", absl::StrCat("must be between -", kLengthPenaltyMax, " and ", kLengthPenaltyMax));
+  }
+  if (!asked) return absl::OkStatus();
+  out.beams = rules;
+  return check_beam_search(out);
+}
+
+absl::Status parse_lengths(base::JsonReader& j, const ApiLimits& limits, OpenAiRequest& out) {
+  const bool is_chat = out.chat.has_value();
+  out.rules.clamp = limits.clamp_max_tokens;
+  if (is_chat) out.rules.prompt_field = "messages";
+  if (is_chat && j.has("max_completion_tokens")) out.rules.max_tokens_field = "max_completion_tokens";
+  if (j.has(out.rules.max_tokens_field)) out.rules.max_tokens = j.i(out.rules.max_tokens_field);
+  RETURN_IF_ERROR(name_field(j.status()));
+  const bool echo_alone = out.answer.echo && !is_chat;
+  if (out.rules.max_tokens.has_value() && *out.rules.max_tokens < (echo_alone ? 0 : 1)) {
+    return invalid(out.rules.max_tokens_field, "must be at least 1 (0 is for echo alone)");
+  }
+  out.plan.drop_output = out.rules.max_tokens == 0;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -141,37 +178,25 @@ absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, 
   OpenAiRequest out;
   RETURN_IF_ERROR(parse_model(j, model, out));
   RETURN_IF_ERROR(check_fields(json.get_object(), endpoint, out.unknown_fields));
-  RETURN_IF_ERROR(parse_answer(j, out.answer));
+  RETURN_IF_ERROR(parse_answer(j, limits.limits, out.answer));
   if (endpoint == Endpoint::kChat) {
     RETURN_IF_ERROR(need_tokenizer(model, "messages"));
     ASSIGN_OR_RETURN(out.chat, parse_chat_prompt(json, limits.limits, limits.trust_template));
   } else {
-    out.answer.echo = j.b("echo", false);
     RETURN_IF_ERROR(parse_prompts(j, model, limits.limits, out));
     out.rules.max_tokens_default = 16;
   }
   out.rules.add_special = j.b("add_special_tokens", endpoint == Endpoint::kCompletions);
-  RETURN_IF_ERROR(parse_counts(j, limits.limits, out));
+  RETURN_IF_ERROR(parse_choices(j, limits.limits, out));
+  RETURN_IF_ERROR(parse_lengths(j, limits.limits, out));
+  RETURN_IF_ERROR(parse_truncation(j, out));
+  if (endpoint == Endpoint::kCompletions) RETURN_IF_ERROR(parse_suffix(j, out));
   RETURN_IF_ERROR(parse_sampling(j, model, limits.limits, out.plan));
-  RETURN_IF_ERROR(parse_logprobs(j, endpoint, limits.limits, out));
+  RETURN_IF_ERROR(parse_logprobs(j, model, limits.limits, out));
+  RETURN_IF_ERROR(parse_beams(j, out));
+  // The best are chosen by their log-probabilities.
+  if (out.plan.n > out.answer.n) out.plan.sampling.logprobs = std::max(0, out.plan.sampling.logprobs);
   return out;
-}
-
-absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model) {
-  if (request.chat.has_value()) {
-    ASSIGN_OR_RETURN(std::string text, render_chat(model, *request.chat));
-    return add_prompt(model, request.rules, std::move(text), request.plan).status();
-  }
-  for (PromptInput& prompt : request.prompts) {
-    const auto* text = std::get_if<std::string>(&prompt);
-    std::string echo = text != nullptr && request.answer.echo ? *text : "";
-    const bool is_text = text != nullptr;
-    ASSIGN_OR_RETURN(const size_t cut, add_prompt(model, request.rules, std::move(prompt), request.plan));
-    if (!request.answer.echo) continue;
-    if (!is_text || cut > 0) echo = decode_ids(model, request.plan.prompts.back(), request.plan.skip_special);
-    request.echo_texts.push_back(std::move(echo));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace polymath::api

@@ -10,6 +10,7 @@
 #include "api/chat/chat_prompt.h"
 #include "api/generation.h"
 #include "api/limits.h"
+#include "api/openai/beam_search.h"
 #include "api/openai/fields.h"
 #include "api/prompt.h"
 #include "api/served_model.h"
@@ -25,20 +26,28 @@ struct AnswerOptions {
   bool stream = false;
   bool include_usage = false;
   bool continuous_usage = false;
+  int n = 1;  // choices of each prompt that are shown; plan.n, best_of, may be more
   bool echo = false;
+  bool return_prompt_text = false;
   bool logprobs = false;
   int top_logprobs = 0;      // 0: of the chosen token alone
+  int stream_interval = 1;   // tokens of a chunk, but for the first and the last
   int prompt_logprobs = -1;  // n: with the n best; as a field of their own; echo has them in logprobs
   bool return_token_ids = false;
+  bool metrics = false;  // the answer tells its times: the server's switch, not the request's
   bool tokens_as_ids = false;
 };
 
 struct OpenAiRequest {
   AnswerOptions answer;
-  GenerationPlan plan;                  // without prompts and max_tokens; see resolve_prompts
-  std::vector<PromptInput> prompts;     // of a chat: none; its text comes from `chat`
-  std::vector<std::string> echo_texts;  // of each prompt, under answer.echo; made by resolve_prompts
+  GenerationPlan plan;                // without prompts and max_tokens; see resolve_prompts
+  std::vector<PromptInput> prompts;   // of a chat: none; its text comes from `chat`
+  std::optional<std::string> suffix;  // completions: the answer goes between prompt and suffix
   std::optional<ChatPrompt> chat;
+  std::optional<BeamRules> beams;  // absent: no beam search
+  // Made by resolve_prompts.
+  std::vector<std::string> prompt_texts;  // of each prompt, for echo (completions) and return_prompt_text
+  std::string chat_echo;                  // the last message's words, under echo, if the assistant's
   PromptRules rules;
   std::vector<std::string> unknown_fields;  // names that have no effect, shortened; see check_fields
 };

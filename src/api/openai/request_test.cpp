@@ -76,7 +76,9 @@ TEST(OpenAiRequest, RefusalsNameTheirField) {
       {kText, R"("allowed_token_ids":[])", kInvalidArgument, "allowed_token_ids"},
       {kText, R"("n":0)", kInvalidArgument, "n"},
       {kText, R"("n":129)", kInvalidArgument, "n"},
-      {kText, R"("best_of":2)", kUnimplemented, "best_of"},
+      {kText, R"("best_of":1,"n":2)", kInvalidArgument, "best_of"},
+      {kText, R"("best_of":129)", kInvalidArgument, "best_of"},
+      {kText, R"("best_of":2,"stream":true)", kInvalidArgument, "best_of"},
       {kText, R"("max_tokens":0)", kInvalidArgument, "max_tokens"},
       {kText, R"("max_tokens":99)", kInvalidArgument, "max_tokens"},
       {kText, R"("min_tokens":17)", kInvalidArgument, "min_tokens"},
@@ -84,10 +86,7 @@ TEST(OpenAiRequest, RefusalsNameTheirField) {
       {kText, R"("logprobs":21)", kInvalidArgument, "logprobs"},
       {kText, R"("logprobs":true)", kInvalidArgument, "logprobs"},
       {kText, R"("stream":true,"prompt_logprobs":1)", kInvalidArgument, "prompt_logprobs"},
-      {kText, R"("stream":true,"echo":true,"logprobs":1)", kInvalidArgument, "echo"},
       {kText, R"("stream_options":{"include_usage":true})", kInvalidArgument, "stream_options"},
-      {kText, R"("suffix":"x")", kUnimplemented, "suffix"},
-      {kText, R"("use_beam_search":true)", kUnimplemented, "use_beam_search"},
       {kText, R"("guided_json":{"type":"object"})", kUnimplemented, "guided_json"},
       {kChat, R"("top_logprobs":2)", kInvalidArgument, "top_logprobs"},
       {kChat, R"("response_format":{"type":"json_schema"})", kUnimplemented, "response_format"},
@@ -121,12 +120,146 @@ TEST(OpenAiRequest, RefusalsNameTheirField) {
   }
 }
 
+TEST(OpenAiRequest, RefusalsOfVllmsFields) {
+  using enum absl::StatusCode;
+  const Row rows[] = {
+      {kText, R"("logit_bias":{" 5":1})", kInvalidArgument, "logit_bias"},
+      {kText, R"("logit_bias":{"+5":1})", kInvalidArgument, "logit_bias"},
+      {kText, R"("logit_bias":{"05":1})", kInvalidArgument, "logit_bias"},
+      {kText, R"("logit_bias":{"-0":1})", kInvalidArgument, "logit_bias"},
+      {kText, R"("logit_bias":{"5.0":1})", kInvalidArgument, "logit_bias"},
+      {kText, R"("suffix":"x")", kInvalidArgument, "suffix"},
+      {kText, R"("suffix":1)", kInvalidArgument, "suffix"},
+      {kText, R"("suffix":"x","echo":true)", kInvalidArgument, "suffix"},
+      {kText, R"("suffix":"x","truncate_prompt_tokens":3)", kInvalidArgument, "suffix"},
+      {kText, R"("bad_words":"x")", kInvalidArgument, "bad_words"},
+      {kText, R"("bad_words":[1])", kInvalidArgument, "bad_words"},
+      {kText, R"("bad_words":["a",""])", kInvalidArgument, "bad_words"},
+      {kText, R"("bad_words":["  "])", kInvalidArgument, "bad_words"},
+      {kText, R"("logprobs":-1)", kInvalidArgument, "logprobs"},
+      {kText, R"("prompt_logprobs":-1)", kInvalidArgument, "prompt_logprobs"},
+      {kChat, R"("logprobs":true,"top_logprobs":-1)", kInvalidArgument, "top_logprobs"},
+      {kText, R"("logprob_token_ids":[1])", kInvalidArgument, "logprob_token_ids"},
+      {kText, R"("logprobs":1,"logprob_token_ids":[512])", kInvalidArgument, "logprob_token_ids"},
+      {kText, R"("truncation_side":"middle")", kInvalidArgument, "truncation_side"},
+      {kText, R"("stream_interval":0)", kInvalidArgument, "stream_interval"},
+      {kText, R"("repetition_detection":1)", kInvalidArgument, "repetition_detection"},
+      {kText, R"("repetition_detection":{"max_pattern_size":257,"min_count":2})", kInvalidArgument,
+       "repetition_detection"},
+      {kText, R"("repetition_detection":{"max_pattern_size":4,"min_count":1})", kInvalidArgument,
+       "repetition_detection"},
+      {kText, R"("repetition_detection":{"max_pattern_size":4,"min_pattern_size":5,"min_count":2})", kInvalidArgument,
+       "repetition_detection"},
+      {kText, R"("length_penalty":2)", kInvalidArgument, "length_penalty"},
+      {kText, R"("early_stopping":true)", kInvalidArgument, "early_stopping"},
+      {kText, R"("use_beam_search":true,"length_penalty":11)", kInvalidArgument, "length_penalty"},
+      {kText, R"("use_beam_search":true,"stream":true)", kInvalidArgument, "stream"},
+      {kText, R"("use_beam_search":true,"stop":"x")", kInvalidArgument, "stop"},
+      {kChat, R"("use_beam_search":true,"bad_words":["x"])", kInvalidArgument, "bad_words"},
+      {kText, R"("cache_salt":"")", kInvalidArgument, "cache_salt"},
+      {kText, R"("priority":1e300)", kInvalidArgument, "priority"},
+  };
+  for (const Row& row : rows) {
+    const auto got = parse(row.endpoint, row.fields);
+    ASSERT_FALSE(got.ok()) << row.fields;
+    EXPECT_EQ(got.status().code(), row.code) << row.fields << " " << got.status();
+    EXPECT_EQ(field_of(got.status()), row.param) << row.fields << " " << got.status();
+  }
+}
+
+TEST(OpenAiRequest, CandidatesAreThePlansChoices) {
+  const auto request = parse(kText, R"("n":2,"best_of":5)");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->answer.n, 2);
+  EXPECT_EQ(request->plan.n, 5);
+  EXPECT_EQ(request->plan.sampling.logprobs, 0);
+  EXPECT_FALSE(request->answer.logprobs);
+  EXPECT_EQ(parse(kChat, R"("n":2)")->plan.n, 2);
+}
+
+TEST(OpenAiRequest, BadWordsAreTokenizedWithAndWithoutABlank) {
+  const auto bad = [](const char* fields) { return parse(kText, fields)->plan.sampling.bad_ids; };
+  const auto ids = [](const char* text) { return model().tokenizer->encode(text, false); };
+  EXPECT_EQ(bad(R"("bad_words":["the"])"), (std::vector<std::vector<int32_t>>{ids(" the"), ids("the")}));
+  EXPECT_EQ(bad(R"("bad_words":["  the"])"), bad(R"("bad_words":["the"])"));
+  std::string many = "\"a\"";
+  for (int i = 1; i < 128; ++i) many += ",\"a\"";
+  EXPECT_TRUE(parse(kText, "\"bad_words\":[" + many + "]").ok());
+  EXPECT_EQ(parse(kText, "\"bad_words\":[" + many + ",\"a\"]").status().message(), "bad_words: at most 128 words");
+}
+
+TEST(OpenAiRequest, TheWholeVocabularysLogprobsNeedTheFlag) {
+  const auto json = base::parse_json(R"({"prompt":"the","logprobs":-1,"max_tokens":1})", {});
+  OpenAiLimits limits;
+  limits.limits.logprobs_max = -1;
+  const auto request = parse_openai_request(*json, kText, model(), limits);
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->plan.sampling.logprobs, 512);
+  EXPECT_EQ(request->answer.top_logprobs, 512);
+}
+
+TEST(OpenAiRequest, WantedIdsReplaceTheBest) {
+  const auto request = parse(kText, R"("logprobs":5,"logprob_token_ids":[9,3,9],"echo":true)");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->plan.sampling.logprob_ids, (std::vector<int32_t>{3, 9}));
+  EXPECT_EQ(request->plan.sampling.logprobs, 0);
+  EXPECT_EQ(request->plan.sampling.prompt_logprobs, 5);
+}
+
+TEST(OpenAiRequest, ASuffixMakesAnInfillingPrompt) {
+  ServedModel infilling = stand_in_model();
+  infilling.infill = InfillTokens{"<PRE>", "<SUF>", "<MID>"};
+  const auto json = base::parse_json(R"({"prompt":"the","suffix":" end","return_prompt_text":true})", {});
+  auto request = parse_openai_request(*json, kText, infilling, {});
+  ASSERT_TRUE(request.ok()) << request.status();
+  ASSERT_TRUE(resolve_prompts(*request, infilling).ok());
+  EXPECT_EQ(request->prompt_texts, std::vector<std::string>{"<PRE>the<SUF> end<MID>"});
+  EXPECT_EQ(request->plan.prompts[0], infilling.tokenizer->encode("<PRE>the<SUF> end<MID>", true));
+}
+
+TEST(OpenAiRequest, AChatEchoesTheAssistantsLastWords) {
+  const auto echo = [](const char* messages) {
+    const auto json = base::parse_json(std::string(R"({"echo":true,"messages":)") + messages + "}", {});
+    auto request = parse_openai_request(*json, kChat, model(), {});
+    EXPECT_TRUE(request.ok() && resolve_prompts(*request, model()).ok());
+    return request->chat_echo;
+  };
+  EXPECT_EQ(echo(R"([{"role":"user","content":"hi"}])"), "");
+  EXPECT_EQ(echo(R"([{"role":"user","content":"hi"},{"role":"assistant","content":"Well"}])"), "Well");
+}
+
+TEST(OpenAiRequest, PenaltiesAndSpecialTokensHaveTheModelsDefaults) {
+  ServedModel served = stand_in_model();
+  const auto config = base::parse_json(
+      R"({"presence_penalty":0.5,"frequency_penalty":0.25,"repetition_penalty":1.5,"skip_special_tokens":false})", {});
+  served.defaults = *parse_sampling_defaults(*config);
+  const auto json = base::parse_json(R"({"prompt":"the","frequency_penalty":0})", {});
+  const auto request = parse_openai_request(*json, kText, served, {});
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->plan.sampling.presence_penalty, 0.5f);
+  EXPECT_EQ(request->plan.sampling.frequency_penalty, 0);
+  EXPECT_EQ(request->plan.sampling.repetition_penalty, 1.5f);
+  EXPECT_FALSE(request->plan.skip_special);
+}
+
+TEST(OpenAiRequest, SaltsAndPrioritiesHaveVllmsRanges) {
+  EXPECT_EQ(parse(kText, R"("priority":-9223372036854775808)")->plan.priority, INT64_MIN);
+  const auto salt = [](const std::string& text, int n) {
+    std::string many;
+    for (int i = 0; i < n; ++i) many += text;
+    return parse(kText, "\"cache_salt\":\"" + many + "\"").ok();
+  };
+  EXPECT_TRUE(salt("ä", 1024));
+  EXPECT_FALSE(salt("ä", 1025));
+}
+
 TEST(OpenAiRequest, WhatAsksForNothingIsAccepted) {
   const Row rows[] = {
       {kText, R"("best_of":1,"suffix":null,"use_beam_search":false,"length_penalty":1,"user":"me")"},
       {kText, R"("spaces_between_special_tokens":true,"guided_json":null,"bad_words":[],"no_such_field":{"x":1})"},
       {kText, R"("stop":null,"logit_bias":null,"seed":-1,"top_k":-1,"stop":["",""],"n":1.0)"},
       {kText, R"("logprobs":false,"stream_options":{},"stop_token_ids":[5.0],"grammar":null,"regex":"","format":"")"},
+      {kText, R"("spaces_between_special_tokens":false,"suffix":"","repetition_detection":{"max_pattern_size":0})"},
       {kText, R"("stream_options":{"include_usage":false},"my_schema":null,"json_schema":{})"},
       {kChat, R"("response_format":{"type":"text"},"tools":[],"tool_choice":"none","parallel_tool_calls":false)"},
       {kChat, R"("modalities":["text"],"metadata":{"a":"b"},"store":false,"reasoning_effort":"low")"},
@@ -176,6 +309,7 @@ TEST(OpenAiRequest, Truncation) {
     return request->plan.prompts[0];
   };
   EXPECT_EQ(parse_ids_of(R"("truncate_prompt_tokens":2)"), (std::vector<int32_t>{8, 9}));
+  EXPECT_EQ(parse_ids_of(R"("truncate_prompt_tokens":2,"truncation_side":"right")"), (std::vector<int32_t>{5, 6}));
   EXPECT_EQ(parse_ids_of(R"("truncate_prompt_tokens":-1,"max_tokens":97)"), (std::vector<int32_t>{7, 8, 9}));
   EXPECT_EQ(parse_ids_of(R"("truncate_prompt_tokens":50)").size(), 5u);
 }

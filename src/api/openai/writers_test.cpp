@@ -26,19 +26,26 @@ class FakeReply : public server::HttpReply {
 struct Fixture {
   ServedModel model = stand_in_model();
   std::shared_ptr<FakeReply> reply = std::make_shared<FakeReply>();
+  AnswerOptions options;
+  int n = 1;
+  std::vector<int32_t> prompt = {1, 2};
 
   std::unique_ptr<AnswerWriter> writer(bool stream, double silence_s_max = 15) {
     WriterContext context;
     context.head.endpoint = Endpoint::kCompletions;
     context.head.id = "cmpl-1";
+    context.head.options = options;
     context.head.options.model = "m";
+    context.head.n = n;
     context.head.options.stream = stream;
     context.head.model = &model;
-    context.prompts.ids = {{1, 2}};
+    context.prompts.ids = {prompt};
+    context.prompts.texts = {"echoed"};
     context.request_id = "1";
     context.reply = reply;
     context.silence_s_max = silence_s_max;
-    return make_writer(std::move(context), 1);
+    context.candidates = n;
+    return make_writer(std::move(context));
   }
 };
 
@@ -108,6 +115,58 @@ TEST(Writers, AnEmptyDeltaMakesNoChunk) {
   writer->on_delta({.choice = 0, .tokens = {{.id = 5}}}, {});
   writer->flush();
   EXPECT_EQ(f.reply->log.find("data:"), std::string::npos);
+}
+
+size_t count(const std::string& text, std::string_view part) {
+  size_t n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+TokenInfo token(int32_t id) { return {.id = id, .chosen = {.id = id, .logprob = -0.5f, .rank = 1}}; }
+
+TEST(Writers, AnIntervalGathersTokensButForTheFirstAndTheLast) {
+  Fixture f;
+  f.options.stream_interval = 3;
+  const auto writer = f.writer(true);
+  for (const char* text : {"a", "b", "c", "d", "e", "f"}) writer->on_delta({.text = text, .tokens = {token(5)}}, {});
+  writer->on_end({.reason = "length"}, {});
+  writer->on_done({});
+  const std::string& log = f.reply->log;
+  for (const char* text : {R"("text":"a")", R"("text":"bcd")", R"("text":"ef")"})
+    EXPECT_EQ(count(log, text), 1u) << log;
+  EXPECT_EQ(count(log, "data: {"), 4u);
+}
+
+TEST(Writers, UnderEchoWithLogprobsChoicesWaitForThePrompts) {
+  Fixture f;
+  f.options.echo = f.options.logprobs = true;
+  f.n = 2;
+  f.prompt = {100, 101, 102};
+  const auto writer = f.writer(true);
+  writer->on_delta({.choice = 1, .text = "x", .tokens = {token(5)}}, {});
+  writer->on_prompt_token(0, 1, token(101));
+  writer->flush();
+  EXPECT_EQ(count(f.reply->log, "data: {"), 0u) << f.reply->log;
+  writer->on_prompt_token(0, 2, token(102));
+  writer->flush();
+  const std::string& log = f.reply->log;
+  EXPECT_EQ(count(log, R"("token_logprobs":[null,-5E-1,-5E-1])"), 2u) << log;
+  EXPECT_EQ(count(log, R"("text":"echoed")"), 2u) << log;
+  EXPECT_EQ(count(log, R"("text":"x")"), 1u) << log;
+  EXPECT_LT(log.rfind("null,-5E-1,-5E-1"), log.find(R"("text":"x")"));
+}
+
+TEST(Writers, AnAbortedPromptShowsWhatItHas) {
+  Fixture f;
+  f.options.echo = f.options.logprobs = true;
+  f.prompt = {100, 101, 102};
+  const auto writer = f.writer(true);
+  writer->on_prompt_token(0, 1, token(101));
+  writer->on_end({.reason = "abort"}, {});
+  writer->on_done({});
+  EXPECT_EQ(count(f.reply->log, R"("token_logprobs":[null,-5E-1])"), 1u) << f.reply->log;
+  EXPECT_EQ(count(f.reply->log, R"("finish_reason":"abort")"), 1u);
 }
 
 TEST(Writers, AWholeAnswerIsSentOnceAtTheEnd) {

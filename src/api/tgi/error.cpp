@@ -36,7 +36,7 @@ ErrorReply tgi_error(const Failure& failure) {
                                          [&](const ErrorRow& r) { return r.from == failure.http_status; });
   if (found != std::end(kErrors)) row = *found;
   base::JsonObject body;
-  body["error"] = text_json(absl::StrCat(std::string(row.text), row.with_message ? failure.message : ""));
+  body["error"] = text_json(absl::StrCat(std::string(row.text), row.with_message ? shown(failure.message) : ""));
   body["error_type"] = text_json(row.type);
   return {row.to, base::to_text(body)};
 }

@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/handler.h"
+#include "api/request/answer_size.h"
+#include "api/request/prefix_salt.h"
 #include "api/tgi/answer.h"
 #include "api/tgi/error.h"
 #include "api/tgi/request.h"
@@ -31,7 +33,7 @@ class TgiWriter : public CollectingWriter {
   void on_error(const absl::Status& error) override { send_error(*reply_, tgi_error, error, request_id_); }
 
  private:
-  void answer(const std::vector<CollectedChoice>& choices, const Usage&) override {
+  void answer(std::vector<CollectedChoice> choices, const Usage&) override {
     const CollectedChoice& choice = choices.front();
     if (choice.end.reason == engine::finish_reason_name(engine::FinishReason::kCancelled)) {
       return on_error(absl::AbortedError("the server is shutting down"));
@@ -53,7 +55,14 @@ absl::Status start(Service& service, const HttpRequest& http, Shape shape, const
   ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, http));
   ASSIGN_OR_RETURN(TgiRequest request, parse_tgi_request(json, service.model(), service.options().limits));
   request.plan.place = place_of(http);
+  request.plan.cache_salt = prefix_salt(http.principal, "", service.options().share_prefix_cache);
   RETURN_IF_ERROR(resolve_tgi_prompt(request, service.model()));
+  const AnswerBytes bytes{.of_prompt_token = logprob_bytes(request.plan.sampling.prompt_logprobs),
+                          .prompt_copies = 1,
+                          .of_output_token = logprob_bytes(request.plan.sampling.logprobs),
+                          .prompt_field = "decoder_input_details",
+                          .output_field = "top_n_tokens"};
+  RETURN_IF_ERROR(bound_answer(bytes, request.rules, service.options().limits, request.plan));
   TgiAnswer answer{request.answer, std::move(request.inputs), request.plan.prompts.front(), request.plan.sampling.seed};
   auto writer = std::make_unique<TgiWriter>(service.model(), std::move(answer), shape, reply, id);
   return start_generation(service, std::move(request.plan), std::move(writer), reply, /*stream=*/false);
@@ -78,7 +87,6 @@ constexpr Route kRoutes[] = {
     {"POST", "/", generate<Shape::kArray>, false, true},
     {"POST", "/generate_stream", not_here},
     {"POST", "/chat_tokenize", not_here},
-    {"POST", "/invocations", not_here},
     {"POST", "/vertex", not_here},
     {"GET", "/info", not_here},
 };

@@ -7,6 +7,15 @@
 namespace polymath::commands {
 namespace {
 
+constexpr int64_t kLogprobsMax = 1 << 20;  // more than any vocabulary has: refused
+constexpr int64_t kIntervalMax = 1 << 20;  // a longer interval of a stream: refused
+
+absl::Status set_error_format(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const std::string form, parse_choice(value, {"nested", "flat"}));
+  o.server.flat_errors = form == "flat";
+  return absl::OkStatus();
+}
+
 absl::Status set_served_names(Options& o, std::string_view value) {
   if (value.empty() || value.size() > 256) return absl::InvalidArgumentError("a name of 1 to 256 bytes");
   o.model.served_names.emplace_back(value);
@@ -103,11 +112,25 @@ constexpr Flag kFlags[] = {
      "Requests may bring a template of their own (bounded in steps, memory and output).",
      set_bool<&ServerOptions::trust_request_chat_template>},
     {"max-logprobs", "", FlagKind::kValue, kServe, "N", "20",
-     "Most likely tokens that a request may ask for beside each token; 0 to 20.",
-     set_int<&ServerOptions::logprobs, 0, 20>},
+     "Most likely tokens that a request may ask for beside each token; -1: the whole vocabulary.",
+     set_int<&ServerOptions::logprobs, -1, kLogprobsMax>},
     {"max-stop-strings", "", FlagKind::kValue, kServe, "N", "64",
      "Stop strings that a request may have; 1 to 1024. Also VLLM_MAX_STOP_STRINGS.",
      set_int<&ServerOptions::stop_strings, 1, 1024>},
+    {"share-prefix-cache", "", kSwitch, kServe, "", "off",
+     "Prompts share cached prefixes between API keys. A key then sees from cached_tokens what others have sent.",
+     set_bool<&ServerOptions::share_prefix_cache>},
+    {"error-format", "", FlagKind::kValue, kServe, "FORM", "nested",
+     "Error bodies of OpenAI's routes: nested ({\"error\": {...}}), or flat as in vLLM 0.6.3.", set_error_format},
+    {"enable-tokenizer-info-endpoint", "", kSwitch, kServe, "", "off",
+     "GET /tokenizer_info answers tokenizer_config.json, chat template included.",
+     set_bool<&ServerOptions::tokenizer_info>},
+    {"enable-per-request-metrics", "", kSwitch, kServe, "", "off",
+     "Answers of OpenAI's routes carry their times as metrics; streams with the usage.",
+     set_bool<&ServerOptions::request_metrics>},
+    {"stream-interval", "", FlagKind::kValue, kServe, "N", "1",
+     "Tokens of a stream's chunk, but for the first and the last; a request's stream_interval goes first.",
+     set_int<&ServerOptions::stream_interval, 1, kIntervalMax>},
     {"clamp-max-tokens", "", kSwitch, kServe, "", "off",
      "A max_tokens beyond what the context has left becomes what is left; else such a request is refused.",
      set_bool<&ServerOptions::clamp_max_tokens>},

@@ -28,8 +28,6 @@ constexpr Flag kFlags[] = {
     {"swap-space", "", FlagKind::kValue, kLoads, "GIB", "", "KV is recomputed, never swapped", nullptr, "0 4"},
     {"long-prefill-token-threshold", "", FlagKind::kValue, kLoads, "N", "",
      "not built yet; --mixed-prefill-tokens keeps long prompts from slowing answers", nullptr, "0"},
-    {"stream-interval", "", FlagKind::kValue, kServe, "N", "", "not built yet; every token is sent when it is there",
-     nullptr, "1"},
     {"tokenizer-mode", "", FlagKind::kValue, kAll, "MODE", "", "the model's files decide", nullptr, "auto hf"},
     {"override-generation-config", "", FlagKind::kValue, kServe, "JSON", "",
      "not built yet; change generation_config.json", nullptr, "{}"},

@@ -40,6 +40,25 @@ absl::Status check_ids(const char* name, const std::vector<int32_t>& ids, int ma
   return absl::OkStatus();
 }
 
+absl::Status check_bad_ids(const std::vector<std::vector<int32_t>>& bad_ids, int vocab) {
+  RETURN_IF_ERROR(check_count("bad_words", bad_ids.size(), kBadIdsMax));
+  for (const std::vector<int32_t>& ids : bad_ids) {
+    if (ids.empty()) return absl::InvalidArgumentError("bad_words has one without a token");
+    RETURN_IF_ERROR(check_ids("bad_words", ids, INT32_MAX, vocab));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_repetition(const RepetitionRule& rule) {
+  if (rule.pattern_max == 0) return absl::OkStatus();
+  const auto range = [](const char* name, int value, int min, int max) {
+    return check_range({name, static_cast<double>(value), static_cast<double>(min), static_cast<double>(max)});
+  };
+  RETURN_IF_ERROR(range("repetition_detection.max_pattern_size", rule.pattern_max, 1, kPatternMax));
+  RETURN_IF_ERROR(range("repetition_detection.min_pattern_size", rule.pattern_min, 1, rule.pattern_max));
+  return range("repetition_detection.min_count", rule.n_repeats, 2, kRepeatsMax);
+}
+
 }  // namespace
 
 absl::Status check_sampling(const SamplingParams& p, int vocab) {
@@ -53,8 +72,8 @@ absl::Status check_sampling(const SamplingParams& p, int vocab) {
       {"repetition_penalty", p.repetition_penalty, 0, kRepetitionPenaltyMax, true},
       {"max_tokens", static_cast<double>(p.max_tokens), 1, INT32_MAX},
       {"min_tokens", static_cast<double>(p.min_tokens), 0, static_cast<double>(p.max_tokens)},
-      {"logprobs", static_cast<double>(p.logprobs), -1, kLogprobsMax},
-      {"prompt_logprobs", static_cast<double>(p.prompt_logprobs), -1, kLogprobsMax},
+      {"logprobs", static_cast<double>(p.logprobs), -1, static_cast<double>(vocab)},
+      {"prompt_logprobs", static_cast<double>(p.prompt_logprobs), -1, static_cast<double>(vocab)},
   };
   for (const Range& range : ranges) RETURN_IF_ERROR(check_range(range));
   RETURN_IF_ERROR(check_count("logit_bias", p.logit_bias.size(), kLogitBiasMax));
@@ -62,6 +81,9 @@ absl::Status check_sampling(const SamplingParams& p, int vocab) {
     RETURN_IF_ERROR(check_id("logit_bias", id, vocab));
     RETURN_IF_ERROR(check_range({"logit_bias", bias, -kLogitBiasValueMax, kLogitBiasValueMax}));
   }
+  RETURN_IF_ERROR(check_bad_ids(p.bad_ids, vocab));
+  RETURN_IF_ERROR(check_repetition(p.repetition));
+  RETURN_IF_ERROR(check_ids("logprob_token_ids", p.logprob_ids, kLogprobIdsMax, vocab));
   RETURN_IF_ERROR(check_ids("allowed_token_ids", p.allowed_ids, kAllowedIdsMax, vocab));
   RETURN_IF_ERROR(check_ids("stop_token_ids", p.stop_ids, kStopIdsMax, vocab));
   return check_ids("eos_token_id", p.eos_ids, kStopIdsMax, vocab);

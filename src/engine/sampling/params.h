@@ -7,10 +7,13 @@
 
 namespace polymath::engine {
 
-inline constexpr int kLogprobsMax = 20;              // best ids beside a token; more: kInvalidArgument
 inline constexpr int kLogitBiasMax = 1024;           // entries; more: kInvalidArgument
 inline constexpr int kAllowedIdsMax = 1 << 20;       // entries; more: kInvalidArgument
 inline constexpr int kStopIdsMax = 1024;             // entries of stop_ids and of eos_ids; more: kInvalidArgument
+inline constexpr int kBadIdsMax = 256;               // sequences of bad_ids; more: kInvalidArgument
+inline constexpr int kLogprobIdsMax = 128;           // entries of logprob_ids; more: kInvalidArgument
+inline constexpr int kPatternMax = 256;              // tokens of a repeated pattern; more: kInvalidArgument
+inline constexpr int kRepeatsMax = 1 << 20;          // of a pattern; more: kInvalidArgument
 inline constexpr float kLogitBiasValueMax = 100;     // of either sign; beyond it: kInvalidArgument
 inline constexpr float kTemperatureMax = 100;        // higher: kInvalidArgument; uniform long before
 inline constexpr float kRepetitionPenaltyMax = 100;  // higher: kInvalidArgument

@@ -18,6 +18,18 @@ struct Case {
   std::function<void(SamplingParams&)> set;
 };
 
+void expect_named(const Case& c) {
+  SamplingParams params;
+  c.set(params);
+  const absl::Status status = check_sampling(params, kVocab);
+  if (c.field == nullptr) {
+    EXPECT_TRUE(status.ok()) << status;
+    return;
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), ::testing::StartsWith(c.field));
+}
+
 TEST(CheckSampling, NamesTheFieldThatIsOutOfRange) {
   const Case cases[] = {
       {nullptr, [](auto&) {}},
@@ -41,9 +53,10 @@ TEST(CheckSampling, NamesTheFieldThatIsOutOfRange) {
       {"max_tokens", [](auto& p) { p.max_tokens = 0; }},
       {"min_tokens", [](auto& p) { p.min_tokens = -1; }},
       {"min_tokens", [](auto& p) { p.min_tokens = 17; }},
-      {"logprobs", [](auto& p) { p.logprobs = 21; }},
+      {nullptr, [](auto& p) { p.logprobs = kVocab; }},
+      {"logprobs", [](auto& p) { p.logprobs = kVocab + 1; }},
       {"logprobs", [](auto& p) { p.logprobs = -2; }},
-      {"prompt_logprobs", [](auto& p) { p.prompt_logprobs = 21; }},
+      {"prompt_logprobs", [](auto& p) { p.prompt_logprobs = kVocab + 1; }},
       {"logit_bias",
        [](auto& p) {
          p.logit_bias = {{kVocab, 1.f}};
@@ -72,17 +85,41 @@ TEST(CheckSampling, NamesTheFieldThatIsOutOfRange) {
       {"stop_token_ids", [](auto& p) { p.stop_ids.assign(kStopIdsMax + 1, 1); }},
       {"eos_token_id", [](auto& p) { p.eos_ids = {kVocab}; }},
   };
-  for (const Case& c : cases) {
-    SamplingParams params;
-    c.set(params);
-    const absl::Status status = check_sampling(params, kVocab);
-    if (c.field == nullptr) {
-      EXPECT_TRUE(status.ok()) << status;
-    } else {
-      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-      EXPECT_THAT(std::string(status.message()), ::testing::StartsWith(c.field));
-    }
-  }
+  for (const Case& c : cases) expect_named(c);
+}
+
+TEST(CheckSampling, NamesTheListThatIsOutOfRange) {
+  const Case cases[] = {
+      {"logprob_token_ids", [](auto& p) { p.logprob_ids = {kVocab}; }},
+      {"logprob_token_ids", [](auto& p) { p.logprob_ids.assign(kLogprobIdsMax + 1, 1); }},
+      {"bad_words", [](auto& p) { p.bad_ids = {{}}; }},
+      {"bad_words",
+       [](auto& p) {
+         p.bad_ids = {{1, kVocab}};
+       }},
+      {"bad_words", [](auto& p) { p.bad_ids.assign(kBadIdsMax + 1, {1}); }},
+      {nullptr,
+       [](auto& p) {
+         p.repetition = {1, kPatternMax, 2};
+       }},
+      {"repetition_detection.max_pattern_size",
+       [](auto& p) {
+         p.repetition = {1, kPatternMax + 1, 2};
+       }},
+      {"repetition_detection.max_pattern_size",
+       [](auto& p) {
+         p.repetition = {1, -1, 2};
+       }},
+      {"repetition_detection.min_pattern_size",
+       [](auto& p) {
+         p.repetition = {3, 2, 2};
+       }},
+      {"repetition_detection.min_count",
+       [](auto& p) {
+         p.repetition = {1, 2, 1};
+       }},
+  };
+  for (const Case& c : cases) expect_named(c);
 }
 
 }  // namespace

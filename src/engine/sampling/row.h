@@ -85,6 +85,7 @@ double weigh(std::span<const float> logits, float best, Scratch& scratch);
 double weigh_staying(const Row& row);
 
 // One file each.
-extern const SamplingStep kLogitBias, kAllowedIds, kMask, kMinTokens, kPenalties, kTemperature, kMinP, kTopK, kTopP;
+extern const SamplingStep kLogitBias, kAllowedIds, kMask, kBadIds, kMinTokens, kPenalties, kTemperature, kMinP, kTopK,
+    kTopP;
 
 }  // namespace polymath::engine

@@ -41,7 +41,7 @@ bool is_sane(std::span<const float> logits) {
   return wrong == 0;
 }
 
-Sampler::Sampler(int vocab) : scratch_(vocab), best_(kLogprobsMax) { CHECK(vocab >= 1); }
+Sampler::Sampler(int vocab) : scratch_(vocab), best_(vocab) { CHECK(vocab >= 1); }
 
 absl::StatusOr<int32_t> Sampler::sample(const SampleInput& input) {
   CHECK(input.logits.size() == scratch_.logits.size());
@@ -56,7 +56,7 @@ absl::StatusOr<int32_t> Sampler::sample(const SampleInput& input) {
   const int32_t best = best_id(row.logits);
   if (row.logits[best] == kNever) {
     return absl::FailedPreconditionError(
-        "no token may come next: the grammar, the allowed ids and min_tokens exclude each other");
+        "no token may come next: the grammar, the allowed ids, bad words and min_tokens exclude each other");
   }
   return greedy ? best : draw(row);
 }
@@ -102,16 +102,9 @@ std::optional<backend::SampleParams> Sampler::for_device(const SampleInput& inpu
                                .uniform = std::min(static_cast<float>(random), kBelowOne)};
 }
 
-Logprobs Sampler::logprobs(std::span<const float> logits, int32_t token, int n_best) {
-  CHECK(n_best >= 0 && n_best <= kLogprobsMax);
-  const float best = logits[best_id(logits)];
-  const double sum = weigh(logits, best, scratch_);
-  const float own = logits[token];
-  int rank = 1;
-  for (int32_t id = 0; id < token; ++id) rank += logits[id] >= own;
-  for (size_t id = token + 1; id < logits.size(); ++id) rank += logits[id] > own;
-  const float log_sum = best + static_cast<float>(std::log(sum));
-  const int n = std::min<int>(n_best, logits.size());
+// The best ids, sorted, and their ranks: into scratch_.scored and best_.
+int Sampler::find_best(std::span<const float> logits, int n_best) {
+  const int n = std::min<int>(n_best, static_cast<int>(logits.size()));
   auto& heap = scratch_.scored;
   for (int32_t id = 0; id < static_cast<int32_t>(logits.size()) && n > 0; ++id) {
     const auto end = heap.begin() + std::min(id, n);
@@ -121,7 +114,40 @@ Logprobs Sampler::logprobs(std::span<const float> logits, int32_t token, int n_b
     std::push_heap(heap.begin(), heap.begin() + std::min(id + 1, n), better);
   }
   std::sort(heap.begin(), heap.begin() + n, better);
-  for (int i = 0; i < n; ++i) best_[i] = {heap[i].id, heap[i].score - log_sum, i + 1};
+  for (int i = 0; i < n; ++i) best_[i].rank = i + 1;
+  return n;
+}
+
+// The same for these ids. Each id of the vocabulary is counted at the best wanted one that it beats.
+int Sampler::find_wanted(std::span<const float> logits, std::span<const int32_t> wanted) {
+  const int n = static_cast<int>(wanted.size());
+  const std::span<Scored> scored = std::span(scratch_.scored).first(wanted.size());
+  for (int i = 0; i < n; ++i) scored[i] = {logits[wanted[i]], wanted[i]};
+  std::sort(scored.begin(), scored.end(), better);
+  for (int i = 0; i < n; ++i) best_[i].rank = i == 0 ? 1 : 0;
+  for (int32_t id = 0; id < static_cast<int32_t>(logits.size()); ++id) {
+    if (logits[id] < scored.back().score) continue;
+    const auto beaten = std::upper_bound(scored.begin(), scored.end(), Scored{logits[id], id}, better);
+    if (beaten != scored.end()) ++best_[beaten - scored.begin()].rank;
+  }
+  for (int i = 1; i < n; ++i) best_[i].rank += best_[i - 1].rank;
+  return n;
+}
+
+Logprobs Sampler::logprobs(std::span<const float> logits, int32_t token, int n_best, std::span<const int32_t> wanted) {
+  CHECK(n_best >= 0 && wanted.size() <= best_.size());
+  const float best = logits[best_id(logits)];
+  const double sum = weigh(logits, best, scratch_);
+  const float own = logits[token];
+  int rank = 1;
+  for (int32_t id = 0; id < token; ++id) rank += logits[id] >= own;
+  for (size_t id = token + 1; id < logits.size(); ++id) rank += logits[id] > own;
+  const float log_sum = best + static_cast<float>(std::log(sum));
+  const int n = wanted.empty() ? find_best(logits, n_best) : find_wanted(logits, wanted);
+  for (int i = 0; i < n; ++i) {
+    best_[i].id = scratch_.scored[i].id;
+    best_[i].logprob = scratch_.scored[i].score - log_sum;
+  }
   return {{token, logits[token] - log_sum, rank}, std::span(best_).first(n)};
 }
 

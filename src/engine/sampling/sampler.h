@@ -47,11 +47,14 @@ class Sampler {
   // input.logits is not read.
   std::optional<backend::SampleParams> for_device(const SampleInput& input);
 
-  // REQUIRES: 0 <= n_best <= kLogprobsMax, finite logits or -infinity.
-  Logprobs logprobs(std::span<const float> logits, int32_t token, int n_best);
+  // The n_best best ids; or, if `wanted` is not empty, those. REQUIRES: n_best >= 0, at most as many wanted ids as the
+  // vocabulary has, finite logits or -infinity.
+  Logprobs logprobs(std::span<const float> logits, int32_t token, int n_best, std::span<const int32_t> wanted = {});
 
  private:
   int32_t draw(Row& row);
+  int find_best(std::span<const float> logits, int n_best);
+  int find_wanted(std::span<const float> logits, std::span<const int32_t> wanted);
 
   Scratch scratch_;
   std::vector<TokenLogprob> best_;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <random>
@@ -90,8 +91,8 @@ TEST(Sampler, NumbersThatAreNoneAreAnError) {
 TEST(Sampler, StepsComeInTheSaidOrder) {
   std::vector<std::string_view> names;
   for (const auto& step : sampling_steps()) names.push_back(step.name);
-  EXPECT_THAT(names, ElementsAre("logit_bias", "allowed_ids", "mask", "min_tokens", "penalties", "temperature", "min_p",
-                                 "top_k", "top_p"));
+  EXPECT_THAT(names, ElementsAre("logit_bias", "allowed_ids", "mask", "bad_ids", "min_tokens", "penalties",
+                                 "temperature", "min_p", "top_k", "top_p"));
 }
 
 TEST(Sampler, ByDefaultNoStepApplies) {
@@ -319,6 +320,40 @@ TEST(Logprobs, TopAgreesWithSorting) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(got.top[i].id, sorted[i].id);
 }
 
+TEST(Logprobs, WantedIdsComeWithTheirRanks) {
+  std::mt19937 random(12);
+  std::vector<float> logits(997);
+  for (float& logit : logits) logit = static_cast<float>(random() % 200) / 10;
+  Sampler sampler(997);
+  const auto all = sampler.logprobs(logits, 5, 997);
+  const std::vector<TokenLogprob> sorted(all.top.begin(), all.top.end());
+  const std::vector<int32_t> wanted = {sorted[700].id, sorted[0].id, sorted[996].id, sorted[41].id};
+  const auto got = sampler.logprobs(logits, 5, 0, wanted);
+  ASSERT_EQ(got.top.size(), 4u);
+  for (const size_t at : {0, 1, 2, 3}) {
+    const TokenLogprob& expected = sorted[std::array{0, 41, 700, 996}[at]];
+    EXPECT_EQ(got.top[at].id, expected.id);
+    EXPECT_EQ(got.top[at].rank, expected.rank);
+    EXPECT_EQ(got.top[at].logprob, expected.logprob);
+  }
+}
+
+TEST(Sampler, BadIdsNeverEndTheOutput) {
+  Fixture f{.logits = {0, 1, 2, 3}};
+  f.params.temperature = 0;
+  f.output = {1, 2};
+  const struct {
+    std::vector<std::vector<int32_t>> bad;
+    int32_t best;
+  } rows[] = {
+      {{{3}}, 2}, {{{2, 3}}, 2}, {{{1, 2, 3}}, 2}, {{{3}, {2, 2}}, 1}, {{{1, 3}}, 3}, {{{0, 1, 2, 3}}, 3}, {{{2}}, 3},
+  };
+  for (const auto& row : rows) {
+    f.params.bad_ids = row.bad;
+    EXPECT_EQ(*f.sample(), row.best);
+  }
+}
+
 // The parameters for the device, and the requests that need the host.
 TEST(ForDevice, SaysWhatTheRequestSays) {
   struct Case {
@@ -338,6 +373,7 @@ TEST(ForDevice, SaysWhatTheRequestSays) {
       {"logprobs", false, [](auto&, auto& p) { p.logprobs = 0; }},
       {"logit_bias", false, [](auto&, auto& p) { p.logit_bias.emplace_back(1, 1.f); }},
       {"allowed_ids", false, [](auto&, auto& p) { p.allowed_ids.push_back(1); }},
+      {"bad_ids", false, [](auto&, auto& p) { p.bad_ids = {{1}}; }},
       {"mask", false, [](auto& i, auto&) { i.mask = &mask; }},
       {"presence", false, [](auto&, auto& p) { p.presence_penalty = 0.5f; }},
       {"frequency", false, [](auto&, auto& p) { p.frequency_penalty = -0.5f; }},

@@ -1,0 +1,18 @@
+#pragma once
+
+// An HTTP request of either generating endpoint -> OpenAiRequest with its prompts, ready to submit.
+
+#include <string>
+
+#include "api/openai/request.h"
+#include "api/service.h"
+#include "base/status.h"
+#include "server/http_server.h"
+
+namespace polymath::api {
+
+// `id`: the request's name; the body's request_id replaces it. `with_text`: prompt_texts are filled in any case.
+absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint endpoint, const server::HttpRequest& http,
+                                                  std::string& id, bool with_text = false);
+
+}  // namespace polymath::api

@@ -1,0 +1,62 @@
+// A request's prompts in token ids: through the chat template, or around the place to fill in.
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "api/chat/messages.h"
+#include "api/openai/request.h"
+#include "api/status.h"
+
+namespace polymath::api {
+namespace {
+
+std::string decode_ids(const ServedModel& model, const std::vector<int32_t>& ids, bool skip_special) {
+  return model.tokenizer == nullptr ? "" : model.tokenizer->decode(ids, skip_special);
+}
+
+// What the answer goes on from, if the chat ends with the assistant's words.
+std::string last_words(const ChatPrompt& chat) {
+  const base::JsonObject& last = chat.messages.back().get_object();
+  const auto* role = last.if_contains("role");
+  const auto* content = last.if_contains("content");
+  if (role == nullptr || *role != "assistant" || content == nullptr) return "";
+  return std::string(content->is_array() ? joined_lines(content->get_array()) : content->as_string());
+}
+
+absl::Status resolve_chat(OpenAiRequest& request, const ServedModel& model) {
+  ASSIGN_OR_RETURN(std::string text, render_chat(model, *request.chat));
+  if (request.answer.echo) request.chat_echo = last_words(*request.chat);
+  if (request.answer.return_prompt_text) request.prompt_texts.push_back(text);
+  return add_prompt(model, request.rules, std::move(text), request.plan).status();
+}
+
+// The prompt and the suffix around the place that the model is to fill in.
+absl::StatusOr<PromptInput> infilled(const OpenAiRequest& request, const ServedModel& model, PromptInput prompt) {
+  if (!request.suffix.has_value()) return prompt;
+  const auto* text = std::get_if<std::string>(&prompt);
+  if (text == nullptr) return invalid("suffix", "needs a prompt of text");
+  if (!model.infill.has_value()) {
+    return invalid("suffix", "the model's tokenizer has no tokens for a prefix, a suffix and the middle between them");
+  }
+  return PromptInput(infill_prompt(*model.infill, *text, *request.suffix));
+}
+
+}  // namespace
+
+absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model) {
+  if (request.chat.has_value()) return resolve_chat(request, model);
+  const bool wants_text = request.answer.echo || request.answer.return_prompt_text;
+  for (PromptInput& prompt : request.prompts) {
+    ASSIGN_OR_RETURN(prompt, infilled(request, model, std::move(prompt)));
+    const auto* input = std::get_if<std::string>(&prompt);
+    const bool is_text = input != nullptr;
+    std::string text = is_text && wants_text ? *input : "";
+    ASSIGN_OR_RETURN(const size_t cut, add_prompt(model, request.rules, std::move(prompt), request.plan));
+    if (!wants_text) continue;
+    if (!is_text || cut > 0) text = decode_ids(model, request.plan.prompts.back(), request.plan.skip_special);
+    request.prompt_texts.push_back(std::move(text));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace polymath::api
