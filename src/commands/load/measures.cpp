@@ -19,12 +19,26 @@ bool is_good(const Record& record, const std::vector<Bound>& bounds) {
   });
 }
 
+// "needs 12 tokens" and "needs 7 tokens" are one kind of failure.
+std::string without_numbers(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit) out += c;
+    if (digit && !out.ends_with('#')) out += '#';
+  }
+  return out;
+}
+
 void add_failure(const Record& record, Measures& out) {
   ++out.failed;
   const std::string status = record.status == 0 ? "none" : absl::StrCat(record.status);
   ++out.statuses[status];
-  const std::string sentence = absl::StrCat(status, ": ", record.error);
-  if (out.errors.size() < kErrorsMax || out.errors.contains(sentence)) ++out.errors[sentence];
+  const std::string kind = absl::StrCat(status, ": ", without_numbers(record.error));
+  if (out.errors.size() == kErrorsMax && !out.errors.contains(kind)) return;
+  Failure& failure = out.errors[kind];
+  if (failure.n == 0) failure.example = absl::StrCat(status, ": ", record.error);
+  ++failure.n;
 }
 
 void add_tokens(const Record& record, Measures& out) {

@@ -61,6 +61,12 @@ std::optional<double> latency_ms(const Record& record, Latency latency);
 // The gaps of kItl, added to `out`.
 void add_token_gaps(const Record& record, std::vector<double>& out);
 
+// Requests that failed with one sentence; its numbers may differ.
+struct Failure {
+  std::string example;  // "429: busy", the first of them
+  int n = 0;
+};
+
 struct Measures {
   int completed = 0;
   int failed = 0;
@@ -70,10 +76,10 @@ struct Measures {
   int64_t output_tokens = 0;
   std::array<int64_t, kCountedByKinds> counted{};
   std::array<Distribution, kLatencies> latencies;
-  Distribution send_lag;                // ms that requests were sent late: waiting for room, or the generator's own
-  std::map<std::string, int> statuses;  // failures by status ("429"; "none": no response)
-  std::map<std::string, int> errors;    // the first kErrorsMax sentences
-  int good = 0;                         // within all bounds
+  Distribution send_lag;                  // ms that requests were sent late: waiting for room, or the generator's own
+  std::map<std::string, int> statuses;    // failures by status ("429"; "none": no response)
+  std::map<std::string, Failure> errors;  // by sentence without its numbers; the first kErrorsMax
+  int good = 0;                           // within all bounds
 
   double per_second(double count) const { return seconds > 0 ? count / seconds : 0; }
 };

@@ -74,8 +74,8 @@ TEST(Measures, WhatARequestLacks) {
 
 TEST(Measures, ARun) {
   RunResult run;
-  run.records = {answer({{1.5, 1}, {1.75, 1}}, 1, 2), answer({{2.5, 1}, {2.75, 2}}, 1, 3), failure(429, "busy"),
-                 failure(429, "busy"), failure(0, "refused")};
+  run.records = {answer({{1.5, 1}, {1.75, 1}}, 1, 2), answer({{2.5, 1}, {2.75, 2}}, 1, 3),
+                 failure(429, "busy, retry in 12 s"), failure(429, "busy, retry in 3 s"), failure(0, "refused")};
   run.records[0].prompt_tokens = 12;
   run.records[1].sent = 1.25;
   run.seconds = 4;
@@ -89,14 +89,15 @@ TEST(Measures, ARun) {
   EXPECT_EQ(m.latencies[static_cast<size_t>(Latency::kTtft)].mean(), 1000);
   EXPECT_EQ(m.latencies[static_cast<size_t>(Latency::kItl)].sorted(), (std::vector<double>{0, 250, 250}));
   EXPECT_EQ(m.statuses, (std::map<std::string, int>{{"429", 2}, {"none", 1}}));
-  EXPECT_EQ(m.errors.at("429: busy"), 2);
+  EXPECT_EQ(m.errors.at("429: busy, retry in # s").n, 2);
+  EXPECT_EQ(m.errors.at("429: busy, retry in # s").example, "429: busy, retry in 12 s");
   EXPECT_EQ(m.send_lag.max(), 250);
   EXPECT_EQ(m.per_second(8), 2);
 }
 
 TEST(Measures, ErrorsAreBounded) {
   RunResult run;
-  for (int i = 0; i < 100; ++i) run.records.push_back(failure(500, std::to_string(i).c_str()));
+  for (int i = 1; i <= 100; ++i) run.records.push_back(failure(500, std::string(static_cast<size_t>(i), 'x').c_str()));
   const Measures m = measure(run, {});
   EXPECT_EQ(m.errors.size(), kErrorsMax);
   EXPECT_EQ(m.statuses.at("500"), 100);

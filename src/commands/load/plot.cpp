@@ -56,11 +56,11 @@ struct Panel {
   std::vector<Mark> marks;
 };
 
-// The least 1, 2 or 5 times a power of ten that is no less than `value`.
+// The least round number that is no less than `value`.
 double round_up(double value) {
   if (!(value > 0)) return 1;
   const double power = std::pow(10, std::floor(std::log10(value)));
-  for (const double step : {1.0, 2.0, 5.0}) {
+  for (const double step : {1.0, 1.2, 1.6, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0}) {
     if (value <= step * power) return step * power;
   }
   return 10 * power;
@@ -95,7 +95,7 @@ void draw(const Panel& panel, double top, std::string& out) {
     add_text(out, kLeft + width * tick / 4, base + 16, "class=\"faint\" text-anchor=\"middle\"",
              number(panel.x_end * tick / 4) + panel.x_unit);
   }
-  double name_y = top + kPanelTop + 8;  // names lie below each other: marks may be close
+  double name_y = top + kPanelTop + 13;  // names lie below each other: marks may be close
   for (const Mark& mark : panel.marks) {
     const double x = kLeft + mark.x / panel.x_end * width;
     const bool left = x > kLeft + width * 0.8;

@@ -19,6 +19,8 @@ std::vector<Latency> shown_of(const LoadOptions& options) {
   return {Latency::kTtft, Latency::kTpot, Latency::kItl, Latency::kE2el};
 }
 
+bool all_by_server(const Measures& m) { return m.completed > 0 && m.prompts_by_server == m.completed; }
+
 std::string arrivals_text(const LoadOptions& options) {
   const std::string bound = options.concurrency_max > 0 ? absl::StrCat(options.concurrency_max, " at once") : "";
   if (!options.trace.empty()) return absl::StrCat("open loop, trace ", options.trace, bound.empty() ? "" : ", ", bound);
@@ -36,7 +38,8 @@ std::string prompts_text(const LoadOptions& options) {
                         ? absl::StrCat(options.input_len.text(), " tokens in, ", options.output_len.text(), " out")
                         : "lengths of the trace";
   if (options.prefix_len > 0) {
-    absl::StrAppend(&out, ", after ", options.prefix_len, " shared in ", options.n_prefixes, " groups");
+    absl::StrAppend(&out, ", after ", options.prefix_len, " shared in ", options.n_prefixes,
+                    options.n_prefixes == 1 ? " group" : " groups");
   }
   if (options.turns > 1) absl::StrAppend(&out, ", ", options.turns, " turns");
   return out;
@@ -95,12 +98,6 @@ base::JsonObject request_json(const Record& record) {
           {"events", std::move(events)}};
 }
 
-base::JsonObject counts_json(const std::map<std::string, int>& counts) {
-  base::JsonObject out;
-  for (const auto& [name, n] : counts) out[name] = n;
-  return out;
-}
-
 // Infinite numbers are no JSON; vLLM writes them as text, too.
 base::JsonValue number_json(double value) {
   return std::isinf(value) ? base::JsonValue("inf") : base::JsonValue(value);
@@ -136,14 +133,13 @@ std::string report_table(const RunFacts& facts, const Measures& m) {
                         m.per_second(m.completed), m.per_second(static_cast<double>(m.output_tokens)),
                         m.per_second(static_cast<double>(m.output_tokens + m.prompt_tokens)));
   absl::StrAppendFormat(&out, "%-12s%d prompt (%s), %d output (counted by %s)\n", "tokens", m.prompt_tokens,
-                        m.prompts_by_server == m.completed ? "counted by the server" : "as asked for", m.output_tokens,
-                        counted_text(m));
+                        all_by_server(m) ? "counted by the server" : "as asked for", m.output_tokens, counted_text(m));
   if (!o.bounds.empty()) absl::StrAppendFormat(&out, "%-12s%s\n", "goodput", goodput_text(o, m));
   absl::StrAppendFormat(&out, "%-12s%.2f ms at p50, %.2f at p99 behind the arrival\n", "sent",
                         m.send_lag.percentile(50), m.send_lag.percentile(99));
   out += latency_table(o, m);
   if (!m.errors.empty()) out += "\nfailures, by status and sentence\n";
-  for (const auto& [sentence, n] : m.errors) absl::StrAppendFormat(&out, "%8d  %s\n", n, sentence);
+  for (const auto& [kind, failure] : m.errors) absl::StrAppendFormat(&out, "%8d  %s\n", failure.n, failure.example);
   return out;
 }
 
@@ -167,7 +163,7 @@ base::JsonObject report_json(const RunFacts& facts, const Measures& m, const Run
       {"failed", m.failed},
       {"duration", m.seconds},
       {"total_input_tokens", m.prompt_tokens},
-      {"input_tokens_by_server", m.prompts_by_server == m.completed},
+      {"input_tokens_by_server", all_by_server(m)},
       {"total_output_tokens", m.output_tokens},
       {"request_throughput", m.per_second(m.completed)},
       {"output_throughput", m.per_second(static_cast<double>(m.output_tokens))},
@@ -179,8 +175,12 @@ base::JsonObject report_json(const RunFacts& facts, const Measures& m, const Run
   out["tokens_counted_by"] = std::move(counted);
   if (!o.bounds.empty()) out["request_goodput"] = m.per_second(m.good);
   out["p99_send_lag_ms"] = m.send_lag.percentile(99);
-  out["failures_by_status"] = counts_json(m.statuses);
-  out["failures"] = counts_json(m.errors);
+  base::JsonObject statuses;
+  for (const auto& [status, n] : m.statuses) statuses[status] = n;
+  out["failures_by_status"] = std::move(statuses);
+  base::JsonObject failures;
+  for (const auto& [kind, failure] : m.errors) failures[failure.example] = failure.n;
+  out["failures"] = std::move(failures);
   add_latencies(o, m, out);
   if (!o.save_detailed) return out;
   base::JsonArray requests;
