@@ -33,7 +33,7 @@ constexpr VerbRow kVerbs[] = {
     {"serve", "serve MODEL [flags]     serve a model over HTTP, as OpenAI and vLLM do", polymath::commands::serve},
     {"run", "run MODEL [flags]       answer a prompt, or chat, on the terminal", polymath::commands::run},
     {"inspect", "inspect MODEL [--json]  what a model is and what it needs", polymath::commands::inspect},
-    {"bench", "bench offline MODEL     prefill and decode speed, beside the machine's limits",
+    {"bench", "bench offline MODEL     prefill and decode speed, beside the machine's limits; bench serve: load",
      polymath::commands::bench},
     {"kernels", "kernels [MODEL] [flags] kernel variants, and which of them a model's shapes would run",
      polymath::commands::kernels},

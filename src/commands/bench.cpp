@@ -15,6 +15,7 @@
 #include "commands/bench_limits.h"
 #include "commands/bench_sequences.h"
 #include "commands/flags/flags.h"
+#include "commands/load/bench_serve.h"
 #include "commands/runtime.h"
 #include "commands/verbs.h"
 
@@ -180,14 +181,23 @@ absl::Status offline(const Options& options) {
   return report.write(*runtime, options.bench);
 }
 
+int serve_load(const Arguments& arguments) {
+  const auto options = parse_flags(kBenchServe, arguments);
+  if (!options.ok()) return fail_flags(options.status());
+  const absl::Status status = load::bench_serve(*options);
+  return status.ok() ? 0 : fail(status);
+}
+
 }  // namespace
 
 int bench(const Arguments& arguments) {
   const std::string what = arguments.empty() ? "" : arguments[0];
+  if (what == "serve") return serve_load(Arguments(arguments.begin() + 1, arguments.end()));
   if (what != "offline" && what != "kernels") {
     std::fputs(
         "polymath bench offline MODEL [flags]: prefill and decode speed, beside the machine's limits\n"
-        "polymath bench kernels MODEL [flags]: a layer's ops one by one, beside the same limits\n",
+        "polymath bench kernels MODEL [flags]: a layer's ops one by one, beside the same limits\n"
+        "polymath bench serve [MODEL] [flags]: load on a running server, by its latencies and throughput\n",
         stderr);
     return what == "--help" ? 0 : 2;
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "commands/load/options.h"
 #include "engine/options.h"
 
 namespace polymath::commands {
@@ -146,6 +147,7 @@ struct Options {
   ServerOptions server;
   RunOptions run;
   BenchOptions bench;
+  load::LoadOptions load;  // of `bench serve`
   InspectOptions inspect;
   KernelsOptions kernels;
   std::vector<std::string> warnings;  // accepted flags without effect; logged once the log is set up

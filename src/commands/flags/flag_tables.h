@@ -17,6 +17,7 @@ std::span<const Flag> model_flags();
 std::span<const Flag> engine_flags();
 std::span<const Flag> server_flags();
 std::span<const Flag> command_flags();
+std::span<const Flag> load_flags();
 std::span<const Flag> refused_flags();
 
 inline constexpr FlagKind kSwitch = FlagKind::kSwitch;
@@ -39,6 +40,7 @@ Part& part_of(Options& o) {
   if constexpr (std::is_same_v<Part, ServerOptions>) return o.server;
   if constexpr (std::is_same_v<Part, RunOptions>) return o.run;
   if constexpr (std::is_same_v<Part, BenchOptions>) return o.bench;
+  if constexpr (std::is_same_v<Part, load::LoadOptions>) return o.load;
   if constexpr (std::is_same_v<Part, InspectOptions>) return o.inspect;
   if constexpr (std::is_same_v<Part, KernelsOptions>) return o.kernels;
 }

@@ -109,6 +109,8 @@ const char* verb_name(Verb verb) {
       return "bench";
     case kKernels:
       return "kernels";
+    case kBenchServe:
+      return "bench serve";
   }
   return "";
 }
@@ -138,7 +140,9 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
   app.allow_extras();
   app.set_help_flag("-h,--help", "This page");
   std::string positional;
-  app.add_option("model", positional, "A model directory or GGUF file, or org/name from the local Hugging Face cache");
+  app.add_option("model", positional,
+                 verb == kBenchServe ? "The name that requests carry; without one the first that the server lists"
+                                     : "A model directory or GGUF file, or org/name from the local Hugging Face cache");
   std::deque<Binding> bindings;
   for (const Flag& flag : flag_table()) {
     if ((flag.verbs & verb) != 0) bind(app, flag, bindings);
@@ -158,7 +162,8 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
     }
     options.model.name = positional;
   }
-  const bool needs_model = verb != kKernels;  // without one it lists every variant
+  // Without one kernels lists every variant, and bench serve asks the server.
+  const bool needs_model = verb != kKernels && verb != kBenchServe;
   if (needs_model && options.model.name.empty())
     return absl::InvalidArgumentError("no model; name a directory, or org/name");
   return options;
@@ -208,10 +213,10 @@ std::string flags_markdown() {
   const auto rows = [&](Group group) {
     for (const Flag& flag : flag_table()) {
       if (group_of(flag) != group) continue;
-      const std::string verbs =
-          absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
-                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
-                       (flag.verbs & kKernels) != 0 ? "kernels" : "");
+      const std::string verbs = absl::StrCat(
+          (flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
+          (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
+          (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",

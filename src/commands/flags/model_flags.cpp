@@ -74,9 +74,9 @@ absl::Status warn_remote_code(Options& o, std::string_view value) {
 }
 
 constexpr Flag kFlags[] = {
-    {"model", "", FlagKind::kValue, kAll, "MODEL", "",
+    {"model", "", FlagKind::kValue, kAll | kBenchServe, "MODEL", "",
      "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
-     "a flag.",
+     "a flag. Under bench serve the name that requests carry; by default the first that the server lists.",
      set_text<&ModelOptions::name>},
     {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
      set_text<&ModelOptions::revision>},
@@ -85,8 +85,10 @@ constexpr Flag kFlags[] = {
     {"skip-tokenizer-init", "", kSwitch, kServe | kBench, "", "off",
      "No tokenizer: prompts are token ids and answers carry token_ids and empty text.",
      set_bool<&TextOptions::skip_tokenizer>},
-    {"served-model-name", "", kList, kServe, "NAME", "what --model says",
-     "Names that requests may use; the first is the one that metrics and answers carry.", set_served_names},
+    {"served-model-name", "", kList, kServe | kBenchServe, "NAME", "what --model says",
+     "Names that requests may use; the first is the one that metrics and answers carry. Under bench serve the name "
+     "that requests carry.",
+     set_served_names},
     {"dtype", "", FlagKind::kValue, kShapes, "TYPE", "auto",
      "Type that weights are kept in: auto (the checkpoint's), float32, float16, bfloat16, half, float.", set_dtype},
     {"max-model-len", "", FlagKind::kValue, kLoads, "TOKENS", "auto",
@@ -98,8 +100,9 @@ constexpr Flag kFlags[] = {
     {"hf-overrides", "", FlagKind::kValue, kAll, "JSON", "{}",
      "Members to put over those of config.json; null removes a member, such as one that the model is refused for.",
      set_hf_overrides},
-    {"seed", "", FlagKind::kValue, kLoads, "N", "0 for dummy weights, random for answers",
-     "Seed of dummy weights; under run also of the answer. A request without a seed of its own gets a random one.",
+    {"seed", "", FlagKind::kValue, kLoads | kBenchServe, "N", "0 for dummy weights and loads, random for answers",
+     "Seed of dummy weights; under run also of the answer; under bench serve of arrivals, lengths and prompts. A "
+     "request without a seed of its own gets a random one.",
      set_seed},
     {"generation-config", "", FlagKind::kValue, kServe | kRun, "WHERE", "auto",
      "auto: sampling defaults of the model's generation_config.json; vllm: neutral ones.", set_generation_config},

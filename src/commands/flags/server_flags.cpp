@@ -40,15 +40,16 @@ absl::Status set_log_level(Options&, std::string_view value) {
 }
 
 constexpr Flag kFlags[] = {
-    {"host", "", FlagKind::kValue, kServe, "ADDRESS", "0.0.0.0", "Address to listen on.",
-     set_text<&ServerOptions::host>},
-    {"port", "", FlagKind::kValue, kServe, "PORT", "8000", "Port to listen on; 0: any free one, which the log names.",
+    {"host", "", FlagKind::kValue, kServe | kBenchServe, "ADDRESS", "0.0.0.0; of bench serve 127.0.0.1",
+     "Address to listen on; under bench serve the server's.", set_text<&ServerOptions::host>},
+    {"port", "", FlagKind::kValue, kServe | kBenchServe, "PORT", "8000",
+     "Port to listen on; 0: any free one, which the log names. Under bench serve the server's.",
      set_int<&ServerOptions::port, 0, 65535>},
     {"uds", "", FlagKind::kValue, kServe, "PATH", "", "Listen on this Unix socket instead.",
      set_text<&ServerOptions::unix_socket>},
-    {"api-key", "", kList, kServe, "KEY", "none",
+    {"api-key", "", kList, kServe | kBenchServe, "KEY", "none",
      "Keys, of which every request but those of probes and metrics needs one as a bearer token. Also VLLM_API_KEY, "
-     "which a process list does not show.",
+     "which a process list does not show. Under bench serve the key that requests carry.",
      set_api_key},
     {"ssl-certfile", "", FlagKind::kValue, kServe, "FILE", "",
      "Certificate chain (PEM); with --ssl-keyfile: serve HTTPS.", set_text<&ServerOptions::tls_certificate>},
