@@ -9,6 +9,7 @@
 
 #include "absl/strings/charconv.h"
 #include "absl/strings/str_cat.h"
+#include "base/json_memory.h"
 #include "boost/json/basic_parser_impl.hpp"
 
 namespace polymath::base {
@@ -55,9 +56,11 @@ class TreeBuilder {
   using Text = boost::json::string_view;
   using Error = boost::json::error_code;
 
+  explicit TreeBuilder(const boost::json::storage_ptr& memory) : memory_(memory), stack_(memory) {}
+
   JsonValue release() { return stack_.release(); }
 
-  bool on_document_begin(Error&) { return stack_.reset(), true; }
+  bool on_document_begin(Error&) { return stack_.reset(memory_), true; }
   bool on_document_end(Error&) { return true; }
   bool on_object_begin(Error&) { return true; }
   bool on_object_end(size_t n, Error&) { return stack_.push_object(n), true; }
@@ -82,6 +85,7 @@ class TreeBuilder {
   bool on_comment(Text, Error&) { return true; }
 
  private:
+  boost::json::storage_ptr memory_;
   boost::json::value_stack stack_;
 };
 
@@ -124,10 +128,11 @@ std::string complaint(std::string_view text, size_t at, const boost::json::error
   return absl::StrCat("invalid JSON at byte ", at, ": ", error.message());
 }
 
-absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& limits) {
+absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& limits,
+                                     const boost::json::storage_ptr& memory) {
   boost::json::parse_options options;
   options.max_depth = limits.depth_max;
-  boost::json::basic_parser<TreeBuilder> parser(options);
+  boost::json::basic_parser<TreeBuilder> parser(options, memory);
   boost::json::error_code error;
   const size_t consumed = parser.write_some(/*more=*/false, text.data(), text.size(), error);
   if (error) return absl::InvalidArgumentError(complaint(text, consumed, error));
@@ -141,15 +146,23 @@ absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& li
 
 }  // namespace
 
-absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
+absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits,
+                                     const boost::json::storage_ptr& memory) {
   if (text.size() > limits.bytes_max) {
     return absl::InvalidArgumentError(absl::StrCat("JSON of ", text.size(), " bytes; at most ", limits.bytes_max));
   }
-  if (limits.non_finite && text.find_first_of("NI") != std::string_view::npos) {
-    return parse_text(quote_non_finite(text), limits);
+  const bool quotes = limits.non_finite && text.find_first_of("NI") != std::string_view::npos;
+  const bool mends = !quotes && limits.mend_surrogates && text.find("\\u") != std::string_view::npos;
+  try {
+    if (quotes) return parse_text(quote_non_finite(text), limits, memory);
+    return mends ? parse_text(mend_surrogates(text), limits, memory) : parse_text(text, limits, memory);
+  } catch (const std::bad_alloc&) {
+    return absl::UnavailableError(absl::StrCat("there is no memory now for the JSON of ", text.size(), " bytes"));
   }
-  const bool may_have_halves = limits.mend_surrogates && text.find("\\u") != std::string_view::npos;
-  return may_have_halves ? parse_text(mend_surrogates(text), limits) : parse_text(text, limits);
+}
+
+absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
+  return parse_json(text, limits, {});
 }
 
 absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits) {
