@@ -348,22 +348,6 @@ TEST(HttpServer, RequestsInFlightMax) {
   EXPECT_EQ("done", body_of(first.read_response()));
 }
 
-TEST(HttpServer, ConnectionsMax) {
-  auto options = test_options();
-  options.limits.connections_max = 2;
-  HttpServer server(options);
-  add_routes(server);
-  ASSERT_TRUE(server.start().ok());
-  TestClient a(server.port()), b(server.port());
-  for (TestClient* client : {&a, &b}) {
-    client->send(get("/hello"));
-    EXPECT_EQ(200, status_of(client->read_response()));
-  }
-  TestClient c(server.port());
-  c.send(get("/hello"));
-  EXPECT_EQ(503, status_of(c.read_all()));
-}
-
 TEST(HttpServer, TwoHundredConnectionsAtOnce) {
   auto options = test_options();
   options.io_threads = 2;

@@ -2,14 +2,15 @@
 
 // A connected byte stream for a Session: TCP or a Unix socket, plain or under TLS.
 //
-// Callbacks run on the socket's executor, a strand of the io_context. At most one read and one write at a time.
-// Thread safety: none; on the strand only.
+// Callbacks run on the socket's executor, which is one I/O thread. At most one read and one write at a time.
+// Thread safety: none, but for shut_down(); on that thread only.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/status.h"
@@ -41,7 +42,13 @@ class Transport {
   // True: writes can no longer arrive, because of a reset or a Unix socket closed in both directions. A closed TCP peer
   // looks half-closed until it answers a write with a reset.
   bool broken();
-  void close(bool reset);
+  void close(bool reset) noexcept;
+  // Any thread, without an allocation: ends both directions, so that a pending read completes.
+  void shut_down() noexcept;
+
+ private:
+  std::mutex mutex_;     // between close() and shut_down(): a closed descriptor may be another connection's
+  bool closed_ = false;  // under mutex_
 };
 
 std::unique_ptr<Transport> make_plain_transport(Socket socket);
