@@ -10,10 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/periodic.h"
 #include "server/core.h"
 #include "server/listener.h"
 #include "server/quietly.h"
-#include "server/transport.h"
+#include "server/tls_identity.h"
 
 namespace polymath::server {
 
@@ -35,6 +36,7 @@ struct HttpServer::State {
   absl::Status start_threads();
   void run_io(boost::asio::io_context& io);
   void resume_accepting();
+  void watch_tls();
 
   const std::shared_ptr<Core> core;
   Listener listener;
@@ -43,6 +45,9 @@ struct HttpServer::State {
   bool started = false, stopped = false;
   std::vector<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> keep_running;
   std::vector<std::thread> io_threads;
+  std::optional<TlsIdentity> tls;  // from start() on the thread of watching_tls alone
+  base::Gauge* expiry = nullptr;   // of the TLS certificate; null: no metrics
+  std::unique_ptr<base::Periodic> watching_tls;
 };
 
 absl::Status HttpServer::State::listen() {
@@ -50,11 +55,13 @@ absl::Status HttpServer::State::listen() {
   if (options.tls_certificate_file.empty() != options.tls_key_file.empty()) {
     return absl::InvalidArgumentError("TLS needs both a certificate file and a key file");
   }
-  std::shared_ptr<boost::asio::ssl::context> tls;
+  TlsIdentity::Context context;
   if (!options.tls_key_file.empty()) {
-    ASSIGN_OR_RETURN(tls, make_tls_context(options.tls_certificate_file, options.tls_key_file));
+    tls.emplace(options.tls_certificate_file, options.tls_key_file);
+    ASSIGN_OR_RETURN(context, tls->open());
+    if (expiry != nullptr) tls->check_expiry(expiry);
   }
-  RETURN_IF_ERROR(listener.listen(std::move(tls)));
+  RETURN_IF_ERROR(listener.listen(std::move(context)));
   return probes ? probes->listen(nullptr) : absl::OkStatus();
 }
 
@@ -65,10 +72,20 @@ absl::Status HttpServer::State::start_threads() {
         std::array<int, WorkLanes::kCount>{1, options.worker_threads, options.large_body_threads});
     for (boost::asio::io_context& io : core->io) keep_running.emplace_back(io.get_executor());
     for (boost::asio::io_context& io : core->io) io_threads.emplace_back([this, &io] { run_io(io); });
+    if (tls) watching_tls = std::make_unique<base::Periodic>(options.tls_check_s, [this] { watch_tls(); });
   } catch (const std::system_error& e) {
     return absl::UnavailableError(absl::StrCat("the system makes no more threads for the server: ", e.what()));
   }
   return absl::OkStatus();
+}
+
+void HttpServer::State::watch_tls() {
+  quietly("the watch over the TLS certificate", [this] {
+    if (core->options.tls_refresh) {
+      if (auto context = tls->refresh()) listener.set_tls(std::move(context));
+    }
+    tls->check_expiry(expiry);
+  });
 }
 
 void HttpServer::State::resume_accepting() {
@@ -117,6 +134,9 @@ void HttpServer::set_gate(std::function<Admission(const HttpRequest&)> gate) {
 void HttpServer::set_metrics(base::MetricsRegistry& registry) {
   CHECK(!state_->started);
   state_->core->metrics = std::make_unique<RequestMetrics>(registry);
+  if (state_->core->options.tls_key_file.empty()) return;
+  state_->expiry = &registry.gauge("polymath:tls_certificate_expiry_timestamp_seconds",
+                                   "When the TLS certificate expires, in seconds since 1970.", {});
 }
 
 absl::Status HttpServer::start() {
@@ -143,6 +163,7 @@ void HttpServer::stop(double drain_seconds) {
   state_->stopped = true;
   Core& core = *state_->core;
   core.draining = core.closing = true;
+  state_->watching_tls.reset();
   if (state_->started) {
     state_->listener.close();
     if (state_->probes) state_->probes->close();

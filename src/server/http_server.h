@@ -60,7 +60,9 @@ struct HttpServerOptions {
   int large_body_threads = 1;  // for the others; probes have one more
   HttpLimits limits;
   std::string tls_certificate_file, tls_key_file;  // both or neither; TLS 1.2 and later
-  std::vector<std::string> cors_origins;           // Access-Control-Allow-Origin; "*": any; empty: no CORS headers
+  bool tls_refresh = false;               // read both again when they change; a bad new pair leaves the old one in use
+  double tls_check_s = 5;                 // between two looks at the files and at the certificate's expiry
+  std::vector<std::string> cors_origins;  // Access-Control-Allow-Origin; "*": any; empty: no CORS headers
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;

@@ -57,8 +57,16 @@ std::unique_ptr<Transport> make_tls_transport(Socket socket, boost::asio::ssl::c
 // True: the peer ended its sending side properly and may still read. Otherwise it is gone.
 bool is_half_close(const Transport::Error& error);
 
-// TLS 1.2 and later, HTTP/1.1 by ALPN. kInvalidArgument names the bad file.
-absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> make_tls_context(const std::string& certificate_file,
-                                                                            const std::string& key_file);
+// A certificate chain and its key, as PEM texts; the names are for messages.
+struct TlsFiles {
+  std::string certificate_name, certificate, key_name, key;
+};
+struct TlsContext {
+  std::shared_ptr<boost::asio::ssl::context> context;
+  double expires_at = 0;  // of the certificate, in seconds since 1970
+};
+// TLS 1.2 and later, HTTP/1.1 by ALPN. Under TLS 1.2 only suites with forward secrecy and AEAD: those of 1.3 all have
+// both. kInvalidArgument names the bad file.
+absl::StatusOr<TlsContext> make_tls_context(const TlsFiles& files);
 
 }  // namespace polymath::server
