@@ -8,6 +8,7 @@
 
 #include "absl/strings/charconv.h"
 #include "absl/strings/str_cat.h"
+#include "base/json_memory.h"
 #include "base/read_file.h"
 #include "boost/json/basic_parser_impl.hpp"
 
@@ -66,10 +67,12 @@ class TreeBuilder {
   using Text = boost::json::string_view;
   using Error = boost::json::error_code;
 
-  explicit TreeBuilder(bool reads_nan) : reads_nan_(reads_nan) {}
+  TreeBuilder(const boost::json::storage_ptr& memory, bool reads_nan)
+      : reads_nan_(reads_nan), memory_(memory), stack_(memory) {}
+
   JsonValue release() { return stack_.release(); }
 
-  bool on_document_begin(Error&) { return stack_.reset(), true; }
+  bool on_document_begin(Error&) { return stack_.reset(memory_), true; }
   bool on_document_end(Error&) { return true; }
   bool on_object_begin(Error&) { return true; }
   bool on_object_end(size_t n, Error&) { return stack_.push_object(n), true; }
@@ -96,6 +99,7 @@ class TreeBuilder {
 
  private:
   const bool reads_nan_;
+  boost::json::storage_ptr memory_;
   boost::json::value_stack stack_;
 };
 
@@ -138,10 +142,11 @@ std::string complaint(std::string_view text, size_t at, const boost::json::error
   return absl::StrCat("invalid JSON at byte ", at, ": ", error.message());
 }
 
-absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& limits) {
+absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& limits,
+                                     const boost::json::storage_ptr& memory) {
   boost::json::parse_options options;
   options.max_depth = limits.depth_max;
-  boost::json::basic_parser<TreeBuilder> parser(options, limits.non_finite_numbers);
+  boost::json::basic_parser<TreeBuilder> parser(options, memory, limits.non_finite_numbers);
   boost::json::error_code error;
   const size_t consumed = parser.write_some(/*more=*/false, text.data(), text.size(), error);
   if (error) return absl::InvalidArgumentError(complaint(text, consumed, error));
@@ -155,20 +160,29 @@ absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& li
 
 }  // namespace
 
-absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
+absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits,
+                                     const boost::json::storage_ptr& memory) {
   if (text.size() > limits.bytes_max) {
     return absl::InvalidArgumentError(absl::StrCat("JSON of ", text.size(), " bytes; at most ", limits.bytes_max));
   }
-  std::string rewritten;
-  if ((limits.non_finite || limits.non_finite_numbers) && text.find_first_of("NI") != std::string_view::npos) {
-    rewritten = replace_non_finite(text, limits.non_finite ? &NonFinite::as_text : &NonFinite::as_number);
-    text = rewritten;
+  try {
+    std::string rewritten;
+    if ((limits.non_finite || limits.non_finite_numbers) && text.find_first_of("NI") != std::string_view::npos) {
+      rewritten = replace_non_finite(text, limits.non_finite ? &NonFinite::as_text : &NonFinite::as_number);
+      text = rewritten;
+    }
+    if (limits.mend_surrogates && text.find("\\u") != std::string_view::npos) {
+      rewritten = mend_surrogates(text);
+      text = rewritten;
+    }
+    return parse_text(text, limits, memory);
+  } catch (const std::bad_alloc&) {
+    return absl::UnavailableError(absl::StrCat("there is no memory now for the JSON of ", text.size(), " bytes"));
   }
-  if (limits.mend_surrogates && text.find("\\u") != std::string_view::npos) {
-    rewritten = mend_surrogates(text);
-    text = rewritten;
-  }
-  return parse_text(text, limits);
+}
+
+absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits) {
+  return parse_json(text, limits, {});
 }
 
 absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimits& limits) {

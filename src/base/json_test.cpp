@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "base/json_memory.h"
+
 namespace polymath::base {
 namespace {
 
@@ -84,6 +86,31 @@ TEST(Json, ReadsPythonsNonFiniteNumbersAsNumbers) {
   EXPECT_EQ(numbers[3].get_double(), 0);
   EXPECT_EQ(parsed->at("b").get_string(), "NaN \xEF\xBF\xBD");
   EXPECT_FALSE(parse_json("NaN", {}).ok());
+}
+
+TEST(Json, TreesShareABudget) {
+  ByteBudget budget(8u << 20);
+  const auto parse = [&](const std::string& text) {
+    const auto memory = boost::json::make_shared_resource<JsonMemory>(budget);
+    auto parsed = parse_json(text, {}, memory);
+    return std::pair(std::move(parsed), static_cast<const JsonMemory*>(memory.get())->never_fits());
+  };
+  {
+    std::string texts = "[[1,2]";
+    for (int i = 0; i < 100; ++i) texts += ",\"" + std::string(60000, 'b') + "\"";
+    const auto tree = parse(texts + "]").first;
+    ASSERT_TRUE(tree.ok()) << tree.status();
+    EXPECT_GT(budget.used(), 6000000u);
+    EXPECT_EQ(to_text(tree->at(0)), "[1,2]");
+    std::string wide = "[0";
+    for (int i = 0; i < 30000; ++i) wide += ",[0]";
+    const auto [beside, beside_never] = parse(wide);
+    EXPECT_EQ(beside.status().code(), absl::StatusCode::kUnavailable) << beside.status();
+    EXPECT_FALSE(beside_never) << "alone it fits";
+    for (int i = 0; i < 300000; ++i) wide += ",[0]";
+    EXPECT_TRUE(parse(wide + "]").second);
+  }
+  EXPECT_EQ(budget.used(), 0u);
 }
 
 TEST(JsonReader, ConfigsKnowWhatWasNotRead) {

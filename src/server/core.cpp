@@ -1,18 +1,22 @@
 #include "server/core.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "server/session.h"
+#include "server/quietly.h"
 
 namespace polymath::server {
 
 std::shared_ptr<void> InFlight::try_enter(int max) {
-  const std::lock_guard lock(mutex_);
-  if (count_ >= max) return nullptr;
-  ++count_;
+  {
+    const std::lock_guard lock(mutex_);
+    if (count_ >= max) return nullptr;
+    ++count_;
+  }
+  // Without the lock: if this cannot allocate, the deleter runs at once.
   return {static_cast<void*>(this), [this](void*) {
             const std::lock_guard relock(mutex_);
             if (--count_ == 0) empty_.notify_all();
@@ -29,34 +33,7 @@ bool InFlight::wait_until_empty(double seconds) {
   return empty_.wait_for(lock, std::chrono::duration<double>(std::max(0.0, seconds)), [this] { return count_ == 0; });
 }
 
-bool Sessions::add(const std::shared_ptr<Session>& session) {
-  const std::lock_guard lock(mutex_);
-  if (closed_) return false;
-  open_.emplace(session.get(), session);
-  return true;
-}
-
-void Sessions::remove(const Session* session) {
-  std::shared_ptr<Session> last;  // destroyed after the lock is released
-  const std::lock_guard lock(mutex_);
-  const auto found = open_.find(session);
-  if (found == open_.end()) return;
-  last = std::move(found->second);
-  open_.erase(found);
-}
-
-size_t Sessions::size() const {
-  const std::lock_guard lock(mutex_);
-  return open_.size();
-}
-
-void Sessions::close_all() {
-  const std::lock_guard lock(mutex_);
-  closed_ = true;
-  for (const auto& [key, session] : open_) session->close();  // only posts: it does not call remove()
-}
-
-void ThrottledWarning::warn(std::string_view message) {
+void ThrottledWarning::warn(std::string_view message) noexcept {
   int left_out = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -68,9 +45,20 @@ void ThrottledWarning::warn(std::string_view message) {
     next_at_ = now + 1;
     std::swap(left_out, left_out_);
   }
-  std::string line(message);
-  if (left_out > 0) line += " (and " + std::to_string(left_out) + " more such lines)";
-  base::log_warning("server", line);
+  try {
+    std::string line(message);
+    if (left_out > 0) line += " (and " + std::to_string(left_out) + " more such lines)";
+    base::log_warning("server", line);
+  } catch (const std::exception&) {
+    std::fputs("server: no memory for a log line\n", stderr);
+  }
+}
+
+void log_exception(std::string_view name, const char* what) noexcept {
+  static ThrottledWarning warning;
+  char line[256];  // no allocation: memory may be what is missing
+  std::snprintf(line, sizeof(line), "%.*s threw: %s", static_cast<int>(name.size()), name.data(), what);
+  warning.warn(line);
 }
 
 namespace {
@@ -85,8 +73,12 @@ std::string default_error_body(const ServerError& error) {
 Core::Core(HttpServerOptions o)
     : options(std::move(o)),
       error_body(default_error_body),
-      io(options.io_threads),
-      workers(static_cast<size_t>(options.worker_threads)) {}
+      bodies(options.limits.body_bytes_total_max),
+      sessions(options.limits) {
+  for (int i = 0; i < options.io_threads; ++i) io.emplace_back(/*concurrency_hint=*/1);
+}
+
+boost::asio::io_context& Core::next_io() { return io[io_turn.fetch_add(1, std::memory_order_relaxed) % io.size()]; }
 
 HttpHeaders Core::cors_headers(const HttpRequest& request) const {
   const std::string_view origin = request.header("origin");

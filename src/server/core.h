@@ -6,20 +6,20 @@
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 
+#include "base/byte_budget.h"
 #include "server/exchange.h"
 #include "server/http_server.h"
 #include "server/request_metrics.h"
 #include "server/router.h"
+#include "server/sessions.h"
+#include "server/work_lanes.h"
 
 namespace polymath::server {
-
-class Session;
 
 // Requests between their dispatch and their reply's last byte. A drain waits for them.
 class InFlight {
@@ -37,24 +37,10 @@ class InFlight {
   int count_ = 0;
 };
 
-// The open connections. Each is kept alive here until it closes.
-class Sessions {
- public:
-  bool add(const std::shared_ptr<Session>& session);  // false: close_all() came first
-  void remove(const Session* session);
-  size_t size() const;
-  void close_all();  // for good
-
- private:
-  mutable std::mutex mutex_;
-  bool closed_ = false;
-  std::unordered_map<const Session*, std::shared_ptr<Session>> open_;
-};
-
 // A warning that clients can cause: at most one line a second, with the count of the omitted ones.
 class ThrottledWarning {
  public:
-  void warn(std::string_view message);
+  void warn(std::string_view message) noexcept;
 
  private:
   std::mutex mutex_;
@@ -71,13 +57,18 @@ struct Core {
   std::function<HttpServer::Admission(const HttpRequest&)> gate;
   std::unique_ptr<RequestMetrics> metrics;  // null: none are kept
 
-  boost::asio::io_context io;
-  boost::asio::thread_pool workers;
+  // One for each I/O thread. A connection stays with one of them: its callbacks never run at the same time.
+  std::deque<boost::asio::io_context> io;
+  std::unique_ptr<WorkLanes> lanes;  // from start() on
+  base::ByteBudget bodies;           // of all requests
   InFlight in_flight;
   Sessions sessions;
   ThrottledWarning limits_hit;
+  std::atomic<unsigned> io_turn{0};
   std::atomic<bool> closing{false};   // responses close their connections
   std::atomic<bool> draining{false};  // and requests for handlers are refused
+
+  boost::asio::io_context& next_io();  // any thread; in turns
 
   // Access-Control-* for an answer to this request; empty unless its Origin is allowed.
   HttpHeaders cors_headers(const HttpRequest& request) const;

@@ -1,11 +1,12 @@
 #include "server/exchange.h"
 
 #include "base/log.h"
+#include "server/quietly.h"
 #include "server/response_head.h"
 
 namespace polymath::server {
 
-void Exchange::wake_locked() {
+void Exchange::wake_locked() noexcept {
   if (wake_posted_) return;
   wake_posted_ = true;
   if (const auto sink = sink_.lock()) sink->wake();
@@ -16,7 +17,7 @@ bool Exchange::closes_locked() const {
 }
 
 // Wakes again even if a wake is posted: that one may have found a write that never ends.
-void Exchange::trouble_locked(Trouble trouble) {
+void Exchange::trouble_locked(Trouble trouble) noexcept {
   trouble_ = trouble;
   wake_posted_ = false;
   wake_locked();
@@ -26,14 +27,16 @@ void Exchange::send(int status, std::string_view content_type, std::string body,
   Callbacks released;  // destroyed after the lock is released: a callback may own the reply
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::kOpen) return;
-  traits_.close = closes_locked();
-  pending_ = make_response_head({.status = status,
-                                 .content_type = content_type,
-                                 .extra = &extra,
-                                 .server = &traits_.server_headers,
-                                 .content_length = body.size(),
-                                 .close = traits_.close});
-  if (!traits_.head_only && status_has_body(status)) pending_ += body;
+  const bool close = closes_locked();
+  std::string response = make_response_head({.status = status,
+                                             .content_type = content_type,
+                                             .extra = &extra,
+                                             .server = &traits_.server_headers,
+                                             .content_length = body.size(),
+                                             .close = close});
+  if (!traits_.head_only && status_has_body(status)) response += body;
+  pending_.swap(response);  // nothing is changed where an allocation fails before
+  traits_.close = close;
   phase_ = Phase::kEnded;
   status_ = status;
   released.swap(gone_callbacks_);
@@ -69,19 +72,29 @@ void Exchange::write(std::string_view chunk) {
   if (pending_.size() + taken_bytes_ + chunk.size() > traits_.stream_buffer_bytes_max) {
     return trouble_locked(Trouble::kOverrun);
   }
-  if (traits_.http11) {
-    append_chunk(pending_, chunk);
-  } else {
-    pending_ += chunk;
-  }
-  wake_locked();
+  append_locked(chunk);
+}
+
+// Half a chunk cannot be taken back: a failed allocation cuts the stream.
+void Exchange::append_locked(std::string_view chunk) noexcept {
+  const bool appended = quietly("a stream's buffer", [&] {
+    if (!traits_.http11) {
+      pending_ += chunk;
+    } else if (chunk.empty()) {
+      pending_ += kLastChunk;
+    } else {
+      append_chunk(pending_, chunk);
+    }
+  });
+  appended ? wake_locked() : trouble_locked(Trouble::kAbandoned);
 }
 
 void Exchange::end() {
   Callbacks released;
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::kStreaming || trouble_ != Trouble::kNone) return;
-  if (traits_.http11 && body_allowed_) pending_ += kLastChunk;
+  if (traits_.http11 && body_allowed_) append_locked({});
+  if (trouble_ != Trouble::kNone) return;
   phase_ = Phase::kEnded;
   released.swap(gone_callbacks_);
   wake_locked();
@@ -99,7 +112,7 @@ void Exchange::on_gone(std::function<void()> callback) {
   callback();
 }
 
-void Exchange::abandon(const ErrorBody& error_body, std::string_view path) {
+void Exchange::abandon(const ErrorBody& error_body, std::string_view path) noexcept {
   bool unanswered = false;
   {
     const std::lock_guard lock(mutex_);
@@ -109,8 +122,13 @@ void Exchange::abandon(const ErrorBody& error_body, std::string_view path) {
     }
   }
   if (!unanswered) return;
-  base::log_error("server", "a handler dropped its reply; answered 500");
-  send(500, "application/json", error_body({500, "the server lost this request", path}), {});
+  const bool answered = quietly("an answer of 500", [&] {
+    base::log_error("server", "a handler dropped its reply; answered 500");
+    send(500, "application/json", error_body({500, "the server lost this request", path}), {});
+  });
+  if (answered) return;
+  const std::lock_guard lock(mutex_);
+  trouble_locked(Trouble::kAbandoned);
 }
 
 void Exchange::close_connection() {
@@ -141,7 +159,7 @@ bool Exchange::nudge() {
   return true;
 }
 
-void Exchange::set_gone() {
+void Exchange::set_gone() noexcept {
   Callbacks callbacks;
   {
     const std::lock_guard lock(mutex_);
@@ -150,7 +168,7 @@ void Exchange::set_gone() {
     pending_ = std::string();
     callbacks.swap(gone_callbacks_);
   }
-  for (const auto& callback : callbacks) callback();
+  for (const auto& callback : callbacks) quietly("a callback of on_gone", callback);
 }
 
 bool Exchange::gone() const {
@@ -195,6 +213,7 @@ class Reply final : public HttpReply {
   void write(std::string chunk) override { exchange_->write(chunk); }
   void end() override { exchange_->end(); }
   void on_gone(std::function<void()> callback) override { exchange_->on_gone(std::move(callback)); }
+  bool gone() const override { return exchange_->gone(); }
 
  private:
   const std::shared_ptr<Exchange> exchange_;

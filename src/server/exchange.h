@@ -24,7 +24,7 @@ namespace polymath::server {
 class ReplySink {
  public:
   virtual ~ReplySink() = default;
-  virtual void wake() = 0;  // any thread, never blocks: look at the exchange soon
+  virtual void wake() noexcept = 0;  // any thread, never blocks: look at the exchange soon
 };
 
 struct ReplyTraits {
@@ -48,7 +48,7 @@ class Exchange {
   void end();
   void on_gone(std::function<void()> callback);
   // The handler dropped the reply. Unanswered, it becomes a 500 with the body of `error_body`; a stream is cut.
-  void abandon(const ErrorBody& error_body, std::string_view path);
+  void abandon(const ErrorBody& error_body, std::string_view path) noexcept;
   void close_connection();  // after this reply; REQUIRES: nothing was sent yet
 
   // The connection's side.
@@ -60,7 +60,7 @@ class Exchange {
   Trouble trouble() const;      // not kNone: the connection must be cut
   bool take(std::string& out);  // moves the pending bytes to `out`; true: the reply is complete. REQUIRES: out.empty()
   void written(size_t bytes);   // of the bytes taken
-  void set_gone();              // the peer has left, or was dropped
+  void set_gone() noexcept;     // the peer has left, or was dropped
   // Writes an empty comment into a running stream of events, to see whether the peer is still there. False: none runs.
   bool nudge();
 
@@ -74,9 +74,10 @@ class Exchange {
   enum class Phase { kOpen, kStreaming, kEnded, kGone };
   using Callbacks = std::vector<std::function<void()>>;
 
-  void wake_locked();
+  void wake_locked() noexcept;
+  void append_locked(std::string_view chunk) noexcept;  // an empty one: the end
   bool closes_locked() const;
-  void trouble_locked(Trouble trouble);
+  void trouble_locked(Trouble trouble) noexcept;
 
   const std::weak_ptr<ReplySink> sink_;
   mutable std::mutex mutex_;

@@ -11,8 +11,8 @@
 //   RETURN_IF_ERROR(server.start());   // listens; returns
 //   server.stop(30);                   // drain: no new requests, wait for the running ones, close
 //
-// Handlers run on worker threads, one request each, never on an I/O thread. Any thread may finish the reply later.
-// Every request gets exactly one reply: a reply dropped unfinished becomes a 500.
+// Handlers run on worker threads (server/work_lanes.h), one request each, never on an I/O thread. Any thread may finish
+// the reply later. Every request gets exactly one reply: a reply dropped unfinished becomes a 500.
 //
 // Thread safety: HttpReply's methods may be called from any thread; a call after the peer is gone does nothing.
 // Limits: each field of HttpLimits says what happens at it.
@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,9 +35,13 @@ namespace polymath::server {
 struct HttpLimits {
   size_t header_bytes_max = 16u << 10;        // beyond: 431
   size_t body_bytes_max = 32u << 20;          // beyond: 413, before it is read
+  size_t body_bytes_total_max = 256u << 20;   // of all bodies in memory together; beyond: 503 with Retry-After
+  size_t small_body_bytes_max = 64u << 10;    // larger bodies wait for a thread of their own, client by client
   size_t refused_body_bytes_max = 16u << 10;  // of a refused request, read so that the connection lives; beyond: closed
   size_t target_bytes_max = 4u << 10;         // beyond: 414
-  int connections_max = 4096;                 // beyond: 503 and close
+  int connections_max = 4096;                 // beyond: a waiting connection gives way, or 503 and close
+  int spare_connections_max = 64;             // beyond connections_max, for probes alone; beyond: 503 at once
+  int connections_per_address_max = 0;        // beyond: 503 and close; 0: no limit; of IPv6 a /64 is one address
   int requests_in_flight_max = 2048;          // handlers running or replies open; beyond: 503 with Retry-After
   int header_timeout_s = 10;                  // of a header, from its first byte or the connect; beyond: 408
   int body_timeout_s = 60;                    // of a body; beyond: 408
@@ -46,14 +51,18 @@ struct HttpLimits {
 };
 
 struct HttpServerOptions {
-  std::string host = "0.0.0.0";  // or an IPv6 address
-  uint16_t port = 8000;          // 0: any free one; see HttpServer::port()
-  std::string unix_socket;       // if not empty: listen here instead
+  std::string host = "0.0.0.0";        // or an IPv6 address
+  uint16_t port = 8000;                // 0: any free one; see HttpServer::port()
+  std::string unix_socket;             // if not empty: listen here instead
+  std::optional<uint16_t> probe_port;  // also listen here, plain, for probe routes alone; 0: any free one
   int io_threads = 1;
-  int worker_threads = 2;
+  int worker_threads = 2;      // for requests with small bodies
+  int large_body_threads = 1;  // for the others; probes have one more
   HttpLimits limits;
   std::string tls_certificate_file, tls_key_file;  // both or neither; TLS 1.2 and later
-  std::vector<std::string> cors_origins;           // Access-Control-Allow-Origin; "*": any; empty: no CORS headers
+  bool tls_refresh = false;               // read both again when they change; a bad new pair leaves the old one in use
+  double tls_check_s = 5;                 // between two looks at the files and at the certificate's expiry
+  std::vector<std::string> cors_origins;  // Access-Control-Allow-Origin; "*": any; empty: no CORS headers
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -64,9 +73,12 @@ struct HttpRequest {
   std::string query;    // after '?', undecoded
   HttpHeaders headers;  // names in lower case
   std::string body;
-  std::string peer;              // address, for the log
+  std::string peer;              // address and port, for the log
+  std::string address;           // who it is for limits: the address, of IPv6 its /64; "unix" for a Unix socket
+  bool local = false;            // the peer is on this machine: a loopback address or a Unix socket
   std::string principal;         // who the gate found the client to be; empty: unknown
   std::shared_ptr<void> ticket;  // what the gate reserved for this request
+  std::shared_ptr<void> memory;  // the body's share of body_bytes_total_max; returned when the last copy goes
 
   // The first header of that (lower-case) name; empty: none.
   std::string_view header(std::string_view name) const;
@@ -87,6 +99,8 @@ class HttpReply {
   // Called once, on an I/O thread, when the peer goes before the reply ends. Called at once if it has gone already.
   // Gone: closed in both directions, reset, or dropped at a limit. Ending only the sending side is not "gone".
   virtual void on_gone(std::function<void()> callback) = 0;
+  // Whether it has gone. Long work asks now and then, and stops.
+  virtual bool gone() const { return false; }
 };
 
 // An error that the server answers by itself: 400, 404, 405, 408, 413, 414, 415, 417, 431, 500, 501, 503.
@@ -99,6 +113,9 @@ using ErrorBody = std::function<std::string(const ServerError& error)>;
 
 using HttpHandler = std::function<void(const HttpRequest&, std::shared_ptr<HttpReply>)>;
 
+// Probes and metrics have a thread of their own, spare connections, and the probe port. They must not block.
+enum class RouteKind { kWork, kProbe };
+
 class HttpServer {
  public:
   explicit HttpServer(HttpServerOptions options);
@@ -107,7 +124,7 @@ class HttpServer {
   // Exact paths, or every path with a prefix ("/v1/models/*"); an exact one wins. A known path with another method: 405
   // with Allow; an unknown path: 404. Both messages name the nearest route.
   // REQUIRES: before start().
-  void route(std::string_view method, std::string_view path, HttpHandler handler);
+  void route(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind = RouteKind::kWork);
 
   // The JSON body of the server's own errors, in the shape of the API on that path.
   void set_error_body(ErrorBody make);
@@ -129,9 +146,11 @@ class HttpServer {
   // http_requests_total{handler,method,status} and http_request_duration_seconds{handler,method}.
   void set_metrics(base::MetricsRegistry& registry);
 
-  // Binds and serves. kUnavailable names an address in use; kInvalidArgument: no such address, or bad TLS files.
+  // Binds and serves. kUnavailable names an address in use, or says that the system makes no more threads.
+  // kInvalidArgument: no such address, or bad TLS files.
   absl::Status start();
   uint16_t port() const;
+  uint16_t probe_port() const;  // 0: none
 
   // From now on every response closes its connection, so that clients turn to another server. Requests are still
   // accepted and answered by their handlers.

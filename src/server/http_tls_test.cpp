@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <thread>
 
 #include "server/http_server.h"
 #include "server/test_client.h"
@@ -16,16 +17,20 @@ namespace {
 
 struct CertificateFiles {
   std::string certificate, key;
-  CertificateFiles() {
+  explicit CertificateFiles(long seconds = 365 * 86400) {
     const std::string stem = testing::TempDir() + "polymath_tls_" + std::to_string(getpid());
     certificate = stem + ".crt";
     key = stem + ".key";
+    make(seconds, /*serial=*/1);
+  }
+  // A new pair in the same files.
+  void make(long seconds, long serial) const {
     EVP_PKEY* const pair = EVP_EC_gen("P-256");
     X509* const x = X509_new();
     X509_set_version(x, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
     X509_gmtime_adj(X509_getm_notBefore(x), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_gmtime_adj(X509_getm_notAfter(x), seconds);
     X509_set_pubkey(x, pair);
     X509_NAME* const name = X509_get_subject_name(x);
     X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1,
@@ -49,8 +54,10 @@ struct CertificateFiles {
 
 class TlsClient {
  public:
-  TlsClient(uint16_t port, int version_max) : tcp_(port), context_(SSL_CTX_new(TLS_client_method())) {
+  TlsClient(uint16_t port, int version_max, const char* suites = "ALL:@SECLEVEL=0")
+      : tcp_(port), context_(SSL_CTX_new(TLS_client_method())) {
     SSL_CTX_set_max_proto_version(context_, version_max);
+    SSL_CTX_set_cipher_list(context_, suites);
     static constexpr unsigned char kOffer[] = "\x02h2\x08http/1.1";
     SSL_CTX_set_alpn_protos(context_, kOffer, sizeof(kOffer) - 1);
     ssl_ = SSL_new(context_);
@@ -64,6 +71,12 @@ class TlsClient {
     SSL_CTX_free(context_);
   }
   bool connected() const { return connected_; }
+  long serial() const {
+    X509* const x = SSL_get1_peer_certificate(ssl_);
+    const long out = x == nullptr ? 0 : ASN1_INTEGER_get(X509_get0_serialNumber(x));
+    X509_free(x);
+    return out;
+  }
   std::string alpn() const {
     const unsigned char* name = nullptr;
     unsigned size = 0;
@@ -146,6 +159,64 @@ TEST(HttpTls, RefusesOldVersionsAndPlainText) {
   TestClient plain(server.port());
   plain.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
   EXPECT_TRUE(plain.closed_within(3000));
+}
+
+TEST(HttpTls, OnlyForwardSecrecyAndAead) {
+  const CertificateFiles files;
+  HttpServer server(tls_options(files));
+  ASSERT_TRUE(server.start().ok());
+  const struct {
+    const char* suites;
+    bool connects;
+  } rows[] = {
+      {"ECDHE-ECDSA-AES128-GCM-SHA256", true},
+      {"ECDHE-ECDSA-CHACHA20-POLY1305", true},
+      {"ECDHE-ECDSA-AES128-SHA256", false},  // CBC
+      {"ECDHE-ECDSA-AES256-SHA:@SECLEVEL=0", false},
+      {"ECDHE-ECDSA-AES128-CCM8:@SECLEVEL=0", false},
+      {"AES128-GCM-SHA256:AES256-SHA:@SECLEVEL=0", false},  // RSA key exchange
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(row.connects, TlsClient(server.port(), TLS1_2_VERSION, row.suites).connected()) << row.suites;
+  }
+}
+
+// True: `serial` is the certificate of new connections within the time.
+bool serves(const HttpServer& server, long serial, int timeout_ms = 3000) {
+  for (int waited = 0; waited < timeout_ms; waited += 20) {
+    if (TlsClient(server.port(), TLS1_3_VERSION).serial() == serial) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return false;
+}
+
+TEST(HttpTls, ReadsAChangedCertificate) {
+  const CertificateFiles files(3600);
+  auto options = tls_options(files);
+  options.tls_refresh = true;
+  options.tls_check_s = 0.02;
+  base::MetricsRegistry metrics;
+  HttpServer server(options);
+  server.set_metrics(metrics);
+  testing::internal::CaptureStderr();
+  ASSERT_TRUE(server.start().ok());
+  TlsClient before(server.port(), TLS1_3_VERSION);
+  EXPECT_EQ(1, before.serial());
+  files.make(7200, 2);
+  EXPECT_TRUE(serves(server, 2));
+  std::ofstream(files.key) << "no key\n";
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_TRUE(serves(server, 2)) << "a bad pair leaves the old one";
+  files.make(-10, 3);
+  EXPECT_TRUE(serves(server, 3));
+  before.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_NE("", before.read_until("404")) << "an old connection lives on";
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(std::string::npos, log.find("expires in 0 days"));
+  EXPECT_NE(std::string::npos, log.find("the TLS certificate stays as it was: ")) << log;
+  EXPECT_NE(std::string::npos, log.find("has expired")) << log;
+  EXPECT_NE(std::string::npos, metrics.render().find("polymath:tls_certificate_expiry_timestamp_seconds "));
 }
 
 TEST(HttpTls, BadFilesAreNamed) {

@@ -106,6 +106,7 @@ std::optional<RequestParser::Refusal> RequestParser::State::check_framing() {
   int encodings = 0;
   for (const auto& [name, value] : parser.request.headers) {
     hosts += name == "host";
+    if (name == "host" && !is_authority(value)) return Refusal{400, "malformed Host header"};
     if (name != "transfer-encoding") continue;
     if (!parser.http11 || ++encodings > 1) return Refusal{400, "bad Transfer-Encoding"};
     if (lower(value) != "chunked") return Refusal{501, "Transfer-Encoding other than chunked"};

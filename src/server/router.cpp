@@ -43,9 +43,9 @@ std::tuple<bool, size_t, bool> distance(std::string_view path, std::string_view 
 
 }  // namespace
 
-void Router::add(std::string_view method, std::string_view path, HttpHandler handler) {
+void Router::add(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind) {
   CHECK(handler != nullptr);
-  CHECK(paths_[std::string(path)].emplace(std::string(method), std::move(handler)).second);
+  CHECK(paths_[std::string(path)].emplace(std::string(method), Entry{std::move(handler), kind}).second);
 }
 
 Router::Paths::const_iterator Router::find_path(std::string_view path) const {
@@ -69,7 +69,8 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
   auto found = entry->second.find(method);
   if (found == entry->second.end() && method == "HEAD") found = entry->second.find("GET");
   if (found != entry->second.end()) {
-    match.handler = &found->second;
+    match.handler = &found->second.handler;
+    match.kind = found->second.kind;
   } else {
     match.allow = allow_text(entry->second);
   }

@@ -16,11 +16,12 @@ class Router {
   struct Match {
     std::string_view path;                 // as it was added; empty: unknown
     const HttpHandler* handler = nullptr;  // null: the path has no such method
+    RouteKind kind = RouteKind::kWork;     // of that handler
     std::string allow;                     // for the Allow header: "GET, HEAD, OPTIONS"; empty if handler is found
   };
 
   // REQUIRES: no such method on this path yet.
-  void add(std::string_view method, std::string_view path, HttpHandler handler);
+  void add(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind = RouteKind::kWork);
 
   // HEAD falls back on GET's handler. An exact path wins over a prefix, a longer prefix over a shorter one.
   Match find(std::string_view method, std::string_view path) const;
@@ -29,7 +30,11 @@ class Router {
   std::string miss(const Match& match, std::string_view method, std::string_view path) const;
 
  private:
-  using Methods = std::map<std::string, HttpHandler, std::less<>>;
+  struct Entry {
+    HttpHandler handler;
+    RouteKind kind;
+  };
+  using Methods = std::map<std::string, Entry, std::less<>>;
   using Paths = std::map<std::string, Methods, std::less<>>;
   Paths::const_iterator find_path(std::string_view path) const;
   std::string nearest(std::string_view method, std::string_view path) const;

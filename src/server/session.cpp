@@ -1,6 +1,8 @@
 #include "server/session.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
+#include <utility>
 
 #include "base/log.h"
 #include "server/response_head.h"
@@ -10,15 +12,21 @@ namespace {
 
 // Bytes of later requests that are read ahead. Beyond: reading stops until the current answer is written.
 constexpr size_t kReadAheadBytesMax = 16u << 10;
+// Seconds for a connection beyond connections_max to send a head. Beyond: 503.
+constexpr double kSpareHeadSeconds = 1;
+// One part in so many of the bodies' budget is for small bodies alone.
+constexpr size_t kSmallBodiesShare = 8;
+constexpr std::string_view kNoBodyMemory = "the bodies of all requests together take too much memory now";
 // Seconds for a peer to read the last response before the connection is cut.
 constexpr double kLingerSeconds = 2;
 
 }  // namespace
 
-Session::Session(std::shared_ptr<Core> core, std::unique_ptr<Transport> transport, std::string peer)
+Session::Session(std::shared_ptr<Core> core, std::unique_ptr<Transport> transport, Peer peer, Sessions::Class kind)
     : core_(std::move(core)),
       transport_(std::move(transport)),
       peer_(std::move(peer)),
+      kind_(kind),
       parser_(std::make_unique<RequestParser>(core_->options.limits)),
       timer_(transport_->socket().get_executor()) {
   due_.fill(Clock::time_point::max());
@@ -26,24 +34,43 @@ Session::Session(std::shared_ptr<Core> core, std::unique_ptr<Transport> transpor
 
 void Session::start() {
   boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] {
-    self->set_due(kReadBy, self->core_->options.limits.header_timeout_s);
-    self->transport_->handshake([self](const Transport::Error& error) {
-      if (self->phase_ == Phase::kClosed) return;
-      if (error) return self->drop("handshake failed");
-      self->begin();
+    self->guarded([&] {
+      const int seconds = self->core_->options.limits.header_timeout_s;
+      self->set_due(kReadBy, self->kind_ == Sessions::Class::kSpare ? kSpareHeadSeconds : seconds);
+      self->transport_->handshake([self](const Transport::Error& error) {
+        if (self->phase_ == Phase::kClosed) return;
+        if (error) return self->drop("handshake failed");
+        self->guarded([&] { self->begin(); });
+      });
     });
-  });
-}
-
-void Session::refuse() {
-  boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] {
-    self->input_unread_ = true;
-    self->answer_and_close(503, "too many connections", {{"Retry-After", "1"}});
   });
 }
 
 void Session::close() {
   boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] { self->shut(false); });
+}
+
+void Session::give_way() {
+  boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] {
+    const bool waits = self->phase_ == Phase::kHandshake || self->phase_ == Phase::kHead;
+    if (waits || (self->phase_ == Phase::kIdle && self->in_.empty())) self->shut(false);
+  });
+}
+
+void Session::end_after_exception() noexcept {
+  if (phase_ == Phase::kClosed) return;
+  in_ = std::string();
+  body_memory_.reset();
+  const bool unanswered = phase_ == Phase::kHead || phase_ == Phase::kBody;
+  if (unanswered && exchange_ == nullptr) {
+    if (parser_->has_head()) parser_->request().body = std::string();
+    const bool answered = quietly("an answer of 503", [this] {
+      input_unread_ = true;
+      answer_and_close(503, "the server has no memory for this request now", {{"Retry-After", "1"}});
+    });
+    if (answered) return;
+  }
+  shut(true);
 }
 
 void Session::begin() {
@@ -56,9 +83,10 @@ void Session::arm_read() {
   if (reading_ || end_of_input_ || phase_ == Phase::kClosed) return;
   if (phase_ == Phase::kReply && in_.size() >= kReadAheadBytesMax) return;
   reading_ = true;
-  transport_->read_some(
-      boost::asio::buffer(buffer_),
-      [self = shared_from_this()](const Transport::Error& error, size_t bytes) { self->on_read(error, bytes); });
+  transport_->read_some(boost::asio::buffer(buffer_),
+                        [self = shared_from_this()](const Transport::Error& error, size_t bytes) {
+                          self->guarded([&] { self->on_read(error, bytes); });
+                        });
 }
 
 void Session::on_read(const Transport::Error& error, size_t bytes) {
@@ -93,6 +121,11 @@ void Session::advance() {
       phase_ = Phase::kHead;
       set_due(kReadBy, core_->options.limits.header_timeout_s);
     }
+    if (phase_ == Phase::kBody && !charge_body()) {
+      core_->limits_hit.warn("body_bytes_total_max reached: answering 503");
+      input_unread_ = true;
+      return answer_and_close(503, kNoBodyMemory, {{"Retry-After", "1"}});
+    }
     size_t consumed = 0;
     const auto step = parser_->feed(in_, consumed);
     in_.erase(0, consumed);
@@ -103,24 +136,46 @@ void Session::advance() {
     } else if (step == RequestParser::Step::kRefused) {
       input_unread_ = true;
       answer_and_close(parser_->refusal().status, parser_->refusal().message);
+    } else if (!end_of_input_) {
+      if (phase_ == Phase::kHead && std::exchange(idle_, false)) {
+        core_->sessions.mark(*this, Sessions::Standing::kHeadless);
+      }
+      return;
     } else {
-      if (!end_of_input_) return;
       if (!parser_->started()) return shut(false);
       answer_and_close(400, "the request ends too early");
     }
   }
 }
 
+// True: the server or this connection takes no such request now. It is answered.
+bool Session::refuse_without_room(const Router::Match& match) {
+  std::string_view message;
+  if (kind_ == Sessions::Class::kSpare && match.kind != RouteKind::kProbe) {
+    message = "too many connections";
+    core_->limits_hit.warn("connections_max reached: answering 503");
+  } else if (core_->in_flight.full(core_->options.limits.requests_in_flight_max)) {
+    message = "the server is overloaded";
+    core_->limits_hit.warn("requests_in_flight_max reached: answering 503");
+  }
+  if (message.empty()) return false;
+  input_unread_ = true;
+  answer_and_close(503, message, {{"Retry-After", "1"}});
+  return true;
+}
+
 void Session::on_head() {
   phase_ = Phase::kBody;
+  idle_ = false;
+  core_->sessions.mark(*this, Sessions::Standing::kBusy);
   set_due(kReadBy, core_->options.limits.body_timeout_s);
-  if (core_->in_flight.full(core_->options.limits.requests_in_flight_max)) {
-    core_->limits_hit.warn("requests_in_flight_max reached: answering 503");
-    input_unread_ = true;
-    return answer_and_close(503, "the server is overloaded", {{"Retry-After", "1"}});
-  }
   const HttpRequest& request = parser_->request();
   const auto match = core_->router.find(request.method, request.path);
+  if (kind_ == Sessions::Class::kProbePort && match.kind != RouteKind::kProbe) {
+    input_unread_ = true;
+    return answer_and_close(404, "this port answers probes alone");
+  }
+  if (refuse_without_room(match)) return;
   if (match.handler == nullptr) {  // no handler will read the body
     if (reads_refused_body()) return;
     input_unread_ = true;
@@ -128,11 +183,42 @@ void Session::on_head() {
     if (match.path.empty()) return answer_and_close(404, message);
     return answer_and_close(405, message, {{"Allow", match.allow}});
   }
-  if (!pass_gate() || !parser_->expects_continue()) return;
+  if (!pass_gate() || !body_fits() || !parser_->expects_continue()) return;
   if (in_.empty()) {
     interim_ += kContinue;
     pump();
   }
+}
+
+// Bytes of the bodies' budget that a body leaves to others. Large ones leave some to small ones.
+size_t Session::kept_for_small(size_t body_bytes) const {
+  const bool small = body_bytes <= core_->options.limits.small_body_bytes_max;
+  return small ? 0 : core_->bodies.bytes_max() / kSmallBodiesShare;
+}
+
+// False: there is no memory for the body now. The request is answered, before its body is read.
+bool Session::body_fits() {
+  const size_t bytes = parser_->body_bytes().value_or(0);
+  base::ByteGrant attempt(
+      core_->bodies);  // a body is charged as it arrives: a client may announce much and send little
+  if (attempt.grow_to(bytes, kept_for_small(bytes))) return true;
+  core_->limits_hit.warn("body_bytes_total_max reached: answering 503");
+  input_unread_ = true;
+  answer_and_close(503, kNoBodyMemory, {{"Retry-After", "1"}});
+  return false;
+}
+
+// Makes room in the body for the bytes that were read. False: the budget of all bodies has too little.
+bool Session::charge_body() {
+  std::string& body = parser_->request().body;
+  const size_t bytes_max = parser_->body_bytes().value_or(core_->options.limits.body_bytes_max);
+  const size_t needed = std::min(body.size() + in_.size(), bytes_max);
+  if (needed <= body.capacity()) return true;
+  const size_t wanted = std::min(std::max(needed, 2 * body.capacity()), bytes_max);
+  if (body_memory_ == nullptr) body_memory_ = std::make_shared<base::ByteGrant>(core_->bodies);
+  if (!body_memory_->grow_to(wanted, kept_for_small(wanted))) return false;
+  body.reserve(wanted);
+  return true;
 }
 
 // Whether a refused request's body is read and dropped, so that the connection can carry the next request.
@@ -144,7 +230,9 @@ bool Session::reads_refused_body() const {
 // False: the request is refused. It is answered already, unless its body is read first.
 bool Session::pass_gate() {
   HttpRequest& request = parser_->request();
-  request.peer = peer_;
+  request.peer = peer_.name;
+  request.address = peer_.address;
+  request.local = peer_.local;
   if (!core_->gate) return true;
   HttpServer::Admission admission = core_->gate(request);
   request.principal = std::move(admission.principal);
@@ -162,7 +250,7 @@ void Session::watch_for_errors() {
   transport_->wait_for_error([self = shared_from_this()] {
     if (self->phase_ == Phase::kClosed || self->phase_ == Phase::kLinger) return;
     if (self->transport_->broken()) return self->drop("connection reset");
-    self->watch_for_errors();
+    self->guarded([&] { self->watch_for_errors(); });
   });
 }
 
@@ -181,24 +269,25 @@ void Session::linger() {
 // Closes with a reset: the peer has gone, or hit a limit.
 void Session::drop(std::string_view why) {
   if (phase_ == Phase::kClosed) return;
-  base::log_debug("server", peer_, ": ", absl::string_view(why.data(), why.size()));
+  quietly("the log", [&] { base::log_debug("server", peer_.name, ": ", absl::string_view(why.data(), why.size())); });
   shut(true);
 }
 
-void Session::shut(bool reset) {
+void Session::shut(bool reset) noexcept {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
-  timer_.cancel();
+  quietly("a timer", [this] { timer_.cancel(); });
   transport_->close(reset);
   in_ = std::string();
   writing_ = std::string();
+  body_memory_.reset();
   if (const auto exchange = exchange_) {
-    record_exchange();
+    quietly("the record of a request", [this] { record_exchange(); });
     exchange_.reset();
     exchange->set_gone();
   }
   in_flight_.reset();
-  core_->sessions.remove(this);
+  core_->sessions.remove(*this);
 }
 
 }  // namespace polymath::server

@@ -2,7 +2,7 @@
 
 // One connection: reads a request, hands it to a worker, writes the reply, and again.
 //
-// Everything but the public functions runs on the connection's strand. Requests run one at a time: a pipelined one
+// Everything but the public functions runs on the connection's I/O thread. Requests run one at a time: a pipelined one
 // waits, unparsed, in a bounded read-ahead buffer. A read is pending while a handler runs, so that a leaving peer is
 // noticed. docs/internals/server.md distinguishes "gone" from "finished sending".
 
@@ -15,25 +15,43 @@
 
 #include "server/core.h"
 #include "server/exchange.h"
+#include "server/quietly.h"
 #include "server/request_parser.h"
 #include "server/transport.h"
 
 namespace polymath::server {
 
+// Who is at the other end.
+struct Peer {
+  std::string name;     // as HttpRequest::peer
+  std::string address;  // the same
+  bool local = false;   // the same
+};
+
 class Session final : public ReplySink, public std::enable_shared_from_this<Session> {
  public:
-  Session(std::shared_ptr<Core> core, std::unique_ptr<Transport> transport, std::string peer);
+  // A connection that is not regular answers probes alone.
+  Session(std::shared_ptr<Core> core, std::unique_ptr<Transport> transport, Peer peer, Sessions::Class kind);
 
   // Any thread.
-  void start();   // serve until it closes
-  void refuse();  // answer 503 before any request, and close
-  void close();   // now
-  void wake() override;
+  void start();     // serve until it closes
+  void close();     // now
+  void give_way();  // now, unless a request has begun to arrive in full
+  void wake() noexcept override;
+
+  Sessions::Seat& seat() { return seat_; }  // for Sessions
 
  private:
   enum class Phase { kHandshake, kIdle, kHead, kBody, kReply, kLinger, kClosed };
   enum Due { kReadBy, kWriteBy, kProbeAt, kDueCount };  // one timer serves them all
   using Clock = std::chrono::steady_clock;
+
+  // Every callback runs in here. An exception ends this connection: with 503 if nothing is answered yet.
+  template <typename Work>
+  void guarded(Work&& work) noexcept {
+    if (!quietly("a connection", std::forward<Work>(work))) end_after_exception();
+  }
+  void end_after_exception() noexcept;
 
   // session.cpp: the life of the connection, and reading.
   void begin();
@@ -42,19 +60,23 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   void on_end_of_input();
   void advance();
   void on_head();
+  bool refuse_without_room(const Router::Match& match);
+  size_t kept_for_small(size_t body_bytes) const;
+  bool body_fits();
+  bool charge_body();
   bool pass_gate();
   bool reads_refused_body() const;
   void watch_for_errors();
   void linger();
   void drop(std::string_view why);
-  void shut(bool reset);
+  void shut(bool reset) noexcept;
 
   // session_reply.cpp: dispatch and writing.
   void dispatch();
   void open_exchange();
   void answer_preflight();
   bool answer_options(const Router::Match& match);
-  void run_handler(const HttpHandler& handler);
+  void run_handler(const Router::Match& match);
   void answer(int status, std::string_view message, HttpHeaders extra = {});
   void answer_refusal();
   void answer_and_close(int status, std::string_view message, HttpHeaders extra = {});
@@ -76,18 +98,22 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
 
   const std::shared_ptr<Core> core_;
   const std::unique_ptr<Transport> transport_;
-  const std::string peer_;
+  const Peer peer_;
+  const Sessions::Class kind_;
+  Sessions::Seat seat_;
   Phase phase_ = Phase::kHandshake;
 
   std::array<char, 16 << 10> buffer_;
   std::string in_;  // read, not yet parsed
   bool reading_ = false;
+  bool idle_ = false;  // as Sessions knows it
   bool end_of_input_ = false;
   std::unique_ptr<RequestParser> parser_;
 
   HttpRequest request_;                           // until it is handed to a worker
+  std::shared_ptr<base::ByteGrant> body_memory_;  // of the body that is read; null: none yet
   std::unique_ptr<HttpServer::Refusal> refusal_;  // the gate's
-  std::string method_, path_;
+  std::string method_, path_, principal_;
   std::string_view handler_label_;  // the route's path, owned by the router
   std::shared_ptr<Exchange> exchange_;
   std::shared_ptr<void> in_flight_;

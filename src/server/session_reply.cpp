@@ -20,14 +20,10 @@ bool is_preflight(const HttpRequest& request) {
 void run_job(const Core& core, const std::shared_ptr<Exchange>& exchange, const HttpHandler& handler,
              const HttpRequest& request) {
   if (exchange->gone()) return;
-  const auto reply = make_reply(exchange, core.error_body, request.path);
-  try {
-    handler(request, reply);
-  } catch (const std::exception& e) {
-    base::log_error("server", "a handler threw: ", e.what());
-  } catch (...) {
-    base::log_error("server", "a handler threw something unknown");
-  }
+  std::shared_ptr<HttpReply> reply;
+  const bool made = quietly("a reply", [&] { reply = make_reply(exchange, core.error_body, request.path); });
+  if (!made) return exchange->abandon(core.error_body, request.path);
+  quietly("a handler", [&] { handler(request, reply); });
 }
 
 }  // namespace
@@ -54,7 +50,7 @@ void Session::dispatch() {
     core_->limits_hit.warn("requests_in_flight_max reached: answering 503");
     return answer(503, "the server is overloaded", {{"Retry-After", "1"}});
   }
-  run_handler(*match.handler);
+  run_handler(match);
 }
 
 void Session::open_exchange() {
@@ -62,6 +58,7 @@ void Session::open_exchange() {
   clear_due(kReadBy);
   method_ = request_.method;
   path_ = request_.path;
+  principal_ = request_.principal;
   handler_label_ = {};
   dispatched_at_ = Clock::now();
   response_ended_ = head_taken_ = false;
@@ -69,7 +66,7 @@ void Session::open_exchange() {
   const bool parsed = parser_->has_head();
   ReplyTraits traits{.http11 = !parsed || parser_->http11(),
                      .head_only = method_ == "HEAD",
-                     .close = !parsed || !parser_->keep_alive(),
+                     .close = !parsed || !parser_->keep_alive() || kind_ == Sessions::Class::kSpare,
                      .closing = &core_->closing,
                      .stream_buffer_bytes_max = core_->options.limits.stream_buffer_bytes_max,
                      .server_headers = core_->cors_headers(request_)};
@@ -107,10 +104,16 @@ bool Session::answer_options(const Router::Match& match) {
   return true;
 }
 
-void Session::run_handler(const HttpHandler& handler) {
+void Session::run_handler(const Router::Match& match) {
+  const bool large = request_.body.size() > core_->options.limits.small_body_bytes_max;
+  const auto lane = match.kind == RouteKind::kProbe ? WorkLanes::kProbe : large ? WorkLanes::kLarge : WorkLanes::kWork;
+  request_.memory = std::move(body_memory_);
+  // Each principal has its turn. Without one, an address is the client.
+  const std::string client = !large ? "" : request_.principal.empty() ? request_.address : request_.principal;
   // The job owns all that it uses: the connection may close while the handler runs.
-  boost::asio::post(core_->workers, [core = core_, exchange = exchange_, token = in_flight_, &handler,
-                                     request = std::move(request_)]() { run_job(*core, exchange, handler, request); });
+  core_->lanes->post(lane, client,
+                     [core = core_, exchange = exchange_, token = in_flight_, &handler = *match.handler,
+                      request = std::move(request_)]() { run_job(*core, exchange, handler, request); });
   request_ = {};
 }
 
@@ -131,6 +134,8 @@ void Session::open_last_exchange() {
   } else {
     request_.path = parser_->path();
   }
+  request_.body = std::string();
+  body_memory_.reset();
   open_exchange();
   exchange_->close_connection();
 }
@@ -140,8 +145,13 @@ void Session::answer_and_close(int status, std::string_view message, HttpHeaders
   answer(status, message, std::move(extra));
 }
 
-void Session::wake() {
-  boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] { self->pump(); });
+// Without memory to post, the connection is shut down: its pending read ends, and closes it.
+void Session::wake() noexcept {
+  const bool posted = quietly("a wake", [this] {
+    boost::asio::post(transport_->socket().get_executor(),
+                      [self = shared_from_this()] { self->guarded([&] { self->pump(); }); });
+  });
+  if (!posted) transport_->shut_down();
 }
 
 // The beginning of the response was sent already, by probes.
@@ -183,9 +193,10 @@ void Session::pump() {
   }
   write_active_ = true;
   set_due(kWriteBy, core_->options.limits.write_timeout_s);
-  transport_->write_some(
-      boost::asio::buffer(writing_.data() + written_, writing_.size() - written_),
-      [self = shared_from_this()](const Transport::Error& error, size_t bytes) { self->on_written(error, bytes); });
+  transport_->write_some(boost::asio::buffer(writing_.data() + written_, writing_.size() - written_),
+                         [self = shared_from_this()](const Transport::Error& error, size_t bytes) {
+                           self->guarded([&] { self->on_written(error, bytes); });
+                         });
 }
 
 void Session::on_written(const Transport::Error& error, size_t bytes) {
@@ -203,7 +214,7 @@ void Session::record_exchange() {
   const int status = exchange_->status();
   const double seconds = std::chrono::duration<double>(Clock::now() - dispatched_at_).count();
   if (core_->metrics) core_->metrics->record(handler_label_, method_, status, seconds);
-  base::log_debug("server", peer_, " ", method_, " ", path_, " ", status, " ", seconds, " s");
+  base::log_debug("server", peer_.name, " ", principal_, " ", method_, " ", path_, " ", status, " ", seconds, " s");
 }
 
 void Session::finish_exchange() {
@@ -216,6 +227,8 @@ void Session::finish_exchange() {
   if (closes) return linger();
   parser_ = std::make_unique<RequestParser>(core_->options.limits);
   phase_ = Phase::kIdle;
+  idle_ = true;
+  core_->sessions.mark(*this, Sessions::Standing::kIdle);
   set_due(kReadBy, core_->options.limits.idle_timeout_s);
   advance();
   arm_read();

@@ -19,7 +19,7 @@ void Session::arm_timer() {
   timer_.async_wait([self = shared_from_this(), at = next](const boost::system::error_code&) {
     if (self->timer_at_ != at || self->phase_ == Phase::kClosed) return;  // replaced by an earlier one
     self->timer_at_ = Clock::time_point::max();
-    self->on_timer();
+    self->guarded([&] { self->on_timer(); });
   });
 }
 
@@ -48,6 +48,10 @@ void Session::on_read_due() {
     case Phase::kLinger:
       return shut(false);
     case Phase::kHead:
+      if (kind_ == Sessions::Class::kSpare) {
+        input_unread_ = true;
+        return answer_and_close(503, "too many connections", {{"Retry-After", "1"}});
+      }
       if (!parser_->started()) return shut(false);
       [[fallthrough]];
     case Phase::kBody:

@@ -1,5 +1,7 @@
 #include "server/target.h"
 
+#include <algorithm>
+
 namespace polymath::server {
 namespace {
 
@@ -38,7 +40,23 @@ bool starts_with_ignoring_case(std::string_view text, std::string_view lower_pre
   return true;
 }
 
-// "http://host:1/a" -> "/a"; "http://host?q" -> "?q". The host is not looked at: every name is ours.
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Of a name: unreserved, sub-delimiters, and the sign of an escape.
+bool is_name_char(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         std::string_view("-._~!$&'()*+,;=%").find(c) != std::string_view::npos;
+}
+
+// Of an address in brackets; an IPv4 address may end it, and a zone may follow.
+bool is_address_char(char c) { return hex_digit(c) >= 0 || c == ':' || c == '.' || c == '%' || is_name_char(c); }
+
+template <typename Is>
+bool all_are(std::string_view text, Is is) {
+  return std::all_of(text.begin(), text.end(), is);
+}
+
+// "http://host:1/a" -> "/a"; "http://host?q" -> "?q". Every name is ours.
 bool drop_authority(std::string_view& text) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!starts_with_ignoring_case(text, scheme)) continue;
@@ -46,12 +64,29 @@ bool drop_authority(std::string_view& text) {
     const size_t end = text.find_first_of("/?");
     const std::string_view authority = text.substr(0, end);
     text.remove_prefix(authority.size());
-    return !authority.empty();
+    return !authority.empty() && is_authority(authority);
   }
   return false;
 }
 
 }  // namespace
+
+bool is_authority(std::string_view text) {
+  constexpr size_t kPortDigitsMax = 5;
+  std::string_view rest = text;
+  if (text.starts_with('[')) {
+    const size_t end = text.find(']');
+    if (end == std::string_view::npos || end < 3 || !all_are(text.substr(1, end - 1), is_address_char)) return false;
+    rest = text.substr(end + 1);
+  } else {
+    const size_t colon = std::min(text.find(':'), text.size());
+    if (!all_are(text.substr(0, colon), is_name_char)) return false;
+    if (colon == 0 && !text.empty()) return false;
+    rest = text.substr(colon);
+  }
+  if (rest.empty()) return true;
+  return rest[0] == ':' && rest.size() <= 1 + kPortDigitsMax && all_are(rest.substr(1), is_digit);
+}
 
 bool split_target(std::string_view text, Target& out) {
   out = {};

@@ -13,6 +13,9 @@ struct Target {
   std::string query;  // undecoded
 };
 
+// Whether a text is `host` or `host:port`: a name, an IPv4 address, or an IPv6 address in brackets. Empty: also.
+bool is_authority(std::string_view text);
+
 // Knows the origin form ("/a?b"), the absolute form ("http://host/a?b") and "*".
 // False: an unknown form, a fragment, a bad escape, or a NUL in the path.
 bool split_target(std::string_view text, Target& out);

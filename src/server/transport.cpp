@@ -1,6 +1,7 @@
 #include "server/transport.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/error.hpp>
@@ -17,10 +18,17 @@ bool Transport::broken() {
   return poll(&query, 1, 0) > 0 && (query.revents & (POLLERR | POLLHUP)) != 0;
 }
 
-void Transport::close(bool reset) {
+void Transport::close(bool reset) noexcept {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
   Error ignored;  // the socket is closed in any case
   if (reset) socket().set_option(boost::asio::socket_base::linger(true, 0), ignored);
   socket().close(ignored);
+}
+
+void Transport::shut_down() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!closed_) ::shutdown(socket().native_handle(), SHUT_RDWR);
 }
 
 bool is_half_close(const Transport::Error& error) { return error == boost::asio::error::eof; }

@@ -1,6 +1,8 @@
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include <boost/asio/ssl.hpp>
+#include <ctime>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
@@ -55,24 +57,27 @@ std::unique_ptr<Transport> make_tls_transport(Socket socket, ssl::context& conte
   return std::make_unique<Tls>(std::move(socket), context);
 }
 
-absl::StatusOr<std::shared_ptr<ssl::context>> make_tls_context(const std::string& certificate_file,
-                                                               const std::string& key_file) {
+absl::StatusOr<TlsContext> make_tls_context(const TlsFiles& files) {
   auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
   SSL_CTX* const native = context->native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
+  SSL_CTX_set_cipher_list(native, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_alpn_select_cb(native, choose_http11, nullptr);
   Transport::Error error;
-  context->use_certificate_chain_file(certificate_file, error);
+  context->use_certificate_chain(boost::asio::buffer(files.certificate), error);
   if (error) {
-    return absl::InvalidArgumentError(absl::StrCat("TLS certificate ", certificate_file, ": ", error.message()));
+    return absl::InvalidArgumentError(absl::StrCat("TLS certificate ", files.certificate_name, ": ", error.message()));
   }
-  context->use_private_key_file(key_file, ssl::context::pem, error);
-  if (error) return absl::InvalidArgumentError(absl::StrCat("TLS key ", key_file, ": ", error.message()));
+  context->use_private_key(boost::asio::buffer(files.key), ssl::context::pem, error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat("TLS key ", files.key_name, ": ", error.message()));
   if (SSL_CTX_check_private_key(native) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("TLS key ", key_file, " does not belong to ", certificate_file));
+    return absl::InvalidArgumentError(
+        absl::StrCat("TLS key ", files.key_name, " does not belong to ", files.certificate_name));
   }
-  return context;
+  tm end{};
+  ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(native)), &end);
+  return TlsContext{std::move(context), static_cast<double>(timegm(&end))};
 }
 
 }  // namespace polymath::server

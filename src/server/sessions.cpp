@@ -1,0 +1,129 @@
+#include "server/sessions.h"
+
+#include "server/session.h"
+
+namespace polymath::server {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// Bytes of a connection that was just answered or accepted may be on the way. It does not give way yet.
+constexpr milliseconds kIdleMin{200}, kHeadlessMin{1000};
+
+template <typename Enum>
+size_t index(Enum value) {
+  return static_cast<size_t>(value);
+}
+
+}  // namespace
+
+bool Sessions::add(const std::shared_ptr<Session>& session, Class kind, const std::string& address) {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return false;
+  Seat& seat = session->seat();
+  const bool counts_address = limits_.connections_per_address_max > 0 && kind != Class::kProbePort;
+  if (counts_address) seat.address = address;
+  List& list = open_[index(Standing::kHeadless)];
+  list.push_back(session);
+  seat.at = std::prev(list.end());
+  if (counts_address) {
+    try {
+      ++by_address_[address];
+    } catch (...) {
+      list.pop_back();
+      throw;
+    }
+  }
+  seat.taken = true;
+  seat.standing = Standing::kHeadless;
+  seat.kind = kind;
+  seat.since = Clock::now();
+  ++counts_[index(kind)];
+  return true;
+}
+
+void Sessions::remove(Session& session) {
+  std::shared_ptr<Session> last;  // destroyed after the lock is released
+  const std::lock_guard lock(mutex_);
+  Seat& seat = session.seat();
+  if (!seat.taken) return;
+  seat.taken = false;
+  last = std::move(*seat.at);
+  open_[index(seat.standing)].erase(seat.at);
+  if (!seat.leaving) --counts_[index(seat.kind)];
+  const auto same = by_address_.find(seat.address);
+  if (same != by_address_.end() && --same->second == 0) by_address_.erase(same);
+}
+
+void Sessions::mark(Session& session, Standing standing) {
+  const std::lock_guard lock(mutex_);
+  Seat& seat = session.seat();
+  if (!seat.taken || seat.standing == standing) return;
+  if (seat.leaving) ++counts_[index(seat.kind)];  // it was chosen a moment too late, and stays
+  seat.leaving = false;
+  List& to = open_[index(standing)];
+  to.splice(to.end(), open_[index(seat.standing)], seat.at);
+  seat.standing = standing;
+  seat.since = Clock::now();
+}
+
+bool Sessions::has_room(Class kind) const {
+  const int max = kind == Class::kRegular ? limits_.connections_max : limits_.spare_connections_max;
+  const std::lock_guard lock(mutex_);
+  return counts_[index(kind)] < static_cast<size_t>(max);
+}
+
+bool Sessions::has_room_for(const std::string& address) const {
+  if (limits_.connections_per_address_max <= 0) return true;
+  const std::lock_guard lock(mutex_);
+  const auto found = by_address_.find(address);
+  return found == by_address_.end() || found->second < limits_.connections_per_address_max;
+}
+
+std::shared_ptr<Session> Sessions::choose_locked() {
+  const auto now = Clock::now();
+  const struct {
+    Standing standing;
+    milliseconds min;
+  } rows[] = {{Standing::kIdle, kIdleMin}, {Standing::kHeadless, kHeadlessMin}};
+  for (const auto& row : rows) {
+    for (const auto& session : open_[index(row.standing)]) {
+      Seat& seat = session->seat();
+      if (now - seat.since < row.min) break;
+      if (seat.leaving || seat.kind != Class::kRegular) continue;
+      seat.leaving = true;
+      --counts_[index(seat.kind)];
+      return session;
+    }
+  }
+  return nullptr;
+}
+
+bool Sessions::make_room() {
+  std::shared_ptr<Session> chosen;
+  {
+    const std::lock_guard lock(mutex_);
+    chosen = choose_locked();
+  }
+  if (chosen == nullptr) return false;
+  chosen->give_way();
+  return true;
+}
+
+size_t Sessions::size() const {
+  const std::lock_guard lock(mutex_);
+  size_t n = 0;
+  for (const List& list : open_) n += list.size();
+  return n;
+}
+
+void Sessions::close_all() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  for (const List& list : open_) {
+    for (const auto& session : list) session->close();
+  }
+}
+
+}  // namespace polymath::server

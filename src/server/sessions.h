@@ -1,0 +1,74 @@
+#pragma once
+
+// The open connections, and which of them gives way when there is no room for a new one.
+//
+// Thread safety: all of it. No call into a Session is made under the lock, but for close_all(), which only posts.
+
+#include <array>
+#include <chrono>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "server/http_server.h"
+
+namespace polymath::server {
+
+class Session;
+
+class Sessions {
+ public:
+  enum class Standing {
+    kHeadless,  // a head is awaited, and none has come: the connection may give way
+    kIdle,      // between two requests: the same, and sooner
+    kBusy,
+    kCount
+  };
+  enum class Class {
+    kRegular,    // one of connections_max
+    kSpare,      // one of spare_connections_max: only probes are answered
+    kProbePort,  // came to the probe port; as many as spares
+    kCount
+  };
+  using List = std::list<std::shared_ptr<Session>>;
+
+  // A connection's place here. Only Sessions reads and writes it.
+  struct Seat {
+    bool taken = false, leaving = false;
+    Standing standing = Standing::kHeadless;
+    Class kind = Class::kRegular;
+    std::chrono::steady_clock::time_point since;
+    std::string address;  // counted; empty: not counted
+    List::iterator at;
+  };
+
+  explicit Sessions(const HttpLimits& limits) : limits_(limits) {}
+
+  // Kept alive here until remove(). False: close_all() came first.
+  bool add(const std::shared_ptr<Session>& session, Class kind, const std::string& address);
+  void remove(Session& session);
+  void mark(Session& session, Standing standing);
+
+  bool has_room(Class kind) const;
+  bool has_room_for(const std::string& address) const;  // connections_per_address_max
+  // Makes room for a regular connection. The one that has been idle for longest gives way. Without one, it is the one
+  // that has sent no head for longest. False: none waits long enough.
+  bool make_room();
+
+  size_t size() const;
+  void close_all();  // for good
+
+ private:
+  std::shared_ptr<Session> choose_locked();
+
+  const HttpLimits limits_;
+  mutable std::mutex mutex_;
+  bool closed_ = false;
+  std::array<List, static_cast<size_t>(Standing::kCount)> open_;     // by standing, the longest first
+  std::array<size_t, static_cast<size_t>(Class::kCount)> counts_{};  // without those that give way
+  std::unordered_map<std::string, int> by_address_;                  // where connections_per_address_max is set
+};
+
+}  // namespace polymath::server
