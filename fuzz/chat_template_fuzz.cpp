@@ -31,7 +31,7 @@ const polymath::base::JsonValue& variables() {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  polymath::text::ChatTemplateLimits limits;  // small ones: they are reached as well, and each input is quick
+  polymath::text::ChatTemplateLimits limits;  // small, so that they are reached
   limits.steps_max = 50'000;
   limits.output_bytes_max = 1u << 20;
   limits.memory_bytes_max = 8u << 20;

@@ -1,5 +1,5 @@
 // Fuzzes how the load generator reads answers: an HTTP response, its events, and what they say in each dialect.
-// However the bytes are cut, the body and the events are the same. The first input byte sets the sizes of the reads.
+// Cuts change neither body nor events. The first input byte sets the sizes of the reads.
 
 #include <algorithm>
 #include <cstdint>
@@ -79,7 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
   const Outcome whole = read(input, input.size() + 1);
   const Outcome cut = read(input, 1 + data[0] % 16);
-  // A refusal may come earlier where the bytes come in pieces; what was read before it is the same.
+  // Cut bytes may be refused earlier. What was read before is the same.
   CHECK(whole.refused == cut.refused);
   const size_t n = std::min(whole.events.size(), cut.events.size());
   CHECK(std::equal(whole.events.begin(), whole.events.begin() + static_cast<int64_t>(n), cut.events.begin()));

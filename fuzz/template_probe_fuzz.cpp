@@ -27,7 +27,7 @@ const polymath::base::JsonArray& messages() {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using polymath::api::ContentFormat;
   const std::string_view source(reinterpret_cast<const char*>(data), size);
-  polymath::text::ChatTemplateLimits limits;  // small ones, since a probe renders some fifty times
+  polymath::text::ChatTemplateLimits limits;  // small: a probe renders some fifty times
   limits.steps_max = 5'000;
   limits.output_bytes_max = 1u << 16;
   limits.memory_bytes_max = 1u << 20;

@@ -5,8 +5,8 @@
 #include <new>
 #include <string_view>
 
-#include "base/fatal.h"
-#include "base/mapped_ranges.h"
+#include "base/process/fatal.h"
+#include "base/process/mapped_ranges.h"
 #include "commands/flags/flags.h"
 #include "commands/verbs.h"
 

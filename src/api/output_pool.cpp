@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "base/thread_start.h"
+#include "base/process/thread_start.h"
 
 namespace polymath::api {
 

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <utility>
 
-#include "base/thread_start.h"
+#include "base/process/thread_start.h"
 
 namespace polymath::api {
 

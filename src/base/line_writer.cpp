@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "base/thread_name.h"
+#include "base/process/thread_name.h"
 
 namespace polymath::base {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/cpu_quota.h"
-#include "base/thread_start.h"
+#include "base/process/cpu_quota.h"
+#include "base/process/thread_start.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/thread_start.h"
+#include "base/process/thread_start.h"
 #include "engine/engine_loop.h"
 
 namespace polymath::engine {

@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "base/mapped_ranges.h"
+#include "base/process/mapped_ranges.h"
 
 namespace polymath::weights {
 namespace {

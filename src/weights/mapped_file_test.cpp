@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "base/fatal.h"
-#include "base/mapped_ranges.h"
+#include "base/process/fatal.h"
+#include "base/process/mapped_ranges.h"
 #include "weights/test_files.h"
 
 namespace polymath::weights {

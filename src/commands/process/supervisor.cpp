@@ -10,10 +10,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
-#include "base/fatal.h"
 #include "base/log.h"
-#include "base/thread_dump.h"
-#include "base/thread_start.h"
+#include "base/process/fatal.h"
+#include "base/process/thread_dump.h"
+#include "base/process/thread_start.h"
 
 namespace polymath::commands {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/thread_dump.h"
+#include "base/process/thread_dump.h"
 
 #include <dlfcn.h>
 #include <signal.h>

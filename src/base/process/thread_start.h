@@ -13,9 +13,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/fatal.h"
 #include "base/log.h"
-#include "base/thread_name.h"
+#include "base/process/fatal.h"
+#include "base/process/thread_name.h"
 
 namespace polymath::base {
 

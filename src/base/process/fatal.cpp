@@ -1,4 +1,4 @@
-#include "base/fatal.h"
+#include "base/process/fatal.h"
 
 #include <cstdlib>
 #include <exception>

@@ -1,4 +1,4 @@
-#include "base/mapped_ranges.h"
+#include "base/process/mapped_ranges.h"
 
 #include <signal.h>
 
@@ -10,8 +10,8 @@
 #include <mutex>
 #include <string_view>
 
-#include "base/fatal.h"
 #include "base/line_writer.h"
+#include "base/process/fatal.h"
 
 namespace polymath::base {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/thread_dump.h"
+#include "base/process/thread_dump.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-#include "base/thread_start.h"
+#include "base/process/thread_start.h"
 
 namespace polymath::base {
 namespace {
