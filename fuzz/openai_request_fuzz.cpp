@@ -24,22 +24,22 @@ const polymath::api::ServedModel& model() {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace polymath;
+  namespace api = polymath::api;
   if (size == 0) return 0;
   const Endpoint endpoint = data[0] % 2 == 0 ? Endpoint::kCompletions : Endpoint::kChat;
   const std::string_view body(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const auto json = base::parse_json(body, {.depth_max = 64, .bytes_max = 1 << 20});
+  const auto json = polymath::base::parse_json(body, {.depth_max = 64, .bytes_max = 1 << 20});
   auto request = json.ok() ? api::parse_openai_request(*json, endpoint, model(), {})
                            : absl::StatusOr<api::OpenAiRequest>(json.status());
   absl::Status status = request.status();
-  if (request.ok()) status = resolve_prompts(*request, model());
-  if (status.ok()) status = bound_openai_answer(*request, {});
+  if (request.ok()) status = api::resolve_prompts(*request, model());
+  if (status.ok()) status = api::bound_openai_answer(*request, {});
   if (status.ok()) {
-    fuzz::check_plan(request->plan);
+    polymath::fuzz::check_plan(request->plan);
     return 0;
   }
   const api::Failure failure = api::failure_of(api::name_field(status));
-  fuzz::check_error_body(api::openai_error(failure).body);
-  fuzz::check_error_body(api::openai_flat_error(failure).body);
+  polymath::fuzz::check_error_body(api::openai_error(failure).body);
+  polymath::fuzz::check_error_body(api::openai_flat_error(failure).body);
   return 0;
 }
