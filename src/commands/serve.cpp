@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "api/access/key_ring.h"
 #include "api/service.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,7 +29,7 @@ namespace polymath::commands {
 namespace {
 
 constexpr int kSpareConnections = 1024;  // idle ones, probes, and requests that are being refused
-constexpr int kOtherFiles = 256;         // beside connections
+constexpr int kOtherFiles = 512;         // beside connections
 constexpr double kStatsInterval = 10;    // seconds between two log lines with throughput
 constexpr double kCloseSeconds = 5;      // for replies to reach their clients, once all answers have ended
 
@@ -78,7 +79,11 @@ server::HttpServerOptions http_options(const ServerOptions& options, const Runti
   http.tls_certificate_file = options.tls_certificate;
   http.tls_key_file = options.tls_key;
   http.cors_origins = options.origins;
+  http.tls_refresh = options.tls_refresh;
+  if (options.probe_port) http.probe_port = static_cast<uint16_t>(*options.probe_port);
   http.limits = http_limits(runtime);
+  http.limits.body_bytes_total_max = static_cast<size_t>(options.body_memory);
+  http.limits.connections_per_address_max = options.connections_per_address;
   return http;
 }
 
@@ -92,9 +97,34 @@ api::ServiceOptions service_options(const ServerOptions& options) {
   if (service.api_keys.empty() && !options.environment_api_key.empty()) {
     service.api_keys.push_back(options.environment_api_key);
   }
+  service.access = {.key_file = options.api_key_file,
+                    .admin_key = options.admin_key,
+                    .protect_metrics = options.protect_metrics,
+                    .allow_anonymous = options.allow_anonymous,
+                    .host = options.host,
+                    .allowed_origins = options.origins};
+  service.json_memory_max = static_cast<size_t>(options.json_memory);
   service.trust_request_chat_template = options.trust_request_chat_template;
   service.version = kVersion;
   return service;
+}
+
+// Before anything is loaded.
+absl::Status check_access(const ServerOptions& options) {
+  if (options.protect_metrics && options.admin_key.empty()) {
+    return absl::InvalidArgumentError("--protect-metrics needs --admin-key");
+  }
+  return options.api_key_file.empty() ? absl::OkStatus() : api::check_key_file(options.api_key_file);
+}
+
+void log_access(const api::ServiceOptions& options) {
+  if (!options.api_keys.empty() || !options.access.key_file.empty()) return;
+  if (options.access.allow_anonymous) {
+    base::log_warning("serve",
+                      "there is no API key, and --allow-anonymous: everyone who reaches this address may call");
+  } else {
+    base::log_info("serve", "there is no API key: only this machine may call; see --api-key and --allow-anonymous");
+  }
 }
 
 void log_runtime(const RuntimeOptions& options, const Runtime& runtime) {
@@ -175,7 +205,9 @@ absl::StatusOr<int> serve_until_signal(const Options& options) {
   ASSIGN_OR_RETURN(Served served, build_served(options, metrics));
   engine::Engine& engine = served.runtime->engine();
   log_runtime(options.runtime, *served.runtime);
-  api::Service service(engine, std::move(served.model), service_options(options.server), metrics);
+  const api::ServiceOptions settings = service_options(options.server);
+  log_access(settings);
+  api::Service service(engine, std::move(served.model), settings, metrics);
   const server::HttpServerOptions http_settings = http_options(options.server, options.runtime);
   raise_file_limit(http_settings.limits.connections_max + kOtherFiles);
   server::HttpServer http(http_settings);
@@ -209,6 +241,8 @@ int serve(const Arguments& arguments) {
   if (options->server.tls_certificate.empty() != options->server.tls_key.empty()) {
     return fail_flags(absl::InvalidArgumentError("--ssl-certfile and --ssl-keyfile belong together"));
   }
+  const absl::Status access = check_access(options->server);
+  if (!access.ok()) return fail_flags(access);
   if (options->server.fail_step > 0 && options->model.load_format != "dummy") {
     return fail_flags(absl::InvalidArgumentError("--fail-step is for tests, and needs --load-format dummy"));
   }
