@@ -45,7 +45,7 @@ void metrics(Service& service, const HttpRequest&, ReplyPtr reply) {
 
 constexpr Route kRoutes[] = {
     {"GET", "/health", health, true}, {"GET", "/live", live, true},    {"GET", "/ready", ready, true},
-    {"GET", "/ping", health, true},   {"POST", "/ping", health, true}, {"GET", "/metrics", metrics, true},
+    {"GET", "/ping", health, true},   {"POST", "/ping", health, true}, {"GET", "/metrics", metrics, true, false, true},
     {"GET", "/version", version},     {"GET", "/load", load},
 };
 

@@ -1,10 +1,12 @@
 #include "api/gate.h"
 
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "api/dialects.h"
 #include "api/handler.h"
+#include "base/clock.h"
 
 namespace polymath::api {
 namespace {
@@ -12,39 +14,73 @@ namespace {
 using server::HttpRequest;
 using server::HttpServer;
 
-HttpServer::Admission refused(HttpServer::Refusal refusal) {
-  HttpServer::Admission out;
-  out.refusal = std::make_unique<HttpServer::Refusal>(std::move(refusal));
-  return out;
-}
+constexpr LocalRules::Breach kNoKey{401, "no_key", "the Authorization header must be `Bearer` and a valid key"};
+constexpr LocalRules::Breach kWrongKey{401, "wrong_key", kNoKey.sentence};
+constexpr LocalRules::Breach kManyWrongKeys{429, "many_wrong_keys",
+                                            "too many wrong keys came from this address; wait, and try again"};
 
-HttpServer::Admission unauthorized(const Service& service, const HttpRequest& head) {
-  ErrorReply error = service.error_body(dialect_of(head.path).error_body)(
-      {401, "the Authorization header must be `Bearer` and a valid key"});
-  return refused({error.http_status, std::move(error.body), {{"WWW-Authenticate", "Bearer"}}});
+ApiKeys admin_keys(const std::string& secret) {
+  std::vector<ApiKeys::Key> keys;
+  if (!secret.empty()) keys.push_back({"admin", digest_of_key(secret), nullptr});
+  return ApiKeys(std::move(keys));
 }
 
 }  // namespace
 
-Gate::Gate(Service& service) : service_(service), keys_(service.options().api_keys) {}
+Gate::Gate(Service& service)
+    : service_(service),
+      keys_(service.options().api_keys, service.options().access.key_file, service.metrics()),
+      admin_(admin_keys(service.options().access.admin_key)),
+      local_rules_{service.options().access.host, service.options().access.allowed_origins} {}
 
-HttpServer::Admission Gate::admit(const HttpRequest& head) const {
+Gate::Refused Gate::refuse(const HttpRequest& head, const LocalRules::Breach& breach, server::HttpHeaders headers) {
+  service_.metrics()
+      .counter("polymath:refused_requests_total", "Requests that the key check or protected mode refused, by reason.",
+               {{"reason", std::string(breach.reason)}})
+      .add();
+  ErrorReply error =
+      service_.error_body(dialect_of(head.path).error_body)({breach.http_status, std::string(breach.sentence)});
+  return std::make_unique<HttpServer::Refusal>(
+      HttpServer::Refusal{error.http_status, std::move(error.body), std::move(headers)});
+}
+
+// Null: the key is valid, and `principal` is its name.
+Gate::Refused Gate::check_key(const ApiKeys& keys, const HttpRequest& head, std::string& principal) {
+  const std::string_view authorization = head.header("authorization");
+  if (authorization.empty()) return refuse(head, kNoKey, {{"WWW-Authenticate", "Bearer"}});
+  const ApiKeys::Key* const key = keys.find(authorization);
+  const double wait =
+      guard_.judge(head.address, key == nullptr ? std::string_view{} : key->name, base::steady_seconds());
+  if (wait > 0) return refuse(head, kManyWrongKeys, {{"Retry-After", absl::StrCat(std::ceil(wait))}});
+  if (key == nullptr) return refuse(head, kWrongKey, {{"WWW-Authenticate", "Bearer"}});
+  if (key->requests != nullptr) key->requests->add();
+  principal = key->name;
+  return nullptr;
+}
+
+HttpServer::Admission Gate::admit(const HttpRequest& head) {
   HttpServer::Admission out;
+  const AccessOptions& access = service_.options().access;
   const Route* route = find_route(head.method, head.path);
-  const bool open = route != nullptr && route->open;
+  const bool for_admin = route != nullptr && route->shows_metrics && access.protect_metrics;
+  const bool open = route != nullptr && route->open && !for_admin;
   if (open || head.method == "OPTIONS") return out;  // a browser's preflight carries no key
-  if (!service_.options().api_keys.empty()) {
-    const std::optional<int> key = keys_.find(head.header("authorization"));
-    if (!key.has_value()) return unauthorized(service_, head);
-    out.principal = absl::StrCat("key", *key);
+  if (for_admin) {
+    out.refusal = check_key(admin_, head, out.principal);
+  } else if (keys_.is_required()) {
+    out.refusal = check_key(*keys_.keys(), head, out.principal);
+  } else if (!access.allow_anonymous) {
+    const auto breach = local_rules_.check(head);
+    if (breach.has_value()) out.refusal = refuse(head, *breach);
   }
-  if (route == nullptr || !route->generates) return out;
+  if (out.refusal != nullptr || route == nullptr || !route->generates) return out;
   auto place = service_.engine().reserve();
-  if (!place.ok()) {
-    return refused(refusal_of(service_.error_body(dialect_of(head.path).error_body), place.status(),
-                              request_id(service_, head, "")));
+  if (place.ok()) {
+    out.ticket = *std::move(place);
+  } else {
+    out.refusal = std::make_unique<HttpServer::Refusal>(refusal_of(
+        service_.error_body(dialect_of(head.path).error_body), place.status(), request_id(service_, head, "")));
   }
-  out.ticket = *std::move(place);
   return out;
 }
 

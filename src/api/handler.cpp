@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/hash.h"
+#include "base/json_memory.h"
 
 namespace polymath::api {
 namespace {
@@ -18,6 +19,9 @@ bool is_harmless(std::string_view id, size_t bytes_max) {
   });
 }
 
+// A body's JSON takes some 25 times its bytes. That of smaller bodies is bounded by the number of workers.
+constexpr size_t kUncountedBodyMax = 64u << 10;
+
 std::string random_id() {
   uint64_t words[2];
   base::random_bytes(words, sizeof(words));
@@ -27,8 +31,13 @@ std::string random_id() {
 }  // namespace
 
 absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server::HttpRequest& request) {
-  return base::parse_json(request.body,
-                          {.depth_max = service.options().limits.json_depth_max, .mend_surrogates = true});
+  const base::JsonLimits limits{.depth_max = service.options().limits.json_depth_max, .mend_surrogates = true};
+  if (request.body.size() <= kUncountedBodyMax) return base::parse_json(request.body, limits);
+  const auto memory = boost::json::make_shared_resource<base::JsonMemory>(service.json_memory());
+  auto parsed = base::parse_json(request.body, limits, memory);
+  if (parsed.ok() || !static_cast<const base::JsonMemory*>(memory.get())->never_fits()) return parsed;
+  return invalid("", absl::StrCat("the JSON of this body takes more than the ", service.options().json_memory_max,
+                                  " bytes of memory that the server has for it"));
 }
 
 std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body) {

@@ -29,6 +29,7 @@ Service::Service(engine::Engine& engine, ServedModel model, ServiceOptions optio
       choices_(metrics.histogram("vllm:request_params_n", "Choices (n) that requests ask for.",
                                  {{"engine", "0"}, {"model_name", model_.names.front()}}, {1, 2, 5, 10, 20})),
       created_(static_cast<int64_t>(std::time(nullptr))),
+      json_memory_(options_.json_memory_max),
       pool_(options_.output_threads),
       ticker_(make_ticker(pool_, options_.limits.stream_silence_s_max)) {}
 
@@ -52,11 +53,13 @@ bool Service::refuse_in_drain(const Dialect& dialect, const server::HttpRequest&
 void Service::install(server::HttpServer& http) {
   for (const Dialect* dialect : dialects()) {
     for (const Route& route : dialect->routes) {
-      http.route(route.method, route.path,
-                 [this, dialect, route](const HttpRequest& request, std::shared_ptr<server::HttpReply> reply) {
-                   if (!route.open && refuse_in_drain(*dialect, request, *reply)) return;
-                   route.handle(*this, request, std::move(reply));
-                 });
+      http.route(
+          route.method, route.path,
+          [this, dialect, route](const HttpRequest& request, std::shared_ptr<server::HttpReply> reply) {
+            if (!route.open && refuse_in_drain(*dialect, request, *reply)) return;
+            route.handle(*this, request, std::move(reply));
+          },
+          route.open ? server::RouteKind::kProbe : server::RouteKind::kWork);
     }
   }
   http.set_error_body([this](const server::ServerError& error) {

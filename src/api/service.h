@@ -20,6 +20,7 @@
 #include "api/status.h"
 #include "api/ticker.h"
 #include "api/unknown_fields.h"
+#include "base/byte_budget.h"
 #include "base/metrics.h"
 #include "engine/engine.h"
 #include "server/http_server.h"
@@ -28,9 +29,21 @@ namespace polymath::api {
 
 struct Dialect;
 
+// Who may call; see api/gate.h.
+struct AccessOptions {
+  std::string key_file;                      // lines `name secret`; empty: none
+  std::string admin_key;                     // for routes of the operator; empty: none
+  bool protect_metrics = false;              // /metrics needs the admin key
+  bool allow_anonymous = false;              // without keys everyone may call; false: protected mode
+  std::string host;                          // that the server listens on
+  std::vector<std::string> allowed_origins;  // of web pages, in protected mode
+};
+
 struct ServiceOptions {
   ApiLimits limits;
-  std::vector<std::string> api_keys;  // empty: no key is needed
+  std::vector<std::string> api_keys;  // empty, and no key file: no key is needed
+  AccessOptions access;
+  size_t json_memory_max = 1u << 30;  // of the JSON trees of all large bodies; beyond: 503 with Retry-After
   bool trust_request_chat_template = false;
   bool share_prefix_cache = false;  // between keys: see request/prefix_salt.h
   bool flat_errors = false;         // OpenAI's routes answer errors as vLLM 0.6.3 did
@@ -57,6 +70,7 @@ class Service {
   Ticker* ticker() { return ticker_.get(); }  // for streams: a few ticks in stream_silence_s_max; null: no limit
   UnknownFields& unknown_fields() { return unknown_fields_; }
   base::MetricsRegistry& metrics() { return metrics_; }
+  base::ByteBudget& json_memory() const { return json_memory_; }
   base::Histogram& choices_histogram() { return choices_; }
   ErrorBody error_body(ErrorBody of_dialect) const;  // the dialect's, in the form that the options choose
   bool ready() const { return ready_ && engine_.healthy(); }
@@ -74,6 +88,7 @@ class Service {
   std::atomic<bool> ready_{false};
   std::atomic<bool> draining_{false};
   UnknownFields unknown_fields_;
+  mutable base::ByteBudget json_memory_;
   OutputPool pool_;
   std::unique_ptr<Ticker> ticker_;
 };

@@ -1,7 +1,9 @@
 // vLLM's /tokenize and /detokenize.
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "api/chat/chat_prompt.h"
 #include "api/dialects.h"
 #include "api/handler.h"
@@ -22,32 +24,66 @@ absl::Status check_model(base::JsonReader& j, const ServedModel& model) {
   return adapter_of(model, name).status();
 }
 
-absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const Service& service) {
+// A token covers at most as many bytes as the vocabulary's longest entry. A text that cannot fit is not tokenized.
+absl::Status check_text(const ServedModel& model, size_t text_bytes, std::string_view field) {
+  const size_t bytes_max = static_cast<size_t>(model.model_len_max) * std::max<size_t>(1, model.token_bytes_max);
+  if (text_bytes <= bytes_max) return absl::OkStatus();
+  return too_long(field, absl::StrCat("This model's maximum context length is ", model.model_len_max,
+                                      " tokens. However, the text has ", text_bytes, " bytes, and at most ", bytes_max,
+                                      " can fit."));
+}
+
+size_t text_bytes(const base::JsonValue& value) {
+  if (value.is_string()) return value.get_string().size();
+  size_t n = 0;
+  if (value.is_array()) {
+    for (const auto& item : value.get_array()) n += text_bytes(item);
+  } else if (value.is_object()) {
+    for (const auto& member : value.get_object()) n += text_bytes(member.value());
+  }
+  return n;
+}
+
+// Between the parts of long work: a client that has left gets none of it.
+absl::Status check_client(const HttpReply& reply) {
+  return reply.gone() ? absl::CancelledError("the client has gone") : absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int32_t>> ids_of_text(const ServedModel& model, std::string_view text, bool add_special) {
+  RETURN_IF_ERROR(check_text(model, text.size(), "prompt"));
+  return encode_prompt(model, text, add_special);
+}
+
+absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const Service& service,
+                                                    const HttpReply& reply) {
   const ServedModel& model = service.model();
   if (j.has("prompt")) {
     const std::string prompt = j.s("prompt");
     const bool add_special = j.b("add_special_tokens", true);
     RETURN_IF_ERROR(name_field(j.status()));
-    return encode_prompt(model, prompt, add_special);
+    return ids_of_text(model, prompt, add_special);
   }
   if (!j.has("messages")) return invalid("prompt", "missing; send prompt, or messages");
   const bool add_special = j.b("add_special_tokens", false);
   RETURN_IF_ERROR(name_field(j.status()));
+  RETURN_IF_ERROR(check_text(model, text_bytes(*j.find("messages")), "messages"));
   const ServiceOptions& options = service.options();
   ASSIGN_OR_RETURN(const ChatPrompt chat,
                    parse_chat_prompt(j.value(), options.limits, options.trust_request_chat_template));
   ASSIGN_OR_RETURN(const std::string text, render_chat(model, chat));
-  return encode_prompt(model, text, add_special);
+  RETURN_IF_ERROR(check_client(reply));
+  return ids_of_text(model, text, add_special);
 }
 
-absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequest& request) {
+absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequest& request, const HttpReply& reply) {
   const ServedModel& model = service.model();
   ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, request));
+  RETURN_IF_ERROR(check_client(reply));
   base::JsonReader j(json);
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_model(j, model));
   RETURN_IF_ERROR(need_tokenizer(model, "prompt"));
-  ASSIGN_OR_RETURN(const auto ids, ids_of_request(j, service));
+  ASSIGN_OR_RETURN(const auto ids, ids_of_request(j, service, reply));
   const bool with_text = j.b("return_token_strs", false);
   RETURN_IF_ERROR(name_field(j.status()));
   base::JsonObject out;
@@ -63,23 +99,29 @@ absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequ
   return base::to_text(out);
 }
 
-absl::StatusOr<std::string> detokenize_body(const Service& service, const HttpRequest& request) {
+absl::StatusOr<std::string> detokenize_body(const Service& service, const HttpRequest& request,
+                                            const HttpReply& reply) {
   const ServedModel& model = service.model();
   ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, request));
+  RETURN_IF_ERROR(check_client(reply));
   base::JsonReader j(json);
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_model(j, model));
   RETURN_IF_ERROR(need_tokenizer(model, "tokens"));
   const auto* tokens = j.find("tokens");
   if (tokens == nullptr) return invalid("tokens", "missing");
+  if (tokens->is_array() && tokens->get_array().size() > static_cast<size_t>(model.model_len_max)) {
+    return too_long("tokens", absl::StrCat("This model's maximum context length is ", model.model_len_max,
+                                           " tokens. However, there are ", tokens->get_array().size(), "."));
+  }
   ASSIGN_OR_RETURN(const auto ids, parse_ids(*tokens, "tokens", model.vocab));
   return base::to_text(base::JsonObject{{"prompt", boost::json::string(model.tokenizer->decode(ids, false))}});
 }
 
-template <absl::StatusOr<std::string> (*Body)(const Service&, const HttpRequest&)>
+template <absl::StatusOr<std::string> (*Body)(const Service&, const HttpRequest&, const HttpReply&)>
 void answer(Service& service, const HttpRequest& request, std::shared_ptr<HttpReply> reply) {
   const std::string id = request_id(service, request, "");
-  auto body = Body(service, request);
+  auto body = Body(service, request, *reply);
   if (!body.ok()) return send_error(*reply, service.error_body(openai_error), body.status(), id);
   send_json(*reply, *std::move(body), id);
 }

@@ -85,6 +85,13 @@ struct ServerOptions {
   int port = 8000;
   std::string unix_socket;
   std::vector<std::string> api_keys;
+  std::string api_key_file, admin_key;  // empty: none
+  bool protect_metrics = false;
+  bool allow_anonymous = false;
+  std::optional<int> probe_port;                           // absent: none
+  int connections_per_address = 0;                         // 0: no limit
+  int64_t body_memory = 256 << 20, json_memory = 1 << 30;  // bytes
+  bool tls_refresh = false;
   std::optional<std::string> environment_api_key;  // VLLM_API_KEY; used if api_keys is empty
   std::string tls_certificate, tls_key;
   std::vector<std::string> origins;  // for CORS; empty: none

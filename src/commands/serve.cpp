@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "api/access/key_ring.h"
 #include "api/service.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -31,7 +32,7 @@ namespace polymath::commands {
 namespace {
 
 constexpr int kSpareConnections = 1024;        // idle ones, probes, and requests that are being refused
-constexpr int kOtherFiles = 256;               // beside connections
+constexpr int kOtherFiles = 512;               // beside connections
 constexpr double kStatsInterval = 10;          // seconds between two log lines with throughput
 constexpr double kCloseSeconds = 5;            // for replies to reach their clients, once all answers have ended
 constexpr double kMarginSeconds = 5;           // beyond which the process ends, whatever its threads do
@@ -39,8 +40,10 @@ constexpr double kLookSeconds = 0.2;           // between two looks at the engin
 constexpr size_t kTlsFileBytesMax = 1u << 20;  // a larger certificate or key: refused
 
 // A connection for each request that may run or wait, and some for probes.
-server::HttpLimits http_limits(const RuntimeOptions& runtime) {
+server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOptions& runtime) {
   server::HttpLimits limits;
+  limits.body_bytes_total_max = static_cast<size_t>(options.body_memory);
+  limits.connections_per_address_max = options.connections_per_address;
   limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, runtime.waiting + runtime.sequences);
   limits.connections_max = std::max(limits.connections_max, limits.requests_in_flight_max + kSpareConnections);
   return limits;
@@ -66,6 +69,8 @@ server::HttpServerOptions http_options(const ServerOptions& options, const serve
   http.tls_certificate_file = options.tls_certificate;
   http.tls_key_file = options.tls_key;
   http.cors_origins = options.origins;
+  http.tls_refresh = options.tls_refresh;
+  if (options.probe_port) http.probe_port = static_cast<uint16_t>(*options.probe_port);
   http.limits = limits;
   return http;
 }
@@ -85,9 +90,34 @@ api::ServiceOptions service_options(const ServerOptions& options) {
   if (service.api_keys.empty() && options.environment_api_key.has_value()) {
     service.api_keys.push_back(*options.environment_api_key);
   }
+  service.access = {.key_file = options.api_key_file,
+                    .admin_key = options.admin_key,
+                    .protect_metrics = options.protect_metrics,
+                    .allow_anonymous = options.allow_anonymous,
+                    .host = options.host,
+                    .allowed_origins = options.origins};
+  service.json_memory_max = static_cast<size_t>(options.json_memory);
   service.trust_request_chat_template = options.trust_request_chat_template;
   service.version = kVersion;
   return service;
+}
+
+// Before anything is loaded.
+absl::Status check_access(const ServerOptions& options) {
+  if (options.protect_metrics && options.admin_key.empty()) {
+    return absl::InvalidArgumentError("--protect-metrics needs --admin-key");
+  }
+  return options.api_key_file.empty() ? absl::OkStatus() : api::check_key_file(options.api_key_file);
+}
+
+void log_access(const api::ServiceOptions& options) {
+  if (!options.api_keys.empty() || !options.access.key_file.empty()) return;
+  if (options.access.allow_anonymous) {
+    base::log_warning("serve",
+                      "there is no API key, and --allow-anonymous: everyone who reaches this address may call");
+  } else {
+    base::log_info("serve", "there is no API key: only this machine may call; see --api-key and --allow-anonymous");
+  }
 }
 
 void log_runtime(const RuntimeOptions& options, const Runtime& runtime) {
@@ -193,11 +223,13 @@ absl::Status start_http(server::HttpServer& http) {
 
 absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& supervisor) {
   base::MetricsRegistry metrics;
-  const server::HttpLimits limits = fit_to_system(http_limits(options.runtime));
+  const server::HttpLimits limits = fit_to_system(http_limits(options.server, options.runtime));
   ASSIGN_OR_RETURN(Served served, build_served(options, metrics));
   engine::Engine& engine = served.runtime->engine();
   log_runtime(options.runtime, *served.runtime);
-  api::Service service(engine, std::move(served.model), service_options(options.server), metrics);
+  const api::ServiceOptions settings = service_options(options.server);
+  log_access(settings);
+  api::Service service(engine, std::move(served.model), settings, metrics);
   const auto http = make_http(options.server, limits);
   service.install(*http);
   if (options.server.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.server.fail_step));
@@ -217,7 +249,7 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
 
 // Everything that can be wrong before the weights are read; prints what would be served.
 absl::StatusOr<int> dry_run(const Options& options) {
-  const server::HttpLimits limits = fit_to_system(http_limits(options.runtime));
+  const server::HttpLimits limits = fit_to_system(http_limits(options.server, options.runtime));
   ASSIGN_OR_RETURN(const Served served, prepare_served(options));
   log_runtime(options.runtime, *served.runtime);
   const auto http = make_http(options.server, limits);
@@ -243,6 +275,7 @@ absl::Status check_options(const Options& options) {
   if (server.api_keys.empty() && server.environment_api_key == "") {
     return absl::InvalidArgumentError("VLLM_API_KEY is empty: unset it to serve without a key");
   }
+  RETURN_IF_ERROR(check_access(server));
   return check_adapters(options.model, served_name(options.model));
 }
 

@@ -31,8 +31,8 @@ void send_all(int fd, const std::string& text) {
 std::string request_text(const std::string& method, const std::string& path, const std::string& body,
                          const std::string& extra) {
   return method + " " + path +
-         " HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
-         extra + "\r\n" + body;
+         " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n" + extra + "\r\n" + body;
 }
 
 std::string dechunk(const std::string& text) {

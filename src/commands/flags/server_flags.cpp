@@ -14,6 +14,28 @@ absl::Status set_api_key(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_admin_key(Options& o, std::string_view value) {
+  if (value.empty()) return absl::InvalidArgumentError("must not be empty");
+  o.server.admin_key = value;
+  return absl::OkStatus();
+}
+
+absl::Status set_probe_port(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t port, parse_int(value, {0, 65535}));
+  o.server.probe_port = static_cast<int>(port);
+  return absl::OkStatus();
+}
+
+// `field`: bytes of a budget that holds at least one body of the largest size.
+template <auto field>
+absl::Status set_budget(Options& o, std::string_view value) {
+  constexpr int64_t kLeast = 64 << 20;
+  ASSIGN_OR_RETURN(const int64_t bytes, parse_bytes(value));
+  if (bytes < kLeast) return absl::InvalidArgumentError("must be at least 64Mi, to hold one large body");
+  o.server.*field = bytes;
+  return absl::OkStatus();
+}
+
 absl::Status set_origins(Options& o, std::string_view value) {
   // vLLM takes a JSON list here; plain words are taken, too.
   std::string word;
@@ -51,11 +73,39 @@ constexpr Flag kFlags[] = {
      "Keys, of which every request but those of probes and metrics needs one as a bearer token. Also VLLM_API_KEY, "
      "which a process list does not show. Under bench serve the key that requests carry.",
      set_api_key},
+    {"api-key-file", "", FlagKind::kValue, kServe, "FILE", "none",
+     "More keys, one a line: `name secret`. The file is read again when it changes. Names label metrics and debug "
+     "lines of the log; secrets are never shown.",
+     set_text<&ServerOptions::api_key_file>},
+    {"admin-key", "", FlagKind::kValue, kServe, "KEY", "none",
+     "A key for what only the operator may ask for; see --protect-metrics. It opens nothing else.", set_admin_key},
+    {"protect-metrics", "", kSwitch, kServe, "", "off", "/metrics needs the admin key.",
+     set_bool<&ServerOptions::protect_metrics>},
+    {"allow-anonymous", "", kSwitch, kServe, "", "off",
+     "Without any key everyone may call. Otherwise such a server answers its own machine alone, and no web page of "
+     "another origin. Probes are always answered.",
+     set_bool<&ServerOptions::allow_anonymous>},
+    {"probe-port", "", FlagKind::kValue, kServe, "PORT", "none",
+     "Also listen here, without TLS, for probes and metrics alone; 0: any free one, which the log names.",
+     set_probe_port},
+    {"max-connections-per-address", "", FlagKind::kValue, kServe, "N", "0",
+     "Connections of one address at a time; more get 503. 0: no limit. A proxy in front is one address.",
+     set_int<&ServerOptions::connections_per_address, 0, 1 << 20>},
+    {"max-request-body-memory", "", FlagKind::kValue, kServe, "BYTES", "256Mi",
+     "Memory of all request bodies together; beyond it requests get 503 with Retry-After.",
+     set_budget<&ServerOptions::body_memory>},
+    {"max-json-memory", "", FlagKind::kValue, kServe, "BYTES", "1Gi",
+     "Memory of the JSON of all bodies above 64 KiB, which takes some 25 times their bytes; beyond it the same.",
+     set_budget<&ServerOptions::json_memory>},
+    {"enable-ssl-refresh", "", kSwitch, kServe, "", "off",
+     "Read certificate and key again when their files change. A faulty new pair leaves the old one in use.",
+     set_bool<&ServerOptions::tls_refresh>},
     {"ssl-certfile", "", FlagKind::kValue, kServe, "FILE", "",
      "Certificate chain (PEM); with --ssl-keyfile: serve HTTPS.", set_text<&ServerOptions::tls_certificate>},
     {"ssl-keyfile", "", FlagKind::kValue, kServe, "FILE", "", "Private key (PEM).", set_text<&ServerOptions::tls_key>},
     {"allowed-origins", "", kList, kServe, "LIST", "none",
-     "Origins for CORS, as a JSON list or separated by commas; *: any.", set_origins},
+     "Origins for CORS, as a JSON list or separated by commas; *: any. Without keys, the pages that may call.",
+     set_origins},
     {"sse-keep-alive-interval", "", FlagKind::kValue, kServe, "SECONDS", "15",
      "A stream that is silent for so long sends a comment, so that proxies keep it; 0: never, as vLLM's default.",
      set_seconds<&ServerOptions::keep_alive_s>},
