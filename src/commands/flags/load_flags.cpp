@@ -19,6 +19,7 @@ constexpr int64_t kPromptsMax = 1000000;      // more: refused; their records wo
 constexpr int64_t kTurnsMax = 1000;           // more: refused
 constexpr int64_t kConcurrencyMax = 1 << 20;  // more than a process has descriptors: refused
 constexpr int64_t kVocabMax = 1 << 24;        // more than any model's: refused
+constexpr double kTimeoutMax = 86400;         // seconds; more: refused, but inf
 constexpr double kRateMax = 1e6;              // requests a second; more: refused
 constexpr double kShapeMax = 1e6;             // nearly constant gaps; more: refused, but inf
 constexpr size_t kPercentilesMax = 32;        // more: refused
@@ -72,6 +73,11 @@ absl::Status set_rate(Options& o, std::string_view value) {
 
 absl::Status set_burstiness(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(o.load.arrivals.shape, parse_positive(value, kShapeMax));
+  return absl::OkStatus();
+}
+
+absl::Status set_timeout(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.load.timeout_s, parse_positive(value, kTimeoutMax));
   return absl::OkStatus();
 }
 
@@ -147,7 +153,7 @@ constexpr Flag kFlags[] = {
     {"num-warmups", "", kValue, kBenchServe, "N", "0", "Requests before the measured ones, by --max-concurrency.",
      set_int<&LoadOptions::warmups, 0, kPromptsMax>},
     {"request-timeout", "", kValue, kBenchServe, "SECONDS", "600", "A request that takes longer has failed.",
-     set_seconds<&LoadOptions::timeout_s>},
+     set_timeout},
     {"random-input-len", "", kValue, kBenchServe, "LENGTH", "1024",
      "Tokens of a prompt, or of a turn: 512, uniform:100-200, lognormal:MEDIAN,SIGMA or "
      "lognormal:MEDIAN,SIGMA:LOW-HIGH.",

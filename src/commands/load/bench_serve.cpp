@@ -105,6 +105,7 @@ WorkloadOptions workload_of(const LoadOptions& o, const Dialect& dialect, uint64
 
 std::vector<double> due_times(const LoadOptions& o, const std::vector<TraceRow>& trace, uint64_t seed) {
   std::vector<double> due;
+  due.reserve(trace.size());
   for (const TraceRow& row : trace) due.push_back(row.seconds);
   if (!trace.empty() || std::isinf(o.arrivals.rate)) return due;
   Arrivals arrivals(o.arrivals, seed);

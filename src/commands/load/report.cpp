@@ -54,6 +54,8 @@ std::string counted_text(const Measures& m) {
     if (n > 0)
       out.push_back(n == sum ? kCountedByNames[i] : absl::StrFormat("%s %.1f %%", kCountedByNames[i], 100 * n / sum));
   }
+  const int64_t unseen = m.output_tokens - static_cast<int64_t>(sum);
+  if (unseen > 0) out.push_back(absl::StrCat("the last usage alone, without times: ", unseen));
   return out.empty() ? "nothing" : absl::StrJoin(out, ", ");
 }
 

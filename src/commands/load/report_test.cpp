@@ -54,6 +54,16 @@ TEST(Report, TableAndJson) {
   EXPECT_TRUE(base::parse_json(base::to_text(json), {}).ok());
 }
 
+TEST(Report, SaysHowTokensWereCounted) {
+  const LoadOptions options;
+  RunResult run = small_run();
+  run.records[0].counted = {1, 0, 1};
+  const std::string table = report_table({options, "u", "", 0, 2}, measure(run, {}));
+  EXPECT_NE(table.find("token_ids 50.0 %, text_events 50.0 %, the last usage alone, without times: 1"),
+            std::string::npos)
+      << table;
+}
+
 TEST(Report, OnlyWhatIsShown) {
   LoadOptions options;
   options.shown = {Latency::kE2el};

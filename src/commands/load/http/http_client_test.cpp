@@ -137,7 +137,7 @@ TEST(HttpClient, PiecesAsTheyArrive) {
   EXPECT_EQ(answer.pieces, 2);
 }
 
-struct Failure {
+struct FailingServer {
   const char* name;
   std::function<void(int fd)> serve;
   absl::StatusCode code;
@@ -145,7 +145,7 @@ struct Failure {
 
 TEST(HttpClient, Failures) {
   using enum absl::StatusCode;
-  const Failure failures[] = {
+  const FailingServer failures[] = {
       {"closes at once", [](int) {}, kUnavailable},
       {"stops in the midst",
        [](int fd) { read_request(fd), say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"); }, kUnavailable},
@@ -159,7 +159,7 @@ TEST(HttpClient, Failures) {
        },
        kDeadlineExceeded},
   };
-  for (const Failure& failure : failures) {
+  for (const FailingServer& failure : failures) {
     Server server(1, [&](int fd, int) { failure.serve(fd); });
     auto client = client_of(server, 0.5);
     Answer answer;

@@ -48,16 +48,15 @@ absl::StatusOr<Target> parse_base_url(std::string_view url) {
   Target target;
   target.base_path = std::string(rest.substr(slash));
   while (target.base_path.ends_with('/')) target.base_path.pop_back();
-  size_t host_end = authority.find(':');
   if (authority.starts_with('[')) {
     const size_t bracket = authority.find(']');
     if (bracket == std::string_view::npos) return bad();
     target.host = std::string(authority.substr(1, bracket - 1));
     authority.remove_prefix(bracket + 1);
-    host_end = 0;
   } else {
+    const size_t host_end = std::min(authority.find(':'), authority.size());
     target.host = std::string(authority.substr(0, host_end));
-    authority.remove_prefix(std::min(host_end, authority.size()));
+    authority.remove_prefix(host_end);
   }
   if (target.host.empty() || (!authority.empty() && !authority.starts_with(':'))) return bad();
   if (authority.empty()) return target;
