@@ -27,8 +27,9 @@ std::string random_id() {
 }  // namespace
 
 absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server::HttpRequest& request) {
-  return base::parse_json(request.body,
-                          {.depth_max = service.options().limits.json_depth_max, .mend_surrogates = true});
+  return base::parse_json(
+      request.body,
+      {.depth_max = service.options().limits.json_depth_max, .mend_surrogates = true, .unique_keys = true});
 }
 
 std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body) {

@@ -72,6 +72,11 @@ class AnswerSize(WithServer):
 
 
 class Fields(WithServer):
+    def test_keys_and_numbers_are_taken_strictly(self):
+        for bias in ('" 5":1', '"+5":1', '"05":1', '"5":1,"5":2', '"5":1,"\\u0035":2'):
+            body = f'{{"prompt":"the","max_tokens":1,"logit_bias":{{{bias}}}}}'
+            self.assertEqual(self.server.request("POST", "/v1/completions", body)[0], 400, bias)
+
     def test_best_of_keeps_the_likeliest(self):
         one = self.complete(n=8, seed=7, logprobs=0)
         sums = sorted((sum(c.logprobs.token_logprobs) for c in one.choices), reverse=True)
