@@ -18,10 +18,6 @@ struct CollectedChoice {
   ChoiceEnd end;
 };
 
-// Of each `candidates` choices, those of one prompt, the n with the highest sums of log-probabilities, best first. The
-// prompt's tokens go to the first. REQUIRES: candidates >= n, and a multiple of it many choices.
-std::vector<CollectedChoice> keep_best(std::vector<CollectedChoice> choices, int candidates, int n);
-
 class CollectingWriter : public AnswerWriter {
  public:
   explicit CollectingWriter(int n_choices) : choices_(static_cast<size_t>(n_choices)) {}

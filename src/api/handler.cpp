@@ -31,7 +31,8 @@ std::string random_id() {
 }  // namespace
 
 absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server::HttpRequest& request) {
-  const base::JsonLimits limits{.depth_max = service.options().limits.json_depth_max, .mend_surrogates = true};
+  const base::JsonLimits limits{
+      .depth_max = service.options().limits.json_depth_max, .mend_surrogates = true, .unique_keys = true};
   if (request.body.size() <= kUncountedBodyMax) return base::parse_json(request.body, limits);
   const auto memory = boost::json::make_shared_resource<base::JsonMemory>(service.json_memory());
   auto parsed = base::parse_json(request.body, limits, memory);

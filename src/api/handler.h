@@ -14,7 +14,8 @@
 
 namespace polymath::api {
 
-// The body as JSON of bounded depth. kUnavailable: the JSON of all large bodies takes too much memory now.
+// The body as JSON of bounded depth. A key that occurs twice is refused: another reader might take the other value.
+// kUnavailable: the JSON of all large bodies takes too much memory now.
 absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server::HttpRequest& request);
 
 // The client's X-Request-Id, else `from_body`. An id that is long or has unusual characters is not used. Without a

@@ -60,8 +60,9 @@ void ObjectText::add_all(const base::JsonObject& members) {
 
 std::string& ObjectText::member(std::string_view name) {
   if (!std::exchange(empty_, false)) out_ += ',';
-  out_ += base::to_text(text_json(name));
-  return out_ += ':';
+  out_ += '"';
+  out_ += name;
+  return out_ += "\":";
 }
 
 std::string& ListText::next() {

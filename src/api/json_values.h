@@ -35,7 +35,7 @@ class ObjectText {
   explicit ObjectText(std::string& out) : out_(out) { out_ += '{'; }
   void add(std::string_view name, const base::JsonValue& value);
   void add_all(const base::JsonObject& members);
-  std::string& member(std::string_view name);
+  std::string& member(std::string_view name);  // REQUIRES: the name needs no escape
   void close() { out_ += '}'; }
 
  private:

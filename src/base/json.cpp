@@ -71,11 +71,15 @@ class TreeBuilder {
       : reads_nan_(reads_nan), memory_(memory), stack_(memory) {}
 
   JsonValue release() { return stack_.release(); }
+  size_t n_members() const { return n_members_; }  // of all objects, equal keys counted in
 
   bool on_document_begin(Error&) { return stack_.reset(memory_), true; }
   bool on_document_end(Error&) { return true; }
   bool on_object_begin(Error&) { return true; }
-  bool on_object_end(size_t n, Error&) { return stack_.push_object(n), true; }
+  bool on_object_end(size_t n, Error&) {
+    n_members_ += n;
+    return stack_.push_object(n), true;
+  }
   bool on_array_begin(Error&) { return true; }
   bool on_array_end(size_t n, Error&) { return stack_.push_array(n), true; }
   bool on_key_part(Text part, size_t, Error&) { return stack_.push_chars(part), true; }
@@ -101,7 +105,19 @@ class TreeBuilder {
   const bool reads_nan_;
   boost::json::storage_ptr memory_;
   boost::json::value_stack stack_;
+  size_t n_members_ = 0;
 };
+
+// Of all objects in a tree.
+size_t count_members(const JsonValue& value) {
+  size_t n = 0;
+  if (value.is_array()) {
+    for (const JsonValue& item : value.get_array()) n += count_members(item);
+  } else if (value.is_object()) {
+    for (const auto& member : value.get_object()) n += 1 + count_members(member.value());
+  }
+  return n;
+}
 
 // The code unit of "\\ud83d" at `at`; nullopt: no such escape is there.
 std::optional<unsigned> escaped_unit(std::string_view text, size_t at) {
@@ -155,7 +171,11 @@ absl::StatusOr<JsonValue> parse_text(std::string_view text, const JsonLimits& li
       return absl::InvalidArgumentError(absl::StrCat("invalid JSON at byte ", i, ": text after the value"));
     }
   }
-  return parser.handler().release();
+  JsonValue tree = parser.handler().release();
+  if (limits.unique_keys && count_members(tree) != parser.handler().n_members()) {
+    return absl::InvalidArgumentError("invalid JSON: a key occurs twice in an object");
+  }
+  return tree;
 }
 
 }  // namespace

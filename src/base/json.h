@@ -34,9 +34,10 @@ struct JsonLimits {
   bool mend_surrogates = false;     // half of a surrogate pair becomes U+FFFD; else: kInvalidArgument
   bool non_finite = false;          // Python's NaN, Infinity and -Infinity are read, as strings of that text
   bool non_finite_numbers = false;  // or as numbers
+  bool unique_keys = false;         // a key that occurs twice in an object: kInvalidArgument; else the last wins
 };
 
-// kInvalidArgument with the byte position. Duplicate keys: the last wins (as in Python).
+// kInvalidArgument with the byte position.
 absl::StatusOr<JsonValue> parse_json(std::string_view text, const JsonLimits& limits);
 
 // A file of at most limits.bytes_max. kNotFound, kInvalidArgument; the message names the file.

@@ -134,6 +134,21 @@ TEST(Json, KeepsTextAndTheLastOfEqualKeys) {
   EXPECT_EQ("{\"a\":\"é\\n\"}", to_text(*parsed));
 }
 
+TEST(Json, KeysMayHaveToBeUnique) {
+  const struct {
+    const char* text;
+    bool unique;
+  } rows[] = {
+      {"{}", true},
+      {R"({"a":1,"b":{"a":1}})", true},
+      {R"([{"a":1},{"a":1}])", true},
+      {R"({"a":1,"a":1})", false},
+      {R"({"a":1,"\u0061":1})", false},
+      {R"([{"x":{"a":{"b":1},"a":2}}])", false},
+  };
+  for (const auto& row : rows) EXPECT_EQ(parse_json(row.text, {.unique_keys = true}).ok(), row.unique) << row.text;
+}
+
 // Numbers that Boost 1.81 alone would round to a neighbour, and the ends of the range.
 TEST(Json, ReadsTheNearestDouble) {
   for (const char* text :

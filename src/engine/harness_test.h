@@ -98,11 +98,11 @@ inline const Kind kKinds[] = {
     {"penalty", false, [](Request& r) { r.sampling.temperature = 2, r.sampling.repetition_penalty = 1.2f; }},
     {"bias", false,
      [](Request& r) {
-       r.sampling.temperature = 2, r.sampling.logit_bias = {{5, 4.f}};
+       r.sampling.temperature = 2, r.sampling.logit_bias = {{5, 4.f}}, r.sampling.bad_ids = {{7}, {5, 5}};
      }},
     {"allowed", false,
      [](Request& r) {
-       r.sampling.allowed_ids = {1, 2, 3, 50};
+       r.sampling.allowed_ids = {1, 2, 3, 50}, r.sampling.logprobs = 0, r.sampling.logprob_ids = {4, 9};
      }},
     {"mask", false, [](Request& r) { r.mask = std::make_shared<EvenIds>(); }},
     {"min_tokens", false, [](Request& r) { r.sampling.min_tokens = 12; }},  // the device's from then on

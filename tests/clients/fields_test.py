@@ -22,9 +22,13 @@ def client(server, **options):
     return openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", **options)
 
 
-def peak_bytes(server):
+def memory_bytes(server, name):
     status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024
+    return int(re.search(rf"{name}:\s+(\d+) kB", status).group(1)) * 1024
+
+
+def peak_bytes(server):
+    return memory_bytes(server, "VmHWM")
 
 
 class WithServer(unittest.TestCase):
@@ -56,6 +60,8 @@ class AnswerSize(WithServer):
         self.assertLess(peak_bytes(self.server) - before, 16 * MIB)
 
     def test_the_largest_answer_takes_little_more_than_its_bytes(self):
+        if memory_bytes(self.server, "VmSize") > 1 << 40:
+            self.skipTest("a sanitizer keeps memory that was freed")
         before = peak_bytes(self.server)
         body = {"prompt": "a b " * 500, "n": 16, "max_tokens": 1, "prompt_logprobs": 20}
         status, data, _ = self.server.request("POST", "/v1/completions", json.dumps(body))
@@ -72,6 +78,11 @@ class AnswerSize(WithServer):
 
 
 class Fields(WithServer):
+    def test_keys_and_numbers_are_taken_strictly(self):
+        for bias in ('" 5":1', '"+5":1', '"05":1', '"5":1,"5":2', '"5":1,"\\u0035":2'):
+            body = f'{{"prompt":"the","max_tokens":1,"logit_bias":{{{bias}}}}}'
+            self.assertEqual(self.server.request("POST", "/v1/completions", body)[0], 400, bias)
+
     def test_best_of_keeps_the_likeliest(self):
         one = self.complete(n=8, seed=7, logprobs=0)
         sums = sorted((sum(c.logprobs.token_logprobs) for c in one.choices), reverse=True)

@@ -6,6 +6,7 @@
 #include "api/collecting_writer.h"
 #include "api/handler.h"
 #include "api/openai/stream_writer.h"
+#include "api/request/best_of.h"
 
 namespace polymath::api {
 namespace {

@@ -62,8 +62,8 @@ absl::StatusOr<Target> target_of(const Options& options) {
     target.port = options.server.port;
   }
   target.headers = options.load.headers;
-  const std::string& key =
-      options.server.api_keys.empty() ? options.server.environment_api_key : options.server.api_keys.front();
+  const std::string key = options.server.api_keys.empty() ? options.server.environment_api_key.value_or("")
+                                                          : options.server.api_keys.front();
   if (key.empty()) return target;
   const auto header = parse_header("Authorization=Bearer " + key);
   if (!header.ok()) return absl::InvalidArgumentError("--api-key: has a line end");

@@ -1,4 +1,4 @@
-#include "api/collecting_writer.h"
+#include "api/request/best_of.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,7 @@
-#include "api/collecting_writer.h"
+#include "api/request/best_of.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace polymath::api {
