@@ -1,5 +1,6 @@
 // polymath serve MODEL: loads, warms up, listens; ends on SIGTERM or SIGINT after the running answers.
 
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -30,6 +31,7 @@ namespace {
 
 constexpr int kSpareConnections = 1024;  // idle ones, probes, and requests that are being refused
 constexpr int kOtherFiles = 512;         // beside connections
+constexpr int kMappedBytes = 1 << 20;    // larger allocations, as of bodies, return to the system when they are freed
 constexpr double kStatsInterval = 10;    // seconds between two log lines with throughput
 constexpr double kCloseSeconds = 5;      // for replies to reach their clients, once all answers have ended
 
@@ -241,6 +243,7 @@ int serve(const Arguments& arguments) {
   if (options->server.tls_certificate.empty() != options->server.tls_key.empty()) {
     return fail_flags(absl::InvalidArgumentError("--ssl-certfile and --ssl-keyfile belong together"));
   }
+  mallopt(M_MMAP_THRESHOLD, kMappedBytes);
   const absl::Status access = check_access(options->server);
   if (!access.ok()) return fail_flags(access);
   if (options->server.fail_step > 0 && options->model.load_format != "dummy") {

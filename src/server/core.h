@@ -61,12 +61,17 @@ struct Core {
   std::deque<boost::asio::io_context> io;
   std::unique_ptr<WorkLanes> lanes;  // from start() on
   base::ByteBudget bodies;           // of all requests
+  std::string refusal;               // the whole response of refuse()
   InFlight in_flight;
   Sessions sessions;
   ThrottledWarning limits_hit;
   std::atomic<unsigned> io_turn{0};
   std::atomic<bool> closing{false};   // responses close their connections
   std::atomic<bool> draining{false};  // and requests for handlers are refused
+
+  // Writes a 503 to a plain connection, and ends its sending side. It waits for nothing and allocates nothing.
+  void refuse(int fd) const noexcept;
+  void make_refusal();  // once error_body is set
 
   boost::asio::io_context& next_io();  // any thread; in turns
 

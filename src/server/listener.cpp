@@ -19,7 +19,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "server/quietly.h"
-#include "server/response_head.h"
 #include "server/session.h"
 #include "server/transport.h"
 
@@ -142,7 +141,6 @@ struct Listener::State : std::enable_shared_from_this<Listener::State> {
   std::optional<Unix::acceptor> unix_acceptor;
   uint16_t port = 0;
   std::string address;
-  std::string refusal;  // the response to a connection without a Session
   int spare_file = -1;  // closed to accept a connection where no descriptor is free
   std::atomic<bool> stalled{false};
 
@@ -179,14 +177,6 @@ absl::Status Listener::State::open(std::optional<Acceptor>& acceptor, const Endp
   if (error) return cannot_listen(name_of(endpoint), error);
   address = name_of(acceptor->local_endpoint(error));
   spare_file = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  const std::string body = core->error_body({503, "too many connections", {}});
-  const HttpHeaders retry = {{"Retry-After", "1"}};
-  refusal = make_response_head({.status = 503,
-                                .content_type = "application/json",
-                                .extra = &retry,
-                                .content_length = body.size(),
-                                .close = true}) +
-            body;
   asio::post(io, [self = shared_from_this(), next = NextAccept(stalled), &acceptor]() mutable {
     self->accept_next(*acceptor);
     next.settle();
@@ -215,7 +205,7 @@ template <typename Acceptor>
 void Listener::State::on_failed_accept(Acceptor& acceptor, const Error& error) {
   core->limits_hit.warn("a connection could not be accepted: " + error.message());
   const bool out_of_files = error == asio::error::no_descriptors || error.value() == ENFILE;
-  const bool made_room = out_of_files && core->sessions.make_room();
+  const bool made_room = out_of_files && core->sessions.make_room(Sessions::Class::kRegular);
   const bool refused = out_of_files && !made_room && refuse_with_spare_file(acceptor.native_handle());
   pause.expires_after(std::chrono::milliseconds(refused ? 0 : made_room ? 1 : 100));
   pause.async_wait([self = shared_from_this(), next = NextAccept(stalled), &acceptor](const Error&) mutable {
@@ -236,15 +226,9 @@ bool Listener::State::refuse_with_spare_file(int listening) {
   return fd >= 0;
 }
 
-// Answers 503 at once, without a Session. What the peer has sent is read: unread, it would reset the connection, and
-// the peer might lose the answer. Under TLS there is no answer.
+// Under TLS there is no answer.
 void Listener::State::refuse(int fd) const {
-  constexpr int kReadsMax = 8;
-  if (tls == nullptr) ::send(fd, refusal.data(), refusal.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  ::shutdown(fd, SHUT_WR);
-  char sent[4096];
-  for (int i = 0; i<kReadsMax&& ::recv(fd, sent, sizeof(sent), MSG_DONTWAIT)> 0; ++i) {
-  }
+  if (tls == nullptr) core->refuse(fd);
 }
 
 template <typename AcceptedSocket>
@@ -254,18 +238,17 @@ void Listener::State::take(AcceptedSocket socket) {
   Peer peer = peer_of(typed);
   Sessions& sessions = core->sessions;
   if (door.probes_only) {
-    if (!sessions.has_room(Sessions::Class::kProbePort)) return refuse(typed.native_handle());
-    return admit(std::move(typed), std::move(peer), Sessions::Class::kProbePort);
+    constexpr auto kKind = Sessions::Class::kProbePort;
+    if (!sessions.has_room(kKind) && !sessions.make_room(kKind)) return refuse(typed.native_handle());
+    return admit(std::move(typed), std::move(peer), kKind);
   }
   if (!sessions.has_room_for(peer.address)) {
     core->limits_hit.warn("connections_per_address_max reached: answering 503");
     return refuse(typed.native_handle());
   }
-  if (sessions.has_room(Sessions::Class::kRegular) || sessions.make_room()) {
-    return admit(std::move(typed), std::move(peer), Sessions::Class::kRegular);
-  }
-  if (sessions.has_room(Sessions::Class::kSpare)) {
-    return admit(std::move(typed), std::move(peer), Sessions::Class::kSpare);
+  for (const auto kind : {Sessions::Class::kRegular, Sessions::Class::kSpare}) {
+    if (!sessions.has_room(kind) && !sessions.make_room(kind)) continue;
+    return admit(std::move(typed), std::move(peer), kind);
   }
   core->limits_hit.warn("connections_max reached: answering 503");
   refuse(typed.native_handle());
