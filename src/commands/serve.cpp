@@ -211,7 +211,7 @@ absl::StatusOr<int> serve_until_signal(const Options& options) {
   log_access(settings);
   api::Service service(engine, std::move(served.model), settings, metrics);
   const server::HttpServerOptions http_settings = http_options(options.server, options.runtime);
-  raise_file_limit(http_settings.limits.connections_max + kOtherFiles);
+  raise_file_limit(http_settings.limits.connections_max + 2 * http_settings.limits.spare_connections_max + kOtherFiles);
   server::HttpServer http(http_settings);
   service.install(http);
   if (options.server.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.server.fail_step));

@@ -78,10 +78,13 @@ Core::Core(HttpServerOptions o)
       error_body(default_error_body),
       bodies(options.limits.body_bytes_total_max),
       sessions(options.limits) {
-  for (int i = 0; i < options.io_threads; ++i) io.emplace_back(/*concurrency_hint=*/1);
+  const int n = options.io_threads + (options.probe_port.has_value() ? 1 : 0);
+  for (int i = 0; i < n; ++i) io.emplace_back(/*concurrency_hint=*/1);
 }
 
-boost::asio::io_context& Core::next_io() { return io[io_turn.fetch_add(1, std::memory_order_relaxed) % io.size()]; }
+boost::asio::io_context& Core::next_io() {
+  return io[io_turn.fetch_add(1, std::memory_order_relaxed) % static_cast<unsigned>(options.io_threads)];
+}
 
 void Core::make_refusal() {
   const std::string body = error_body({503, "too many connections", {}});

@@ -35,15 +35,16 @@ constexpr int kKeepAliveIdleSeconds = 60, kKeepAliveIntervalSeconds = 10, kKeepA
 
 void set_int(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof(value)); }
 
-void tune(tcp::socket& socket) {
-  const int fd = socket.native_handle();
+// Accepted sockets inherit these from the listening one: so they cost nothing for each connection.
+void tune(tcp::acceptor& acceptor) {
+  const int fd = acceptor.native_handle();
   set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // a stream's events are sent at once
   set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
   set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
   set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
 }
-void tune(Unix::socket&) {}
+void tune(Unix::acceptor&) {}
 
 std::string name_of(const tcp::endpoint& endpoint) {
   const auto address = endpoint.address();
@@ -130,7 +131,8 @@ class NextAccept {
 }  // namespace
 
 struct Listener::State : std::enable_shared_from_this<Listener::State> {
-  State(std::shared_ptr<Core> c, Door d) : core(std::move(c)), door(std::move(d)), io(core->io.front()), pause(io) {}
+  State(std::shared_ptr<Core> c, Door d)
+      : core(std::move(c)), door(std::move(d)), io(door.probes_only ? core->io.back() : core->io.front()), pause(io) {}
 
   const std::shared_ptr<Core> core;
   const Door door;
@@ -175,6 +177,7 @@ absl::Status Listener::State::open(std::optional<Acceptor>& acceptor, const Endp
   if (!error) acceptor->bind(endpoint, error);
   if (!error) acceptor->listen(asio::socket_base::max_listen_connections, error);
   if (error) return cannot_listen(name_of(endpoint), error);
+  tune(*acceptor);
   address = name_of(acceptor->local_endpoint(error));
   spare_file = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   asio::post(io, [self = shared_from_this(), next = NextAccept(stalled), &acceptor]() mutable {
@@ -187,17 +190,18 @@ absl::Status Listener::State::open(std::optional<Acceptor>& acceptor, const Endp
 template <typename Acceptor>
 void Listener::State::accept_next(Acceptor& acceptor) {
   if (!acceptor.is_open()) return;
-  acceptor.async_accept(core->next_io().get_executor(), [self = shared_from_this(), next = NextAccept(stalled),
-                                                         &acceptor](const Error& error, auto socket) mutable {
-    if (!acceptor.is_open()) return next.settle();
-    if (error) {
-      self->on_failed_accept(acceptor, error);
-    } else {
-      quietly("a new connection", [&] { self->take(std::move(socket)); });
-      self->accept_next(acceptor);
-    }
-    next.settle();
-  });
+  acceptor.async_accept(
+      door.probes_only ? io.get_executor() : core->next_io().get_executor(),
+      [self = shared_from_this(), next = NextAccept(stalled), &acceptor](const Error& error, auto socket) mutable {
+        if (!acceptor.is_open()) return next.settle();
+        if (error) {
+          self->on_failed_accept(acceptor, error);
+        } else {
+          quietly("a new connection", [&] { self->take(std::move(socket)); });
+          self->accept_next(acceptor);
+        }
+        next.settle();
+      });
 }
 
 // Most likely no descriptor is free. A waiting connection gives one up; else the new one is refused.
@@ -234,7 +238,6 @@ void Listener::State::refuse(int fd) const {
 template <typename AcceptedSocket>
 void Listener::State::take(AcceptedSocket socket) {
   typename AcceptedSocket::protocol_type::socket typed(std::move(socket));
-  tune(typed);
   Peer peer = peer_of(typed);
   Sessions& sessions = core->sessions;
   if (door.probes_only) {

@@ -57,8 +57,7 @@ void Session::give_way() {
     const bool answered = self->phase_ == Phase::kLinger || (self->phase_ == Phase::kIdle && self->in_.empty());
     if (!headless && !answered) return;
     const bool plain = self->core_->options.tls_key_file.empty();
-    if (headless && self->kind_ == Sessions::Class::kSpare && plain)
-      self->core_->refuse(self->transport_->socket().native_handle());
+    if (headless && plain) self->core_->refuse(self->transport_->socket().native_handle());
     self->shut(false);
   });
 }
