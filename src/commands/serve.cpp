@@ -1,5 +1,7 @@
 // polymath serve MODEL: loads, warms up, listens; ends on SIGTERM, SIGINT or SIGHUP after the running answers.
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -38,6 +40,7 @@ constexpr double kCloseSeconds = 5;            // for replies to reach their cli
 constexpr double kMarginSeconds = 5;           // beyond which the process ends, whatever its threads do
 constexpr double kLookSeconds = 0.2;           // between two looks at the engine
 constexpr size_t kTlsFileBytesMax = 1u << 20;  // a larger certificate or key: refused
+constexpr int kMappedBytes = 1 << 20;          // larger allocations, as of bodies, return to the system when freed
 
 // A connection for each request that may run or wait, and some for probes.
 server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOptions& runtime) {
@@ -52,7 +55,7 @@ server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOption
 // A burst of clients needs more file descriptors than many systems allow at first. Where they never allow as many,
 // fewer connections are taken: a server without descriptors would leave clients unanswered.
 server::HttpLimits fit_to_system(server::HttpLimits limits) {
-  const int allowed = raise_file_limit(limits.connections_max + kOtherFiles);
+  const int allowed = raise_file_limit(limits.connections_max + 2 * limits.spare_connections_max + kOtherFiles);
   const int others = std::min(kOtherFiles, allowed / 2);
   if (allowed - others >= limits.connections_max) return limits;
   base::log_warning("serve", "the system allows ", allowed, " open files (ulimit -n): at most ", allowed - others,
@@ -289,6 +292,7 @@ int serve(const Arguments& arguments) {
   const absl::Status checked = check_options(*options);
   if (!checked.ok()) return fail_flags(checked);
   if (!options->server.allow_core_dumps) forbid_core_dumps();
+  mallopt(M_MMAP_THRESHOLD, kMappedBytes);
   supervisor.loading(options->server.startup_timeout_s);
   for (const std::string& warning : options->warnings) base::log_warning("serve", warning);
   const auto code = options->server.dry_run ? dry_run(*options) : serve_until_signal(*options, supervisor);

@@ -1,5 +1,7 @@
 #include "server/core.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -7,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/quietly.h"
+#include "server/response_head.h"
 
 namespace polymath::server {
 
@@ -75,10 +78,34 @@ Core::Core(HttpServerOptions o)
       error_body(default_error_body),
       bodies(options.limits.body_bytes_total_max),
       sessions(options.limits) {
-  for (int i = 0; i < options.io_threads; ++i) io.emplace_back(/*concurrency_hint=*/1);
+  const int n = options.io_threads + (options.probe_port.has_value() ? 1 : 0);
+  for (int i = 0; i < n; ++i) io.emplace_back(/*concurrency_hint=*/1);
 }
 
-boost::asio::io_context& Core::next_io() { return io[io_turn.fetch_add(1, std::memory_order_relaxed) % io.size()]; }
+boost::asio::io_context& Core::next_io() {
+  return io[io_turn.fetch_add(1, std::memory_order_relaxed) % static_cast<unsigned>(options.io_threads)];
+}
+
+void Core::make_refusal() {
+  const std::string body = error_body({503, "too many connections", {}});
+  const HttpHeaders retry = {{"Retry-After", "1"}};
+  refusal = make_response_head({.status = 503,
+                                .content_type = "application/json",
+                                .extra = &retry,
+                                .content_length = body.size(),
+                                .close = true}) +
+            body;
+}
+
+// What the peer has sent is read: unread, it would reset the connection, and the peer might lose the answer.
+void Core::refuse(int fd) const noexcept {
+  constexpr int kReadsMax = 8;
+  ::send(fd, refusal.data(), refusal.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  ::shutdown(fd, SHUT_WR);
+  char sent[4096];
+  for (int i = 0; i<kReadsMax&& ::recv(fd, sent, sizeof(sent), MSG_DONTWAIT)> 0; ++i) {
+  }
+}
 
 HttpHeaders Core::cors_headers(const HttpRequest& request) const {
   const std::string_view origin = request.header("origin");

@@ -57,10 +57,12 @@ struct Core {
   std::function<HttpServer::Admission(const HttpRequest&)> gate;
   std::unique_ptr<RequestMetrics> metrics;  // null: none are kept
 
-  // One for each I/O thread. A connection stays with one of them: its callbacks never run at the same time.
+  // One for each I/O thread, and one for the probe port. A connection stays with one of them: its callbacks never run
+  // at the same time.
   std::deque<boost::asio::io_context> io;
   std::unique_ptr<WorkLanes> lanes;  // from start() on
   base::ByteBudget bodies;           // of all requests
+  std::string refusal;               // the whole response of refuse()
   InFlight in_flight;
   Sessions sessions;
   ThrottledWarning limits_hit;
@@ -68,7 +70,11 @@ struct Core {
   std::atomic<bool> closing{false};   // responses close their connections
   std::atomic<bool> draining{false};  // and requests for handlers are refused
 
-  boost::asio::io_context& next_io();  // any thread; in turns
+  // Writes a 503 to a plain connection, and ends its sending side. It waits for nothing and allocates nothing.
+  void refuse(int fd) const noexcept;
+  void make_refusal();  // once error_body is set
+
+  boost::asio::io_context& next_io();  // any thread; in turns, without that of the probe port
 
   // Access-Control-* for an answer to this request; empty unless its Origin is allowed.
   HttpHeaders cors_headers(const HttpRequest& request) const;

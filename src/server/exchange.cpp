@@ -165,7 +165,7 @@ void Exchange::set_gone() noexcept {
     const std::lock_guard lock(mutex_);
     if (phase_ == Phase::kEnded || phase_ == Phase::kGone) return;
     phase_ = Phase::kGone;
-    pending_ = std::string();
+    release(pending_);
     callbacks.swap(gone_callbacks_);
   }
   for (const auto& callback : callbacks) quietly("a callback of on_gone", callback);

@@ -61,6 +61,7 @@ absl::Status HttpServer::State::listen() {
     ASSIGN_OR_RETURN(context, tls->open());
     if (expiry != nullptr) tls->check_expiry(expiry);
   }
+  core->make_refusal();
   RETURN_IF_ERROR(listener.listen(std::move(context)));
   return probes ? probes->listen(nullptr) : absl::OkStatus();
 }

@@ -40,7 +40,7 @@ struct HttpLimits {
   size_t refused_body_bytes_max = 16u << 10;  // of a refused request, read so that the connection lives; beyond: closed
   size_t target_bytes_max = 4u << 10;         // beyond: 414
   int connections_max = 4096;                 // beyond: a waiting connection gives way, or 503 and close
-  int spare_connections_max = 64;             // beyond connections_max, for probes alone; beyond: 503 at once
+  int spare_connections_max = 256;            // beyond connections_max, for probes alone; beyond: 503 at once
   int connections_per_address_max = 0;        // beyond: 503 and close; 0: no limit; of IPv6 a /64 is one address
   int requests_in_flight_max = 2048;          // handlers running or replies open; beyond: 503 with Retry-After
   int header_timeout_s = 10;                  // of a header, from its first byte or the connect; beyond: 408

@@ -19,7 +19,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "server/quietly.h"
-#include "server/response_head.h"
 #include "server/session.h"
 #include "server/transport.h"
 
@@ -36,15 +35,16 @@ constexpr int kKeepAliveIdleSeconds = 60, kKeepAliveIntervalSeconds = 10, kKeepA
 
 void set_int(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof(value)); }
 
-void tune(tcp::socket& socket) {
-  const int fd = socket.native_handle();
+// Accepted sockets inherit these from the listening one: so they cost nothing for each connection.
+void tune(tcp::acceptor& acceptor) {
+  const int fd = acceptor.native_handle();
   set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // a stream's events are sent at once
   set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
   set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
   set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
 }
-void tune(Unix::socket&) {}
+void tune(Unix::acceptor&) {}
 
 std::string name_of(const tcp::endpoint& endpoint) {
   const auto address = endpoint.address();
@@ -131,7 +131,8 @@ class NextAccept {
 }  // namespace
 
 struct Listener::State : std::enable_shared_from_this<Listener::State> {
-  State(std::shared_ptr<Core> c, Door d) : core(std::move(c)), door(std::move(d)), io(core->io.front()), pause(io) {}
+  State(std::shared_ptr<Core> c, Door d)
+      : core(std::move(c)), door(std::move(d)), io(door.probes_only ? core->io.back() : core->io.front()), pause(io) {}
 
   const std::shared_ptr<Core> core;
   const Door door;
@@ -142,7 +143,6 @@ struct Listener::State : std::enable_shared_from_this<Listener::State> {
   std::optional<Unix::acceptor> unix_acceptor;
   uint16_t port = 0;
   std::string address;
-  std::string refusal;  // the response to a connection without a Session
   int spare_file = -1;  // closed to accept a connection where no descriptor is free
   std::atomic<bool> stalled{false};
 
@@ -177,16 +177,9 @@ absl::Status Listener::State::open(std::optional<Acceptor>& acceptor, const Endp
   if (!error) acceptor->bind(endpoint, error);
   if (!error) acceptor->listen(asio::socket_base::max_listen_connections, error);
   if (error) return cannot_listen(name_of(endpoint), error);
+  tune(*acceptor);
   address = name_of(acceptor->local_endpoint(error));
   spare_file = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  const std::string body = core->error_body({503, "too many connections", {}});
-  const HttpHeaders retry = {{"Retry-After", "1"}};
-  refusal = make_response_head({.status = 503,
-                                .content_type = "application/json",
-                                .extra = &retry,
-                                .content_length = body.size(),
-                                .close = true}) +
-            body;
   asio::post(io, [self = shared_from_this(), next = NextAccept(stalled), &acceptor]() mutable {
     self->accept_next(*acceptor);
     next.settle();
@@ -197,17 +190,18 @@ absl::Status Listener::State::open(std::optional<Acceptor>& acceptor, const Endp
 template <typename Acceptor>
 void Listener::State::accept_next(Acceptor& acceptor) {
   if (!acceptor.is_open()) return;
-  acceptor.async_accept(core->next_io().get_executor(), [self = shared_from_this(), next = NextAccept(stalled),
-                                                         &acceptor](const Error& error, auto socket) mutable {
-    if (!acceptor.is_open()) return next.settle();
-    if (error) {
-      self->on_failed_accept(acceptor, error);
-    } else {
-      quietly("a new connection", [&] { self->take(std::move(socket)); });
-      self->accept_next(acceptor);
-    }
-    next.settle();
-  });
+  acceptor.async_accept(
+      door.probes_only ? io.get_executor() : core->next_io().get_executor(),
+      [self = shared_from_this(), next = NextAccept(stalled), &acceptor](const Error& error, auto socket) mutable {
+        if (!acceptor.is_open()) return next.settle();
+        if (error) {
+          self->on_failed_accept(acceptor, error);
+        } else {
+          quietly("a new connection", [&] { self->take(std::move(socket)); });
+          self->accept_next(acceptor);
+        }
+        next.settle();
+      });
 }
 
 // Most likely no descriptor is free. A waiting connection gives one up; else the new one is refused.
@@ -215,7 +209,7 @@ template <typename Acceptor>
 void Listener::State::on_failed_accept(Acceptor& acceptor, const Error& error) {
   core->limits_hit.warn("a connection could not be accepted: " + error.message());
   const bool out_of_files = error == asio::error::no_descriptors || error.value() == ENFILE;
-  const bool made_room = out_of_files && core->sessions.make_room();
+  const bool made_room = out_of_files && core->sessions.make_room(Sessions::Class::kRegular);
   const bool refused = out_of_files && !made_room && refuse_with_spare_file(acceptor.native_handle());
   pause.expires_after(std::chrono::milliseconds(refused ? 0 : made_room ? 1 : 100));
   pause.async_wait([self = shared_from_this(), next = NextAccept(stalled), &acceptor](const Error&) mutable {
@@ -236,36 +230,28 @@ bool Listener::State::refuse_with_spare_file(int listening) {
   return fd >= 0;
 }
 
-// Answers 503 at once, without a Session. What the peer has sent is read: unread, it would reset the connection, and
-// the peer might lose the answer. Under TLS there is no answer.
+// Under TLS there is no answer.
 void Listener::State::refuse(int fd) const {
-  constexpr int kReadsMax = 8;
-  if (tls == nullptr) ::send(fd, refusal.data(), refusal.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  ::shutdown(fd, SHUT_WR);
-  char sent[4096];
-  for (int i = 0; i<kReadsMax&& ::recv(fd, sent, sizeof(sent), MSG_DONTWAIT)> 0; ++i) {
-  }
+  if (tls == nullptr) core->refuse(fd);
 }
 
 template <typename AcceptedSocket>
 void Listener::State::take(AcceptedSocket socket) {
   typename AcceptedSocket::protocol_type::socket typed(std::move(socket));
-  tune(typed);
   Peer peer = peer_of(typed);
   Sessions& sessions = core->sessions;
   if (door.probes_only) {
-    if (!sessions.has_room(Sessions::Class::kProbePort)) return refuse(typed.native_handle());
-    return admit(std::move(typed), std::move(peer), Sessions::Class::kProbePort);
+    constexpr auto kKind = Sessions::Class::kProbePort;
+    if (!sessions.has_room(kKind) && !sessions.make_room(kKind)) return refuse(typed.native_handle());
+    return admit(std::move(typed), std::move(peer), kKind);
   }
   if (!sessions.has_room_for(peer.address)) {
     core->limits_hit.warn("connections_per_address_max reached: answering 503");
     return refuse(typed.native_handle());
   }
-  if (sessions.has_room(Sessions::Class::kRegular) || sessions.make_room()) {
-    return admit(std::move(typed), std::move(peer), Sessions::Class::kRegular);
-  }
-  if (sessions.has_room(Sessions::Class::kSpare)) {
-    return admit(std::move(typed), std::move(peer), Sessions::Class::kSpare);
+  for (const auto kind : {Sessions::Class::kRegular, Sessions::Class::kSpare}) {
+    if (!sessions.has_room(kind) && !sessions.make_room(kind)) continue;
+    return admit(std::move(typed), std::move(peer), kind);
   }
   core->limits_hit.warn("connections_max reached: answering 503");
   refuse(typed.native_handle());

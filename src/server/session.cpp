@@ -16,6 +16,7 @@ constexpr size_t kReadAheadBytesMax = 16u << 10;
 constexpr double kSpareHeadSeconds = 1;
 // One part in so many of the bodies' budget is for small bodies alone.
 constexpr size_t kSmallBodiesShare = 8;
+constexpr size_t kChargedAtOnce = 256u << 10;  // bytes of a body beyond those that have come
 constexpr std::string_view kNoBodyMemory = "the bodies of all requests together take too much memory now";
 // Seconds for a peer to read the last response before the connection is cut.
 constexpr double kLingerSeconds = 2;
@@ -52,18 +53,22 @@ void Session::close() {
 
 void Session::give_way() {
   boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] {
-    const bool waits = self->phase_ == Phase::kHandshake || self->phase_ == Phase::kHead;
-    if (waits || (self->phase_ == Phase::kIdle && self->in_.empty())) self->shut(false);
+    const bool headless = self->phase_ == Phase::kHandshake || self->phase_ == Phase::kHead;
+    const bool answered = self->phase_ == Phase::kLinger || (self->phase_ == Phase::kIdle && self->in_.empty());
+    if (!headless && !answered) return;
+    const bool plain = self->core_->options.tls_key_file.empty();
+    if (headless && plain) self->core_->refuse(self->transport_->socket().native_handle());
+    self->shut(false);
   });
 }
 
 void Session::end_after_exception() noexcept {
   if (phase_ == Phase::kClosed) return;
-  in_ = std::string();
+  release(in_);
   body_memory_.reset();
   const bool unanswered = phase_ == Phase::kHead || phase_ == Phase::kBody;
   if (unanswered && exchange_ == nullptr) {
-    if (parser_->has_head()) parser_->request().body = std::string();
+    if (parser_->has_head()) release(parser_->request().body);
     const bool answered = quietly("an answer of 503", [this] {
       input_unread_ = true;
       answer_and_close(503, "the server has no memory for this request now", {{"Retry-After", "1"}});
@@ -208,16 +213,19 @@ bool Session::body_fits() {
   return false;
 }
 
-// Makes room in the body for the bytes that were read. False: the budget of all bodies has too little.
+// Makes room in the body for the bytes that were read. False: the budget of all bodies has too little. A body of known
+// size gets its memory at once: pages without a byte cost nothing, and growing would copy.
 bool Session::charge_body() {
   std::string& body = parser_->request().body;
-  const size_t bytes_max = parser_->body_bytes().value_or(core_->options.limits.body_bytes_max);
+  const std::optional<uint64_t> said = parser_->body_bytes();
+  const size_t bytes_max = said.value_or(core_->options.limits.body_bytes_max);
   const size_t needed = std::min(body.size() + in_.size(), bytes_max);
-  if (needed <= body.capacity()) return true;
-  const size_t wanted = std::min(std::max(needed, 2 * body.capacity()), bytes_max);
+  const size_t charged = body_memory_ == nullptr ? 0 : body_memory_->bytes();
+  if (needed <= charged) return true;
+  const size_t wanted = std::min(std::max(needed, said ? needed + kChargedAtOnce : 2 * charged), bytes_max);
   if (body_memory_ == nullptr) body_memory_ = std::make_shared<base::ByteGrant>(core_->bodies);
   if (!body_memory_->grow_to(wanted, kept_for_small(wanted))) return false;
-  body.reserve(wanted);
+  body.reserve(said ? bytes_max : wanted);
   return true;
 }
 
@@ -258,9 +266,10 @@ void Session::watch_for_errors() {
 // the response.
 void Session::linger() {
   phase_ = Phase::kLinger;
+  core_->sessions.mark(*this, Sessions::Standing::kIdle);  // it may give way
   transport_->finish_writing(input_unread_, shared_from_this());
   if (end_of_input_) return shut(false);
-  in_ = std::string();
+  release(in_);
   clear_due(kWriteBy);
   set_due(kReadBy, kLingerSeconds);
   arm_read();
@@ -278,8 +287,8 @@ void Session::shut(bool reset) noexcept {
   phase_ = Phase::kClosed;
   quietly("a timer", [this] { timer_.cancel(); });
   transport_->close(reset);
-  in_ = std::string();
-  writing_ = std::string();
+  release(in_);
+  release(writing_);
   body_memory_.reset();
   if (const auto exchange = exchange_) {
     quietly("the record of a request", [this] { record_exchange(); });

@@ -134,7 +134,7 @@ void Session::open_last_exchange() {
   } else {
     request_.path = parser_->path();
   }
-  request_.body = std::string();
+  release(request_.body);
   body_memory_.reset();
   open_exchange();
   exchange_->close_connection();

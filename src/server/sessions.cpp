@@ -8,8 +8,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// Bytes of a connection that was just answered or accepted may be on the way. It does not give way yet.
-constexpr milliseconds kIdleMin{200}, kHeadlessMin{1000};
+// Bytes of a connection that was just answered or accepted may be on the way. It does not give way yet. A spare one
+// does: a probe among many silent connections sends its head at once.
+constexpr milliseconds kIdleMin{200}, kHeadlessMin{1000}, kSpareMin{0};
 
 template <typename Enum>
 size_t index(Enum value) {
@@ -18,13 +19,15 @@ size_t index(Enum value) {
 
 }  // namespace
 
+Sessions::List& Sessions::list_of(Class kind, Standing standing) { return open_[index(kind)][index(standing)]; }
+
 bool Sessions::add(const std::shared_ptr<Session>& session, Class kind, const std::string& address) {
   const std::lock_guard lock(mutex_);
   if (closed_) return false;
   Seat& seat = session->seat();
   const bool counts_address = limits_.connections_per_address_max > 0 && kind != Class::kProbePort;
   if (counts_address) seat.address = address;
-  List& list = open_[index(Standing::kHeadless)];
+  List& list = list_of(kind, Standing::kHeadless);
   list.push_back(session);
   seat.at = std::prev(list.end());
   if (counts_address) {
@@ -50,7 +53,7 @@ void Sessions::remove(Session& session) {
   if (!seat.taken) return;
   seat.taken = false;
   last = std::move(*seat.at);
-  open_[index(seat.standing)].erase(seat.at);
+  list_of(seat.kind, seat.standing).erase(seat.at);
   if (!seat.leaving) --counts_[index(seat.kind)];
   const auto same = by_address_.find(seat.address);
   if (same != by_address_.end() && --same->second == 0) by_address_.erase(same);
@@ -62,8 +65,8 @@ void Sessions::mark(Session& session, Standing standing) {
   if (!seat.taken || seat.standing == standing) return;
   if (seat.leaving) ++counts_[index(seat.kind)];  // it was chosen a moment too late, and stays
   seat.leaving = false;
-  List& to = open_[index(standing)];
-  to.splice(to.end(), open_[index(seat.standing)], seat.at);
+  List& to = list_of(seat.kind, standing);
+  to.splice(to.end(), list_of(seat.kind, seat.standing), seat.at);
   seat.standing = standing;
   seat.since = Clock::now();
 }
@@ -81,30 +84,31 @@ bool Sessions::has_room_for(const std::string& address) const {
   return found == by_address_.end() || found->second < limits_.connections_per_address_max;
 }
 
-std::shared_ptr<Session> Sessions::choose_locked() {
+std::shared_ptr<Session> Sessions::choose_locked(Class kind) {
   const auto now = Clock::now();
   const struct {
     Standing standing;
     milliseconds min;
-  } rows[] = {{Standing::kIdle, kIdleMin}, {Standing::kHeadless, kHeadlessMin}};
+  } rows[] = {{Standing::kIdle, kind == Class::kRegular ? kIdleMin : kSpareMin},
+              {Standing::kHeadless, kind == Class::kRegular ? kHeadlessMin : kSpareMin}};
   for (const auto& row : rows) {
-    for (const auto& session : open_[index(row.standing)]) {
+    for (const auto& session : list_of(kind, row.standing)) {
       Seat& seat = session->seat();
       if (now - seat.since < row.min) break;
-      if (seat.leaving || seat.kind != Class::kRegular) continue;
+      if (seat.leaving) continue;
       seat.leaving = true;
-      --counts_[index(seat.kind)];
+      --counts_[index(kind)];
       return session;
     }
   }
   return nullptr;
 }
 
-bool Sessions::make_room() {
+bool Sessions::make_room(Class kind) {
   std::shared_ptr<Session> chosen;
   {
     const std::lock_guard lock(mutex_);
-    chosen = choose_locked();
+    chosen = choose_locked(kind);
   }
   if (chosen == nullptr) return false;
   chosen->give_way();
@@ -114,15 +118,19 @@ bool Sessions::make_room() {
 size_t Sessions::size() const {
   const std::lock_guard lock(mutex_);
   size_t n = 0;
-  for (const List& list : open_) n += list.size();
+  for (const auto& lists : open_) {
+    for (const List& list : lists) n += list.size();
+  }
   return n;
 }
 
 void Sessions::close_all() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
-  for (const List& list : open_) {
-    for (const auto& session : list) session->close();
+  for (const auto& lists : open_) {
+    for (const List& list : lists) {
+      for (const auto& session : list) session->close();
+    }
   }
 }
 

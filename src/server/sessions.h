@@ -22,7 +22,7 @@ class Sessions {
  public:
   enum class Standing {
     kHeadless,  // a head is awaited, and none has come: the connection may give way
-    kIdle,      // between two requests: the same, and sooner
+    kIdle,      // between two requests, or behind the last: the same, and sooner
     kBusy,
     kCount
   };
@@ -53,20 +53,22 @@ class Sessions {
 
   bool has_room(Class kind) const;
   bool has_room_for(const std::string& address) const;  // connections_per_address_max
-  // Makes room for a regular connection. The one that has been idle for longest gives way. Without one, it is the one
+  // Makes room for one more of that class. The one that has been idle for longest gives way. Without one, it is the one
   // that has sent no head for longest. False: none waits long enough.
-  bool make_room();
+  bool make_room(Class kind);
 
   size_t size() const;
   void close_all();  // for good
 
  private:
-  std::shared_ptr<Session> choose_locked();
+  std::shared_ptr<Session> choose_locked(Class kind);
+  List& list_of(Class kind, Standing standing);
 
   const HttpLimits limits_;
   mutable std::mutex mutex_;
   bool closed_ = false;
-  std::array<List, static_cast<size_t>(Standing::kCount)> open_;     // by standing, the longest first
+  using ByStanding = std::array<List, static_cast<size_t>(Standing::kCount)>;
+  std::array<ByStanding, static_cast<size_t>(Class::kCount)> open_;  // in each list the longest first
   std::array<size_t, static_cast<size_t>(Class::kCount)> counts_{};  // without those that give way
   std::unordered_map<std::string, int> by_address_;                  // where connections_per_address_max is set
 };

@@ -200,7 +200,7 @@ class Queue(unittest.TestCase):
         connection = socket.create_connection(("127.0.0.1", server.port))
         self.addCleanup(connection.close)
         data = json.dumps(body).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
         connection.sendall(head.encode() + data)
         connection.recv(100)
         return connection
@@ -269,7 +269,7 @@ class Queue(unittest.TestCase):
             self.assertTrue(head.startswith(b"HTTP/1.1 503"), head)
             self.assertIn(b"Retry-After: 1", head)
         data = json.dumps({"prompt": "x"}).encode()
-        kept.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        kept.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
         head = self.read(kept)
         self.assertTrue(head.startswith(b"HTTP/1.1 503"), head)
         self.assertIn(b"Connection: close", head)
@@ -284,7 +284,7 @@ class Queue(unittest.TestCase):
         self.addCleanup(connection.close)
         data = b"" if body is None else json.dumps(body).encode()
         start = b"GET /v1/models" if body is None else b"POST /v1/completions"
-        connection.sendall(start + b" HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        connection.sendall(start + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
         if body is None:
             connection.recv(1 << 16)
         return connection
@@ -310,7 +310,7 @@ class Queue(unittest.TestCase):
 
     async def burst(self, port):
         data = json.dumps({"prompt": "x", "max_tokens": 1}).encode()
-        request = b"POST /v1/completions HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(data)
+        request = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(data)
         statuses = {}
 
         async def ask():
@@ -333,7 +333,7 @@ class Gone(unittest.TestCase):
         for version in (b"1.0", b"1.1"):
             connection = socket.create_connection(("127.0.0.1", server.port))
             connection.sendall(
-                b"POST /v1/completions HTTP/%s\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % (version, len(data)) + data
+                b"POST /v1/completions HTTP/%s\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (version, len(data)) + data
             )
             while server.metric("vllm:num_requests_running") < LEAVING:
                 time.sleep(0.01)

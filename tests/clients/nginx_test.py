@@ -93,7 +93,7 @@ class Nginx:
 @unittest.skipIf(NGINX is None, "nginx is not installed; tools/setup.sh packages installs it")
 class BehindNginx(unittest.TestCase):
     def server(self, *flags):
-        server = Server(*FLAGS, *flags)
+        server = Server(*FLAGS, "--allow-anonymous", *flags)  # the proxy's Host is the name of its upstream
         self.addCleanup(server.stop)
         return server
 

@@ -18,17 +18,17 @@ READY_SECONDS = 60
 
 
 class Server:
-    def __init__(self, *flags, model=STAND_IN):
+    def __init__(self, *flags, model=STAND_IN, preexec_fn=None):
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         command = [POLYMATH, "serve", str(model), "--host", "127.0.0.1", "--port", "0", "--kv-cache-memory-bytes", "8M"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VLLM_")}
-        self.process = subprocess.Popen([*command, *flags], stderr=self.log, stdout=self.log, env=environment)
+        self.process = subprocess.Popen([*command, *flags], stderr=self.log, stdout=self.log, env=environment, preexec_fn=preexec_fn)
         self.port = self._wait_for_port()
 
     def _wait_for_port(self):
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end and self.process.poll() is None:
-            match = re.search(r"ready: https?://127\.0\.0\.1:(\d+)", self.text())
+            match = re.search(r"ready: https?://[0-9.]+:(\d+)", self.text())
             if match:
                 return int(match.group(1))
             time.sleep(0.02)
