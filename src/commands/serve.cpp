@@ -55,8 +55,9 @@ server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOption
 // A burst of clients needs more file descriptors than many systems allow at first. Where they never allow as many,
 // fewer connections are taken: a server without descriptors would leave clients unanswered.
 server::HttpLimits fit_to_system(server::HttpLimits limits) {
-  const int allowed = raise_file_limit(limits.connections_max + 2 * limits.spare_connections_max + kOtherFiles);
-  const int others = std::min(kOtherFiles, allowed / 2);
+  const int reserved = kOtherFiles + 2 * limits.spare_connections_max;
+  const int allowed = raise_file_limit(limits.connections_max + reserved);
+  const int others = std::min(reserved, allowed / 2);
   if (allowed - others >= limits.connections_max) return limits;
   base::log_warning("serve", "the system allows ", allowed, " open files (ulimit -n): at most ", allowed - others,
                     " connections instead of the ", limits.connections_max, " that --max-num-queued-reqs may need");
