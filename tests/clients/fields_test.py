@@ -193,7 +193,7 @@ class Beams(WithServer):
     def test_a_client_that_leaves_ends_it(self):
         body = json.dumps({"prompt": "x", "max_tokens": 1500, "n": 8, "use_beam_search": True, "ignore_eos": True})
         connection = socket.create_connection(("127.0.0.1", self.server.port))
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall((head + body).encode())
         begin = self.server.metric("vllm:generation_tokens_total")
         self.wait(lambda: self.server.metric("vllm:generation_tokens_total") > begin)
