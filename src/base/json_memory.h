@@ -38,7 +38,7 @@ class JsonMemory final : public boost::json::memory_resource {
   }
   void do_deallocate(void* memory, size_t bytes, size_t align) override {
     used_ -= bytes;
-    ::operator delete(memory, bytes, std::align_val_t(align));
+    ::operator delete(memory, std::align_val_t(align));
   }
   bool do_is_equal(const boost::json::memory_resource& other) const noexcept override { return this == &other; }
 
