@@ -34,9 +34,10 @@ absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server:
   const base::JsonLimits limits{
       .depth_max = service.options().limits.json_depth_max, .mend_surrogates = true, .unique_keys = true};
   if (request.body.size() <= kUncountedBodyMax) return base::parse_json(request.body, limits);
-  const auto memory = boost::json::make_shared_resource<base::JsonMemory>(service.json_memory());
+  const auto never_fits = std::make_shared<bool>(false);
+  const auto memory = boost::json::make_shared_resource<base::JsonMemory>(service.json_memory(), never_fits);
   auto parsed = base::parse_json(request.body, limits, memory);
-  if (parsed.ok() || !static_cast<const base::JsonMemory*>(memory.get())->never_fits()) return parsed;
+  if (parsed.ok() || !*never_fits) return parsed;
   return invalid("", absl::StrCat("the JSON of this body takes more than the ", service.options().json_memory_max,
                                   " bytes of memory that the server has for it"));
 }

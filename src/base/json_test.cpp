@@ -91,9 +91,10 @@ TEST(Json, ReadsPythonsNonFiniteNumbersAsNumbers) {
 TEST(Json, TreesShareABudget) {
   ByteBudget budget(8u << 20);
   const auto parse = [&](const std::string& text) {
-    const auto memory = boost::json::make_shared_resource<JsonMemory>(budget);
+    const auto never_fits = std::make_shared<bool>(false);
+    const auto memory = boost::json::make_shared_resource<JsonMemory>(budget, never_fits);
     auto parsed = parse_json(text, {}, memory);
-    return std::pair(std::move(parsed), static_cast<const JsonMemory*>(memory.get())->never_fits());
+    return std::pair(std::move(parsed), *never_fits);
   };
   {
     std::string texts = "[[1,2]";
