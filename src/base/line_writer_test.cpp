@@ -8,6 +8,7 @@
 
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -47,7 +48,9 @@ std::string read_until(int fd, std::string_view end) {
 TEST(LineWriter, AFullPipeOrSocketKeepsNoWriterWaiting) {
   for (Ends (*make)() : {a_pipe, a_socket}) {
     const Ends ends = make();
-    auto* writer = new LineWriter({.fd = ends.write, .bytes_max = 10000, .dropped = dropped});  // a thread may stay
+    static std::vector<LineWriter*> kept;  // for good: their threads may stay
+    kept.push_back(new LineWriter({.fd = ends.write, .bytes_max = 10000, .dropped = dropped}));
+    LineWriter* const writer = kept.back();
     const double begin = steady_seconds();
     int n = 0;
     for (; n < 20000; ++n) writer->write("line " + std::to_string(n) + std::string(90, '.') + "\n");
