@@ -48,7 +48,7 @@ std::string read_until(int fd, std::string_view end) {
 TEST(LineWriter, AFullPipeOrSocketKeepsNoWriterWaiting) {
   for (Ends (*make)() : {a_pipe, a_socket}) {
     const Ends ends = make();
-    static std::vector<LineWriter*> kept;  // for good: their threads may stay
+    static auto& kept = *new std::vector<LineWriter*>;  // for good: their threads may stay
     kept.push_back(new LineWriter({.fd = ends.write, .bytes_max = 10000, .dropped = dropped}));
     LineWriter* const writer = kept.back();
     const double begin = steady_seconds();
