@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Renders every *.jinja of a folder with some seventy conversations, by Polymath and by Jinja2, and compares.
+"""Renders every *.jinja of a folder with some eighty conversations, by Polymath and by Jinja2, and compares.
 
     ninja -C build/cpu-release render_chats
     tools/compare_templates.py FOLDER [--renderer build/cpu-release/tests/templates/render_chats] [--show 5]

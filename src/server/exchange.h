@@ -68,10 +68,9 @@ class Exchange {
   bool nudge();
 
   bool gone() const;
-  bool begun() const;    // a status is decided
-  int status() const;    // 499: the peer left before a status was decided
-  bool closes() const;   // the connection ends with this response
-  bool overrun() const;  // stream_buffer_bytes_max was passed
+  bool begun() const;   // a status is decided
+  int status() const;   // 499: the peer left before a status was decided
+  bool closes() const;  // the connection ends with this response
 
  private:
   enum class Phase { kOpen, kStreaming, kEnded, kGone };

@@ -1,6 +1,7 @@
 // What requests and connections share: memory of bodies, threads, places.
 
 #include <atomic>
+#include <deque>
 #include <thread>
 
 #include "server/http_server.h"
@@ -40,6 +41,26 @@ class Barrier {
     });
   }
   TestSignal entered, leave;
+};
+
+// A server with three requests at its barrier, each of a body of `bytes`.
+struct ServerAtBarrier {
+  explicit ServerAtBarrier(size_t bytes) {
+    add_routes(server);
+    barrier.add_to(server);
+    EXPECT_TRUE(server.start().ok());
+    for (int i = 0; i < 3; ++i) {
+      clients.emplace_back(server.port());
+      clients.back().send(post("/block", bytes, bytes));
+    }
+  }
+  void open() {
+    barrier.leave.set();
+    for (TestClient& client : clients) EXPECT_EQ("left", body_of(client.read_response()));
+  }
+  Barrier barrier;
+  HttpServer server{test_options()};
+  std::deque<TestClient> clients;
 };
 
 TEST(HttpLimits, BodiesShareABudget) {
@@ -104,38 +125,24 @@ TEST(FairQueue, ClientsTakeTurns) {
 }
 
 TEST(HttpLimits, LargeBodiesDoNotDelaySmallOnes) {
-  HttpServer server(test_options());
-  add_routes(server);
-  Barrier barrier;
-  barrier.add_to(server);
-  ASSERT_TRUE(server.start().ok());
-  TestClient large[3] = {TestClient(server.port()), TestClient(server.port()), TestClient(server.port())};
-  for (TestClient& client : large) client.send(post("/block", 100'000, 100'000));
-  ASSERT_TRUE(barrier.entered.wait());
-  TestClient small(server.port());
+  ServerAtBarrier large(100'000);
+  ASSERT_TRUE(large.barrier.entered.wait());
+  TestClient small(large.server.port());
   for (int i = 0; i < 20; ++i) {
     small.send(post("/count", 10, 10));
     EXPECT_EQ("10", body_of(small.read_response()));
   }
-  EXPECT_EQ(1, barrier.entered.count()) << "the others wait for the first";
-  barrier.leave.set();
-  for (TestClient& client : large) EXPECT_EQ("left", body_of(client.read_response()));
+  EXPECT_EQ(1, large.barrier.entered.count()) << "the others wait for the first";
+  large.open();
 }
 
 TEST(HttpLimits, ProbesAreAnsweredWhileAllWorkersAreBusy) {
-  HttpServer server(test_options());
-  add_routes(server);
-  Barrier barrier;
-  barrier.add_to(server);
-  ASSERT_TRUE(server.start().ok());
-  TestClient busy[3] = {TestClient(server.port()), TestClient(server.port()), TestClient(server.port())};
-  for (TestClient& client : busy) client.send(post("/block", 10, 10));
-  ASSERT_TRUE(barrier.entered.wait(2));
-  TestClient probe(server.port());
+  ServerAtBarrier busy(10);
+  ASSERT_TRUE(busy.barrier.entered.wait(2));
+  TestClient probe(busy.server.port());
   probe.send(get("/live"));
   EXPECT_EQ("alive", body_of(probe.read_response()));
-  barrier.leave.set();
-  for (TestClient& client : busy) EXPECT_EQ("left", body_of(client.read_response()));
+  busy.open();
 }
 
 TEST(HttpLimits, LongWorkSeesThatItsClientHasGone) {

@@ -33,6 +33,15 @@ constexpr TypeRow kTypes[] = {
     {504, "TimeoutError"},
 };
 
+// The members of both shapes.
+void describe(const Failure& failure, base::JsonObject& error) {
+  error["message"] = text_json(shown(failure.message));
+  error["type"] = text_json(openai_error_type(failure.http_status));
+  error["param"] = nullptr;
+  if (!failure.field.empty()) error["param"] = text_json(shown_name(failure.field));
+  error["code"] = failure.http_status;
+}
+
 }  // namespace
 
 std::string_view openai_error_type(int http_status) {
@@ -44,11 +53,7 @@ std::string_view openai_error_type(int http_status) {
 
 ErrorReply openai_error(const Failure& failure) {
   base::JsonObject error;
-  error["message"] = text_json(shown(failure.message));
-  error["type"] = text_json(openai_error_type(failure.http_status));
-  error["param"] = nullptr;
-  if (!failure.field.empty()) error["param"] = text_json(shown_name(failure.field));
-  error["code"] = failure.http_status;
+  describe(failure, error);
   if (!failure.code.empty()) error["code"] = text_json(failure.code);
   return {failure.http_status, base::to_text(base::JsonObject{{"error", std::move(error)}})};
 }
@@ -56,11 +61,7 @@ ErrorReply openai_error(const Failure& failure) {
 ErrorReply openai_flat_error(const Failure& failure) {
   base::JsonObject error;
   error["object"] = "error";
-  error["message"] = text_json(shown(failure.message));
-  error["type"] = text_json(openai_error_type(failure.http_status));
-  error["param"] = nullptr;
-  if (!failure.field.empty()) error["param"] = text_json(shown_name(failure.field));
-  error["code"] = failure.http_status;
+  describe(failure, error);
   return {failure.http_status, base::to_text(error)};
 }
 

@@ -114,9 +114,8 @@ constexpr Flag kFlags[] = {
      set_seconds<&ServerOptions::drain_delay_s>},
     {"shutdown-timeout", "", FlagKind::kValue, kServe, "SECONDS", "30",
      "After SIGTERM, SIGINT or SIGHUP, running answers have this long to end; then they end with finish_reason abort. "
-     "A "
-     "second signal ends at once. The process ends at most 10 seconds later, whatever the engine does. vLLM's default "
-     "is 0. Leave it below the grace period of whatever sends the signal.",
+     "A second signal ends at once. The process ends at most 10 seconds later, whatever the engine does. vLLM's "
+     "default is 0. Leave it below the grace period of whatever sends the signal.",
      set_seconds<&ServerOptions::shutdown_timeout_s>},
     {"step-timeout", "", FlagKind::kValue, kServe, "SECONDS", "300",
      "Where one step of the engine takes longer, every request in flight ends with an error, the log says where each "

@@ -38,7 +38,6 @@ class ResponseParser {
   absl::Status end_of_stream();
 
   bool complete() const { return state_ == State::kComplete; }
-  bool head_complete() const { return state_ != State::kStatusLine && state_ != State::kHeaders; }
   const ResponseHead& head() const { return head_; }
   void restart();  // for the next response
 
