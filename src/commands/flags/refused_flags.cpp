@@ -22,7 +22,7 @@ constexpr Flag kFlags[] = {
     {"distributed-executor-backend", "", FlagKind::kValue, kLoads, "NAME", "", "there is one process", nullptr,
      "uni mp"},
     {"quantization", "-q", FlagKind::kValue, kLoads, "METHOD", "",
-     "the checkpoint says how its weights are stored; but for GGUF's Q8_0, quantised weights are not built yet",
+     "the checkpoint says how its weights are stored; quantised weights other than GGUF's Q8_0 are not built yet",
      nullptr, "none None"},
     {"cpu-offload-gb", "", FlagKind::kValue, kLoads, "GIB", "", "offloading is not built yet", nullptr, "0"},
     {"swap-space", "", FlagKind::kValue, kLoads, "GIB", "", "KV is recomputed, never swapped", nullptr, "0 4"},
