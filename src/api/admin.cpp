@@ -23,7 +23,13 @@ void health(Service& service, const HttpRequest&, ReplyPtr reply) {
   answer_state(*reply, healthy, "healthy", "the engine failed");
 }
 
+void say_alive(base::MetricsRegistry&, const HttpRequest&, ReplyPtr reply) { answer_state(*reply, true, "alive", ""); }
+
 void live(Service&, const HttpRequest&, ReplyPtr reply) { answer_state(*reply, true, "alive", ""); }
+
+void say_loading(base::MetricsRegistry&, const HttpRequest&, ReplyPtr reply) {
+  answer_state(*reply, false, "", "loading");
+}
 
 void ready(Service& service, const HttpRequest&, ReplyPtr reply) {
   answer_state(*reply, service.ready(), "ready", "not ready");
@@ -39,14 +45,32 @@ void load(Service& service, const HttpRequest&, ReplyPtr reply) {
   reply->send(200, "application/json", base::to_text(base::JsonObject{{"server_load", stats.running + stats.waiting}}));
 }
 
-void metrics(Service& service, const HttpRequest&, ReplyPtr reply) {
-  reply->send(200, "text/plain; version=0.0.4; charset=utf-8", service.metrics().render());
+void show_metrics(base::MetricsRegistry& metrics, const HttpRequest&, ReplyPtr reply) {
+  reply->send(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render());
+}
+
+void metrics(Service& service, const HttpRequest& request, ReplyPtr reply) {
+  show_metrics(service.metrics(), request, std::move(reply));
+}
+
+constexpr Route probe(std::string_view method, std::string_view path, Handle handle, HandleLoading while_loading) {
+  return {.method = method, .path = path, .handle = handle, .open = true, .while_loading = while_loading};
+}
+
+constexpr Route with_metrics(Route route) {
+  route.shows_metrics = true;
+  return route;
 }
 
 constexpr Route kRoutes[] = {
-    {"GET", "/health", health, true}, {"GET", "/live", live, true},    {"GET", "/ready", ready, true},
-    {"GET", "/ping", health, true},   {"POST", "/ping", health, true}, {"GET", "/metrics", metrics, true, false, true},
-    {"GET", "/version", version},     {"GET", "/load", load},
+    probe("GET", "/health", health, say_loading),
+    probe("GET", "/live", live, say_alive),
+    probe("GET", "/ready", ready, say_loading),
+    probe("GET", "/ping", health, say_loading),
+    probe("POST", "/ping", health, say_loading),
+    with_metrics(probe("GET", "/metrics", metrics, show_metrics)),
+    {"GET", "/version", version},
+    {"GET", "/load", load},
 };
 
 }  // namespace

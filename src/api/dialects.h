@@ -13,6 +13,8 @@
 namespace polymath::api {
 
 using Handle = void (*)(Service&, const server::HttpRequest&, std::shared_ptr<server::HttpReply>);
+// While the model loads there is no service yet.
+using HandleLoading = void (*)(base::MetricsRegistry&, const server::HttpRequest&, std::shared_ptr<server::HttpReply>);
 
 struct Route {
   std::string_view method;
@@ -21,6 +23,7 @@ struct Route {
   bool open = false;           // needs no API key, and has the threads of probes
   bool generates = false;      // takes a place in the engine's queue before its body is read
   bool shows_metrics = false;  // --protect-metrics asks for the admin key
+  HandleLoading while_loading = nullptr;  // null: 503 with Retry-After
 };
 
 struct Dialect {

@@ -27,19 +27,20 @@ ApiKeys admin_keys(const std::string& secret) {
 
 }  // namespace
 
-Gate::Gate(Service& service)
-    : service_(service),
-      keys_(service.options().api_keys, service.options().access.key_file, service.metrics()),
-      admin_(admin_keys(service.options().access.admin_key)),
-      local_rules_{service.options().access.host, service.options().access.allowed_origins} {}
+Gate::Gate(const ServiceOptions& options, base::MetricsRegistry& metrics)
+    : options_(options),
+      metrics_(metrics),
+      keys_(options.api_keys, options.access.key_file, metrics),
+      admin_(admin_keys(options.access.admin_key)),
+      local_rules_{options.access.host, options.access.allowed_origins} {}
 
 Gate::Refused Gate::refuse(const HttpRequest& head, const LocalRules::Breach& breach, server::HttpHeaders headers) {
-  service_.metrics()
+  metrics_
       .counter("polymath:refused_requests_total", "Requests that the key check or protected mode refused, by reason.",
                {{"reason", std::string(breach.reason)}})
       .add();
-  ErrorReply error =
-      service_.error_body(dialect_of(head.path).error_body)({breach.http_status, std::string(breach.sentence)});
+  ErrorReply error = chosen_error_body(options_, dialect_of(head.path).error_body)(
+      {breach.http_status, std::string(breach.sentence)});
   return std::make_unique<HttpServer::Refusal>(
       HttpServer::Refusal{error.http_status, std::move(error.body), std::move(headers)});
 }
@@ -58,28 +59,39 @@ Gate::Refused Gate::check_key(const ApiKeys& keys, const HttpRequest& head, std:
   return nullptr;
 }
 
-HttpServer::Admission Gate::admit(const HttpRequest& head) {
-  HttpServer::Admission out;
-  const AccessOptions& access = service_.options().access;
-  const Route* route = find_route(head.method, head.path);
+Gate::Refused Gate::refuse(const HttpRequest& head, const absl::Status& status) const {
+  return std::make_unique<HttpServer::Refusal>(refusal_of(
+      chosen_error_body(options_, dialect_of(head.path).error_body), status, request_id(options_.limits, head, "")));
+}
+
+// Null: the client may call. `route`: null for an unknown path.
+Gate::Refused Gate::check_caller(const Route* route, const HttpRequest& head, std::string& principal) {
+  const AccessOptions& access = options_.access;
   const bool for_admin = route != nullptr && route->shows_metrics && access.protect_metrics;
   const bool open = route != nullptr && route->open && !for_admin;
-  if (open || head.method == "OPTIONS") return out;  // a browser's preflight carries no key
-  if (for_admin) {
-    out.refusal = check_key(admin_, head, out.principal);
-  } else if (keys_.is_required()) {
-    out.refusal = check_key(*keys_.keys(), head, out.principal);
-  } else if (!access.allow_anonymous) {
-    const auto breach = local_rules_.check(head);
-    if (breach.has_value()) out.refusal = refuse(head, *breach);
+  if (open || head.method == "OPTIONS") return nullptr;  // a browser's preflight carries no key
+  if (for_admin) return check_key(admin_, head, principal);
+  if (keys_.is_required()) return check_key(*keys_.keys(), head, principal);
+  if (access.allow_anonymous) return nullptr;
+  const auto breach = local_rules_.check(head);
+  return breach.has_value() ? refuse(head, *breach) : nullptr;
+}
+
+HttpServer::Admission Gate::admit(const HttpRequest& head, engine::Engine* engine) {
+  HttpServer::Admission out;
+  const Route* route = find_route(head.method, head.path);
+  out.refusal = check_caller(route, head, out.principal);
+  if (out.refusal != nullptr || route == nullptr || head.method == "OPTIONS") return out;
+  if (engine == nullptr) {
+    if (!route->open) out.refusal = refuse(head, absl::UnavailableError(kLoading));
+    return out;
   }
-  if (out.refusal != nullptr || route == nullptr || !route->generates) return out;
-  auto place = service_.engine().reserve();
+  if (!route->generates) return out;
+  auto place = engine->reserve();
   if (place.ok()) {
     out.ticket = *std::move(place);
   } else {
-    out.refusal = std::make_unique<HttpServer::Refusal>(refusal_of(
-        service_.error_body(dialect_of(head.path).error_body), place.status(), request_id(service_, head, "")));
+    out.refusal = refuse(head, place.status());
   }
   return out;
 }

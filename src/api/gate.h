@@ -19,22 +19,28 @@
 
 namespace polymath::api {
 
+struct Route;
+
 class Gate {
  public:
-  explicit Gate(Service& service);
+  // `options` must outlive the gate.
+  Gate(const ServiceOptions& options, base::MetricsRegistry& metrics);
 
   // Refuses in the words of the path's dialect. 401: no valid key. 403, 415: protected mode. 429: the queue is full, or
-  // too many wrong keys. 503: the server stops. The principal is the key's name; without keys it is empty. The ticket
-  // is an engine::Engine::Place.
-  server::HttpServer::Admission admit(const server::HttpRequest& head);
+  // too many wrong keys. 503: the server starts or stops. The principal is the key's name; without keys it is empty.
+  // The ticket is an engine::Engine::Place. `engine`: null while the model loads.
+  server::HttpServer::Admission admit(const server::HttpRequest& head, engine::Engine* engine);
 
  private:
   using Refused = std::unique_ptr<server::HttpServer::Refusal>;
 
   Refused check_key(const ApiKeys& keys, const server::HttpRequest& head, std::string& principal);
+  Refused check_caller(const Route* route, const server::HttpRequest& head, std::string& principal);
   Refused refuse(const server::HttpRequest& head, const LocalRules::Breach& breach, server::HttpHeaders headers = {});
+  Refused refuse(const server::HttpRequest& head, const absl::Status& status) const;
 
-  Service& service_;
+  const ServiceOptions& options_;
+  base::MetricsRegistry& metrics_;
   KeyRing keys_;
   const ApiKeys admin_;
   const LocalRules local_rules_;

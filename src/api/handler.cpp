@@ -42,8 +42,8 @@ absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server:
                                   " bytes of memory that the server has for it"));
 }
 
-std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body) {
-  const size_t bytes_max = service.options().limits.request_id_bytes_max;
+std::string request_id(const ApiLimits& limits, const server::HttpRequest& request, std::string_view from_body) {
+  const size_t bytes_max = limits.request_id_bytes_max;
   const std::string_view header = request.header("x-request-id");
   if (is_harmless(header, bytes_max)) return std::string(header);
   if (is_harmless(from_body, bytes_max)) return std::string(from_body);
@@ -60,6 +60,10 @@ absl::Status start_generation(Service& service, GenerationPlan plan, std::unique
     if (const auto running = weak.lock()) running->cancel();
   });
   return absl::OkStatus();
+}
+
+absl::Status check_client(const server::HttpReply& reply) {
+  return reply.gone() ? absl::CancelledError("the client has gone") : absl::OkStatus();
 }
 
 void send_json(server::HttpReply& reply, std::string body, std::string_view request_id) {

@@ -20,12 +20,15 @@ absl::StatusOr<base::JsonValue> parse_body(const Service& service, const server:
 
 // The client's X-Request-Id, else `from_body`. An id that is long or has unusual characters is not used. Without a
 // usable one: a random id.
-std::string request_id(const Service& service, const server::HttpRequest& request, std::string_view from_body);
+std::string request_id(const ApiLimits& limits, const server::HttpRequest& request, std::string_view from_body);
 
 // Submits the plan. The writer answers from then on; a client that leaves cancels the generation.
 // `stream`: the writer's flush() is also called while no token comes (api/ticker.h).
 absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
                               const std::shared_ptr<server::HttpReply>& reply, bool stream);
+
+// kCancelled: the client has gone. Long work asks between its parts, and ends.
+absl::Status check_client(const server::HttpReply& reply);
 
 // The place that the gate reserved for a request. Null: its route has none.
 std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request);

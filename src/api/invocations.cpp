@@ -34,7 +34,7 @@ absl::StatusOr<const Route*> meant_route(const Service& service, const HttpReque
 void invoke(Service& service, const HttpRequest& http, std::shared_ptr<HttpReply> reply) {
   const auto route = meant_route(service, http);
   if (route.ok()) return (*route)->handle(service, http, std::move(reply));
-  send_error(*reply, service.error_body(openai_error), route.status(), request_id(service, http, ""));
+  send_error(*reply, service.error_body(openai_error), route.status(), request_id(service.limits(), http, ""));
 }
 
 constexpr Route kRoutes[] = {

@@ -3,15 +3,10 @@
 #include <ctime>
 #include <utility>
 
-#include "api/dialects.h"
-#include "api/gate.h"
-#include "api/handler.h"
 #include "api/openai/error.h"
 
 namespace polymath::api {
 namespace {
-
-using server::HttpRequest;
 
 constexpr double kTicksPerSilence = 4;  // a silence lasts at most a quarter longer than its limit
 
@@ -20,6 +15,10 @@ std::unique_ptr<Ticker> make_ticker(OutputPool& pool, double silence_s_max) {
 }
 
 }  // namespace
+
+ErrorBody chosen_error_body(const ServiceOptions& options, ErrorBody of_dialect) {
+  return options.flat_errors && of_dialect == openai_error ? openai_flat_error : of_dialect;
+}
 
 Service::Service(engine::Engine& engine, ServedModel model, ServiceOptions options, base::MetricsRegistry& metrics)
     : engine_(engine),
@@ -36,37 +35,6 @@ Service::Service(engine::Engine& engine, ServedModel model, ServiceOptions optio
 void Service::begin_drain() {
   ready_ = false;
   draining_ = true;
-}
-
-ErrorBody Service::error_body(ErrorBody of_dialect) const {
-  return options_.flat_errors && of_dialect == openai_error ? openai_flat_error : of_dialect;
-}
-
-bool Service::refuse_in_drain(const Dialect& dialect, const server::HttpRequest& request,
-                              server::HttpReply& reply) const {
-  if (!draining_) return false;
-  send_error(reply, error_body(dialect.error_body), absl::UnavailableError(kShuttingDown),
-             request_id(*this, request, ""));
-  return true;
-}
-
-void Service::install(server::HttpServer& http) {
-  for (const Dialect* dialect : dialects()) {
-    for (const Route& route : dialect->routes) {
-      http.route(
-          route.method, route.path,
-          [this, dialect, route](const HttpRequest& request, std::shared_ptr<server::HttpReply> reply) {
-            if (!route.open && refuse_in_drain(*dialect, request, *reply)) return;
-            route.handle(*this, request, std::move(reply));
-          },
-          route.open ? server::RouteKind::kProbe : server::RouteKind::kWork);
-    }
-  }
-  http.set_error_body([this](const server::ServerError& error) {
-    return error_body(dialect_of(error.path).error_body)({error.status, std::string(error.message)}).body;
-  });
-  http.set_metrics(metrics_);
-  http.set_gate([gate = std::make_shared<Gate>(*this)](const server::HttpRequest& head) { return gate->admit(head); });
 }
 
 }  // namespace polymath::api

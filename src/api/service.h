@@ -1,13 +1,13 @@
 #pragma once
 
-// What handlers need: engine, model, limits, threads. Installs every dialect's routes, key check and error bodies.
+// What handlers need: engine, model, limits, threads.
 //
 //   Service service(engine, std::move(model), options, registry);
-//   service.install(http);            // before http.start()
+//   door.open(service);               // api/door.h: requests reach it
 //   service.set_ready(true);          // loaded and warm
 //
 // The service must outlive the server's handlers; the engine must outlive the service.
-// Thread safety: any thread may call anything after install().
+// Thread safety: any thread may call anything.
 
 #include <atomic>
 #include <memory>
@@ -23,11 +23,8 @@
 #include "base/byte_budget.h"
 #include "base/metrics.h"
 #include "engine/engine.h"
-#include "server/http_server.h"
 
 namespace polymath::api {
-
-struct Dialect;
 
 // Who may call; see api/gate.h.
 struct AccessOptions {
@@ -53,11 +50,13 @@ struct ServiceOptions {
   std::string version;              // of /version
 };
 
+// The dialect's error body, in the form that the options choose.
+ErrorBody chosen_error_body(const ServiceOptions& options, ErrorBody of_dialect);
+
 class Service {
  public:
   Service(engine::Engine& engine, ServedModel model, ServiceOptions options, base::MetricsRegistry& metrics);
 
-  void install(server::HttpServer& http);
   void set_ready(bool ready) { ready_ = ready; }
   // The server is stopping: from now on everything but probes and metrics answers 503.
   void begin_drain();
@@ -66,19 +65,19 @@ class Service {
   const engine::Engine& engine() const { return engine_; }
   const ServedModel& model() const { return model_; }
   const ServiceOptions& options() const { return options_; }
+  const ApiLimits& limits() const { return options_.limits; }
   OutputPool& pool() { return pool_; }
   Ticker* ticker() { return ticker_.get(); }  // for streams: a few ticks in stream_silence_s_max; null: no limit
   UnknownFields& unknown_fields() { return unknown_fields_; }
   base::MetricsRegistry& metrics() { return metrics_; }
   base::ByteBudget& json_memory() const { return json_memory_; }
   base::Histogram& choices_histogram() { return choices_; }
-  ErrorBody error_body(ErrorBody of_dialect) const;  // the dialect's, in the form that the options choose
+  ErrorBody error_body(ErrorBody of_dialect) const { return chosen_error_body(options_, of_dialect); }
   bool ready() const { return ready_ && engine_.healthy(); }
+  bool draining() const { return draining_; }
   int64_t created() const { return created_; }
 
  private:
-  bool refuse_in_drain(const Dialect& dialect, const server::HttpRequest& request, server::HttpReply& reply) const;
-
   engine::Engine& engine_;
   const ServedModel model_;
   const ServiceOptions options_;

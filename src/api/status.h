@@ -33,6 +33,8 @@ std::string field_of(const absl::Status& status);
 
 // The sentence of 503 answers while the server stops. Another replica can answer.
 inline constexpr char kShuttingDown[] = "the server is shutting down";
+// And while it starts.
+inline constexpr char kLoading[] = "the model is loading";
 
 int http_status(const absl::Status& status);
 

@@ -44,11 +44,6 @@ size_t text_bytes(const base::JsonValue& value) {
   return n;
 }
 
-// Between the parts of long work: a client that has left gets none of it.
-absl::Status check_client(const HttpReply& reply) {
-  return reply.gone() ? absl::CancelledError("the client has gone") : absl::OkStatus();
-}
-
 absl::StatusOr<std::vector<int32_t>> ids_of_text(const ServedModel& model, std::string_view text, bool add_special) {
   RETURN_IF_ERROR(check_text(model, text.size(), "prompt"));
   return encode_prompt(model, text, add_special);
@@ -120,7 +115,7 @@ absl::StatusOr<std::string> detokenize_body(const Service& service, const HttpRe
 
 template <absl::StatusOr<std::string> (*Body)(const Service&, const HttpRequest&, const HttpReply&)>
 void answer(Service& service, const HttpRequest& request, std::shared_ptr<HttpReply> reply) {
-  const std::string id = request_id(service, request, "");
+  const std::string id = request_id(service.limits(), request, "");
   auto body = Body(service, request, *reply);
   if (!body.ok()) return send_error(*reply, service.error_body(openai_error), body.status(), id);
   send_json(*reply, *std::move(body), id);

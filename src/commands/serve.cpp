@@ -7,11 +7,13 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "api/access/key_ring.h"
+#include "api/door.h"
 #include "api/service.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -225,29 +227,37 @@ absl::Status start_http(server::HttpServer& http) {
   return http.start();
 }
 
+void start_engine(engine::Engine& engine, const ServerOptions& options) {
+  if (options.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.fail_step));
+  if (options.stall_step > 0) engine.stall_at_step(static_cast<uint64_t>(options.stall_step));
+  engine.start();
+}
+
 absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& supervisor) {
   base::MetricsRegistry metrics;
   const server::HttpLimits limits = fit_to_system(http_limits(options.server, options.runtime));
-  ASSIGN_OR_RETURN(Served served, build_served(options, metrics));
-  engine::Engine& engine = served.runtime->engine();
-  log_runtime(options.runtime, *served.runtime);
-  const api::ServiceOptions settings = service_options(options.server);
-  log_access(settings);
-  api::Service service(engine, std::move(served.model), settings, metrics);
-  const auto http = make_http(options.server, limits);
-  service.install(*http);
-  if (options.server.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.server.fail_step));
-  if (options.server.stall_step > 0) engine.stall_at_step(static_cast<uint64_t>(options.server.stall_step));
-  engine.start();
+  api::Door door(service_options(options.server), metrics);
+  log_access(door.options());
+  Served served;
+  std::optional<api::Service> service;
+  const auto http = make_http(options.server, limits);  // last: its handlers use all above
+  door.install(*http);
   RETURN_IF_ERROR(start_http(*http));
+  base::log_info("serve", "listening: ", address(options.server, *http), "; the model loads");
+  ASSIGN_OR_RETURN(served, build_served(options, metrics));
+  log_runtime(options.runtime, *served.runtime);
+  engine::Engine& engine = served.runtime->engine();
+  service.emplace(engine, std::move(served.model), door.options(), metrics);
+  start_engine(engine, options.server);
   const Supervisor::Watch watch = supervisor.serve(engine, serve_limits(options.server));
-  service.set_ready(true);
+  door.open(*service);
+  service->set_ready(true);
   KernelMetrics kernels(served.runtime->backend(), metrics);
   kernels.update();  // the first forward pass ran at load
   base::log_info("serve", "ready: ", address(options.server, *http), "/v1 serves ", served_name(options.model));
   const int code = wait_for_end(options.server, engine, supervisor, kernels);
   if (code != 0) supervisor.end_within(kCloseSeconds + kMarginSeconds);
-  end_serving(options.server, code, service, *http);
+  end_serving(options.server, code, *service, *http);
   return code;
 }
 

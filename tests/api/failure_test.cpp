@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "api/door.h"
 #include "api/service.h"
 #include "commands/served.h"
 #include "http_client.h"
@@ -25,8 +26,10 @@ TEST(Failure, EveryRequestInFlightAndEveryProbeIsTold) {
   ASSERT_TRUE(served.ok()) << served.status();
   engine::Engine& engine = served->runtime->engine();
   api::Service service(engine, std::move(served->model), {.version = "test"}, metrics);
+  api::Door door(service.options(), metrics);
   server::HttpServer http({.host = "127.0.0.1", .port = 0});
-  service.install(http);
+  door.open(service);
+  door.install(http);
   engine.fail_at_step(30);
   ASSERT_TRUE(http.start().ok());
   service.set_ready(true);

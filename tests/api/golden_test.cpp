@@ -21,6 +21,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "api/door.h"
 #include "api/service.h"
 #include "commands/runtime.h"
 #include "commands/served.h"
@@ -48,8 +49,10 @@ class Running {
     runtime_ = std::move(served->runtime);
     options.version = "test";
     service_ = std::make_unique<api::Service>(runtime_->engine(), std::move(served->model), options, metrics_);
+    door_ = std::make_unique<api::Door>(options, metrics_);
+    door_->open(*service_);
     http_ = std::make_unique<server::HttpServer>(server::HttpServerOptions{.host = "127.0.0.1", .port = 0});
-    service_->install(*http_);
+    door_->install(*http_);
     runtime_->engine().start();
     if (!http_->start().ok()) throw std::runtime_error("no port");
     service_->set_ready(true);
@@ -69,6 +72,7 @@ class Running {
   base::MetricsRegistry metrics_;
   std::unique_ptr<commands::Runtime> runtime_;
   std::unique_ptr<api::Service> service_;
+  std::unique_ptr<api::Door> door_;
   std::unique_ptr<server::HttpServer> http_;
 };
 

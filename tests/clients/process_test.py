@@ -3,6 +3,7 @@
 import concurrent.futures
 import errno
 import fcntl
+import http.client
 import json
 import os
 import re
@@ -157,6 +158,26 @@ class SignalTest(unittest.TestCase):
                 text = os.pread(log.fileno(), 1 << 16, 0).decode()
                 self.assertNotIn("ready:", text)
                 self.assertIn(f"{which.name} while loading", text)
+
+    def test_while_loading_the_server_listens(self):
+        with tempfile.TemporaryFile("w+") as log:
+            flags = ("--load-format", "dummy", "--skip-tokenizer-init", "--hf-overrides", json.dumps(LOADS_LONG))
+            process = serve(*flags, stderr=log)
+            self.addCleanup(process.kill)
+            wait_for(lambda: "memory plan" in os.pread(log.fileno(), 1 << 16, 0).decode())
+            port = re.search(r"listening: http://[^:]+:(\d+)", os.pread(log.fileno(), 1 << 16, 0).decode())[1]
+
+            def status_of(method, path, body=None):
+                connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
+                connection.request(method, path, body, {"Content-Type": "application/json"})
+                with connection.getresponse() as answer:
+                    return answer.status, answer.getheader("Retry-After")
+
+            self.assertEqual(status_of("GET", "/live")[0], 200)
+            self.assertEqual(status_of("GET", "/metrics")[0], 200)
+            self.assertEqual(status_of("GET", "/ready")[0], 503)
+            self.assertEqual(status_of("POST", "/v1/completions", '{"prompt":"x"}'), (503, "1"))
+            self.assertIsNone(process.poll())
 
     def test_each_of_them_drains(self):
         for which in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

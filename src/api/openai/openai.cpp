@@ -52,7 +52,7 @@ absl::Status start_beams(Service& service, OpenAiRequest& request, WriterContext
 
 absl::Status start(Service& service, Endpoint endpoint, const HttpRequest& http, const ReplyPtr& reply,
                    std::string& id) {
-  ASSIGN_OR_RETURN(OpenAiRequest request, read_openai_request(service, endpoint, http, id));
+  ASSIGN_OR_RETURN(OpenAiRequest request, read_openai_request(service, endpoint, {http, *reply}, id));
   WriterContext context = make_context(service, endpoint, request, id);
   context.reply = reply;
   const bool stream = request.answer.stream;
@@ -62,15 +62,15 @@ absl::Status start(Service& service, Endpoint endpoint, const HttpRequest& http,
 
 template <Endpoint endpoint>
 void generate(Service& service, const HttpRequest& http, ReplyPtr reply) {
-  std::string id = request_id(service, http, "");
+  std::string id = request_id(service.limits(), http, "");
   const absl::Status status = start(service, endpoint, http, reply, id);
   if (!status.ok()) send_error(*reply, service.error_body(openai_error), name_field(status), id);
 }
 
 template <Endpoint endpoint>
 void render(Service& service, const HttpRequest& http, ReplyPtr reply) {
-  std::string id = request_id(service, http, "");
-  const auto request = read_openai_request(service, endpoint, http, id, /*with_text=*/true);
+  std::string id = request_id(service.limits(), http, "");
+  const auto request = read_openai_request(service, endpoint, {http, *reply}, id, /*with_text=*/true);
   if (!request.ok()) {
     return send_error(*reply, service.error_body(openai_error), name_field(request.status()), id);
   }
@@ -79,7 +79,7 @@ void render(Service& service, const HttpRequest& http, ReplyPtr reply) {
 
 // GET /tokenizer_info: tokenizer_config.json as it is.
 void tokenizer_info(Service& service, const HttpRequest& http, ReplyPtr reply) {
-  const std::string id = request_id(service, http, "");
+  const std::string id = request_id(service.limits(), http, "");
   absl::Status status = need_tokenizer(service.model(), "/tokenizer_info");
   if (!service.options().tokenizer_info) {
     status = absl::NotFoundError("/tokenizer_info needs --enable-tokenizer-info-endpoint");
@@ -92,7 +92,7 @@ constexpr std::string_view kModelPath = "/v1/models/*";
 
 // GET /v1/models/<name>; a name may have slashes.
 void model(Service& service, const HttpRequest& http, ReplyPtr reply) {
-  const std::string id = request_id(service, http, "");
+  const std::string id = request_id(service.limits(), http, "");
   const std::string_view name = std::string_view(http.path).substr(kModelPath.size() - 1);
   const absl::Status known = adapter_of(service.model(), name).status();
   if (!known.ok()) return send_error(*reply, service.error_body(openai_error), known, id);
@@ -100,7 +100,7 @@ void model(Service& service, const HttpRequest& http, ReplyPtr reply) {
 }
 
 void models(Service& service, const HttpRequest& http, ReplyPtr reply) {
-  send_json(*reply, models_answer(service.model(), service.created()), request_id(service, http, ""));
+  send_json(*reply, models_answer(service.model(), service.created()), request_id(service.limits(), http, ""));
 }
 
 constexpr Route kRoutes[] = {

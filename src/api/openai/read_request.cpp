@@ -6,18 +6,19 @@
 
 namespace polymath::api {
 
-absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint endpoint, const server::HttpRequest& http,
+absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint endpoint, const Call& call,
                                                   std::string& id, bool with_text) {
   const ServiceOptions& options = service.options();
-  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, http));
+  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, call.http));
+  RETURN_IF_ERROR(check_client(call.reply));
   const OpenAiLimits limits{options.limits, options.trust_request_chat_template};
   ASSIGN_OR_RETURN(OpenAiRequest request, parse_openai_request(json, endpoint, service.model(), limits));
   service.unknown_fields().warn(request.unknown_fields);
-  if (!request.answer.request_id.empty()) id = request_id(service, http, request.answer.request_id);
-  request.plan.place = place_of(http);
-  request.plan.cache_salt = prefix_salt(http.principal, request.plan.cache_salt, options.share_prefix_cache);
+  if (!request.answer.request_id.empty()) id = request_id(service.limits(), call.http, request.answer.request_id);
+  request.plan.place = place_of(call.http);
+  request.plan.cache_salt = prefix_salt(call.http.principal, request.plan.cache_salt, options.share_prefix_cache);
   if (with_text) request.answer.return_prompt_text = true;
-  RETURN_IF_ERROR(resolve_prompts(request, service.model()));
+  RETURN_IF_ERROR(resolve_prompts(request, service.model(), [&call] { return check_client(call.reply); }));
   RETURN_IF_ERROR(bound_openai_answer(request, options.limits));
   return request;
 }

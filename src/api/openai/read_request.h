@@ -11,8 +11,14 @@
 
 namespace polymath::api {
 
+struct Call {
+  const server::HttpRequest& http;
+  const server::HttpReply& reply;  // work ends once the client has gone
+};
+
 // `id`: the request's name; the body's request_id replaces it. `with_text`: prompt_texts are filled in any case.
-absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint endpoint, const server::HttpRequest& http,
+// kCancelled: the client has gone.
+absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint endpoint, const Call& call,
                                                   std::string& id, bool with_text = false);
 
 }  // namespace polymath::api

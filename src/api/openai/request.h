@@ -14,6 +14,7 @@
 #include "api/openai/fields.h"
 #include "api/prompt.h"
 #include "api/served_model.h"
+#include "absl/functional/function_ref.h"
 #include "base/json.h"
 #include "base/status.h"
 
@@ -61,7 +62,10 @@ struct OpenAiLimits {
 absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, Endpoint endpoint,
                                                    const ServedModel& model, const OpenAiLimits& limits);
 
+// Asked between the parts of long work; its failure ends the work.
+using CheckClient = absl::FunctionRef<absl::Status()>;
+
 // Template, tokenizer and lengths: fills plan.prompts and plan.max_tokens. kInvalidArgument: it does not fit.
-absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model);
+absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model, CheckClient check);
 
 }  // namespace polymath::api

@@ -36,14 +36,22 @@ server::HttpHeaders page_headers(const std::string& nonce) {
           {"Vary", "Accept"}};
 }
 
-void root(Service& service, const HttpRequest& request, ReplyPtr reply) {
+void answer_root(bool ready, const HttpRequest& request, HttpReply& reply) {
   if (request.header("accept").find("text/html") == std::string_view::npos) {
-    return reply->send(service.ready() ? 200 : 503, "text/plain", "", {{"Vary", "Accept"}});
+    return reply.send(ready ? 200 : 503, "text/plain", "", {{"Vary", "Accept"}});
   }
   const std::string nonce = random_nonce();
-  reply->send(200, "text/html; charset=utf-8",
-              absl::StrReplaceAll(absl::string_view(kPageHtml.data(), kPageHtml.size()), {{"%NONCE%", nonce}}),
-              page_headers(nonce));
+  reply.send(200, "text/html; charset=utf-8",
+             absl::StrReplaceAll(absl::string_view(kPageHtml.data(), kPageHtml.size()), {{"%NONCE%", nonce}}),
+             page_headers(nonce));
+}
+
+void root(Service& service, const HttpRequest& request, ReplyPtr reply) {
+  answer_root(service.ready(), request, *reply);
+}
+
+void root_while_loading(base::MetricsRegistry&, const HttpRequest& request, ReplyPtr reply) {
+  answer_root(false, request, *reply);
 }
 
 void experts(Service& service, const HttpRequest&, ReplyPtr reply) {
@@ -56,8 +64,8 @@ void experts(Service& service, const HttpRequest&, ReplyPtr reply) {
 }
 
 constexpr Route kRoutes[] = {
-    {"GET", "/", root, true},
-    {"GET", "/experts", experts},
+    {.method = "GET", .path = "/", .handle = root, .open = true, .while_loading = root_while_loading},
+    {.method = "GET", .path = "/experts", .handle = experts},
 };
 
 }  // namespace

@@ -70,7 +70,7 @@ absl::Status start(Service& service, const HttpRequest& http, Shape shape, const
 
 template <Shape shape>
 void generate(Service& service, const HttpRequest& http, ReplyPtr reply) {
-  const std::string id = request_id(service, http, "");
+  const std::string id = request_id(service.limits(), http, "");
   const absl::Status status = start(service, http, shape, reply, id);
   if (!status.ok()) send_error(*reply, tgi_error, name_field(status), id);
 }
@@ -79,7 +79,7 @@ void generate(Service& service, const HttpRequest& http, ReplyPtr reply) {
 void not_here(Service& service, const HttpRequest& http, ReplyPtr reply) {
   const absl::Status status =
       absl::NotFoundError(absl::StrCat(http.path, " is not built yet; POST /generate and POST / are"));
-  send_error(*reply, tgi_error, status, request_id(service, http, ""));
+  send_error(*reply, tgi_error, status, request_id(service.limits(), http, ""));
 }
 
 constexpr Route kRoutes[] = {

@@ -1,0 +1,53 @@
+#include "api/door.h"
+
+#include <utility>
+
+#include "api/dialects.h"
+#include "api/handler.h"
+
+namespace polymath::api {
+
+using server::HttpReply;
+using server::HttpRequest;
+
+Door::Door(ServiceOptions options, base::MetricsRegistry& metrics)
+    : options_(std::move(options)), metrics_(metrics), gate_(options_, metrics) {}
+
+void Door::refuse(const Dialect& dialect, const HttpRequest& request, ReplyPtr reply, const char* sentence) const {
+  send_error(*reply, chosen_error_body(options_, dialect.error_body), absl::UnavailableError(sentence),
+             request_id(options_.limits, request, ""));
+}
+
+void Door::handle(const Dialect& dialect, const Route& route, const HttpRequest& request, ReplyPtr reply) {
+  Service* const service = service_.load(std::memory_order_acquire);
+  if (service == nullptr) {
+    if (route.while_loading == nullptr) return refuse(dialect, request, std::move(reply), kLoading);
+    return route.while_loading(metrics_, request, std::move(reply));
+  }
+  if (!route.open && service->draining()) return refuse(dialect, request, std::move(reply), kShuttingDown);
+  route.handle(*service, request, std::move(reply));
+}
+
+void Door::install(server::HttpServer& http) {
+  for (const Dialect* dialect : dialects()) {
+    for (const Route& route : dialect->routes) {
+      http.route(
+          route.method, route.path,
+          [this, dialect, &route](const HttpRequest& request, ReplyPtr reply) {
+            handle(*dialect, route, request, std::move(reply));
+          },
+          route.open ? server::RouteKind::kProbe : server::RouteKind::kWork);
+    }
+  }
+  http.set_error_body([this](const server::ServerError& error) {
+    const ErrorBody body = chosen_error_body(options_, dialect_of(error.path).error_body);
+    return body({error.status, std::string(error.message)}).body;
+  });
+  http.set_metrics(metrics_);
+  http.set_gate([this](const HttpRequest& head) {
+    Service* const service = service_.load(std::memory_order_acquire);
+    return gate_.admit(head, service == nullptr ? nullptr : &service->engine());
+  });
+}
+
+}  // namespace polymath::api
