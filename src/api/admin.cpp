@@ -1,7 +1,10 @@
 // Probes, metrics and version. None of these handlers waits for the engine thread.
 
+#include <utility>
+
 #include "api/dialects.h"
 #include "api/openai/error.h"
+#include "api/tgi/error.h"
 #include "base/json.h"
 
 namespace polymath::api {
@@ -17,10 +20,12 @@ void answer_state(HttpReply& reply, bool good, std::string_view yes, std::string
   reply.send(good ? 200 : 503, "application/json", base::to_text(body));
 }
 
-// vLLM's clients read only the status.
+// vLLM's clients read only the status, TGI's the body of a failure.
 void health(Service& service, const HttpRequest&, ReplyPtr reply) {
   const bool healthy = service.engine().healthy() && service.engine().responds();
-  answer_state(*reply, healthy, "healthy", "the engine failed");
+  if (healthy) return answer_state(*reply, true, "healthy", "");
+  ErrorReply error = tgi_unhealthy();
+  reply->send(error.http_status, "application/json", std::move(error.body));
 }
 
 void live(Service&, const HttpRequest&, ReplyPtr reply) { answer_state(*reply, true, "alive", ""); }

@@ -30,7 +30,8 @@ absl::Status start_generation(Service& service, GenerationPlan plan, std::unique
 // The place that the gate reserved for a request. Null: its route has none.
 std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request);
 
-void send_json(server::HttpReply& reply, std::string body, std::string_view request_id);
+void send_json(server::HttpReply& reply, std::string body, std::string_view request_id,
+               server::HttpHeaders headers = {});
 // `status` in the dialect's format, with Retry-After if a retry can help.
 server::HttpServer::Refusal refusal_of(ErrorBody error_body, const absl::Status& status, std::string_view request_id);
 void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Status& status,
