@@ -45,6 +45,7 @@ constexpr int kMappedBytes = 1 << 20;          // larger allocations, as of bodi
 // A connection for each request that may run or wait, and some for probes.
 server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOptions& runtime) {
   server::HttpLimits limits;
+  limits.body_bytes_max = static_cast<size_t>(options.body_bytes);
   limits.body_bytes_total_max = static_cast<size_t>(options.body_memory);
   limits.connections_per_address_max = options.connections_per_address;
   limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, runtime.waiting + runtime.sequences);
@@ -83,6 +84,9 @@ api::ServiceOptions service_options(const ServerOptions& options) {
   api::ServiceOptions service;
   service.limits.logprobs_max = options.logprobs;
   service.limits.stop_max = options.stop_strings;
+  service.limits.best_of_max = options.best_of;
+  service.limits.top_tokens_max = options.top_tokens;
+  service.limits.prompts_max = options.prompts;
   service.limits.stream_silence_s_max = options.keep_alive_s;
   service.limits.clamp_max_tokens = options.clamp_max_tokens;
   service.limits.stream_interval = options.stream_interval;
@@ -231,7 +235,10 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   ASSIGN_OR_RETURN(Served served, build_served(options, metrics));
   engine::Engine& engine = served.runtime->engine();
   log_runtime(options.runtime, *served.runtime);
-  const api::ServiceOptions settings = service_options(options.server);
+  api::ServiceOptions settings = service_options(options.server);
+  settings.facts = {.device = std::string(served.runtime->backend().name()),
+                    .requests_max = options.runtime.sequences + options.runtime.waiting,
+                    .workers = server::HttpServerOptions{}.worker_threads};
   log_access(settings);
   api::Service service(engine, std::move(served.model), settings, metrics);
   const auto http = make_http(options.server, limits);
