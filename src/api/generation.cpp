@@ -159,8 +159,10 @@ void Generation::emit_token(Choice& choice, int index, TokenInfo token, bool wit
   Delta delta{.choice = index};
   if (with_text) delta.text = detokenize(choice, token.id);
   delta.tokens.push_back(std::move(token));
+  const bool stops = choice.text != nullptr && choice.text->stopped();
+  delta.last = stops || choice.finished || choice.n_tokens == plan_.max_tokens[static_cast<size_t>(choice.prompt)];
   writer_->on_delta(delta, usage_);
-  if (choice.text == nullptr || !choice.text->stopped()) return;
+  if (!stops) return;
   choice.stopped = true;
   choice.stop_string = choice.text->stop_met();
   context_.engine.cancel(choice.id, /*as_stop=*/true);

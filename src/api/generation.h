@@ -49,6 +49,7 @@ struct Delta {
   int choice = 0;
   std::string text;               // empty: held back, or the token has no text
   std::vector<TokenInfo> tokens;  // one; none where `text` was held back from earlier tokens
+  bool last = false;              // no further token of the choice follows; its end does
 };
 
 struct ChoiceEnd {

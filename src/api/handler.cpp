@@ -62,12 +62,9 @@ absl::Status start_generation(Service& service, GenerationPlan plan, std::unique
   return absl::OkStatus();
 }
 
-absl::Status check_client(const server::HttpReply& reply) {
-  return reply.gone() ? absl::CancelledError("the client has gone") : absl::OkStatus();
-}
-
-void send_json(server::HttpReply& reply, std::string body, std::string_view request_id) {
-  reply.send(200, "application/json", std::move(body), {{"X-Request-Id", std::string(request_id)}});
+void send_json(server::HttpReply& reply, std::string body, std::string_view request_id, server::HttpHeaders headers) {
+  headers.emplace_back("X-Request-Id", request_id);
+  reply.send(200, "application/json", std::move(body), std::move(headers));
 }
 
 std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request) {

@@ -36,8 +36,16 @@ struct AccessOptions {
   std::vector<std::string> allowed_origins;  // of web pages, in protected mode
 };
 
+// What TGI's /info and headers tell of the server.
+struct ServerFacts {
+  std::string device = "cpu";  // the backend's name
+  int requests_max = 0;        // running and waiting together
+  int workers = 0;             // threads that read requests
+};
+
 struct ServiceOptions {
   ApiLimits limits;
+  ServerFacts facts;
   std::vector<std::string> api_keys;  // empty, and no key file: no key is needed
   AccessOptions access;
   size_t json_memory_max = 1u << 30;  // of the JSON trees of all large bodies; beyond: 503 with Retry-After

@@ -105,7 +105,11 @@ struct ServerOptions {
   bool trust_request_chat_template = false;
   int logprobs = 20;
   int stop_strings = 64;
-  double keep_alive_s = 15;  // silence of a stream before it sends a comment; 0: never
+  int best_of = 20, top_tokens = 20;  // TGI's best_of and top_n_tokens
+  int prompts = 1024;                 // of one request
+  int input_tokens = 0;               // of a prompt; 0: no bound of its own
+  int64_t body_bytes = 32 << 20;      // of one request
+  double keep_alive_s = 15;           // silence of a stream before it sends a comment; 0: never
   bool clamp_max_tokens = false;
   bool share_prefix_cache = false;  // between API keys
   bool flat_errors = false;         // error bodies as in vLLM 0.6.3

@@ -47,6 +47,7 @@ constexpr int kMappedBytes = 1 << 20;          // larger allocations, as of bodi
 // A connection for each request that may run or wait, and some for probes.
 server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOptions& runtime) {
   server::HttpLimits limits;
+  limits.body_bytes_max = static_cast<size_t>(options.body_bytes);
   limits.body_bytes_total_max = static_cast<size_t>(options.body_memory);
   limits.connections_per_address_max = options.connections_per_address;
   limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, runtime.waiting + runtime.sequences);
@@ -85,6 +86,9 @@ api::ServiceOptions service_options(const ServerOptions& options) {
   api::ServiceOptions service;
   service.limits.logprobs_max = options.logprobs;
   service.limits.stop_max = options.stop_strings;
+  service.limits.best_of_max = options.best_of;
+  service.limits.top_tokens_max = options.top_tokens;
+  service.limits.prompts_max = options.prompts;
   service.limits.stream_silence_s_max = options.keep_alive_s;
   service.limits.clamp_max_tokens = options.clamp_max_tokens;
   service.limits.stream_interval = options.stream_interval;
@@ -236,7 +240,10 @@ void start_engine(engine::Engine& engine, const ServerOptions& options) {
 absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& supervisor) {
   base::MetricsRegistry metrics;
   const server::HttpLimits limits = fit_to_system(http_limits(options.server, options.runtime));
-  api::Door door(service_options(options.server), metrics);
+  api::ServiceOptions settings = service_options(options.server);
+  settings.facts = {.requests_max = options.runtime.sequences + options.runtime.waiting,
+                    .workers = server::HttpServerOptions{}.worker_threads};
+  api::Door door(std::move(settings), metrics);
   log_access(door.options());
   Served served;
   std::optional<api::Service> service;
@@ -247,7 +254,9 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   ASSIGN_OR_RETURN(served, build_served(options, metrics));
   log_runtime(options.runtime, *served.runtime);
   engine::Engine& engine = served.runtime->engine();
-  service.emplace(engine, std::move(served.model), door.options(), metrics);
+  api::ServiceOptions of_device = door.options();
+  of_device.facts.device = std::string(served.runtime->backend().name());
+  service.emplace(engine, std::move(served.model), std::move(of_device), metrics);
   start_engine(engine, options.server);
   const Supervisor::Watch watch = supervisor.serve(engine, serve_limits(options.server));
   door.open(*service);

@@ -36,6 +36,14 @@ absl::Status set_budget(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_body_bytes(Options& o, std::string_view value) {
+  constexpr int64_t kLeast = 1 << 10, kMost = 32 << 20;
+  ASSIGN_OR_RETURN(const int64_t bytes, parse_bytes(value));
+  if (bytes < kLeast || bytes > kMost) return absl::InvalidArgumentError("must be 1Ki to 32Mi");
+  o.server.body_bytes = bytes;
+  return absl::OkStatus();
+}
+
 absl::Status set_origins(Options& o, std::string_view value) {
   // vLLM takes a JSON list here; plain words are taken, too.
   std::string word;
@@ -91,6 +99,8 @@ constexpr Flag kFlags[] = {
     {"max-connections-per-address", "", FlagKind::kValue, kServe, "N", "0",
      "Connections of one address at a time; more get 503. 0: no limit. A proxy in front is one address.",
      set_int<&ServerOptions::connections_per_address, 0, 1 << 20>},
+    {"max-request-body-bytes", "", FlagKind::kValue, kServe, "BYTES", "32Mi",
+     "Bytes of one request's body; a larger one gets 413. 1Ki to 32Mi.", set_body_bytes},
     {"max-request-body-memory", "", FlagKind::kValue, kServe, "BYTES", "256Mi",
      "Memory of all request bodies together; beyond it requests get 503 with Retry-After.",
      set_budget<&ServerOptions::body_memory>},
