@@ -39,8 +39,8 @@ Gate::Refused Gate::refuse(const HttpRequest& head, const LocalRules::Breach& br
       .counter("polymath:refused_requests_total", "Requests that the key check or protected mode refused, by reason.",
                {{"reason", std::string(breach.reason)}})
       .add();
-  ErrorReply error = chosen_error_body(options_, dialect_of(head.path).error_body)(
-      {breach.http_status, std::string(breach.sentence)});
+  ErrorReply error =
+      chosen_error_body(options_, dialect_of(head.path).error_body)({breach.http_status, std::string(breach.sentence)});
   return std::make_unique<HttpServer::Refusal>(
       HttpServer::Refusal{error.http_status, std::move(error.body), std::move(headers)});
 }
@@ -60,8 +60,8 @@ Gate::Refused Gate::check_key(const ApiKeys& keys, const HttpRequest& head, std:
 }
 
 Gate::Refused Gate::refuse(const HttpRequest& head, const absl::Status& status) const {
-  return std::make_unique<HttpServer::Refusal>(refusal_of(
-      chosen_error_body(options_, dialect_of(head.path).error_body), status, request_id(options_.limits, head, "")));
+  return std::make_unique<HttpServer::Refusal>(refusal_of(chosen_error_body(options_, dialect_of(head.path).error_body),
+                                                          status, request_id(options_.limits, head, "")));
 }
 
 // Null: the client may call. `route`: null for an unknown path.
@@ -86,12 +86,20 @@ HttpServer::Admission Gate::admit(const HttpRequest& head, engine::Engine* engin
     if (!route->open) out.refusal = refuse(head, absl::UnavailableError(kLoading));
     return out;
   }
-  if (!route->generates) return out;
-  auto place = engine->reserve();
+  // A full queue refuses before the body. A place is not held for it: a client could send for a minute.
+  out.refusal = enter(head, *engine).refusal;
+  return out;
+}
+
+HttpServer::Admission Gate::enter(const HttpRequest& request, engine::Engine& engine) const {
+  HttpServer::Admission out;
+  const Route* route = find_route(request.method, request.path);
+  if (route == nullptr || !route->generates) return out;
+  auto place = engine.reserve();
   if (place.ok()) {
     out.ticket = *std::move(place);
   } else {
-    out.refusal = refuse(head, place.status());
+    out.refusal = refuse(request, place.status());
   }
   return out;
 }
