@@ -48,6 +48,10 @@ void Door::install(server::HttpServer& http) {
     Service* const service = service_.load(std::memory_order_acquire);
     return gate_.admit(head, service == nullptr ? nullptr : &service->engine());
   });
+  http.set_entry([this](const HttpRequest& request) {
+    Service* const service = service_.load(std::memory_order_acquire);
+    return service == nullptr ? server::HttpServer::Admission{} : gate_.enter(request, service->engine());
+  });
 }
 
 }  // namespace polymath::api

@@ -86,12 +86,20 @@ HttpServer::Admission Gate::admit(const HttpRequest& head, engine::Engine* engin
     if (!route->open) out.refusal = refuse(head, absl::UnavailableError(kLoading));
     return out;
   }
-  if (!route->generates) return out;
-  auto place = engine->reserve();
+  // A full queue refuses before the body. A place is not held for it: a client could send for a minute.
+  out.refusal = enter(head, *engine).refusal;
+  return out;
+}
+
+HttpServer::Admission Gate::enter(const HttpRequest& request, engine::Engine& engine) const {
+  HttpServer::Admission out;
+  const Route* route = find_route(request.method, request.path);
+  if (route == nullptr || !route->generates) return out;
+  auto place = engine.reserve();
   if (place.ok()) {
     out.ticket = *std::move(place);
   } else {
-    out.refusal = refuse(head, place.status());
+    out.refusal = refuse(request, place.status());
   }
   return out;
 }

@@ -1,13 +1,14 @@
 #pragma once
 
-// What a request's head decides, before its body is read: who the client is, and whether it may call. It also takes a
-// place in the engine's queue. Deny by default: only open routes (api/dialects.h) pass without a check.
+// What a request's head decides, before its body is read: who the client is, and whether it may call. Once the body is
+// there, and before it is parsed, the request takes a place in the engine's queue.
+// Deny by default: only open routes (api/dialects.h) pass without a check.
 //
 //   keys are set      a key is needed; wrong ones are slowed by address (access/key_guard.h)
 //   no key            protected mode (access/local_rules.h), unless --allow-anonymous
 //   --protect-metrics /metrics needs the admin key
 //
-// Thread safety: admit() from any thread; it does not block.
+// Thread safety: admit() and enter() from any thread; they do not block.
 
 #include <string_view>
 
@@ -28,8 +29,10 @@ class Gate {
 
   // Refuses in the words of the path's dialect. 401: no valid key. 403, 415: protected mode. 429: the queue is full, or
   // too many wrong keys. 503: the server starts or stops. The principal is the key's name; without keys it is empty.
-  // The ticket is an engine::Engine::Place. `engine`: null while the model loads.
+  // `engine`: null while the model loads.
   server::HttpServer::Admission admit(const server::HttpRequest& head, engine::Engine* engine);
+  // Behind the body: takes the place. The ticket is an engine::Engine::Place. 429: the queue has filled up since.
+  server::HttpServer::Admission enter(const server::HttpRequest& request, engine::Engine& engine) const;
 
  private:
   using Refused = std::unique_ptr<server::HttpServer::Refusal>;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,7 +22,15 @@ namespace polymath::engine {
 // All after `mutex` is shared between threads and guarded by it. The rest belongs to the engine thread.
 struct Engine::State {
   State(model::Model& model, const EngineOptions& o, base::MetricsRegistry& registry)
-      : options(o), loop(model, o, registry), free_in_loop(o.sequences_max) {
+      : options(o),
+        loop(model, o, registry),
+        admitted(registry.counter("polymath:admitted_requests_total",
+                                  "Requests that the engine took. Each ends once, in vllm:request_success_total.",
+                                  {{"model_name", o.model_name}})),
+        idle_checks(registry.counter("polymath:idle_checks_total",
+                                     "Times that the idle engine found every KV block and state accounted for.",
+                                     {{"model_name", o.model_name}})),
+        free_in_loop(o.sequences_max) {
     loop.on_end([this](const RunningRequest& request) { free_place(request); });
     inbox.reserve(o.waiting_max + o.sequences_max);
     arrived.reserve(o.waiting_max + o.sequences_max);
@@ -32,6 +41,7 @@ struct Engine::State {
   int waiting(int n_new) const;  // with `n_new` more. REQUIRES: mutex
   bool work() const { return stopping || cancels || end_queued || !inbox.empty() || loop.busy(); }
   bool take();
+  void check_at_rest();
   void rest(std::unique_lock<std::mutex>& lock);
   void run();
   void free_place(const RunningRequest& request);
@@ -40,6 +50,7 @@ struct Engine::State {
 
   const EngineOptions options;
   EngineLoop loop;
+  base::Counter &admitted, &idle_checks;
   std::vector<std::unique_ptr<RunningRequest>> arrived;  // taken from the inbox
 
   std::mutex mutex;
@@ -101,6 +112,16 @@ void Engine::State::rest(std::unique_lock<std::mutex>& lock) {
   while (!wake.wait_for(lock, pause, [this] { return work(); })) beat();
 }
 
+// Dies if a block or a state was lost or leaked: an idle engine has the time to look. Takes some milliseconds for a
+// million blocks.
+void Engine::State::check_at_rest() {
+  try {
+    loop.check_invariants();
+    idle_checks.add();
+  } catch (const std::bad_alloc&) {  // the check needs memory, and has none: the next rest checks again
+  }
+}
+
 // Waits for work and takes it in. False: the engine is stopping. An idle thread ticks until all rates are zero. Then it
 // sleeps.
 bool Engine::State::take() {
@@ -109,6 +130,7 @@ bool Engine::State::take() {
     beat();
     lock.unlock();
     const bool resting = !loop.tick();
+    if (resting) check_at_rest();
     lock.lock();
     if (resting) {
       rest(lock);
@@ -266,6 +288,7 @@ absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> reque
   s.fresh += n;
   s.fresh_tokens += prompt_tokens;
   s.inbox_tokens += prompt_tokens;
+  s.admitted.add(n);
   for (auto& request : running) {
     s.live.emplace(request->arrival, request.get());
     s.inbox.push_back(std::move(request));

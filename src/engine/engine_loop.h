@@ -91,7 +91,7 @@ class EngineLoop {
   int64_t n_waiting_tokens() const { return scheduler_.n_waiting_tokens(); }
   EngineStats stats() const;
   std::vector<ExpertTokens> expert_tokens() const { return metrics_.expert_tokens(); }  // any thread
-  void check_invariants() const { scheduler_.check_invariants(); }                      // for tests
+  void check_invariants() const { scheduler_.check_invariants(); }                      // O(blocks)
   // Called for each request before its on_finish: its place is free. A client that has its answer may come back at
   // once.
   void on_end(std::function<void(const RunningRequest&)> callback) { on_end_ = std::move(callback); }

@@ -274,6 +274,28 @@ TEST_P(EngineAtDepth, CancelEndsWhatRunsAndWhatWaits) {
   harness.engine->cancel(123456);
 }
 
+// The value of a metric with the label of Harness's model.
+std::string metric(const Harness& harness, const std::string& name) {
+  const std::string text = harness.registry.render(), line = name + "{model_name=\"fake\"} ";
+  const size_t at = text.find(line);
+  return at == std::string::npos ? "none" : text.substr(at + line.size(), text.find('\n', at) - at - line.size());
+}
+
+TEST_P(EngineAtDepth, CountsWhatItTakesAndLooksForLostBlocksAtRest) {
+  Harness harness;
+  for (int i = 0; i < 3; ++i) {
+    Asked a = ask(prompt(5, i), 3);
+    ASSERT_TRUE(harness.engine->submit(a.request).ok());
+    a.sink->wait();
+  }
+  EXPECT_EQ(metric(harness, "polymath:admitted_requests_total"), "3");
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (metric(harness, "polymath:idle_checks_total") == "0" && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_NE(metric(harness, "polymath:idle_checks_total"), "0");
+}
+
 TEST_P(EngineAtDepth, AFullQueueSaysSo) {
   Harness harness({.sequences_max = 1, .waiting_max = 2}, false);
   std::vector<Asked> all;

@@ -115,7 +115,8 @@ class Scheduler {
   int64_t n_blocks_held() const { return pool_.n_blocks() - pool_.n_free(); }
   const SchedulerCounts& counts() const { return counts_; }
 
-  // Dies if blocks or states were lost, shared wrongly or leaked. O(blocks); called by tests after every step.
+  // Dies if blocks or states were lost, shared wrongly or leaked. O(blocks); called by tests after every step, and
+  // by the engine when it comes to rest.
   void check_invariants() const;
 
  private:

@@ -54,16 +54,16 @@ struct Core {
   const HttpServerOptions options;
   Router router;
   ErrorBody error_body;
-  std::function<HttpServer::Admission(const HttpRequest&)> gate;
+  std::function<HttpServer::Admission(const HttpRequest&)> gate, entry;
   std::unique_ptr<RequestMetrics> metrics;  // null: none are kept
 
   // One for each I/O thread, and one for the probe port. A connection stays with one of them: its callbacks never run
   // at the same time.
   std::deque<boost::asio::io_context> io;
-  std::unique_ptr<WorkLanes> lanes;  // from start() on
-  base::ByteBudget bodies;           // of all requests
-  std::string refusal;               // the whole response of refuse()
-  InFlight in_flight;
+  std::unique_ptr<WorkLanes> lanes;      // from start() on
+  base::ByteBudget bodies;               // of all requests
+  std::string refusal;                   // the whole response of refuse()
+  InFlight in_flight, probes_in_flight;  // apart, so that probes whose answers are not read take no places
   Sessions sessions;
   ThrottledWarning limits_hit;
   std::atomic<unsigned> io_turn{0};

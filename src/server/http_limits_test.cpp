@@ -113,6 +113,124 @@ TEST(HttpLimits, ABodysMemoryReturnsWithItsRequest) {
   EXPECT_EQ(200, status_of(last.read_response()));
 }
 
+TEST(HttpLimits, ASlowBodyIsGivenUp) {
+  auto options = test_options();
+  options.limits.body_grace_s = 1;
+  options.limits.body_bytes_per_s_min = 1000;
+  HttpServer server(options);
+  add_routes(server);
+  ASSERT_TRUE(server.start().ok());
+  TestClient slow(server.port()), steady(server.port());
+  const auto begin = std::chrono::steady_clock::now();
+  slow.send(post("/count", 10'000, 10));
+  steady.send(post("/count", 5'000, 2'000));
+  EXPECT_EQ(408, status_of(slow.read_all()));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
+  steady.send(std::string(3'000, 'x'));
+  EXPECT_EQ("5000", body_of(steady.read_response())) << "2,000 bytes are good for three seconds";
+}
+
+TEST(HttpLimits, SlowBodiesGiveWay) {
+  auto options = test_options();
+  options.limits.connections_max = 2;
+  HttpServer server(options);
+  add_routes(server);
+  ASSERT_TRUE(server.start().ok());
+  TestClient slow(server.port()), steady(server.port());
+  slow.send(post("/count", 10'000, 10));
+  for (int i = 0; i < 5; ++i) {
+    steady.send(i == 0 ? post("/count", 10'000, 2'000) : std::string(2'000, 'x'));
+    if (i < 4) std::this_thread::sleep_for(std::chrono::milliseconds(600));
+    if (i != 3) continue;
+    TestClient other(server.port());
+    other.send(get("/work"));
+    EXPECT_EQ("worked", body_of(other.read_response()));
+  }
+  EXPECT_EQ(503, status_of(slow.read_all()));
+  EXPECT_EQ("10000", body_of(steady.read_response()));
+}
+
+TEST(HttpLimits, SlowReadersGiveWay) {
+  auto options = test_options();
+  options.limits.connections_max = 1;
+  HttpServer server(options);
+  add_routes(server);
+  server.route("GET", "/large", [](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+    reply->send(200, "text/plain", std::string(20u << 20, 'x'));
+  });
+  ASSERT_TRUE(server.start().ok());
+  TestClient reader(server.port(), 4096);
+  reader.send(get("/large"));
+  ASSERT_TRUE(reader.read_more());
+  TestClient early(server.port());
+  early.send(get("/work"));
+  EXPECT_EQ(503, status_of(early.read_all())) << "a reader has three seconds";
+  std::this_thread::sleep_for(std::chrono::milliseconds(3'500));
+  TestClient later(server.port());
+  later.send(get("/work"));
+  EXPECT_EQ("worked", body_of(later.read_response()));
+  EXPECT_LT(reader.read_all().size(), 20u << 20) << "cut";
+}
+
+TEST(HttpLimits, ProbesTakeNoPlacesOfRequests) {
+  auto options = test_options();
+  options.limits.requests_in_flight_max = 1;
+  HttpServer server(options);
+  add_routes(server);
+  server.route(
+      "GET", "/large",
+      [](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+        reply->send(200, "text/plain", std::string(20u << 20, 'x'));
+      },
+      RouteKind::kProbe);
+  ASSERT_TRUE(server.start().ok());
+  TestClient first(server.port(), 4096), second(server.port(), 4096), worker(server.port());
+  for (TestClient* client : {&first, &second}) {
+    client->send(get("/large"));
+    ASSERT_TRUE(client->read_more());
+  }
+  worker.send(get("/work"));
+  EXPECT_EQ("worked", body_of(worker.read_response()));
+}
+
+TEST(HttpLimits, AnnouncedBodiesTakeLittleOfTheBudget) {
+  auto options = test_options();
+  options.limits.body_bytes_total_max = 1u << 20;
+  HttpServer server(options);
+  add_routes(server);
+  ASSERT_TRUE(server.start().ok());
+  std::deque<TestClient> slow;
+  for (int i = 0; i < 100; ++i) {
+    slow.emplace_back(server.port());
+    slow.back().send(post("/count", 60'000, 10));
+  }
+  TestClient client(server.port());
+  client.send(post("/count", 60'000, 60'000));
+  EXPECT_EQ("60000", body_of(client.read_response()));
+}
+
+TEST(HttpLimits, TheEntryIsAskedBehindTheBody) {
+  std::atomic<int> entered{0};
+  HttpServer server(test_options());
+  add_routes(server);
+  server.set_entry([&entered](const HttpRequest& request) {
+    HttpServer::Admission out;
+    if (++entered > 1) out.refusal = std::make_unique<HttpServer::Refusal>(HttpServer::Refusal{429, "full", {}});
+    EXPECT_EQ(request.body, "abc");
+    return out;
+  });
+  ASSERT_TRUE(server.start().ok());
+  TestClient client(server.port());
+  client.send(post("/count", 3, 0) + "ab");
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_EQ(0, entered);
+  client.send("c");
+  EXPECT_EQ("3", body_of(client.read_response()));
+  client.send(post("/count", 3, 0) + "abc");
+  EXPECT_EQ(429, status_of(client.read_response()));
+  EXPECT_EQ(2, entered);
+}
+
 TEST(FairQueue, ClientsTakeTurns) {
   FairQueue queue;
   std::string order;

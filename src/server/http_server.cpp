@@ -1,5 +1,6 @@
 #include "server/http_server.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -17,6 +18,11 @@
 #include "server/tls_identity.h"
 
 namespace polymath::server {
+namespace {
+
+constexpr double kProbeDrainSeconds = 1;  // a drain waits for probes' answers no longer
+
+}  // namespace
 
 std::string_view HttpRequest::header(std::string_view name) const {
   for (const auto& [key, value] : headers) {
@@ -132,6 +138,11 @@ void HttpServer::set_gate(std::function<Admission(const HttpRequest&)> gate) {
   state_->core->gate = std::move(gate);
 }
 
+void HttpServer::set_entry(std::function<Admission(const HttpRequest&)> entry) {
+  CHECK(!state_->started);
+  state_->core->entry = std::move(entry);
+}
+
 void HttpServer::set_metrics(base::MetricsRegistry& registry) {
   CHECK(!state_->started);
   state_->core->metrics = std::make_unique<RequestMetrics>(registry);
@@ -172,6 +183,7 @@ void HttpServer::stop(double drain_seconds) {
       base::log_warning("server", "some requests were still running after ", drain_seconds,
                         " s; their connections close");
     }
+    core.probes_in_flight.wait_until_empty(std::min(drain_seconds, kProbeDrainSeconds));
     core.sessions.close_all();
     state_->keep_running.clear();
     for (std::thread& thread : state_->io_threads) thread.join();

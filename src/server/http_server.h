@@ -42,11 +42,13 @@ struct HttpLimits {
   int connections_max = 4096;                 // beyond: a waiting connection gives way, or 503 and close
   int spare_connections_max = 256;            // beyond connections_max, for probes alone; beyond: 503 at once
   int connections_per_address_max = 0;        // beyond: 503 and close; 0: no limit; of IPv6 a /64 is one address
-  int requests_in_flight_max = 2048;          // handlers running or replies open; beyond: 503 with Retry-After
-  int header_timeout_s = 10;                  // of a header, from its first byte or the connect; beyond: 408
-  int body_timeout_s = 60;                    // of a body; beyond: 408
-  int idle_timeout_s = 75;                    // keep-alive without a request: closed
-  int write_timeout_s = 30;                   // a peer that does not read: closed, on_gone is called
+  int requests_in_flight_max = 2048;  // handlers running or replies open, without probes; beyond: 503 with Retry-After
+  int header_timeout_s = 10;          // of a header, from its first byte or the connect; beyond: 408
+  int body_timeout_s = 60;            // of a body; beyond: 408
+  int body_grace_s = 10;              // from the head on, a body may come as slowly as it likes
+  int body_bytes_per_s_min = 512;     // of a body behind its grace; slower: 408
+  int idle_timeout_s = 75;            // keep-alive without a request: closed
+  int write_timeout_s = 30;           // a peer that does not read: closed, on_gone is called
   size_t stream_buffer_bytes_max = 8u << 20;  // unread output of one stream; beyond: closed, on_gone is called
 };
 
@@ -77,7 +79,7 @@ struct HttpRequest {
   std::string address;           // who it is for limits: the address, of IPv6 its /64; "unix" for a Unix socket
   bool local = false;            // the peer is on this machine: a loopback address or a Unix socket
   std::string principal;         // who the gate found the client to be; empty: unknown
-  std::shared_ptr<void> ticket;  // what the gate reserved for this request
+  std::shared_ptr<void> ticket;  // what gate or entry reserved for this request
   std::shared_ptr<void> memory;  // the body's share of body_bytes_total_max; returned when the last copy goes
 
   // The first header of that (lower-case) name; empty: none.
@@ -137,11 +139,14 @@ class HttpServer {
   struct Admission {
     std::unique_ptr<Refusal> refusal;  // not null: it replaces the handler's answer
     std::string principal;             // for HttpRequest
-    std::shared_ptr<void> ticket;      // the same
+    std::shared_ptr<void> ticket;      // the same; of the gate and of the entry the later one counts
   };
   // Runs before every handler, for authentication and admission, when the head has arrived and the body has not. It
   // runs on an I/O thread, so it must not block. The request has no body yet.
   void set_gate(std::function<Admission(const HttpRequest& head)> gate);
+  // Runs when the body has arrived, too, before a worker is asked. What it reserves is not held while a client sends
+  // slowly. The same rules as for the gate; its principal is not used.
+  void set_entry(std::function<Admission(const HttpRequest& request)> entry);
 
   // http_requests_total{handler,method,status} and http_request_duration_seconds{handler,method}.
   void set_metrics(base::MetricsRegistry& registry);

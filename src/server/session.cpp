@@ -16,7 +16,10 @@ constexpr size_t kReadAheadBytesMax = 16u << 10;
 constexpr double kSpareHeadSeconds = 1;
 // One part in so many of the bodies' budget is for small bodies alone.
 constexpr size_t kSmallBodiesShare = 8;
-constexpr size_t kChargedAtOnce = 256u << 10;  // bytes of a body beyond those that have come
+// Bytes of a body that are charged beyond those that have come: as many again, within these bounds. So bodies that are
+// announced and never sent take little of the budget.
+constexpr size_t kChargedAtLeast = 4u << 10, kChargedAtMost = 256u << 10;
+constexpr size_t kBodyProgressBytes = 1u << 10;  // of a body: with so many more it does not give way yet
 constexpr std::string_view kNoBodyMemory = "the bodies of all requests together take too much memory now";
 // Seconds for a peer to read the last response before the connection is cut.
 constexpr double kLingerSeconds = 2;
@@ -55,9 +58,11 @@ void Session::give_way() {
   boost::asio::post(transport_->socket().get_executor(), [self = shared_from_this()] {
     const bool headless = self->phase_ == Phase::kHandshake || self->phase_ == Phase::kHead;
     const bool answered = self->phase_ == Phase::kLinger || (self->phase_ == Phase::kIdle && self->in_.empty());
-    if (!headless && !answered) return;
+    const bool unanswered = headless || (self->phase_ == Phase::kBody && !self->write_active_);
+    if (self->unread_ && self->write_active_) return self->drop("reads too slowly");
+    if (!unanswered && !answered) return;
     const bool plain = self->core_->options.tls_key_file.empty();
-    if (headless && plain) self->core_->refuse(self->transport_->socket().native_handle());
+    if (unanswered && plain) self->core_->refuse(self->transport_->socket().native_handle());
     self->shut(false);
   });
 }
@@ -145,6 +150,7 @@ void Session::advance() {
       if (phase_ == Phase::kHead && std::exchange(idle_, false)) {
         core_->sessions.mark(*this, Sessions::Standing::kHeadless);
       }
+      if (phase_ == Phase::kBody) mark_body();
       return;
     } else {
       if (!parser_->started()) return shut(false);
@@ -159,8 +165,9 @@ bool Session::refuse_without_room(const Router::Match& match) {
   if (kind_ == Sessions::Class::kSpare && match.kind != RouteKind::kProbe) {
     message = "too many connections";
     core_->limits_hit.warn("connections_max reached: answering 503");
-  } else if (core_->in_flight.full(core_->options.limits.requests_in_flight_max)) {
+  } else if (match.kind != RouteKind::kProbe && core_->in_flight.full(core_->options.limits.requests_in_flight_max)) {
     message = "the server is overloaded";
+    core_->sessions.make_room_of_unread();
     core_->limits_hit.warn("requests_in_flight_max reached: answering 503");
   }
   if (message.empty()) return false;
@@ -173,7 +180,9 @@ void Session::on_head() {
   phase_ = Phase::kBody;
   idle_ = false;
   core_->sessions.mark(*this, Sessions::Standing::kBusy);
-  set_due(kReadBy, core_->options.limits.body_timeout_s);
+  body_since_ = Clock::now();
+  body_marked_ = false;
+  set_due(kReadBy, body_seconds_max());
   const HttpRequest& request = parser_->request();
   const auto match = core_->router.find(request.method, request.path);
   if (kind_ == Sessions::Class::kProbePort && match.kind != RouteKind::kProbe) {
@@ -222,11 +231,28 @@ bool Session::charge_body() {
   const size_t needed = std::min(body.size() + in_.size(), bytes_max);
   const size_t charged = body_memory_ == nullptr ? 0 : body_memory_->bytes();
   if (needed <= charged) return true;
-  const size_t wanted = std::min(std::max(needed, said ? needed + kChargedAtOnce : 2 * charged), bytes_max);
+  const size_t ahead = std::clamp(needed, kChargedAtLeast, kChargedAtMost);
+  const size_t wanted = std::min(said ? needed + ahead : std::max(needed, 2 * charged), bytes_max);
   if (body_memory_ == nullptr) body_memory_ = std::make_shared<base::ByteGrant>(core_->bodies);
   if (!body_memory_->grow_to(wanted, kept_for_small(wanted))) return false;
   body.reserve(said ? bytes_max : wanted);
   return true;
+}
+
+// Tells Sessions that more of the body has come: it gives way to new connections only where it comes slowly.
+void Session::mark_body() {
+  const size_t bytes = parser_->request().body.size();
+  if (body_marked_ && bytes < body_marked_bytes_ + kBodyProgressBytes) return;
+  body_marked_ = true;
+  body_marked_bytes_ = bytes;
+  core_->sessions.mark(*this, Sessions::Standing::kBody);
+}
+
+// From its head on a body may take so long, for the bytes that have come.
+double Session::body_seconds_max() const {
+  const HttpLimits& limits = core_->options.limits;
+  const double bytes = static_cast<double>(parser_->request().body.size());
+  return std::min<double>(limits.body_timeout_s, limits.body_grace_s + bytes / limits.body_bytes_per_s_min);
 }
 
 // Whether a refused request's body is read and dropped, so that the connection can carry the next request.

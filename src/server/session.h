@@ -36,14 +36,14 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   // Any thread.
   void start();     // serve until it closes
   void close();     // now
-  void give_way();  // now, unless a request has begun to arrive in full
+  void give_way();  // now, unless a request has arrived in full
   void wake() noexcept override;
 
   Sessions::Seat& seat() { return seat_; }  // for Sessions
 
  private:
   enum class Phase { kHandshake, kIdle, kHead, kBody, kReply, kLinger, kClosed };
-  enum Due { kReadBy, kWriteBy, kProbeAt, kDueCount };  // one timer serves them all
+  enum Due { kReadBy, kWriteBy, kUnreadAt, kProbeAt, kDueCount };  // one timer serves them all
   using Clock = std::chrono::steady_clock;
 
   // Every callback runs in here. An exception ends this connection: with 503 if nothing is answered yet.
@@ -64,6 +64,8 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   size_t kept_for_small(size_t body_bytes) const;
   bool body_fits();
   bool charge_body();
+  void mark_body();
+  double body_seconds_max() const;
   bool pass_gate();
   bool reads_refused_body() const;
   void watch_for_errors();
@@ -76,6 +78,7 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   void open_exchange();
   void answer_preflight();
   bool answer_options(const Router::Match& match);
+  bool enter();
   void run_handler(const Router::Match& match);
   void answer(int status, std::string_view message, HttpHeaders extra = {});
   void answer_refusal();
@@ -84,6 +87,9 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   void pump();
   void leave_out_probed();
   bool cut_if_troubled();
+  void note_written(size_t bytes);
+  void note_unread();
+  void note_read();
   void on_written(const Transport::Error& error, size_t bytes);
   void finish_exchange();
   void record_exchange();
@@ -112,6 +118,9 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
 
   HttpRequest request_;                           // until it is handed to a worker
   std::shared_ptr<base::ByteGrant> body_memory_;  // of the body that is read; null: none yet
+  Clock::time_point body_since_;                  // when its head was complete
+  size_t body_marked_bytes_ = 0;                  // of the body, when Sessions last heard of it
+  bool body_marked_ = false;                      // Sessions knows that a body is awaited
   std::unique_ptr<HttpServer::Refusal> refusal_;  // the gate's
   std::string method_, path_, principal_;
   std::string_view handler_label_;  // the route's path, owned by the router
@@ -125,6 +134,8 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   size_t written_ = 0;
   bool writing_interim_ = false;
   bool write_active_ = false;
+  bool unread_ = false;        // Sessions knows that the peer reads slowly
+  size_t progress_bytes_ = 0;  // written since kUnreadAt was set
   bool response_ended_ = false;
   bool head_taken_ = false;
   double probe_interval_s_ = 0;

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <limits>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -10,6 +12,9 @@ namespace polymath::server {
 namespace {
 
 constexpr double kProbeIntervalMax = 128;  // seconds; the interval doubles up to it
+// A peer that takes fewer bytes in so many seconds, while more wait, reads slowly.
+constexpr double kUnreadSeconds = 3;
+constexpr size_t kReadProgressBytes = 4u << 10;
 
 bool is_preflight(const HttpRequest& request) {
   return request.method == "OPTIONS" && !request.header("access-control-request-method").empty() &&
@@ -29,6 +34,8 @@ void run_job(const Core& core, const std::shared_ptr<Exchange>& exchange, const 
 }  // namespace
 
 void Session::dispatch() {
+  if (body_marked_) core_->sessions.mark(*this, Sessions::Standing::kBusy);
+  body_marked_ = false;
   request_ = std::move(parser_->request());
   open_exchange();
   const auto match = core_->router.find(request_.method, request_.path);
@@ -40,7 +47,9 @@ void Session::dispatch() {
   }
   if (refusal_ != nullptr) return answer_refusal();
   // Take the token before reading `draining`: a drain then waits for this request, or this request sees the drain.
-  in_flight_ = core_->in_flight.try_enter(core_->options.limits.requests_in_flight_max);
+  const bool is_probe = match.kind == RouteKind::kProbe;
+  in_flight_ = is_probe ? core_->probes_in_flight.try_enter(std::numeric_limits<int>::max())
+                        : core_->in_flight.try_enter(core_->options.limits.requests_in_flight_max);
   if (core_->draining) {
     in_flight_.reset();
     exchange_->close_connection();
@@ -50,6 +59,7 @@ void Session::dispatch() {
     core_->limits_hit.warn("requests_in_flight_max reached: answering 503");
     return answer(503, "the server is overloaded", {{"Retry-After", "1"}});
   }
+  if (!enter()) return answer_refusal();
   run_handler(match);
 }
 
@@ -102,6 +112,15 @@ bool Session::answer_options(const Router::Match& match) {
   if (!match.allow.empty()) extra.emplace_back("Allow", match.allow);
   exchange_->send(204, "", "", extra);
   return true;
+}
+
+// False: refused, although the gate let the head pass.
+bool Session::enter() {
+  if (!core_->entry) return true;
+  HttpServer::Admission admission = core_->entry(request_);
+  if (admission.ticket != nullptr) request_.ticket = std::move(admission.ticket);
+  refusal_ = std::move(admission.refusal);
+  return refusal_ == nullptr;
 }
 
 void Session::run_handler(const Router::Match& match) {
@@ -187,11 +206,13 @@ void Session::pump() {
       head_taken_ |= !writing_.empty();
     }
     if (writing_.empty()) {
+      note_read();
       if (response_ended_ && exchange_ != nullptr) finish_exchange();
       return;
     }
   }
   write_active_ = true;
+  if (due_[kUnreadAt] == Clock::time_point::max() && !unread_) set_due(kUnreadAt, kUnreadSeconds);
   set_due(kWriteBy, core_->options.limits.write_timeout_s);
   transport_->write_some(boost::asio::buffer(writing_.data() + written_, writing_.size() - written_),
                          [self = shared_from_this()](const Transport::Error& error, size_t bytes) {
@@ -205,9 +226,30 @@ void Session::on_written(const Transport::Error& error, size_t bytes) {
   clear_due(kWriteBy);
   if (error) return drop("connection lost in a write");
   written_ += bytes;
+  note_written(bytes);
   if (!writing_interim_ && exchange_ != nullptr) exchange_->written(bytes);
   if (written_ == writing_.size()) writing_.clear();
   pump();
+}
+
+// The peer goes on reading: it has so long again.
+void Session::note_written(size_t bytes) {
+  progress_bytes_ += bytes;
+  if (progress_bytes_ < kReadProgressBytes) return;
+  note_read();
+}
+
+// Bytes wait, and the peer has hardly taken any. Where connections are short, this one gives way.
+void Session::note_unread() {
+  unread_ = true;
+  progress_bytes_ = 0;
+  core_->sessions.mark(*this, Sessions::Standing::kUnread);
+}
+
+void Session::note_read() {
+  progress_bytes_ = 0;
+  clear_due(kUnreadAt);
+  if (std::exchange(unread_, false)) core_->sessions.mark(*this, Sessions::Standing::kBusy);
 }
 
 void Session::record_exchange() {

@@ -29,6 +29,10 @@ void Session::on_timer() {
     core_->limits_hit.warn("write_timeout_s reached: a peer does not read; closed");
     return drop("does not read");
   }
+  if (due_[kUnreadAt] <= now) {
+    clear_due(kUnreadAt);
+    note_unread();
+  }
   if (due_[kProbeAt] <= now) {
     clear_due(kProbeAt);
     probe();
@@ -53,15 +57,19 @@ void Session::on_read_due() {
         return answer_and_close(503, "too many connections", {{"Retry-After", "1"}});
       }
       if (!parser_->started()) return shut(false);
-      [[fallthrough]];
-    case Phase::kBody:
-      core_->limits_hit.warn("a request did not arrive in time: answering 408");
-      input_unread_ = true;
-      return answer_and_close(408, "the request did not arrive in time");
+      break;
+    case Phase::kBody: {
+      const double left = body_seconds_max() - std::chrono::duration<double>(Clock::now() - body_since_).count();
+      if (left > 0) return set_due(kReadBy, left);
+      break;
+    }
     case Phase::kReply:
     case Phase::kClosed:
       return;
   }
+  core_->limits_hit.warn("a request did not arrive in time: answering 408");
+  input_unread_ = true;
+  answer_and_close(408, "the request did not arrive in time");
 }
 
 }  // namespace polymath::server

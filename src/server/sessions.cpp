@@ -10,7 +10,7 @@ using std::chrono::milliseconds;
 
 // Bytes of a connection that was just answered or accepted may be on the way. It does not give way yet. A spare one
 // does: a probe among many silent connections sends its head at once.
-constexpr milliseconds kIdleMin{200}, kHeadlessMin{1000}, kSpareMin{0};
+constexpr milliseconds kIdleMin{200}, kHeadlessMin{1000}, kBodyMin{2000}, kSpareMin{0};
 
 template <typename Enum>
 size_t index(Enum value) {
@@ -62,7 +62,7 @@ void Sessions::remove(Session& session) {
 void Sessions::mark(Session& session, Standing standing) {
   const std::lock_guard lock(mutex_);
   Seat& seat = session.seat();
-  if (!seat.taken || seat.standing == standing) return;
+  if (!seat.taken || (seat.standing == standing && standing != Standing::kBody)) return;
   if (seat.leaving) ++counts_[index(seat.kind)];  // it was chosen a moment too late, and stays
   seat.leaving = false;
   List& to = list_of(seat.kind, standing);
@@ -84,22 +84,30 @@ bool Sessions::has_room_for(const std::string& address) const {
   return found == by_address_.end() || found->second < limits_.connections_per_address_max;
 }
 
-std::shared_ptr<Session> Sessions::choose_locked(Class kind) {
+// The one that has been in this list for longest, if it has been so long.
+std::shared_ptr<Session> Sessions::choose_locked(Class kind, Standing standing, milliseconds min) {
   const auto now = Clock::now();
+  for (const auto& session : list_of(kind, standing)) {
+    Seat& seat = session->seat();
+    if (now - seat.since < min) break;
+    if (seat.leaving) continue;
+    seat.leaving = true;
+    --counts_[index(kind)];
+    return session;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Session> Sessions::choose_locked(Class kind) {
   const struct {
     Standing standing;
     milliseconds min;
   } rows[] = {{Standing::kIdle, kind == Class::kRegular ? kIdleMin : kSpareMin},
-              {Standing::kHeadless, kind == Class::kRegular ? kHeadlessMin : kSpareMin}};
+              {Standing::kHeadless, kind == Class::kRegular ? kHeadlessMin : kSpareMin},
+              {Standing::kBody, kind == Class::kRegular ? kBodyMin : kSpareMin},
+              {Standing::kUnread, milliseconds(0)}};
   for (const auto& row : rows) {
-    for (const auto& session : list_of(kind, row.standing)) {
-      Seat& seat = session->seat();
-      if (now - seat.since < row.min) break;
-      if (seat.leaving) continue;
-      seat.leaving = true;
-      --counts_[index(kind)];
-      return session;
-    }
+    if (auto chosen = choose_locked(kind, row.standing, row.min)) return chosen;
   }
   return nullptr;
 }
@@ -113,6 +121,15 @@ bool Sessions::make_room(Class kind) {
   if (chosen == nullptr) return false;
   chosen->give_way();
   return true;
+}
+
+void Sessions::make_room_of_unread() {
+  std::shared_ptr<Session> chosen;
+  {
+    const std::lock_guard lock(mutex_);
+    chosen = choose_locked(Class::kRegular, Standing::kUnread, milliseconds(0));
+  }
+  if (chosen != nullptr) chosen->give_way();
 }
 
 size_t Sessions::size() const {

@@ -23,6 +23,8 @@ class Sessions {
   enum class Standing {
     kHeadless,  // a head is awaited, and none has come: the connection may give way
     kIdle,      // between two requests, or behind the last: the same, and sooner
+    kBody,      // a body is awaited, and its last bytes came at `since`: it may give way where they come too slowly
+    kUnread,    // an answer waits, and its peer reads too slowly: it may give way
     kBusy,
     kCount
   };
@@ -49,19 +51,21 @@ class Sessions {
   // Kept alive here until remove(). False: close_all() came first.
   bool add(const std::shared_ptr<Session>& session, Class kind, const std::string& address);
   void remove(Session& session);
-  void mark(Session& session, Standing standing);
+  void mark(Session& session, Standing standing);  // again kBody: more of the body has come
 
   bool has_room(Class kind) const;
   bool has_room_for(const std::string& address) const;  // connections_per_address_max
-  // Makes room for one more of that class. The one that has been idle for longest gives way. Without one, it is the one
-  // that has sent no head for longest. False: none waits long enough.
+  // Makes room for one more of that class. One gives way: the idle for longest, else the headless for longest. Else it
+  // is the slowest to send a body, else a slow reader. False: none waits long enough.
   bool make_room(Class kind);
+  void make_room_of_unread();  // one slow reader, if there is one
 
   size_t size() const;
   void close_all();  // for good
 
  private:
   std::shared_ptr<Session> choose_locked(Class kind);
+  std::shared_ptr<Session> choose_locked(Class kind, Standing standing, std::chrono::milliseconds min);
   List& list_of(Class kind, Standing standing);
 
   const HttpLimits limits_;
