@@ -31,13 +31,18 @@ Gate::Gate(Service& service)
     : service_(service),
       keys_(service.options().api_keys, service.options().access.key_file, service.metrics()),
       admin_(admin_keys(service.options().access.admin_key)),
-      local_rules_{service.options().access.host, service.options().access.allowed_origins} {}
+      local_rules_{service.options().access.host, service.options().access.allowed_origins} {
+  std::vector<std::string_view> reasons = LocalRules::reasons();
+  for (const LocalRules::Breach* breach : {&kNoKey, &kWrongKey, &kManyWrongKeys}) reasons.push_back(breach->reason);
+  for (const std::string_view reason : reasons) {
+    refusals_[reason] = &service.metrics().counter("polymath:refused_requests_total",
+                                                   "Requests that the key check or protected mode refused, by reason.",
+                                                   {{"reason", std::string(reason)}});
+  }
+}
 
 Gate::Refused Gate::refuse(const HttpRequest& head, const LocalRules::Breach& breach, server::HttpHeaders headers) {
-  service_.metrics()
-      .counter("polymath:refused_requests_total", "Requests that the key check or protected mode refused, by reason.",
-               {{"reason", std::string(breach.reason)}})
-      .add();
+  refusals_.at(breach.reason)->add();
   ErrorReply error =
       service_.error_body(dialect_of(head.path).error_body)({breach.http_status, std::string(breach.sentence)});
   return std::make_unique<HttpServer::Refusal>(
@@ -74,6 +79,7 @@ HttpServer::Admission Gate::admit(const HttpRequest& head) {
     if (breach.has_value()) out.refusal = refuse(head, *breach);
   }
   if (out.refusal != nullptr || route == nullptr || !route->generates) return out;
+  service_.counts().arrived();
   auto place = service_.engine().reserve();
   if (place.ok()) {
     out.ticket = *std::move(place);

@@ -9,6 +9,7 @@
 //
 // Thread safety: admit() from any thread; it does not block.
 
+#include <map>
 #include <string_view>
 
 #include "api/access/key_guard.h"
@@ -39,6 +40,7 @@ class Gate {
   const ApiKeys admin_;
   const LocalRules local_rules_;
   KeyGuard guard_;
+  std::map<std::string_view, base::Counter*> refusals_;  // by reason
 };
 
 }  // namespace polymath::api

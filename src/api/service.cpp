@@ -7,6 +7,7 @@
 #include "api/gate.h"
 #include "api/handler.h"
 #include "api/openai/error.h"
+#include "base/clock.h"
 
 namespace polymath::api {
 namespace {
@@ -26,8 +27,7 @@ Service::Service(engine::Engine& engine, ServedModel model, ServiceOptions optio
       model_(std::move(model)),
       options_(std::move(options)),
       metrics_(metrics),
-      choices_(metrics.histogram("vllm:request_params_n", "Choices (n) that requests ask for.",
-                                 {{"engine", "0"}, {"model_name", model_.names.front()}}, {1, 2, 5, 10, 20})),
+      counts_({model_.names.front(), options_.metrics, model_.model_len_max}, metrics),
       created_(static_cast<int64_t>(std::time(nullptr))),
       json_memory_(options_.json_memory_max),
       pool_(options_.output_threads),
@@ -57,7 +57,9 @@ void Service::install(server::HttpServer& http) {
           route.method, route.path,
           [this, dialect, route](const HttpRequest& request, std::shared_ptr<server::HttpReply> reply) {
             if (!route.open && refuse_in_drain(*dialect, request, *reply)) return;
+            const double begin = base::steady_seconds();
             route.handle(*this, request, std::move(reply));
+            if (route.generates) counts_.validated(base::steady_seconds() - begin);
           },
           route.open ? server::RouteKind::kProbe : server::RouteKind::kWork);
     }
@@ -65,7 +67,10 @@ void Service::install(server::HttpServer& http) {
   http.set_error_body([this](const server::ServerError& error) {
     return error_body(dialect_of(error.path).error_body)({error.status, std::string(error.message)}).body;
   });
-  http.set_metrics(metrics_);
+  http.set_metrics(metrics_, [this](const server::Answered& answered) {
+    const Route* route = find_route(answered.method, answered.handler);
+    if (route != nullptr && route->generates) counts_.answered(answered);
+  });
   http.set_gate([gate = std::make_shared<Gate>(*this)](const server::HttpRequest& head) { return gate->admit(head); });
 }
 

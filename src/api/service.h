@@ -16,6 +16,7 @@
 
 #include "api/limits.h"
 #include "api/output_pool.h"
+#include "api/request_counts.h"
 #include "api/served_model.h"
 #include "api/status.h"
 #include "api/ticker.h"
@@ -49,7 +50,9 @@ struct ServiceOptions {
   bool flat_errors = false;         // OpenAI's routes answer errors as vLLM 0.6.3 did
   bool tokenizer_info = false;      // GET /tokenizer_info is there
   bool request_metrics = false;     // answers tell their times
+  bool force_usage = false;         // OpenAI's streams carry the usage unasked
   int output_threads = 2;           // detokenize and format
+  engine::MetricsOptions metrics;   // which names there are
   std::string version;              // of /version
 };
 
@@ -71,7 +74,7 @@ class Service {
   UnknownFields& unknown_fields() { return unknown_fields_; }
   base::MetricsRegistry& metrics() { return metrics_; }
   base::ByteBudget& json_memory() const { return json_memory_; }
-  base::Histogram& choices_histogram() { return choices_; }
+  RequestCounts& counts() { return counts_; }
   ErrorBody error_body(ErrorBody of_dialect) const;  // the dialect's, in the form that the options choose
   bool ready() const { return ready_ && engine_.healthy(); }
   int64_t created() const { return created_; }
@@ -83,7 +86,7 @@ class Service {
   const ServedModel model_;
   const ServiceOptions options_;
   base::MetricsRegistry& metrics_;
-  base::Histogram& choices_;
+  RequestCounts counts_;
   const int64_t created_;  // when the model was loaded, in seconds since 1970
   std::atomic<bool> ready_{false};
   std::atomic<bool> draining_{false};
