@@ -62,7 +62,10 @@ TEST(Metrics, SummariesInfosAndUpdates) {
   sizes.observe(4);
   auto& info = registry.info("i", "I.", {{"m", "1"}});
   int n = 0;
-  registry.on_render([&] { info.set({{"running", std::string(static_cast<size_t>(n), 'a')}}, ++n); });
+  registry.on_render([&] {
+    const std::string running(static_cast<size_t>(n++), 'a');
+    info.set({{"running", running}}, n);
+  });
   const std::string head =
       "# HELP s_bytes S.\n# TYPE s_bytes summary\ns_bytes_sum{h=\"/\"} 7\ns_bytes_count{h=\"/\"} 2\n"
       "# HELP i I.\n# TYPE i gauge\n";

@@ -59,7 +59,7 @@ class Model {
     std::span<const int64_t> pairs;    // (token, choice), of each expert
     std::span<const int64_t> steps;    // in which the expert had a pair
     int64_t n_steps = 0;               // that ran the layer
-    int experts_per_rank = 0;          // a rank's experts follow each other; all of them: one rank, or slices of each
+    int experts_per_rank = 0;          // a rank's experts follow each other; 0 or all of them: ranks split no experts
     std::optional<double> seconds;     // of the layer's feed-forward part; absent: the device's, not measured
     std::optional<double> top_shares;  // of each token: its largest weight over their sum; absent: not read back
     int64_t n_tokens = 0;              // that `top_shares` is a sum over

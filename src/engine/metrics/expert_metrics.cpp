@@ -97,7 +97,7 @@ void ExpertMetrics::update(const Totals& totals) {
 // The entropy of shares n_e / n is log n - sum(n_e log n_e) / n.
 ExpertMetrics::Savings ExpertMetrics::update(Layer& layer, const Load& load) {
   CHECK(load.pairs.size() == layer.n_experts);
-  const size_t of_rank = std::max<size_t>(1, static_cast<size_t>(load.experts_per_rank));
+  const size_t of_rank = load.experts_per_rank > 0 ? static_cast<size_t>(load.experts_per_rank) : layer.n_experts;
   double sum = 0, busiest = 0, weighted_logs = 0, rank = 0, busiest_rank = 0;
   int used = 0;
   for (size_t e = 0; e < layer.n_experts; ++e) {
