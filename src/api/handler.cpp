@@ -52,8 +52,9 @@ std::string request_id(const ApiLimits& limits, const server::HttpRequest& reque
 
 absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
                               const std::shared_ptr<server::HttpReply>& reply, bool stream) {
-  service.choices_histogram().observe(plan.n);
-  ASSIGN_OR_RETURN(auto generation, Generation::submit({service.engine(), service.pool(), service.model()},
+  service.counts().choices(plan.n);
+  ASSIGN_OR_RETURN(auto generation, Generation::submit({service.engine(), service.pool(), service.model(),
+                                                        &service.counts().longest_choice()},
                                                        std::move(plan), std::move(writer)));
   if (stream && service.ticker() != nullptr) service.ticker()->add(generation);
   reply->on_gone([weak = std::weak_ptr<Generation>(generation)] {

@@ -16,6 +16,7 @@
 
 #include "api/limits.h"
 #include "api/output_pool.h"
+#include "api/request_counts.h"
 #include "api/served_model.h"
 #include "api/status.h"
 #include "api/ticker.h"
@@ -54,7 +55,9 @@ struct ServiceOptions {
   bool flat_errors = false;         // OpenAI's routes answer errors as vLLM 0.6.3 did
   bool tokenizer_info = false;      // GET /tokenizer_info is there
   bool request_metrics = false;     // answers tell their times
+  bool force_usage = false;         // OpenAI's streams carry the usage unasked
   int output_threads = 2;           // detokenize and format
+  engine::MetricsOptions metrics;   // which names there are
   std::string version;              // of /version
 };
 
@@ -79,7 +82,7 @@ class Service {
   UnknownFields& unknown_fields() { return unknown_fields_; }
   base::MetricsRegistry& metrics() { return metrics_; }
   base::ByteBudget& json_memory() const { return json_memory_; }
-  base::Histogram& choices_histogram() { return choices_; }
+  RequestCounts& counts() { return counts_; }
   ErrorBody error_body(ErrorBody of_dialect) const { return chosen_error_body(options_, of_dialect); }
   bool ready() const { return ready_ && engine_.healthy(); }
   bool draining() const { return draining_; }
@@ -90,7 +93,7 @@ class Service {
   const ServedModel model_;
   const ServiceOptions options_;
   base::MetricsRegistry& metrics_;
-  base::Histogram& choices_;
+  RequestCounts counts_;
   const int64_t created_;  // when the model was loaded, in seconds since 1970
   std::atomic<bool> ready_{false};
   std::atomic<bool> draining_{false};

@@ -77,7 +77,7 @@ struct Routing {
 struct ExpertGroups {
   Tensor offsets;  // [n_experts + 1] i32, into `pairs`; the last is the number of pairs (dropped ones left out)
   Tensor pairs;    // [n_tokens * top_k] i32: token * top_k + choice
-  Tensor load;     // [n_experts] i64: pairs of each expert are added here; may be empty
+  Tensor load;     // [2, n_experts] i64, adds to it: each expert's pairs, and 1 where it has any; may be empty
 };
 
 // A group of gated feed-forward networks. A dense one is a group of one.

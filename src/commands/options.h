@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "commands/load/options.h"
+#include "commands/metric_bounds.h"
 #include "engine/options.h"
 
 namespace polymath::commands {
@@ -74,9 +75,9 @@ struct RuntimeOptions {
   int sequences = 256;
   int waiting = 4096;
   int waiting_tokens = 0;       // of waiting prompts together; 0: no bound
-  bool expert_series = false;   // as engine::EngineOptions
   std::string policy = "fcfs";  // a name of engine::policies()
   engine::SpeculationOptions speculation;
+  engine::MetricsOptions metrics;  // Runtime fills in what it knows of cache and adapters
 };
 
 // What `serve` reads beside the model and the runtime.
@@ -101,7 +102,6 @@ struct ServerOptions {
   double startup_timeout_s = 0;  // until requests are taken; 0: no limit
   bool dry_run = false;
   bool allow_core_dumps = false;
-  bool log_stats = true;
   bool trust_request_chat_template = false;
   int logprobs = 20;
   int stop_strings = 64;
@@ -115,6 +115,8 @@ struct ServerOptions {
   bool flat_errors = false;         // error bodies as in vLLM 0.6.3
   bool tokenizer_info = false;
   bool request_metrics = false;
+  bool force_usage = false;                    // streams carry the usage unasked
+  std::vector<MetricBounds> histogram_bounds;  // instead of a histogram's own
   int stream_interval = 1;
   int fail_step = 0, stall_step = 0;  // for tests: the engine step that fails or never ends; 0: none
 };

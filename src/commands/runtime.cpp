@@ -240,6 +240,23 @@ absl::Status Runtime::not_finite() const {
       weight.empty() ? "all weights are finite; the model may overflow in this dtype: try --dtype float32" : weight));
 }
 
+engine::MetricsOptions Runtime::metrics_options() const {
+  const bool is_device = backend().memory_available() >= 0;
+  engine::MetricsOptions metrics = options_.metrics;
+  metrics.cache_config = {
+      {"cache_dtype", std::string(tensor::dtype_name(kv_dtype_))},
+      {"gpu_memory_utilization", is_device ? absl::StrCat(options_.memory_share) : "None"},
+      {"kv_cache_memory_bytes", options_.kv_bytes > 0 ? absl::StrCat(options_.kv_bytes) : "None"},
+      {"num_gpu_blocks_override", options_.kv_blocks > 0 ? absl::StrCat(options_.kv_blocks) : "None"},
+      {"prefix_caching_hash_algo", "sha256"},
+  };
+  const AdapterOptions& adapters = model_options_.adapters;
+  if (!adapters.enabled) return metrics;
+  for (const AdapterModule& module : adapters.modules) metrics.adapters.push_back(module.name);
+  metrics.adapters_max = adapters.n_max.value_or(std::max<int>(1, static_cast<int>(adapters.modules.size())));
+  return metrics;
+}
+
 absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   engine::EngineOptions options;
   options.model_name = served_name(model_options_);
@@ -258,7 +275,7 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.snapshot_blocks = kSnapshotBlocks;
   options.waiting_max = options_.waiting;
   options.waiting_tokens_max = options_.waiting_tokens;
-  options.expert_series = options_.expert_series;
+  options.metrics = metrics_options();
   options.prefix_caching = options_.prefix_caching;
   options.policy = options_.policy;
   options.speculation = options_.speculation;

@@ -57,6 +57,7 @@ class Runtime {
   absl::Status make_cache();
   absl::Status warm_up();
   absl::Status not_finite() const;
+  engine::MetricsOptions metrics_options() const;
   absl::Status make_engine(base::MetricsRegistry& metrics);
 
   const ModelOptions model_options_;

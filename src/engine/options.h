@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "base/metrics.h"
 #include "base/status.h"
 #include "model/model.h"
 
@@ -22,6 +24,19 @@ struct SpeculationOptions {
   int lookup_max = 5;   // ngram: longer matches are not looked for
 };
 
+// Which metrics there are, beside those under the names of vLLM's newest release.
+struct MetricsOptions {
+  bool vllm_063 = false;              // vLLM 0.6.3: no label `engine`, and the names that are gone since
+  bool tgi = false;                   // tgi_*
+  bool expert_series = false;         // a series of each expert, as ExpertMetrics has them
+  double log_seconds = 10;            // between two lines of the log with throughput; 0: none
+  base::Labels cache_config;          // more labels of vllm:cache_config_info
+  std::vector<std::string> adapters;  // names of the LoRA adapters, by index
+  int adapters_max = 0;               // 0: LoRA is off
+};
+// The labels of a model's vllm: and polymath: metrics.
+base::Labels metric_labels(const std::string& model_name, const MetricsOptions& options);
+
 struct EngineOptions {
   std::string model_name;            // label model_name of the metrics
   int block_size = 16;               // tokens in a KV block
@@ -34,9 +49,9 @@ struct EngineOptions {
   int waiting_max = 4096;            // queue bound; beyond it submit() returns kResourceExhausted
   int64_t waiting_tokens_max = 0;    // of waiting prompts together; the same. 0: no bound
   bool prefix_caching = true;
-  bool expert_series = false;   // a metric series of each expert, as ExpertMetrics has them
   std::string policy = "fcfs";  // a name of policies()
   SpeculationOptions speculation;
+  MetricsOptions metrics;
 
   // For a model with recurrent layers (Model::has_state()), see SchedulerLimits. Else 0.
   int n_state_slots = 0;

@@ -73,6 +73,7 @@ StepPlan Scheduler::plan() {
   preempted_.clear();
   state_copies_.clear();
   state_saves_.clear();
+  n_deferred_ = 0;
   states_.begin_step();
   give_decodes_blocks();
   tokens_left_ = limits_.step_tokens_max;
@@ -123,6 +124,7 @@ void Scheduler::plan_waiting() {
     const Match found = match(sequence);
     if (found.wait) {
       ++i;
+      ++n_deferred_;
       continue;
     }
     const int64_t needed = blocks_for(sequence.token_len()) - found.n_blocks;
@@ -303,6 +305,7 @@ void Scheduler::preempt_last() {
   release(sequence);
   enqueue(sequence);
   preempted_.push_back(&sequence);
+  ++sequence.n_preempted;
   ++counts_.preemptions;
 }
 

@@ -38,6 +38,7 @@
 //
 // Thread safety: none, except check_fits and cache_seed. The engine thread owns it.
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -111,6 +112,8 @@ class Scheduler {
 
   int n_running() const { return static_cast<int>(running_.size()); }
   int n_waiting() const { return static_cast<int>(waiting_.size()); }
+  // Of those that wait: the last plan passed them over, since another sequence computes their next block.
+  int n_deferred() const { return std::min(n_deferred_, n_waiting()); }
   int64_t n_waiting_tokens() const { return n_waiting_tokens_; }  // of their prompts
   int64_t n_blocks_held() const { return pool_.n_blocks() - pool_.n_free(); }
   const SchedulerCounts& counts() const { return counts_; }
@@ -160,6 +163,7 @@ class Scheduler {
   std::vector<Sequence*> running_;  // both in the policy's order
   std::vector<Sequence*> waiting_;
   int64_t n_waiting_tokens_ = 0;
+  int n_deferred_ = 0;
   SchedulerCounts counts_;
 
   // Of the plan being made.

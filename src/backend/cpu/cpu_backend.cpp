@@ -268,7 +268,10 @@ void CpuBackend::group_by_expert(const Routing& routing, int n_experts, const Ex
   int32_t total = 0;
   for (int e = 0; e < n_experts; ++e) {
     const int32_t count = next[e];
-    if (!out.load.empty()) out.load.as<int64_t>()[e] += count;
+    if (!out.load.empty()) {
+      out.load.as<int64_t>()[e] += count;
+      out.load.as<int64_t>()[n_experts + e] += count > 0;
+    }
     offsets[e] = next[e] = total;
     total += count;
   }

@@ -32,7 +32,7 @@ absl::Status set_policy(Options& o, std::string_view value) {
 
 absl::Status set_expert_metrics(Options& o, std::string_view value) {
   if (value != "layer" && value != "expert") return absl::InvalidArgumentError("must be layer or expert");
-  o.runtime.expert_series = value == "expert";
+  o.runtime.metrics.expert_series = value == "expert";
   return absl::OkStatus();
 }
 
@@ -63,6 +63,23 @@ absl::Status set_async(Options&, std::string_view value) {
   return wanted ? absl::OkStatus() : absl::UnimplementedError("steps are always planned ahead where a GPU runs them");
 }
 
+absl::Status set_reserve(Options&, std::string_view value) {
+  ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
+  return wanted ? absl::OkStatus()
+                : absl::UnimplementedError("a request starts only where blocks are free for its whole prompt");
+}
+
+absl::Status set_spec_method(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.speculation.method, parse_speculation_method(value));
+  return absl::OkStatus();
+}
+
+absl::Status set_spec_tokens(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, engine::kDraftTokensMax}));
+  o.runtime.speculation.n_draft_max = static_cast<int>(n);
+  return absl::OkStatus();
+}
+
 absl::Status set_memory_share(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(o.runtime.memory_share, parse_number(value, 0.01, 1));
   return absl::OkStatus();
@@ -90,6 +107,8 @@ constexpr Flag kFlags[] = {
      set_bool<&RuntimeOptions::require_fused>},
     {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "0.9",
      "Share of a GPU's memory that weights, scratch and KV cache take together; 0.01 to 1. No effect on the CPU.",
+     set_memory_share},
+    {"device-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "0.9", "The same as --gpu-memory-utilization.",
      set_memory_share},
     {"kv-cache-memory-bytes", "", FlagKind::kValue, kLoads, "BYTES",
      "the less of 4 GiB and 40 % of what weights leave free; on a GPU all that is left",
@@ -129,6 +148,12 @@ constexpr Flag kFlags[] = {
      "Speculative decoding: {\"method\": \"ngram\", \"num_speculative_tokens\": N, \"prompt_lookup_max\": N, "
      "\"prompt_lookup_min\": N}. Answers stay the same.",
      set_speculation},
+    {"spec-method", "", FlagKind::kValue, kServe | kRun, "METHOD", "none",
+     "The method of --speculative-config: ngram. With --spec-tokens.", set_spec_method},
+    {"spec-tokens", "", FlagKind::kValue, kServe | kRun, "N", "none",
+     "The num_speculative_tokens of --speculative-config; 1 to 64.", set_spec_tokens},
+    {"scheduler-reserve-full-isl", "", kSwitch, kLoads, "", "on",
+     "Accepted: a request starts only where KV blocks are free for its whole prompt. Off: refused.", set_reserve},
     {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "1",
      "Ranks that split each layer, 1 to 64: threads of this process, on the CPU. Over GPUs it is not built yet.",
      set_int<&RuntimeOptions::tensor_parallel, 1, 64>},
