@@ -49,7 +49,8 @@ server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOption
   server::HttpLimits limits;
   limits.body_bytes_total_max = static_cast<size_t>(options.body_memory);
   limits.connections_per_address_max = options.connections_per_address;
-  limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, runtime.waiting + runtime.sequences);
+  const int sequences = runtime.sequences > 0 ? runtime.sequences : kDefaultSequencesMax;
+  limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, runtime.waiting + sequences);
   limits.connections_max = std::max(limits.connections_max, limits.requests_in_flight_max + kSpareConnections);
   return limits;
 }
