@@ -39,8 +39,8 @@ Gate::Refused Gate::refuse(const HttpRequest& head, const LocalRules::Breach& br
       .counter("polymath:refused_requests_total", "Requests that the key check or protected mode refused, by reason.",
                {{"reason", std::string(breach.reason)}})
       .add();
-  ErrorReply error = chosen_error_body(options_, dialect_of(head.path).error_body)(
-      {breach.http_status, std::string(breach.sentence)});
+  ErrorReply error =
+      chosen_error_body(options_, dialect_of(head.path).error_body)({breach.http_status, std::string(breach.sentence)});
   return std::make_unique<HttpServer::Refusal>(
       HttpServer::Refusal{error.http_status, std::move(error.body), std::move(headers)});
 }
@@ -60,8 +60,8 @@ Gate::Refused Gate::check_key(const ApiKeys& keys, const HttpRequest& head, std:
 }
 
 Gate::Refused Gate::refuse(const HttpRequest& head, const absl::Status& status) const {
-  return std::make_unique<HttpServer::Refusal>(refusal_of(
-      chosen_error_body(options_, dialect_of(head.path).error_body), status, request_id(options_.limits, head, "")));
+  return std::make_unique<HttpServer::Refusal>(refusal_of(chosen_error_body(options_, dialect_of(head.path).error_body),
+                                                          status, request_id(options_.limits, head, "")));
 }
 
 // Null: the client may call. `route`: null for an unknown path.

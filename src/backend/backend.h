@@ -394,7 +394,7 @@ class Backend {
 
 struct BackendOptions {
   int threads = 0;       // 0: one a core
-  std::string_view isa;  // CPU: "" (best), "portable", "avx2", "avx512"
+  std::string_view isa;  // CPU: "" (best), "portable", "avx2", "avx512", "amx"
 };
 
 // "reference", "cpu" or, when it was built, "cuda". "auto" is the first of registry.cpp's that this machine can run.

@@ -21,7 +21,7 @@ constexpr StepLimits kLimits{.tokens_max = 1100,
 // Every instruction set that this machine runs.
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> out;
-  for (const char* isa : {"portable", "avx2", "avx512"}) {
+  for (const char* isa : {"portable", "avx2", "avx512", "amx"}) {
     if (make_cpu_backend({.threads = 1, .isa = isa}).ok()) out.push_back(isa);
   }
   return out;

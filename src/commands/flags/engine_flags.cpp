@@ -73,7 +73,7 @@ absl::Status set_device(Options& o, std::string_view value) {
 }
 
 absl::Status set_isa(Options& o, std::string_view value) {
-  ASSIGN_OR_RETURN(const std::string isa, parse_choice(value, {"auto", "portable", "avx2", "avx512"}));
+  ASSIGN_OR_RETURN(const std::string isa, parse_choice(value, {"auto", "portable", "avx2", "avx512", "amx"}));
   o.runtime.isa = isa == "auto" ? "" : isa;
   return absl::OkStatus();
 }
@@ -95,7 +95,8 @@ constexpr Flag kFlags[] = {
     {"threads", "", FlagKind::kValue, kShapes, "N", "one a core",
      "Threads that compute. Cores are those of the affinity mask, at most what a CPU quota amounts to.",
      set_int<&RuntimeOptions::threads, 1, 1024>},
-    {"isa", "", FlagKind::kValue, kShapes, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
+    {"isa", "", FlagKind::kValue, kShapes, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512, amx.",
+     set_isa},
     {"async-scheduling", "", kSwitch, kLoads, "", "on",
      "Accepted: a step is always planned while the one before runs, where the device chooses tokens (a GPU). Off: "
      "refused.",
