@@ -24,17 +24,17 @@ struct SpeculationOptions {
 };
 
 struct EngineOptions {
-  std::string model_name;            // label model_name of the metrics
-  int block_size = 16;               // tokens in a KV block
-  int64_t n_blocks = 0;              // KV blocks; REQUIRES: >= 2
-  int model_len_max = 0;             // prompt + output tokens; a longer prompt: kInvalidArgument
-  int step_tokens_max = 2048;        // tokens in one forward; the rest comes in the next
-  MixingOptions mixing;              // prompt tokens in a step that also decodes
-  StepTimes times;                   // what is known of them before the first step
-  int sequences_max = 256;           // running at once; the others wait
-  int logit_rows_max = 0;            // in a step; 0: sequences_max. Speculation needs 1 + n_draft_max a sequence
-  int waiting_max = 4096;            // queue bound; beyond it submit() returns kResourceExhausted
-  int64_t waiting_tokens_max = 0;    // of waiting prompts together; the same. 0: no bound
+  std::string model_name;          // label model_name of the metrics
+  int block_size = 16;             // tokens in a KV block
+  int64_t n_blocks = 0;            // KV blocks; REQUIRES: >= 2
+  int model_len_max = 0;           // prompt + output tokens; a longer prompt: kInvalidArgument
+  int step_tokens_max = 2048;      // tokens in one forward; the rest comes in the next
+  MixingOptions mixing;            // prompt tokens in a step that also decodes
+  StepTimes times;                 // what is known of them before the first step
+  int sequences_max = 256;         // running at once; the others wait
+  int logit_rows_max = 0;          // in a step; 0: sequences_max. Speculation needs 1 + n_draft_max a sequence
+  int waiting_max = 4096;          // queue bound; beyond it submit() returns kResourceExhausted
+  int64_t waiting_tokens_max = 0;  // of waiting prompts together; the same. 0: no bound
   bool prefix_caching = true;
   bool expert_series = false;   // a metric series of each expert, as ExpertMetrics has them
   std::string policy = "fcfs";  // a name of policies()

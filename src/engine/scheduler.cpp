@@ -69,7 +69,8 @@ void Scheduler::insert(std::vector<Sequence*>& queue, Sequence& sequence) {
 }
 
 int Scheduler::n_decoding() const {
-  return static_cast<int>(std::count_if(running_.begin(), running_.end(), [](const Sequence* s) { return s->decodes(); }));
+  return static_cast<int>(
+      std::count_if(running_.begin(), running_.end(), [](const Sequence* s) { return s->decodes(); }));
 }
 
 StepPlan Scheduler::plan(int mixed_prefill_tokens_max) {

@@ -54,11 +54,11 @@ namespace polymath::engine {
 struct SchedulerLimits {
   int block_size = 16;
   int64_t n_blocks = 0;
-  int sequences_max = 0;             // running at once; the others wait
-  int step_tokens_max = 0;           // tokens in one forward; the rest comes in the next
-  int logit_rows_max = 0;            // in a step, >= sequences_max; 0: sequences_max. Beyond: fewer drafts
-  int n_draft_max = 0;               // draft tokens of a sequence in a step; the rest is ignored
-  int waiting_max = 0;               // sequences in the queue; beyond it admit() returns kResourceExhausted
+  int sequences_max = 0;    // running at once; the others wait
+  int step_tokens_max = 0;  // tokens in one forward; the rest comes in the next
+  int logit_rows_max = 0;   // in a step, >= sequences_max; 0: sequences_max. Beyond: fewer drafts
+  int n_draft_max = 0;      // draft tokens of a sequence in a step; the rest is ignored
+  int waiting_max = 0;      // sequences in the queue; beyond it admit() returns kResourceExhausted
   bool prefix_caching = true;
   const Policy* policy = nullptr;  // null: the first of policies()
 

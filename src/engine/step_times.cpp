@@ -6,8 +6,8 @@
 namespace polymath::engine {
 namespace {
 
-constexpr double kRate = 0.1;     // a point moves so much of the way to each new value
-constexpr double kJumpMax = 4;    // a slower step counts as so many times the known value: a pause is no trend
+constexpr double kRate = 0.1;       // a point moves so much of the way to each new value
+constexpr double kJumpMax = 4;      // a slower step counts as so many times the known value: a pause is no trend
 constexpr double kShareMin = 1e-6;  // seconds; no part of a step is free
 
 }  // namespace

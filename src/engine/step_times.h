@@ -22,8 +22,8 @@ class TimeCurve {
   explicit TimeCurve(Below below) : below_(below) {}
 
   bool known() const { return n_known_ > 0; }
-  double at(double tokens) const;               // 0 if nothing is known
-  void learn(int tokens, double seconds);       // moves the nearest point a part of the way
+  double at(double tokens) const;                     // 0 if nothing is known
+  void learn(int tokens, double seconds);             // moves the nearest point a part of the way
   int tokens_within(double seconds, int most) const;  // the most tokens that take no longer; `most` if none is known
 
  private:
@@ -31,7 +31,7 @@ class TimeCurve {
 
   double scaled(double seconds, double from, double to) const;
 
-  const Below below_;
+  Below below_;
   std::array<double, kPoints> seconds_{};  // at 2^i tokens; 0: unknown
   int n_known_ = 0;
 };
@@ -50,7 +50,7 @@ class StepTimes {
   double seconds(const StepShape& step) const;
 
  private:
-  TimeCurve decodes_{TimeCurve::Below::kConstant};     // the weights are read for one sequence, too
+  TimeCurve decodes_{TimeCurve::Below::kConstant};      // the weights are read for one sequence, too
   TimeCurve prompts_{TimeCurve::Below::kProportional};  // of a mixed step, which has read them already
 };
 
