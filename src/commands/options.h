@@ -53,6 +53,8 @@ struct TextOptions {
   std::string content_format = "auto";
 };
 
+inline constexpr int kDefaultSequencesMax = 1024;  // of any device, where no flag says how many
+
 // Device, memory and scheduling: what Runtime reads beside the model.
 struct RuntimeOptions {
   std::string backend = "auto";  // cuda if usable, else cpu
@@ -70,9 +72,9 @@ struct RuntimeOptions {
   std::string kv_dtype = "auto";
   bool prefix_caching = true;
 
-  int step_tokens = 2048;
-  int mixed_prefill_tokens = -1;  // -1: a default by device (runtime.cpp); 0: no limit
-  int sequences = 256;
+  int step_tokens = 0;  // 0: by the device's memory, see runtime.cpp
+  engine::MixingOptions mixing{.prompt_tokens_max = -1};
+  int sequences = 0;  // the same
   int waiting = 4096;
   int waiting_tokens = 0;       // of waiting prompts together; 0: no bound
   std::string policy = "fcfs";  // a name of engine::policies()

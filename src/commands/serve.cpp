@@ -43,13 +43,18 @@ constexpr double kLookSeconds = 0.2;           // between two looks at the engin
 constexpr size_t kTlsFileBytesMax = 1u << 20;  // a larger certificate or key: refused
 constexpr int kMappedBytes = 1 << 20;          // larger allocations, as of bodies, return to the system when freed
 
+// That run or wait. The device's default of sequences is not known yet.
+int requests_max(const RuntimeOptions& runtime) {
+  return runtime.waiting + (runtime.sequences > 0 ? runtime.sequences : kDefaultSequencesMax);
+}
+
 // A connection for each request that may run or wait, and some for probes.
 server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOptions& runtime) {
   server::HttpLimits limits;
   limits.body_bytes_max = static_cast<size_t>(options.body_bytes);
   limits.body_bytes_total_max = static_cast<size_t>(options.body_memory);
   limits.connections_per_address_max = options.connections_per_address;
-  limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, runtime.waiting + runtime.sequences);
+  limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, requests_max(runtime));
   limits.connections_max = std::max(limits.connections_max, limits.requests_in_flight_max + kSpareConnections);
   return limits;
 }
@@ -210,7 +215,7 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   base::export_process(metrics);
   const server::HttpLimits limits = fit_to_system(http_limits(options.server, options.runtime));
   api::ServiceOptions settings = service_options(options.server, options.runtime.metrics);
-  settings.facts = {.requests_max = options.runtime.sequences + options.runtime.waiting,
+  settings.facts = {.requests_max = requests_max(options.runtime),
                     .workers = server::HttpServerOptions{}.worker_threads};
   api::Door door(std::move(settings), metrics);
   log_access(door.options());

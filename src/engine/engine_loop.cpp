@@ -24,7 +24,6 @@ SchedulerLimits scheduler_limits(const EngineOptions& options) {
           .sequences_max = options.sequences_max,
           .step_tokens_max = options.step_tokens_max,
           .logit_rows_max = std::max(options.sequences_max, options.logit_rows_max),
-          .mixed_prefill_tokens_max = options.mixed_prefill_tokens_max,
           .n_draft_max = options.speculation.method.empty() ? 0 : options.speculation.n_draft_max,
           .waiting_max = options.waiting_max + options.sequences_max,  // Engine::submit keeps the narrower bound
           .prefix_caching = options.prefix_caching,
@@ -36,6 +35,13 @@ SchedulerLimits scheduler_limits(const EngineOptions& options) {
 
 std::unique_ptr<Proposer> make_proposer(const SpeculationOptions& options) {
   return options.method.empty() ? nullptr : find_proposer(options.method)->create(options);
+}
+
+StepShape shape_of(const StepPlan& plan, int n_tokens) {
+  StepShape shape{.n_prompt = n_tokens};
+  for (const StepItem& item : plan.items.first(plan.n_decodes)) shape.n_decodes += item.n_tokens;
+  shape.n_prompt -= shape.n_decodes;
+  return shape;
 }
 
 bool contains(const std::vector<int32_t>& ids, int32_t id) {
@@ -54,7 +60,8 @@ EngineLoop::EngineLoop(model::Model& model, const EngineOptions& options, base::
       scheduler_(scheduler_limits(options)),
       builder_(scheduler_limits(options), options.model_len_max),
       sampler_(vocab_),
-      metrics_(options, model, registry) {
+      metrics_(options, model, registry),
+      times_(options.times) {
   CHECK(options.n_blocks >= 2 && options.model_len_max >= 2);
   CHECK(model.has_state() == (options.n_state_slots > 0));
   requests_.reserve(options.waiting_max + options.sequences_max);
@@ -183,7 +190,8 @@ absl::Status EngineLoop::start_and_finish_caught() {
 absl::Status EngineLoop::start_and_finish() {
   while (n_in_flight() < depth_ && plans_ahead()) {
     if (proposer_ != nullptr) propose();
-    const StepPlan plan = scheduler_.plan();
+    const int mixed = mixed_prompt_tokens(options_.mixing, times_, scheduler_.n_decoding(), options_.step_tokens_max);
+    const StepPlan plan = scheduler_.plan(mixed);
     if (plan.items.empty()) break;
     RETURN_IF_ERROR(start(plan));
   }
@@ -221,6 +229,7 @@ absl::Status EngineLoop::start(const StepPlan& plan) {
   note_rows(plan, flight);
   CHECK(flight.n_rows == static_cast<int>(batch.logit_rows.size()));
   flight.n_tokens = batch.n_tokens();
+  flight.shape = shape_of(plan, flight.n_tokens);
   if (samples_on_device_) {
     batch.sampling = sampling_;
     batch.host_rows = host_rows_;
@@ -292,6 +301,9 @@ absl::Status EngineLoop::finish() {
   CHECK(static_cast<int>(result->ids.size()) == (samples_on_device_ ? flight.n_rows : 0));
   CHECK(result->logits.shape[0] == flight.n_host_rows);
   ++stats_.steps;
+  // With two steps in flight this one began when the last one ended.
+  times_.learn(flight.shape, now - std::max(flight.started_at, finished_at_));
+  finished_at_ = now;
   stats_.prompt_tokens_computed += flight.n_prompt;
   metrics_.step(now, flight.n_tokens, flight.n_prompt);
   for (const InFlightStep::Item& item : flight.items) {

@@ -61,6 +61,7 @@ struct InFlightStep {
   std::vector<Item> items;
   int n_tokens = 0, n_prompt = 0, n_rows = 0, n_host_rows = 0;
   int n_new = 0;                       // sequences that start in it
+  StepShape shape;
   double started_at = 0;               // before the model's start()
   int n_on_device = 0, n_on_host = 0;  // sequences, by where their token is sampled
 };
@@ -144,6 +145,8 @@ class EngineLoop {
   // Of the step being started, by logit row.
   std::vector<model::SampleParams> sampling_;
   std::vector<int32_t> host_rows_;
+  StepTimes times_;
+  double finished_at_ = 0;  // the last step, in seconds
   EngineStats stats_;
   std::function<void(const RunningRequest&)> on_end_ = [](const RunningRequest&) {};
   uint64_t fail_at_ = 0, stall_at_ = 0;

@@ -8,6 +8,7 @@
 
 #include "base/metrics.h"
 #include "base/status.h"
+#include "engine/mixing.h"
 #include "model/model.h"
 
 namespace polymath::engine {
@@ -38,16 +39,17 @@ struct MetricsOptions {
 base::Labels metric_labels(const std::string& model_name, const MetricsOptions& options);
 
 struct EngineOptions {
-  std::string model_name;            // label model_name of the metrics
-  int block_size = 16;               // tokens in a KV block
-  int64_t n_blocks = 0;              // KV blocks; REQUIRES: >= 2
-  int model_len_max = 0;             // prompt + output tokens; a longer prompt: kInvalidArgument
-  int step_tokens_max = 2048;        // tokens in one forward; the rest comes in the next
-  int mixed_prefill_tokens_max = 0;  // prefill tokens in a step that also decodes; 0: no limit of its own
-  int sequences_max = 256;           // running at once; the others wait
-  int logit_rows_max = 0;            // in a step; 0: sequences_max. Speculation needs 1 + n_draft_max a sequence
-  int waiting_max = 4096;            // queue bound; beyond it submit() returns kResourceExhausted
-  int64_t waiting_tokens_max = 0;    // of waiting prompts together; the same. 0: no bound
+  std::string model_name;          // label model_name of the metrics
+  int block_size = 16;             // tokens in a KV block
+  int64_t n_blocks = 0;            // KV blocks; REQUIRES: >= 2
+  int model_len_max = 0;           // prompt + output tokens; a longer prompt: kInvalidArgument
+  int step_tokens_max = 2048;      // tokens in one forward; the rest comes in the next
+  MixingOptions mixing;            // prompt tokens in a step that also decodes
+  StepTimes times;                 // what is known of them before the first step
+  int sequences_max = 256;         // running at once; the others wait
+  int logit_rows_max = 0;          // in a step; 0: sequences_max. Speculation needs 1 + n_draft_max a sequence
+  int waiting_max = 4096;          // queue bound; beyond it submit() returns kResourceExhausted
+  int64_t waiting_tokens_max = 0;  // of waiting prompts together; the same. 0: no bound
   bool prefix_caching = true;
   std::string policy = "fcfs";  // a name of policies()
   SpeculationOptions speculation;

@@ -4,6 +4,7 @@
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
 #include "commands/speculation.h"
+#include "engine/mixing.h"
 #include "engine/policy.h"
 
 namespace polymath::commands {
@@ -27,6 +28,25 @@ absl::Status set_kv_dtype(Options& o, std::string_view value) {
 absl::Status set_policy(Options& o, std::string_view value) {
   RETURN_IF_ERROR(engine::check_policy(value));
   o.runtime.policy = value;
+  return absl::OkStatus();
+}
+
+absl::Status set_mode(Options& o, std::string_view value) {
+  RETURN_IF_ERROR(engine::check_performance_mode(value));
+  o.runtime.mixing.mode = engine::find_performance_mode(value);
+  return absl::OkStatus();
+}
+
+absl::Status set_target_itl(Options& o, std::string_view value) {
+  constexpr int64_t kMsMax = 60'000;
+  ASSIGN_OR_RETURN(const int64_t ms, parse_int(value, {1, kMsMax}));
+  o.runtime.mixing.target_itl_s = static_cast<double>(ms) / 1e3;
+  return absl::OkStatus();
+}
+
+absl::Status set_mixed_tokens(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {0, kStepTokensMax}));
+  o.runtime.mixing.prompt_tokens_max = static_cast<int>(n);
   return absl::OkStatus();
 }
 
@@ -125,14 +145,21 @@ constexpr Flag kFlags[] = {
      set_bool<&RuntimeOptions::prefix_caching>},
     {"enable-chunked-prefill", "", kSwitch, kLoads, "", "on",
      "Prefill is always chunked; --no-enable-chunked-prefill refuses.", set_chunked_prefill},
-    {"max-num-batched-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "2048",
+    {"max-num-batched-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "2048; on a GPU of 64 GB and more 8192",
      "Tokens in one forward pass, prefill chunks and decodes together.",
      set_int<&RuntimeOptions::step_tokens, 1, kStepTokensMax>},
-    {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "32 a thread; on a GPU 512",
-     "Prefill tokens in a pass that also decodes, so that running answers keep their pace; 0: no limit of its own.",
-     set_int<&RuntimeOptions::mixed_prefill_tokens, 0, kStepTokensMax>},
-    {"max-num-seqs", "", FlagKind::kValue, kLoads, "N", "256", "Answers generated at once; the others wait.",
-     set_int<&RuntimeOptions::sequences, 1, kSequencesMax>},
+    {"performance-mode", "", FlagKind::kValue, kLoads, "MODE", "balanced",
+     "How much prefill joins a pass that also decodes. A pass may take: balanced, 4 times its decodes alone, or 50 ms; "
+     "interactivity or latency, 1.5 times or 10 ms; throughput, any time.",
+     set_mode},
+    {"target-itl-ms", "", FlagKind::kValue, kLoads, "MS", "the mode's",
+     "Milliseconds that such a pass may take: the time between two tokens of an answer. Prompts get a fifth of it in "
+     "any case.",
+     set_target_itl},
+    {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "by --performance-mode",
+     "Prefill tokens of such a pass, whatever it takes; 0: no limit of its own.", set_mixed_tokens},
+    {"max-num-seqs", "", FlagKind::kValue, kLoads, "N", "256; on a GPU of 64 GB and more 1024",
+     "Answers generated at once; the others wait.", set_int<&RuntimeOptions::sequences, 1, kSequencesMax>},
     {"max-num-queued-reqs", "", FlagKind::kValue, kServe, "N", "4096",
      "Choices that may wait; beyond it requests get 429 with Retry-After. Connections are bounded accordingly.",
      set_int<&RuntimeOptions::waiting, 1, kWaitingMax>},

@@ -99,8 +99,6 @@ constexpr Flag kFlags[] = {
     {"kernel-config", "", FlagKind::kValue, kServe, "JSON", "", "the device chooses; --isa narrows it", nullptr, "{}"},
     {"linear-backend", "", FlagKind::kValue, kServe, "NAME", "", "the device chooses; --isa narrows it", nullptr,
      "auto"},
-    {"performance-mode", "", FlagKind::kValue, kServe, "NAME", "",
-     "not built; --mixed-prefill-tokens trades latency for throughput", nullptr, "balanced"},
     {"cudagraph-capture-sizes", "", FlagKind::kValue, kServe, "LIST", "",
      "sizes follow from --max-num-seqs; --enforce-eager records none", nullptr, ""},
     {"max-cudagraph-capture-size", "", FlagKind::kValue, kServe, "N", "",
