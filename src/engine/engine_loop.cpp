@@ -302,8 +302,8 @@ absl::Status EngineLoop::finish() {
   CHECK(result->logits.shape[0] == flight.n_host_rows);
   ++stats_.steps;
   // With two steps in flight this one began when the last one ended.
-  times_.learn(flight.shape, now - std::max(flight.started_at, finished_at_));
-  finished_at_ = now;
+  const double seconds = now - std::max(flight.started_at, finished_at_);
+  times_.learn(flight.shape, seconds);
   stats_.prompt_tokens_computed += flight.n_prompt;
   metrics_.step(now, flight.n_tokens, flight.n_prompt);
   for (const InFlightStep::Item& item : flight.items) {
@@ -314,7 +314,7 @@ absl::Status EngineLoop::finish() {
   metrics_.step_ended({.n_tokens = flight.n_tokens,
                        .n_prompt = flight.n_prompt,
                        .n_new = flight.n_new,
-                       .forward_seconds = now - std::max(flight.started_at, finished_at_),
+                       .forward_seconds = seconds,
                        .deliver_seconds = delivered - now});
   finished_at_ = now;
   watch(delivered);

@@ -146,7 +146,6 @@ class EngineLoop {
   std::vector<model::SampleParams> sampling_;
   std::vector<int32_t> host_rows_;
   StepTimes times_;
-  double finished_at_ = 0;  // the last step, in seconds
   EngineStats stats_;
   std::function<void(const RunningRequest&)> on_end_ = [](const RunningRequest&) {};
   uint64_t fail_at_ = 0, stall_at_ = 0;

@@ -275,7 +275,7 @@ TEST_P(EngineAtDepth, CancelEndsWhatRunsAndWhatWaits) {
 }
 
 // The value of a metric with the label of Harness's model.
-std::string metric(const Harness& harness, const std::string& name) {
+std::string metric(Harness& harness, const std::string& name) {
   const std::string text = harness.registry.render(), line = name + "{model_name=\"fake\"} ";
   const size_t at = text.find(line);
   return at == std::string::npos ? "none" : text.substr(at + line.size(), text.find('\n', at) - at - line.size());

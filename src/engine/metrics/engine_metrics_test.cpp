@@ -23,7 +23,7 @@ constexpr char kNewest[] = R"(engine="0",model_name="fake")", kOld[] = R"(model_
 
 // The second prompt is the first's: it waits until the first has computed the block that they share.
 TEST(EngineMetrics, APrefixInFlightDefersAndIsCountedBySource) {
-  Harness harness(1, {.mixed_prefill_tokens_max = 40});
+  Harness harness(1, {.mixing = {.prompt_tokens_max = 40}});
   const std::string labels = kNewest;
   harness.add(greedy(3, 9, 30, std::make_shared<Recorder>()));
   ASSERT_TRUE(harness.step().ok());
