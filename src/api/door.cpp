@@ -51,9 +51,8 @@ void Door::install(server::HttpServer& http) {
     const Route* route = find_route(answered.method, answered.handler);
     if (service != nullptr && route != nullptr && route->generates) service->counts().answered(answered);
   });
-  http.set_gate([this](const HttpRequest& head) {
-    return gate_.admit(head, service_.load(std::memory_order_acquire));
-  });
+  http.set_gate(
+      [this](const HttpRequest& head) { return gate_.admit(head, service_.load(std::memory_order_acquire)); });
   http.set_entry([this](const HttpRequest& request) {
     Service* const service = service_.load(std::memory_order_acquire);
     return service == nullptr ? server::HttpServer::Admission{} : gate_.enter(request, *service);

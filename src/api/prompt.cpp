@@ -17,6 +17,9 @@ size_t kept_ids(const ServedModel& model, const PromptRules& rules, int output) 
   return static_cast<size_t>(std::max(1, model.model_len_max - output));
 }
 
+// A prompt of up to so many times the context is counted to its end, so that the refusal says how long it is.
+constexpr size_t kTokensCounted = 4;
+
 struct Lengths {
   int64_t prompt = 0, output = 1;  // tokens
   bool at_least = false;           // the prompt was not tokenized: a lower bound
@@ -48,7 +51,16 @@ absl::StatusOr<std::vector<int32_t>> ids_of(const ServedModel& model, const Prom
   if (!rules.truncate.has_value() && model.tokenizer != nullptr && tokens_min > model.model_len_max) {
     return overflow(model, rules, {.prompt = tokens_min, .output = 1, .at_least = true});
   }
-  return encode_prompt(model, text, rules.add_special, rules.prompt_field);
+  RETURN_IF_ERROR(need_tokenizer(model, rules.prompt_field));
+  const size_t tokens_max = static_cast<size_t>(model.model_len_max) * kTokensCounted;
+  text::EncodeBounds bounds{.stopped = rules.stopped};
+  if (!rules.truncate.has_value()) bounds.tokens_max = tokens_max;
+  std::vector<int32_t> ids = model.tokenizer->encode_within(text, rules.add_special, bounds);
+  RETURN_IF_ERROR(check_stopped(rules));
+  if (ids.size() > bounds.tokens_max) {
+    return overflow(model, rules, {.prompt = static_cast<int64_t>(tokens_max), .output = 1, .at_least = true});
+  }
+  return ids;
 }
 
 }  // namespace
@@ -80,6 +92,10 @@ absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& r
   plan.prompts.push_back(std::move(ids));
   plan.max_tokens.push_back(static_cast<int>(max_tokens));
   return cut;
+}
+
+absl::Status check_stopped(const PromptRules& rules) {
+  return rules.stopped && rules.stopped() ? absl::CancelledError("the client has gone") : absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,

@@ -3,6 +3,7 @@
 // What every dialect does to a prompt: text -> ids, truncation, and the context limit.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,18 +26,23 @@ struct PromptRules {
   std::optional<int> truncate;    // keep the last k ids; -1: as many as fit
   bool keep_first = false;        // the first k instead
   bool add_special = true;        // for text: the tokenizer adds its special tokens
+  std::function<bool()> stopped;  // asked between and within long work; true: the client has gone. Empty: never
   // The dialect's names of the fields that errors name.
   std::string_view prompt_field = "prompt", max_tokens_field = "max_tokens";
 };
 
 // Appends one prompt's ids and its max_tokens to the plan. Returns how many ids were truncated.
 // kInvalidArgument: the prompt is empty, too long, or does not fit into the context with its output. A text that cannot
-// fit is refused before it is tokenized. REQUIRES: plan.sampling.min_tokens and plan.drop_output are set.
+// fit is refused before it is tokenized, or soon after it is found too long. kCancelled: `stopped`.
+// REQUIRES: plan.sampling.min_tokens and plan.drop_output are set.
 absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& rules, PromptInput prompt,
                                   GenerationPlan& plan);
 
 // Text -> ids. kInvalidArgument names `field`: there is no tokenizer.
 absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
                                                    std::string_view field = "prompt");
+
+// kCancelled: `stopped`.
+absl::Status check_stopped(const PromptRules& rules);
 
 }  // namespace polymath::api

@@ -72,6 +72,18 @@ TEST(Prompt, EveryOverflowHasTheSameWords) {
   EXPECT_EQ(field_of(encode_prompt({}, "x", true, "inputs").status()), "inputs") << "no tokenizer";
 }
 
+TEST(Prompt, WorkEndsWhenTheClientHasGone) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += "word ";
+  GenerationPlan plan;
+  int asked = 0;
+  PromptRules rules{.max_tokens = 5, .truncate = 10};
+  rules.stopped = [&asked] { return ++asked > 3; };
+  EXPECT_EQ(add_prompt(stand_in_model(), rules, text, plan).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_GT(asked, 3);
+  EXPECT_LT(asked, 10) << "the rest of the text is not encoded";
+}
+
 TEST(Prompt, ATruncatedTextMayBeOfAnyLength) {
   GenerationPlan plan;
   const std::string text(5000, 'x');

@@ -12,6 +12,7 @@
 // Unigram arXiv:1804.10959.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,6 +39,12 @@ struct TextToken {
   size_t begin = 0, end = 0;
 };
 
+// When encoding ends before the text does.
+struct EncodeBounds {
+  size_t tokens_max = SIZE_MAX;
+  std::function<bool()> stopped;  // asked now and then, on the calling thread; empty: never
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -45,6 +52,12 @@ class Tokenizer {
   // `add_special`: what the post-processor adds (BOS, EOS). Special tokens written out in the text become
   // their ids, as in transformers. Invalid UTF-8 is read as U+FFFD, never refused.
   virtual std::vector<TokenId> encode(std::string_view text, bool add_special) const = 0;
+
+  // The first ids of encode(). It ends within some hundred words of tokens_max ids, and of stopped() being true. A text
+  // without words, as SentencePiece has it, is encoded to its end.
+  virtual std::vector<TokenId> encode_within(std::string_view text, bool add_special, const EncodeBounds&) const {
+    return encode(text, add_special);
+  }
 
   // The ids of encode(), each with its bytes: whole characters, so that the tokens of one character overlap. What
   // `add_special` adds has none. Of tokenizer.json they are the offsets of huggingface/tokenizers. Invalid UTF-8 counts

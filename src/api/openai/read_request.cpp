@@ -18,8 +18,9 @@ absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint end
   if (!request.answer.request_id.empty()) id = request_id(service.limits(), call.http, request.answer.request_id);
   request.plan.place = place_of(call.http);
   request.plan.cache_salt = prefix_salt(call.http.principal, request.plan.cache_salt, options.share_prefix_cache);
+  request.rules.stopped = [&reply = call.reply] { return reply.gone(); };
   if (with_text) request.answer.return_prompt_text = true;
-  RETURN_IF_ERROR(resolve_prompts(request, service.model(), [&call] { return check_client(call.reply); }));
+  RETURN_IF_ERROR(resolve_prompts(request, service.model()));
   RETURN_IF_ERROR(bound_openai_answer(request, options.limits));
   return request;
 }

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "api/chat/chat_prompt.h"
 #include "api/generation.h"
 #include "api/limits.h"
@@ -62,10 +61,8 @@ struct OpenAiLimits {
 absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, Endpoint endpoint,
                                                    const ServedModel& model, const OpenAiLimits& limits);
 
-// Asked between the parts of long work; its failure ends the work.
-using CheckClient = absl::FunctionRef<absl::Status()>;
-
 // Template, tokenizer and lengths: fills plan.prompts and plan.max_tokens. kInvalidArgument: it does not fit.
-absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model, CheckClient check);
+// kCancelled: as rules.stopped says.
+absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model);
 
 }  // namespace polymath::api

@@ -14,8 +14,6 @@
 namespace polymath::api {
 namespace {
 
-absl::Status client_stays() { return absl::OkStatus(); }
-
 constexpr Endpoint kText = Endpoint::kCompletions;
 constexpr Endpoint kChat = Endpoint::kChat;
 
@@ -29,7 +27,7 @@ absl::StatusOr<OpenAiRequest> parse(Endpoint endpoint, const std::string& fields
   const auto json = base::parse_json("{" + base + (fields.empty() ? "" : ",") + fields + "}", {});
   if (!json.ok()) return json.status();
   ASSIGN_OR_RETURN(OpenAiRequest request, parse_openai_request(*json, endpoint, model(), {}));
-  RETURN_IF_ERROR(resolve_prompts(request, model(), client_stays));
+  RETURN_IF_ERROR(resolve_prompts(request, model()));
   return request;
 }
 
@@ -214,7 +212,7 @@ TEST(OpenAiRequest, ASuffixMakesAnInfillingPrompt) {
   const auto json = base::parse_json(R"({"prompt":"the","suffix":" end","return_prompt_text":true})", {});
   auto request = parse_openai_request(*json, kText, infilling, {});
   ASSERT_TRUE(request.ok()) << request.status();
-  ASSERT_TRUE(resolve_prompts(*request, infilling, client_stays).ok());
+  ASSERT_TRUE(resolve_prompts(*request, infilling).ok());
   EXPECT_EQ(request->prompt_texts, std::vector<std::string>{"<PRE>the<SUF> end<MID>"});
   EXPECT_EQ(request->plan.prompts[0], infilling.tokenizer->encode("<PRE>the<SUF> end<MID>", true));
 }
@@ -223,7 +221,7 @@ TEST(OpenAiRequest, AChatEchoesTheAssistantsLastWords) {
   const auto echo = [](const char* messages) {
     const auto json = base::parse_json(std::string(R"({"echo":true,"messages":)") + messages + "}", {});
     auto request = parse_openai_request(*json, kChat, model(), {});
-    EXPECT_TRUE(request.ok() && resolve_prompts(*request, model(), client_stays).ok());
+    EXPECT_TRUE(request.ok() && resolve_prompts(*request, model()).ok());
     return request->chat_echo;
   };
   EXPECT_EQ(echo(R"([{"role":"user","content":"hi"}])"), "");
@@ -307,7 +305,7 @@ TEST(OpenAiRequest, Truncation) {
     const auto json = base::parse_json("{\"prompt\":[5,6,7,8,9]," + fields + "}", {});
     auto request = parse_openai_request(*json, kText, model(), {});
     EXPECT_TRUE(request.ok()) << request.status();
-    EXPECT_TRUE(resolve_prompts(*request, model(), client_stays).ok());
+    EXPECT_TRUE(resolve_prompts(*request, model()).ok());
     return request->plan.prompts[0];
   };
   EXPECT_EQ(parse_ids_of(R"("truncate_prompt_tokens":2)"), (std::vector<int32_t>{8, 9}));

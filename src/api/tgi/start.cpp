@@ -22,11 +22,12 @@ AnswerBytes answer_bytes(const TgiRequest& request) {
 
 }  // namespace
 
-absl::StatusOr<TgiRequest> prepare_tgi(Service& service, const server::HttpRequest& http, const TgiRoute& route,
+absl::StatusOr<TgiRequest> prepare_tgi(Service& service, const TgiCall& call, const TgiRoute& route,
                                        const base::JsonValue& json) {
   const ServiceOptions& options = service.options();
   ASSIGN_OR_RETURN(TgiRequest request, parse_tgi_request(json, route, service.model(), options.limits));
-  request.plan.cache_salt = prefix_salt(http.principal, "", options.share_prefix_cache);
+  request.plan.cache_salt = prefix_salt(call.http.principal, "", options.share_prefix_cache);
+  request.rules.stopped = [reply = call.reply] { return reply->gone(); };
   RETURN_IF_ERROR(resolve_tgi_prompt(request, service.model()));
   RETURN_IF_ERROR(bound_answer(answer_bytes(request), request.rules, options.limits, request.plan));
   return request;

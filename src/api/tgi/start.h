@@ -22,7 +22,7 @@ struct TgiCall {
 };
 
 // Parses one request, tokenizes it, and bounds its answer: ready to be submitted, but for its place in the queue.
-absl::StatusOr<TgiRequest> prepare_tgi(Service& service, const server::HttpRequest& http, const TgiRoute& route,
+absl::StatusOr<TgiRequest> prepare_tgi(Service& service, const TgiCall& call, const TgiRoute& route,
                                        const base::JsonValue& json);
 
 // Submits it. The reply follows, whole or as a stream.

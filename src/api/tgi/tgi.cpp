@@ -26,7 +26,7 @@ constexpr GenerateRoute kRoot{.route = {.full_text = true}, .shape = TgiShape::k
 
 absl::Status start(Service& service, const TgiCall& call, const GenerateRoute& row) {
   ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, call.http));
-  ASSIGN_OR_RETURN(TgiRequest request, prepare_tgi(service, call.http, row.route, json));
+  ASSIGN_OR_RETURN(TgiRequest request, prepare_tgi(service, call, row.route, json));
   return start_tgi(service, call, row.shape, std::move(request));
 }
 

@@ -52,34 +52,35 @@ struct Prepared {
   std::string before;  // under return_full_text: the inputs
 };
 
-absl::StatusOr<Prepared> prepare_chat(Service& service, const base::JsonValue& instance) {
+absl::StatusOr<Prepared> prepare_chat(Service& service, const TgiCall& call, const base::JsonValue& instance) {
   const ServiceOptions& options = service.options();
   const OpenAiLimits limits{options.limits, options.trust_request_chat_template};
   ASSIGN_OR_RETURN(OpenAiRequest chat, parse_openai_request(instance, Endpoint::kChat, service.model(), limits));
   if (chat.answer.n > 1 || chat.beams.has_value()) return invalid("n", "must be 1, without a beam search");
   service.unknown_fields().warn(chat.unknown_fields);
+  chat.rules.stopped = [reply = call.reply] { return reply->gone(); };
   RETURN_IF_ERROR(resolve_prompts(chat, service.model()));
   RETURN_IF_ERROR(bound_openai_answer(chat, options.limits));
   return Prepared{.plan = std::move(chat.plan)};
 }
 
-absl::StatusOr<Prepared> prepare(Service& service, const server::HttpRequest& http, const base::JsonValue& instance) {
+absl::StatusOr<Prepared> prepare(Service& service, const TgiCall& call, const base::JsonValue& instance) {
   const base::JsonReader j(instance);
   RETURN_IF_ERROR(j.status());
   Prepared out;
   if (j.has("inputs")) {
-    ASSIGN_OR_RETURN(TgiRequest request, prepare_tgi(service, http, kRoute, instance));
+    ASSIGN_OR_RETURN(TgiRequest request, prepare_tgi(service, call, kRoute, instance));
     if (request.answer.full_text) out.before = std::move(request.inputs);
     out.plan = std::move(request.plan);
   } else {
-    ASSIGN_OR_RETURN(out, prepare_chat(service, instance));
+    ASSIGN_OR_RETURN(out, prepare_chat(service, call, instance));
   }
-  out.plan.cache_salt = prefix_salt(http.principal, out.plan.cache_salt, service.options().share_prefix_cache);
+  out.plan.cache_salt = prefix_salt(call.http.principal, out.plan.cache_salt, service.options().share_prefix_cache);
   return out;
 }
 
-absl::StatusOr<std::vector<Prepared>> prepare_all(Service& service, const server::HttpRequest& http) {
-  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, http));
+absl::StatusOr<std::vector<Prepared>> prepare_all(Service& service, const TgiCall& call) {
+  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, call.http));
   const base::JsonReader j(json);
   RETURN_IF_ERROR(j.status());
   const base::JsonValue* const instances = j.find("instances");
@@ -92,7 +93,7 @@ absl::StatusOr<std::vector<Prepared>> prepare_all(Service& service, const server
   }
   std::vector<Prepared> all;
   for (const base::JsonValue& instance : instances->get_array()) {
-    ASSIGN_OR_RETURN(Prepared one, prepare(service, http, instance));
+    ASSIGN_OR_RETURN(Prepared one, prepare(service, call, instance));
     all.push_back(std::move(one));
   }
   return all;
@@ -101,7 +102,7 @@ absl::StatusOr<std::vector<Prepared>> prepare_all(Service& service, const server
 }  // namespace
 
 absl::Status start_vertex(Service& service, const TgiCall& call) {
-  ASSIGN_OR_RETURN(std::vector<Prepared> all, prepare_all(service, call.http));
+  ASSIGN_OR_RETURN(std::vector<Prepared> all, prepare_all(service, call));
   const auto predictions = std::make_shared<Predictions>(call, all.size());
   for (size_t i = 0; i < all.size(); ++i) {
     if (i == 0) all[i].plan.place = place_of(call.http);

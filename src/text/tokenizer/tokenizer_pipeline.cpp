@@ -9,6 +9,8 @@
 namespace polymath::text {
 namespace {
 
+constexpr size_t kWordsBetweenLooks = 256;  // at the bounds of an encoding
+
 constexpr char32_t kLevelBlank = 0x120;  // "Ġ": a blank in GPT-2's alphabet
 
 class PipelineTokenizer final : public Tokenizer {
@@ -16,9 +18,14 @@ class PipelineTokenizer final : public Tokenizer {
   explicit PipelineTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {}
 
   std::vector<TokenId> encode(std::string_view input, bool add_special) const override {
+    return encode_within(input, add_special, {});
+  }
+
+  std::vector<TokenId> encode_within(std::string_view input, bool add_special,
+                                     const EncodeBounds& bounds) const override {
     std::vector<TokenId> ids;
     if (add_special) ids = parts_.around.before;
-    encode_text(sanitize_utf8(input), {ids, nullptr});
+    encode_text(sanitize_utf8(input), {ids, nullptr, &bounds});
     if (add_special) ids.insert(ids.end(), parts_.around.after.begin(), parts_.around.after.end());
     return ids;
   }
@@ -27,7 +34,7 @@ class PipelineTokenizer final : public Tokenizer {
     const std::string text = sanitize_utf8(input);
     std::vector<TokenId> ids;
     std::vector<ByteSpan> spans;
-    encode_text(text, {ids, &spans});
+    encode_text(text, {ids, &spans, nullptr});
     std::vector<TextToken> out;
     const auto add_all = [&](const std::vector<TokenId>& added) {
       for (const TokenId id : added) out.push_back({id, 0, 0});
@@ -69,12 +76,17 @@ class PipelineTokenizer final : public Tokenizer {
   struct Output {
     std::vector<TokenId>& ids;
     std::vector<ByteSpan>* spans;  // null: offsets are not wanted
+    const EncodeBounds* bounds;    // null: none
+
+    bool ended() const {
+      return bounds != nullptr && (ids.size() > bounds->tokens_max || (bounds->stopped && bounds->stopped()));
+    }
   };
 
   void encode_text(const std::string& text, Output out) const {
     parts_.added.split_raw(text, [&](std::string_view part, TokenId id) {
       const auto at = static_cast<size_t>(part.data() - text.data());
-      if (id < 0) return encode_part(part, at, out);
+      if (id < 0) return out.ended() ? void() : encode_part(part, at, out);
       out.ids.push_back(id);
       if (out.spans == nullptr) return;
       out.spans->push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(at + part.size())});
@@ -97,7 +109,9 @@ class PipelineTokenizer final : public Tokenizer {
     const size_t bytes = text.text.size();
     Words words{std::move(text), {{0, bytes}}, at_start};
     if (parts_.pre_tokenizer != nullptr) parts_.pre_tokenizer->apply(words);
+    size_t n = 0;
     for (const auto& range : words.ranges) {
+      if (++n % kWordsBetweenLooks == 0 && out.ended()) return;
       const size_t first = out.ids.size();
       parts_.model->encode(words.at(range), out.ids, out.spans);
       if (out.spans == nullptr) continue;
