@@ -3,6 +3,7 @@
 # A room is a folder of src/: one library of every *.cpp in it that is no test, and one
 # test binary of every *_test.cpp. A file's ending says its instruction set:
 #   *_avx2.cpp    AVX2, FMA, F16C           *_avx512.cpp  AVX-512 with BF16 and VNNI
+#   *_amx.cpp     the same and AMX's tiles of bf16
 # Such files are reached through a table that asks the CPU first (backend/cpu). A folder cuda/ (*.cpp and *.cu) is built
 # with POLYMATH_CUDA; its tests are a binary of their own, <room>_cuda_test, so that they can be run elsewhere.
 function(polymath_room room)
@@ -16,12 +17,15 @@ function(polymath_room room)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  set(avx512 "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512bf16;-mavx512vnni")
+  list(APPEND avx512 "-mprefer-vector-width=512")
   foreach(source ${sources})
     if(source MATCHES "_avx2\\.cpp$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
     elseif(source MATCHES "_avx512\\.cpp$")
-      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-        "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512bf16;-mavx512vnni;-mprefer-vector-width=512")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${avx512}")
+    elseif(source MATCHES "_amx\\.cpp$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${avx512};-mamx-tile;-mamx-bf16")
     endif()
   endforeach()
   if(POLYMATH_CUDA AND cuda_sources)

@@ -21,6 +21,11 @@ class ByteTokenizer : public text::Tokenizer {
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
     return ids;
   }
+  std::vector<text::TextToken> encode_with_offsets(std::string_view text, bool) const override {
+    std::vector<text::TextToken> tokens;
+    for (size_t i = 0; i < text.size(); ++i) tokens.push_back({static_cast<unsigned char>(text[i]), i, i + 1});
+    return tokens;
+  }
   std::string decode(std::span<const TokenId> ids, bool) const override { return std::string(ids.size(), 'x'); }
   std::string token_text(TokenId) const override { return "x"; }
   bool is_special(TokenId) const override { return false; }

@@ -1,4 +1,4 @@
-// Bodies of TGI's POST /generate: parsed, checked, tokenized.
+// Bodies of TGI's POST / and /generate: parsed, checked, tokenized.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
   const auto json = polymath::base::parse_json(body, {.depth_max = 64, .bytes_max = 1 << 20});
   if (!json.ok()) return 0;
-  auto request = polymath::api::parse_tgi_request(*json, *model, {});
+  auto request = polymath::api::parse_tgi_request(*json, {}, *model, {});
   absl::Status status = request.status();
   if (request.ok()) status = resolve_tgi_prompt(*request, *model);
   if (status.ok()) {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "text/detokenizer.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 namespace polymath::text {
 
@@ -16,6 +17,12 @@ inline constexpr TokenizerLimits kFuzzLimits{
 inline void use_tokenizer(const Tokenizer& tokenizer, std::string_view text) {
   const auto ids = tokenizer.encode(text, true);
   for (const TokenId id : ids) CHECK(id >= 0 && static_cast<size_t>(id) < tokenizer.vocab_size());
+  const std::string read = sanitize_utf8(text);
+  const auto tokens = tokenizer.encode_with_offsets(text, true);
+  CHECK(tokens.size() == ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    CHECK(tokens[i].id == ids[i] && tokens[i].begin <= tokens[i].end && tokens[i].end <= read.size());
+  }
   tokenizer.decode(ids, false);
   Detokenizer detokenizer(tokenizer, {}, {.stop = {"\n\n", "a"}});
   for (const TokenId id : ids) detokenizer.push(id);

@@ -31,6 +31,8 @@ struct VerbRow {
 };
 constexpr VerbRow kVerbs[] = {
     {"serve", "serve MODEL [flags]     serve a model over HTTP, as OpenAI and vLLM do", polymath::commands::serve},
+    {"tgi", "tgi --model-id MODEL    the same from the flags and variables of Text Generation Inference",
+     polymath::commands::tgi},
     {"run", "run MODEL [flags]       answer a prompt, or chat, on the terminal", polymath::commands::run},
     {"inspect", "inspect MODEL [--json]  what a model is and what it needs", polymath::commands::inspect},
     {"bench", "bench offline MODEL     prefill and decode speed, beside the machine's limits; bench serve: load",

@@ -1,7 +1,10 @@
 // Probes, metrics and version. None of these handlers waits for the engine thread.
 
+#include <utility>
+
 #include "api/dialects.h"
 #include "api/openai/error.h"
+#include "api/tgi/error.h"
 #include "base/json.h"
 
 namespace polymath::api {
@@ -17,10 +20,16 @@ void answer_state(HttpReply& reply, bool good, std::string_view yes, std::string
   reply.send(good ? 200 : 503, "application/json", base::to_text(body));
 }
 
-// vLLM's clients read only the status.
-void health(Service& service, const HttpRequest&, ReplyPtr reply) {
+// vLLM's clients read only the status, TGI's the body.
+void say_unhealthy(base::MetricsRegistry&, const HttpRequest&, ReplyPtr reply) {
+  ErrorReply error = tgi_unhealthy();
+  reply->send(error.http_status, "application/json", std::move(error.body));
+}
+
+void health(Service& service, const HttpRequest& request, ReplyPtr reply) {
   const bool healthy = service.engine().healthy() && service.engine().responds();
-  answer_state(*reply, healthy, "healthy", "the engine failed");
+  if (healthy) return answer_state(*reply, true, "healthy", "");
+  say_unhealthy(service.metrics(), request, std::move(reply));
 }
 
 void say_alive(base::MetricsRegistry&, const HttpRequest&, ReplyPtr reply) { answer_state(*reply, true, "alive", ""); }
@@ -63,11 +72,11 @@ constexpr Route with_metrics(Route route) {
 }
 
 constexpr Route kRoutes[] = {
-    probe("GET", "/health", health, say_loading),
+    probe("GET", "/health", health, say_unhealthy),
     probe("GET", "/live", live, say_alive),
     probe("GET", "/ready", ready, say_loading),
-    probe("GET", "/ping", health, say_loading),
-    probe("POST", "/ping", health, say_loading),
+    probe("GET", "/ping", health, say_unhealthy),
+    probe("POST", "/ping", health, say_unhealthy),
     with_metrics(probe("GET", "/metrics", metrics, show_metrics)),
     {"GET", "/version", version},
     {"GET", "/load", load},

@@ -4,6 +4,7 @@
 
 #include "api/dialects.h"
 #include "api/handler.h"
+#include "base/clock.h"
 
 namespace polymath::api {
 
@@ -25,7 +26,9 @@ void Door::handle(const Dialect& dialect, const Route& route, const HttpRequest&
     return route.while_loading(metrics_, request, std::move(reply));
   }
   if (!route.open && service->draining()) return refuse(dialect, request, std::move(reply), kShuttingDown);
+  const double begin = base::steady_seconds();
   route.handle(*service, request, std::move(reply));
+  if (route.generates) service->counts().validated(base::steady_seconds() - begin);
 }
 
 void Door::install(server::HttpServer& http) {
@@ -43,14 +46,17 @@ void Door::install(server::HttpServer& http) {
     const ErrorBody body = chosen_error_body(options_, dialect_of(error.path).error_body);
     return body({error.status, std::string(error.message)}).body;
   });
-  http.set_metrics(metrics_);
-  http.set_gate([this](const HttpRequest& head) {
+  http.set_metrics(metrics_, [this](const server::Answered& answered) {
     Service* const service = service_.load(std::memory_order_acquire);
-    return gate_.admit(head, service == nullptr ? nullptr : &service->engine());
+    const Route* route = find_route(answered.method, answered.handler);
+    if (service != nullptr && route != nullptr && route->generates) service->counts().answered(answered);
+  });
+  http.set_gate([this](const HttpRequest& head) {
+    return gate_.admit(head, service_.load(std::memory_order_acquire));
   });
   http.set_entry([this](const HttpRequest& request) {
     Service* const service = service_.load(std::memory_order_acquire);
-    return service == nullptr ? server::HttpServer::Admission{} : gate_.enter(request, service->engine());
+    return service == nullptr ? server::HttpServer::Admission{} : gate_.enter(request, *service);
   });
 }
 

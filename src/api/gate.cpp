@@ -29,16 +29,20 @@ ApiKeys admin_keys(const std::string& secret) {
 
 Gate::Gate(const ServiceOptions& options, base::MetricsRegistry& metrics)
     : options_(options),
-      metrics_(metrics),
       keys_(options.api_keys, options.access.key_file, metrics),
       admin_(admin_keys(options.access.admin_key)),
-      local_rules_{options.access.host, options.access.allowed_origins} {}
+      local_rules_{options.access.host, options.access.allowed_origins} {
+  std::vector<std::string_view> reasons = LocalRules::reasons();
+  for (const LocalRules::Breach* breach : {&kNoKey, &kWrongKey, &kManyWrongKeys}) reasons.push_back(breach->reason);
+  for (const std::string_view reason : reasons) {
+    refusals_[reason] = &metrics.counter("polymath:refused_requests_total",
+                                         "Requests that the key check or protected mode refused, by reason.",
+                                         {{"reason", std::string(reason)}});
+  }
+}
 
 Gate::Refused Gate::refuse(const HttpRequest& head, const LocalRules::Breach& breach, server::HttpHeaders headers) {
-  metrics_
-      .counter("polymath:refused_requests_total", "Requests that the key check or protected mode refused, by reason.",
-               {{"reason", std::string(breach.reason)}})
-      .add();
+  refusals_.at(breach.reason)->add();
   ErrorReply error =
       chosen_error_body(options_, dialect_of(head.path).error_body)({breach.http_status, std::string(breach.sentence)});
   return std::make_unique<HttpServer::Refusal>(
@@ -77,25 +81,27 @@ Gate::Refused Gate::check_caller(const Route* route, const HttpRequest& head, st
   return breach.has_value() ? refuse(head, *breach) : nullptr;
 }
 
-HttpServer::Admission Gate::admit(const HttpRequest& head, engine::Engine* engine) {
+HttpServer::Admission Gate::admit(const HttpRequest& head, Service* service) {
   HttpServer::Admission out;
   const Route* route = find_route(head.method, head.path);
   out.refusal = check_caller(route, head, out.principal);
   if (out.refusal != nullptr || route == nullptr || head.method == "OPTIONS") return out;
-  if (engine == nullptr) {
+  if (service == nullptr) {
     if (!route->open) out.refusal = refuse(head, absl::UnavailableError(kLoading));
     return out;
   }
+  if (!route->generates) return out;
+  service->counts().arrived();
   // A full queue refuses before the body. A place is not held for it: a client could send for a minute.
-  out.refusal = enter(head, *engine).refusal;
+  out.refusal = enter(head, *service).refusal;
   return out;
 }
 
-HttpServer::Admission Gate::enter(const HttpRequest& request, engine::Engine& engine) const {
+HttpServer::Admission Gate::enter(const HttpRequest& request, Service& service) const {
   HttpServer::Admission out;
   const Route* route = find_route(request.method, request.path);
   if (route == nullptr || !route->generates) return out;
-  auto place = engine.reserve();
+  auto place = service.engine().reserve();
   if (place.ok()) {
     out.ticket = *std::move(place);
   } else {

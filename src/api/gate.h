@@ -10,6 +10,7 @@
 //
 // Thread safety: admit() and enter() from any thread; they do not block.
 
+#include <map>
 #include <string_view>
 
 #include "api/access/key_guard.h"
@@ -29,10 +30,10 @@ class Gate {
 
   // Refuses in the words of the path's dialect. 401: no valid key. 403, 415: protected mode. 429: the queue is full, or
   // too many wrong keys. 503: the server starts or stops. The principal is the key's name; without keys it is empty.
-  // `engine`: null while the model loads.
-  server::HttpServer::Admission admit(const server::HttpRequest& head, engine::Engine* engine);
+  // `service`: null while the model loads.
+  server::HttpServer::Admission admit(const server::HttpRequest& head, Service* service);
   // Behind the body: takes the place. The ticket is an engine::Engine::Place. 429: the queue has filled up since.
-  server::HttpServer::Admission enter(const server::HttpRequest& request, engine::Engine& engine) const;
+  server::HttpServer::Admission enter(const server::HttpRequest& request, Service& service) const;
 
  private:
   using Refused = std::unique_ptr<server::HttpServer::Refusal>;
@@ -43,11 +44,11 @@ class Gate {
   Refused refuse(const server::HttpRequest& head, const absl::Status& status) const;
 
   const ServiceOptions& options_;
-  base::MetricsRegistry& metrics_;
   KeyRing keys_;
   const ApiKeys admin_;
   const LocalRules local_rules_;
   KeyGuard guard_;
+  std::map<std::string_view, base::Counter*> refusals_;  // by reason
 };
 
 }  // namespace polymath::api

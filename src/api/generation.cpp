@@ -159,8 +159,10 @@ void Generation::emit_token(Choice& choice, int index, TokenInfo token, bool wit
   Delta delta{.choice = index};
   if (with_text) delta.text = detokenize(choice, token.id);
   delta.tokens.push_back(std::move(token));
+  const bool stops = choice.text != nullptr && choice.text->stopped();
+  delta.last = stops || choice.finished || choice.n_tokens == plan_.max_tokens[static_cast<size_t>(choice.prompt)];
   writer_->on_delta(delta, usage_);
-  if (choice.text == nullptr || !choice.text->stopped()) return;
+  if (!stops) return;
   choice.stopped = true;
   choice.stop_string = choice.text->stop_met();
   context_.engine.cancel(choice.id, /*as_stop=*/true);
@@ -203,6 +205,15 @@ void Generation::fail(const absl::Status& error) {
   writer_->on_error(error);
 }
 
+void Generation::count_longest() const {
+  if (context_.longest_choice == nullptr) return;
+  for (size_t first = 0; first < choices_.size(); first += static_cast<size_t>(plan_.n)) {
+    int longest = 0;
+    for (int i = 0; i < plan_.n; ++i) longest = std::max(longest, choices_[first + static_cast<size_t>(i)].n_tokens);
+    context_.longest_choice->observe(longest);
+  }
+}
+
 void Generation::finish_choice(int index, const engine::Finish& finish) {
   Choice& choice = choices_[index];
   if (choice.finished) return;
@@ -235,7 +246,9 @@ void Generation::finish_choice(int index, const engine::Finish& finish) {
   if (plan_.drop_output) end.reason = engine::finish_reason_name(engine::FinishReason::kLength);
   if (index % plan_.n == 0) usage_.cached_tokens += finish.cached_tokens;
   writer_->on_end(end, usage_);
-  if (--open_ == 0) writer_->on_done(usage_);
+  if (--open_ > 0) return;
+  count_longest();
+  writer_->on_done(usage_);
 }
 
 }  // namespace polymath::api

@@ -18,6 +18,7 @@
 
 #include "api/output_pool.h"
 #include "api/served_model.h"
+#include "base/metrics.h"
 #include "base/status.h"
 #include "engine/engine.h"
 #include "text/detokenizer.h"
@@ -49,6 +50,7 @@ struct Delta {
   int choice = 0;
   std::string text;               // empty: held back, or the token has no text
   std::vector<TokenInfo> tokens;  // one; none where `text` was held back from earlier tokens
+  bool last = false;              // no further token of the choice follows; its end does
 };
 
 struct ChoiceEnd {
@@ -86,6 +88,7 @@ class Generation : public OutputJob, public std::enable_shared_from_this<Generat
     engine::Engine& engine;
     OutputPool& pool;
     const ServedModel& model;
+    base::Histogram* longest_choice = nullptr;  // of each prompt, in tokens; null: not counted
   };
   static absl::StatusOr<std::shared_ptr<Generation>> submit(const Context& context, GenerationPlan plan,
                                                             std::unique_ptr<AnswerWriter> writer);
@@ -125,6 +128,7 @@ class Generation : public OutputJob, public std::enable_shared_from_this<Generat
   void finish_choice(int index, const engine::Finish& finish);
   bool nothing_was_generated() const;
   void fail(const absl::Status& error);
+  void count_longest() const;
   bool may_stop_at(int32_t id) const;
   std::unique_ptr<text::Detokenizer> make_detokenizer(const Choice& choice, bool with_stop) const;
 

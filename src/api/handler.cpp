@@ -52,8 +52,9 @@ std::string request_id(const ApiLimits& limits, const server::HttpRequest& reque
 
 absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
                               const std::shared_ptr<server::HttpReply>& reply, bool stream) {
-  service.choices_histogram().observe(plan.n);
-  ASSIGN_OR_RETURN(auto generation, Generation::submit({service.engine(), service.pool(), service.model()},
+  service.counts().choices(plan.n);
+  ASSIGN_OR_RETURN(auto generation, Generation::submit({service.engine(), service.pool(), service.model(),
+                                                        &service.counts().longest_choice()},
                                                        std::move(plan), std::move(writer)));
   if (stream && service.ticker() != nullptr) service.ticker()->add(generation);
   reply->on_gone([weak = std::weak_ptr<Generation>(generation)] {
@@ -62,12 +63,9 @@ absl::Status start_generation(Service& service, GenerationPlan plan, std::unique
   return absl::OkStatus();
 }
 
-absl::Status check_client(const server::HttpReply& reply) {
-  return reply.gone() ? absl::CancelledError("the client has gone") : absl::OkStatus();
-}
-
-void send_json(server::HttpReply& reply, std::string body, std::string_view request_id) {
-  reply.send(200, "application/json", std::move(body), {{"X-Request-Id", std::string(request_id)}});
+void send_json(server::HttpReply& reply, std::string body, std::string_view request_id, server::HttpHeaders headers) {
+  headers.emplace_back("X-Request-Id", request_id);
+  reply.send(200, "application/json", std::move(body), std::move(headers));
 }
 
 std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request) {

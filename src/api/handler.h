@@ -27,13 +27,11 @@ std::string request_id(const ApiLimits& limits, const server::HttpRequest& reque
 absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
                               const std::shared_ptr<server::HttpReply>& reply, bool stream);
 
-// kCancelled: the client has gone. Long work asks between its parts, and ends.
-absl::Status check_client(const server::HttpReply& reply);
-
 // The place that the gate reserved for a request. Null: its route has none.
 std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request);
 
-void send_json(server::HttpReply& reply, std::string body, std::string_view request_id);
+void send_json(server::HttpReply& reply, std::string body, std::string_view request_id,
+               server::HttpHeaders headers = {});
 // `status` in the dialect's format, with Retry-After if a retry can help.
 server::HttpServer::Refusal refusal_of(ErrorBody error_body, const absl::Status& status, std::string_view request_id);
 void send_error(server::HttpReply& reply, ErrorBody error_body, const absl::Status& status,

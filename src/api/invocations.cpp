@@ -18,7 +18,7 @@ struct Meaning {
 constexpr Meaning kMeanings[] = {
     {"messages", "/v1/chat/completions"},
     {"prompt", "/v1/completions"},
-    {"inputs", "/generate"},
+    {"inputs", "/"},
 };
 
 absl::StatusOr<const Route*> meant_route(const Service& service, const HttpRequest& http) {
@@ -28,7 +28,7 @@ absl::StatusOr<const Route*> meant_route(const Service& service, const HttpReque
   for (const Meaning& meaning : kMeanings) {
     if (j.has(meaning.member)) return find_route("POST", meaning.path);
   }
-  return invalid("messages", "missing; send messages (a chat), prompt (a completion) or inputs (as to /generate)");
+  return invalid("messages", "missing; send messages (a chat), prompt (a completion) or inputs (as to POST /)");
 }
 
 void invoke(Service& service, const HttpRequest& http, std::shared_ptr<HttpReply> reply) {

@@ -8,7 +8,7 @@ namespace polymath::api {
 
 struct ApiLimits {
   size_t json_depth_max = 64;          // nesting of a request's JSON; deeper: 400
-  int prompts_max = 1024;              // prompts in one completion request; more: 400
+  int prompts_max = 1024;              // prompts in one request; more: 400 (--max-client-batch-size changes it)
   int n_max = 128;                     // choices of one prompt; more: 400
   int choices_max = 1024;              // prompts times n; more: 400
   int messages_max = 4096;             // messages of a chat; more: 400
@@ -18,6 +18,8 @@ struct ApiLimits {
   int stop_ids_max = 1024;             // stop_token_ids; more: 400
   int logit_bias_max = 1024;           // entries of logit_bias; more: 400
   int logprobs_max = 20;               // logprobs, top_logprobs, prompt_logprobs; more: 400 (--max-logprobs; -1: all)
+  int best_of_max = 20;                // TGI's best_of; more: 422 (--max-best-of)
+  int top_tokens_max = 20;             // TGI's top_n_tokens; more: 422 (--max-top-n-tokens)
   size_t cache_salt_max = 1024;        // characters; longer: 400
   int bad_words_max = 128;             // bad_words; more: 400
   size_t answer_bytes_max = 64 << 20;  // of logprobs and copies of the prompt in an answer; more: 400

@@ -62,6 +62,11 @@ absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& r
   const auto from = rules.keep_first ? ids.end() - static_cast<std::ptrdiff_t>(cut) : ids.begin();
   ids.erase(from, from + static_cast<std::ptrdiff_t>(cut));
   if (ids.empty()) return invalid(rules.prompt_field, "must hold at least one token");
+  if (model.input_len_max > 0 && ids.size() > static_cast<size_t>(model.input_len_max)) {
+    return too_long(rules.prompt_field,
+                    absl::StrCat("A prompt may have ", model.input_len_max, " tokens (--max-input-tokens), and ",
+                                 std::string(rules.prompt_field), " has ", ids.size(), "."));
+  }
   const auto room = static_cast<int64_t>(model.model_len_max) - static_cast<int64_t>(ids.size());
   if (rules.clamp && room >= 1) wanted = static_cast<int>(std::min<int64_t>(wanted, room));
   if (room < std::max(1, wanted)) {

@@ -30,9 +30,8 @@ struct PromptRules {
 };
 
 // Appends one prompt's ids and its max_tokens to the plan. Returns how many ids were truncated.
-// kInvalidArgument: the prompt is empty, or does not fit into the context with its output. A text that cannot fit is
-// refused before it is tokenized.
-// REQUIRES: plan.sampling.min_tokens and plan.drop_output are set.
+// kInvalidArgument: the prompt is empty, too long, or does not fit into the context with its output. A text that cannot
+// fit is refused before it is tokenized. REQUIRES: plan.sampling.min_tokens and plan.drop_output are set.
 absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& rules, PromptInput prompt,
                                   GenerationPlan& plan);
 

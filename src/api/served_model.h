@@ -53,7 +53,9 @@ struct ServedModel {
   std::vector<std::string> names;       // of the base model; at least one; responses and metrics carry the first
   std::vector<ServedAdapter> adapters;  // by engine::Request::adapter; names are unique and differ from `names`
   std::string root;                     // the value of --model
+  std::string revision;                 // the commit of the local Hugging Face cache; empty: not from there
   int model_len_max = 0;                // prompt and output tokens together
+  int input_len_max = 0;                // of them the prompt's; 0: no bound of its own
   int vocab = 0;                        // ids are below it
   std::vector<int32_t> eos_ids;
   SamplingDefaults defaults;

@@ -16,6 +16,7 @@
 
 #include "api/limits.h"
 #include "api/output_pool.h"
+#include "api/request_counts.h"
 #include "api/served_model.h"
 #include "api/status.h"
 #include "api/ticker.h"
@@ -36,8 +37,16 @@ struct AccessOptions {
   std::vector<std::string> allowed_origins;  // of web pages, in protected mode
 };
 
+// What TGI's /info and headers tell of the server.
+struct ServerFacts {
+  std::string device = "cpu";  // the backend's name
+  int requests_max = 0;        // running and waiting together
+  int workers = 0;             // threads that read requests
+};
+
 struct ServiceOptions {
   ApiLimits limits;
+  ServerFacts facts;
   std::vector<std::string> api_keys;  // empty, and no key file: no key is needed
   AccessOptions access;
   size_t json_memory_max = 1u << 30;  // of the JSON trees of all large bodies; beyond: 503 with Retry-After
@@ -46,7 +55,9 @@ struct ServiceOptions {
   bool flat_errors = false;         // OpenAI's routes answer errors as vLLM 0.6.3 did
   bool tokenizer_info = false;      // GET /tokenizer_info is there
   bool request_metrics = false;     // answers tell their times
+  bool force_usage = false;         // OpenAI's streams carry the usage unasked
   int output_threads = 2;           // detokenize and format
+  engine::MetricsOptions metrics;   // which names there are
   std::string version;              // of /version
 };
 
@@ -71,7 +82,7 @@ class Service {
   UnknownFields& unknown_fields() { return unknown_fields_; }
   base::MetricsRegistry& metrics() { return metrics_; }
   base::ByteBudget& json_memory() const { return json_memory_; }
-  base::Histogram& choices_histogram() { return choices_; }
+  RequestCounts& counts() { return counts_; }
   ErrorBody error_body(ErrorBody of_dialect) const { return chosen_error_body(options_, of_dialect); }
   bool ready() const { return ready_ && engine_.healthy(); }
   bool draining() const { return draining_; }
@@ -82,7 +93,7 @@ class Service {
   const ServedModel model_;
   const ServiceOptions options_;
   base::MetricsRegistry& metrics_;
-  base::Histogram& choices_;
+  RequestCounts counts_;
   const int64_t created_;  // when the model was loaded, in seconds since 1970
   std::atomic<bool> ready_{false};
   std::atomic<bool> draining_{false};

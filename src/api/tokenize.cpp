@@ -1,6 +1,5 @@
-// vLLM's /tokenize and /detokenize.
+// vLLM's /tokenize and /detokenize. A body with `inputs` is TGI's: api/tgi/tokenize.h answers it.
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,7 +9,10 @@
 #include "api/json_values.h"
 #include "api/openai/error.h"
 #include "api/prompt.h"
+#include "api/request/text_bound.h"
 #include "api/status.h"
+#include "api/tgi/error.h"
+#include "api/tgi/tokenize.h"
 
 namespace polymath::api {
 namespace {
@@ -22,26 +24,6 @@ absl::Status check_model(base::JsonReader& j, const ServedModel& model) {
   const std::string name = j.s("model", model.names.front());
   RETURN_IF_ERROR(name_field(j.status()));
   return adapter_of(model, name).status();
-}
-
-// A token covers at most as many bytes as the vocabulary's longest entry. A text that cannot fit is not tokenized.
-absl::Status check_text(const ServedModel& model, size_t text_bytes, std::string_view field) {
-  const size_t bytes_max = static_cast<size_t>(model.model_len_max) * std::max<size_t>(1, model.token_bytes_max);
-  if (text_bytes <= bytes_max) return absl::OkStatus();
-  return too_long(field, absl::StrCat("This model's maximum context length is ", model.model_len_max,
-                                      " tokens. However, the text has ", text_bytes, " bytes, and at most ", bytes_max,
-                                      " can fit."));
-}
-
-size_t text_bytes(const base::JsonValue& value) {
-  if (value.is_string()) return value.get_string().size();
-  size_t n = 0;
-  if (value.is_array()) {
-    for (const auto& item : value.get_array()) n += text_bytes(item);
-  } else if (value.is_object()) {
-    for (const auto& member : value.get_object()) n += text_bytes(member.value());
-  }
-  return n;
 }
 
 absl::StatusOr<std::vector<int32_t>> ids_of_text(const ServedModel& model, std::string_view text, bool add_special) {
@@ -70,10 +52,8 @@ absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const S
   return ids_of_text(model, text, add_special);
 }
 
-absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequest& request, const HttpReply& reply) {
+absl::StatusOr<std::string> tokenize_body(const Service& service, const base::JsonValue& json, const HttpReply& reply) {
   const ServedModel& model = service.model();
-  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, request));
-  RETURN_IF_ERROR(check_client(reply));
   base::JsonReader j(json);
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_model(j, model));
@@ -94,11 +74,8 @@ absl::StatusOr<std::string> tokenize_body(const Service& service, const HttpRequ
   return base::to_text(out);
 }
 
-absl::StatusOr<std::string> detokenize_body(const Service& service, const HttpRequest& request,
-                                            const HttpReply& reply) {
+absl::StatusOr<std::string> detokenize_body(const Service& service, const base::JsonValue& json, const HttpReply&) {
   const ServedModel& model = service.model();
-  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, request));
-  RETURN_IF_ERROR(check_client(reply));
   base::JsonReader j(json);
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_model(j, model));
@@ -113,17 +90,38 @@ absl::StatusOr<std::string> detokenize_body(const Service& service, const HttpRe
   return base::to_text(base::JsonObject{{"prompt", boost::json::string(model.tokenizer->decode(ids, false))}});
 }
 
-template <absl::StatusOr<std::string> (*Body)(const Service&, const HttpRequest&, const HttpReply&)>
+using Body = absl::StatusOr<std::string> (*)(const Service&, const base::JsonValue&, const HttpReply&);
+
+struct Meaning {
+  Body body;
+  ErrorBody errors;
+};
+
+// A body with `inputs` and no field of vLLM's is TGI's.
+Meaning tokenize_meaning(const base::JsonValue& json, ErrorBody errors) {
+  const auto has = [&](const char* name) { return json.is_object() && json.get_object().contains(name); };
+  if (has("inputs") && !has("prompt") && !has("messages")) return {tgi_tokenize, tgi_error};
+  return {tokenize_body, errors};
+}
+
+Meaning detokenize_meaning(const base::JsonValue&, ErrorBody errors) { return {detokenize_body, errors}; }
+
+template <Meaning (*meaning_of)(const base::JsonValue&, ErrorBody)>
 void answer(Service& service, const HttpRequest& request, std::shared_ptr<HttpReply> reply) {
   const std::string id = request_id(service.limits(), request, "");
-  auto body = Body(service, request, *reply);
-  if (!body.ok()) return send_error(*reply, service.error_body(openai_error), body.status(), id);
+  const ErrorBody errors = service.error_body(openai_error);
+  const auto json = parse_body(service, request);
+  if (!json.ok()) return send_error(*reply, errors, json.status(), id);
+  if (reply->gone()) return;
+  const Meaning meaning = meaning_of(*json, errors);
+  auto body = meaning.body(service, *json, *reply);
+  if (!body.ok()) return send_error(*reply, meaning.errors, body.status(), id);
   send_json(*reply, *std::move(body), id);
 }
 
 constexpr Route kRoutes[] = {
-    {"POST", "/tokenize", answer<tokenize_body>},
-    {"POST", "/detokenize", answer<detokenize_body>},
+    {"POST", "/tokenize", answer<tokenize_meaning>},
+    {"POST", "/detokenize", answer<detokenize_meaning>},
 };
 
 }  // namespace

@@ -77,7 +77,7 @@ struct Routing {
 struct ExpertGroups {
   Tensor offsets;  // [n_experts + 1] i32, into `pairs`; the last is the number of pairs (dropped ones left out)
   Tensor pairs;    // [n_tokens * top_k] i32: token * top_k + choice
-  Tensor load;     // [n_experts] i64: pairs of each expert are added here; may be empty
+  Tensor load;     // [2, n_experts] i64, adds to it: each expert's pairs, and 1 where it has any; may be empty
 };
 
 // A group of gated feed-forward networks. A dense one is a group of one.
@@ -394,7 +394,7 @@ class Backend {
 
 struct BackendOptions {
   int threads = 0;       // 0: one a core
-  std::string_view isa;  // CPU: "" (best), "portable", "avx2", "avx512"
+  std::string_view isa;  // CPU: "" (best), "portable", "avx2", "avx512", "amx"
 };
 
 // "reference", "cpu" or, when it was built, "cuda". "auto" is the first of registry.cpp's that this machine can run.

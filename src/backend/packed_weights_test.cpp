@@ -29,7 +29,7 @@ std::vector<Case> cases() {
   for (const quant::QuantFormat* format : quant::quant_formats()) {
     if (format->plain() || format->quantize == nullptr) continue;
     out.push_back({"reference", "", format});
-    for (const char* isa : {"portable", "avx2", "avx512"}) {
+    for (const char* isa : {"portable", "avx2", "avx512", "amx"}) {
       if (make_backend("cpu", {.threads = 1, .isa = isa}).ok()) out.push_back({"cpu", isa, format});
     }
   }

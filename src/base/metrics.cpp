@@ -12,12 +12,23 @@ namespace polymath::base {
 namespace {
 
 // The shortest text that reads back as the same number.
-std::string number(double v) {
-  if (std::isnan(v)) return "NaN";
-  if (std::isinf(v)) return v > 0 ? "+Inf" : "-Inf";
-  if (std::floor(v) == v && std::abs(v) < 1e15) return absl::StrCat(static_cast<int64_t>(v));
+void append_number(double v, std::string& out) {
   char text[32];
-  return std::string(text, std::to_chars(text, text + sizeof(text), v).ptr);
+  if (std::isnan(v)) {
+    out += "NaN";
+  } else if (std::isinf(v)) {
+    out += v > 0 ? "+Inf" : "-Inf";
+  } else if (std::floor(v) == v && std::abs(v) < 1e15) {
+    out.append(text, std::to_chars(text, text + sizeof(text), static_cast<int64_t>(v)).ptr);
+  } else {
+    out.append(text, std::to_chars(text, text + sizeof(text), v).ptr);
+  }
+}
+
+std::string number(double v) {
+  std::string out;
+  append_number(v, out);
+  return out;
 }
 
 std::string escape_help(std::string_view text) {
@@ -56,15 +67,35 @@ std::string label_text(const Labels& labels, std::string_view extra_name = "", s
   return out.empty() ? "" : absl::StrCat("{", out, "}");
 }
 
-void render_histogram(const std::string& name, const Labels& labels, const Histogram& h, std::string& out) {
+// The lines of a histogram up to their values. A summary has only the last two.
+std::vector<std::string> histogram_lines(const std::string& name, const Labels& labels, const Histogram& h,
+                                         bool with_buckets) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; with_buckets && i <= h.bounds().size(); ++i) {
+    const std::string bound = i < h.bounds().size() ? number(h.bounds()[i]) : "+Inf";
+    lines.push_back(absl::StrCat(name, "_bucket", label_text(labels, "le", bound), " "));
+  }
+  lines.push_back(absl::StrCat(name, "_sum", label_text(labels), " "));
+  lines.push_back(absl::StrCat(name, "_count", label_text(labels), " "));
+  return lines;
+}
+
+void render_histogram(const std::vector<std::string>& lines, const Histogram& h, std::string& out) {
+  const size_t n_buckets = lines.size() - 2;
   uint64_t cumulative = 0;
   for (size_t i = 0; i <= h.bounds().size(); ++i) {
     cumulative += h.bucket(i);
-    const std::string bound = i < h.bounds().size() ? number(h.bounds()[i]) : "+Inf";
-    absl::StrAppend(&out, name, "_bucket", label_text(labels, "le", bound), " ", cumulative, "\n");
+    if (i >= n_buckets) continue;
+    out += lines[i];
+    append_number(static_cast<double>(cumulative), out);
+    out += '\n';
   }
-  absl::StrAppend(&out, name, "_sum", label_text(labels), " ", number(h.sum()), "\n");
-  absl::StrAppend(&out, name, "_count", label_text(labels), " ", cumulative, "\n");
+  out += lines[n_buckets];
+  append_number(h.sum(), out);
+  out += '\n';
+  out += lines[n_buckets + 1];
+  append_number(static_cast<double>(cumulative), out);
+  out += '\n';
 }
 
 }  // namespace
@@ -100,6 +131,12 @@ std::vector<double> one_two_five(double max) {
   }
 }
 
+void Info::set(Labels labels, double v) {
+  const std::lock_guard lock(mutex_);
+  labels_ = std::move(labels);
+  value_ = v;
+}
+
 MetricsRegistry::Family& MetricsRegistry::family(std::string_view name, std::string_view help, std::string_view type) {
   for (auto& f : families_) {
     if (f.name == name) {
@@ -107,7 +144,12 @@ MetricsRegistry::Family& MetricsRegistry::family(std::string_view name, std::str
       return f;
     }
   }
-  families_.push_back({std::string(name), std::string(help), std::string(type), {}});
+  Family made;
+  made.name = name;
+  made.type = type;
+  made.help = help;
+  made.head = absl::StrCat("# HELP ", made.name, " ", escape_help(help), "\n# TYPE ", made.name, " ", made.type, "\n");
+  families_.push_back(std::move(made));
   return families_.back();
 }
 
@@ -115,7 +157,10 @@ MetricsRegistry::Child& MetricsRegistry::child(Family& family, Labels labels) {
   for (auto& c : family.children) {
     if (c.labels == labels) return c;
   }
-  family.children.push_back({std::move(labels), nullptr, nullptr, nullptr});
+  Child made;
+  made.labels = std::move(labels);
+  made.lines.push_back(absl::StrCat(family.name, label_text(made.labels), " "));
+  family.children.push_back(std::move(made));
   return family.children.back();
 }
 
@@ -137,24 +182,68 @@ Histogram& MetricsRegistry::histogram(std::string_view name, std::string_view he
                                       std::vector<double> bounds) {
   const std::lock_guard lock(mutex_);
   auto& c = child(family(name, help, "histogram"), std::move(labels));
-  if (!c.histogram) c.histogram = std::make_unique<Histogram>(std::move(bounds));
+  if (c.histogram) return *c.histogram;
+  const auto other = bounds_.find(name);
+  auto made = std::make_unique<Histogram>(other != bounds_.end() ? other->second : std::move(bounds));
+  c.lines = histogram_lines(std::string(name), c.labels, *made, true);
+  c.histogram = std::move(made);
   return *c.histogram;
 }
 
-std::string MetricsRegistry::render() const {
+Histogram& MetricsRegistry::summary(std::string_view name, std::string_view help, Labels labels) {
   const std::lock_guard lock(mutex_);
-  std::string out;
-  for (const auto& f : families_) {
-    absl::StrAppend(&out, "# HELP ", f.name, " ", escape_help(f.help), "\n# TYPE ", f.name, " ", f.type, "\n");
-    for (const auto& c : f.children) {
-      if (c.histogram) {
-        render_histogram(f.name, c.labels, *c.histogram, out);
-      } else {
-        absl::StrAppend(&out, f.name, label_text(c.labels), " ",
-                        number(c.counter ? c.counter->value() : c.gauge->value()), "\n");
-      }
-    }
+  auto& c = child(family(name, help, "summary"), std::move(labels));
+  if (c.histogram) return *c.histogram;
+  auto made = std::make_unique<Histogram>(std::vector<double>{});
+  c.lines = histogram_lines(std::string(name), c.labels, *made, false);
+  c.histogram = std::move(made);
+  return *c.histogram;
+}
+
+Info& MetricsRegistry::info(std::string_view name, std::string_view help, Labels fixed) {
+  const std::lock_guard lock(mutex_);
+  auto& c = child(family(name, help, "gauge"), std::move(fixed));
+  if (!c.info) c.info = std::make_unique<Info>();
+  return *c.info;
+}
+
+void MetricsRegistry::use_bounds(std::string name, std::vector<double> bounds) {
+  const std::lock_guard lock(mutex_);
+  for (const Family& f : families_) CHECK(f.name != name);
+  bounds_[std::move(name)] = std::move(bounds);
+}
+
+void MetricsRegistry::on_render(std::function<void()> update) {
+  const std::lock_guard lock(mutex_);
+  updates_.push_back(std::move(update));
+}
+
+void MetricsRegistry::render_child(const Family& family, const Child& c, std::string& out) {
+  if (c.histogram) return render_histogram(c.lines, *c.histogram, out);
+  if (c.counter || c.gauge) {
+    out += c.lines.front();
+    append_number(c.counter ? c.counter->value() : c.gauge->value(), out);
+    out += '\n';
   }
+  if (!c.info) return;  // perhaps nothing at all: no memory was left when it was made
+  const std::lock_guard lock(c.info->mutex_);
+  Labels labels = c.labels;
+  labels.insert(labels.end(), c.info->labels_.begin(), c.info->labels_.end());
+  absl::StrAppend(&out, family.name, label_text(labels), " ");
+  append_number(c.info->value_, out);
+  out += '\n';
+}
+
+std::string MetricsRegistry::render() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& update : updates_) update();
+  std::string out;
+  out.reserve(rendered_bytes_ + rendered_bytes_ / 8);
+  for (const auto& f : families_) {
+    out += f.head;
+    for (const auto& c : f.children) render_child(f, c, out);
+  }
+  rendered_bytes_ = out.size();
   return out;
 }
 

@@ -55,6 +55,31 @@ TEST(Metrics, OddNumbers) {
   EXPECT_EQ(0.5, h.sum());
 }
 
+TEST(Metrics, SummariesInfosAndUpdates) {
+  MetricsRegistry registry;
+  auto& sizes = registry.summary("s_bytes", "S.", {{"h", "/"}});
+  sizes.observe(3);
+  sizes.observe(4);
+  auto& info = registry.info("i", "I.", {{"m", "1"}});
+  int n = 0;
+  registry.on_render([&] {
+    const std::string running(static_cast<size_t>(n++), 'a');
+    info.set({{"running", running}}, n);
+  });
+  const std::string head =
+      "# HELP s_bytes S.\n# TYPE s_bytes summary\ns_bytes_sum{h=\"/\"} 7\ns_bytes_count{h=\"/\"} 2\n"
+      "# HELP i I.\n# TYPE i gauge\n";
+  EXPECT_EQ(head + "i{m=\"1\",running=\"\"} 1\n", registry.render());
+  EXPECT_EQ(head + "i{m=\"1\",running=\"a\"} 2\n", registry.render());
+}
+
+TEST(Metrics, BoundsOfTheOperator) {
+  MetricsRegistry registry;
+  registry.use_bounds("h", {0.5, 2});
+  EXPECT_EQ((std::vector<double>{0.5, 2}), registry.histogram("h", "H.", {}, {1}).bounds());
+  EXPECT_EQ((std::vector<double>{1}), registry.histogram("other", "O.", {}, {1}).bounds());
+}
+
 TEST(Metrics, OneTwoFive) {
   EXPECT_EQ((std::vector<double>{1, 2, 5, 10, 20}), one_two_five(12));
   EXPECT_EQ((std::vector<double>{1, 2, 5, 10}), one_two_five(10));

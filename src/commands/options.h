@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "commands/load/options.h"
+#include "commands/metric_bounds.h"
 #include "engine/options.h"
 
 namespace polymath::commands {
@@ -52,6 +53,8 @@ struct TextOptions {
   std::string content_format = "auto";
 };
 
+inline constexpr int kDefaultSequencesMax = 1024;  // of any device, where no flag says how many
+
 // Device, memory and scheduling: what Runtime reads beside the model.
 struct RuntimeOptions {
   std::string backend = "auto";  // cuda if usable, else cpu
@@ -69,14 +72,14 @@ struct RuntimeOptions {
   std::string kv_dtype = "auto";
   bool prefix_caching = true;
 
-  int step_tokens = 2048;
-  int mixed_prefill_tokens = -1;  // -1: a default by device (runtime.cpp); 0: no limit
-  int sequences = 256;
+  int step_tokens = 0;  // 0: by the device's memory, see runtime.cpp
+  engine::MixingOptions mixing{.prompt_tokens_max = -1};
+  int sequences = 0;  // the same
   int waiting = 4096;
   int waiting_tokens = 0;       // of waiting prompts together; 0: no bound
-  bool expert_series = false;   // as engine::EngineOptions
   std::string policy = "fcfs";  // a name of engine::policies()
   engine::SpeculationOptions speculation;
+  engine::MetricsOptions metrics;  // Runtime fills in what it knows of cache and adapters
 };
 
 // What `serve` reads beside the model and the runtime.
@@ -101,16 +104,21 @@ struct ServerOptions {
   double startup_timeout_s = 0;  // until requests are taken; 0: no limit
   bool dry_run = false;
   bool allow_core_dumps = false;
-  bool log_stats = true;
   bool trust_request_chat_template = false;
   int logprobs = 20;
   int stop_strings = 64;
-  double keep_alive_s = 15;  // silence of a stream before it sends a comment; 0: never
+  int best_of = 20, top_tokens = 20;  // TGI's best_of and top_n_tokens
+  int prompts = 1024;                 // of one request
+  int input_tokens = 0;               // of a prompt; 0: no bound of its own
+  int64_t body_bytes = 32 << 20;      // of one request
+  double keep_alive_s = 15;           // silence of a stream before it sends a comment; 0: never
   bool clamp_max_tokens = false;
   bool share_prefix_cache = false;  // between API keys
   bool flat_errors = false;         // error bodies as in vLLM 0.6.3
   bool tokenizer_info = false;
   bool request_metrics = false;
+  bool force_usage = false;                    // streams carry the usage unasked
+  std::vector<MetricBounds> histogram_bounds;  // instead of a histogram's own
   int stream_interval = 1;
   int fail_step = 0, stall_step = 0;  // for tests: the engine step that fails or never ends; 0: none
 };

@@ -22,11 +22,10 @@
 namespace polymath::commands {
 namespace {
 
-// Prefill tokens of a pass that also decodes, for each thread. Such a pass takes less than twice a pass that only
-// decodes: measured on 2 cores of Zen 4 (bench/results).
-constexpr int kMixedPrefillTokensPerThread = 32;
-// The same for a GPU, where passes of few tokens are bound by reading weights. Not measured yet.
-constexpr int kMixedPrefillTokensOnDevice = 512;
+// Tokens and sequences of a step, where no flag says them. Steps of a large GPU pay only if they are large.
+constexpr Runtime::StepSize kSmallStep{2048, 256}, kLargeStep{8192, kDefaultSequencesMax};
+constexpr int64_t kLargeDeviceBytes = int64_t{64} << 30;
+constexpr double kTimedPassSeconds = 0.25;  // a longer pass is not tried at start
 
 constexpr int kSnapshotBlocks = 64;  // KV blocks between two snapshots of a prompt
 
@@ -99,6 +98,7 @@ absl::Status Runtime::load(base::MetricsRegistry& metrics) {
   RETURN_IF_ERROR(make_cache());
   export_memory(*transformer_, metrics);
   RETURN_IF_ERROR(warm_up());
+  RETURN_IF_ERROR(time_passes());
   return make_engine(metrics);
 }
 
@@ -116,13 +116,18 @@ absl::Status Runtime::settle_types() {
                                                    " exceeds the model's own maximum of ", config_.model_len_max));
   }
   model_len_ = model_options_.max_model_len > 0 ? model_options_.max_model_len : config_.positions_max;
-  step_tokens_ = std::max(options_.step_tokens, 1);
-  sequences_ = std::min(options_.sequences, step_tokens_);  // each of them needs a token in a step
+  size_step(backend().memory_available() >= kLargeDeviceBytes ? kLargeStep : kSmallStep);
+  return absl::OkStatus();
+}
+
+void Runtime::size_step(StepSize defaults) {
+  step_tokens_ = options_.step_tokens > 0 ? options_.step_tokens : defaults.tokens;
+  const int sequences = options_.sequences > 0 ? options_.sequences : defaults.sequences;
+  sequences_ = std::min(sequences, step_tokens_);  // each of them needs a token in a step
   logit_rows_ = std::min(step_tokens_, sequences_ * (1 + options_.speculation.n_draft_max));
   if (sequences_ < options_.sequences) {
     base::log_warning("serve", "--max-num-seqs is lowered to the ", step_tokens_, " of --max-num-batched-tokens");
   }
-  return absl::OkStatus();
 }
 
 std::vector<backend::Backend*> Runtime::ranks() const {
@@ -161,8 +166,13 @@ absl::Status Runtime::settle_memory() {
   const std::vector<const backend::Backend*> backends(all.begin(), all.end());
   ASSIGN_OR_RETURN(const auto planner,
                    plan::Planner::create({config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, load}, backends));
-  const plan::PlanRequest request = plan_request();
+  plan::PlanRequest request = plan_request();
   plan_ = planner.plan(request);
+  if (!plan_.fits()) {  // a model that fills the device
+    size_step(kSmallStep);
+    request = plan_request();
+    plan_ = planner.plan(request);
+  }
   RETURN_IF_ERROR(check_plan(planner, request, plan_));
   step_limits_ = request.step;
   cache_options_ = plan_.cache_options(request.cache);
@@ -205,14 +215,14 @@ absl::Status Runtime::make_cache() {
   return absl::OkStatus();
 }
 
-// One forward pass before the first request. It touches the memory and finds a broken model.
-absl::Status Runtime::warm_up() {
-  const int n = std::min({options_.block_size, step_tokens_, model_len_, 16});
+// A forward pass of `n` prompt tokens before the first request. True: its logits are finite.
+absl::StatusOr<bool> Runtime::try_pass(int n) {
   const std::vector<int32_t> tokens(static_cast<size_t>(n), 0);
   std::vector<int32_t> places(static_cast<size_t>(n));
   std::iota(places.begin(), places.end(), 0);
   const std::vector<int32_t> query_start = {0, n}, kv_len = {n}, last = {n - 1};
-  const std::vector<int32_t> block_table(static_cast<size_t>(ceil_div(model_len_, options_.block_size)), 0);
+  std::vector<int32_t> block_table(static_cast<size_t>(ceil_div(model_len_, options_.block_size)), 0);
+  std::iota(block_table.begin(), block_table.begin() + ceil_div(n, options_.block_size), 0);
   const std::vector<int32_t> states(transformer_->has_state() ? 1 : 0, 0);
   const std::vector<kvcache::StateCopy> cleared(states.size(), {-1, 0});
   const model::Batch batch{.tokens = tokens,
@@ -227,8 +237,28 @@ absl::Status Runtime::warm_up() {
                            .state_copies = cleared};
   ASSIGN_OR_RETURN(const tensor::Tensor logits, transformer_->forward(batch));
   const float* row = logits.f32();
-  const bool finite = std::all_of(row, row + logits.shape.elements(), [](float v) { return std::isfinite(v); });
+  return std::all_of(row, row + logits.shape.elements(), [](float v) { return std::isfinite(v); });
+}
+
+// Touches the memory and finds a broken model.
+absl::Status Runtime::warm_up() {
+  ASSIGN_OR_RETURN(const bool finite, try_pass(std::min({options_.block_size, step_tokens_, model_len_, 16})));
   return finite ? absl::OkStatus() : not_finite();
+}
+
+// Passes of one token, 8, 64, ... tell the engine what its steps will take, as long as the next takes little time.
+absl::Status Runtime::time_passes() {
+  constexpr int kGrowth = 8;
+  const int most = std::min(step_tokens_, model_len_);
+  double seconds = 0;
+  for (int n = 1; n <= most && kGrowth * seconds < kTimedPassSeconds; n *= kGrowth) {
+    RETURN_IF_ERROR(try_pass(n).status());  // a device loads kernels at their first use
+    const double begin = base::steady_seconds();
+    RETURN_IF_ERROR(try_pass(n).status());
+    seconds = base::steady_seconds() - begin;
+    times_.learn(n == 1 ? engine::StepShape{.n_decodes = 1} : engine::StepShape{.n_prompt = n}, seconds);
+  }
+  return absl::OkStatus();
 }
 
 // Names the weight at fault. It reads the checkpoint again, so it runs only after a failure.
@@ -240,6 +270,23 @@ absl::Status Runtime::not_finite() const {
       weight.empty() ? "all weights are finite; the model may overflow in this dtype: try --dtype float32" : weight));
 }
 
+engine::MetricsOptions Runtime::metrics_options() const {
+  const bool is_device = backend().memory_available() >= 0;
+  engine::MetricsOptions metrics = options_.metrics;
+  metrics.cache_config = {
+      {"cache_dtype", std::string(tensor::dtype_name(kv_dtype_))},
+      {"gpu_memory_utilization", is_device ? absl::StrCat(options_.memory_share) : "None"},
+      {"kv_cache_memory_bytes", options_.kv_bytes > 0 ? absl::StrCat(options_.kv_bytes) : "None"},
+      {"num_gpu_blocks_override", options_.kv_blocks > 0 ? absl::StrCat(options_.kv_blocks) : "None"},
+      {"prefix_caching_hash_algo", "sha256"},
+  };
+  const AdapterOptions& adapters = model_options_.adapters;
+  if (!adapters.enabled) return metrics;
+  for (const AdapterModule& module : adapters.modules) metrics.adapters.push_back(module.name);
+  metrics.adapters_max = adapters.n_max.value_or(std::max<int>(1, static_cast<int>(adapters.modules.size())));
+  return metrics;
+}
+
 absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   engine::EngineOptions options;
   options.model_name = served_name(model_options_);
@@ -247,10 +294,8 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.n_blocks = plan_.n_blocks;
   options.model_len_max = model_len_;
   options.step_tokens_max = step_tokens_;
-  const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
-  const int mixed =
-      backend().memory_available() >= 0 ? kMixedPrefillTokensOnDevice : kMixedPrefillTokensPerThread * threads;
-  options.mixed_prefill_tokens_max = options_.mixed_prefill_tokens < 0 ? mixed : options_.mixed_prefill_tokens;
+  options.mixing = options_.mixing;
+  options.times = times_;
   options.sequences_max = sequences_;
   options.logit_rows_max = logit_rows_;
   options.n_state_slots = plan_.n_live_states;
@@ -258,7 +303,7 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.snapshot_blocks = kSnapshotBlocks;
   options.waiting_max = options_.waiting;
   options.waiting_tokens_max = options_.waiting_tokens;
-  options.expert_series = options_.expert_series;
+  options.metrics = metrics_options();
   options.prefix_caching = options_.prefix_caching;
   options.policy = options_.policy;
   options.speculation = options_.speculation;

@@ -24,6 +24,10 @@ namespace polymath::commands {
 
 class Runtime {
  public:
+  struct StepSize {
+    int tokens, sequences;
+  };
+
   // kResourceExhausted: the model does not fit; the message has the sum and the flags that would make it fit.
   static absl::StatusOr<std::unique_ptr<Runtime>> open(const ModelOptions& model, const RuntimeOptions& options);
   // Like open() without the memory check, for callers that load no weights.
@@ -48,6 +52,7 @@ class Runtime {
   Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
   absl::Status make_backends();
   absl::Status settle_types();
+  void size_step(StepSize defaults);  // what no flag says
   std::vector<backend::Backend*> ranks() const;
   model::LoadOptions load_options() const;
   plan::PlanRequest plan_request() const;
@@ -55,8 +60,11 @@ class Runtime {
   absl::Status load_weights();
   absl::Status reserve_step();
   absl::Status make_cache();
+  absl::StatusOr<bool> try_pass(int n);
   absl::Status warm_up();
+  absl::Status time_passes();
   absl::Status not_finite() const;
+  engine::MetricsOptions metrics_options() const;
   absl::Status make_engine(base::MetricsRegistry& metrics);
 
   const ModelOptions model_options_;
@@ -72,6 +80,7 @@ class Runtime {
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;
+  engine::StepTimes times_;
   int logit_rows_ = 0;  // of a step: one a sequence, and one for each of its draft tokens
   std::vector<std::unique_ptr<backend::Backend>> backends_;  // by rank
   std::unique_ptr<weights::Checkpoint> checkpoint_;          // between open() and load(); null: it could not be opened

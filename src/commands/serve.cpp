@@ -11,12 +11,12 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "api/access/key_ring.h"
 #include "api/door.h"
 #include "api/service.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process/process_metrics.h"
 #include "base/process/thread_name.h"
 #include "base/read_file.h"
 #include "base/threads.h"
@@ -37,19 +37,24 @@ namespace {
 
 constexpr int kSpareConnections = 1024;        // idle ones, probes, and requests that are being refused
 constexpr int kOtherFiles = 512;               // beside connections
-constexpr double kStatsInterval = 10;          // seconds between two log lines with throughput
 constexpr double kCloseSeconds = 5;            // for replies to reach their clients, once all answers have ended
 constexpr double kMarginSeconds = 5;           // beyond which the process ends, whatever its threads do
 constexpr double kLookSeconds = 0.2;           // between two looks at the engine
 constexpr size_t kTlsFileBytesMax = 1u << 20;  // a larger certificate or key: refused
 constexpr int kMappedBytes = 1 << 20;          // larger allocations, as of bodies, return to the system when freed
 
+// That run or wait. The device's default of sequences is not known yet.
+int requests_max(const RuntimeOptions& runtime) {
+  return runtime.waiting + (runtime.sequences > 0 ? runtime.sequences : kDefaultSequencesMax);
+}
+
 // A connection for each request that may run or wait, and some for probes.
 server::HttpLimits http_limits(const ServerOptions& options, const RuntimeOptions& runtime) {
   server::HttpLimits limits;
+  limits.body_bytes_max = static_cast<size_t>(options.body_bytes);
   limits.body_bytes_total_max = static_cast<size_t>(options.body_memory);
   limits.connections_per_address_max = options.connections_per_address;
-  limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, runtime.waiting + runtime.sequences);
+  limits.requests_in_flight_max = std::max(limits.requests_in_flight_max, requests_max(runtime));
   limits.connections_max = std::max(limits.connections_max, limits.requests_in_flight_max + kSpareConnections);
   return limits;
 }
@@ -81,10 +86,15 @@ server::HttpServerOptions http_options(const ServerOptions& options, const serve
   return http;
 }
 
-api::ServiceOptions service_options(const ServerOptions& options) {
+api::ServiceOptions service_options(const ServerOptions& options, const engine::MetricsOptions& metrics) {
   api::ServiceOptions service;
+  service.metrics = metrics;
+  service.force_usage = options.force_usage;
   service.limits.logprobs_max = options.logprobs;
   service.limits.stop_max = options.stop_strings;
+  service.limits.best_of_max = options.best_of;
+  service.limits.top_tokens_max = options.top_tokens;
+  service.limits.prompts_max = options.prompts;
   service.limits.stream_silence_s_max = options.keep_alive_s;
   service.limits.clamp_max_tokens = options.clamp_max_tokens;
   service.limits.stream_interval = options.stream_interval;
@@ -142,45 +152,11 @@ std::string address(const ServerOptions& options, const server::HttpServer& http
                       v6 ? "]" : "", ":", http.port());
 }
 
-class StatsLog {
- public:
-  explicit StatsLog(const engine::Engine& engine)
-      : engine_(engine), seen_(engine.stats()), at_(base::steady_seconds()) {}
-
-  void tick() {
-    const double now = base::steady_seconds();
-    if (now - at_ < kStatsInterval) return;
-    const engine::EngineStats stats = engine_.stats();
-    const double seconds = now - at_;
-    const bool busy = stats.steps != seen_.steps || stats.running + stats.waiting > 0;
-    if (busy) {
-      const auto rate = [&](uint64_t a, uint64_t b) {
-        return absl::StrFormat("%.1f", static_cast<double>(a - b) / seconds);
-      };
-      base::log_info("serve", "running ", stats.running, ", waiting ", stats.waiting, ", KV ",
-                     absl::StrFormat("%.1f", stats.kv_usage * 100), " %, prompt ",
-                     rate(stats.prompt_tokens_computed, seen_.prompt_tokens_computed), " tok/s (cached ",
-                     rate(stats.prompt_tokens_cached, seen_.prompt_tokens_cached), "), generation ",
-                     rate(stats.generated_tokens, seen_.generated_tokens), " tok/s");
-    }
-    seen_ = stats;
-    at_ = now;
-  }
-
- private:
-  const engine::Engine& engine_;
-  engine::EngineStats seen_;
-  double at_;
-};
-
 // Until a signal (0) or the engine's failure (1).
-int wait_for_end(const ServerOptions& options, const engine::Engine& engine, Supervisor& supervisor,
-                 KernelMetrics& kernels) {
-  StatsLog stats(engine);
+int wait_for_end(const engine::Engine& engine, Supervisor& supervisor, KernelMetrics& kernels) {
   while (engine.healthy()) {
     if (supervisor.wait(kLookSeconds) != 0) return 0;
     kernels.update();
-    if (options.log_stats) stats.tick();
   }
   return 1;
 }
@@ -235,8 +211,13 @@ void start_engine(engine::Engine& engine, const ServerOptions& options) {
 
 absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& supervisor) {
   base::MetricsRegistry metrics;
+  for (const MetricBounds& own : options.server.histogram_bounds) metrics.use_bounds(own.metric, own.bounds);
+  base::export_process(metrics);
   const server::HttpLimits limits = fit_to_system(http_limits(options.server, options.runtime));
-  api::Door door(service_options(options.server), metrics);
+  api::ServiceOptions settings = service_options(options.server, options.runtime.metrics);
+  settings.facts = {.requests_max = requests_max(options.runtime),
+                    .workers = server::HttpServerOptions{}.worker_threads};
+  api::Door door(std::move(settings), metrics);
   log_access(door.options());
   Served served;
   std::optional<api::Service> service;
@@ -247,7 +228,9 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   ASSIGN_OR_RETURN(served, build_served(options, metrics));
   log_runtime(options.runtime, *served.runtime);
   engine::Engine& engine = served.runtime->engine();
-  service.emplace(engine, std::move(served.model), door.options(), metrics);
+  api::ServiceOptions of_device = door.options();
+  of_device.facts.device = std::string(served.runtime->backend().name());
+  service.emplace(engine, std::move(served.model), std::move(of_device), metrics);
   start_engine(engine, options.server);
   const Supervisor::Watch watch = supervisor.serve(engine, serve_limits(options.server));
   door.open(*service);
@@ -255,7 +238,7 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   KernelMetrics kernels(served.runtime->backend(), metrics);
   kernels.update();  // the first forward pass ran at load
   base::log_info("serve", "ready: ", address(options.server, *http), "/v1 serves ", served_name(options.model));
-  const int code = wait_for_end(options.server, engine, supervisor, kernels);
+  const int code = wait_for_end(engine, supervisor, kernels);
   if (code != 0) supervisor.end_within(kCloseSeconds + kMarginSeconds);
   end_serving(options.server, code, *service, *http);
   return code;

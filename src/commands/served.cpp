@@ -133,11 +133,24 @@ absl::Status read_tokenizer(const TextOptions& options, const Runtime& runtime, 
   return read_templates(options, source, model);
 }
 
+// The commit of .../snapshots/<commit> in a local Hugging Face cache; empty: the model is not from one.
+std::string commit_of(const std::string& model_path) {
+  constexpr size_t kDigits = 40;
+  std::filesystem::path path(model_path);
+  if (!path.has_filename()) path = path.parent_path();
+  const std::string name = path.filename().string();
+  const bool is_commit = path.parent_path().filename() == "snapshots" && name.size() == kDigits &&
+                         name.find_first_not_of("0123456789abcdef") == std::string::npos;
+  return is_commit ? name : "";
+}
+
 absl::StatusOr<api::ServedModel> make_served_model(const Options& options, const Runtime& runtime) {
   api::ServedModel model;
   model.names = options.model.served_names;
   if (model.names.empty()) model.names.push_back(served_name(options.model));
   model.root = options.model.name;
+  model.revision = commit_of(runtime.files().path());
+  model.input_len_max = options.server.input_tokens;
   for (const AdapterModule& module : options.model.adapters.modules) {
     const std::string& parent = module.base_model.empty() ? model.names.front() : module.base_model;
     model.adapters.push_back({module.name, module.path, parent});

@@ -33,6 +33,11 @@ absl::Status check_method(const std::string& method) {
 
 }  // namespace
 
+absl::StatusOr<std::string> parse_speculation_method(std::string_view value) {
+  RETURN_IF_ERROR(check_method(std::string(value)));
+  return std::string(value);
+}
+
 absl::StatusOr<engine::SpeculationOptions> parse_speculation(std::string_view value) {
   ASSIGN_OR_RETURN(const base::JsonValue json, base::parse_json(value, {.depth_max = 8, .bytes_max = 1 << 16}));
   base::JsonReader j(json);

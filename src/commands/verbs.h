@@ -15,6 +15,7 @@ inline constexpr const char* kVersion = "0.1.0";
 using Arguments = std::vector<std::string>;
 
 int serve(const Arguments& arguments);
+int tgi(const Arguments& arguments);
 int run(const Arguments& arguments);
 int inspect(const Arguments& arguments);
 int bench(const Arguments& arguments);

@@ -19,11 +19,40 @@
 
 namespace polymath::engine {
 
+namespace {
+
+// Requests that found the queue full. The reasons are vLLM's.
+struct Refusals {
+  Refusals(const EngineOptions& options, base::MetricsRegistry& registry) {
+    const auto counter = [&](const char* reason) {
+      base::Labels labels = metric_labels(options.model_name, options.metrics);
+      labels.emplace_back("reason", reason);
+      return &registry.counter("vllm:admission_rejections_total", "Requests that found the queue full, by its limit.",
+                               std::move(labels));
+    };
+    requests = counter("max_num_queued_reqs");
+    tokens = counter("max_num_queued_tokens");
+    if (options.metrics.tgi) {
+      overloaded = &registry.counter("tgi_request_failure", "Requests that failed, by what went wrong.",
+                                     {{"err", "overloaded"}});
+    }
+  }
+  void add(base::Counter& reason) const {
+    reason.add();
+    if (overloaded != nullptr) overloaded->add();
+  }
+  base::Counter *requests, *tokens;
+  base::Counter* overloaded = nullptr;  // null: TGI's names are not asked for
+};
+
+}  // namespace
+
 // All after `mutex` is shared between threads and guarded by it. The rest belongs to the engine thread.
 struct Engine::State {
   State(model::Model& model, const EngineOptions& o, base::MetricsRegistry& registry)
       : options(o),
         loop(model, o, registry),
+        refusals(o, registry),
         admitted(registry.counter("polymath:admitted_requests_total",
                                   "Requests that the engine took. Each ends once, in vllm:request_success_total.",
                                   {{"model_name", o.model_name}})),
@@ -50,6 +79,7 @@ struct Engine::State {
 
   const EngineOptions options;
   EngineLoop loop;
+  const Refusals refusals;
   base::Counter &admitted, &idle_checks;
   std::vector<std::unique_ptr<RunningRequest>> arrived;  // taken from the inbox
 
@@ -94,12 +124,14 @@ absl::Status Engine::State::may_submit(int n, int64_t prompt_tokens) const {
                                                    held_max, " (--max-num-seqs and --max-num-queued-reqs together)"));
   }
   if (waiting(n) > options.waiting_max || static_cast<int>(live.size()) + reserved + n > held_max) {
+    refusals.add(*refusals.requests);
     return absl::ResourceExhaustedError(
         absl::StrCat("the queue is full: ", waiting(0), " requests are waiting (--max-num-queued-reqs)"));
   }
   // Prompts longer than the bound are taken into an empty queue: they would never be taken otherwise.
   const int64_t tokens = waiting_tokens_in_loop + fresh_tokens;
   if (options.waiting_tokens_max > 0 && waiting(0) > 0 && tokens + prompt_tokens > options.waiting_tokens_max) {
+    refusals.add(*refusals.tokens);
     return absl::ResourceExhaustedError(
         absl::StrCat("the queue is full: ", tokens, " prompt tokens are waiting (--max-num-queued-tokens)"));
   }

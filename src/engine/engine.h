@@ -19,7 +19,7 @@
 
 #include "base/metrics.h"
 #include "base/status.h"
-#include "engine/expert_metrics.h"
+#include "engine/metrics/expert_metrics.h"
 #include "engine/options.h"
 #include "engine/request.h"
 #include "model/model.h"
@@ -31,6 +31,7 @@ using RequestId = uint64_t;
 struct EngineStats {
   int running = 0;
   int waiting = 0;
+  int deferred = 0;     // of `waiting`: until another request has computed a prefix that they share
   double kv_usage = 0;  // share of the blocks that running sequences hold
   uint64_t steps = 0;
   uint64_t prompt_tokens_computed = 0;

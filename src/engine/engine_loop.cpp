@@ -24,7 +24,6 @@ SchedulerLimits scheduler_limits(const EngineOptions& options) {
           .sequences_max = options.sequences_max,
           .step_tokens_max = options.step_tokens_max,
           .logit_rows_max = std::max(options.sequences_max, options.logit_rows_max),
-          .mixed_prefill_tokens_max = options.mixed_prefill_tokens_max,
           .n_draft_max = options.speculation.method.empty() ? 0 : options.speculation.n_draft_max,
           .waiting_max = options.waiting_max + options.sequences_max,  // Engine::submit keeps the narrower bound
           .prefix_caching = options.prefix_caching,
@@ -36,6 +35,13 @@ SchedulerLimits scheduler_limits(const EngineOptions& options) {
 
 std::unique_ptr<Proposer> make_proposer(const SpeculationOptions& options) {
   return options.method.empty() ? nullptr : find_proposer(options.method)->create(options);
+}
+
+StepShape shape_of(const StepPlan& plan, int n_tokens) {
+  StepShape shape{.n_prompt = n_tokens};
+  for (const StepItem& item : plan.items.first(plan.n_decodes)) shape.n_decodes += item.n_tokens;
+  shape.n_prompt -= shape.n_decodes;
+  return shape;
 }
 
 bool contains(const std::vector<int32_t>& ids, int32_t id) {
@@ -54,7 +60,8 @@ EngineLoop::EngineLoop(model::Model& model, const EngineOptions& options, base::
       scheduler_(scheduler_limits(options)),
       builder_(scheduler_limits(options), options.model_len_max),
       sampler_(vocab_),
-      metrics_(options, model, registry) {
+      metrics_(options, model, registry),
+      times_(options.times) {
   CHECK(options.n_blocks >= 2 && options.model_len_max >= 2);
   CHECK(model.has_state() == (options.n_state_slots > 0));
   requests_.reserve(options.waiting_max + options.sequences_max);
@@ -112,6 +119,7 @@ std::unique_ptr<RunningRequest> EngineLoop::make_request(Request request, Reques
 void EngineLoop::admit(std::unique_ptr<RunningRequest> request) {
   CHECK(scheduler_.admit(*request).ok());
   request->index = requests_.size();
+  metrics_.admitted(*request);
   requests_.push_back(std::move(request));
 }
 
@@ -160,6 +168,7 @@ absl::Status EngineLoop::step() {
   const absl::Status status = start_and_finish_caught();
   if (!status.ok()) {
     failed_ = true;
+    metrics_.step_failed(in_flight_[n_finished_ % kInFlightMax].n_prompt > 0);
     forget_in_flight();
   }
   const double now = base::steady_seconds();
@@ -181,7 +190,8 @@ absl::Status EngineLoop::start_and_finish_caught() {
 absl::Status EngineLoop::start_and_finish() {
   while (n_in_flight() < depth_ && plans_ahead()) {
     if (proposer_ != nullptr) propose();
-    const StepPlan plan = scheduler_.plan();
+    const int mixed = mixed_prompt_tokens(options_.mixing, times_, scheduler_.n_decoding(), options_.step_tokens_max);
+    const StepPlan plan = scheduler_.plan(mixed);
     if (plan.items.empty()) break;
     RETURN_IF_ERROR(start(plan));
   }
@@ -212,18 +222,20 @@ void EngineLoop::propose() {
 }
 
 absl::Status EngineLoop::start(const StepPlan& plan) {
-  note_started(plan);
+  const int n_new = note_started(plan);
   model::Batch batch = builder_.build(plan);
   InFlightStep& flight = in_flight_[n_started_ % kInFlightMax];
+  flight.n_new = n_new;
   note_rows(plan, flight);
   CHECK(flight.n_rows == static_cast<int>(batch.logit_rows.size()));
   flight.n_tokens = batch.n_tokens();
+  flight.shape = shape_of(plan, flight.n_tokens);
   if (samples_on_device_) {
     batch.sampling = sampling_;
     batch.host_rows = host_rows_;
   }
   if (n_started_ + 1 == fail_at_) faulty_ = model_.make_fault();
-  const double begin = base::steady_seconds();
+  const double begin = flight.started_at = base::steady_seconds();
   RETURN_IF_ERROR(model_.start(batch));
   if (!samples_on_device_) away_ += base::steady_seconds() - begin;
   ++n_started_;
@@ -289,13 +301,23 @@ absl::Status EngineLoop::finish() {
   CHECK(static_cast<int>(result->ids.size()) == (samples_on_device_ ? flight.n_rows : 0));
   CHECK(result->logits.shape[0] == flight.n_host_rows);
   ++stats_.steps;
+  // With two steps in flight this one began when the last one ended.
+  times_.learn(flight.shape, now - std::max(flight.started_at, finished_at_));
+  finished_at_ = now;
   stats_.prompt_tokens_computed += flight.n_prompt;
   metrics_.step(now, flight.n_tokens, flight.n_prompt);
   for (const InFlightStep::Item& item : flight.items) {
     if (item.request != nullptr) deliver(item, *result);
   }
   flight.items.clear();
-  watch(base::steady_seconds());
+  const double delivered = base::steady_seconds();
+  metrics_.step_ended({.n_tokens = flight.n_tokens,
+                       .n_prompt = flight.n_prompt,
+                       .n_new = flight.n_new,
+                       .forward_seconds = now - std::max(flight.started_at, finished_at_),
+                       .deliver_seconds = delivered - now});
+  finished_at_ = now;
+  watch(delivered);
   return absl::OkStatus();
 }
 
@@ -305,15 +327,19 @@ void EngineLoop::forget_in_flight() {
   n_finished_ = n_started_;
 }
 
-void EngineLoop::note_started(const StepPlan& plan) {
+// How many start.
+int EngineLoop::note_started(const StepPlan& plan) {
   const double now = base::steady_seconds();
+  int n_new = 0;
   for (const auto& item : plan.items) {
     auto& request = static_cast<RunningRequest&>(*item.sequence);
     if (request.times.started > 0) continue;
     request.times.started = now;
     stats_.prompt_tokens_cached += request.cached_len;
     metrics_.started(request.times, request);
+    ++n_new;
   }
+  return n_new;
 }
 
 void EngineLoop::deliver(const InFlightStep::Item& item, const model::StepResult& result) {
@@ -333,7 +359,7 @@ std::span<const float> EngineLoop::host_row(const model::StepResult& result, int
 // False: the logits were NaN or infinite, and the request ended.
 bool EngineLoop::report_prompt(RunningRequest& request, std::span<const float> logits, int position) {
   if (!is_sane(logits)) {
-    end(request, FinishReason::kError, kNotNumbersSentence);
+    end_corrupted(request);
     return false;
   }
   const auto logprobs = sampler_.logprobs(logits, request.tokens[position + 1], request.sampling.prompt_logprobs);
@@ -345,7 +371,7 @@ bool EngineLoop::report_prompt(RunningRequest& request, std::span<const float> l
 // A token sampled by the device.
 void EngineLoop::take_sampled(RunningRequest& request, int32_t id) {
   --request.n_unknown;
-  if (id == model::kNotNumbers) return end(request, FinishReason::kError, kNotNumbersSentence);
+  if (id == model::kNotNumbers) return end_corrupted(request);
   CHECK(id >= 0 && id < vocab_);
   metrics_.first_of_step(base::steady_seconds(), request.times);
   append(request, id, {});
@@ -362,6 +388,7 @@ void EngineLoop::sample_rows(const InFlightStep::Item& item, const model::StepRe
   for (bool accepted = true; accepted && !reason.has_value();) {
     const auto logits = host_row(result, item.host_row + item.n_prompt_rows + n_tokens);
     const auto id = sampler_.sample({request.sampling, logits, request.prompt(), request.output(), request.mask.get()});
+    if (absl::IsInternal(id.status())) return end_corrupted(request);
     if (!id.ok()) return end(request, FinishReason::kError, std::string(id.status().message()));
     accepted = n_tokens < item.n_draft && request.drafts[n_tokens] == *id;
     n_accepted += accepted ? 1 : 0;
@@ -410,6 +437,11 @@ void EngineLoop::end_at_last_token(RunningRequest& request, FinishReason reason)
   end(request, reason, "", stops ? std::optional<int32_t>(request.tokens.back()) : std::nullopt);
 }
 
+void EngineLoop::end_corrupted(RunningRequest& request) {
+  metrics_.corrupted();
+  end(request, FinishReason::kError, kNotNumbersSentence);
+}
+
 void EngineLoop::end(RunningRequest& request, FinishReason reason, const std::string& error,
                      std::optional<int32_t> stop_id) {
   scheduler_.finish(request);
@@ -425,7 +457,7 @@ void EngineLoop::end(RunningRequest& request, FinishReason reason, const std::st
                       .cached_tokens = std::max(0, request.cached_len),
                       .output_tokens = static_cast<int>(request.output().size()),
                       .times = request.times};
-  metrics_.finished(base::steady_seconds(), request.times, finish, request.sampling.max_tokens);
+  metrics_.finished(base::steady_seconds(), finish, request, request.sampling.max_tokens);
   on_end_(request);
   request.sink.finish(finish);
   const size_t index = request.index;
@@ -441,6 +473,7 @@ EngineStats EngineLoop::stats() const {
   EngineStats stats = stats_;
   stats.running = scheduler_.n_running();
   stats.waiting = scheduler_.n_waiting();
+  stats.deferred = scheduler_.n_deferred();
   stats.kv_usage = static_cast<double>(scheduler_.n_blocks_held()) / static_cast<double>(options_.n_blocks);
   stats.preemptions = scheduler_.counts().preemptions;
   return stats;

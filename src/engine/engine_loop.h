@@ -22,7 +22,7 @@
 
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
-#include "engine/engine_metrics.h"
+#include "engine/metrics/engine_metrics.h"
 #include "engine/proposers/proposer.h"
 #include "engine/sampling/repetition.h"
 #include "engine/sampling/sampler.h"
@@ -60,6 +60,9 @@ struct InFlightStep {
   };
   std::vector<Item> items;
   int n_tokens = 0, n_prompt = 0, n_rows = 0, n_host_rows = 0;
+  int n_new = 0;                       // sequences that start in it
+  StepShape shape;
+  double started_at = 0;               // before the model's start()
   int n_on_device = 0, n_on_host = 0;  // sequences, by where their token is sampled
 };
 
@@ -108,7 +111,7 @@ class EngineLoop {
   absl::Status start_and_finish_caught();
   absl::Status start(const StepPlan& plan);
   absl::Status finish();
-  void note_started(const StepPlan& plan);
+  int note_started(const StepPlan& plan);
   void note_rows(const StepPlan& plan, InFlightStep& flight);
   void note_sampling(InFlightStep& flight, InFlightStep::Item& item);
   void add_host_row(InFlightStep& flight);
@@ -121,6 +124,7 @@ class EngineLoop {
   void append(RunningRequest& request, int32_t id, std::span<const float> logits);
   std::optional<FinishReason> finish_reason(const RunningRequest& request) const;
   void end_at_last_token(RunningRequest& request, FinishReason reason);
+  void end_corrupted(RunningRequest& request);  // its logits are not numbers
   void end(RunningRequest& request, FinishReason reason, const std::string& error = "",
            std::optional<int32_t> stop_id = {});
   void watch(double now);
@@ -141,13 +145,16 @@ class EngineLoop {
   // Of the step being started, by logit row.
   std::vector<model::SampleParams> sampling_;
   std::vector<int32_t> host_rows_;
+  StepTimes times_;
+  double finished_at_ = 0;  // the last step, in seconds
   EngineStats stats_;
   std::function<void(const RunningRequest&)> on_end_ = [](const RunningRequest&) {};
   uint64_t fail_at_ = 0, stall_at_ = 0;
   bool faulty_ = false;  // the device was made to fail
   bool failed_ = false;
-  double left_at_ = 0;  // when step() returned last; 0: the loop was idle since
-  double away_ = 0;     // seconds of step() spent waiting for the device, or computing for it
+  double left_at_ = 0;      // when step() returned last; 0: the loop was idle since
+  double away_ = 0;         // seconds of step() spent waiting for the device, or computing for it
+  double finished_at_ = 0;  // when the model's last step was
   double ticked_at_ = 0;
   uint64_t load_read_at_ = 0;  // step
 };

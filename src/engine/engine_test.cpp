@@ -459,7 +459,8 @@ TEST_P(EngineAtDepth, CountsUnderTheNamesThatDashboardsKnow) {
   Harness harness({}, false);
   harness.engine.reset();
   harness.model.pairs = {0, 0};
-  Engine engine(harness.model, Harness::fill({.model_len_max = 300, .expert_series = true}), harness.registry);
+  Engine engine(harness.model, Harness::fill({.model_len_max = 300, .metrics = {.expert_series = true}}),
+                harness.registry);
   harness.model.pairs = {30, 10};
   engine.start();
   Asked a = ask(prompt(40, 2), 5);

@@ -28,6 +28,11 @@ absl::Status check_speculation(const SpeculationOptions& options, const model::M
 
 }  // namespace
 
+base::Labels metric_labels(const std::string& model_name, const MetricsOptions& options) {
+  if (options.vllm_063) return {{"model_name", model_name}};
+  return {{"engine", "0"}, {"model_name", model_name}};
+}
+
 absl::Status check_options(const EngineOptions& options, const model::Model& model) {
   RETURN_IF_ERROR(check_policy(options.policy));
   if (options.speculation.method.empty()) return absl::OkStatus();

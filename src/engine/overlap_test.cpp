@@ -64,7 +64,7 @@ void expect_same_answers(const EngineOptions& options, std::string_view who, boo
 }
 
 TEST(Overlap, GivesTheSameAnswers) {
-  const EngineOptions roomy, small_steps{.step_tokens_max = 20, .mixed_prefill_tokens_max = 7, .sequences_max = 6};
+  const EngineOptions roomy, small_steps{.step_tokens_max = 20, .mixing = {.prompt_tokens_max = 7}, .sequences_max = 6};
   const EngineOptions tight{.n_blocks = 14, .model_len_max = 200, .step_tokens_max = 60, .sequences_max = 8};
   const EngineOptions bare{.n_blocks = 14, .model_len_max = 200, .sequences_max = 8, .prefix_caching = false};
   for (const EngineOptions& options : {roomy, small_steps, tight, bare}) {
@@ -82,7 +82,7 @@ void live_through(uint32_t seed) {
                       .n_blocks = 130 + up_to(200),
                       .model_len_max = 120,
                       .step_tokens_max = 8 + up_to(100),
-                      .mixed_prefill_tokens_max = up_to(1) * (1 + up_to(20)),
+                      .mixing = {.prompt_tokens_max = up_to(1) * (1 + up_to(20))},
                       .sequences_max = 1 + up_to(7),
                       .waiting_max = 64,
                       .prefix_caching = up_to(3) != 0,

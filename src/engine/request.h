@@ -24,6 +24,7 @@ struct SamplingParams {
   int top_k = 0;                                      // 0 or -1: off
   float top_p = 1;                                    // in (0, 1]
   float min_p = 0;                                    // in [0, 1]
+  float typical_p = 1;                                // in (0, 1]
   float presence_penalty = 0;                         // in [-2, 2]; over generated tokens
   float frequency_penalty = 0;                        // in [-2, 2]; over generated tokens
   float repetition_penalty = 1;                       // > 0; over prompt and generated tokens

@@ -27,7 +27,7 @@ Scheduler::Scheduler(const SchedulerLimits& limits)
       states_(limits.n_state_slots, limits.n_state_slots > 0 ? limits.n_state_snapshots : 0, limits.n_blocks),
       hasher_(cache_.seed()) {
   CHECK(limits.block_size >= 1 && limits.sequences_max >= 1 && limits.step_tokens_max >= 1);
-  CHECK(limits.mixed_prefill_tokens_max >= 0 && limits.waiting_max >= 1 && limits.snapshot_blocks >= 0);
+  CHECK(limits.waiting_max >= 1 && limits.snapshot_blocks >= 0);
   CHECK(limits.n_draft_max == 0 || limits.n_state_slots == 0);  // a state cannot go back over rejected drafts
   CHECK(limits_.logit_rows_max >= limits.sequences_max);
   running_.reserve(limits.sequences_max);
@@ -68,22 +68,28 @@ void Scheduler::insert(std::vector<Sequence*>& queue, Sequence& sequence) {
   queue.insert(std::upper_bound(queue.begin(), queue.end(), &sequence, before), &sequence);
 }
 
-StepPlan Scheduler::plan() {
+int Scheduler::n_decoding() const {
+  return static_cast<int>(
+      std::count_if(running_.begin(), running_.end(), [](const Sequence* s) { return s->decodes(); }));
+}
+
+StepPlan Scheduler::plan(int mixed_prefill_tokens_max) {
   items_.clear();
   preempted_.clear();
   state_copies_.clear();
   state_saves_.clear();
+  n_deferred_ = 0;
   states_.begin_step();
   give_decodes_blocks();
   tokens_left_ = limits_.step_tokens_max;
   extra_rows_left_ = limits_.logit_rows_max - n_running();
   plan_decodes();
-  const bool mixed = !items_.empty() && limits_.mixed_prefill_tokens_max > 0;
-  prefill_left_ = mixed ? std::min(tokens_left_, limits_.mixed_prefill_tokens_max) : tokens_left_;
+  const bool mixed = !items_.empty() && mixed_prefill_tokens_max > 0;
+  prefill_left_ = mixed ? std::min(tokens_left_, mixed_prefill_tokens_max) : tokens_left_;
   plan_prefills();
   if (preempted_.empty()) plan_waiting();
   plan_drafts();
-  return {items_, preempted_, state_copies_, state_saves_};
+  return {items_, n_decodes_, preempted_, state_copies_, state_saves_};
 }
 
 // Before anything is planned, so that no planned sequence loses its blocks afterwards.
@@ -123,6 +129,7 @@ void Scheduler::plan_waiting() {
     const Match found = match(sequence);
     if (found.wait) {
       ++i;
+      ++n_deferred_;
       continue;
     }
     const int64_t needed = blocks_for(sequence.token_len()) - found.n_blocks;
@@ -303,6 +310,7 @@ void Scheduler::preempt_last() {
   release(sequence);
   enqueue(sequence);
   preempted_.push_back(&sequence);
+  ++sequence.n_preempted;
   ++counts_.preemptions;
 }
 

@@ -4,7 +4,7 @@
 //
 //   RETURN_IF_ERROR(scheduler.admit(sequence));   // waits
 //   sequence.drafts = ...                         // optional, for a sequence that decodes
-//   StepPlan plan = scheduler.plan();             // items: tokens from computed_len on, the last n_draft are drafts
+//   StepPlan plan = scheduler.plan(mixed_max);    // items: tokens from computed_len on, the last n_draft are drafts
 //   ... model.start() ...
 //   scheduler.commit(plan);                       // computed_len moves on, but not over drafts
 //   ... ++sequence.n_unknown where computed_len == length() and the device samples the next token ...
@@ -38,6 +38,7 @@
 //
 // Thread safety: none, except check_fits and cache_seed. The engine thread owns it.
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -54,12 +55,11 @@ namespace polymath::engine {
 struct SchedulerLimits {
   int block_size = 16;
   int64_t n_blocks = 0;
-  int sequences_max = 0;             // running at once; the others wait
-  int step_tokens_max = 0;           // tokens in one forward; the rest comes in the next
-  int logit_rows_max = 0;            // in a step, >= sequences_max; 0: sequences_max. Beyond: fewer drafts
-  int mixed_prefill_tokens_max = 0;  // prefill tokens in a step that also decodes; 0: no limit of its own
-  int n_draft_max = 0;               // draft tokens of a sequence in a step; the rest is ignored
-  int waiting_max = 0;               // sequences in the queue; beyond it admit() returns kResourceExhausted
+  int sequences_max = 0;    // running at once; the others wait
+  int step_tokens_max = 0;  // tokens in one forward; the rest comes in the next
+  int logit_rows_max = 0;   // in a step, >= sequences_max; 0: sequences_max. Beyond: fewer drafts
+  int n_draft_max = 0;      // draft tokens of a sequence in a step; the rest is ignored
+  int waiting_max = 0;      // sequences in the queue; beyond it admit() returns kResourceExhausted
   bool prefix_caching = true;
   const Policy* policy = nullptr;  // null: the first of policies()
 
@@ -76,6 +76,7 @@ struct StepItem {
 
 struct StepPlan {
   std::span<const StepItem> items;                   // empty: nothing can run
+  size_t n_decodes = 0;                              // the first items; the others prefill
   std::span<Sequence* const> preempted;              // lost their blocks and wait again
   std::span<const kvcache::StateCopy> state_copies;  // as model::Batch
   std::span<const kvcache::StateCopy> state_saves;
@@ -99,7 +100,9 @@ class Scheduler {
   // kResourceExhausted: the queue is full. kInvalidArgument: as check_fits.
   absl::Status admit(Sequence& sequence);
 
-  StepPlan plan();
+  // In a step that also decodes, prefill gets at most `mixed_prefill_tokens_max` tokens; 0: no limit of its own.
+  StepPlan plan(int mixed_prefill_tokens_max = 0);
+  int n_decoding() const;  // running sequences that a step would decode
   // Draft tokens in a step at most, beside a decode of every running sequence.
   int draft_room() const;
   void commit(const StepPlan& plan);  // REQUIRES: the latest plan, none of its sequences finished since
@@ -111,6 +114,8 @@ class Scheduler {
 
   int n_running() const { return static_cast<int>(running_.size()); }
   int n_waiting() const { return static_cast<int>(waiting_.size()); }
+  // Of those that wait: the last plan passed them over, since another sequence computes their next block.
+  int n_deferred() const { return std::min(n_deferred_, n_waiting()); }
   int64_t n_waiting_tokens() const { return n_waiting_tokens_; }  // of their prompts
   int64_t n_blocks_held() const { return pool_.n_blocks() - pool_.n_free(); }
   const SchedulerCounts& counts() const { return counts_; }
@@ -160,6 +165,7 @@ class Scheduler {
   std::vector<Sequence*> running_;  // both in the policy's order
   std::vector<Sequence*> waiting_;
   int64_t n_waiting_tokens_ = 0;
+  int n_deferred_ = 0;
   SchedulerCounts counts_;
 
   // Of the plan being made.

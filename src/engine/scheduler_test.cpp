@@ -19,6 +19,8 @@ class Harness {
  public:
   explicit Harness(SchedulerLimits limits) : scheduler(limits), limits_(limits) {}
 
+  int mixed_max = 0;  // of the next steps
+
   Sequence& add(std::vector<int32_t> prompt, int output_max = 8, int priority = 0, bool logits_of_prompt = false) {
     const int length_max = static_cast<int>(prompt.size()) + output_max;
     auto s = std::make_unique<Sequence>(std::move(prompt), length_max, kBlock);
@@ -35,7 +37,7 @@ class Harness {
   // Tokens of each sequence in the step, in order of arrival; 0: not in it. At a depth of 2, the tokens of the previous
   // step arrive after this one is committed.
   std::vector<int> step() {
-    const StepPlan plan = scheduler.plan();
+    const StepPlan plan = scheduler.plan(mixed_max);
     scheduler.check_invariants();
     std::vector<int> out(sequences_.size());
     int rows = 0;
@@ -117,8 +119,8 @@ TEST_P(SchedulerAtDepth, DecodesComeFirstThenStartedPrefillsThenTheWaiting) {
 
 TEST_P(SchedulerAtDepth, PrefillsBesideDecodesHaveTheirOwnLimit) {
   auto l = limits();
-  l.mixed_prefill_tokens_max = 30;
   Harness harness(l);
+  harness.mixed_max = 30;
   harness.add(prompt(90, 1));
   EXPECT_EQ(harness.step(), (Tokens{90})) << "nothing decodes yet";
   harness.add(prompt(40, 2));

@@ -77,6 +77,7 @@ struct Sequence {
   std::vector<kvcache::Digest> digests;  // of the full blocks, as far as known
   kvcache::Digest root{};                // parent of digests[0]
   int cached_len = -1;                   // prompt tokens found in the prefix cache; -1: never ran
+  int n_preempted = 0;                   // times that it lost its blocks
   int awaited = -1;                      // index of a block that another sequence computes; -1: none
 
   // Proposed by the engine to follow `tokens`; empty: none. REQUIRES: n_unknown == 0, unless empty.

@@ -68,7 +68,7 @@ Outcome outcome(int depth, const EngineOptions& options) {
 }
 
 TEST(Speculation, GivesTheSameOutputs) {
-  const EngineOptions roomy, small_steps{.step_tokens_max = 20, .mixed_prefill_tokens_max = 7, .sequences_max = 6};
+  const EngineOptions roomy, small_steps{.step_tokens_max = 20, .mixing = {.prompt_tokens_max = 7}, .sequences_max = 6};
   const EngineOptions tight{.n_blocks = 14, .model_len_max = 200, .step_tokens_max = 60, .sequences_max = 8};
   const EngineOptions bare{.n_blocks = 14, .model_len_max = 200, .sequences_max = 8, .prefix_caching = false};
   for (const EngineOptions& options : {roomy, small_steps, tight, bare}) {

@@ -40,14 +40,16 @@ void choose_by_experts(backend::Backend& backend, const routing::RouterConfig& c
   backend.copy_in(routing.weights, weights.data());
 }
 
-void drop_over_capacity(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
-                        const backend::Routing& routing) {
+int drop_over_capacity(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
+                       const backend::Routing& routing) {
   std::vector<int32_t> ids(static_cast<size_t>(routing.ids.shape.elements()));
   backend.copy_out(ids.data(), routing.ids);
   std::vector<float> weights = to_host(backend, routing.weights);
-  routing::apply_capacity(config, capacity_factor, static_cast<int>(routing.ids.rows()), ids.data(), weights.data());
+  const int n_dropped = routing::apply_capacity(config, capacity_factor, static_cast<int>(routing.ids.rows()),
+                                                ids.data(), weights.data());
   backend.copy_in(routing.ids, ids.data());
   backend.copy_in(routing.weights, weights.data());
+  return n_dropped;
 }
 
 SoftMixture mix_slots(backend::Backend& backend, const Tensor& logits, const Tensor& x) {

@@ -13,9 +13,9 @@ namespace polymath::layers {
 void choose_by_experts(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
                        const tensor::Tensor& logits, const backend::Routing& routing);
 
-// Choices over an expert's capacity get id -1 and weight 0.
-void drop_over_capacity(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
-                        const backend::Routing& routing);
+// Choices over an expert's capacity get id -1 and weight 0. Returns how many.
+int drop_over_capacity(backend::Backend& backend, const routing::RouterConfig& config, float capacity_factor,
+                       const backend::Routing& routing);
 
 struct SoftMixture {
   routing::SoftMoe mixture;

@@ -68,6 +68,24 @@ backend::ExpertGroups MoeScratch::groups(int64_t pairs, int64_t experts, const T
 
 namespace {
 
+// How sure the router was. REQUIRES: host memory.
+void add_shares(const backend::Routing& routing, RoutingTotals& totals) {
+  const int64_t top_k = routing.ids.cols();
+  for (int64_t t = 0; t < routing.ids.rows(); ++t) {
+    const int32_t* ids = routing.ids.i32() + t * top_k;
+    const float* weights = routing.weights.f32() + t * top_k;
+    float most = 0, sum = 0;
+    for (int64_t i = 0; i < top_k; ++i) {
+      if (ids[i] < 0) continue;
+      most = std::max(most, weights[i]);
+      sum += weights[i];
+    }
+    if (!(sum > 0)) continue;
+    totals.top_shares += most / sum;
+    ++totals.n_tokens;
+  }
+}
+
 constexpr std::string_view kSoftRouting = "soft_moe";
 
 absl::Status set_routing(const FfnConfig& ffn, MoeLayer& m) {
@@ -147,7 +165,8 @@ void MoeLayer::route_whole_step(backend::Backend& backend, const Tensor& x, cons
     choose_by_experts(backend, config, capacity_factor, logits, out.routing);
   } else {
     backend.route({config, route, selection_bias}, logits, tokens, out.routing);
-    drop_over_capacity(backend, config, capacity_factor, out.routing);
+    const int n_dropped = drop_over_capacity(backend, config, capacity_factor, out.routing);
+    if (totals != nullptr) totals->n_dropped += n_dropped;
   }
   backend.group_by_expert(out.routing, config.n_experts, out.groups);
 }
@@ -180,6 +199,7 @@ void MoeLayer::run(const Step& step, const Tensor& x, const Tensor& tokens, cons
   } else {
     route_whole_step(backend, x, tokens, logits, {routing, groups});
   }
+  if (totals != nullptr && totals->on_host) add_shares(routing, *totals);
   if (mine.count < config.n_experts) {
     step.dispatch.to_experts(step.ctx, mine, routing);
     groups = scratch.groups(routing.ids.shape.elements(), mine.count, {});

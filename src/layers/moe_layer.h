@@ -53,6 +53,14 @@ enum class Routed {
   kSoft,          // routing::soft_moe over the step's tokens
 };
 
+// What a block's router did since the start, as far as the host sees it.
+struct RoutingTotals {
+  bool on_host = false;   // the weights are in host memory; else the next two stay 0
+  double top_shares = 0;  // sum over n_tokens: the largest weight over the sum of all
+  int64_t n_tokens = 0;
+  int64_t n_dropped = 0;  // choices over an expert's capacity
+};
+
 // kExpertChoice, kSoft and a capacity define a token's output by the whole step's tokens. They run on the host: right
 // on every backend, and slow.
 struct MoeLayer {
@@ -69,9 +77,10 @@ struct MoeLayer {
   const float* router_bias = nullptr;  // [n_experts], added to the logits
   const float* selection_bias = nullptr;
   quant::Weight gate_up, down;
-  backend::ExpertMlp mlp;  // points at the two above
-  tensor::Tensor load;     // [n_experts] i64; empty: not counted
-  parallel::Slice mine;    // of the experts, those of this rank
+  backend::ExpertMlp mlp;           // points at the two above
+  tensor::Tensor load;              // as backend::ExpertGroups::load
+  RoutingTotals* totals = nullptr;  // null: not counted
+  parallel::Slice mine;             // of the experts, those of this rank
   // A block of one expert, fused into this one (kOneExpert or kGated). Its gate joins this router. Null: none.
   const MoeLayer* shared = nullptr;
   bool joined = false;  // it is another block's `shared`, and does not run by itself

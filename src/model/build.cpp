@@ -49,7 +49,8 @@ TransformerModel::TransformerModel(const ModelConfig& config, backend::Backend& 
       allocated_before_(weights.allocated_before),
       rope_tables_(options.model_len > 0 ? options.model_len : config.positions_max, config.positions_max),
       act_(backend.activation_dtype(options.dtype)),
-      has_state_(kvcache::KvCache::state_bytes(cache_specs(config_, {})) > 0) {}
+      has_state_(kvcache::KvCache::state_bytes(cache_specs(config_, {})) > 0),
+      on_host_(backend.memory_available() < 0) {}
 
 backend::NormParams TransformerModel::norm_params(const std::string& slot) const {
   return {config_.layer_norm ? backend::NormKind::kLayer : backend::NormKind::kRms, config_.norm_eps, 1,

@@ -12,7 +12,7 @@ size_t ExpertCounters::bytes(const ModelConfig& config) {
     for (const FfnConfig& ffn : layer.ffns)
       n += ffn.router.n_experts > 1 ? static_cast<size_t>(ffn.router.n_experts) : 0;
   }
-  return n * sizeof(int64_t);
+  return 2 * n * sizeof(int64_t);
 }
 
 absl::Status ExpertCounters::attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers) {
@@ -22,9 +22,11 @@ absl::Status ExpertCounters::attach(backend::Backend& backend, const std::vector
       const int experts = block->config.n_experts;
       if (experts <= 1) continue;
       blocks_.push_back({static_cast<int>(l), block.get(), n, static_cast<size_t>(experts)});
-      n += static_cast<size_t>(experts);
+      n += 2 * static_cast<size_t>(experts);
     }
   }
+  seconds_.resize(layers.size());
+  totals_.resize(blocks_.size(), {.on_host = backend.memory_available() < 0});
   if (n == 0) return absl::OkStatus();
   host_.resize(n);
   seen_.resize(n);
@@ -33,8 +35,9 @@ absl::Status ExpertCounters::attach(backend::Backend& backend, const std::vector
   for (auto* layer : layers) {
     for (const auto& block : layer->blocks()) {
       if (block->config.n_experts <= 1) continue;
-      const Counted& c = blocks_[i++];
-      block->load = {DType::kI64, {static_cast<int64_t>(c.n)}, static_cast<int64_t*>(device_.data()) + c.begin};
+      const Counted& c = blocks_[i];
+      block->load = {DType::kI64, {2, static_cast<int64_t>(c.n)}, static_cast<int64_t*>(device_.data()) + c.begin};
+      block->totals = &totals_[i++];
     }
   }
   return absl::OkStatus();
@@ -44,7 +47,21 @@ std::vector<Model::ExpertLoad> ExpertCounters::read(backend::Backend& backend) {
   std::vector<Model::ExpertLoad> out;
   if (host_.empty()) return out;
   backend.copy_out(host_.data(), {DType::kI64, {static_cast<int64_t>(host_.size())}, device_.data()});
-  for (const Counted& c : blocks_) out.push_back({c.layer, {host_.data() + c.begin, c.n}});
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const Counted& c = blocks_[i];
+    const bool last = static_cast<size_t>(c.layer) + 1 == seconds_.size();
+    Model::ExpertLoad& load = out.emplace_back();
+    load.layer = c.layer;
+    load.pairs = {host_.data() + c.begin, c.n};
+    load.steps = {host_.data() + c.begin + c.n, c.n};
+    load.n_steps = last ? n_logit_steps_ : n_steps_;
+    load.experts_per_rank = static_cast<int>(c.block->mine.count);
+    load.n_tokens = totals_[i].n_tokens;
+    load.n_dropped = totals_[i].n_dropped;
+    if (!totals_[i].on_host) continue;
+    load.seconds = seconds_[static_cast<size_t>(c.layer)];
+    load.top_shares = totals_[i].top_shares;
+  }
   return out;
 }
 

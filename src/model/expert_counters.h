@@ -1,6 +1,7 @@
 #pragma once
 
-// Pairs (token, choice) that went to each expert, of all routed blocks: counted on the device, read by the host.
+// What went to each expert, of all routed blocks: counted on the device, read by the host. With what the host knows of
+// them: steps, times, and the router's weights where the backend uses host memory.
 //
 // Thread safety: none; the thread that starts steps.
 
@@ -20,6 +21,14 @@ class ExpertCounters {
   // Gives every routed block its counters. `layers`: the feed-forward part of each layer; they keep their places.
   absl::Status attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers);
 
+  // A step starts. `with_logits`: the last layer's feed-forward part runs, too.
+  void add_step(bool with_logits) {
+    ++n_steps_;
+    n_logit_steps_ += with_logits ? 1 : 0;
+  }
+  // The backend computes on the calling thread: a layer's feed-forward part took so long.
+  void add_seconds(int layer, double seconds) { seconds_[static_cast<size_t>(layer)] += seconds; }
+
   // Reads the device; waits for the steps in flight. Valid until the next read.
   std::vector<Model::ExpertLoad> read(backend::Backend& backend);
 
@@ -33,9 +42,12 @@ class ExpertCounters {
   struct Counted {
     int layer = 0;
     const layers::MoeLayer* block = nullptr;
-    size_t begin = 0, n = 0;  // in the arrays
+    size_t begin = 0, n = 0;  // in the arrays: n pairs, then n steps
   };
   std::vector<Counted> blocks_;
+  std::vector<layers::RoutingTotals> totals_;  // of each block
+  std::vector<double> seconds_;                // of each layer
+  int64_t n_steps_ = 0, n_logit_steps_ = 0;
   tensor::Buffer device_;
   std::vector<int64_t> host_, seen_;
 };

@@ -6,7 +6,10 @@ namespace polymath::model {
 namespace {
 
 // Few sizes keep start-up short; close sizes keep padding small.
-int next_rows(int rows) { return rows < 8 ? 2 * rows : rows < 32 ? rows + 8 : rows < 64 ? rows + 16 : rows + 32; }
+int next_rows(int rows) {
+  if (rows < 8) return 2 * rows;
+  return rows + (rows < 32 ? 8 : rows < 64 ? 16 : rows < 256 ? 32 : 128);
+}
 
 // Rows of each size, ascending, up to `rows_max`.
 std::vector<int> graph_sizes(int rows_max) {

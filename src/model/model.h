@@ -9,6 +9,7 @@
 // previous one runs: Batch::token_rows then names tokens by their logit rows.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -51,11 +52,18 @@ class Model {
   virtual bool has_state() const { return false; }  // recurrent layers: reads Batch::state_slots
   virtual int n_adapters() const { return 0; }      // LoRA adapters: Batch::adapters are below this
 
-  // Pairs (token, choice) routed to each expert since the start, per layer with a router: [layers][experts].
-  // Read by the thread that calls start; waits for the steps in flight.
+  // What the routers did since the start, per layer with a router. Read by the thread that calls start; waits for the
+  // steps in flight.
   struct ExpertLoad {
     int layer = 0;
-    std::span<const int64_t> pairs;
+    std::span<const int64_t> pairs;    // (token, choice), of each expert
+    std::span<const int64_t> steps;    // in which the expert had a pair
+    int64_t n_steps = 0;               // that ran the layer
+    int experts_per_rank = 0;          // a rank's experts follow each other; 0 or all of them: ranks split no experts
+    std::optional<double> seconds;     // of the layer's feed-forward part; absent: the device's, not measured
+    std::optional<double> top_shares;  // of each token: its largest weight over their sum; absent: not read back
+    int64_t n_tokens = 0;              // that `top_shares` is a sum over
+    int64_t n_dropped = 0;             // choices over an expert's capacity
   };
   virtual std::vector<ExpertLoad> expert_load() const { return {}; }
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace polymath::model {
 
 using tensor::DType;
@@ -81,7 +83,9 @@ void TransformerModel::run_layer(int index, Step& step) {
   if (step.n == 0) return;
   backend_.norm(layer.ffn_norm, step.h, step.x);
   const Tensor fed = begin_branch(step);
+  const double begin = on_host_ ? base::steady_seconds() : 0;
   layer.ffn.run(step.context, step.x, step.tokens, moe_scratch_, fed);
+  if (on_host_) counters_.add_seconds(index, base::steady_seconds() - begin);
   end_branch(layer.ffn_post_norm, fed, step);
 }
 
@@ -147,6 +151,7 @@ void TransformerModel::run(const StepViews& v) {
 absl::Status TransformerModel::start(const Batch& batch) {
   check(batch);
   note_extent(batch);
+  counters_.add_step(!batch.logit_rows.empty());
   const CapturedStep* const captured = graphs_.find(batch);
   const StepViews views = inputs_.put(backend_, batch, captured != nullptr ? captured->rows : 0);
   if (captured != nullptr) {

@@ -87,6 +87,7 @@ class TransformerModel : public Transformer {
   RopeTables rope_tables_;
   tensor::DType act_;
   const bool has_state_;  // read in every step
+  const bool on_host_;    // the backend computes on the calling thread
   quant::Weight embed_, lm_head_;
   backend::NormParams final_norm_;
   std::vector<Layer> layers_;

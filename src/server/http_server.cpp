@@ -143,9 +143,9 @@ void HttpServer::set_entry(std::function<Admission(const HttpRequest&)> entry) {
   state_->core->entry = std::move(entry);
 }
 
-void HttpServer::set_metrics(base::MetricsRegistry& registry) {
+void HttpServer::set_metrics(base::MetricsRegistry& registry, std::function<void(const Answered&)> on_answered) {
   CHECK(!state_->started);
-  state_->core->metrics = std::make_unique<RequestMetrics>(registry);
+  state_->core->metrics = std::make_unique<RequestMetrics>(registry, std::move(on_answered));
   if (state_->core->options.tls_key_file.empty()) return;
   state_->expiry = &registry.gauge("polymath:tls_certificate_expiry_timestamp_seconds",
                                    "When the TLS certificate expires, in seconds since 1970.", {});

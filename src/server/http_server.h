@@ -111,6 +111,16 @@ struct ServerError {
   std::string_view message;
   std::string_view path;  // as HttpRequest::path; empty: the request line was not read
 };
+
+// A response that is written, or whose peer has gone.
+struct Answered {
+  std::string_view handler;  // the route's path; empty: none
+  std::string_view method;
+  int status = 0;  // 499: the peer went before it had one
+  double seconds = 0;
+  size_t request_bytes = 0;   // of the body
+  size_t response_bytes = 0;  // written, with the head
+};
 using ErrorBody = std::function<std::string(const ServerError& error)>;
 
 using HttpHandler = std::function<void(const HttpRequest&, std::shared_ptr<HttpReply>)>;
@@ -148,8 +158,9 @@ class HttpServer {
   // slowly. The same rules as for the gate; its principal is not used.
   void set_entry(std::function<Admission(const HttpRequest& request)> entry);
 
-  // http_requests_total{handler,method,status} and http_request_duration_seconds{handler,method}.
-  void set_metrics(base::MetricsRegistry& registry);
+  // server/request_metrics.h names them. `on_answered` is called after each answer, on an I/O thread; it must not
+  // block.
+  void set_metrics(base::MetricsRegistry& registry, std::function<void(const Answered&)> on_answered = {});
 
   // Binds and serves. kUnavailable names an address in use, or says that the system makes no more threads.
   // kInvalidArgument: no such address, or bad TLS files.

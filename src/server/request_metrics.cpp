@@ -17,12 +17,42 @@ const std::vector<double>& duration_bounds() {
   return *bounds;
 }
 
+// The instrumentator's, for percentiles of all handlers together.
+const std::vector<double>& fine_duration_bounds() {
+  static const auto* const bounds = new std::vector<double>{0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1,  1.5, 2,
+                                                            2.5,  3,     3.5,  4,     4.5, 5,    7.5, 10,   30, 60};
+  return *bounds;
+}
+
 }  // namespace
 
-void RequestMetrics::record(std::string_view handler, std::string_view method, int status, double seconds) {
-  const std::string handler_label(handler.empty() ? "unknown" : handler);
-  const std::string method_text = method_label(method);
-  const int status_class = status / 100;
+RequestMetrics::RequestMetrics(base::MetricsRegistry& registry, std::function<void(const Answered&)> on_answered)
+    : registry_(registry),
+      on_answered_(std::move(on_answered)),
+      fine_durations_(registry.histogram("http_request_duration_highr_seconds",
+                                         "As http_request_duration_seconds, of all handlers together, in finer steps.",
+                                         {}, fine_duration_bounds())) {}
+
+RequestMetrics::Sizes& RequestMetrics::sizes_of(const std::string& handler) {
+  Sizes& sizes = sizes_[handler];
+  if (sizes.request == nullptr) {
+    sizes.request =
+        &registry_.summary("http_request_size_bytes", "Bytes of request bodies, by handler.", {{"handler", handler}});
+  }
+  if (sizes.response == nullptr) {
+    sizes.response = &registry_.summary("http_response_size_bytes",
+                                        "Bytes of responses as they were sent, heads and streams included, by handler.",
+                                        {{"handler", handler}});
+  }
+  return sizes;
+}
+
+void RequestMetrics::record(const Answered& answered) {
+  const std::string handler_label(answered.handler.empty() ? "unknown" : answered.handler);
+  const std::string method_text = method_label(answered.method);
+  const int status_class = answered.status / 100;
+  fine_durations_.observe(answered.seconds);
+  if (on_answered_) on_answered_(answered);
   const std::lock_guard lock(mutex_);
   base::Counter*& counter = counters_[{handler_label, method_text, status_class}];
   if (counter == nullptr) {
@@ -37,7 +67,10 @@ void RequestMetrics::record(std::string_view handler, std::string_view method, i
                                     {{"handler", handler_label}, {"method", method_text}}, duration_bounds());
   }
   counter->add();
-  duration->observe(seconds);
+  duration->observe(answered.seconds);
+  const Sizes& sizes = sizes_of(handler_label);
+  sizes.request->observe(static_cast<double>(answered.request_bytes));
+  sizes.response->observe(static_cast<double>(answered.response_bytes));
 }
 
 }  // namespace polymath::server

@@ -131,7 +131,8 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
 
   std::string interim_;  // 100 Continue, or probed bytes of kResponseStart; before the exchange's
   std::string writing_;
-  size_t written_ = 0;
+  size_t written_ = 0;                             // of writing_
+  size_t request_bytes_ = 0, response_bytes_ = 0;  // of the exchange: the body's, and those written
   bool writing_interim_ = false;
   bool write_active_ = false;
   bool unread_ = false;        // Sessions knows that the peer reads slowly

@@ -72,7 +72,8 @@ void Session::open_exchange() {
   handler_label_ = {};
   dispatched_at_ = Clock::now();
   response_ended_ = head_taken_ = false;
-  probed_bytes_ = 0;
+  probed_bytes_ = response_bytes_ = 0;
+  request_bytes_ = request_.body.size();
   const bool parsed = parser_->has_head();
   ReplyTraits traits{.http11 = !parsed || parser_->http11(),
                      .head_only = method_ == "HEAD",
@@ -227,6 +228,7 @@ void Session::on_written(const Transport::Error& error, size_t bytes) {
   if (error) return drop("connection lost in a write");
   written_ += bytes;
   note_written(bytes);
+  response_bytes_ += bytes;
   if (!writing_interim_ && exchange_ != nullptr) exchange_->written(bytes);
   if (written_ == writing_.size()) writing_.clear();
   pump();
@@ -255,7 +257,9 @@ void Session::note_read() {
 void Session::record_exchange() {
   const int status = exchange_->status();
   const double seconds = std::chrono::duration<double>(Clock::now() - dispatched_at_).count();
-  if (core_->metrics) core_->metrics->record(handler_label_, method_, status, seconds);
+  if (core_->metrics) {
+    core_->metrics->record({handler_label_, method_, status, seconds, request_bytes_, response_bytes_});
+  }
   base::log_debug("server", peer_.name, " ", principal_, " ", method_, " ", path_, " ", status, " ", seconds, " s");
 }
 

@@ -32,6 +32,12 @@ struct TokenizerLimits {
   size_t token_bytes_max = 64u << 10;  // a longer token: kInvalidArgument
 };
 
+// An id, and the bytes [begin, end) of the text that it comes from.
+struct TextToken {
+  TokenId id = -1;
+  size_t begin = 0, end = 0;
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -39,6 +45,11 @@ class Tokenizer {
   // `add_special`: what the post-processor adds (BOS, EOS). Special tokens written out in the text become
   // their ids, as in transformers. Invalid UTF-8 is read as U+FFFD, never refused.
   virtual std::vector<TokenId> encode(std::string_view text, bool add_special) const = 0;
+
+  // The ids of encode(), each with its bytes: whole characters, so that the tokens of one character overlap. What
+  // `add_special` adds has none. Of tokenizer.json they are the offsets of huggingface/tokenizers. Invalid UTF-8 counts
+  // as the U+FFFD that it is read as. Slower than encode().
+  virtual std::vector<TextToken> encode_with_offsets(std::string_view text, bool add_special) const = 0;
 
   // Whole text of the ids, as tokenizers' decode() gives it. Unknown ids give nothing.
   // The bytes need not be whole UTF-8: incomplete sequences become U+FFFD.

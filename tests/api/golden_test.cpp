@@ -48,6 +48,7 @@ class Running {
     if (!served.ok()) throw std::runtime_error(std::string(served.status().message()));
     runtime_ = std::move(served->runtime);
     options.version = "test";
+    options.facts = {.device = "reference", .requests_max = all.runtime.sequences + waiting_max, .workers = 2};
     service_ = std::make_unique<api::Service>(runtime_->engine(), std::move(served->model), options, metrics_);
     door_ = std::make_unique<api::Door>(options, metrics_);
     door_->open(*service_);
@@ -95,6 +96,7 @@ std::string mask(std::string text) {
   text = std::regex_replace(text, std::regex("\"(chatcmpl|cmpl)-[0-9a-f]{32}\""), "\"$1-ID\"");
   text = std::regex_replace(text, std::regex("\"request_id\":\"[0-9a-f]{32}\""), "\"request_id\":\"ID\"");
   text = std::regex_replace(text, std::regex("\"created\":[0-9]+"), "\"created\":0");
+  text = std::regex_replace(text, std::regex("\"seed\":[0-9]{9,}"), "\"seed\":0");  // a random one
   text = absl::StrReplaceAll(text, {{kStandIn, "models/stand-in"}, {kSource + "/", ""}});
   std::string out;
   const std::regex number("-?[0-9]\\.?[0-9]*E-?[0-9]+");

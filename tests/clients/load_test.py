@@ -70,6 +70,13 @@ class Load(unittest.TestCase):
             self.assertNotIn("mean_ttft_ms", result)
             self.assertIn("mean_e2el_ms", result)
 
+    def test_generate_stream_in_closed_and_open_loop(self):
+        for load in (["--max-concurrency", 3], ["--request-rate", 200]):
+            result = self.run_bench("--backend", "tgi", *load)
+            self.assertEqual(result["tokens_counted_by"]["token_ids"], result["total_output_tokens"])
+            self.assertTrue(result["input_tokens_by_server"])
+            self.assertTrue(0 < result["median_ttft_ms"] <= result["p99_e2el_ms"])
+
     def test_usage_counts_where_ids_are_not_given(self):
         result = self.run_bench("--backend", "openai-chat", "--no-return-token-ids", "--max-concurrency", 2)
         self.assertEqual(result["tokens_counted_by"]["usage"], result["total_output_tokens"])

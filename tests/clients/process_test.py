@@ -163,12 +163,14 @@ class SignalTest(unittest.TestCase):
         with tempfile.TemporaryFile("w+") as log:
             flags = ("--load-format", "dummy", "--skip-tokenizer-init", "--hf-overrides", json.dumps(LOADS_LONG))
             process = serve(*flags, stderr=log)
+            self.addCleanup(process.wait)
             self.addCleanup(process.kill)
             wait_for(lambda: "memory plan" in os.pread(log.fileno(), 1 << 16, 0).decode())
             port = re.search(r"listening: http://[^:]+:(\d+)", os.pread(log.fileno(), 1 << 16, 0).decode())[1]
 
             def status_of(method, path, body=None):
                 connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
+                self.addCleanup(connection.close)
                 connection.request(method, path, body, {"Content-Type": "application/json"})
                 with connection.getresponse() as answer:
                     return answer.status, answer.getheader("Retry-After")

@@ -64,7 +64,7 @@ void PrintTo(const Device& d, std::ostream* out) { *out << d.backend << " " << d
 
 std::vector<Device> devices() {
   std::vector<Device> out = {{"reference", ""}};
-  for (const char* isa : {"portable", "avx2", "avx512"}) {
+  for (const char* isa : {"portable", "avx2", "avx512", "amx"}) {
     if (backend::make_backend("cpu", {.threads = 1, .isa = isa}).ok()) out.push_back({"cpu", isa});
   }
   if (backend::make_backend("cuda", {.threads = 1}).ok()) out.push_back({"cuda", ""});

@@ -22,7 +22,7 @@ std::vector<Case> cases() {
   const bool cuda = backend::make_backend("cuda", {.threads = 1}).ok();  // built, and a GPU is there
   for (const auto& model : model_names()) {
     out.push_back({model, "reference", ""});
-    for (const char* isa : {"portable", "avx2", "avx512"}) {
+    for (const char* isa : {"portable", "avx2", "avx512", "amx"}) {
       if (backend::make_backend("cpu", {.threads = 1, .isa = isa}).ok()) out.push_back({model, "cpu", isa});
     }
     if (cuda) out.push_back({model, "cuda", ""});

@@ -105,7 +105,7 @@ class World {
     l.n_blocks = least + up_to(up_to(2) != 0 ? least / 2 : 3 * least);
     l.sequences_max = 1 + up_to(9);
     l.step_tokens_max = 1 + up_to(up_to(1) == 0 ? 10 : 150);
-    l.mixed_prefill_tokens_max = up_to(1) == 0 ? 0 : 1 + up_to(40);
+    mixes_ = up_to(1) == 0;
     l.waiting_max = 1 + up_to(20);
     l.prefix_caching = up_to(4) != 0;
     l.policy = &policies()[up_to(static_cast<int>(policies().size()) - 1)];
@@ -209,7 +209,8 @@ class World {
       if (actor->sequence->decodes()) decoding.insert(actor->sequence.get());
     }
     if (kind_ == Kind::kDrafts) propose();
-    const StepPlan plan = scheduler_.plan();
+    mixed_max_ = mixes_ ? 1 + up_to(40) : 0;
+    const StepPlan plan = scheduler_.plan(mixed_max_);
     scheduler_.check_invariants();
     if (plan.items.empty()) return false;
     model::Batch batch = builder_.build(plan);
@@ -283,8 +284,8 @@ class World {
       ASSERT_TRUE(n_draft == 0 || decoding.contains(sequence));
       (decoding.contains(sequence) ? decodes : prefill) += n;
     }
-    if (decodes > 0 && limits_.mixed_prefill_tokens_max > 0) {
-      ASSERT_LE(prefill, limits_.mixed_prefill_tokens_max);
+    if (decodes > 0 && mixed_max_ > 0) {
+      ASSERT_LE(prefill, mixed_max_);
     }
     const std::set<int32_t> slots(batch.slots.begin(), batch.slots.end());
     ASSERT_EQ(slots.size(), batch.slots.size()) << "two tokens are written to one place";
@@ -359,6 +360,8 @@ class World {
   const Kind kind_;
   std::mt19937 random_;
   int arrival_percent_ = 0, cancel_percent_ = 0, right_percent_ = 0;
+  bool mixes_ = false;
+  int mixed_max_ = 0;  // of the step being checked
   const SchedulerLimits limits_;
   Scheduler scheduler_;
   BatchBuilder builder_;

@@ -14,16 +14,18 @@ OTHER_FLAGS = {
     "nvidia-smi": {"query-gpu", "format"},
     "check": {"no-build"},
     "every program": {"help", "version"},
-    "TGI's launcher": {"max-top-n-tokens"},
+    "TGI's launcher, misspelt in a test": {"max-totl-tokens"},
     "our tests of the command line": {"x", "no-x", "flag", "max-model-length", "prot"},
 }
 
 def own_flags(tree):
-    """Names of the flag table: `{"max-model-len", "-c", ...` or a helper's `refused("enable-lora", ...`."""
+    """Names of the flag table: `{"max-model-len", "-c", ...`; and of TGI's launcher: `{"MAX_TOTAL_TOKENS", ...`."""
     flags = set()
     for _, text in tree.files({".cpp"}, "src/commands/"):
         flags.update(re.findall(r'[({]\s*"([a-z][a-z0-9-]+)",\s*"(?:-\w+)?",', text))
-    return flags
+    rows = tree.texts.get("src/commands/tgi/launcher_rows.cpp", "")
+    names = re.findall(r'\{(?:\.name = )?"([A-Z][A-Z_]+)",', rows)
+    return flags | {name.lower().replace("_", "-") for name in names}
 
 
 def script_flags(tree):

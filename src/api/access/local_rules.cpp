@@ -60,6 +60,10 @@ bool is_json(std::string_view content_type) {
 
 }  // namespace
 
+std::vector<std::string_view> LocalRules::reasons() {
+  return {kNotLocal.reason, kOtherHost.reason, kOtherOrigin.reason, kOtherType.reason};
+}
+
 std::optional<LocalRules::Breach> LocalRules::check(const HttpRequest& head) const {
   if (!head.local) return kNotLocal;
   const std::string_view host_header = head.header("host");

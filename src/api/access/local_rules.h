@@ -26,6 +26,7 @@ struct LocalRules {
     std::string_view reason;    // a word, for the metric
     std::string_view sentence;  // a literal
   };
+  static std::vector<std::string_view> reasons();  // of all breaches that check() returns
   // Nullopt: the request may pass.
   std::optional<Breach> check(const server::HttpRequest& head) const;
 };

@@ -23,6 +23,7 @@ WriterContext make_context(const Service& service, Endpoint endpoint, OpenAiRequ
   context.head.id = absl::StrCat(endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-", id);
   context.head.created = static_cast<int64_t>(std::time(nullptr));
   context.head.options = request.answer;
+  context.head.options.include_usage |= request.answer.stream && service.options().force_usage;
   // Without a tokenizer the ids are the answer.
   if (service.model().tokenizer == nullptr) context.head.options.return_token_ids = true;
   context.head.model = &service.model();
@@ -40,7 +41,7 @@ WriterContext make_context(const Service& service, Endpoint endpoint, OpenAiRequ
 absl::Status start_beams(Service& service, OpenAiRequest& request, WriterContext context) {
   const std::shared_ptr<HttpReply> reply = context.reply;
   context.candidates = request.answer.n;  // the search chooses
-  service.choices_histogram().observe(request.answer.n);
+  service.counts().choices(request.answer.n);
   ASSIGN_OR_RETURN(auto search,
                    BeamSearch::start({service.engine(), service.pool(), service.model()}, std::move(request.plan),
                                      *request.beams, make_writer(std::move(context))));

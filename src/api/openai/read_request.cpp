@@ -3,6 +3,7 @@
 #include "api/handler.h"
 #include "api/openai/logprob_fields.h"
 #include "api/request/prefix_salt.h"
+#include "api/request/text_bound.h"
 
 namespace polymath::api {
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "api/chat/chat_prompt.h"
 #include "api/generation.h"
 #include "api/limits.h"
@@ -14,7 +15,6 @@
 #include "api/openai/fields.h"
 #include "api/prompt.h"
 #include "api/served_model.h"
-#include "absl/functional/function_ref.h"
 #include "base/json.h"
 #include "base/status.h"
 

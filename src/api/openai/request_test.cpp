@@ -16,7 +16,6 @@ namespace {
 
 absl::Status client_stays() { return absl::OkStatus(); }
 
-
 constexpr Endpoint kText = Endpoint::kCompletions;
 constexpr Endpoint kChat = Endpoint::kChat;
 

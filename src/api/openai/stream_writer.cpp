@@ -6,21 +6,14 @@
 #include "api/handler.h"
 #include "api/openai/error.h"
 #include "api/openai/logprobs.h"
-#include "base/clock.h"
 
 namespace polymath::api {
-namespace {
-
-// A comment alone. A blank line behind it would end an event, and some parsers deliver the empty one.
-constexpr std::string_view kKeepAlive = ": keep-alive\n";
-
-}  // namespace
 
 StreamWriter::StreamWriter(WriterContext context, int n_choices)
     : context_(std::move(context)),
       choices_(static_cast<size_t>(n_choices)),
       prompts_(context_.prompts.ids.size()),
-      written_at_(base::steady_seconds()) {
+      stream_(context_.reply, {{"X-Request-Id", context_.request_id}}, "data: ", context_.silence_s_max) {
   const AnswerHead& head = context_.head;
   for (int choice = 0; choice < n_choices; ++choice) {
     choices_[static_cast<size_t>(choice)].gathered.choice = choice;
@@ -73,42 +66,25 @@ void StreamWriter::send_gathered(Choice& choice, const Usage& so_far) {
   if (delta.text.empty() && !tokens_matter) return;
   choice.begun = true;
   text::TokenTexts* const texts = options.logprobs ? &texts_[static_cast<size_t>(delta.choice)] : nullptr;
-  event(delta_chunk(context_.head, delta, texts, &so_far));
+  stream_.event(delta_chunk(context_.head, delta, texts, &so_far));
 }
 
 void StreamWriter::take_end(const ChoiceEnd& end, const Usage& so_far) {
   send_gathered(choices_[static_cast<size_t>(end.choice)], so_far);
-  event(end_chunk(context_.head, end, &so_far));
+  stream_.event(end_chunk(context_.head, end, &so_far));
 }
 
 void StreamWriter::on_done(const Usage& usage) {
-  if (context_.head.options.include_usage) event(usage_chunk(context_.head, usage, times_));
-  event("[DONE]");
-  close();
+  if (context_.head.options.include_usage) stream_.event(usage_chunk(context_.head, usage, times_));
+  stream_.event("[DONE]");
+  stream_.close();
 }
 
 void StreamWriter::on_error(const absl::Status& error) {
-  if (!open_) return send_error(*context_.reply, context_.errors, error, context_.request_id);
-  event(openai_error(failure_of(error)).body);
-  event("[DONE]");
-  close();
-}
-
-void StreamWriter::flush() {
-  const double now = base::steady_seconds();
-  if (pending_.empty()) {
-    if (closed_ || context_.silence_s_max == 0 || now - written_at_ < context_.silence_s_max) return;
-    open();
-    pending_ = kKeepAlive;
-  }
-  written_at_ = now;
-  context_.reply->write(std::exchange(pending_, {}));
-}
-
-void StreamWriter::open() {
-  if (open_) return;
-  open_ = true;
-  context_.reply->start_stream(200, "text/event-stream; charset=utf-8", {{"X-Request-Id", context_.request_id}});
+  if (!stream_.is_open()) return send_error(*context_.reply, context_.errors, error, context_.request_id);
+  stream_.event(openai_error(failure_of(error)).body);
+  stream_.event("[DONE]");
+  stream_.close();
 }
 
 void StreamWriter::begin(const Usage& so_far) {
@@ -116,7 +92,7 @@ void StreamWriter::begin(const Usage& so_far) {
   begun_ = true;
   at_begin_ = so_far;
   at_begin_.completion_tokens = 0;  // `so_far` may count the first token already
-  open();
+  stream_.open();
   for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
     if (!echoes_logprobs() || context_.head.is_chat() || has_all_tokens(prompt)) show(prompt);
   }
@@ -131,12 +107,12 @@ void StreamWriter::show(size_t prompt) {
   const auto first = static_cast<int>(prompt) * head.n;
   for (int choice = first; choice < first + head.n; ++choice) {
     if (head.is_chat()) {
-      event(role_chunk(head, prompts, choice, &at_begin_));
+      stream_.event(role_chunk(head, prompts, choice, &at_begin_));
       if (prompts.chat_echo.empty()) continue;
-      event(delta_chunk(head, {.choice = choice, .text = prompts.chat_echo}, nullptr, &at_begin_));
+      stream_.event(delta_chunk(head, {.choice = choice, .text = prompts.chat_echo}, nullptr, &at_begin_));
     } else if (has_prompt_part) {
       text::TokenTexts* const texts = echoes_logprobs() ? &texts_[static_cast<size_t>(choice)] : nullptr;
-      event(prompt_chunk(head, {choice, text, ids_of(choice), prompts_[prompt].tokens, texts}, &at_begin_));
+      stream_.event(prompt_chunk(head, {choice, text, ids_of(choice), prompts_[prompt].tokens, texts}, &at_begin_));
     }
   }
   prompts_[prompt].shown = true;
@@ -148,18 +124,6 @@ void StreamWriter::show(size_t prompt) {
       take_end(std::get<ChoiceEnd>(waiting.what), waiting.so_far);
     }
   }
-}
-
-void StreamWriter::event(std::string_view data) {
-  pending_ += "data: ";
-  pending_ += data;
-  pending_ += "\n\n";
-}
-
-void StreamWriter::close() {
-  flush();
-  closed_ = true;
-  context_.reply->end();
 }
 
 }  // namespace polymath::api

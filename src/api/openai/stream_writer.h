@@ -2,13 +2,13 @@
 
 // An OpenAI answer as a stream of chunks, in the order of events.
 //
-// The status line waits for the first chunk, at most silence_s_max. Until then a failure can still be an error status.
 // Under echo with logprobs a prompt's choices wait for its logprobs, which the prompt's first choice brings.
 
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "api/event_stream.h"
 #include "api/openai/writers.h"
 
 namespace polymath::api {
@@ -22,7 +22,7 @@ class StreamWriter : public AnswerWriter {
   void on_end(const ChoiceEnd& end, const Usage& so_far) override;
   void on_done(const Usage& usage) override;
   void on_error(const absl::Status& error) override;
-  void flush() override;
+  void flush() override { stream_.flush(); }
 
  private:
   struct Choice {
@@ -39,14 +39,11 @@ class StreamWriter : public AnswerWriter {
     std::vector<Waiting> waiting;  // until it is shown
   };
 
-  void open();
   void begin(const Usage& so_far);
   void show(size_t prompt);
   void take(const Delta& delta, const Usage& so_far);
   void take_end(const ChoiceEnd& end, const Usage& so_far);
   void send_gathered(Choice& choice, const Usage& so_far);
-  void event(std::string_view data);
-  void close();
 
   const std::vector<int32_t>& ids_of(int choice) const { return context_.prompts.ids[prompt_of(choice)]; }
   size_t prompt_of(int choice) const { return static_cast<size_t>(choice / context_.head.n); }
@@ -57,13 +54,10 @@ class StreamWriter : public AnswerWriter {
   std::vector<Choice> choices_;
   std::vector<Prompt> prompts_;
   std::vector<text::TokenTexts> texts_;  // of each choice, under logprobs
-  std::string pending_;
+  EventStream stream_;
   engine::RequestTimes times_;  // of all choices that have ended
   Usage at_begin_;              // no output token is counted
-  double written_at_;
-  bool open_ = false;   // the status line was sent
-  bool begun_ = false;  // the chunks before the first token were made
-  bool closed_ = false;
+  bool begun_ = false;          // the chunks before the first token were made
 };
 
 }  // namespace polymath::api

@@ -2,26 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include "api/fake_reply_test.h"
 #include "api/test_model.h"
 
 namespace polymath::api {
 namespace {
-
-// Records all calls.
-class FakeReply : public server::HttpReply {
- public:
-  void send(int status, std::string_view, std::string body, server::HttpHeaders) override {
-    log += "send " + std::to_string(status) + " " + body;
-  }
-  void start_stream(int status, std::string_view type, server::HttpHeaders) override {
-    log += "start " + std::to_string(status) + " " + std::string(type) + "\n";
-  }
-  void write(std::string chunk) override { log += chunk; }
-  void end() override { log += "end"; }
-  void on_gone(std::function<void()>) override {}
-
-  std::string log;
-};
 
 struct Fixture {
   ServedModel model = stand_in_model();

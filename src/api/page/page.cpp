@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "api/openai/error.h"
+#include "api/tgi/error.h"
 #include "base/hash.h"
 #include "base/json.h"
 
@@ -36,9 +37,12 @@ server::HttpHeaders page_headers(const std::string& nonce) {
           {"Vary", "Accept"}};
 }
 
+// For other clients than browsers, TGI's health check.
 void answer_root(bool ready, const HttpRequest& request, HttpReply& reply) {
   if (request.header("accept").find("text/html") == std::string_view::npos) {
-    return reply.send(ready ? 200 : 503, "text/plain", "", {{"Vary", "Accept"}});
+    if (ready) return reply.send(200, "text/plain", "", {{"Vary", "Accept"}});
+    ErrorReply error = tgi_unhealthy();
+    return reply.send(error.http_status, "application/json", std::move(error.body), {{"Vary", "Accept"}});
   }
   const std::string nonce = random_nonce();
   reply.send(200, "text/html; charset=utf-8",

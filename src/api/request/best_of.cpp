@@ -31,4 +31,13 @@ std::vector<CollectedChoice> keep_best(std::vector<CollectedChoice> choices, int
   return kept;
 }
 
+void put_best_first(std::vector<CollectedChoice>& choices) {
+  const auto mean = [](const CollectedChoice& choice) {
+    return sum_of_logprobs(choice) / std::max<double>(1, static_cast<double>(choice.tokens.size()));
+  };
+  const auto best =
+      std::max_element(choices.begin(), choices.end(), [&](const auto& a, const auto& b) { return mean(a) < mean(b); });
+  std::rotate(choices.begin(), best, best + 1);
+}
+
 }  // namespace polymath::api

@@ -12,4 +12,8 @@ namespace polymath::api {
 // prompt's tokens go to the first. REQUIRES: candidates >= n, and a multiple of it many choices.
 std::vector<CollectedChoice> keep_best(std::vector<CollectedChoice> choices, int candidates, int n);
 
+// Moves the choice with the highest mean log-probability of a token to the front; the others keep their order. Of
+// equals the first wins. REQUIRES: at least one.
+void put_best_first(std::vector<CollectedChoice>& choices);
+
 }  // namespace polymath::api

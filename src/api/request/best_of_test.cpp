@@ -25,5 +25,14 @@ TEST(KeepBest, ByTheSumOfLogprobsWithinEachPrompt) {
   EXPECT_EQ(keep_best(choices, 3, 3)[2].text, "c");
 }
 
+TEST(PutBestFirst, ByTheMeanOfLogprobsTheOthersInTheirOrder) {
+  std::vector<CollectedChoice> choices = {choice("a", {-1, -1, -1}), choice("b", {-2}), choice("c", {-0.5f, -1}),
+                                          choice("d", {-0.75f})};
+  put_best_first(choices);
+  std::string texts;
+  for (const CollectedChoice& c : choices) texts += c.text;
+  EXPECT_EQ(texts, "cabd");
+}
+
 }  // namespace
 }  // namespace polymath::api

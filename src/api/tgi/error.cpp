@@ -27,18 +27,31 @@ constexpr ErrorRow kErrors[] = {
     {501, 422, "validation", "Input validation error: "},
     {503, 503, "overloaded", ""},
 };
+constexpr ErrorRow kTemplate{400, 422, kTgiTemplateError, "Template error: "};
+constexpr ErrorRow kIncompleteStream{500, 500, "incomplete_generation_stream", "Incomplete generation stream", false};
+constexpr ErrorRow kUnhealthy{503, 503, "healthcheck", "unhealthy", false};
 
-}  // namespace
-
-ErrorReply tgi_error(const Failure& failure) {
-  ErrorRow row{failure.http_status, failure.http_status, failure.http_status < 500 ? "validation" : "generation", ""};
+ErrorRow row_of(const Failure& failure) {
+  if (failure.code == kTgiTemplateError) return kTemplate;
   const auto* const found = std::find_if(std::begin(kErrors), std::end(kErrors),
                                          [&](const ErrorRow& r) { return r.from == failure.http_status; });
-  if (found != std::end(kErrors)) row = *found;
+  if (found != std::end(kErrors)) return *found;
+  return {failure.http_status, failure.http_status, failure.http_status < 500 ? "validation" : "generation", ""};
+}
+
+ErrorReply reply_of(const ErrorRow& row, std::string_view message) {
   base::JsonObject body;
-  body["error"] = text_json(absl::StrCat(std::string(row.text), row.with_message ? shown(failure.message) : ""));
+  body["error"] = text_json(absl::StrCat(std::string(row.text), row.with_message ? shown(message) : ""));
   body["error_type"] = text_json(row.type);
   return {row.to, base::to_text(body)};
 }
+
+}  // namespace
+
+ErrorReply tgi_error(const Failure& failure) { return reply_of(row_of(failure), failure.message); }
+
+ErrorReply tgi_incomplete_stream() { return reply_of(kIncompleteStream, ""); }
+
+ErrorReply tgi_unhealthy() { return reply_of(kUnhealthy, ""); }
 
 }  // namespace polymath::api

@@ -25,6 +25,9 @@ TEST(TgiError, StatusesTypesAndTexts) {
       {{401, "key"}, 401, R"({"error":"key","error_type":"unauthorized"})"},
       {{404, "no such path"}, 404, R"({"error":"no such path","error_type":"not_found"})"},
       {{413, "too large"}, 413, R"({"error":"too large","error_type":"validation"})"},
+      {{400, "no role", "", "template_error"},
+       422,
+       R"({"error":"Template error: no role","error_type":"template_error"})"},
       {{504, "late"}, 504, R"({"error":"late","error_type":"generation"})"},
   };
   for (const auto& row : rows) {

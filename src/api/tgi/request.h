@@ -26,8 +26,16 @@ struct TgiAnswerOptions {
   bool sampled = false;  // details.seed is null under greedy decoding
 };
 
+// What a route says in place of a request.
+struct TgiRoute {
+  std::optional<bool> stream;  // whatever the request says; absent: as the request says
+  bool do_sample = false;      // this and the next: where the request does not say
+  bool full_text = false;
+};
+
 struct TgiRequest {
   std::string inputs;
+  bool stream = false;
   TgiAnswerOptions answer;
   GenerationPlan plan;  // without its prompt; see resolve_tgi_prompt
   PromptRules rules;
@@ -41,8 +49,8 @@ struct TgiRefusedField {
 std::span<const TgiRefusedField> tgi_refused_fields();
 
 // kInvalidArgument, kUnimplemented: a field, named.
-absl::StatusOr<TgiRequest> parse_tgi_request(const base::JsonValue& json, const ServedModel& model,
-                                             const ApiLimits& limits);
+absl::StatusOr<TgiRequest> parse_tgi_request(const base::JsonValue& json, const TgiRoute& route,
+                                             const ServedModel& model, const ApiLimits& limits);
 
 // Tokenizes, truncates and checks the context limit: fills plan.prompts and plan.max_tokens.
 absl::Status resolve_tgi_prompt(TgiRequest& request, const ServedModel& model);

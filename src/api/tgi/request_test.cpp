@@ -21,10 +21,10 @@ const ServedModel& model() {
   return *kept;
 }
 
-absl::StatusOr<TgiRequest> parse_text(const std::string& text) {
+absl::StatusOr<TgiRequest> parse_text(const std::string& text, const TgiRoute& route = {}) {
   const auto json = base::parse_json(text, {});
   if (!json.ok()) return json.status();
-  ASSIGN_OR_RETURN(TgiRequest request, parse_tgi_request(*json, model(), {}));
+  ASSIGN_OR_RETURN(TgiRequest request, parse_tgi_request(*json, route, model(), {}));
   RETURN_IF_ERROR(resolve_tgi_prompt(request, model()));
   return request;
 }
@@ -50,6 +50,7 @@ TEST(TgiRequest, Defaults) {
 
 TEST(TgiRequest, EveryParameterArrives) {
   const auto r = parse(R"("temperature":0.5,"top_k":7,"top_p":0.9,"repetition_penalty":1.2,"frequency_penalty":0.3,
+                          "typical_p":0.8,
                           "seed":11,"stop":["x","yy"],"max_new_tokens":9,"truncate":2,"return_full_text":true,
                           "details":true,"decoder_input_details":true,"top_n_tokens":3,"adapter_id":"korean")");
   ASSERT_TRUE(r.ok()) << r.status();
@@ -57,6 +58,7 @@ TEST(TgiRequest, EveryParameterArrives) {
   EXPECT_EQ(s.temperature, 0.5f);
   EXPECT_EQ(s.top_k, 7);
   EXPECT_EQ(s.top_p, 0.9f);
+  EXPECT_EQ(s.typical_p, 0.8f);
   EXPECT_EQ(s.repetition_penalty, 1.2f);
   EXPECT_EQ(s.frequency_penalty, 0.3f);
   EXPECT_EQ(s.seed, 11u);
@@ -82,6 +84,7 @@ TEST(TgiRequest, SampledOnlyWhereSomethingAsksForIt) {
       {R"("temperature":0.7)", true, 0.7f},
       {R"("top_k":5)", true, 1},
       {R"("top_p":0.5)", true, 1},
+      {R"("typical_p":0.5)", true, 1},
   };
   for (const auto& row : rows) {
     const auto r = parse(row.parameters);
@@ -89,6 +92,27 @@ TEST(TgiRequest, SampledOnlyWhereSomethingAsksForIt) {
     EXPECT_EQ(r->answer.sampled, row.sampled) << row.parameters;
     EXPECT_EQ(r->plan.sampling.temperature, row.temperature) << row.parameters;
   }
+}
+
+TEST(TgiRequest, TheRouteAnswersWhatTheRequestLeavesOpen) {
+  const auto request = parse_text(R"({"inputs":"a"})", {.stream = true, .do_sample = true, .full_text = true});
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_TRUE(request->stream && request->answer.sampled && request->answer.full_text);
+  EXPECT_EQ(request->plan.sampling.logprobs, 0) << "an event shows its token's";
+  const char* no = R"({"inputs":"a","stream":true,"parameters":{"do_sample":false,"return_full_text":false}})";
+  const auto other = parse_text(no, {.stream = false, .do_sample = true, .full_text = true});
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_FALSE(other->stream || other->answer.sampled || other->answer.full_text);
+  EXPECT_TRUE(parse_text(no)->stream);
+}
+
+TEST(TgiRequest, BestOf) {
+  const auto request = parse(R"("best_of":3,"do_sample":true)");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->plan.n, 3);
+  EXPECT_EQ(request->plan.sampling.logprobs, 0);
+  const char* streamed = R"({"inputs":"a","stream":true,"parameters":{"best_of":2,"do_sample":true}})";
+  EXPECT_EQ(field_of(parse_text(streamed).status()), "best_of");
 }
 
 TEST(TgiRequest, RefusalsNameTheirField) {
@@ -110,11 +134,14 @@ TEST(TgiRequest, RefusalsNameTheirField) {
       {R"("truncate":0)", kInvalidArgument, "truncate"},
       {R"("seed":-1)", kInvalidArgument, "seed"},
       {R"("seed":1.5)", kInvalidArgument, "seed"},
-      {R"("top_n_tokens":6)", kInvalidArgument, "top_n_tokens"},
+      {R"("top_n_tokens":21)", kInvalidArgument, "top_n_tokens"},
       {R"("adapter_id":"unknown")", kInvalidArgument, "adapter_id"},
       {R"("details":"yes")", kInvalidArgument, "details"},
-      {R"("best_of":2)", kUnimplemented, "best_of"},
-      {R"("typical_p":0.9)", kUnimplemented, "typical_p"},
+      {R"("best_of":2)", kInvalidArgument, "best_of"},
+      {R"("best_of":0)", kInvalidArgument, "best_of"},
+      {R"("best_of":21,"do_sample":true)", kInvalidArgument, "best_of"},
+      {R"("best_of":2,"do_sample":true,"seed":1)", kInvalidArgument, "seed"},
+      {R"("typical_p":1.0)", kInvalidArgument, "typical_p"},
       {R"("watermark":true)", kUnimplemented, "watermark"},
       {R"("grammar":{"type":"regex","value":"a"})", kUnimplemented, "grammar"},
       {R"("json_schema":{"type":"object"})", kUnimplemented, "json_schema"},
@@ -140,7 +167,9 @@ TEST(TgiRequest, BodiesThatAreRefused) {
       {R"({"inputs":""})", kInvalidArgument, "inputs"},
       {R"({"inputs":["a"]})", kInvalidArgument, "inputs"},
       {R"({"inputs":"a","parameters":[]})", kInvalidArgument, "parameters"},
-      {R"({"inputs":"a","stream":true})", kUnimplemented, "stream"},
+      {R"({"inputs":"a","stream":1})", kInvalidArgument, "stream"},
+      {R"({"inputs":"a","stream":true,"parameters":{"decoder_input_details":true}})", kInvalidArgument,
+       "decoder_input_details"},
   };
   for (const auto& row : rows) {
     const absl::Status status = name_field(parse_text(row.text).status());

@@ -2,13 +2,11 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "api/handler.h"
-#include "api/request/answer_size.h"
-#include "api/request/prefix_salt.h"
-#include "api/tgi/answer.h"
 #include "api/tgi/error.h"
-#include "api/tgi/request.h"
+#include "api/tgi/start.h"
+#include "api/tgi/tokenize.h"
+#include "base/clock.h"
 
 namespace polymath::api {
 namespace {
@@ -17,78 +15,65 @@ using server::HttpReply;
 using server::HttpRequest;
 using ReplyPtr = std::shared_ptr<HttpReply>;
 
-// POST / wraps the answer in an array, as Hugging Face's hosted inference does.
-enum class Shape { kObject, kArray, kCount };
-
-class TgiWriter : public CollectingWriter {
- public:
-  TgiWriter(const ServedModel& model, TgiAnswer answer, Shape shape, ReplyPtr reply, std::string request_id)
-      : CollectingWriter(1),
-        model_(model),
-        answer_(std::move(answer)),
-        shape_(shape),
-        reply_(std::move(reply)),
-        request_id_(std::move(request_id)) {}
-
-  void on_error(const absl::Status& error) override { send_error(*reply_, tgi_error, error, request_id_); }
-
- private:
-  void answer(std::vector<CollectedChoice> choices, const Usage&) override {
-    const CollectedChoice& choice = choices.front();
-    if (choice.end.reason == engine::finish_reason_name(engine::FinishReason::kCancelled)) {
-      return on_error(absl::AbortedError("the server is shutting down"));
-    }
-    base::JsonObject body = tgi_answer(answer_, model_, choice);
-    send_json(*reply_, shape_ == Shape::kArray ? base::to_text(base::JsonArray{std::move(body)}) : base::to_text(body),
-              request_id_);
-  }
-
-  const ServedModel& model_;
-  const TgiAnswer answer_;
-  const Shape shape_;
-  const ReplyPtr reply_;
-  const std::string request_id_;
+struct GenerateRoute {
+  TgiRoute route;
+  TgiShape shape = TgiShape::kObject;
 };
+// As in TGI, /generate does not read "stream", and / shows the inputs before the answer.
+constexpr GenerateRoute kGenerate{.route = {.stream = false}};
+constexpr GenerateRoute kGenerateStream{.route = {.stream = true}};
+constexpr GenerateRoute kRoot{.route = {.full_text = true}, .shape = TgiShape::kArray};
 
-absl::Status start(Service& service, const HttpRequest& http, Shape shape, const ReplyPtr& reply,
-                   const std::string& id) {
-  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, http));
-  ASSIGN_OR_RETURN(TgiRequest request, parse_tgi_request(json, service.model(), service.options().limits));
-  request.plan.place = place_of(http);
-  request.plan.cache_salt = prefix_salt(http.principal, "", service.options().share_prefix_cache);
-  RETURN_IF_ERROR(resolve_tgi_prompt(request, service.model()));
-  const AnswerBytes bytes{.of_prompt_token = logprob_bytes(request.plan.sampling.prompt_logprobs),
-                          .prompt_copies = 1,
-                          .of_output_token = logprob_bytes(request.plan.sampling.logprobs),
-                          .prompt_field = "decoder_input_details",
-                          .output_field = "top_n_tokens"};
-  RETURN_IF_ERROR(bound_answer(bytes, request.rules, service.options().limits, request.plan));
-  TgiAnswer answer{request.answer, std::move(request.inputs), request.plan.prompts.front(), request.plan.sampling.seed};
-  auto writer = std::make_unique<TgiWriter>(service.model(), std::move(answer), shape, reply, id);
-  return start_generation(service, std::move(request.plan), std::move(writer), reply, /*stream=*/false);
+absl::Status start(Service& service, const TgiCall& call, const GenerateRoute& row) {
+  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, call.http));
+  ASSIGN_OR_RETURN(TgiRequest request, prepare_tgi(service, call.http, row.route, json));
+  return start_tgi(service, call, row.shape, std::move(request));
 }
 
-template <Shape shape>
+template <const GenerateRoute& row>
 void generate(Service& service, const HttpRequest& http, ReplyPtr reply) {
-  const std::string id = request_id(service.limits(), http, "");
-  const absl::Status status = start(service, http, shape, reply, id);
-  if (!status.ok()) send_error(*reply, tgi_error, name_field(status), id);
+  const TgiCall call{http, std::move(reply), request_id(service.limits(), http, ""), base::steady_seconds()};
+  const absl::Status status = start(service, call, row);
+  if (!status.ok()) send_error(*call.reply, tgi_error, name_field(status), call.id);
 }
 
-// A route of TGI's that this server lacks: 404 in TGI's body, so that its clients can read why.
-void not_here(Service& service, const HttpRequest& http, ReplyPtr reply) {
-  const absl::Status status =
-      absl::NotFoundError(absl::StrCat(http.path, " is not built yet; POST /generate and POST / are"));
-  send_error(*reply, tgi_error, status, request_id(service.limits(), http, ""));
+void vertex(Service& service, const HttpRequest& http, ReplyPtr reply) {
+  const TgiCall call{http, std::move(reply), request_id(service.limits(), http, ""), base::steady_seconds()};
+  const absl::Status status = start_vertex(service, call);
+  if (!status.ok()) send_error(*call.reply, tgi_error, name_field(status), call.id);
+}
+
+absl::StatusOr<std::string> chat_tokens(const Service& service, const HttpRequest& http, const HttpReply& reply) {
+  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, http));
+  return tgi_chat_tokenize(service, json, reply);
+}
+
+// A chat that its template refuses is an error of its own kind.
+ErrorReply chat_error(const Failure& failure) {
+  Failure out = failure;
+  out.code = kTgiTemplateError;
+  return tgi_error(out);
+}
+
+void chat_tokenize(Service& service, const HttpRequest& http, ReplyPtr reply) {
+  const std::string id = request_id(service.limits(), http, "");
+  auto body = chat_tokens(service, http, *reply);
+  if (body.ok()) return send_json(*reply, *std::move(body), id);
+  const bool of_template = absl::IsFailedPrecondition(body.status());
+  send_error(*reply, of_template ? chat_error : tgi_error, name_field(body.status()), id);
+}
+
+void info(Service& service, const HttpRequest& http, ReplyPtr reply) {
+  send_json(*reply, base::to_text(tgi_info(service)), request_id(service.limits(), http, ""));
 }
 
 constexpr Route kRoutes[] = {
-    {"POST", "/generate", generate<Shape::kObject>, false, true},
-    {"POST", "/", generate<Shape::kArray>, false, true},
-    {"POST", "/generate_stream", not_here},
-    {"POST", "/chat_tokenize", not_here},
-    {"POST", "/vertex", not_here},
-    {"GET", "/info", not_here},
+    {"POST", "/generate", generate<kGenerate>, false, true},
+    {"POST", "/generate_stream", generate<kGenerateStream>, false, true},
+    {"POST", "/", generate<kRoot>, false, true},
+    {"POST", "/chat_tokenize", chat_tokenize},
+    {"POST", "/vertex", vertex, false, true},
+    {"GET", "/info", info},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "backend/cpu/kv.h"
 #include "backend/cpu/matmul.h"
@@ -25,7 +26,8 @@ class AttentionRun {
         p_(*step.params),
         layout_(*step.layout),
         kv_(step.kv->shape),
-        weights_(context.kernels.weights_of(quant::plain_format(step.kv->shape.dtype))) {
+        weights_(context.kernels.cache_of(step.kv->shape.dtype)),
+        query_steps_(weights_.packed_steps(step.kv->shape.key_dim)) {
     const KvShape& s = kv_.shape;
     CHECK(p_.n_heads % s.n_kv_heads == 0 && s.key_dim <= c_.scratch.key_dim_max &&
           s.value_dim <= c_.scratch.value_dim_max && layout_.n_seqs <= c_.scratch.seqs_max);
@@ -33,6 +35,7 @@ class AttentionRun {
           step.out->cols() == static_cast<int64_t>(p_.n_heads) * s.value_dim);
     group_ = p_.n_heads / s.n_kv_heads;
     run_tokens_ = kRunTokens / s.block_size * s.block_size;
+    first_step_ = std::lcm(s.block_size, int64_t{weights_.pack_steps} * (kv_.pairs ? 2 : 1));
     out_stride_ = round_up(s.value_dim, kTile);
   }
 
@@ -45,8 +48,9 @@ class AttentionRun {
     const bool parallel = Context::worth_sharing(flops, flops);
     task_rows_ = kTaskRows;
     int64_t n = make_tasks();
-    while (parallel && n < 4 * c_.team.size() && task_rows_ > kRowsMax) {
-      task_rows_ = std::max<int>(kRowsMax, task_rows_ / 2 / kRowsMax * kRowsMax);
+    const int least = weights_.rows_max;
+    while (parallel && n < 4 * c_.team.size() && task_rows_ > least) {
+      task_rows_ = std::max(least, task_rows_ / 2 / least * least);
       n = make_tasks();
     }
     TaskRuns& tasks = c_.team.tasks(parallel, n);
@@ -116,7 +120,8 @@ class AttentionRun {
       begin = std::min(begin, row.begin);
       end = std::max(end, row.end);
     }
-    return key_run(t, begin / kv_.shape.block_size * kv_.shape.block_size, end);
+    const int64_t run = begin / run_tokens_ * run_tokens_;
+    return key_run(t, run + (begin - run) / first_step_ * first_step_, end);
   }
 
   void attend(int rank, const Task& t, int64_t next_task) {
@@ -177,7 +182,7 @@ class AttentionRun {
 
   void pack_queries(const Task& t, const AttentionScratch& scratch) {
     const Tensor& q = *step_.q;
-    const RowBlocks blocks(t.rows, c_.kernels.rows_max);
+    const RowBlocks blocks(t.rows, weights_.rows_max);
     for (int i = 0; i < blocks.n; ++i) {
       const void* from[kRowsMax];
       for (int r = 0; r < blocks.size(i); ++r) {
@@ -185,14 +190,14 @@ class AttentionRun {
         from[r] = q.as<std::byte>() + (query(t, row) * q.stride() + head(t, row) * kv_.shape.key_dim) *
                                           static_cast<int64_t>(tensor::dtype_bytes(q.dtype));
       }
-      c_.kernels.pack({from, blocks.size(i), kv_.shape.key_dim, q.dtype, kv_.pairs,
-                       scratch.queries + blocks.begin(i) * kv_.key_steps});
+      c_.kernels.pack({from, blocks.size(i), kv_.shape.key_dim, q.dtype, kv_.pairs, weights_.pack_steps,
+                       scratch.queries + blocks.begin(i) * query_steps_});
     }
   }
 
   // With the last block of rows, a tile prefetches the values of its keys.
   void score(const Task& t, const AttentionScratch& scratch, const KeyRun& run) {
-    const RowBlocks blocks(t.rows, c_.kernels.rows_max);
+    const RowBlocks blocks(t.rows, weights_.rows_max);
     for (int panel = 0; panel < run.panels; panel += 2) {
       const std::byte* w = run.keys[panel];
       TileArgs a;
@@ -202,7 +207,8 @@ class AttentionRun {
       a.blocks = a.segment_blocks = kv_.key_steps;
       a.acc_stride = kProbStride;
       for (int i = 0; i < blocks.n; ++i) {
-        a.a = scratch.queries + blocks.begin(i) * kv_.key_steps;
+        a.m = blocks.size(i);
+        a.a = scratch.queries + blocks.begin(i) * query_steps_;
         a.acc = scratch.scores + blocks.begin(i) * kProbStride + panel * kPanel;
         if (i + 1 == blocks.n && !kv_.shape.latent && kv_.shape.block_size == kPanel) {
           a.ahead = a.blocks;
@@ -244,7 +250,7 @@ class AttentionRun {
   }
 
   void sum_values(const Task& t, const AttentionScratch& scratch, const KeyRun& run, const KeyRun& next) {
-    const RowBlocks blocks(t.rows, c_.kernels.rows_max);
+    const RowBlocks blocks(t.rows, weights_.rows_max);
     const int per_step = kv_.pairs ? 2 : 1;
     TileArgs a;
     a.w = run.values;
@@ -259,6 +265,7 @@ class AttentionRun {
       a.offset = panel * panel_bytes;
       a.second = panel + 1 < kv_.value_panels ? panel_bytes : 0;
       for (int i = 0; i < blocks.n; ++i) {
+        a.m = blocks.size(i);
         a.a = reinterpret_cast<const uint32_t*>(scratch.scores) + blocks.begin(i) * kProbStride;
         a.acc = scratch.out + blocks.begin(i) * out_stride_ + panel * kPanel;
         weights_.prob_tiles[blocks.size(i)](a);
@@ -272,7 +279,9 @@ class AttentionRun {
   const StepLayout& layout_;
   const KvPanels kv_;
   const WeightKernels& weights_;  // of the cache's type
+  const int64_t query_steps_;     // words of a packed query
   int64_t group_ = 1, run_tokens_ = kRunTokens, out_stride_ = 0;
+  int64_t first_step_ = 1;  // a run begins at a multiple of it, so that tokens are summed in the same groups
   int task_rows_ = kTaskRows;
 };
 

@@ -156,7 +156,7 @@ class Conversation {
 };
 
 class CpuAttention : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Isa, CpuAttention, testing::Values("portable", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Isa, CpuAttention, testing::Values("portable", "avx2", "avx512", "amx"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_P(CpuAttention, IsSoftmaxOverTheKeysSeen) {

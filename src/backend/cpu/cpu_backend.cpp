@@ -37,22 +37,23 @@ struct ScratchSizes {
 };
 
 ScratchSizes::ScratchSizes(const StepLimits& limits) {
+  constexpr int kPadding = 16;  // words of a packed row, at most pack_steps of any format
   const int64_t tokens = limits.tokens_max;
   pairs = std::max<int64_t>(limits.pairs_max, tokens);
   // Untouched pages cost nothing. So each op's widest case is counted, in f32.
-  const int64_t wide = std::max(limits.hidden_max, limits.attention_max) + 2;
-  const int64_t wide_pair = std::max(limits.hidden_max, limits.intermediate_max) + 2;
+  const int64_t wide = std::max(limits.hidden_max, limits.attention_max) + kPadding;
+  const int64_t wide_pair = std::max(limits.hidden_max, limits.intermediate_max) + kPadding;
   n_segments = 2 * routing::kExpertsMax * (pairs / cpu::kSegmentRows + 1);
   value_dim = std::max<int64_t>(limits.attention_max, limits.key_dim_max);
   input = static_cast<size_t>(std::max(tokens * wide, pairs * wide_pair)) * sizeof(uint32_t);
-  intermediate = static_cast<size_t>(pairs * (limits.intermediate_max + 2)) * sizeof(uint32_t);
+  intermediate = static_cast<size_t>(pairs * (limits.intermediate_max + kPadding)) * sizeof(uint32_t);
   row_weights = static_cast<size_t>(pairs) * sizeof(float);
   row_tokens = static_cast<size_t>(pairs) * sizeof(int32_t);
   segments = static_cast<size_t>(n_segments) * sizeof(cpu::Segment);
   seq_tasks = static_cast<size_t>(limits.seqs_max + 1) * sizeof(int64_t);
   const auto value_bytes = static_cast<size_t>(cpu::round_up(value_dim, cpu::kTile)) * sizeof(float);
   sums = cpu::kSegmentRows * cpu::kTile * sizeof(float);
-  queries = cpu::kTaskRows * static_cast<size_t>(limits.key_dim_max + 1) * sizeof(uint32_t);
+  queries = cpu::kTaskRows * static_cast<size_t>(limits.key_dim_max + kPadding) * sizeof(uint32_t);
   scores = cpu::kTaskRows * cpu::kProbStride * sizeof(float);
   out = cpu::kTaskRows * value_bytes;
   values = cpu::kRunTokens * value_bytes;
@@ -267,7 +268,10 @@ void CpuBackend::group_by_expert(const Routing& routing, int n_experts, const Ex
   int32_t total = 0;
   for (int e = 0; e < n_experts; ++e) {
     const int32_t count = next[e];
-    if (!out.load.empty()) out.load.as<int64_t>()[e] += count;
+    if (!out.load.empty()) {
+      out.load.as<int64_t>()[e] += count;
+      out.load.as<int64_t>()[n_experts + e] += count > 0;
+    }
     offsets[e] = next[e] = total;
     total += count;
   }

@@ -21,7 +21,7 @@ constexpr StepLimits kLimits{.tokens_max = 1100,
 // Every instruction set that this machine runs.
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> out;
-  for (const char* isa : {"portable", "avx2", "avx512"}) {
+  for (const char* isa : {"portable", "avx2", "avx512", "amx"}) {
     if (make_cpu_backend({.threads = 1, .isa = isa}).ok()) out.push_back(isa);
   }
   return out;
@@ -133,14 +133,14 @@ TEST_P(Cpu, BatchedLinearGoesGroupByGroup) {
 // Choices of a batch: token t's choice k is expert (t * t + k) % n_experts. With `drop`, every eleventh is dropped.
 struct TestRouting {
   TestRouting(int64_t n, int64_t top_k, int n_experts, bool drop)
-      : ids(n * top_k), weights(n * top_k), offsets(n_experts + 1), pairs(n * top_k), load(n_experts) {
+      : ids(n * top_k), weights(n * top_k), offsets(n_experts + 1), pairs(n * top_k), load(2 * n_experts) {
     for (int64_t i = 0; i < n * top_k; ++i) {
       const int64_t token = i / top_k, choice = i % top_k;
       ids[i] = drop && i % 11 == 5 ? -1 : static_cast<int32_t>((token * token + choice) % n_experts);
       weights[i] = 0.1f + 0.05f * static_cast<float>(i % 9);
     }
     routing = {{DType::kI32, {n, top_k}, ids.data()}, {DType::kF32, {n, top_k}, weights.data()}};
-    groups = {ints(offsets), ints(pairs), {DType::kI64, {n_experts}, load.data()}};
+    groups = {ints(offsets), ints(pairs), {DType::kI64, {2, n_experts}, load.data()}};
   }
   std::vector<int32_t> ids;
   std::vector<float> weights;
@@ -161,6 +161,7 @@ TEST_P(Cpu, GroupsAreSortedPairs) {
       if (t.ids[i] == e) expected.push_back(i);
     }
     EXPECT_EQ(t.load[e], static_cast<int64_t>(expected.size()) - t.offsets[e] + (e == 2 ? 100 : 0));
+    EXPECT_EQ(t.load[7 + e], static_cast<int64_t>(expected.size()) > t.offsets[e] ? 1 : 0);
   }
   EXPECT_EQ(t.offsets[7], static_cast<int32_t>(expected.size()));
   EXPECT_TRUE(std::equal(expected.begin(), expected.end(), t.pairs.begin()));

@@ -8,6 +8,13 @@
 namespace polymath::backend::cpu {
 namespace {
 
+// Words [from, group) of each row: the padding of packed rows is 0.
+void clear_rest(std::span<uint32_t> rows, int group, int from) {
+  for (size_t row = 0; row < rows.size(); row += static_cast<size_t>(group)) {
+    std::fill_n(rows.begin() + static_cast<std::ptrdiff_t>(row) + from, group - from, 0);
+  }
+}
+
 class ExpertRun : public RowSource {
  public:
   ExpertRun(Context& context, const ExpertStep& step)
@@ -37,7 +44,7 @@ class ExpertRun : public RowSource {
     const bool parallel = Context::worth_sharing(weights, flops);
     TaskRuns& gate_up_tasks = c_.team.tasks(parallel, static_cast<int64_t>(segments_.size()) * up_.tiles);
     TaskRuns& down_tasks = c_.team.more_tasks(parallel, down_.tiles);
-    const PackJob pack{segments_, this, step_.x->dtype, up_.shape.cols, up_.steps, up_.kernels.pairs, c_.scratch.input};
+    const PackJob pack{segments_, this, step_.x->dtype, up_.shape.cols, up_.steps, &up_.kernels, c_.scratch.input};
     c_.team.run(parallel, [&](int rank, int threads) {
       if (rank == 0) weigh_rows();
       pack_rows(c_.kernels, pack, rank, threads);
@@ -73,8 +80,8 @@ class ExpertRun : public RowSource {
     const Segment& s = segments_[task / up_.tiles];
     const int64_t tile = task % up_.tiles, first = tile * kPanel, intermediate = down_.shape.cols;
     float* sums = c_.scratch.sums[rank];
-    multiply_tile(c_.kernels, {&up_, gate_up_weights(task), c_.scratch.input + s.first_row * up_.steps, s.rows,
-                               next < 0 ? nullptr : gate_up_weights(next), sums});
+    multiply_tile({&up_, gate_up_weights(task), c_.scratch.input + s.first_row * up_.steps, s.rows,
+                   next < 0 ? nullptr : gate_up_weights(next), sums});
     GluTileArgs t;
     t.n = static_cast<int>(std::min<int64_t>(kPanel, intermediate - first));
     t.glu = mlp_.glu;
@@ -83,14 +90,21 @@ class ExpertRun : public RowSource {
       t.gate_bias = mlp_.gate_up_bias + s.group * 2 * intermediate + first;
       t.up_bias = t.gate_bias + intermediate;
     }
-    const RowBlocks blocks(s.rows, c_.kernels.rows_max);
+    const RowBlocks blocks(s.rows, down_.kernels.rows_max);
+    const int group = down_.kernels.pack_steps, words = down_.kernels.pairs ? (t.n + 1) / 2 : t.n;
+    const int64_t word = down_.kernels.pairs ? first / 2 : first;
     for (int i = 0; i < blocks.n; ++i) {
       const int64_t row = s.first_row + blocks.begin(i);
       t.acc = sums + blocks.begin(i) * kTile;
       t.m = blocks.size(i);
       t.row_scale = mlp_.weight_on_input ? c_.scratch.row_weights + row : nullptr;
-      t.out = c_.scratch.intermediate + row * down_.steps + (down_.kernels.pairs ? first / 2 : first) * t.m;
+      t.row_stride = group;
+      t.word_stride = group == 1 ? t.m : 1;
+      uint32_t* const out = c_.scratch.intermediate + row * down_.steps + word / group * group * t.m;
+      const int at = static_cast<int>(word % group);
+      t.out = out + at;
       c_.kernels.glu_tile(t);
+      if (tile + 1 == up_.tiles) clear_rest({out, static_cast<size_t>(t.m * group)}, group, at + words);
     }
   }
 
@@ -105,8 +119,8 @@ class ExpertRun : public RowSource {
       const std::byte* next = i + 1 < segments_.size() ? down_.tile(segments_[i + 1].group, tile)
                               : next_tile >= 0         ? down_.tile(segments_[0].group, next_tile)
                                                        : nullptr;
-      multiply_tile(c_.kernels, {&down_, down_.tile(s.group, tile), c_.scratch.intermediate + s.first_row * down_.steps,
-                                 s.rows, next, sums});
+      multiply_tile(
+          {&down_, down_.tile(s.group, tile), c_.scratch.intermediate + s.first_row * down_.steps, s.rows, next, sums});
       t.bias = mlp_.down_bias == nullptr ? nullptr : mlp_.down_bias + s.group * down_.shape.rows + col;
       for (int r = 0; r < s.rows; ++r) {
         const int64_t j = s.first_row + r;

@@ -5,8 +5,6 @@
 namespace polymath::backend::cpu {
 namespace {
 
-// A run's tile weights and the next run's fit the L2 cache. Every format's blocks divide a run.
-constexpr int64_t kRunSteps = 2048;
 // How far a tile that is read once prefetches, measured on Zen 4. With few rows the hardware prefetcher runs well ahead
 // and ours disturbs it. There 1 KiB reaches the read bandwidth; 8 KiB loses a fifth of it. With more rows 8 KiB wins.
 constexpr int kFewRows = 5;
@@ -54,7 +52,7 @@ void multiply_segments(Context& c, const PackJob& pack, const Panels& panels, F&
   }
   const bool parallel =
       Context::worth_sharing(bytes, 2.0 * rows * static_cast<double>(panels.shape.rows * panels.shape.cols));
-  const bool few = rows <= c.kernels.rows_max;  // packed by the caller: cheaper than to meet at a barrier
+  const bool few = rows <= panels.kernels.rows_max;  // packed by the caller: cheaper than to meet at a barrier
   if (few) pack_rows(c.kernels, pack, 0, 1);
   TaskRuns& tasks = c.team.tasks(parallel, n_segments * panels.tiles);
   c.team.run(parallel, [&](int rank, int threads) {
@@ -68,8 +66,8 @@ void multiply_segments(Context& c, const PackJob& pack, const Panels& panels, F&
         return panels.tile(pack.segments[i / panels.tiles].group, i % panels.tiles);
       };
       const Segment& s = pack.segments[task / panels.tiles];
-      multiply_tile(c.kernels, {&panels, weights_of(task), pack.out + s.first_row * panels.steps, s.rows,
-                                next < 0 ? nullptr : weights_of(next), sums});
+      multiply_tile({&panels, weights_of(task), pack.out + s.first_row * panels.steps, s.rows,
+                     next < 0 ? nullptr : weights_of(next), sums});
       StoreArgs store = store_args(s);
       store.acc = sums;
       store.rows = s.rows;
@@ -83,16 +81,16 @@ PackJob make_pack(Context& c, std::span<const Segment> segments, const RowSource
                   const Panels& panels) {
   const int64_t rows = segments.empty() ? 0 : segments.back().first_row + segments.back().rows;
   CHECK(static_cast<size_t>(rows * panels.steps) * 4 <= c.scratch.input_bytes);
-  return {segments, &source, x.dtype, panels.shape.cols, panels.steps, panels.kernels.pairs, c.scratch.input};
+  return {segments, &source, x.dtype, panels.shape.cols, panels.steps, &panels.kernels, c.scratch.input};
 }
 
 }  // namespace
 
-void multiply_tile(const Kernels& kernels, const TileJob& job) {
+void multiply_tile(const TileJob& job) {
   const Panels& p = *job.panels;
   const WeightKernels& weights = p.kernels;
-  const RowBlocks rows(job.rows, kernels.rows_max);
-  const int64_t run = kRunSteps / weights.block_steps;
+  const RowBlocks rows(job.rows, weights.rows_max);
+  const int64_t run = weights.run_steps / weights.block_steps;
   for (int64_t k = 0; k < p.blocks; k += run) {
     const int64_t blocks = std::min(run, p.blocks - k);
     const std::byte* w = job.w + k * weights.block_bytes;
@@ -105,12 +103,14 @@ void multiply_tile(const Kernels& kernels, const TileJob& job) {
     t.accumulate = k > 0;
     const int64_t share = (blocks + rows.n - 1) / rows.n;  // of the next run, prefetched by each block of rows
     for (int i = 0; i < rows.n; ++i) {
+      t.m = rows.size(i);
       t.a = job.a + rows.begin(i) * p.steps + k * weights.block_steps * rows.size(i);
       t.acc = job.sums + rows.begin(i) * kTile;
       if (rows.n == 1) {
         t.ahead = (rows.size(i) <= kFewRows ? kAheadBytesFew : kAheadBytes) / weights.block_bytes;
         t.next = next;
       } else {
+        t.cached = true;
         t.ahead = std::max<int64_t>(0, std::min(share, blocks - i * share));
         t.next = next == nullptr ? nullptr : next + i * share * weights.block_bytes;
       }
@@ -122,13 +122,13 @@ void multiply_tile(const Kernels& kernels, const TileJob& job) {
 void pack_rows(const Kernels& kernels, const PackJob& job, int rank, int threads) {
   int64_t block = 0;
   for (const Segment& s : job.segments) {
-    const RowBlocks blocks(s.rows, kernels.rows_max);
+    const RowBlocks blocks(s.rows, job.layout->rows_max);
     for (int i = 0; i < blocks.n; ++i, ++block) {
       if (block % threads != rank) continue;
       const void* rows[kRowsMax];
       for (int r = 0; r < blocks.size(i); ++r) rows[r] = job.source->row(s, blocks.begin(i) + r);
-      kernels.pack(
-          {rows, blocks.size(i), job.cols, job.from, job.pairs, job.out + (s.first_row + blocks.begin(i)) * job.steps});
+      kernels.pack({rows, blocks.size(i), job.cols, job.from, job.layout->pairs, job.layout->pack_steps,
+                    job.out + (s.first_row + blocks.begin(i)) * job.steps});
     }
   }
 }

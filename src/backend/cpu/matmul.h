@@ -25,7 +25,7 @@ struct TileJob {
   const std::byte* next = nullptr;  // the tile that this thread most likely reads next, or null
   float* sums = nullptr;
 };
-void multiply_tile(const Kernels& kernels, const TileJob& job);
+void multiply_tile(const TileJob& job);
 
 // Gives the rows to pack: row i of segment s.
 class RowSource {
@@ -40,7 +40,7 @@ struct PackJob {
   DType from = DType::kF32;
   int64_t cols = 0;
   int64_t steps = 0;
-  bool pairs = false;
+  const WeightKernels* layout = nullptr;
   uint32_t* out = nullptr;
 };
 // Packs this thread's share of the blocks.

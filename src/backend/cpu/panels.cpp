@@ -31,7 +31,7 @@ const std::byte* read_inputs(const Panels& panels, const quant::MatrixView& view
 Panels::Panels(const Kernels& all, const WeightShape& s, const quant::QuantFormat& format)
     : kernels(all.weights_of(format)), shape(s) {
   CHECK(s.cols % format.block_cols == 0 && kRun % format.block_cols == 0 && !format.params());
-  steps = kernels.pairs ? (s.cols + 1) / 2 : s.cols;
+  steps = kernels.packed_steps(s.cols);
   blocks = (steps + kernels.block_steps - 1) / kernels.block_steps;
   tiles = s.glu ? (s.rows / 2 + kPanel - 1) / kPanel : (s.rows + kTile - 1) / kTile;
   tile_bytes = blocks * kernels.block_bytes;

@@ -2,7 +2,7 @@
 
 // A weight's layout in memory: groups of tiles of 32 outputs. A tile is a run of blocks. Each format has its own block:
 //
-//   bf16: a block is two inputs  [2 panels][16 outputs][2 inputs]   128 bytes
+//   bf16: a block is two inputs  [2 panels][16 outputs][2 inputs]   128 bytes; with AMX 32 inputs, see amx_tile.h
 //   f32:  one                    [2][16]                            128
 //   f16:  one                    [2][16]                             64
 //   packed formats: kernels/<format>.h

@@ -202,7 +202,7 @@ struct Choices {
     }
     routing = {s.ints(ids).reshape({n, top_k}), s.floats(weights).reshape({n, top_k})};
     groups = {s.ints(std::vector<int32_t>(n_experts + 1)), s.ints(std::vector<int32_t>(n * top_k)),
-              s.zeros(DType::kI64, 1, n_experts).reshape({n_experts})};
+              s.zeros(DType::kI64, 2, n_experts)};
     s.b.group_by_expert(routing, n_experts, groups);
   }
   Routing routing;
@@ -632,7 +632,7 @@ Results route_layer(Side& s, const routing::Router& router, const routing::Route
   for (int32_t i = 0; i < rows; ++i) tokens[i] = 31 * i;
   const Routing out{s.zeros(DType::kI32, rows, top_k), s.zeros(DType::kF32, rows, top_k)};
   const ExpertGroups groups{s.ints(std::vector<int32_t>(n_experts + 1)), s.ints(std::vector<int32_t>(rows * top_k)),
-                            s.zeros(DType::kI64, 1, n_experts).reshape({n_experts})};
+                            s.zeros(DType::kI64, 2, n_experts)};
   RouteExperts params{&w, bias, bias, config, router.route};
   const RouteExperts gate{.router = &s.weight({1, 1, cols}, dtype, 14, scale),
                           .config = {.n_experts = 1, .top_k = 1},

@@ -349,7 +349,9 @@ void ReferenceBackend::group_by_expert(const Routing& routing, int n_experts, co
     for (int64_t pair = 0; pair < n; ++pair) {
       if (routing.ids.i32()[pair] == e) out.pairs.i32()[next++] = static_cast<int32_t>(pair);
     }
-    if (!out.load.empty()) out.load.as<int64_t>()[e] += next - out.offsets.i32()[e];
+    if (out.load.empty()) continue;
+    out.load.as<int64_t>()[e] += next - out.offsets.i32()[e];
+    out.load.as<int64_t>()[n_experts + e] += next > out.offsets.i32()[e];
   }
   out.offsets.i32()[n_experts] = next;
 }

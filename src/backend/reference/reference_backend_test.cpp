@@ -229,13 +229,13 @@ TEST_F(ReferenceBackendTest, Route) {
 TEST_F(ReferenceBackendTest, GroupByExpert) {
   Ints ids = {1, 0, 0, -1, 1, 2}, offsets(4), pairs(6, -9);  // three tokens, two choices each, one dropped
   Floats weights(6);
-  std::vector<int64_t> load = {10, 20, 30};
+  std::vector<int64_t> load = {10, 20, 30, 4, 5, 6};
   backend_->group_by_expert({{DType::kI32, {3, 2}, ids.data()}, matrix(weights, 2)}, 3,
-                            {ints(offsets), ints(pairs), {DType::kI64, {3}, load.data()}});
+                            {ints(offsets), ints(pairs), {DType::kI64, {2, 3}, load.data()}});
   EXPECT_THAT(offsets, ElementsAre(0, 2, 4, 5));
   pairs.resize(5);
   EXPECT_THAT(pairs, ElementsAre(1, 2, 0, 4, 5));
-  EXPECT_THAT(load, ElementsAre(12, 22, 31));
+  EXPECT_THAT(load, ElementsAre(12, 22, 31, 5, 6, 7));
 }
 
 TEST_F(ReferenceBackendTest, GroupedLinear) {

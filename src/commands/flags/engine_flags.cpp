@@ -4,6 +4,7 @@
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
 #include "commands/speculation.h"
+#include "engine/mixing.h"
 #include "engine/policy.h"
 
 namespace polymath::commands {
@@ -30,9 +31,28 @@ absl::Status set_policy(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_mode(Options& o, std::string_view value) {
+  RETURN_IF_ERROR(engine::check_performance_mode(value));
+  o.runtime.mixing.mode = engine::find_performance_mode(value);
+  return absl::OkStatus();
+}
+
+absl::Status set_target_itl(Options& o, std::string_view value) {
+  constexpr int64_t kMsMax = 60'000;
+  ASSIGN_OR_RETURN(const int64_t ms, parse_int(value, {1, kMsMax}));
+  o.runtime.mixing.target_itl_s = static_cast<double>(ms) / 1e3;
+  return absl::OkStatus();
+}
+
+absl::Status set_mixed_tokens(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {0, kStepTokensMax}));
+  o.runtime.mixing.prompt_tokens_max = static_cast<int>(n);
+  return absl::OkStatus();
+}
+
 absl::Status set_expert_metrics(Options& o, std::string_view value) {
   if (value != "layer" && value != "expert") return absl::InvalidArgumentError("must be layer or expert");
-  o.runtime.expert_series = value == "expert";
+  o.runtime.metrics.expert_series = value == "expert";
   return absl::OkStatus();
 }
 
@@ -53,7 +73,7 @@ absl::Status set_device(Options& o, std::string_view value) {
 }
 
 absl::Status set_isa(Options& o, std::string_view value) {
-  ASSIGN_OR_RETURN(const std::string isa, parse_choice(value, {"auto", "portable", "avx2", "avx512"}));
+  ASSIGN_OR_RETURN(const std::string isa, parse_choice(value, {"auto", "portable", "avx2", "avx512", "amx"}));
   o.runtime.isa = isa == "auto" ? "" : isa;
   return absl::OkStatus();
 }
@@ -61,6 +81,23 @@ absl::Status set_isa(Options& o, std::string_view value) {
 absl::Status set_async(Options&, std::string_view value) {
   ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
   return wanted ? absl::OkStatus() : absl::UnimplementedError("steps are always planned ahead where a GPU runs them");
+}
+
+absl::Status set_reserve(Options&, std::string_view value) {
+  ASSIGN_OR_RETURN(const bool wanted, parse_bool(value));
+  return wanted ? absl::OkStatus()
+                : absl::UnimplementedError("a request starts only where blocks are free for its whole prompt");
+}
+
+absl::Status set_spec_method(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.speculation.method, parse_speculation_method(value));
+  return absl::OkStatus();
+}
+
+absl::Status set_spec_tokens(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, engine::kDraftTokensMax}));
+  o.runtime.speculation.n_draft_max = static_cast<int>(n);
+  return absl::OkStatus();
 }
 
 absl::Status set_memory_share(Options& o, std::string_view value) {
@@ -75,7 +112,8 @@ constexpr Flag kFlags[] = {
     {"threads", "", FlagKind::kValue, kShapes, "N", "one a core",
      "Threads that compute. Cores are those of the affinity mask, at most what a CPU quota amounts to.",
      set_int<&RuntimeOptions::threads, 1, 1024>},
-    {"isa", "", FlagKind::kValue, kShapes, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512.", set_isa},
+    {"isa", "", FlagKind::kValue, kShapes, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512, amx.",
+     set_isa},
     {"async-scheduling", "", kSwitch, kLoads, "", "on",
      "Accepted: a step is always planned while the one before runs, where the device chooses tokens (a GPU). Off: "
      "refused.",
@@ -89,6 +127,8 @@ constexpr Flag kFlags[] = {
      set_bool<&RuntimeOptions::require_fused>},
     {"gpu-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "0.9",
      "Share of a GPU's memory that weights, scratch and KV cache take together; 0.01 to 1. No effect on the CPU.",
+     set_memory_share},
+    {"device-memory-utilization", "", FlagKind::kValue, kLoads, "SHARE", "0.9", "The same as --gpu-memory-utilization.",
      set_memory_share},
     {"kv-cache-memory-bytes", "", FlagKind::kValue, kLoads, "BYTES",
      "the less of 4 GiB and 40 % of what weights leave free; on a GPU all that is left",
@@ -105,14 +145,21 @@ constexpr Flag kFlags[] = {
      set_bool<&RuntimeOptions::prefix_caching>},
     {"enable-chunked-prefill", "", kSwitch, kLoads, "", "on",
      "Prefill is always chunked; --no-enable-chunked-prefill refuses.", set_chunked_prefill},
-    {"max-num-batched-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "2048",
+    {"max-num-batched-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "2048; on a GPU of 64 GB and more 8192",
      "Tokens in one forward pass, prefill chunks and decodes together.",
      set_int<&RuntimeOptions::step_tokens, 1, kStepTokensMax>},
-    {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "32 a thread; on a GPU 512",
-     "Prefill tokens in a pass that also decodes, so that running answers keep their pace; 0: no limit of its own.",
-     set_int<&RuntimeOptions::mixed_prefill_tokens, 0, kStepTokensMax>},
-    {"max-num-seqs", "", FlagKind::kValue, kLoads, "N", "256", "Answers generated at once; the others wait.",
-     set_int<&RuntimeOptions::sequences, 1, kSequencesMax>},
+    {"performance-mode", "", FlagKind::kValue, kLoads, "MODE", "balanced",
+     "How much prefill joins a pass that also decodes. A pass may take: balanced, 4 times its decodes alone, or 50 ms; "
+     "interactivity or latency, 1.5 times or 10 ms; throughput, any time.",
+     set_mode},
+    {"target-itl-ms", "", FlagKind::kValue, kLoads, "MS", "the mode's",
+     "Milliseconds that such a pass may take: the time between two tokens of an answer. Prompts get a fifth of it in "
+     "any case.",
+     set_target_itl},
+    {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "by --performance-mode",
+     "Prefill tokens of such a pass, whatever it takes; 0: no limit of its own.", set_mixed_tokens},
+    {"max-num-seqs", "", FlagKind::kValue, kLoads, "N", "256; on a GPU of 64 GB and more 1024",
+     "Answers generated at once; the others wait.", set_int<&RuntimeOptions::sequences, 1, kSequencesMax>},
     {"max-num-queued-reqs", "", FlagKind::kValue, kServe, "N", "4096",
      "Choices that may wait; beyond it requests get 429 with Retry-After. Connections are bounded accordingly.",
      set_int<&RuntimeOptions::waiting, 1, kWaitingMax>},
@@ -128,6 +175,12 @@ constexpr Flag kFlags[] = {
      "Speculative decoding: {\"method\": \"ngram\", \"num_speculative_tokens\": N, \"prompt_lookup_max\": N, "
      "\"prompt_lookup_min\": N}. Answers stay the same.",
      set_speculation},
+    {"spec-method", "", FlagKind::kValue, kServe | kRun, "METHOD", "none",
+     "The method of --speculative-config: ngram. With --spec-tokens.", set_spec_method},
+    {"spec-tokens", "", FlagKind::kValue, kServe | kRun, "N", "none",
+     "The num_speculative_tokens of --speculative-config; 1 to 64.", set_spec_tokens},
+    {"scheduler-reserve-full-isl", "", kSwitch, kLoads, "", "on",
+     "Accepted: a request starts only where KV blocks are free for its whole prompt. Off: refused.", set_reserve},
     {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "1",
      "Ranks that split each layer, 1 to 64: threads of this process, on the CPU. Over GPUs it is not built yet.",
      set_int<&RuntimeOptions::tensor_parallel, 1, 64>},

@@ -19,6 +19,7 @@ std::span<const Flag> server_flags();
 std::span<const Flag> command_flags();
 std::span<const Flag> load_flags();
 std::span<const Flag> refused_flags();
+std::span<const Flag> newest_flags();
 
 inline constexpr FlagKind kSwitch = FlagKind::kSwitch;
 inline constexpr FlagKind kList = FlagKind::kList;

@@ -192,6 +192,11 @@ absl::Status apply_environment(Options& options) {
        [](Options&, const std::string& value) {
          return base::set_log_level(value) ? absl::OkStatus() : absl::InvalidArgumentError("not a level");
        }},
+      {"VLLM_LOG_STATS_INTERVAL",
+       [](Options& o, const std::string& value) -> absl::Status {
+         ASSIGN_OR_RETURN(o.runtime.metrics.log_seconds, parse_number(value, 1, 86400));
+         return absl::OkStatus();
+       }},
       {"VLLM_MAX_STOP_STRINGS",
        [](Options& o, const std::string& value) -> absl::Status {
          ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, 1024}));

@@ -162,6 +162,54 @@ TEST(Flags, HowTheProcessEnds) {
   EXPECT_TRUE(asked->server.dry_run && asked->server.allow_core_dumps);
 }
 
+TEST(Flags, MetricsAndTheirBounds) {
+  const auto o = parse_flags(kServe, {"m", "--metrics-compat", "v0.6.3,tgi", "--disable-log-stats",
+                                      "--custom-histogram-buckets", R"({"request_latency":[0.5,1]})"});
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_TRUE(o->runtime.metrics.vllm_063 && o->runtime.metrics.tgi);
+  EXPECT_EQ(o->runtime.metrics.log_seconds, 0);
+  ASSERT_EQ(o->server.histogram_bounds.size(), 5u);
+  EXPECT_EQ(o->server.histogram_bounds[0].bounds, (std::vector<double>{0.5, 1}));
+  const auto plain = parse_flags(kServe, {"m"});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_FALSE(plain->runtime.metrics.vllm_063 || plain->runtime.metrics.tgi);
+  EXPECT_EQ(plain->runtime.metrics.log_seconds, 10);
+  EXPECT_FALSE(parse_flags(kServe, {"m", "--metrics-compat", "sglang"}).ok());
+  for (const char* bounds : {"[]", R"({"latency":[1]})", R"({"request_latency":[]})", R"({"request_latency":[2,1]})",
+                             R"({"request_latency":[0,1]})", R"({"request_latency":["1"]})", "{"}) {
+    EXPECT_EQ(parse_flags(kServe, {"m", "--custom-histogram-buckets", bounds}).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << bounds;
+  }
+}
+
+TEST(Flags, SynonymsOfTheNewest) {
+  const auto o = parse_flags(kServe, {"m", "--device-memory-utilization", "0.5", "--spec-method=ngram", "--spec-tokens",
+                                      "3", "--enable-force-include-usage"});
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_EQ(o->runtime.memory_share, 0.5);
+  EXPECT_EQ(o->runtime.speculation.method, "ngram");
+  EXPECT_EQ(o->runtime.speculation.n_draft_max, 3);
+  EXPECT_TRUE(o->server.force_usage);
+  EXPECT_EQ(parse_flags(kServe, {"m", "--spec-method", "mtp"}).status().code(), absl::StatusCode::kUnimplemented);
+}
+
+// vllm_flags.txt lists what vLLM's users may pass.
+TEST(Flags, EveryFlagOfVllmHasARow) {
+  std::set<std::string> known;
+  for (const Flag& flag : flag_table()) {
+    if ((flag.verbs & kServe) != 0) known.insert(std::string(flag.name));
+  }
+  std::ifstream in(std::string(POLYMATH_SOURCE_DIR) + "/src/commands/flags/vllm_flags.txt");
+  int n = 0;
+  for (std::string name; std::getline(in, name);) {
+    if (name.empty() || name[0] == '#') continue;
+    EXPECT_TRUE(known.contains(name)) << name;
+    ++n;
+  }
+  EXPECT_GT(n, 150);
+}
+
 TEST(Flags, EachNameStandsOnceAndIsDocumented) {
   std::set<std::string_view> names;
   for (const Flag& flag : flag_table()) {

@@ -1,9 +1,11 @@
 // Flags of the server and of its log.
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/log.h"
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
+#include "commands/metric_bounds.h"
 
 namespace polymath::commands {
 namespace {
@@ -36,6 +38,14 @@ absl::Status set_budget(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_body_bytes(Options& o, std::string_view value) {
+  constexpr int64_t kLeast = 1 << 10, kMost = 32 << 20;
+  ASSIGN_OR_RETURN(const int64_t bytes, parse_bytes(value));
+  if (bytes < kLeast || bytes > kMost) return absl::InvalidArgumentError("must be 1Ki to 32Mi");
+  o.server.body_bytes = bytes;
+  return absl::OkStatus();
+}
+
 absl::Status set_origins(Options& o, std::string_view value) {
   // vLLM takes a JSON list here; plain words are taken, too.
   std::string word;
@@ -54,6 +64,27 @@ absl::Status set_step_timeout(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(o.server.step_timeout_s, parse_number(value, 0, 86400));
   const bool shorter_than_a_beat = o.server.step_timeout_s > 0 && o.server.step_timeout_s < 2;
   return shorter_than_a_beat ? absl::InvalidArgumentError("must be 0 or at least 2") : absl::OkStatus();
+}
+
+absl::Status set_no_log_stats(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const bool off, parse_bool(value));
+  if (off) o.runtime.metrics.log_seconds = 0;
+  return absl::OkStatus();
+}
+
+// Names in one word with commas, or several words.
+absl::Status add_vocabulary(Options& o, std::string_view value) {
+  for (const std::string& name : std::vector<std::string>(absl::StrSplit(std::string(value), ','))) {
+    ASSIGN_OR_RETURN(const std::string known, parse_choice(name, {"vllm", "v0.6.3", "tgi"}));
+    o.runtime.metrics.vllm_063 |= known == "v0.6.3";
+    o.runtime.metrics.tgi |= known == "tgi";
+  }
+  return absl::OkStatus();
+}
+
+absl::Status set_histogram_bounds(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.server.histogram_bounds, parse_metric_bounds(value));
+  return absl::OkStatus();
 }
 
 absl::Status set_log_level(Options&, std::string_view value) {
@@ -91,6 +122,8 @@ constexpr Flag kFlags[] = {
     {"max-connections-per-address", "", FlagKind::kValue, kServe, "N", "0",
      "Connections of one address at a time; more get 503. 0: no limit. A proxy in front is one address.",
      set_int<&ServerOptions::connections_per_address, 0, 1 << 20>},
+    {"max-request-body-bytes", "", FlagKind::kValue, kServe, "BYTES", "32Mi",
+     "Bytes of one request's body; a larger one gets 413. 1Ki to 32Mi.", set_body_bytes},
     {"max-request-body-memory", "", FlagKind::kValue, kServe, "BYTES", "256Mi",
      "Memory of all request bodies together; beyond it requests get 503 with Retry-After.",
      set_budget<&ServerOptions::body_memory>},
@@ -132,7 +165,17 @@ constexpr Flag kFlags[] = {
      "Core files and debuggers of the same user are permitted. They see clients' prompts and keys.",
      set_bool<&ServerOptions::allow_core_dumps>},
     {"disable-log-stats", "", kSwitch, kServe, "", "off", "No line with throughput every ten seconds.",
-     set_bool<&ServerOptions::log_stats, true>},
+     set_no_log_stats},
+    {"metrics-compat", "", kList, kServe, "NAMES", "vllm",
+     "Also metrics under other names. v0.6.3: those of vLLM 0.6.3, whose label is model_name alone. tgi: those of Text "
+     "Generation Inference.",
+     add_vocabulary},
+    {"custom-histogram-buckets", "", FlagKind::kValue, kServe, "JSON", "{}",
+     "Bounds of histograms, by vLLM's families: {\"request_latency\": [0.1, 0.5, 1]}. Up to 200 each, ascending.",
+     set_histogram_bounds},
+    {"enable-force-include-usage", "", kSwitch, kServe, "", "off",
+     "Streams of OpenAI's routes end with the usage, also where stream_options do not ask for it.",
+     set_bool<&ServerOptions::force_usage>},
     {"log-level", "", FlagKind::kValue, kAll, "LEVEL", "info",
      "debug, info, warning or error. Also VLLM_LOGGING_LEVEL.", set_log_level},
     {"uvicorn-log-level", "", FlagKind::kValue, kServe, "LEVEL", "info", "The same as --log-level.", set_log_level},
@@ -145,6 +188,18 @@ constexpr Flag kFlags[] = {
     {"enable-prompt-tokens-details", "", kSwitch, kServe, "", "on", "Accepted: usage always counts cached tokens.",
      accept},
     {"enable-server-load-tracking", "", kSwitch, kServe, "", "on", "Accepted: /load is always there.", accept},
+    {"show-hidden-metrics-for-version", "", FlagKind::kValue, kServe, "VERSION", "none",
+     "Accepted: older names that are kept are always shown; --metrics-compat v0.6.3 has the rest.", accept},
+    {"max-log-len", "", FlagKind::kValue, kServe, "N", "none", "Accepted: requests are never written to the log.",
+     accept},
+    {"allowed-media-domains", "", kList, kServe, "LIST", "none", "Accepted: nothing is fetched from other hosts.",
+     accept},
+    {"jit-monitor-mode", "", FlagKind::kValue, kServe, "MODE", "none", "Accepted: nothing is compiled at run time.",
+     accept},
+    {"optimization-level", "", FlagKind::kValue, kServe, "N", "none", "Accepted: there is nothing to compile.", accept},
+    {"enable-ep-weight-filter", "", kSwitch, kServe, "", "on",
+     "Accepted: a rank keeps the weights of its own experts alone.", accept},
+    {"max-cpu-loras", "", FlagKind::kValue, kServe, "N", "all", "Accepted: all adapters are in memory.", accept},
     {"disable-fastapi-docs", "", kSwitch, kServe, "", "on", "Accepted: there is no /docs page.", accept},
     {"disable-log-requests", "", kSwitch, kServe, "", "on", "Accepted: requests are never written to the log.", accept},
     {"disable-frontend-multiprocessing", "", kSwitch, kServe, "", "on", "Accepted: there is one process.", accept},

@@ -67,6 +67,7 @@ absl::Status check_sampling(const SamplingParams& p, int vocab) {
       {"top_k", static_cast<double>(p.top_k), -1, INT32_MAX},
       {"top_p", p.top_p, 0, 1, true},
       {"min_p", p.min_p, 0, 1},
+      {"typical_p", p.typical_p, 0, 1, true},
       {"presence_penalty", p.presence_penalty, -2, 2},
       {"frequency_penalty", p.frequency_penalty, -2, 2},
       {"repetition_penalty", p.repetition_penalty, 0, kRepetitionPenaltyMax, true},

@@ -45,6 +45,8 @@ TEST(CheckSampling, NamesTheFieldThatIsOutOfRange) {
       {"top_p", [](auto& p) { p.top_p = kNan; }},
       {"min_p", [](auto& p) { p.min_p = -0.5f; }},
       {"min_p", [](auto& p) { p.min_p = kNan; }},
+      {"typical_p", [](auto& p) { p.typical_p = 0; }},
+      {"typical_p", [](auto& p) { p.typical_p = 1.5f; }},
       {"presence_penalty", [](auto& p) { p.presence_penalty = 2.5f; }},
       {"frequency_penalty", [](auto& p) { p.frequency_penalty = -2.5f; }},
       {"frequency_penalty", [](auto& p) { p.frequency_penalty = kNan; }},

@@ -86,6 +86,6 @@ double weigh_staying(const Row& row);
 
 // One file each.
 extern const SamplingStep kLogitBias, kAllowedIds, kMask, kBadIds, kMinTokens, kPenalties, kTemperature, kMinP, kTopK,
-    kTopP;
+    kTopP, kTypicalP;
 
 }  // namespace polymath::engine

@@ -92,7 +92,7 @@ TEST(Sampler, StepsComeInTheSaidOrder) {
   std::vector<std::string_view> names;
   for (const auto& step : sampling_steps()) names.push_back(step.name);
   EXPECT_THAT(names, ElementsAre("logit_bias", "allowed_ids", "mask", "bad_ids", "min_tokens", "penalties",
-                                 "temperature", "min_p", "top_k", "top_p"));
+                                 "temperature", "min_p", "top_k", "top_p", "typical_p"));
 }
 
 TEST(Sampler, ByDefaultNoStepApplies) {
@@ -218,6 +218,53 @@ TEST(Cuts, AgreeWithSortingOnRandomRows) {
       kept.push_back(s.id);
     }
     std::sort(kept.begin(), kept.end());
+    EXPECT_EQ(f.steps().second, kept) << "round " << round;
+  }
+}
+
+// Entropy 1.394; the surprises 1.897, 1.204, 2.996, 0.916, 2.303: id 1 is the nearest, then 3, 0.
+TEST(TypicalP, KeepsTheIdsOfTheExpectedSurprise) {
+  const struct {
+    float typical_p;
+    std::vector<int32_t> kept;
+  } rows[] = {
+      {0.1f, {1}}, {0.29f, {1}}, {0.31f, {1, 3}}, {0.69f, {1, 3}}, {0.71f, {0, 1, 3}}, {1, {0, 1, 2, 3, 4}},
+  };
+  for (const auto& row : rows) {
+    Fixture f{.logits = log_of({0.15, 0.3, 0.05, 0.4, 0.1})};
+    f.params.typical_p = row.typical_p;
+    EXPECT_EQ(f.steps().second, row.kept) << row.typical_p;
+    f.params.temperature = 0;
+    EXPECT_EQ(f.steps().second.size(), 5u) << "greedy";
+  }
+  Fixture f{.logits = log_of({0.9, 0.05, 0.05})};  // entropy 0.394: the best id is not always near
+  f.params.top_k = 2;
+  f.params.typical_p = 0.1f;
+  EXPECT_THAT(f.steps().second, ElementsAre(0));
+}
+
+// Against a full sort, behind the other cuts.
+TEST(TypicalP, AgreesWithSortingOnRandomRows) {
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal(0, 3);
+  for (int round = 0; round < 200; ++round) {
+    Fixture f{.logits = std::vector<float>(2 + random() % 2000)};
+    for (float& logit : f.logits) logit = normal(random);
+    f.params.top_k = round % 2 == 0 ? 0 : 1 + static_cast<int>(random() % 700);
+    const std::vector<int32_t> before = f.steps().second;
+    f.params.typical_p = 0.05f + 0.9f * static_cast<float>(random() % 1000) / 1000;
+    double sum = 0, entropy = 0, reached = 0;
+    for (const int32_t id : before) sum += std::exp(f.logits[id]);
+    const auto surprise = [&](int32_t id) { return std::log(sum) - f.logits[id]; };
+    for (const int32_t id : before) entropy += std::exp(f.logits[id]) / sum * surprise(id);
+    std::vector<int32_t> sorted = before, kept;
+    std::ranges::sort(sorted, {}, [&](int32_t id) { return std::abs(surprise(id) - entropy); });
+    for (const int32_t id : sorted) {
+      if (reached >= f.params.typical_p * sum) break;
+      reached += std::exp(f.logits[id]);
+      kept.push_back(id);
+    }
+    std::ranges::sort(kept);
     EXPECT_EQ(f.steps().second, kept) << "round " << round;
   }
 }
@@ -375,6 +422,7 @@ TEST(ForDevice, SaysWhatTheRequestSays) {
       {"allowed_ids", false, [](auto&, auto& p) { p.allowed_ids.push_back(1); }},
       {"bad_ids", false, [](auto&, auto& p) { p.bad_ids = {{1}}; }},
       {"mask", false, [](auto& i, auto&) { i.mask = &mask; }},
+      {"typical_p", false, [](auto&, auto& p) { p.typical_p = 0.9f; }},
       {"presence", false, [](auto&, auto& p) { p.presence_penalty = 0.5f; }},
       {"frequency", false, [](auto&, auto& p) { p.frequency_penalty = -0.5f; }},
       {"repetition", false, [](auto&, auto& p) { p.repetition_penalty = 1.1f; }},

@@ -58,7 +58,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* norma
       raw.emplace_back(token.content, i);
       continue;
     }
-    spellings[i] = normalizer == nullptr ? token.content : normalizer->apply(token.content, true);
+    spellings[i] = normalizer == nullptr ? token.content : normalizer->apply({token.content}, true).text;
     normalized.emplace_back(spellings[i], i);
   }
   raw_ = ByteTrie(std::move(raw));

@@ -1,6 +1,8 @@
 #include "text/tokenizer/bpe.h"
 
+#include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "text/tokenizer/json_node.h"
@@ -17,8 +19,23 @@ constexpr size_t kScratchBytesMax = 4096;  // of a word; a longer one takes memo
 
 }  // namespace
 
+// The symbols that a word begins with, and the bytes of each. tokenizers adds them up: text without a symbol has none.
+struct Bpe::Symbols {
+  std::vector<TokenId> ids;
+  std::vector<uint32_t> bytes;
+
+  void clear() {
+    ids.clear();
+    bytes.clear();
+  }
+  void add(TokenId id, size_t n_bytes) {
+    ids.push_back(id);
+    bytes.push_back(static_cast<uint32_t>(n_bytes));
+  }
+};
+
 struct Bpe::Scratch {
-  std::vector<TokenId> symbols;
+  Symbols symbols;
   MergeList list;
 };
 
@@ -34,53 +51,62 @@ Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, Merges merges, BpeOptions
   }
 }
 
-void Bpe::encode(std::string_view word, std::vector<TokenId>& ids) const {
-  if (word.size() > WordCache::kWordBytesMax) return encode_uncached(word, ids);
+void Bpe::encode(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const {
+  if (spans != nullptr || word.size() > WordCache::kWordBytesMax) return encode_uncached(word, ids, spans);
   WordCache& cache = WordCache::of_this_thread();
   if (cache.find(instance_, word, ids)) return;
   const size_t old = ids.size();
-  encode_uncached(word, ids);
+  encode_uncached(word, ids, nullptr);
   cache.keep(instance_, word, ids.data() + old, ids.size() - old);
 }
 
-void Bpe::encode_uncached(std::string_view word, std::vector<TokenId>& ids) const {
+void Bpe::encode_uncached(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const {
   if (options_.ignore_merges) {
     if (const auto whole = vocabulary_->find(word)) {
       ids.push_back(*whole);
+      if (spans != nullptr) spans->push_back({0, static_cast<uint32_t>(word.size())});
       return;
     }
   }
   if (word.size() > kScratchBytesMax) {
     Scratch scratch;
-    return merge(word, scratch, ids);
+    return merge(word, scratch, ids, spans);
   }
   thread_local Scratch scratch;
-  merge(word, scratch, ids);
+  merge(word, scratch, ids, spans);
 }
 
-void Bpe::merge(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const {
+void Bpe::merge(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids,
+                std::vector<ByteSpan>* spans) const {
   scratch.symbols.clear();
   first_symbols(word, scratch.symbols);
-  scratch.list.reset(scratch.symbols);
+  scratch.list.reset(scratch.symbols.ids);
   scratch.list.run([this](TokenId left, TokenId right) -> std::optional<MergeList::Candidate> {
     const auto found = merges_.find(pair_key(left, right));
     if (found == merges_.end()) return std::nullopt;
     return found->second;
   });
-  scratch.list.append_to(ids);
+  if (spans == nullptr) return scratch.list.append_to(ids);
+  uint32_t at = 0;
+  scratch.list.for_each([&](TokenId id, size_t first, size_t end) {
+    ids.push_back(id);
+    const uint32_t begin = at;
+    for (size_t i = first; i < end; ++i) at += scratch.symbols.bytes[i];
+    spans->push_back({begin, at});
+  });
 }
 
-bool Bpe::append_bytes(std::string_view character, std::vector<TokenId>& ids) const {
+bool Bpe::append_bytes(std::string_view character, Symbols& out) const {
   for (const char c : character) {
     if (byte_ids_[static_cast<unsigned char>(c)] < 0) return false;
   }
-  for (const char c : character) ids.push_back(byte_ids_[static_cast<unsigned char>(c)]);
+  for (const char c : character) out.add(byte_ids_[static_cast<unsigned char>(c)], 1);
   return true;
 }
 
-void Bpe::first_symbols(std::string_view word, std::vector<TokenId>& ids) const {
+void Bpe::first_symbols(std::string_view word, Symbols& out) const {
   const bool plain = options_.continuing_prefix.empty() && options_.end_suffix.empty();
-  bool unknown_waits = false;  // tokenizers gives an unknown out only when the next known character is met
+  size_t waiting = 0;  // bytes of an unknown: tokenizers gives it out only when the next known character is met
   for (size_t i = 0; i < word.size();) {
     const size_t length = std::min<size_t>(utf8_length(word[i]), word.size() - i);
     const std::string_view character = word.substr(i, length);
@@ -95,15 +121,15 @@ void Bpe::first_symbols(std::string_view word, std::vector<TokenId>& ids) const 
     const TokenId id = plain && length == 1 ? ascii_ids_[static_cast<unsigned char>(character[0]) & 127]
                                             : vocabulary_->find(spelling).value_or(-1);
     if (id >= 0) {
-      if (unknown_waits) ids.push_back(*options_.unknown);
-      unknown_waits = false;
-      ids.push_back(id);
-    } else if ((!options_.byte_fallback || !append_bytes(spelling, ids)) && options_.unknown) {
-      if (unknown_waits && !options_.fuse_unknown) ids.push_back(*options_.unknown);
-      unknown_waits = true;
+      if (waiting > 0) out.add(*options_.unknown, waiting);
+      waiting = 0;
+      out.add(id, length);
+    } else if ((!options_.byte_fallback || !append_bytes(spelling, out)) && options_.unknown) {
+      if (waiting > 0 && !options_.fuse_unknown) out.add(*options_.unknown, std::exchange(waiting, 0));
+      waiting += length;
     }
   }
-  if (unknown_waits) ids.push_back(*options_.unknown);
+  if (waiting > 0) out.add(*options_.unknown, waiting);
 }
 
 namespace {

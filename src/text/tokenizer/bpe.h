@@ -40,14 +40,15 @@ class Bpe final : public TokenModel {
   // `vocabulary` holds the model's own tokens only, and is kept.
   Bpe(std::shared_ptr<const Vocabulary> vocabulary, Merges merges, BpeOptions options);
 
-  void encode(std::string_view word, std::vector<TokenId>& ids) const override;
+  void encode(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const override;
 
  private:
-  void first_symbols(std::string_view word, std::vector<TokenId>& ids) const;
-  void encode_uncached(std::string_view word, std::vector<TokenId>& ids) const;
-  bool append_bytes(std::string_view character, std::vector<TokenId>& ids) const;
+  struct Symbols;
   struct Scratch;
-  void merge(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const;
+  void first_symbols(std::string_view word, Symbols& out) const;
+  void encode_uncached(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const;
+  bool append_bytes(std::string_view character, Symbols& out) const;
+  void merge(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const;
 
   std::shared_ptr<const Vocabulary> vocabulary_;
   Merges merges_;

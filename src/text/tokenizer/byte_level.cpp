@@ -38,6 +38,16 @@ std::string bytes_to_level(std::string_view bytes) {
   return out;
 }
 
+void append_level(std::string_view word, Rewrite& out) {
+  if (!out.tracked()) return out.replace(bytes_to_level(word), word.size());
+  while (!word.empty()) {
+    const auto bytes = static_cast<size_t>(decode_utf8(word).bytes);
+    out.replace(bytes_to_level(word.substr(0, 1)), bytes);
+    for (size_t i = 1; i < bytes; ++i) out.add(bytes_to_level(word.substr(i, 1)));
+    word.remove_prefix(bytes);
+  }
+}
+
 void append_level_bytes(std::string_view token, std::string& out) {
   const Alphabet& a = alphabet();
   const size_t old = out.size();

@@ -6,9 +6,14 @@
 #include <string>
 #include <string_view>
 
+#include "text/tokenizer/aligned_text.h"
+
 namespace polymath::text {
 
 std::string bytes_to_level(std::string_view bytes);
+
+// The same for the next bytes of a text, which are `word`. REQUIRES: valid UTF-8.
+void append_level(std::string_view word, Rewrite& out);
 
 // Appends the bytes of `token`; `token` itself if a character is outside the alphabet.
 void append_level_bytes(std::string_view token, std::string& out);

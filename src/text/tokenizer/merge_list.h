@@ -57,6 +57,15 @@ class MergeList {
     }
   }
 
+  // visit(id, first, end): the symbols [first, end) of those given joined to `id`; in order.
+  template <typename Visit>
+  void for_each(const Visit& visit) const {
+    for (int32_t i = symbols_.empty() ? -1 : 0; i >= 0; i = symbols_[i].next) {
+      const size_t next = symbols_[i].next >= 0 ? static_cast<size_t>(symbols_[i].next) : symbols_.size();
+      visit(symbols_[i].id, static_cast<size_t>(i), next);
+    }
+  }
+
   void append_to(std::vector<TokenId>& ids) const {
     for (int32_t i = symbols_.empty() ? -1 : 0; i >= 0; i = symbols_[i].next) ids.push_back(symbols_[i].id);
   }

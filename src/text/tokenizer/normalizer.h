@@ -7,11 +7,11 @@
 // Thread safety: apply() may run at once on many threads.
 
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/tokenizer/aligned_text.h"
 
 namespace polymath::text {
 
@@ -19,7 +19,7 @@ class Normalizer {
  public:
   virtual ~Normalizer() = default;
   // `text` is valid UTF-8, and so is what comes out. `at_start`: the text begins the whole input.
-  virtual std::string apply(std::string text, bool at_start) const = 0;
+  virtual AlignedText apply(AlignedText text, bool at_start) const = 0;
 };
 
 // `node` null or JSON null: a null pointer.

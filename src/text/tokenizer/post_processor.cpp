@@ -80,6 +80,8 @@ absl::StatusOr<SpecialAround> read_sequence(const base::JsonValue& node, const V
                      read_post_processor(nodes[i], vocabulary, absl::StrCat(std::string(path), "[", i, "]")));
     around.before.insert(around.before.begin(), outer.before.begin(), outer.before.end());
     around.after.insert(around.after.end(), outer.after.begin(), outer.after.end());
+    if (outer.trims) around.prefix_space = outer.prefix_space;
+    around.trims |= outer.trims;
   }
   return around;
 }
@@ -92,13 +94,21 @@ absl::StatusOr<SpecialAround> read_post_processor(const base::JsonValue* node, c
   base::JsonReader reader(*node, std::string(path));
   const std::string type = reader.s("type");
   RETURN_IF_ERROR(reader.status());
-  if (type == "ByteLevel") return SpecialAround{};
+  SpecialAround around;
+  if (type == "ByteLevel" || type == "RobertaProcessing") {
+    around.trims = reader.b("trim_offsets", true);
+    around.prefix_space = reader.b("add_prefix_space", true);
+    RETURN_IF_ERROR(reader.status());
+  }
+  if (type == "ByteLevel") return around;
   if (type == "TemplateProcessing") return read_template(*node, vocabulary, path);
   if (type == "Sequence") return read_sequence(*node, vocabulary, path);
   if (type == "BertProcessing" || type == "RobertaProcessing") {
     ASSIGN_OR_RETURN(const TokenId before, read_named_id(reader, "cls", vocabulary, path));
     ASSIGN_OR_RETURN(const TokenId after, read_named_id(reader, "sep", vocabulary, path));
-    return SpecialAround{{before}, {after}};
+    around.before = {before};
+    around.after = {after};
+    return around;
   }
   return unknown_type(path, type);
 }

@@ -1,9 +1,9 @@
 #pragma once
 
-// tokenizer.json's post-processors, as far as ids go: the special tokens around a single text.
+// tokenizer.json's post-processors: the special tokens around a single text, and what offsets leave out.
 //
-// Types: TemplateProcessing ("single"), BertProcessing, RobertaProcessing, ByteLevel (it moves offsets only),
-// Sequence. Any other is kInvalidArgument by name.
+// Types: TemplateProcessing ("single"), BertProcessing, RobertaProcessing, ByteLevel, Sequence. Any other is
+// kInvalidArgument by name.
 
 #include <string_view>
 #include <vector>
@@ -16,6 +16,8 @@ namespace polymath::text {
 
 struct SpecialAround {
   std::vector<TokenId> before, after;
+  bool trims = false;         // offsets leave out the blanks at a token's ends (ByteLevel, RobertaProcessing)
+  bool prefix_space = false;  // the first token's first blank was added: it is left in
 };
 
 // `node` null or JSON null: nothing on either side. `vocabulary` with the added tokens.

@@ -1,5 +1,6 @@
 #include "text/tokenizer/pre_tokenizer.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "absl/strings/str_cat.h"
@@ -17,19 +18,22 @@ constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kWhitespacePattern = R"(\w+|[^\w\s]+)";
 
-// Rewrites each word; a word that becomes empty goes.
-template <typename Rewrite>
-void rewrite_words(Words& words, const Rewrite& rewrite) {
-  std::string text;
-  text.reserve(words.text.size() + words.text.size() / 2);
+// Rewrites each word: rewrite(word, begins the input, out), where `out` is about to read the word. A word that becomes
+// empty goes.
+template <typename Function>
+void rewrite_words(Words& words, const Function& rewrite) {
+  Rewrite out(words.text);
   std::vector<Words::Range> ranges;
   ranges.reserve(words.ranges.size());
+  size_t read = 0;
   for (size_t i = 0; i < words.ranges.size(); ++i) {
-    const size_t begin = text.size();
-    rewrite(words.at(words.ranges[i]), i == 0 && words.at_start, text);
-    if (text.size() > begin) ranges.push_back({begin, text.size()});
+    const size_t begin = out.size();
+    out.drop(words.ranges[i].begin - read);
+    rewrite(words.at(words.ranges[i]), i == 0 && words.at_start, out);
+    read = words.ranges[i].end;
+    if (out.size() > begin) ranges.push_back({begin, out.size()});
   }
-  words.text = std::move(text);
+  words.text = out.take();
   words.ranges = std::move(ranges);
 }
 
@@ -72,7 +76,7 @@ class CharacterSplit final : public PreTokenizer {
     for (const auto& range : words.ranges) {
       cuts.clear();
       for (size_t i = range.begin; i < range.end;) {
-        const CodePoint c = decode_utf8(std::string_view(words.text).substr(i, range.end - i));
+        const CodePoint c = decode_utf8(std::string_view(words.text.text).substr(i, range.end - i));
         const bool match = is_in_(c.value);
         if (!match && !cuts.empty() && !cuts.back().is_match) {
           cuts.back().range.end = i + c.bytes;
@@ -96,7 +100,7 @@ class LongTextCuts final : public PreTokenizer {
  public:
   void apply(Words& words) const override {
     std::vector<Words::Range> out;
-    for (const auto& range : words.ranges) cut(words.text, range, out);
+    for (const auto& range : words.ranges) cut(words.text.text, range, out);
     words.ranges = std::move(out);
   }
 
@@ -133,13 +137,13 @@ class ByteLevel final : public PreTokenizer {
 
   void apply(Words& words) const override {
     if (add_prefix_space_) {
-      rewrite_words(words, [](std::string_view word, bool, std::string& out) {
-        if (!word.starts_with(' ')) out.push_back(' ');
-        out.append(word);
+      rewrite_words(words, [](std::string_view word, bool, Rewrite& out) {
+        if (!word.starts_with(' ')) out.lead(" ");
+        out.keep(word.size());
       });
     }
     if (split_ != nullptr) split_->apply(words);
-    rewrite_words(words, [](std::string_view word, bool, std::string& out) { out += bytes_to_level(word); });
+    rewrite_words(words, [](std::string_view word, bool, Rewrite& out) { append_level(word, out); });
   }
 
  private:
@@ -157,15 +161,14 @@ class Metaspace final : public PreTokenizer {
         cut_(Pattern::literal(replacement), SplitBehavior::kMergedWithNext, false) {}
 
   void apply(Words& words) const override {
-    rewrite_words(words, [&](std::string_view word, bool at_start, std::string& out) {
+    rewrite_words(words, [&](std::string_view word, bool at_start, Rewrite& out) {
       const bool wanted = prepend_ == Prepend::kAlways || (prepend_ == Prepend::kFirst && at_start);
-      if (wanted && !word.starts_with(' ') && !word.starts_with(replacement_)) out += replacement_;
-      for (const char c : word) {
-        if (c == ' ') {
-          out += replacement_;
-        } else {
-          out.push_back(c);
-        }
+      if (wanted && !word.starts_with(' ') && !word.starts_with(replacement_)) out.lead(replacement_);
+      while (!word.empty()) {
+        const size_t plain = std::min(word.find(' '), word.size());
+        out.keep(plain);
+        if (plain < word.size()) out.replace(replacement_, 1);
+        word.remove_prefix(std::min(plain + 1, word.size()));
       }
     });
     if (split_) cut_.apply(words);

@@ -14,6 +14,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/tokenizer/aligned_text.h"
 
 namespace polymath::text {
 
@@ -22,11 +23,11 @@ struct Words {
   struct Range {
     size_t begin, end;
   };
-  std::string text;
+  AlignedText text;
   std::vector<Range> ranges;  // ascending, none empty; bytes between them were removed
   bool at_start = true;       // the first range begins the whole input
 
-  std::string_view at(const Range& r) const { return std::string_view(text).substr(r.begin, r.end - r.begin); }
+  std::string_view at(const Range& r) const { return std::string_view(text.text).substr(r.begin, r.end - r.begin); }
 };
 
 class PreTokenizer {

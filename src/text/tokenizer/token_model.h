@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "text/tokenizer.h"
+#include "text/tokenizer/aligned_text.h"
 
 namespace polymath::text {
 
@@ -13,9 +14,10 @@ class TokenModel {
  public:
   virtual ~TokenModel() = default;
 
-  // Appends the ids. `word` is valid UTF-8. Unknown text becomes the unknown token, or nothing if there is none.
-  // May run at once on many threads.
-  virtual void encode(std::string_view word, std::vector<TokenId>& ids) const = 0;
+  // Appends the ids, and unless `spans` is null, for each of them its bytes in `word`, as tokenizers counts them.
+  // REQUIRES: as many spans as ids. `word` is valid UTF-8. Unknown text becomes the unknown token, or nothing if there
+  // is none. May run at once on many threads.
+  virtual void encode(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const = 0;
 };
 
 }  // namespace polymath::text

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "text/utf8.h"
@@ -49,21 +50,38 @@ std::vector<Unigram::Node> Unigram::best_paths(std::string_view word) const {
   return nodes;
 }
 
-void Unigram::encode(std::string_view word, std::vector<TokenId>& ids) const {
-  while (word.size() > kWordBytesMax) {
-    size_t cut = kWordBytesMax;
+void Unigram::encode(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const {
+  size_t at = 0;
+  while (word.size() - at > kWordBytesMax) {
+    size_t cut = at + kWordBytesMax;
     while ((static_cast<unsigned char>(word[cut]) & 0xC0) == 0x80) --cut;
-    encode(word.substr(0, cut), ids);
-    word.remove_prefix(cut);
+    encode_part(word.substr(at, cut - at), at, ids, spans);
+    at = cut;
   }
+  encode_part(word.substr(at), at, ids, spans);
+}
+
+// `at`: where the part stands in its word.
+void Unigram::encode_part(std::string_view word, size_t at, std::vector<TokenId>& ids,
+                          std::vector<ByteSpan>* spans) const {
   const std::vector<Node> nodes = best_paths(word);
   const auto is_unknown = [&](const Node& n) {
     return n.id == kUnknown || (options_.unknown && n.id == options_.unknown);
+  };
+  // All bytes of an unknown text have its span.
+  const auto told = [&](size_t begin, size_t end) {
+    if (spans == nullptr) return;
+    spans->resize(ids.size(), {static_cast<uint32_t>(at + begin), static_cast<uint32_t>(at + end)});
   };
   std::vector<size_t> ends;  // of the chosen pieces, last first
   for (size_t end = word.size(); end > 0; end = nodes[end].begin) ends.push_back(end);
   size_t unknown_begin = 0;
   bool in_unknown = false;  // a run of unknown characters is one
+  const auto end_unknown = [&](size_t end) {
+    if (!std::exchange(in_unknown, false)) return;
+    append_unknown(word.substr(unknown_begin, end - unknown_begin), ids);
+    told(unknown_begin, end);
+  };
   for (auto end = ends.rbegin(); end != ends.rend(); ++end) {
     const Node& node = nodes[*end];
     if (is_unknown(node)) {
@@ -71,11 +89,11 @@ void Unigram::encode(std::string_view word, std::vector<TokenId>& ids) const {
       in_unknown = true;
       continue;
     }
-    if (in_unknown) append_unknown(word.substr(unknown_begin, node.begin - unknown_begin), ids);
-    in_unknown = false;
+    end_unknown(node.begin);
     ids.push_back(node.id);
+    told(node.begin, *end);
   }
-  if (in_unknown) append_unknown(word.substr(unknown_begin), ids);
+  end_unknown(word.size());
 }
 
 void Unigram::append_unknown(std::string_view text, std::vector<TokenId>& ids) const {

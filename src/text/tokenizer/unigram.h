@@ -36,7 +36,7 @@ class Unigram final : public TokenModel {
   Unigram(std::shared_ptr<const Vocabulary> vocabulary, const std::vector<UnigramPiece>& pieces,
           UnigramOptions options);
 
-  void encode(std::string_view word, std::vector<TokenId>& ids) const override;
+  void encode(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const override;
 
  private:
   struct Node {
@@ -47,6 +47,7 @@ class Unigram final : public TokenModel {
   static constexpr TokenId kUnknown = -2;
   std::vector<Node> best_paths(std::string_view word) const;
   void append_unknown(std::string_view text, std::vector<TokenId>& ids) const;
+  void encode_part(std::string_view word, size_t at, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const;
 
   std::shared_ptr<const Vocabulary> vocabulary_;
   ByteTrie trie_;

@@ -8,13 +8,12 @@ class WordLevel final : public TokenModel {
   WordLevel(std::shared_ptr<const Vocabulary> vocabulary, std::optional<TokenId> unknown)
       : vocabulary_(std::move(vocabulary)), unknown_(unknown) {}
 
-  void encode(std::string_view word, std::vector<TokenId>& ids) const override {
-    const auto found = vocabulary_->find(word);
-    if (found) {
-      ids.push_back(*found);
-    } else if (unknown_) {
-      ids.push_back(*unknown_);
-    }
+  void encode(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const override {
+    std::optional<TokenId> id = vocabulary_->find(word);
+    if (!id) id = unknown_;
+    if (!id) return;
+    ids.push_back(*id);
+    if (spans != nullptr) spans->push_back({0, static_cast<uint32_t>(word.size())});
   }
 
  private:

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "backend/cpu/kernels/kernels.h"
 
@@ -10,15 +12,16 @@ struct Choice {
   const Kernels& (*kernels)();
 };
 
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+}
+
 // In order, best first. The first that runs is taken.
 constexpr Choice kChoices[] = {
-    {"avx512",
-     [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-              __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
-     },
-     avx512_kernels},
+    {"amx", [] { return has_avx512() && may_use_amx(); }, amx_kernels},
+    {"avx512", has_avx512, avx512_kernels},
     {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, avx2_kernels},
     {"portable", [] { return true; }, portable_kernels},
 };
@@ -35,6 +38,13 @@ const WeightKernels* Kernels::find_weights(const quant::QuantFormat& format) con
 const WeightKernels& Kernels::weights_of(const quant::QuantFormat& format) const {
   const WeightKernels* found = find_weights(format);
   CHECK(found != nullptr);
+  return *found;
+}
+
+const WeightKernels& Kernels::cache_of(DType dtype) const {
+  const quant::QuantFormat* format = &quant::plain_format(dtype);
+  const auto found = std::find_if(caches.begin(), caches.end(), [&](const auto& w) { return w.format == format; });
+  CHECK(found != caches.end());
   return *found;
 }
 

@@ -3,9 +3,9 @@
 // The table of inner loops, one for each instruction set. The code above it is the same on every CPU.
 //
 // A GEMM is cut into tiles: up to rows_max rows of activations times 32 outputs, over a run of inputs. A step is one
-// 4-byte word of an activation row: two inputs in bf16, one in f32. The activations of m rows are packed as [steps][m]
-// words, so a tile reads one stream of each operand. A tile's weights are blocks of one or more steps. Each format has
-// its own block layout (WeightKernels).
+// 4-byte word of an activation row: two inputs in bf16, one in f32. The activations of m rows are packed as
+// [steps / pack_steps][m][pack_steps] words, so a tile reads one stream of each operand. A tile's weights are blocks of
+// one or more steps. Each format has its own block layout (WeightKernels).
 //
 // Each output is one chain of sums in the order of the inputs, for every m. So a row never depends on its neighbours.
 
@@ -20,13 +20,14 @@ namespace polymath::backend::cpu {
 
 constexpr int kPanel = 16;        // outputs of a panel
 constexpr int kTile = 32;         // outputs of a tile: two panels
-constexpr int kRowsMax = 12;      // the largest rows_max of any instruction set
+constexpr int kRowsMax = 32;      // the largest rows_max of any format and instruction set
 constexpr int kProbStride = 144;  // words from one row of attention probabilities to the next
 
 // acc[r][0..32) = [acc +] sum over steps of a[r][step] * w[step][0..32). Weights are counted in blocks. A plain type's
 // block is one step.
 struct TileArgs {
-  const uint32_t* a = nullptr;          // [steps][m], or rows kProbStride words apart
+  int m = 0;
+  const uint32_t* a = nullptr;          // packed, or rows kProbStride words apart
   const std::byte* const* w = nullptr;  // first panel of each segment: weights may lie in pieces (KV blocks)
   int64_t offset = 0;                   // bytes added to each of w
   int64_t second = 0;                   // plain types: bytes from the first panel to the second
@@ -36,6 +37,7 @@ struct TileArgs {
   const std::byte* next = nullptr;      // what the thread reads after this tile, in the same layout; null: nothing
   int64_t next_second = 0;              // `second` of next
   int64_t ahead = 0;                    // blocks to prefetch ahead; the last `ahead` blocks prefetch from `next`
+  bool cached = false;                  // w is in a cache: only `ahead` blocks of `next` are worth a prefetch
   float* acc = nullptr;
   int64_t acc_stride = kTile;
   bool accumulate = false;
@@ -46,8 +48,11 @@ using TileFn = void (*)(const TileArgs& args);
 struct WeightKernels {
   const quant::QuantFormat* format = nullptr;
   bool pairs = false;   // a step is two inputs, and activations are packed as bf16 pairs; else one, as f32
+  int rows_max = 1;     // rows of a tile; more are cut into blocks
+  int pack_steps = 1;   // words of a row that lie side by side in packed activations
   int block_steps = 1;  // steps of a block
   int block_bytes = 0;  // of the tile's 32 outputs
+  int run_steps = 0;    // steps that all rows multiply before the next ones; every block divides a run
   // Copy n inputs of output `lane` from a row into the tile's blocks from `block` on, and back. The row has the
   // format's own bytes. Missing inputs of the last step become 0.
   void (*scatter)(const std::byte* row, int64_t n, int lane, std::byte* block) = nullptr;
@@ -56,6 +61,11 @@ struct WeightKernels {
   TileFn prob_tiles[kRowsMax + 1] = {};  // activations in rows kProbStride apart; types of the KV cache only
 
   int inputs() const { return block_steps * (pairs ? 2 : 1); }  // of a block
+  // Words of a packed row of so many inputs.
+  int64_t packed_steps(int64_t n_inputs) const {
+    const int64_t steps = pairs ? (n_inputs + 1) / 2 : n_inputs;
+    return (steps + pack_steps - 1) / pack_steps * pack_steps;
+  }
 };
 
 // Where a tile's results go. Half h goes to columns [col[h], col[h] + n[h]) of a row.
@@ -86,8 +96,9 @@ struct GluTileArgs {
   const float* up_bias = nullptr;
   int n = kPanel;  // outputs that exist; the rest become 0
   GluParams glu;
-  bool pairs = false;       // bf16 pairs; else f32
-  uint32_t* out = nullptr;  // the word of row 0 and the panel's first output
+  bool pairs = false;                   // bf16 pairs; else f32
+  uint32_t* out = nullptr;              // the word of row 0 and the panel's first output
+  int row_stride = 1, word_stride = 1;  // words from one row to the next, and from one output's word to the next
 };
 
 // out[row] += weight * (acc + bias), 32 columns or fewer.
@@ -99,13 +110,14 @@ struct AddArgs {
   float* out = nullptr;
 };
 
-// m rows of `cols` elements, to [steps][m] words.
+// m rows of `cols` elements, to [steps / pack_steps][m][pack_steps] words. Words past the end of a row are 0.
 struct PackArgs {
   const void* const* rows = nullptr;
   int m = 0;
   int64_t cols = 0;
   DType from = DType::kF32;  // f32 or bf16
   bool pairs = false;        // to bf16 pairs; else to f32
+  int pack_steps = 1;
   uint32_t* out = nullptr;
 };
 
@@ -134,8 +146,8 @@ struct Row {
 
 struct Kernels {
   std::string_view isa;
-  int rows_max = 1;  // rows of a tile; more are cut into blocks
   std::span<const WeightKernels> weights;
+  std::span<const WeightKernels> caches;  // the same for the types of the KV cache, whose layout is kv.h's
   void (*pack)(const PackArgs& args);
   void (*store)(const StoreArgs& args);
   void (*glu_tile)(const GluTileArgs& args);
@@ -151,11 +163,15 @@ struct Kernels {
 
   const WeightKernels* find_weights(const quant::QuantFormat& format) const;  // null: no kernels for the format
   const WeightKernels& weights_of(const quant::QuantFormat& format) const;    // REQUIRES: there are
+  const WeightKernels& cache_of(DType dtype) const;                           // the same for the KV cache
 };
 
 const Kernels& portable_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
+const Kernels& amx_kernels();
+// Asks the kernel to let this process use the tiles. False: the CPU or the system has none. Thread-safe.
+bool may_use_amx();
 
 // "" is the best this CPU runs. kInvalidArgument: no such set. kFailedPrecondition: the CPU lacks it.
 absl::StatusOr<const Kernels*> choose_kernels(std::string_view isa);

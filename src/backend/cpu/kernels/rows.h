@@ -27,7 +27,26 @@ INLINE void row_words(const PackArgs& t, const void* row, int64_t begin, int64_t
   for_vectors(count, [&](int64_t, auto get, auto put) { put(out, to, get(from, t.from)); });
 }
 
+// In groups of pack_steps words, which a row copies at once.
+INLINE void pack_groups(const PackArgs& t) {
+  const int64_t steps = t.pairs ? (t.cols + 1) / 2 : t.cols, group = t.pack_steps;
+  uint32_t words[kPackSteps];
+  for (int64_t begin = 0; begin < steps; begin += kPackSteps) {
+    const int64_t n = steps - begin < kPackSteps ? steps - begin : kPackSteps;
+    const int64_t whole = (n + group - 1) / group * group;
+    for (int r = 0; r < t.m; ++r) {
+      row_words(t, t.rows[r], begin, n, words);
+      for (int64_t k = n; k < whole; ++k) words[k] = 0;
+      uint32_t* out = t.out + begin * t.m + r * group;
+      for (int64_t k = 0; k < whole; k += group) {
+        __builtin_memcpy(out + k * t.m, words + k, static_cast<size_t>(group) * sizeof(uint32_t));
+      }
+    }
+  }
+}
+
 void pack(const PackArgs& t) {
+  if (t.pack_steps > 1) return pack_groups(t);
   const int64_t steps = t.pairs ? (t.cols + 1) / 2 : t.cols;
   uint32_t words[kPackSteps];
   for (int64_t begin = 0; begin < steps; begin += kPackSteps) {
@@ -82,7 +101,7 @@ void glu_tile(const GluTileArgs& t) {
       const F32 up = load_as<F32>(acc + kPanel + i) * factor + load_as<F32>(up_bias + i);
       store_row(result, t.pairs ? DType::kBf16 : DType::kF32, i, vector_glu(t.glu, gate, up));
     }
-    for (int i = 0; i < words; ++i) t.out[i * t.m + r] = result[i];
+    for (int i = 0; i < words; ++i) t.out[i * t.word_stride + r * t.row_stride] = result[i];
   }
 }
 

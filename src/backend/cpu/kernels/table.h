@@ -69,8 +69,7 @@ std::span<const WeightKernels> weight_table() {
 Kernels make_table(std::string_view isa) {
   Kernels k{};
   k.isa = isa;
-  k.rows_max = kTileRowsMax;
-  k.weights = weight_table();
+  k.weights = k.caches = weight_table();
   k.pack = pack;
   k.store = store;
   k.glu_tile = glu_tile;

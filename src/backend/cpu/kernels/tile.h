@@ -9,6 +9,9 @@
 namespace polymath::backend::cpu {
 namespace {
 
+// A run's tile weights and the next run's fit the L2 cache.
+constexpr int kRunSteps = 2048;
+
 constexpr int kPanelVectors = kPanel / kLanes;
 constexpr int kTileVectors = 2 * kPanelVectors;
 
@@ -254,7 +257,9 @@ WeightKernels weight_kernels() {
   WeightKernels k;
   k.format = quant::find_format(W::kFormat);
   k.pairs = W::kPairs;
+  k.rows_max = kTileRowsMax;
   k.block_steps = W::kBlockSteps;
+  k.run_steps = kRunSteps;
   k.block_bytes = Layout::kBlockBytes;
   k.scatter = Layout::scatter;
   k.gather = Layout::gather;

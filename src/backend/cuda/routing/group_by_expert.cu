@@ -27,7 +27,10 @@ __global__ void group_kernel(GroupByExpert g) {
   if (threadIdx.x == 0) {
     g.offsets[expert] = lower;
     if (expert == g.n_experts - 1) g.offsets[g.n_experts] = lower + mine;
-    if (g.load != nullptr) g.load[expert] += mine;
+    if (g.load != nullptr && mine > 0) {
+      g.load[expert] += mine;
+      ++g.load[g.n_experts + expert];
+    }
   }
   if (mine == 0) return;
   __shared__ int counts[kWarps];

@@ -67,6 +67,13 @@ __device__ __forceinline__ void send_sums(const Cut& cut, int tile, int part, in
   send(place_in_block(place, 0), place_in_block(shared_place(&s.sums_there), 0), sum);
 }
 
+// Nothing waits for the atomics.
+__device__ __forceinline__ void add_load(const RouteLayer& p, int expert, int pairs) {
+  auto* const load = reinterpret_cast<unsigned long long*>(p.load);
+  atomicAdd(load + expert, static_cast<unsigned long long>(pairs));
+  atomicAdd(load + p.route.config.n_experts + expert, 1ull);
+}
+
 __device__ __forceinline__ void count_to_places(const RouteLayer& p, Counts& c) {
   const int lane = threadIdx.x % kWarp, n_experts = p.route.config.n_experts;
   for (int e = threadIdx.x; e < n_experts; e += kThreads) {
@@ -78,9 +85,7 @@ __device__ __forceinline__ void count_to_places(const RouteLayer& p, Counts& c) 
       all += mine;
     }
     c.first[e] = all;
-    // Nothing waits for the atomic.
-    if (p.load != nullptr)
-      atomicAdd(reinterpret_cast<unsigned long long*>(p.load + e), static_cast<unsigned long long>(all));
+    if (p.load != nullptr && all > 0) add_load(p, e, all);
   }
   __syncthreads();
   if (threadIdx.x < kWarp) {
@@ -147,8 +152,7 @@ __device__ __forceinline__ void group_few_pairs(const RouteLayer& p, const int32
     const Count count(fours, n_fours, e, n);
     p.offsets[e] = count.below;
     if (e == p.route.config.n_experts - 1) p.offsets[e + 1] = count.below + count.equal;
-    if (p.load != nullptr && count.equal > 0)
-      atomicAdd(reinterpret_cast<unsigned long long*>(p.load + e), static_cast<unsigned long long>(count.equal));
+    if (p.load != nullptr && count.equal > 0) add_load(p, e, count.equal);
   } else if (e < 0 && pair >= 0 && pair < n && ids[pair] >= 0) {
     const Count count(fours, n_fours, ids[pair], pair);
     p.pairs[count.below + count.equal] = pair;

@@ -33,7 +33,7 @@ struct RouteLayer {
   const float* router_bias = nullptr;
   RouteProblem route;  // without logits: they never leave the kernel
   int32_t *offsets = nullptr, *pairs = nullptr;
-  int64_t* load = nullptr;
+  int64_t* load = nullptr;       // [2, n_experts], as ExpertGroups::load; null: not counted
   unsigned* counters = nullptr;  // [kRouteCounters]: zeros before and after
 };
 
@@ -50,7 +50,7 @@ struct GroupByExpert {
   int64_t n_pairs = 0;
   int n_experts = 0;
   int32_t *offsets = nullptr, *pairs = nullptr;
-  int64_t* load = nullptr;
+  int64_t* load = nullptr;  // as RouteLayer::load
 };
 void group_by_expert(const GroupByExpert& grouping, cudaStream_t stream);
 // row_of[pairs[j]] = j.

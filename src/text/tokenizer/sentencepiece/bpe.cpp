@@ -44,7 +44,7 @@ class SentencePieceBpe final : public TokenModel {
     stranger_ = 2 * n_ + n_extra_;
   }
 
-  void encode(std::string_view word, std::vector<TokenId>& ids) const override {
+  void encode(std::string_view word, std::vector<TokenId>& ids, std::vector<ByteSpan>* spans) const override {
     std::vector<TokenId> symbols;
     std::vector<std::string_view> strangers;  // their texts, in order, for the bytes
     first_symbols(word, symbols, strangers);
@@ -58,7 +58,7 @@ class SentencePieceBpe final : public TokenModel {
     });
     symbols.clear();
     list.append_to(symbols);
-    Output out{ids, false};
+    Output out{ids, spans};
     auto stranger = strangers.begin();
     for (const TokenId symbol : symbols) {
       resolve(symbol, parts, symbol == stranger_ ? *stranger++ : std::string_view(), out);
@@ -68,7 +68,20 @@ class SentencePieceBpe final : public TokenModel {
  private:
   struct Output {
     std::vector<TokenId>& ids;
-    bool behind_unknown;
+    std::vector<ByteSpan>* spans;  // null: not wanted
+    uint32_t at = 0;               // of the word: written
+    bool behind_unknown = false;
+
+    void add(TokenId id, size_t bytes) {
+      ids.push_back(id);
+      const auto end = at + static_cast<uint32_t>(bytes);
+      if (spans != nullptr) spans->push_back({at, end});
+      at = end;
+    }
+    void lengthen(size_t bytes) {
+      at += static_cast<uint32_t>(bytes);
+      if (spans != nullptr) spans->back().end = at;
+    }
   };
   using Parts = absl::flat_hash_map<TokenId, std::pair<TokenId, TokenId>>;
 
@@ -134,16 +147,18 @@ class SentencePieceBpe final : public TokenModel {
       }
     }
     if (symbol < 2 * n_) {
-      out.ids.push_back(symbol < n_ ? symbol : symbol - n_);
+      const TokenId id = symbol < n_ ? symbol : symbol - n_;
+      out.add(id, vocabulary_->text(id).size());
       out.behind_unknown = false;
       return;
     }
     const std::string_view text = symbol == stranger_ ? stranger : std::string_view(extra_texts_[symbol - 2 * n_]);
     if (!byte_ids_.empty()) {
-      for (const char c : text) out.ids.push_back(byte_ids_[static_cast<unsigned char>(c)]);
+      for (const char c : text) out.add(byte_ids_[static_cast<unsigned char>(c)], 1);
       return;
     }
-    if (!out.behind_unknown) out.ids.push_back(unknown_);  // a run of unknown characters is one piece
+    if (out.behind_unknown) return out.lengthen(text.size());  // a run of unknown characters is one piece
+    out.add(unknown_, text.size());
     out.behind_unknown = true;
   }
 

@@ -1,5 +1,6 @@
 #include "text/tokenizer/sentencepiece/normalizer.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "text/tokenizer/byte_trie.h"
@@ -27,43 +28,55 @@ class SentencePieceNormalizer final : public Normalizer {
     kept_ = ByteTrie(std::move(kept));
   }
 
-  std::string apply(std::string text, bool at_start) const override {
-    const std::string_view view(text);
+  AlignedText apply(AlignedText from, bool at_start) const override {
+    const std::string_view view(from.text);
+    Rewrite out(from);
     size_t i = 0;
     while (remove_extra_ && i < view.size()) {
       const Charsmap::Match step = next(view.substr(i));
       if (step.replacement != " ") break;
+      out.drop(step.bytes);
       i += step.bytes;
     }
-    if (i == view.size()) return "";
+    if (i == view.size()) return {.tracked = from.tracked};
     const bool dummy = dummy_prefix_ && (at_start || prefix_everywhere_);
-    std::string out;
-    out.reserve(view.size() + view.size() / 2);
-    if (dummy && !as_suffix_) out += blank_;
+    if (dummy && !as_suffix_) out.lead(blank_);
     bool behind_blank = remove_extra_;
     while (i < view.size()) {
       const Charsmap::Match step = next(view.substr(i));
-      i += step.bytes;
       std::string_view piece = step.replacement;
       while (behind_blank && piece.starts_with(' ')) piece.remove_prefix(1);
-      if (!piece.empty()) {
-        append(piece, out);
-        behind_blank = remove_extra_ && piece.ends_with(' ');
+      if (step.replacement.data() == view.data() + i) {
+        out.drop(step.bytes - piece.size());
+        keep(piece, out);
+      } else {
+        for (const char& c : piece) out.lead(c == ' ' ? blank_ : std::string_view(&c, 1));
+        out.drop(step.bytes);
       }
+      i += step.bytes;
+      if (!piece.empty()) behind_blank = remove_extra_ && piece.ends_with(' ');
     }
-    while (remove_extra_ && std::string_view(out).ends_with(blank_)) out.resize(out.size() - blank_.size());
-    if (dummy && as_suffix_) out += blank_;
-    return out;
+    size_t end = 0;  // blanks at it
+    AlignedText made = out.take();
+    while (remove_extra_ && std::string_view(made.text).substr(0, made.text.size() - end).ends_with(blank_)) {
+      end += blank_.size();
+    }
+    made = made.part(0, made.text.size() - end);
+    if (!dummy || !as_suffix_) return made;
+    Rewrite with_suffix(made);
+    with_suffix.keep(made.text.size());
+    with_suffix.add(blank_);
+    return with_suffix.take();
   }
 
  private:
-  void append(std::string_view piece, std::string& out) const {
-    for (const char c : piece) {
-      if (c == ' ') {
-        out += blank_;
-      } else {
-        out.push_back(c);
-      }
+  // The next bytes, which are `text`.
+  void keep(std::string_view text, Rewrite& out) const {
+    while (!text.empty()) {
+      const size_t plain = std::min(text.find(' '), text.size());
+      out.keep(plain);
+      if (plain < text.size()) out.replace(blank_, 1);
+      text.remove_prefix(std::min(plain + 1, text.size()));
     }
   }
 
