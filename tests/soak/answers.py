@@ -92,6 +92,9 @@ class Client:
                 self.connection.close()  # an idle connection may give way to new ones
                 if attempt or not kept:
                     raise
+            except OSError:
+                self.connection.close()
+                raise
         raise AssertionError("not reached")
 
     def close(self):
