@@ -56,7 +56,10 @@ TEST(Failure, EveryRequestInFlightAndEveryProbeIsTold) {
   whole.join();
 
   EXPECT_EQ(get("/ready").status, 503);
-  EXPECT_EQ(get("/health").status, 503);
+  for (const char* path : {"/health", "/ping", "/"}) {
+    EXPECT_EQ(get(path).status, 503) << path;
+    EXPECT_EQ(get(path).body, R"({"error":"unhealthy","error_type":"healthcheck"})") << path;
+  }
   EXPECT_EQ(get("/live").status, 200);
   EXPECT_EQ(http_request(http.port(), "POST", "/v1/completions", body + "}").status, 503);
   http.stop(5);

@@ -69,6 +69,32 @@ class FailureTest(unittest.TestCase):
             connection.close()
 
 
+class TgiTest(unittest.TestCase):
+    def generate(self, path):
+        """The answer of a server that fails behind some tokens."""
+        server = Server("--load-format", "dummy", "--fail-step", "6", "--max-model-len", "500")
+        self.addCleanup(server.stop)
+        parameters = {"max_new_tokens": 400, "temperature": 5.0, "seed": 1}  # greedy, dummy weights may end at once
+        body = {"inputs": "the cat", "parameters": parameters}
+        return server.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+
+    def check(self, error):
+        self.assertEqual(error["error_type"], "generation")
+        self.assertIn("Request failed during generation: ", error["error"])
+
+    def test_a_whole_answer(self):
+        status, data, _ = self.generate("/generate")
+        self.assertEqual(status, 424)
+        self.check(json.loads(data))
+
+    def test_a_stream(self):
+        status, data, _ = self.generate("/generate_stream")
+        events = data.decode().strip().split("\n\n")
+        self.assertEqual(status, 200)
+        self.assertIn('"generated_text":null', events[0])
+        self.check(json.loads(events[-1].removeprefix("data:")))
+
+
 class RefusalTest(unittest.TestCase):
     def test_real_weights_are_not_for_this(self):
         with self.assertRaisesRegex(RuntimeError, "needs --load-format dummy"):
