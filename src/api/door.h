@@ -13,7 +13,7 @@
 #include <atomic>
 #include <memory>
 
-#include "api/gate.h"
+#include "api/access/gate.h"
 #include "api/service.h"
 #include "server/http_server.h"
 

@@ -17,7 +17,7 @@ size_t kept_ids(const ServedModel& model, const PromptRules& rules, int output) 
   return static_cast<size_t>(std::max(1, model.model_len_max - output));
 }
 
-// A prompt of up to so many times the context is counted to its end, so that the refusal says how long it is.
+// A refusal says how long a prompt is, if it is at most so many times the context.
 constexpr size_t kTokensCounted = 4;
 
 struct Lengths {

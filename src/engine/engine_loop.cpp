@@ -37,13 +37,6 @@ std::unique_ptr<Proposer> make_proposer(const SpeculationOptions& options) {
   return options.method.empty() ? nullptr : find_proposer(options.method)->create(options);
 }
 
-StepShape shape_of(const StepPlan& plan, int n_tokens) {
-  StepShape shape{.n_prompt = n_tokens};
-  for (const StepItem& item : plan.items.first(plan.n_decodes)) shape.n_decodes += item.n_tokens;
-  shape.n_prompt -= shape.n_decodes;
-  return shape;
-}
-
 bool contains(const std::vector<int32_t>& ids, int32_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
@@ -229,7 +222,7 @@ absl::Status EngineLoop::start(const StepPlan& plan) {
   note_rows(plan, flight);
   CHECK(flight.n_rows == static_cast<int>(batch.logit_rows.size()));
   flight.n_tokens = batch.n_tokens();
-  flight.shape = shape_of(plan, flight.n_tokens);
+  flight.shape = plan.shape();
   if (samples_on_device_) {
     batch.sampling = sampling_;
     batch.host_rows = host_rows_;

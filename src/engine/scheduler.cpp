@@ -19,6 +19,12 @@ SchedulerLimits with_defaults(SchedulerLimits limits) {
 
 }  // namespace
 
+StepShape StepPlan::shape() const {
+  StepShape shape;
+  for (size_t i = 0; i < items.size(); ++i) (i < n_decodes ? shape.n_decodes : shape.n_prompt) += items[i].n_tokens;
+  return shape;
+}
+
 Scheduler::Scheduler(const SchedulerLimits& limits)
     : limits_(with_defaults(limits)),
       policy_(*limits_.policy),

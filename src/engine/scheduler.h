@@ -46,6 +46,7 @@
 #include "base/status.h"
 #include "engine/policy.h"
 #include "engine/sequence.h"
+#include "engine/step_times.h"
 #include "kvcache/block_pool.h"
 #include "kvcache/prefix_cache.h"
 #include "kvcache/state_pool.h"
@@ -80,6 +81,8 @@ struct StepPlan {
   std::span<Sequence* const> preempted;              // lost their blocks and wait again
   std::span<const kvcache::StateCopy> state_copies;  // as model::Batch
   std::span<const kvcache::StateCopy> state_saves;
+
+  StepShape shape() const;
 };
 
 struct SchedulerCounts {

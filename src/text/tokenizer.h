@@ -41,7 +41,7 @@ struct TextToken {
 
 // When encoding ends before the text does.
 struct EncodeBounds {
-  size_t tokens_max = SIZE_MAX;
+  size_t tokens_max = SIZE_MAX;   // beyond: the rest of the text is left out
   std::function<bool()> stopped;  // asked now and then, on the calling thread; empty: never
 };
 

@@ -1,4 +1,4 @@
-#include "api/gate.h"
+#include "api/access/gate.h"
 
 #include <cmath>
 #include <utility>
