@@ -50,8 +50,10 @@ std::string request_id(const ApiLimits& limits, const server::HttpRequest& reque
   return random_id();
 }
 
-absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
-                              const std::shared_ptr<server::HttpReply>& reply, bool stream) {
+absl::StatusOr<std::shared_ptr<Generation>> start_generation(Service& service, GenerationPlan plan,
+                                                             std::unique_ptr<AnswerWriter> writer,
+                                                             const std::shared_ptr<server::HttpReply>& reply,
+                                                             bool stream) {
   service.counts().choices(plan.n);
   ASSIGN_OR_RETURN(auto generation, Generation::submit({service.engine(), service.pool(), service.model(),
                                                         &service.counts().longest_choice()},
@@ -60,7 +62,7 @@ absl::Status start_generation(Service& service, GenerationPlan plan, std::unique
   reply->on_gone([weak = std::weak_ptr<Generation>(generation)] {
     if (const auto running = weak.lock()) running->cancel();
   });
-  return absl::OkStatus();
+  return generation;
 }
 
 void send_json(server::HttpReply& reply, std::string body, std::string_view request_id, server::HttpHeaders headers) {

@@ -24,8 +24,10 @@ std::string request_id(const ApiLimits& limits, const server::HttpRequest& reque
 
 // Submits the plan. The writer answers from then on; a client that leaves cancels the generation.
 // `stream`: the writer's flush() is also called while no token comes (api/ticker.h).
-absl::Status start_generation(Service& service, GenerationPlan plan, std::unique_ptr<AnswerWriter> writer,
-                              const std::shared_ptr<server::HttpReply>& reply, bool stream);
+absl::StatusOr<std::shared_ptr<Generation>> start_generation(Service& service, GenerationPlan plan,
+                                                             std::unique_ptr<AnswerWriter> writer,
+                                                             const std::shared_ptr<server::HttpReply>& reply,
+                                                             bool stream);
 
 // The place that the gate reserved for a request. Null: its route has none.
 std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request);

@@ -58,7 +58,7 @@ absl::Status start(Service& service, Endpoint endpoint, const HttpRequest& http,
   context.reply = reply;
   const bool stream = request.answer.stream;
   if (request.beams.has_value()) return start_beams(service, request, std::move(context));
-  return start_generation(service, std::move(request.plan), make_writer(std::move(context)), reply, stream);
+  return start_generation(service, std::move(request.plan), make_writer(std::move(context)), reply, stream).status();
 }
 
 template <Endpoint endpoint>

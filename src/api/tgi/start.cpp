@@ -47,7 +47,7 @@ absl::Status start_tgi(Service& service, const TgiCall& call, TgiShape shape, Tg
       .reply = call.reply,
       .silence_s_max = service.options().limits.stream_silence_s_max};
   auto writer = make_tgi_writer(std::move(context), request.plan.n, request.stream);
-  return start_generation(service, std::move(request.plan), std::move(writer), call.reply, request.stream);
+  return start_generation(service, std::move(request.plan), std::move(writer), call.reply, request.stream).status();
 }
 
 }  // namespace polymath::api

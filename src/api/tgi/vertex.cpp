@@ -19,7 +19,7 @@ namespace {
 
 constexpr TgiRoute kRoute{.stream = false, .do_sample = true};
 
-// The texts of all instances. The last of them, or the first error, answers. Any thread.
+// The texts of all instances. The last of them, or the first error, answers. An error cancels the others. Any thread.
 class Predictions {
  public:
   Predictions(const TgiCall& call, size_t n) : reply_(call.reply), id_(call.id), texts_(n), n_missing_(n) {}
@@ -29,6 +29,7 @@ class Predictions {
     if (n_missing_ == 0) return;  // answered
     if (!text.ok()) {
       n_missing_ = 0;
+      for (const auto& weak : generations_) cancel(weak);
       return send_error(*reply_, tgi_error, text.status(), id_);
     }
     texts_[index] = *text;
@@ -38,12 +39,25 @@ class Predictions {
     send_json(*reply_, base::to_text(base::JsonObject{{"predictions", std::move(predictions)}}), id_);
   }
 
+  // One of them runs. False: an error has answered, so that it is cancelled, and no other is needed.
+  bool keep(const std::shared_ptr<Generation>& generation) {
+    const std::lock_guard lock(mutex_);
+    generations_.push_back(generation);
+    if (n_missing_ == 0) generation->cancel();
+    return n_missing_ > 0;
+  }
+
  private:
+  static void cancel(const std::weak_ptr<Generation>& weak) {
+    if (const auto running = weak.lock()) running->cancel();
+  }
+
   const std::shared_ptr<server::HttpReply> reply_;
   const std::string id_;
   std::mutex mutex_;
-  std::vector<std::string> texts_;  // under mutex_
-  size_t n_missing_;                // under mutex_; 0: answered
+  std::vector<std::string> texts_;                      // under mutex_
+  size_t n_missing_;                                    // under mutex_; 0: answered
+  std::vector<std::weak_ptr<Generation>> generations_;  // under mutex_
 };
 
 // An instance as the engine takes it.
@@ -112,12 +126,10 @@ absl::Status start_vertex(Service& service, const TgiCall& call) {
           if (!c.ok()) return predictions->take(i, c.status());
           predictions->take(i, absl::StrCat(before, c->front().text));
         });
-    const absl::Status status =
+    const auto started =
         start_generation(service, std::move(all[i].plan), std::move(writer), call.reply, /*stream=*/false);
-    if (!status.ok()) {
-      predictions->take(i, status);
-      return absl::OkStatus();  // answered
-    }
+    if (!started.ok()) predictions->take(i, started.status());
+    if (!started.ok() || !predictions->keep(*started)) break;
   }
   return absl::OkStatus();
 }

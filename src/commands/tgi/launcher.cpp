@@ -15,6 +15,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
+constexpr size_t kShownBytesMax = 160;                    // of what a setting becomes; a template is longer
 constexpr const char* kClientNames[] = {"tgi", "dummy"};  // what TGI's clients call any model
 
 // "MAX_TOTAL_TOKENS" -> "--max-total-tokens".
@@ -173,9 +174,10 @@ absl::Status add(const Setting& setting, LauncherPlan& plan) {
     if (!converted.ok()) return named(setting, converted.status());
     words = *std::move(converted);
   }
-  const std::string becomes = words.empty()   ? "nothing to change"
-                              : row.is_secret ? absl::StrCat(what, " ***")
-                                              : absl::StrJoin(words, " ");
+  std::string becomes = words.empty()   ? "nothing to change"
+                        : row.is_secret ? absl::StrCat(what, " ***")
+                                        : absl::StrJoin(words, " ");
+  if (becomes.size() > kShownBytesMax) becomes = becomes.substr(0, kShownBytesMax) + "...";
   plan.lines.push_back(absl::StrCat(told(setting), " -> ", becomes));
   plan.arguments.insert(plan.arguments.end(), words.begin(), words.end());
   return absl::OkStatus();

@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/json.h"
+#include "base/read_file.h"
 #include "commands/flags/flag_values.h"
 #include "commands/options.h"
 #include "commands/tgi/launcher.h"
@@ -16,6 +18,8 @@ namespace {
 
 using Made = absl::StatusOr<std::vector<std::string>>;
 using enum LauncherKind;
+
+constexpr size_t kConfigBytesMax = 16u << 20;  // a larger tokenizer_config.json: refused
 
 bool is_address(const std::string& text) {
   unsigned char bytes[sizeof(in6_addr)];
@@ -62,6 +66,22 @@ Made convert_adapters(const std::string& value) {
     out.push_back(adapter.find('=') != std::string::npos ? adapter : absl::StrCat(adapter, "=", adapter));
   }
   return out.size() == 2 ? std::vector<std::string>{} : out;
+}
+
+// What TGI takes from the file is its chat template: the text, or the one called default.
+Made convert_tokenizer_config(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, base::read_file(path, kConfigBytesMax));
+  ASSIGN_OR_RETURN(const base::JsonValue json, base::parse_json(text, {}));
+  const auto* const found = json.is_object() ? json.get_object().if_contains("chat_template") : nullptr;
+  if (found == nullptr) return std::vector<std::string>{};
+  if (found->is_string()) return std::vector<std::string>{"--chat-template", std::string(found->get_string())};
+  const base::JsonArray none;
+  for (const base::JsonValue& named : found->is_array() ? found->get_array() : none) {
+    base::JsonReader j(named);
+    if (j.status().ok() && j.s("name", "") == "default")
+      return std::vector<std::string>{"--chat-template", j.s("template", "")};
+  }
+  return absl::UnimplementedError("its chat_template is no text, and none of its templates is called default");
 }
 
 // TGI's levels may name modules: "info,text_generation_router=debug".
@@ -128,7 +148,7 @@ constexpr LauncherRow kRows[] = {
     {.name = "NGROK", .kind = kRefused, .what = "tunnels are not built", .is_switch = true},
     {.name = "NGROK_AUTHTOKEN", .kind = kRefused, .what = "tunnels are not built", .is_secret = true},
     {"NGROK_EDGE", kRefused, "tunnels are not built"},
-    {"TOKENIZER_CONFIG_PATH", kRefused, "not built; behind `--`, --chat-template takes a template"},
+    {"TOKENIZER_CONFIG_PATH", kBecomes, "--chat-template", "", convert_tokenizer_config},
     {.name = "DISABLE_GRAMMAR_SUPPORT",
      .kind = kNoEffect,
      .what = "grammars are not built yet, and refused",

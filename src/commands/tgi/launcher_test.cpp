@@ -139,6 +139,22 @@ TEST(Launcher, ALineForEach) {
               Not(HasSubstr("only this machine is answered")));
 }
 
+TEST(Launcher, ATokenizerConfigGivesItsTemplate) {
+  const std::string path = testing::TempDir() + "launcher_tokenizer_config.json";
+  const auto becomes = [&](const std::string& config) {
+    std::ofstream(path) << config;
+    return arguments_of("--model-id m", {{"TOKENIZER_CONFIG_PATH", path}});
+  };
+  EXPECT_THAT(becomes(R"({"chat_template": "{{ a }}"})"), HasSubstr("--chat-template {{ a }}"));
+  EXPECT_THAT(becomes(R"({"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]})"),
+              HasSubstr("--chat-template d"));
+  EXPECT_THAT(becomes(R"({"bos_token": "<s>"})"), Not(HasSubstr("--chat-template")));
+  EXPECT_THAT(becomes(R"({"chat_template": 3})"), HasSubstr("TOKENIZER_CONFIG_PATH: "));
+  EXPECT_THAT(becomes("{"), HasSubstr("TOKENIZER_CONFIG_PATH: "));
+  EXPECT_THAT(arguments_of("--model-id m", {{"TOKENIZER_CONFIG_PATH", path + ".none"}}),
+              HasSubstr("TOKENIZER_CONFIG_PATH: "));
+}
+
 TEST(Launcher, RefusalsNameWhatTheyRefuse) {
   const struct {
     const char* arguments;
