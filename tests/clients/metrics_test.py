@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import time
 import unittest
 from pathlib import Path
 
@@ -223,15 +224,29 @@ class FlagsTest(unittest.TestCase):
         server = Server("--max-num-seqs", "1", "--max-num-queued-reqs", "1", "--metrics-compat", "tgi",
                         "--custom-histogram-buckets", '{"time_to_first_token": [0.5, 2]}', model=DEMO)
         self.addCleanup(server.stop)
-        status, data, _ = post(server, {"prompt": "a", "n": 2, "max_tokens": 300, "ignore_eos": True, "best_of": 2})
-        self.assertEqual(status, 200, data)
-        status, data, _ = post(server, {"prompt": ["a", "b"], "n": 2, "max_tokens": 8})
-        self.assertIn(status, (400, 429), data)
+        for gauge in ("vllm:num_requests_running", "vllm:num_requests_waiting"):
+            self.begin_long_answer(server)
+            self.wait_for_one(server, gauge)
+        status, data, _ = post(server, {"prompt": "a", "max_tokens": 8})
+        self.assertEqual(status, 429, data)
         page = Page(server.request("GET", "/metrics")[1].decode())
+        self.assertEqual(page.value("vllm:admission_rejections_total", reason="max_num_queued_reqs"), 1)
+        self.assertEqual(page.value("vllm:admission_rejections_total", reason="max_num_queued_tokens"), 0)
+        self.assertEqual(page.value("tgi_request_failure", err="overloaded"), 1)
+        self.assertEqual(page.value("tgi_request_count"), 3)
         self.assertEqual(page.bounds("vllm:time_to_first_token_seconds"), {0.5, 2, float("inf")})
-        refused = page.value("vllm:admission_rejections_total", reason="max_num_queued_reqs")
-        self.assertEqual(refused, 1 if status == 429 else 0)
-        self.assertEqual(page.value("tgi_request_failure", err="overloaded"), refused)
+
+    def begin_long_answer(self, server):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        self.addCleanup(connection.close)
+        body = {"prompt": "a", "max_tokens": 1500, "ignore_eos": True, "stream": True}
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+
+    def wait_for_one(self, server, gauge):
+        end = time.monotonic() + 20
+        while server.metric(gauge) != 1:
+            self.assertLess(time.monotonic(), end, gauge)
+            time.sleep(0.01)
 
 
 if __name__ == "__main__":
