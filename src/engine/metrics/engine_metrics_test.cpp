@@ -45,6 +45,19 @@ TEST(EngineMetrics, APrefixInFlightDefersAndIsCountedBySource) {
   EXPECT_EQ(value_of(harness, "vllm:request_num_preemptions_count", labels), 3);
 }
 
+TEST(EngineMetrics, LogitsThatAreNoNumbers) {
+  for (const int depth : {1, 2}) {
+    Harness harness(depth, {.metrics = {.tgi = true}});
+    harness.model.not_a_number = true;
+    const auto sink = std::make_shared<Recorder>();
+    harness.add(greedy(5, 1, 4, sink));
+    harness.run();
+    EXPECT_EQ(sink->wait().reason, FinishReason::kError);
+    EXPECT_EQ(value_of(harness, "vllm:corrupted_requests_total", kNewest), 1);
+    EXPECT_EQ(value_of(harness, "tgi_request_failure", R"(err="generation")"), 1);
+  }
+}
+
 TEST(EngineMetrics, OldLabelsAndTgi) {
   Harness harness(1, {.metrics = {.vllm_063 = true, .tgi = true}});
   for (int i = 0; i < 3; ++i) harness.add(greedy(10 + i, i, 5, std::make_shared<Recorder>()));
