@@ -10,7 +10,8 @@ mkdir -p "$out"
 "$polymath" serve "$model" --host 127.0.0.1 --port "$port" "$@" > "$out/serve.log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true' EXIT
-until curl -fsS -o "$out/ready" "http://127.0.0.1:$port/ready" 2> "$out/ready.err"; do
+is_ready='import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=2)'
+until python3 -c "$is_ready" "http://127.0.0.1:$port/ready" 2> "$out/ready.err"; do
   kill -0 "$server" 2>/dev/null || { cat "$out/serve.log" >&2; exit 1; }
   sleep 0.2
 done

@@ -191,9 +191,11 @@ bool has_flag(const Words& words, std::string_view flag) {
 
 // Ways of TGI's that no flag of its says.
 void add_habits(const std::string& model, const Words& rest, bool has_key, LauncherPlan& plan) {
-  plan.arguments.insert(plan.arguments.end(), {"--generation-config", "vllm", "--served-model-name", model});
+  plan.arguments.insert(plan.arguments.end(),
+                        {"--generation-config", "vllm", "--metrics-compat", "tgi", "--served-model-name", model});
   plan.arguments.insert(plan.arguments.end(), std::begin(kClientNames), std::end(kClientNames));
   plan.lines.emplace_back("TGI takes no sampling defaults from generation_config.json -> --generation-config vllm");
+  plan.lines.emplace_back("TGI's metrics stand beside vLLM's -> --metrics-compat tgi");
   plan.lines.push_back(absl::StrCat("TGI's clients call any model ", absl::StrJoin(kClientNames, " or "),
                                     " -> --served-model-name ", model, " ", absl::StrJoin(kClientNames, " ")));
   if (has_key || has_flag(rest, "--allow-anonymous") || has_flag(rest, "--api-key-file")) return;

@@ -86,7 +86,7 @@ TEST(Launcher, TgisDefaultsBoundTheServer) {
   for (const char* words :
        {"--model m", "--max-num-queued-reqs 128", "--max-best-of 2", "--max-stop-strings 4", "--max-top-n-tokens 5",
         "--max-client-batch-size 4", "--max-request-body-bytes 2000000", "--shutdown-timeout 90", "--host 0.0.0.0",
-        "--port 3000", "--generation-config vllm", "--served-model-name m tgi dummy"}) {
+        "--port 3000", "--generation-config vllm", "--metrics-compat tgi", "--served-model-name m tgi dummy"}) {
     EXPECT_THAT(all, HasSubstr(words));
   }
 }
