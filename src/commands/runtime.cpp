@@ -55,6 +55,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
   }
   RETURN_IF_ERROR(runtime->settle_types());
   RETURN_IF_ERROR(runtime->make_backends());
+  runtime->size_step(runtime->backend().memory_available() >= kLargeDeviceBytes ? kLargeStep : kSmallStep);
   return runtime;
 }
 
@@ -116,7 +117,6 @@ absl::Status Runtime::settle_types() {
                                                    " exceeds the model's own maximum of ", config_.model_len_max));
   }
   model_len_ = model_options_.max_model_len > 0 ? model_options_.max_model_len : config_.positions_max;
-  size_step(backend().memory_available() >= kLargeDeviceBytes ? kLargeStep : kSmallStep);
   return absl::OkStatus();
 }
 
