@@ -28,6 +28,9 @@ class Counting final : public Tokenizer {
   std::vector<TokenId> encode(std::string_view text, bool special) const override {
     return tokenizer_.encode(text, special);
   }
+  std::vector<TextToken> encode_with_offsets(std::string_view text, bool special) const override {
+    return tokenizer_.encode_with_offsets(text, special);
+  }
   std::string decode(std::span<const TokenId> ids, bool skip) const override {
     decoded += ids.size();
     return tokenizer_.decode(ids, skip);
