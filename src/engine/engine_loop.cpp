@@ -183,7 +183,8 @@ absl::Status EngineLoop::start_and_finish_caught() {
 absl::Status EngineLoop::start_and_finish() {
   while (n_in_flight() < depth_ && plans_ahead()) {
     if (proposer_ != nullptr) propose();
-    const int mixed = mixed_prompt_tokens(options_.mixing, times_, scheduler_.n_decoding(), options_.step_tokens_max);
+    const int mixed = mixed_prompt_tokens(
+        options_.mixing, times_, {scheduler_.n_decoding(), scheduler_.n_waiting_tokens()}, options_.step_tokens_max);
     const StepPlan plan = scheduler_.plan(mixed);
     if (plan.items.empty()) break;
     RETURN_IF_ERROR(start(plan));

@@ -6,9 +6,11 @@
 //   the target   seconds between two tokens of an answer: given, or derived from what the decodes alone take
 //   the rule     as many prompt tokens as the step's time model says fit into the target
 //   the floor    a share of the step's time in any case, so that prompts never starve
+//   the queue    a target that was derived grows, up to a bound, with the time that the waiting prompts will take
 //
 // Pure: decided from its arguments alone.
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -22,6 +24,7 @@ struct PerformanceMode {
   std::string_view name;
   double target_per_decode;  // the target, in times of a step that only decodes; 0: no target
   double target_min_s;       // but at least so long
+  double growth_max;         // under a long queue at most so many times the target
 };
 
 // Every mode, the default first: balanced, interactivity (also named latency), throughput.
@@ -35,9 +38,14 @@ struct MixingOptions {
   const PerformanceMode* mode = nullptr;  // null: the default
 };
 
+struct MixLoad {
+  int n_decodes = 0;           // of the step
+  int64_t waiting_tokens = 0;  // of prompts in the queue
+};
+
 // 1 to `most`, what the step has room for.
-int mixed_prompt_tokens(const MixingOptions& options, const StepTimes& times, int n_decodes, int most);
-// Seconds between two tokens that the options aim at beside so many decodes; 0: none.
-double target_itl(const MixingOptions& options, const StepTimes& times, int n_decodes);
+int mixed_prompt_tokens(const MixingOptions& options, const StepTimes& times, const MixLoad& load, int most);
+// Seconds between two tokens that the options aim at under the load; 0: none.
+double target_itl(const MixingOptions& options, const StepTimes& times, const MixLoad& load);
 
 }  // namespace polymath::engine

@@ -70,13 +70,13 @@ TEST(Mixing, FillsTheTargetAndKeepsAShareForPrompts) {
   times.learn({64, 0}, 0.016);
   times.learn({0, 2048}, 0.041);
   const MixingOptions by_target{.prompt_tokens_max = -1, .target_itl_s = 0.036};
-  EXPECT_NEAR(mixed_prompt_tokens(by_target, times, 64, 8192), 1000, 2) << "20 ms at 20 us";
-  EXPECT_EQ(mixed_prompt_tokens(by_target, times, 64, 300), 300);
+  EXPECT_NEAR(mixed_prompt_tokens(by_target, times, {64}, 8192), 1000, 2) << "20 ms at 20 us";
+  EXPECT_EQ(mixed_prompt_tokens(by_target, times, {64}, 300), 300);
   const MixingOptions tight{.prompt_tokens_max = -1, .target_itl_s = 0.001};
-  EXPECT_NEAR(mixed_prompt_tokens(tight, times, 64, 8192), 200, 2) << "a quarter of the decodes' time";
-  EXPECT_EQ(mixed_prompt_tokens({.prompt_tokens_max = 7}, times, 64, 8192), 7);
-  EXPECT_EQ(mixed_prompt_tokens({.prompt_tokens_max = 0}, times, 64, 8192), 8192);
-  EXPECT_EQ(mixed_prompt_tokens({.prompt_tokens_max = -1}, StepTimes(), 64, 8192), 8192) << "nothing is known yet";
+  EXPECT_NEAR(mixed_prompt_tokens(tight, times, {64}, 8192), 200, 2) << "a quarter of the decodes' time";
+  EXPECT_EQ(mixed_prompt_tokens({.prompt_tokens_max = 7}, times, {64}, 8192), 7);
+  EXPECT_EQ(mixed_prompt_tokens({.prompt_tokens_max = 0}, times, {64}, 8192), 8192);
+  EXPECT_EQ(mixed_prompt_tokens({.prompt_tokens_max = -1}, StepTimes(), {64}, 8192), 8192) << "nothing is known yet";
 }
 
 TEST(Mixing, ModesDifferInTheirTargets) {
@@ -84,16 +84,30 @@ TEST(Mixing, ModesDifferInTheirTargets) {
   times.learn({64, 0}, 0.020);
   times.learn({0, 2048}, 0.041);
   const auto target = [&](const char* mode) {
-    return target_itl({.prompt_tokens_max = -1, .mode = find_performance_mode(mode)}, times, 64);
+    return target_itl({.prompt_tokens_max = -1, .mode = find_performance_mode(mode)}, times, {64});
   };
   EXPECT_DOUBLE_EQ(target("balanced"), 0.080);
   EXPECT_DOUBLE_EQ(target("interactivity"), 0.030);
   EXPECT_DOUBLE_EQ(target("latency"), target("interactivity"));
   EXPECT_EQ(target("throughput"), 0);
-  EXPECT_DOUBLE_EQ(target_itl({.prompt_tokens_max = -1}, times, 64), target("balanced")) << "the default";
-  EXPECT_EQ(mixed_prompt_tokens({.prompt_tokens_max = -1, .mode = find_performance_mode("throughput")}, times, 64, 99),
-            99);
+  EXPECT_DOUBLE_EQ(target_itl({.prompt_tokens_max = -1}, times, {64}), target("balanced")) << "the default";
+  EXPECT_EQ(
+      mixed_prompt_tokens({.prompt_tokens_max = -1, .mode = find_performance_mode("throughput")}, times, {64}, 99), 99);
   EXPECT_FALSE(check_performance_mode("fast").ok());
+}
+
+TEST(Mixing, ALongQueueRaisesADerivedTarget) {
+  StepTimes times;
+  times.learn({64, 0}, 0.020);
+  times.learn({0, 2048}, 0.041);
+  const auto target = [&](MixingOptions options, int64_t waiting_tokens) {
+    return target_itl(options, times, {64, waiting_tokens});
+  };
+  EXPECT_DOUBLE_EQ(target({}, 2048), 0.080) << "41 ms";
+  EXPECT_NEAR(target({}, 50'000), 0.160, 0.001) << "a second";
+  EXPECT_DOUBLE_EQ(target({}, 1'000'000), 0.240);
+  EXPECT_DOUBLE_EQ(target({.target_itl_s = 0.05}, 1'000'000), 0.05) << "as the operator says";
+  EXPECT_DOUBLE_EQ(target({.mode = find_performance_mode("latency")}, 1'000'000), 0.030);
 }
 
 }  // namespace

@@ -149,7 +149,8 @@ constexpr Flag kFlags[] = {
      "Tokens in one forward pass, prefill chunks and decodes together.",
      set_int<&RuntimeOptions::step_tokens, 1, kStepTokensMax>},
     {"performance-mode", "", FlagKind::kValue, kLoads, "MODE", "balanced",
-     "How much prefill joins a pass that also decodes. A pass may take: balanced, 4 times its decodes alone, or 50 ms; "
+     "How much prefill joins a pass that also decodes. A pass may take: balanced, 4 times its decodes alone, or 50 ms, "
+     "and up to three times that under a long queue; "
      "interactivity or latency, 1.5 times or 10 ms; throughput, any time.",
      set_mode},
     {"target-itl-ms", "", FlagKind::kValue, kLoads, "MS", "the mode's",
