@@ -60,7 +60,7 @@ struct InFlightStep {
   };
   std::vector<Item> items;
   int n_tokens = 0, n_prompt = 0, n_rows = 0, n_host_rows = 0;
-  int n_new = 0;                       // sequences that start in it
+  int n_new = 0;  // sequences that start in it
   StepShape shape;
   double started_at = 0;               // before the model's start()
   int n_on_device = 0, n_on_host = 0;  // sequences, by where their token is sampled

@@ -40,7 +40,7 @@ class RouterTest(unittest.TestCase):
         router = self.router(num_retries=0)
         for _ in range(20):
             answer = router.completion(model=MODEL, messages=HI, max_tokens=2)
-            self.assertEqual(answer.usage.completion_tokens, 2)
+            self.assertIn(answer.usage.completion_tokens, (1, 2))  # the answer may end at once
         for server in self.servers:
             self.assertGreater(self.answered(server), 0)
 
