@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "small_tokenizers.h"
+#include "text/counting_tokenizer_test.h"
 #include "text/detokenizer.h"
 #include "text/utf8.h"
 
@@ -20,31 +21,6 @@ namespace {
 using namespace polymath::text;  // NOLINT(google-build-using-namespace)
 
 constexpr size_t kDecodedMost = 64 * 70;  // ids decoded for one push, in a window of 64
-
-// Counts the ids that are decoded.
-class Counting final : public Tokenizer {
- public:
-  explicit Counting(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-  std::vector<TokenId> encode(std::string_view text, bool special) const override {
-    return tokenizer_.encode(text, special);
-  }
-  std::vector<TextToken> encode_with_offsets(std::string_view text, bool special) const override {
-    return tokenizer_.encode_with_offsets(text, special);
-  }
-  std::string decode(std::span<const TokenId> ids, bool skip) const override {
-    decoded += ids.size();
-    return tokenizer_.decode(ids, skip);
-  }
-  std::string token_text(TokenId id) const override { return tokenizer_.token_text(id); }
-  bool is_special(TokenId id) const override { return tokenizer_.is_special(id); }
-  size_t vocab_size() const override { return tokenizer_.vocab_size(); }
-  std::optional<TokenId> bos_id() const override { return tokenizer_.bos_id(); }
-  std::optional<TokenId> eos_id() const override { return tokenizer_.eos_id(); }
-  mutable size_t decoded = 0;
-
- private:
-  const Tokenizer& tokenizer_;
-};
 
 // The text up to the stop string that ends first; of several the longest.
 std::string cut_at_stop(const std::string& text, const std::vector<std::string>& stops) {
@@ -61,7 +37,7 @@ std::string cut_at_stop(const std::string& text, const std::vector<std::string>&
 
 std::string stream(const Tokenizer& tokenizer, std::span<const TokenId> prompt, std::span<const TokenId> ids,
                    const DetokenizerOptions& options) {
-  const Counting counting(tokenizer);
+  const CountingTokenizer counting(tokenizer);
   Detokenizer detokenizer(counting, prompt, options);
   std::string out;
   const auto take = [&](const std::string& delta) {

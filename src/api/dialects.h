@@ -21,7 +21,7 @@ struct Route {
   std::string_view path;  // exact, or a prefix before "*"
   Handle handle;
   bool open = false;                      // needs no API key, and has the threads of probes
-  bool generates = false;                 // takes a place in the engine's queue before its body is read
+  bool generates = false;                 // takes a place in the engine's queue before its body is parsed
   bool shows_metrics = false;             // --protect-metrics asks for the admin key
   HandleLoading while_loading = nullptr;  // null: 503 with Retry-After
 };

@@ -51,12 +51,10 @@ absl::StatusOr<std::vector<int32_t>> ids_of(const ServedModel& model, const Prom
   if (!rules.truncate.has_value() && model.tokenizer != nullptr && tokens_min > model.model_len_max) {
     return overflow(model, rules, {.prompt = tokens_min, .output = 1, .at_least = true});
   }
-  RETURN_IF_ERROR(need_tokenizer(model, rules.prompt_field));
   const size_t tokens_max = static_cast<size_t>(model.model_len_max) * kTokensCounted;
   text::EncodeBounds bounds{.stopped = rules.stopped};
   if (!rules.truncate.has_value()) bounds.tokens_max = tokens_max;
-  std::vector<int32_t> ids = model.tokenizer->encode_within(text, rules.add_special, bounds);
-  RETURN_IF_ERROR(check_stopped(rules));
+  ASSIGN_OR_RETURN(std::vector<int32_t> ids, encode_prompt(model, text, rules.add_special, rules.prompt_field, bounds));
   if (ids.size() > bounds.tokens_max) {
     return overflow(model, rules, {.prompt = static_cast<int64_t>(tokens_max), .output = 1, .at_least = true});
   }
@@ -94,14 +92,16 @@ absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& r
   return cut;
 }
 
-absl::Status check_stopped(const PromptRules& rules) {
-  return rules.stopped && rules.stopped() ? absl::CancelledError("the client has gone") : absl::OkStatus();
+absl::Status check_stopped(const std::function<bool()>& stopped) {
+  return stopped && stopped() ? absl::CancelledError("the client has gone") : absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
-                                                   std::string_view field) {
+                                                   std::string_view field, const text::EncodeBounds& bounds) {
   RETURN_IF_ERROR(need_tokenizer(model, field));
-  return model.tokenizer->encode(text, add_special);
+  std::vector<int32_t> ids = model.tokenizer->encode_within(text, add_special, bounds);
+  RETURN_IF_ERROR(check_stopped(bounds.stopped));
+  return ids;
 }
 
 }  // namespace polymath::api

@@ -38,11 +38,12 @@ struct PromptRules {
 absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& rules, PromptInput prompt,
                                   GenerationPlan& plan);
 
-// Text -> ids. kInvalidArgument names `field`: there is no tokenizer.
+// Text -> ids, within the bounds. kInvalidArgument names `field`: there is no tokenizer. kCancelled: bounds.stopped.
 absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
-                                                   std::string_view field = "prompt");
+                                                   std::string_view field = "prompt",
+                                                   const text::EncodeBounds& bounds = {});
 
-// kCancelled: `stopped`.
-absl::Status check_stopped(const PromptRules& rules);
+// kCancelled: `stopped` is not empty, and true.
+absl::Status check_stopped(const std::function<bool()>& stopped);
 
 }  // namespace polymath::api

@@ -26,9 +26,10 @@ absl::Status check_model(base::JsonReader& j, const ServedModel& model) {
   return adapter_of(model, name).status();
 }
 
-absl::StatusOr<std::vector<int32_t>> ids_of_text(const ServedModel& model, std::string_view text, bool add_special) {
+absl::StatusOr<std::vector<int32_t>> ids_of_text(const ServedModel& model, std::string_view text, bool add_special,
+                                                 const HttpReply& reply) {
   RETURN_IF_ERROR(check_text(model, text.size(), "prompt"));
-  return encode_prompt(model, text, add_special);
+  return encode_prompt(model, text, add_special, "prompt", {.stopped = [&reply] { return reply.gone(); }});
 }
 
 absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const Service& service,
@@ -38,7 +39,7 @@ absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const S
     const std::string prompt = j.s("prompt");
     const bool add_special = j.b("add_special_tokens", true);
     RETURN_IF_ERROR(name_field(j.status()));
-    return ids_of_text(model, prompt, add_special);
+    return ids_of_text(model, prompt, add_special, reply);
   }
   if (!j.has("messages")) return invalid("prompt", "missing; send prompt, or messages");
   const bool add_special = j.b("add_special_tokens", false);
@@ -49,7 +50,7 @@ absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const S
                    parse_chat_prompt(j.value(), options.limits, options.trust_request_chat_template));
   ASSIGN_OR_RETURN(const std::string text, render_chat(model, chat));
   RETURN_IF_ERROR(check_client(reply));
-  return ids_of_text(model, text, add_special);
+  return ids_of_text(model, text, add_special, reply);
 }
 
 absl::StatusOr<std::string> tokenize_body(const Service& service, const base::JsonValue& json, const HttpReply& reply) {

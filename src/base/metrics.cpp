@@ -181,23 +181,24 @@ Gauge& MetricsRegistry::gauge(std::string_view name, std::string_view help, Labe
 Histogram& MetricsRegistry::histogram(std::string_view name, std::string_view help, Labels labels,
                                       std::vector<double> bounds) {
   const std::lock_guard lock(mutex_);
-  auto& c = child(family(name, help, "histogram"), std::move(labels));
-  if (c.histogram) return *c.histogram;
   const auto other = bounds_.find(name);
-  auto made = std::make_unique<Histogram>(other != bounds_.end() ? other->second : std::move(bounds));
-  c.lines = histogram_lines(std::string(name), c.labels, *made, true);
-  c.histogram = std::move(made);
-  return *c.histogram;
+  if (other != bounds_.end()) bounds = other->second;
+  return histogram_of(name, child(family(name, help, "histogram"), std::move(labels)), std::move(bounds), true);
 }
 
 Histogram& MetricsRegistry::summary(std::string_view name, std::string_view help, Labels labels) {
   const std::lock_guard lock(mutex_);
-  auto& c = child(family(name, help, "summary"), std::move(labels));
-  if (c.histogram) return *c.histogram;
-  auto made = std::make_unique<Histogram>(std::vector<double>{});
-  c.lines = histogram_lines(std::string(name), c.labels, *made, false);
-  c.histogram = std::move(made);
-  return *c.histogram;
+  return histogram_of(name, child(family(name, help, "summary"), std::move(labels)), {}, false);
+}
+
+// Makes it at the first call.
+Histogram& MetricsRegistry::histogram_of(std::string_view name, Child& child, std::vector<double> bounds,
+                                         bool with_buckets) {
+  if (child.histogram) return *child.histogram;
+  auto histogram = std::make_unique<Histogram>(std::move(bounds));
+  child.lines = histogram_lines(std::string(name), child.labels, *histogram, with_buckets);
+  child.histogram = std::move(histogram);
+  return *child.histogram;
 }
 
 Info& MetricsRegistry::info(std::string_view name, std::string_view help, Labels fixed) {

@@ -110,6 +110,7 @@ class MetricsRegistry {
   };
   Family& family(std::string_view name, std::string_view help, std::string_view type);
   static Child& child(Family& family, Labels labels);  // the one with these labels, or a new, empty one
+  static Histogram& histogram_of(std::string_view name, Child& child, std::vector<double> bounds, bool with_buckets);
   static void render_child(const Family& family, const Child& child, std::string& out);
 
   std::mutex mutex_;

@@ -125,9 +125,6 @@ void Runtime::size_step(StepSize defaults) {
   const int sequences = options_.sequences > 0 ? options_.sequences : defaults.sequences;
   sequences_ = std::min(sequences, step_tokens_);  // each of them needs a token in a step
   logit_rows_ = std::min(step_tokens_, sequences_ * (1 + options_.speculation.n_draft_max));
-  if (sequences_ < options_.sequences) {
-    base::log_warning("serve", "--max-num-seqs is lowered to the ", step_tokens_, " of --max-num-batched-tokens");
-  }
 }
 
 std::vector<backend::Backend*> Runtime::ranks() const {
@@ -178,6 +175,9 @@ absl::Status Runtime::settle_memory() {
   cache_options_ = plan_.cache_options(request.cache);
   plan_summary_ = plan_text(plan_, request);
   base::log_info("serve", "memory plan: ", plan_summary_);
+  if (sequences_ < options_.sequences) {
+    base::log_warning("serve", "--max-num-seqs is lowered to the ", step_tokens_, " of --max-num-batched-tokens");
+  }
   if (plan_.state_bytes > 0 && plan_.n_live_states < sequences_) {
     base::log_warning("serve", "--max-num-seqs is lowered to ", plan_.n_live_states,
                       ": a state of the recurrent layers takes ", bytes_text(static_cast<double>(plan_.state_bytes)));

@@ -9,9 +9,9 @@ namespace polymath::engine {
 namespace {
 
 constexpr double kPromptShareMin = 0.25;  // of the decodes' time goes to prompts in any case
-
 constexpr double kPatienceSeconds = 0.5;  // a queue that takes longer raises the target
 
+// The default first.
 constexpr PerformanceMode kModes[] = {
     {"balanced", 4, 0.05, 3},
     {"interactivity", 1.5, 0.01, 1},
@@ -20,8 +20,6 @@ constexpr PerformanceMode kModes[] = {
 };
 
 }  // namespace
-
-std::span<const PerformanceMode> performance_modes() { return kModes; }
 
 const PerformanceMode* find_performance_mode(std::string_view name) {
   const auto* const found = std::find_if(std::begin(kModes), std::end(kModes),

@@ -11,7 +11,6 @@
 // Pure: decided from its arguments alone.
 
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "base/status.h"
@@ -27,8 +26,7 @@ struct PerformanceMode {
   double growth_max;         // under a long queue at most so many times the target
 };
 
-// Every mode, the default first: balanced, interactivity (also named latency), throughput.
-std::span<const PerformanceMode> performance_modes();
+// balanced (the default), interactivity (also named latency), throughput.
 const PerformanceMode* find_performance_mode(std::string_view name);  // null: no mode has this name
 absl::Status check_performance_mode(std::string_view name);           // kInvalidArgument; the message lists all
 

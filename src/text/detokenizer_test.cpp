@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "text/counting_tokenizer_test.h"
 #include "text/tokenizer/tokenizer_fixture.h"
 
 namespace polymath::text {
@@ -89,31 +90,6 @@ TEST(Detokenizer, ALongAnswerOfOneTokenStaysWhole) {
     }
   }
 }
-
-// Counts what it decodes.
-class CountingTokenizer final : public Tokenizer {
- public:
-  explicit CountingTokenizer(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-  std::vector<TokenId> encode(std::string_view text, bool add_special) const override {
-    return tokenizer_.encode(text, add_special);
-  }
-  std::vector<TextToken> encode_with_offsets(std::string_view text, bool add_special) const override {
-    return tokenizer_.encode_with_offsets(text, add_special);
-  }
-  std::string decode(std::span<const TokenId> ids, bool skip_special) const override {
-    decoded += ids.size();
-    return tokenizer_.decode(ids, skip_special);
-  }
-  std::string token_text(TokenId id) const override { return tokenizer_.token_text(id); }
-  bool is_special(TokenId id) const override { return tokenizer_.is_special(id); }
-  size_t vocab_size() const override { return tokenizer_.vocab_size(); }
-  std::optional<TokenId> bos_id() const override { return tokenizer_.bos_id(); }
-  std::optional<TokenId> eos_id() const override { return tokenizer_.eos_id(); }
-  mutable size_t decoded = 0;
-
- private:
-  const Tokenizer& tokenizer_;
-};
 
 TEST(Detokenizer, RunsOfAnyIdCostTheSame) {
   constexpr size_t kIds = 2000, kDecodedMost = 600;  // for each id

@@ -37,7 +37,14 @@ class DoorTest : public testing::Test {
 
 class LockedDoorTest : public DoorTest {
  protected:
-  LockedDoorTest() : DoorTest({.api_keys = {"secret"}}) {}
+  LockedDoorTest() : DoorTest(with_key()) {}
+
+ private:
+  static api::ServiceOptions with_key() {
+    api::ServiceOptions options;
+    options.api_keys.emplace_back("secret");
+    return options;
+  }
 };
 
 TEST_F(DoorTest, ProbesTellThatTheModelLoads) {

@@ -25,7 +25,7 @@ std::string last_words(const ChatPrompt& chat) {
 
 absl::Status resolve_chat(OpenAiRequest& request, const ServedModel& model) {
   ASSIGN_OR_RETURN(std::string text, render_chat(model, *request.chat));
-  RETURN_IF_ERROR(check_stopped(request.rules));
+  RETURN_IF_ERROR(check_stopped(request.rules.stopped));
   if (request.answer.echo) request.chat_echo = last_words(*request.chat);
   if (request.answer.return_prompt_text) request.prompt_texts.push_back(text);
   return add_prompt(model, request.rules, std::move(text), request.plan).status();
@@ -48,7 +48,7 @@ absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model) {
   if (request.chat.has_value()) return resolve_chat(request, model);
   const bool wants_text = request.answer.echo || request.answer.return_prompt_text;
   for (PromptInput& prompt : request.prompts) {
-    RETURN_IF_ERROR(check_stopped(request.rules));
+    RETURN_IF_ERROR(check_stopped(request.rules.stopped));
     ASSIGN_OR_RETURN(prompt, infilled(request, model, std::move(prompt)));
     const auto* input = std::get_if<std::string>(&prompt);
     const bool is_text = input != nullptr;

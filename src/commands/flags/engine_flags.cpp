@@ -154,8 +154,8 @@ constexpr Flag kFlags[] = {
      "interactivity or latency, 1.5 times or 10 ms; throughput, any time.",
      set_mode},
     {"target-itl-ms", "", FlagKind::kValue, kLoads, "MS", "the mode's",
-     "Milliseconds that such a pass may take: the time between two tokens of an answer. Prompts get a fifth of it in "
-     "any case.",
+     "Milliseconds that such a pass may take: the time between two tokens of an answer. Prompts get a fifth of a "
+     "pass in any case.",
      set_target_itl},
     {"mixed-prefill-tokens", "", FlagKind::kValue, kLoads, "TOKENS", "by --performance-mode",
      "Prefill tokens of such a pass, whatever it takes; 0: no limit of its own.", set_mixed_tokens},

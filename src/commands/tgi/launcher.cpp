@@ -103,7 +103,7 @@ const Setting* find(const std::vector<Setting>& settings, std::string_view name)
   return at == settings.end() ? nullptr : &*at;
 }
 
-std::string told(const Setting& setting) {
+std::string setting_text(const Setting& setting) {
   return absl::StrCat(setting.origin, "=", setting.row->is_secret ? "***" : setting.value,
                       setting.by_default ? " (TGI's default)" : "");
 }
@@ -160,12 +160,12 @@ absl::Status add(const Setting& setting, LauncherPlan& plan) {
     return named(setting, absl::UnimplementedError(what));
   }
   if (row.kind == LauncherKind::kNoEffect) {
-    plan.lines.push_back(absl::StrCat(told(setting), " has no effect: ", what));
+    plan.lines.push_back(absl::StrCat(setting_text(setting), " has no effect: ", what));
     return absl::OkStatus();
   }
   if (row.name == "HUGGINGFACE_HUB_CACHE") {
     plan.hub_cache = setting.value;
-    plan.lines.push_back(absl::StrCat(told(setting), " -> ", what, "=", setting.value));
+    plan.lines.push_back(absl::StrCat(setting_text(setting), " -> ", what, "=", setting.value));
     return absl::OkStatus();
   }
   Words words = {what, setting.value};
@@ -178,7 +178,7 @@ absl::Status add(const Setting& setting, LauncherPlan& plan) {
                         : row.is_secret ? absl::StrCat(what, " ***")
                                         : absl::StrJoin(words, " ");
   if (becomes.size() > kShownBytesMax) becomes = becomes.substr(0, kShownBytesMax) + "...";
-  plan.lines.push_back(absl::StrCat(told(setting), " -> ", becomes));
+  plan.lines.push_back(absl::StrCat(setting_text(setting), " -> ", becomes));
   plan.arguments.insert(plan.arguments.end(), words.begin(), words.end());
   return absl::OkStatus();
 }

@@ -69,7 +69,7 @@ void Unigram::encode_part(std::string_view word, size_t at, std::vector<TokenId>
     return n.id == kUnknown || (options_.unknown && n.id == options_.unknown);
   };
   // All bytes of an unknown text have its span.
-  const auto told = [&](size_t begin, size_t end) {
+  const auto set_spans = [&](size_t begin, size_t end) {
     if (spans == nullptr) return;
     spans->resize(ids.size(), {static_cast<uint32_t>(at + begin), static_cast<uint32_t>(at + end)});
   };
@@ -80,7 +80,7 @@ void Unigram::encode_part(std::string_view word, size_t at, std::vector<TokenId>
   const auto end_unknown = [&](size_t end) {
     if (!std::exchange(in_unknown, false)) return;
     append_unknown(word.substr(unknown_begin, end - unknown_begin), ids);
-    told(unknown_begin, end);
+    set_spans(unknown_begin, end);
   };
   for (auto end = ends.rbegin(); end != ends.rend(); ++end) {
     const Node& node = nodes[*end];
@@ -91,7 +91,7 @@ void Unigram::encode_part(std::string_view word, size_t at, std::vector<TokenId>
     }
     end_unknown(node.begin);
     ids.push_back(node.id);
-    told(node.begin, *end);
+    set_spans(node.begin, *end);
   }
   end_unknown(word.size());
 }
