@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -46,6 +48,32 @@ TEST_P(GgmlFormats, UnpackAsTheirPackageDoes) {
   const int64_t col = 3 * int64_t{format->block_cols};
   format->dequantize(row, col, tail.data(), n - col);
   EXPECT_EQ(std::memcmp(tail.data(), values.data() + col, static_cast<size_t>(n - col) * sizeof(float)), 0);
+}
+
+// A wider format holds the same values, but for scales too small for f16.
+TEST_P(GgmlFormats, AreHeldByTheirWiderOne) {
+  const QuantFormat* format = find_format(GetParam());
+  if (format->wider == nullptr) return;
+  EXPECT_GT(format->wider->block_bytes * format->block_cols, format->block_bytes * format->wider->block_cols);
+  const std::string path =
+      std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/quant/" + std::string(format->name) + ".bin";
+  std::ifstream file(path, std::ios::binary);
+  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  const auto* packed = reinterpret_cast<const std::byte*>(bytes.data()) + sizeof(uint32_t);
+  std::vector<float> values(static_cast<size_t>(format->block_cols)), wide(values.size());
+  std::vector<std::byte> wider(static_cast<size_t>(format->wider->bytes_of(format->block_cols)));
+  int compared = 0;
+  for (int i = 0; i < 8; ++i, packed += format->block_bytes) {
+    format->dequantize({packed}, 0, values.data(), format->block_cols);
+    const float largest = std::abs(
+        *std::max_element(values.begin(), values.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
+    if (largest > 0 && largest < 0.1f) continue;
+    format->widen(packed, wider.data(), format->block_cols);
+    format->wider->dequantize({wider.data()}, 0, wide.data(), format->block_cols);
+    EXPECT_EQ(values, wide) << format->name << " " << i;
+    ++compared;
+  }
+  EXPECT_GE(compared, 4);
 }
 
 }  // namespace

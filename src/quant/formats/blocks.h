@@ -49,4 +49,29 @@ constexpr QuantFormat packed_blocks(std::string_view name,
           .quantize = quantize};
 }
 
+// Scales of 256 values as Q6_K has them. A value is d times a scale times an integer in [-32, 31].
+struct SixBitBlock {
+  float d = 0;
+  int8_t scales[16] = {};
+};
+void write_q6_k(const SixBitBlock& block, const float* values, std::byte* dst);
+extern const QuantFormat kQ4_0, kQ6K;
+
+template <int kBytes, void (*kDecode)(const std::byte*, float*), SixBitBlock (*kScales)(const std::byte*)>
+void widen_to_q6_k(const std::byte* src, std::byte* dst, int64_t n) {
+  float values[kSuperBlock];
+  for (int64_t i = 0; i < n; i += kSuperBlock, src += kBytes, dst += kQ6K.block_bytes) {
+    kDecode(src, values);
+    write_q6_k(kScales(src), values, dst);
+  }
+}
+
+template <int kBytes, void (*kDecode)(const std::byte*, float*), SixBitBlock (*kScales)(const std::byte*)>
+constexpr QuantFormat super_blocks_of_six_bits(std::string_view name) {
+  QuantFormat format = packed_blocks<kSuperBlock, kBytes, kDecode>(name);
+  format.wider = &kQ6K;
+  format.widen = widen_to_q6_k<kBytes, kDecode, kScales>;
+  return format;
+}
+
 }  // namespace polymath::quant

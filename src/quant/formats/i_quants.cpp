@@ -85,6 +85,14 @@ void decode_iq3_xxs(const std::byte* block, float* y) {
   }
 }
 
+SixBitBlock iq3_xxs_scales(const std::byte* block) {
+  SixBitBlock out{half_at(block, 0) / 2, {}};
+  for (int i = 0; i < 16; ++i) {
+    out.scales[i] = static_cast<int8_t>(1 + 2 * static_cast<int>(long_at(block, 66 + 4 * (i / 2)) >> 28));
+  }
+  return out;
+}
+
 void decode_iq3_s(const std::byte* block, float* y) {
   const float d = half_at(block, 0);
   for (int k = 0; k < kSuperBlock / 4; ++k) {
@@ -94,6 +102,15 @@ void decode_iq3_s(const std::byte* block, float* y) {
     const uint32_t signs = byte_at(block, 74 + k / 2) >> (k % 2 * 4);
     put_vector(kGrid3S, kIq3SGrid[byte_at(block, 2 + k) | upper << 8], scale, signs, y + 4 * k);
   }
+}
+
+SixBitBlock iq3_s_scales(const std::byte* block) {
+  SixBitBlock out{half_at(block, 0), {}};
+  for (int i = 0; i < 16; ++i) {
+    const int part = i / 2, s = byte_at(block, 106 + part / 2) >> (part % 2 * 4) & 15;
+    out.scales[i] = static_cast<int8_t>(1 + 2 * s);
+  }
+  return out;
 }
 
 // Every value is shifted by an eighth, up or down.
@@ -111,17 +128,37 @@ void decode_iq1_s(const std::byte* block, float* y) {
   }
 }
 
-void decode_iq1_m(const std::byte* block, float* y) {
-  const std::byte* scales = block + 48;
+SixBitBlock iq1_s_scales(const std::byte* block) {
+  SixBitBlock out{half_at(block, 0) / 8, {}};
+  for (int i = 0; i < 16; ++i) {
+    out.scales[i] = static_cast<int8_t>(2 * (word_at(block, 34 + 2 * (i / 2)) >> 12 & 7) + 1);
+  }
+  return out;
+}
+
+// The f16 scale lies in the upper four bits of four words.
+float iq1_m_scale(const std::byte* block) {
   int half = 0;
-  for (int i = 0; i < 4; ++i) half |= word_at(scales, 2 * i) >> 12 << (4 * i);
-  const float d = tensor::f16_to_f32(static_cast<uint16_t>(half));
+  for (int i = 0; i < 4; ++i) half |= word_at(block, 48 + 2 * i) >> 12 << (4 * i);
+  return tensor::f16_to_f32(static_cast<uint16_t>(half));
+}
+
+int iq1_m_part(const std::byte* block, int sixteenth) {
+  return 2 * (word_at(block, 48 + sixteenth / 4 * 2) >> (sixteenth % 4 * 3) & 7) + 1;
+}
+
+SixBitBlock iq1_m_scales(const std::byte* block) {
+  SixBitBlock out{iq1_m_scale(block) / 8, {}};
+  for (int i = 0; i < 16; ++i) out.scales[i] = static_cast<int8_t>(iq1_m_part(block, i));
+  return out;
+}
+
+void decode_iq1_m(const std::byte* block, float* y) {
+  const float d = iq1_m_scale(block);
   for (int k = 0; k < kSuperBlock / 8; ++k) {
     const int h = byte_at(block, 32 + k / 2) >> (k % 2 * 4) & 15;
-    const int sixteenth = k / 2;
-    const int s = word_at(scales, sixteenth / 4 * 2) >> (sixteenth % 4 * 3) & 7;
     const int index = byte_at(block, k) | (h & 7) << 8;
-    put_shifted(kIq1Grid[index], d * static_cast<float>(2 * s + 1), (h & 8) != 0, y + 8 * k);
+    put_shifted(kIq1Grid[index], d * static_cast<float>(iq1_m_part(block, k / 2)), (h & 8) != 0, y + 8 * k);
   }
 }
 
@@ -140,13 +177,13 @@ void decode_iq4_xs(const std::byte* block, float* y) {
 
 }  // namespace
 
-extern const QuantFormat kIq1S = packed_blocks<kSuperBlock, 50, decode_iq1_s>("iq1_s");
-extern const QuantFormat kIq1M = packed_blocks<kSuperBlock, 56, decode_iq1_m>("iq1_m");
+extern const QuantFormat kIq1S = super_blocks_of_six_bits<50, decode_iq1_s, iq1_s_scales>("iq1_s");
+extern const QuantFormat kIq1M = super_blocks_of_six_bits<56, decode_iq1_m, iq1_m_scales>("iq1_m");
 extern const QuantFormat kIq2Xxs = packed_blocks<kSuperBlock, 66, decode_iq2_xxs>("iq2_xxs");
 extern const QuantFormat kIq2Xs = packed_blocks<kSuperBlock, 74, decode_iq2_xs>("iq2_xs");
 extern const QuantFormat kIq2S = packed_blocks<kSuperBlock, 82, decode_iq2_s>("iq2_s");
-extern const QuantFormat kIq3Xxs = packed_blocks<kSuperBlock, 98, decode_iq3_xxs>("iq3_xxs");
-extern const QuantFormat kIq3S = packed_blocks<kSuperBlock, 110, decode_iq3_s>("iq3_s");
+extern const QuantFormat kIq3Xxs = super_blocks_of_six_bits<98, decode_iq3_xxs, iq3_xxs_scales>("iq3_xxs");
+extern const QuantFormat kIq3S = super_blocks_of_six_bits<110, decode_iq3_s, iq3_s_scales>("iq3_s");
 extern const QuantFormat kIq4Xs = packed_blocks<kSuperBlock, 136, decode_iq4_xs>("iq4_xs");
 
 }  // namespace polymath::quant

@@ -6,6 +6,9 @@
 //   Q5_K: the same with 32 bytes of fifth bits before the nibbles
 //   Q6_K: 128 bytes of 4 bits, 64 bytes of upper 2 bits, i8[16] scales, f16 d           d * sc * (q - 32)
 
+#include <algorithm>
+#include <cmath>
+
 #include "quant/formats/blocks.h"
 
 namespace polymath::quant {
@@ -41,6 +44,12 @@ void decode_q3_k(const std::byte* block, float* y) {
       y[e] = scale * static_cast<float>(two_bits(block + 32, e) - (third != 0 ? 0 : 4));
     }
   }
+}
+
+SixBitBlock q3_scales(const std::byte* block) {
+  SixBitBlock out{half_at(block, 108), {}};
+  for (int i = 0; i < 16; ++i) out.scales[i] = static_cast<int8_t>(q3_scale(block + 96, i));
+  return out;
 }
 
 // Scale and minimum j of eight, 6 bits each in 12 bytes.
@@ -85,8 +94,24 @@ void decode_q6_k(const std::byte* block, float* y) {
 
 }  // namespace
 
+void write_q6_k(const SixBitBlock& block, const float* values, std::byte* dst) {
+  const uint16_t bits = tensor::f32_to_f16(block.d);
+  std::memset(dst, 0, static_cast<size_t>(kQ6K.block_bytes));
+  std::memcpy(dst + 208, &bits, sizeof(bits));
+  std::memcpy(dst + 192, block.scales, sizeof(block.scales));
+  const float d = tensor::f16_to_f32(bits);
+  for (int e = 0; e < kSuperBlock; ++e) {
+    const float scale = d * static_cast<float>(block.scales[e / 16]);
+    const float exact = scale == 0 ? 0 : std::round(values[e] / scale);
+    const int q = static_cast<int>(std::clamp(exact, -32.0f, 31.0f)) + 32;
+    const int half = e / 128, part = e % 128 / 32, l = e % 32;
+    dst[half * 64 + part % 2 * 32 + l] |= static_cast<std::byte>((q & 15) << (part / 2 * 4));
+    dst[128 + half * 32 + l] |= static_cast<std::byte>((q >> 4) << (2 * part));
+  }
+}
+
 extern const QuantFormat kQ2K = packed_blocks<kSuperBlock, 84, decode_q2_k>("q2_k");
-extern const QuantFormat kQ3K = packed_blocks<kSuperBlock, 110, decode_q3_k>("q3_k");
+extern const QuantFormat kQ3K = super_blocks_of_six_bits<110, decode_q3_k, q3_scales>("q3_k");
 extern const QuantFormat kQ4K = packed_blocks<kSuperBlock, 144, decode_q4_k>("q4_k");
 extern const QuantFormat kQ5K = packed_blocks<kSuperBlock, 176, decode_q5_k>("q5_k");
 extern const QuantFormat kQ6K = packed_blocks<kSuperBlock, 210, decode_q6_k>("q6_k");

@@ -3,6 +3,8 @@
 //   TQ1_0: 52 bytes of five or four base-3 digits, f16 d   a byte is ceil(256 / 243 times the number of its digits)
 //   TQ2_0: 64 bytes of 2 bits, f16 d
 
+#include <cmath>
+
 #include "quant/formats/blocks.h"
 
 namespace polymath::quant {
@@ -34,9 +36,33 @@ void decode_tq2_0(const std::byte* block, float* y) {
   }
 }
 
+// As Q4_0: eight blocks of 32 under the same scale, whose zero is 8.
+template <int kBytes, void (*kDecode)(const std::byte*, float*)>
+void widen(const std::byte* src, std::byte* dst, int64_t n) {
+  float values[kSuperBlock];
+  for (int64_t i = 0; i < n; i += kSuperBlock, src += kBytes) {
+    kDecode(src, values);
+    const std::byte* scale = src + kBytes - 2;
+    const float d = half_at(scale, 0);
+    const auto code = [&](int e) { return 8 + (d == 0 ? 0 : static_cast<int>(std::round(values[e] / d))); };
+    for (int block = 0; block < kSuperBlock; block += 32, dst += kQ4_0.block_bytes) {
+      std::memcpy(dst, scale, 2);
+      for (int j = 0; j < 16; ++j) dst[2 + j] = static_cast<std::byte>(code(block + j) | code(block + j + 16) << 4);
+    }
+  }
+}
+
+template <int kBytes, void (*kDecode)(const std::byte*, float*)>
+constexpr QuantFormat ternary(std::string_view name) {
+  QuantFormat format = packed_blocks<kSuperBlock, kBytes, kDecode>(name);
+  format.wider = &kQ4_0;
+  format.widen = widen<kBytes, kDecode>;
+  return format;
+}
+
 }  // namespace
 
-extern const QuantFormat kTq1_0 = packed_blocks<kSuperBlock, 54, decode_tq1_0>("tq1_0");
-extern const QuantFormat kTq2_0 = packed_blocks<kSuperBlock, 66, decode_tq2_0>("tq2_0");
+extern const QuantFormat kTq1_0 = ternary<54, decode_tq1_0>("tq1_0");
+extern const QuantFormat kTq2_0 = ternary<66, decode_tq2_0>("tq2_0");
 
 }  // namespace polymath::quant
