@@ -199,7 +199,8 @@ absl::Status offline(const Options& options) {
 void make_room(Options& options) {
   const BenchOptions& bench = options.bench;
   int most = *std::max_element(bench.batch.begin(), bench.batch.end()), longest = bench.input;
-  for (const Prefill& p : bench.timed_prefills()) most = std::max(most, p.prompts), longest = std::max(longest, p.length);
+  for (const Prefill& p : bench.timed_prefills())
+    most = std::max(most, p.prompts), longest = std::max(longest, p.length);
   options.runtime.sequences = std::max(options.runtime.sequences, most);
   options.model.max_model_len = std::max(options.model.max_model_len, longest + bench.output);
 }

@@ -142,9 +142,7 @@ struct BenchOptions {
     int tokens() const { return prompts * length; }
   };
   std::vector<Prefill> prefills;  // empty: one prompt of `input` tokens
-  std::vector<Prefill> timed_prefills() const {
-    return prefills.empty() ? std::vector<Prefill>{{1, input}} : prefills;
-  }
+  std::vector<Prefill> timed_prefills() const { return prefills.empty() ? std::vector<Prefill>{{1, input}} : prefills; }
   bool feedback = false;
   std::string output_json;
   int repeats = 3;

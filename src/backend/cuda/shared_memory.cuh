@@ -33,7 +33,10 @@ __device__ __forceinline__ void store_transposed(uint32_t at, const uint32_t (&r
 }
 __device__ __forceinline__ uint4 load_word(uint32_t at) {
   uint4 v;
-  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(at) : "memory");
+  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(at)
+               : "memory");
   return v;
 }
 // evict_first, for weights: a step reads each once, and more of them than the L2 cache holds. Kernel code and

@@ -1,7 +1,4 @@
 // Grouped GEMM of many tokens. A launch a GEMM: the registers of one epilogue are not held for the other.
-//
-// Two blocks of a cluster multiply neighbouring weight rows with the same tokens. Each copies half of the tokens to
-// both, since the L2 cache cannot feed every block its own copy.
 
 #include "backend/cuda/experts/experts.h"
 #include "backend/cuda/experts/staged_end.cuh"
@@ -11,41 +8,17 @@ namespace polymath::backend::cuda {
 namespace {
 
 struct Many : TileConfig<2, 256, 4, 64, 1, false> {
-  static constexpr int kCluster = 2;
-  static constexpr int kChunksBytes = kGroups * kChunkBuffers * kChunkBytes;
-  static constexpr size_t kBlockBytes = kSharedBytes + kChunksBytes;
+  static constexpr size_t kBlockBytes = kSharedBytes + size_t{kGroups} * kChunkBuffers * kChunkBytes;
 };
-constexpr uint16_t kWholeCluster = (1 << Many::kCluster) - 1;
 
-// The cluster's index-th tile, and this block's rows of it.
-__device__ __forceinline__ Tile tile_of_block(const TiledGemm& gemm, const ExpertTiles<int>& experts, int index) {
-  Tile tile = find_tile<Many>(gemm, experts, index);
-  tile.row_tile = tile.row_tile * Many::kCluster + rank_in_cluster();
-  return tile;
-}
-
-__device__ __forceinline__ void copy_shared_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile,
-                                                  int s, const Pipeline<Many>& pipeline) {
-  uint8_t* to = pipeline.stage();
-  uint64_t* const full = &pipeline.ring.full[pipeline.next.stage];
-  const int octets = Many::kRows / (gemm.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
-  const int boxes = (tile.n + Many::kBoxTokens - 1) / Many::kBoxTokens;
-  barrier_expect(full, static_cast<uint32_t>(Many::kWeightBytes + boxes * Many::kBoxTokens * kRowBytes));
-  copy_tensor_5d(to, &maps.weights, full, s * kInputs, 0, 0, tile.row_tile * octets, tile.expert);
-  for (int b = rank_in_cluster(); b < boxes; b += Many::kCluster) {
-    multicast_tensor_2d(to + Many::kWeightBytes + b * Many::kBoxTokens * kRowBytes, &maps.tokens, full, s * kInputs,
-                        tile.begin + b * Many::kBoxTokens, kWholeCluster);
-  }
-}
-
-// One thread: the TMA copies of every stage. Clusters are persistent and take every n-th tile.
+// One thread: the TMA copies of every stage. Blocks are persistent and take every gridDim-th tile.
 __device__ void produce(const TiledGemm& gemm, const OperandMaps& maps, Pipeline<Many> pipeline,
                         const ExpertTiles<int>& experts, int n_tiles) {
-  for (int index = blockIdx.x / Many::kCluster; index < n_tiles; index += gridDim.x / Many::kCluster) {
-    const Tile tile = tile_of_block(gemm, experts, index);
-    for (int s = 0; s < gemm.stages; ++s) {
+  for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
+    const Tile tile = find_tile<Many>(gemm, experts, index);
+    for (int s = 0, n = stages_of<Many>(gemm, tile); s < n; ++s) {
       pipeline.wait_empty();
-      copy_shared_stage(gemm, maps, tile, s, pipeline);
+      copy_stage<Many>(gemm, maps, tile, s, pipeline);
       pipeline.advance();
     }
   }
@@ -64,17 +37,49 @@ __device__ __forceinline__ void multiply_staged(const TiledGemm& gemm, const Til
 template <End kEnd, bool kHalf>
 __device__ void consume(const TiledGemm& gemm, Pipeline<Many> pipeline, const ExpertTiles<int>& experts, int n_tiles,
                         int group, ChunkBuffers buffers) {
-  for (int index = blockIdx.x / Many::kCluster; index < n_tiles; index += gridDim.x / Many::kCluster) {
-    const Tile tile = tile_of_block(gemm, experts, index);
-    switch ((tile.n + kChunk - 1) / kChunk) {
-      case 1: multiply_staged<kEnd, kHalf, 32>(gemm, tile, pipeline, group, buffers); break;
-      case 2: multiply_staged<kEnd, kHalf, 64>(gemm, tile, pipeline, group, buffers); break;
-      case 3: multiply_staged<kEnd, kHalf, 96>(gemm, tile, pipeline, group, buffers); break;
-      case 4: multiply_staged<kEnd, kHalf, 128>(gemm, tile, pipeline, group, buffers); break;
-      case 5: multiply_staged<kEnd, kHalf, 160>(gemm, tile, pipeline, group, buffers); break;
-      case 6: multiply_staged<kEnd, kHalf, 192>(gemm, tile, pipeline, group, buffers); break;
-      case 7: multiply_staged<kEnd, kHalf, 224>(gemm, tile, pipeline, group, buffers); break;
-      default: multiply_staged<kEnd, kHalf, 256>(gemm, tile, pipeline, group, buffers); break;
+  for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
+    const Tile tile = find_tile<Many>(gemm, experts, index);
+    switch ((tile.n + 15) / 16) {
+      case 1:
+      case 2:
+        multiply_staged<kEnd, kHalf, 32>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 3:
+      case 4:
+        multiply_staged<kEnd, kHalf, 64>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 5:
+      case 6:
+        multiply_staged<kEnd, kHalf, 96>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 7:
+      case 8:
+        multiply_staged<kEnd, kHalf, 128>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 9:
+        multiply_staged<kEnd, kHalf, 144>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 10:
+        multiply_staged<kEnd, kHalf, 160>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 11:
+        multiply_staged<kEnd, kHalf, 176>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 12:
+        multiply_staged<kEnd, kHalf, 192>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 13:
+        multiply_staged<kEnd, kHalf, 208>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 14:
+        multiply_staged<kEnd, kHalf, 224>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 15:
+        multiply_staged<kEnd, kHalf, 240>(gemm, tile, pipeline, group, buffers);
+        break;
+      default:
+        multiply_staged<kEnd, kHalf, 256>(gemm, tile, pipeline, group, buffers);
+        break;
     }
   }
 }
@@ -93,38 +98,17 @@ __global__ void __launch_bounds__(Many::kThreads, Many::kBlocksAnSm)
   __syncthreads();
   if (threadIdx.x < kWarp) count_tiles<Many>(gemm.p.groups.n_experts, experts);
   __syncthreads();
-  cluster_sync();  // the other block's barriers are there
   const int n_tiles = experts.tiles[gemm.p.groups.n_experts] * gemm.row_tiles;
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
   if (group == Many::kGroups) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
     if (threadIdx.x % kGroupThreads == 0) produce(gemm, maps, {stages, ring, {}}, experts, n_tiles);
-    __syncwarp();
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
     const uint8_t* const chunks = stages + Many::kStages * Many::kStageBytes;
     const ChunkBuffers buffers{shared_place(chunks + group * kChunkBuffers * kChunkBytes)};
     consume<kEnd, kHalf>(gemm, {stages, ring, {}}, experts, n_tiles, group, buffers);
   }
-  cluster_sync();  // no block ends while the other still writes to it
-}
-
-// Blocks that run at once: a GPU whose groups of SMs are odd leaves some SMs without a cluster.
-template <typename Kernel>
-int cluster_blocks(Kernel* kernel, int n_multiprocessors) {
-  cudaLaunchAttribute attribute;
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = Many::kCluster;
-  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(n_multiprocessors / Many::kCluster * Many::kCluster));
-  config.blockDim = dim3(Many::kThreads);
-  config.dynamicSmemBytes = Many::kBlockBytes;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  int clusters = 0;
-  const cudaError_t error = cudaOccupancyMaxActiveClusters(&clusters, kernel, &config);
-  return error == cudaSuccess && clusters > 0 ? clusters * Many::kCluster : Many::kCluster;
 }
 
 template <End kEnd, bool kHalf>
@@ -132,15 +116,14 @@ bool launch(const ExpertGemm& p, int n_multiprocessors, cudaStream_t stream) {
   TiledGemm gemm;
   OperandMaps maps;
   if (!cut_in_tiles<Many>(p, &gemm, &maps)) return false;
-  gemm.row_tiles = static_cast<int>(ceil_div(gemm.row_tiles, Many::kCluster));
-  auto* const kernel = grouped_gemm_sm90_kernel<kEnd, kHalf>;
-  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                         static_cast<int>(Many::kBlockBytes));
+  static const cudaError_t raised =
+      cudaFuncSetAttribute(grouped_gemm_sm90_kernel<kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(Many::kBlockBytes));
   static_cast<void>(raised);  // a failure shows at the launch
-  static const int blocks_most = cluster_blocks(kernel, n_multiprocessors);
   const int64_t tiles = token_tiles_most<Many>(p.groups) * gemm.row_tiles;
-  const auto blocks = static_cast<unsigned>(min(tiles * Many::kCluster, static_cast<int64_t>(blocks_most)));
-  launch_after(kernel, {dim3(blocks), dim3(Many::kThreads), Many::kBlockBytes, stream, Many::kCluster}, gemm, maps);
+  const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * Many::kBlocksAnSm));
+  launch_after(grouped_gemm_sm90_kernel<kEnd, kHalf>, {dim3(blocks), dim3(Many::kThreads), Many::kBlockBytes, stream},
+               gemm, maps);
   return true;
 }
 
@@ -151,25 +134,42 @@ bool launch_end(const ExpertGemm& p, int n_multiprocessors, cudaStream_t stream)
                        : launch<End::kAnyGlu, kHalf>(p, n_multiprocessors, stream);
 }
 
-constexpr int kGatherThreads = 128;
+// A warp a pair. A lane has kWords loads under way.
+constexpr int kGatherWarps = 8;
+template <int kWords>
+__device__ __forceinline__ void copy_words(const uint4* from, uint4* to, int n) {
+  for (int first = threadIdx.x % kWarp; first < n; first += kWarp * kWords) {
+    uint4 words[kWords];
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) {
+      if (first + i * kWarp < n) words[i] = from[first + i * kWarp];
+    }
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) {
+      if (first + i * kWarp < n) to[first + i * kWarp] = words[i];
+    }
+  }
+}
 
-__global__ void gather_pairs_kernel(Matrix x, Groups groups, int64_t top_k, Matrix y) {
+__global__ void __launch_bounds__(kGatherWarps* kWarp)
+    gather_pairs_kernel(Matrix x, Groups groups, unsigned top_k, Matrix y) {
   let_next_begin();
   wait_for_input();
-  const int64_t j = blockIdx.x;
+  const int64_t j = static_cast<int64_t>(blockIdx.x) * kGatherWarps + threadIdx.x / kWarp;
   if (j >= groups.offsets[groups.n_experts]) return;
-  const auto* from =
-      reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(x.data) + groups.pairs[j] / top_k * x.stride);
-  auto* to = reinterpret_cast<uint4*>(static_cast<uint16_t*>(y.data) + j * y.stride);
-  for (int i = threadIdx.x; i < y.cols / 8; i += kGatherThreads) to[i] = from[i];
+  const unsigned token = static_cast<unsigned>(groups.pairs[j]) / top_k;
+  copy_words<8>(reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(x.data) + token * x.stride),
+                reinterpret_cast<uint4*>(static_cast<uint16_t*>(y.data) + j * y.stride), static_cast<int>(y.cols / 8));
 }
 
 }  // namespace
 
 void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream) {
   if (groups.n_pairs == 0) return;
-  launch_after(gather_pairs_kernel, {dim3(static_cast<unsigned>(groups.n_pairs)), dim3(kGatherThreads), 0, stream}, x,
-               groups, top_k, y);
+  launch_after(
+      gather_pairs_kernel,
+      {dim3(static_cast<unsigned>(ceil_div(groups.n_pairs, kGatherWarps))), dim3(kGatherWarps * kWarp), 0, stream}, x,
+      groups, static_cast<unsigned>(top_k), y);
 }
 
 bool grouped_gemm_sm90(const ExpertGemm& p, int n_multiprocessors, cudaStream_t stream) {

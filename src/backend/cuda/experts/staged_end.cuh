@@ -7,8 +7,8 @@
 
 namespace polymath::backend::cuda {
 
-constexpr int kChunk = 32;         // tokens that are staged together
-constexpr int kChunkBuffers = 2;   // one is written while the other is read
+constexpr int kChunk = 32;        // tokens that are staged together
+constexpr int kChunkBuffers = 2;  // one is written while the other is read
 constexpr int kChunkBytes = kChunk * kGroupRows * 2;
 
 // The layout of a chunk: the results of one warpgroup for each of its tokens.
@@ -28,7 +28,7 @@ struct ChunkLayout {
 // What a thread keeps for a tile: the output rows of the words that it stores, and its weight rows' biases.
 template <End kEnd, int kColumns>
 struct TileEnd {
-  static constexpr int kRows = kColumns / ChunkLayout<kEnd>::kTokensAtOnce;
+  static constexpr int kRows = (kColumns + kChunk - 1) / kChunk * ChunkLayout<kEnd>::kRounds;
   int rows[kEnd == End::kOutput ? kRows : 1];
   float bias[2] = {0, 0};
 };
@@ -46,21 +46,21 @@ __device__ __forceinline__ void load_end(const ExpertGemm& p, const Tile& tile, 
       end.rows[i] = token < tile.n ? p.groups.pairs[tile.begin + token] : -1;
     }
     if (p.bias == nullptr) return;
-    const int64_t row = static_cast<int64_t>(tile.row_tile) * V::kRows + group * kGroupRows + thread / kWarp * 16 +
-                        thread % kWarp / 4;
+    const int64_t row =
+        static_cast<int64_t>(tile.row_tile) * V::kRows + group * kGroupRows + thread / kWarp * 16 + thread % kWarp / 4;
     for (int i = 0; i < 2; ++i) {
       if (row + 8 * i < p.w.rows) end.bias[i] = p.bias[tile.expert * p.w.rows + row + 8 * i];
     }
   }
 }
 
-// `d`: the sums of the chunk's tokens. Four matrices of 8 weight rows and 8 tokens a store.
-template <bool kHalf>
+// `d`: the sums of the chunk's kTokens tokens. Four matrices of 8 weight rows and 8 tokens a store.
+template <bool kHalf, int kTokens>
 __device__ __forceinline__ void stage_outputs(uint32_t buffer, const float (&bias)[2], const float* d) {
   using Layout = ChunkLayout<End::kOutput>;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x % kGroupThreads / kWarp;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
+  for (int half = 0; half < kTokens / 16; ++half) {
     uint32_t words[4];
 #pragma unroll
     for (int m = 0; m < 4; ++m) {
@@ -72,15 +72,16 @@ __device__ __forceinline__ void stage_outputs(uint32_t buffer, const float (&bia
   }
 }
 
-template <typename V, End kEnd, bool kHalf>
+template <typename V, End kEnd, bool kHalf, int kTokens>
 __device__ __forceinline__ void stage_intermediates(const ExpertGemm& p, const Tile& tile, int group, int chunk,
                                                     uint32_t buffer, const float* d) {
   using Layout = ChunkLayout<kEnd>;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x % kGroupThreads / kWarp;
-  const int64_t index = static_cast<int64_t>(tile.row_tile) * V::kRows / 2 + group * Layout::kCols + warp * 8 + lane / 4;
-  uint32_t words[4];
+  const int64_t index =
+      static_cast<int64_t>(tile.row_tile) * V::kRows / 2 + group * Layout::kCols + warp * 8 + lane / 4;
+  uint32_t words[4] = {};
 #pragma unroll
-  for (int m = 0; m < 4; ++m) {
+  for (int m = 0; m < kTokens / 8; ++m) {
     float value[2];
 #pragma unroll
     for (int t = 0; t < 2; ++t) {
@@ -131,21 +132,33 @@ struct ChunkBuffers {
   }
 };
 
+template <typename V, End kEnd, bool kHalf, int kTokens, int kColumns>
+__device__ __forceinline__ void finish_chunk(const ExpertGemm& p, const Tile& tile, int group, int chunk,
+                                             ChunkBuffers& buffers, const TileEnd<kEnd, kColumns>& end,
+                                             const float* d) {
+  const uint32_t buffer = buffers.next();
+  if constexpr (kEnd == End::kOutput) {
+    stage_outputs<kHalf, kTokens>(buffer, end.bias, d);
+  } else {
+    stage_intermediates<V, kEnd, kHalf, kTokens>(p, tile, group, chunk, buffer, d);
+  }
+  group_barrier(group);
+  const int* rows = kEnd == End::kOutput ? &end.rows[chunk * ChunkLayout<kEnd>::kRounds] : nullptr;
+  write_chunk<V, kEnd>(p, tile, group, chunk, buffer, rows);
+}
+
 template <typename V, End kEnd, bool kHalf, int kColumns>
 __device__ __forceinline__ void finish_staged(const ExpertGemm& p, const Tile& tile, int group, ChunkBuffers& buffers,
                                               const TileEnd<kEnd, kColumns>& end, const float (&d)[kColumns / 2]) {
+  constexpr int kWhole = kColumns / kChunk, kRest = kColumns % kChunk;
 #pragma unroll
-  for (int chunk = 0; chunk < kColumns / kChunk; ++chunk) {
-    if (chunk * kChunk >= tile.n) break;
-    const uint32_t buffer = buffers.next();
-    if constexpr (kEnd == End::kOutput) {
-      stage_outputs<kHalf>(buffer, end.bias, &d[chunk * kChunk / 2]);
-    } else {
-      stage_intermediates<V, kEnd, kHalf>(p, tile, group, chunk, buffer, &d[chunk * kChunk / 2]);
-    }
-    group_barrier(group);
-    const int* rows = kEnd == End::kOutput ? &end.rows[chunk * ChunkLayout<kEnd>::kRounds] : nullptr;
-    write_chunk<V, kEnd>(p, tile, group, chunk, buffer, rows);
+  for (int chunk = 0; chunk < kWhole; ++chunk) {
+    if (chunk * kChunk >= tile.n) return;
+    finish_chunk<V, kEnd, kHalf, kChunk>(p, tile, group, chunk, buffers, end, &d[chunk * kChunk / 2]);
+  }
+  if constexpr (kRest > 0) {
+    if (kWhole * kChunk >= tile.n) return;
+    finish_chunk<V, kEnd, kHalf, kRest>(p, tile, group, kWhole, buffers, end, &d[kWhole * kChunk / 2]);
   }
 }
 

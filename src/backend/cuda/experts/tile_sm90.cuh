@@ -11,7 +11,6 @@
 // weights come from memory once. Each block finds its tiles from the experts' offsets. Tokens past an expert's last
 // belong to the next one: they are multiplied and dropped.
 
-#include "backend/cuda/cluster.cuh"
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
 #include "backend/cuda/tensor_map.h"
@@ -32,7 +31,6 @@ struct TileConfig {
   static constexpr int kStages = kStages_;
   static constexpr int kBoxTokens = kBoxTokens_;  // of one copy
   static constexpr int kBlocksAnSm = kBlocksAnSm_;
-  static constexpr int kCluster = 1;  // blocks that share a tile of tokens
   static constexpr bool kInParts = kInParts_;          // else the inputs are never cut
   static constexpr bool kWeightsOnce = kTokens <= 64;  // by one tile of tokens, mostly
   static constexpr int kRows = kGroups * kGroupRows;
@@ -146,19 +144,9 @@ template <typename V>
 __device__ __forceinline__ void begin_ring(Ring<V>& ring) {
   for (int s = 0; s < V::kStages; ++s) {
     barrier_init(&ring.full[s], 1);
-    barrier_init(&ring.empty[s], V::kGroups * V::kCluster);
+    barrier_init(&ring.empty[s], V::kGroups);
   }
   publish_barriers();
-}
-// By one thread a warpgroup: the stage may be written again, by every block that writes it.
-template <typename V>
-__device__ __forceinline__ void release_stage(Ring<V>& ring, int stage) {
-  if constexpr (V::kCluster == 1) {
-    barrier_arrive(&ring.empty[stage]);
-  } else {
-#pragma unroll
-    for (int r = 0; r < V::kCluster; ++r) arrive_in_block(place_in_block(shared_place(&ring.empty[stage]), r));
-  }
 }
 __device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
   return memory + (1024 - shared_place(memory) % 1024) % 1024;
@@ -332,13 +320,13 @@ __device__ __forceinline__ void accumulate(const TiledGemm& gemm, const Tile& ti
     wgmma_commit();
     if (s > 0) {
       wgmma_wait<1>();
-      if (threadIdx.x % kGroupThreads == 0) release_stage(pipeline.ring, read.stage);
+      if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
       read.advance<V>();
     }
     pipeline.advance();
   }
   wgmma_wait<0>();
-  if (threadIdx.x % kGroupThreads == 0) release_stage(pipeline.ring, read.stage);
+  if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
 }
 
 template <typename V, End kEnd, bool kHalf, int kColumns>

@@ -50,7 +50,7 @@ __device__ __forceinline__ int block_prefix(int v) {
 
 __global__ void __launch_bounds__(kThreads) group_large_kernel(GroupByExpert g) {
   extern __shared__ int shared[];
-  int* const block_counts = shared;         // [n_experts], read by the whole cluster
+  int* const block_counts = shared;          // [n_experts], read by the whole cluster
   int* const begins = shared + g.n_experts;  // [n_experts]: place of the block's first pair of each expert
   auto* const counts = reinterpret_cast<uint16_t*>(begins + g.n_experts);  // [kWarps, n_experts]
   wait_for_input();
