@@ -1,8 +1,9 @@
 #pragma once
 
 // A ring of stages in shared memory between a warp that copies (TMA) and warpgroups that multiply (wgmma). `V` has
-// kStages, kStageBytes and kGroups, the warpgroups that multiply.
+// kStages, kStageBytes, kGroups (the warpgroups that multiply) and kCluster (the blocks that write a stage).
 
+#include "backend/cuda/cluster.cuh"
 #include "backend/cuda/wgmma.cuh"
 
 namespace polymath::backend::cuda {
@@ -40,9 +41,19 @@ template <typename V>
 __device__ __forceinline__ void begin_ring(Ring<V>& ring) {
   for (int s = 0; s < V::kStages; ++s) {
     barrier_init(&ring.full[s], 1);
-    barrier_init(&ring.empty[s], V::kGroups);
+    barrier_init(&ring.empty[s], V::kGroups * V::kCluster);
   }
   publish_barriers();
+}
+// By one thread a warpgroup: the stage may be written again, by every block that writes it.
+template <typename V>
+__device__ __forceinline__ void release_stage(Ring<V>& ring, int stage) {
+  if constexpr (V::kCluster == 1) {
+    barrier_arrive(&ring.empty[stage]);
+  } else {
+#pragma unroll
+    for (int r = 0; r < V::kCluster; ++r) arrive_in_block(place_in_block(shared_place(&ring.empty[stage]), r));
+  }
 }
 __device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
   return memory + (1024 - shared_place(memory) % 1024) % 1024;

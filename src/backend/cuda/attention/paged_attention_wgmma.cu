@@ -38,7 +38,7 @@ struct PromptGroup {
   int group;
 
   __device__ __forceinline__ void release(int stage) const {
-    if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[stage]);
+    if (threadIdx.x % kGroupThreads == 0) release_stage(pipeline.ring, stage);
   }
   // Waits for the next stage and takes it.
   __device__ __forceinline__ int take() {

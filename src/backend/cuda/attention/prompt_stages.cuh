@@ -14,7 +14,7 @@ namespace polymath::backend::cuda {
 template <int kDim_>
 struct PromptConfig {
   static constexpr int kDim = kDim_;
-  static constexpr int kGroups = 2;  // warpgroups that multiply; a third one copies
+  static constexpr int kGroups = 2, kCluster = 1;  // two warpgroups multiply; a third one copies
   static constexpr int kTileRows = kGroups * kGroupRows;
   static constexpr int kBlockThreads = (kGroups + 1) * kGroupThreads;
   static constexpr int kEightBytes = kDim * 8 * 2;  // eight rows of an operand of wgmma

@@ -30,6 +30,7 @@ struct TileConfig {
   static constexpr int kStages = kStages_;
   static constexpr int kBoxTokens = kBoxTokens_;  // of one copy
   static constexpr int kBlocksAnSm = kBlocksAnSm_;
+  static constexpr int kCluster = 1;                   // blocks that share a tile of tokens
   static constexpr bool kInParts = kInParts_;          // else the inputs are never cut
   static constexpr bool kWeightsOnce = kTokens <= 64;  // by one tile of tokens, mostly
   static constexpr int kRows = kGroups * kGroupRows;
@@ -256,14 +257,12 @@ __device__ __forceinline__ void finish(const ExpertGemm& p, const Tile& tile, co
   }
 }
 
-// One tile with kColumns columns for its tokens.
-template <typename V, End kEnd, bool kHalf, int kColumns>
-__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group) {
-  constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
-  const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
-  float d[kColumns / 2];
+// The sums of one tile, with kColumns columns for its tokens, by one warpgroup.
+template <typename V, bool kHalf, int kSums>
+__device__ __forceinline__ void accumulate(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group,
+                                           float (&d)[kSums]) {
 #pragma unroll
-  for (int i = 0; i < kColumns / 2; ++i) d[i] = 0;
+  for (int i = 0; i < kSums; ++i) d[i] = 0;
   Place read = pipeline.next;  // its wgmma may still run
   for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
     pipeline.wait_full();
@@ -282,14 +281,21 @@ __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile
     wgmma_commit();
     if (s > 0) {
       wgmma_wait<1>();
-      if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
+      if (threadIdx.x % kGroupThreads == 0) release_stage(pipeline.ring, read.stage);
       read.advance<V>();
     }
     pipeline.advance();
   }
   wgmma_wait<0>();
-  if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
+  if (threadIdx.x % kGroupThreads == 0) release_stage(pipeline.ring, read.stage);
+}
 
+template <typename V, End kEnd, bool kHalf, int kColumns>
+__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group) {
+  constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
+  const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
+  float d[kColumns / 2];
+  accumulate<V, kHalf>(gemm, tile, pipeline, group, d);
   Columns columns;
   if constexpr (kUnsorted) columns = {gemm.p.sorted, __reduce_or_sync(kAllLanes, token)};
   finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, columns, d, group);
@@ -299,24 +305,15 @@ __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile
 template <typename V, End kEnd, bool kHalf>
 __device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
                                               int group) {
+  static_assert(V::kTokens <= 64);
   if (tile.n <= 8) {
     multiply<V, kEnd, kHalf, 8>(gemm, tile, pipeline, group);
   } else if (V::kTokens == 16 || tile.n <= 16) {
     multiply<V, kEnd, kHalf, 16>(gemm, tile, pipeline, group);
   } else if (V::kTokens == 32 || tile.n <= 32) {
     multiply<V, kEnd, kHalf, 32>(gemm, tile, pipeline, group);
-  } else if (V::kTokens == 64 || tile.n <= 64) {
+  } else {
     multiply<V, kEnd, kHalf, 64>(gemm, tile, pipeline, group);
-  } else if constexpr (V::kTokens > 64) {
-    if (tile.n <= 96) {
-      multiply<V, kEnd, kHalf, 96>(gemm, tile, pipeline, group);
-    } else if (tile.n <= 128) {
-      multiply<V, kEnd, kHalf, 128>(gemm, tile, pipeline, group);
-    } else if (tile.n <= 192) {
-      multiply<V, kEnd, kHalf, 192>(gemm, tile, pipeline, group);
-    } else {
-      multiply<V, kEnd, kHalf, 256>(gemm, tile, pipeline, group);
-    }
   }
 }
 
