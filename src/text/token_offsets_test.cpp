@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "text/chat_template.h"
 #include "text/tokenizer/tokenizer_fixture.h"
 
 namespace polymath::text {
@@ -44,6 +45,24 @@ TEST(TokenOffsets, TrimmedBlanksEndNoRange) {
   EXPECT_THAT(mask({{0, 4}}, {{1, 0, 1}, {2, 2, 2}, {3, 3, 4}}), ElementsAre(1, 1, 1));
   EXPECT_THAT(mask({{1, 4}, {5, 6}}, {{1, 0, 1}, {2, 2, 4}, {3, 5, 6}}), ElementsAre(0, 1, 1)) << "begins with a blank";
   EXPECT_THAT(mask({{0, 2}}, {{1, 0, 1}, {2, 2, 2}, {3, 2, 3}}), ElementsAre(1, 0, 0));
+}
+
+// tools/make_mask_cases.py records them.
+TEST(TokenOffsets, TheAssistantsTokensAreThoseOfTransformers) {
+  const auto entries = base::parse_json(read_data("assistant_masks.json"), {.bytes_max = 1u << 28});
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  for (const base::JsonValue& entry : entries->as_array()) {
+    base::JsonReader reader(entry);
+    const auto chat_template = ChatTemplate::parse(reader.s("template"), {});
+    ASSERT_TRUE(chat_template.ok()) << chat_template.status();
+    const auto chat = chat_template->render(base::JsonObject{{"messages", entry.at("messages")}}, 0);
+    ASSERT_TRUE(chat.ok()) << chat.status();
+    const auto tokens = load_kind(reader.s("tokenizer"))->encode_with_offsets(chat->text, false);
+    std::vector<int> ids;
+    for (const TextToken& token : tokens) ids.push_back(token.id);
+    EXPECT_EQ(ids, reader.ints("ids")) << base::to_text(entry);
+    EXPECT_EQ(tokens_within(chat->generated, tokens), reader.ints("mask")) << base::to_text(entry);
+  }
 }
 
 TEST(TokenOffsets, EncodingEndsAtItsBounds) {
