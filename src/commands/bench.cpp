@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "commands/bench_kernels.h"
 #include "commands/bench_limits.h"
 #include "commands/bench_sequences.h"
@@ -31,22 +32,21 @@ struct Figure {
   double host_mean = -1, host_median = -1;
 };
 
-int prefill_len(const BenchOptions& options) { return options.prefill > 0 ? options.prefill : options.input; }
+using Prefill = BenchOptions::Prefill;
 
-// The median of `repeats` prefills of one prompt.
-absl::StatusOr<Figure> prefill(Runtime& runtime, const BenchOptions& options, Limits& limits) {
-  const int prompt = prefill_len(options);
-  Sequences one(runtime, options, 1, prompt);
+// The median of `repeats` steps that compute whole prompts.
+absl::StatusOr<Figure> prefill(Runtime& runtime, const BenchOptions& options, const Prefill& shape, Limits& limits) {
+  Sequences all(runtime, options, shape.prompts, shape.length);
   std::vector<double> seconds;
   for (int r = 0; r <= options.repeats; ++r) {
     limits.sample_read();
     limits.sample_gflops();
-    one.restart();
-    ASSIGN_OR_RETURN(const double s, one.step(prompt));
+    all.restart();
+    ASSIGN_OR_RETURN(const double s, all.step(shape.length));
     if (r > 0) seconds.push_back(s);  // the first warms up
   }
   const double s = median(seconds);
-  return Figure{prompt / s, one.cost().weight_bytes + one.cost().kv_bytes, one.cost().flops, s};
+  return Figure{shape.tokens() / s, all.cost().weight_bytes + all.cost().kv_bytes, all.cost().flops, s};
 }
 
 // On a device that samples: times the steps as a server runs them. Then repeats the same lengths one step at a time,
@@ -100,17 +100,23 @@ std::string named(const std::string& name, const BenchOptions& options) {
   return options.same_tokens ? name + ", same" : name;
 }
 
-// The bound of a step: its bytes over the bandwidth, or its operations over the rate, whichever takes longer.
+std::string text_of(const Prefill& shape) {
+  return shape.prompts > 1 ? absl::StrCat("prefill of ", shape.prompts, " x ", shape.length)
+                           : absl::StrCat("prefill of ", shape.length);
+}
+
+// The roofline of a step: its bytes over the bandwidth and its operations over the rate. The longer one bounds it.
 class Report {
  public:
   void add(const std::string& name, const Figure& f, const Limits& limits) {
     const double memory_s = f.bytes / (limits.read_gbs() * 1e9), compute_s = f.flops / (limits.gflops() * 1e9);
     const bool memory = memory_s > compute_s;
     const double share = std::max(memory_s, compute_s) / f.seconds;
-    std::printf("%-28s %9.1f tok/s  %8.2f ms/step  %6.1f GB/s  %7.1f GFLOP/s  %5.1f %% of the %s bound (%.1f %s)",
-                name.c_str(), f.tokens_per_s, f.seconds * 1e3, f.bytes / f.seconds / 1e9, f.flops / f.seconds / 1e9,
-                100 * share, memory ? "memory" : "compute", memory ? limits.read_gbs() : limits.gflops(),
-                memory ? "GB/s" : "GFLOP/s");
+    std::printf(
+        "%-28s %9.1f tok/s  %8.2f ms/step  %6.1f GB/s (%5.1f %% of %.1f)  %7.1f GFLOP/s (%5.1f %% of %.0f)  %s bound",
+        name.c_str(), f.tokens_per_s, f.seconds * 1e3, f.bytes / f.seconds / 1e9, 100 * memory_s / f.seconds,
+        limits.read_gbs(), f.flops / f.seconds / 1e9, 100 * compute_s / f.seconds, limits.gflops(),
+        memory ? "memory" : "compute");
     if (f.host_mean >= 0) std::printf("  host %.0f us, median %.0f", f.host_mean * 1e6, f.host_median * 1e6);
     std::printf("\n");
     std::fflush(stdout);
@@ -121,7 +127,9 @@ class Report {
                                {"step_flops", f.flops},
                                {"bound", memory ? "memory" : "compute"},
                                {"limit", memory ? limits.read_gbs() : limits.gflops()},
-                               {"share_of_limit", share}};
+                               {"share_of_limit", share},
+                               {"memory_ms", memory_s * 1e3},
+                               {"compute_ms", compute_s * 1e3}};
     if (f.host_mean >= 0) figure["host_us"] = f.host_mean * 1e6, figure["host_median_us"] = f.host_median * 1e6;
     figures_.push_back(std::move(figure));
   }
@@ -134,7 +142,6 @@ class Report {
         {"dtype", std::string(tensor::dtype_name(runtime.weight_dtype()))},
         {"prompt", options.input},
         {"generated", options.output},
-        {"prefill", prefill_len(options)},
         {"figures", figures_},
     };
     std::ofstream out(options.output_json);
@@ -158,20 +165,27 @@ absl::Status offline(const Options& options) {
     return absl::UnimplementedError("--feedback: this device chooses no tokens itself; it is for a GPU");
   }
   const int most = *std::max_element(options.bench.batch.begin(), options.bench.batch.end());
-  const int64_t wanted =
-      std::max<int64_t>(int64_t{most} * Sequences(*runtime, options.bench, 1, options.bench.input).width(),
-                        Sequences(*runtime, options.bench, 1, prefill_len(options.bench)).width());
+  int64_t wanted = int64_t{most} * Sequences(*runtime, options.bench, 1, options.bench.input).width();
+  for (const Prefill& p : options.bench.timed_prefills()) {
+    wanted = std::max(wanted, int64_t{p.prompts} * Sequences(*runtime, options.bench, 1, p.length).width());
+  }
   if (runtime->kv_blocks() < wanted) {
-    return absl::ResourceExhaustedError(absl::StrCat("the KV cache has ", runtime->kv_blocks(), " blocks and ", most,
-                                                     " sequences need ", wanted, "; raise --kv-cache-memory-bytes"));
+    return absl::ResourceExhaustedError(absl::StrCat("the KV cache has ", runtime->kv_blocks(),
+                                                     " blocks and the largest step needs ", wanted,
+                                                     "; raise --kv-cache-memory-bytes"));
   }
   base::ThreadPool pool(options.runtime.threads > 0 ? options.runtime.threads : base::available_cores());
   ASSIGN_OR_RETURN(auto meter, backend::LimitMeter::make());
   Limits limits(std::move(meter), pool, dtype, device);
   Report report;
-  if (prefill_len(options.bench) <= runtime->step_tokens_max()) {
-    ASSIGN_OR_RETURN(const Figure f, prefill(*runtime, options.bench, limits));
-    report.add(named(absl::StrCat("prefill of ", prefill_len(options.bench)), options.bench), f, limits);
+  for (const Prefill& p : options.bench.timed_prefills()) {
+    if (p.tokens() > runtime->step_tokens_max()) {
+      base::log_warning("bench", text_of(p), " is left out: --max-num-batched-tokens is ", runtime->step_tokens_max());
+      continue;
+    }
+    limits.restart();
+    ASSIGN_OR_RETURN(const Figure f, prefill(*runtime, options.bench, p, limits));
+    report.add(named(text_of(p), options.bench), f, limits);
   }
   for (const int n : options.bench.batch) {
     limits.restart();
@@ -179,6 +193,16 @@ absl::Status offline(const Options& options) {
     report.add(named(absl::StrCat("decode of ", n, n == 1 ? " sequence" : " sequences"), options.bench), f, limits);
   }
   return report.write(*runtime, options.bench);
+}
+
+// For the blocks of the largest batch, and the tokens of the largest prefill.
+void make_room(Options& options) {
+  const BenchOptions& bench = options.bench;
+  int most = *std::max_element(bench.batch.begin(), bench.batch.end()), longest = bench.input;
+  for (const Prefill& p : bench.timed_prefills())
+    most = std::max(most, p.prompts), longest = std::max(longest, p.length);
+  options.runtime.sequences = std::max(options.runtime.sequences, most);
+  options.model.max_model_len = std::max(options.model.max_model_len, longest + bench.output);
 }
 
 int serve_load(const Arguments& arguments) {
@@ -204,11 +228,7 @@ int bench(const Arguments& arguments) {
   auto options = parse_flags(kBench, Arguments(arguments.begin() + 1, arguments.end()));
   if (!options.ok()) return fail_flags(options.status());
   if (options->bench.batch.empty()) options->bench.batch = {1, 16, 32};
-  // Every sequence of the largest batch needs its blocks.
-  const int most = *std::max_element(options->bench.batch.begin(), options->bench.batch.end());
-  options->runtime.sequences = std::max(options->runtime.sequences, most);
-  const int longest = std::max(options->bench.input, options->bench.prefill) + options->bench.output;
-  options->model.max_model_len = std::max(options->model.max_model_len, longest);
+  make_room(*options);
   const absl::Status status = what == "kernels" ? bench_kernels(*options) : offline(*options);
   return status.ok() ? 0 : fail(status);
 }

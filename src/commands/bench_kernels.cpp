@@ -406,8 +406,7 @@ absl::Status Bench::run() {
 std::vector<StepShape> bench_steps(const BenchOptions& options) {
   std::vector<StepShape> steps;
   for (const int n : options.batch) steps.push_back({n, 1, options.input});
-  const int prompt = options.prefill > 0 ? options.prefill : options.input;
-  steps.push_back({1, prompt, prompt});
+  for (const BenchOptions::Prefill& p : options.timed_prefills()) steps.push_back({p.prompts, p.length, p.length});
   return steps;
 }
 

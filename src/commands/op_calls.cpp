@@ -39,7 +39,9 @@ CallTypes call_types(const Runtime& runtime) {
 }
 
 std::string step_text(const StepShape& step) {
-  return step.queries > 1 ? absl::StrCat("prefill of ", step.queries) : absl::StrCat("decode of ", step.n_seqs);
+  if (step.queries == 1) return absl::StrCat("decode of ", step.n_seqs);
+  return step.n_seqs > 1 ? absl::StrCat("prefill of ", step.n_seqs, " x ", step.queries)
+                         : absl::StrCat("prefill of ", step.queries);
 }
 
 OpCall CallMaker::call(std::string_view op) const {

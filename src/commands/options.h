@@ -137,7 +137,12 @@ struct RunOptions {
 struct BenchOptions {
   int input = 512;  // prompt tokens of a sequence
   int output = 64;  // decoded tokens of a sequence
-  int prefill = 0;  // tokens of the timed prefill; 0: `input`
+  struct Prefill {
+    int prompts = 1, length = 0;  // of one step
+    int tokens() const { return prompts * length; }
+  };
+  std::vector<Prefill> prefills;  // empty: one prompt of `input` tokens
+  std::vector<Prefill> timed_prefills() const { return prefills.empty() ? std::vector<Prefill>{{1, input}} : prefills; }
   bool feedback = false;
   std::string output_json;
   int repeats = 3;

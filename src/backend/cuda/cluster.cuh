@@ -41,6 +41,15 @@ __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, float a, flo
                "f"(a), "f"(b), "f"(c), "f"(d), "r"(barrier)
                : "memory");
 }
+// Shared memory that was written before is visible to the cluster afterwards.
+__device__ __forceinline__ void cluster_sync() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+__device__ __forceinline__ int load_from_block(uint32_t place) {
+  int v;
+  asm volatile("ld.shared::cluster.s32 %0, [%1];" : "=r"(v) : "r"(place) : "memory");
+  return v;
+}
 // As barrier_wait(), for other blocks' stores.
 __device__ __forceinline__ void wait_for_cluster(uint64_t* barrier, uint32_t phase) {
   asm volatile(

@@ -3,8 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <memory>
+#include <set>
+#include <string>
 
+#include "absl/strings/str_cat.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/cuda_side_test.h"
 #include "backend/reference/reference_backend.h"
@@ -281,6 +286,111 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
       }
     }
   }
+}
+
+// The first number of [tokens][heads][dim] that is wrong, and how many are. Empty: none.
+std::string first_wrong(const std::vector<double>& got, const std::vector<double>& expected, const AttentionCase& c,
+                        double tolerance) {
+  if (got.size() != expected.size()) return "another size";
+  size_t wrong = 0, first = 0;
+  std::set<size_t> tokens, heads, elements;
+  const size_t dim = static_cast<size_t>(c.value_dim), row = dim * static_cast<size_t>(c.n_heads);
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (std::abs(got[i] - expected[i]) <= tolerance) continue;
+    if (wrong++ == 0) first = i;
+    tokens.insert(i / row), heads.insert(i % row / dim), elements.insert(i % dim);
+  }
+  if (wrong == 0) return "";
+  const auto range = [](const std::set<size_t>& s) {
+    return absl::StrCat(s.size(), " in ", *s.begin(), "..", *s.rbegin());
+  };
+  return absl::StrCat("token ", first / row, ", head ", first % row / dim, ", element ", first % dim, ": ", got[first],
+                      ", not ", expected[first], "; ", wrong, " of ", got.size(), " are wrong: tokens ", range(tokens),
+                      ", heads ", range(heads), ", elements ", range(elements));
+}
+
+bool has_run(const Backend& backend, std::string_view variant) {
+  for (const KernelInfo& family : backend.kernels()) {
+    for (const auto& v : family.variants) {
+      if (family.op == "attention" && v.name == variant) return v.ran;
+    }
+  }
+  return false;
+}
+
+// Prompts on wgmma: tiles of 128 rows over runs of 128 keys.
+struct PromptCase {
+  AttentionCase kind;
+  Io io;
+};
+constexpr PromptCase kPromptCases[] = {
+    {{"128, one head a kv head", 4, 4, 128, 128, 16, false, 0, 0, false}, {DType::kBf16, DType::kBf16, 8}},
+    {{"128, eight", 16, 2, 128, 128, 16, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"128, seven, f32", 14, 2, 128, 128, 16, false, 0, 0, false}, {}},
+    {{"128, forty", 40, 1, 128, 128, 16, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"64, eight, blocks of 32", 16, 2, 64, 64, 32, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"64, one, blocks of 8, f32", 4, 4, 64, 64, 8, false, 0, 0, false}, {DType::kBf16, DType::kF32, 8}},
+    {{"128, blocks of 24", 8, 2, 128, 128, 24, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"128, blocks of 128", 8, 2, 128, 128, 128, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"64, blocks of 256", 8, 2, 64, 64, 256, false, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"128, window 50, sinks", 8, 2, 128, 128, 16, false, 50, 0, true}, {DType::kF32, DType::kBf16, 0}},
+    {{"64, window 200, sinks", 8, 1, 64, 64, 16, false, 200, 0, true}, {DType::kF32, DType::kBf16, 0}},
+    {{"128, window 130, blocks of 128", 8, 2, 128, 128, 128, false, 130, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"64, chunk 40, sinks", 16, 16, 64, 64, 32, false, 0, 40, true}, {DType::kF32, DType::kBf16, 0}},
+    {{"128, chunk 300", 8, 2, 128, 128, 16, false, 0, 300, false}, {DType::kF32, DType::kBf16, 0}},
+};
+void PrintTo(const PromptCase& c, std::ostream* out) { *out << c.kind.what; }
+
+class CudaAttentionPrompts : public testing::TestWithParam<PromptCase> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionPrompts, testing::ValuesIn(kPromptCases));
+
+// First prompts, chunks that begin anywhere, decodes beside them; lengths around the edges of tiles and runs.
+TEST_P(CudaAttentionPrompts, OnWgmmaAreTheReferences) {
+  const auto& [c, io] = GetParam();
+  auto made = make_cuda_backend({.threads = 2});
+  if (!made.ok()) GTEST_SKIP() << made.status().message();
+  const auto cuda = *std::move(made);
+  const auto reference = make_reference_backend({}).value();
+  for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
+  Side here(*cuda), there(*reference);
+  ASSERT_TRUE(force_kernel(*cuda, "attention", "paged_attention_wgmma"));
+  Conversation got(here, c, DType::kBf16, io), expected(there, c, DType::kBf16, io);
+  const std::vector<std::vector<int>> steps = {{129, 0, 64}, {127, 300, 1}, {1, 84, 200}, {0, 128, 129}, {60, 17, 3}};
+  for (size_t step = 0; step < steps.size(); ++step) {
+    const auto a = got.step(steps[step], 0, true, 1024), b = expected.step(steps[step]);
+    ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+    EXPECT_EQ(first_wrong(a, b, c, 3e-2), "") << "step " << step;
+  }
+  EXPECT_TRUE(has_run(*cuda, "paged_attention_wgmma"));
+}
+
+// More tiles than multiprocessors, and the same bits each time.
+TEST(CudaAttention, LongPromptsOnWgmmaAreThoseOfMma) {
+  auto made = make_cuda_backend({.threads = 2});
+  if (!made.ok()) GTEST_SKIP() << made.status().message();
+  const auto cuda = *std::move(made);
+  ASSERT_TRUE(cuda->reserve(kLimits).ok());
+  for (const AttentionCase& c : {AttentionCase{"128", 32, 4, 128, 128, 16, false, 0, 0, false},
+                                 AttentionCase{"64, sinks", 32, 8, 64, 64, 32, false, 0, 0, true}}) {
+    SCOPED_TRACE(c.what);
+    std::vector<std::unique_ptr<Side>> sides;
+    std::vector<Conversation> conversations;
+    for (int i = 0; i < 3; ++i) {
+      sides.push_back(std::make_unique<Side>(*cuda));
+      conversations.emplace_back(*sides.back(), c, DType::kBf16);
+    }
+    for (const std::vector<int>& lengths : {std::vector<int>{1500, 700, 2000}, {500, 1, 102}}) {
+      std::vector<std::vector<double>> out;
+      for (size_t i = 0; i < conversations.size(); ++i) {
+        ASSERT_TRUE(force_kernel(*cuda, "attention", i == 0 ? "paged_attention_mma" : "paged_attention_wgmma"));
+        out.push_back(conversations[i].step(lengths));
+        ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+      }
+      EXPECT_EQ(first_wrong(out[1], out[0], c, 1e-2), "");
+      EXPECT_EQ(first_wrong(out[2], out[1], c, 0), "") << "the second time";
+    }
+  }
+  EXPECT_TRUE(has_run(*cuda, "paged_attention_wgmma"));
 }
 
 // A step whose keys_most is 1,024 splits no keys, and so adds in another order than one that does.

@@ -254,7 +254,7 @@ absl::Status CudaBackend::check_kv(const KvShape& s) const {
 
 cuda::Kv kv_of(const KvLayer& kv) {
   const KvShape& s = kv.shape;
-  return {kv.data, s.n_kv_heads, s.key_dim, s.value_dim, s.block_size, s.latent, type_of(s.dtype)};
+  return {kv.data, s.n_kv_heads, s.key_dim, s.value_dim, s.block_size, s.latent, type_of(s.dtype), s.n_blocks};
 }
 
 void CudaBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) {

@@ -34,7 +34,7 @@ Names linear(const OpCall& c, const OpFamilies& f) {
 
 Kv kv_of(const OpCall& c) {
   const KvShape& s = c.kv;
-  return {nullptr, s.n_kv_heads, s.key_dim, s.value_dim, s.block_size, s.latent, type_of(s.dtype)};
+  return {nullptr, s.n_kv_heads, s.key_dim, s.value_dim, s.block_size, s.latent, type_of(s.dtype), s.n_blocks};
 }
 
 AttentionProblem attention_problem(const OpCall& c, const OpFamilies& f) {

@@ -1,8 +1,8 @@
 #pragma once
 
-// cp.async into shared memory, ldmatrix, and L2 prefetch.
+// cp.async into shared memory, ldmatrix, stmatrix, and L2 prefetch.
 //
-// Source: PTX ISA 9.0, cp.async, ldmatrix, cp.async.bulk.prefetch and createpolicy.
+// Source: PTX ISA 9.0, cp.async, ldmatrix, stmatrix, cp.async.bulk.prefetch and createpolicy.
 
 #include <cstdint>
 
@@ -23,6 +23,21 @@ __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t at) {
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(at)
                : "memory");
+}
+// Four 8x8 matrices, transposed: lane l holds column l / 4 of each, rows 2 (l % 4) + {0, 1}. Lane l gives the place of
+// row l % 8 of matrix l / 8.
+__device__ __forceinline__ void store_transposed(uint32_t at, const uint32_t (&r)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(at), "r"(r[0]), "r"(r[1]),
+               "r"(r[2]), "r"(r[3])
+               : "memory");
+}
+__device__ __forceinline__ uint4 load_word(uint32_t at) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(at)
+               : "memory");
+  return v;
 }
 // evict_first, for weights: a step reads each once, and more of them than the L2 cache holds. Kernel code and
 // activations so stay in the cache.

@@ -12,6 +12,21 @@ absl::Status add_batch(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+// "LENGTH", or "PROMPTSxLENGTH" for several prompts in one step.
+absl::Status add_prefill(Options& o, std::string_view value) {
+  const size_t x = value.find('x');
+  BenchOptions::Prefill prefill;
+  if (x != std::string_view::npos) {
+    ASSIGN_OR_RETURN(const int64_t prompts, parse_int(value.substr(0, x), {1, kSequencesMax}));
+    prefill.prompts = static_cast<int>(prompts);
+    value.remove_prefix(x + 1);
+  }
+  ASSIGN_OR_RETURN(const int64_t length, parse_int(value, {1, kModelLenMax / prefill.prompts}));
+  prefill.length = static_cast<int>(length);
+  o.bench.prefills.push_back(prefill);
+  return absl::OkStatus();
+}
+
 absl::Status set_prompts(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(const std::string prompts, parse_choice(value, {"random", "same"}));
   o.bench.same_tokens = prompts == "same";
@@ -44,8 +59,8 @@ constexpr Flag kFlags[] = {
      set_int<&BenchOptions::input, 1, kModelLenMax>},
     {"output-len", "", FlagKind::kValue, kBench, "TOKENS", "64", "Decoded tokens of a sequence.",
      set_int<&BenchOptions::output, 1, kModelLenMax>},
-    {"prefill-len", "", FlagKind::kValue, kBench | kKernels, "TOKENS", "--input-len",
-     "Tokens of the prefill that is timed.", set_int<&BenchOptions::prefill, 1, kModelLenMax>},
+    {"prefill-len", "", kList, kBench | kKernels, "TOKENS", "--input-len",
+     "Tokens of a prefill that is timed, in one step; one figure each. 4x2048: four prompts at once.", add_prefill},
     {"feedback", "", kSwitch, kBench, "", "off",
      "Each token is the one that the device chose, as a server has it; else tokens are random. On a GPU.",
      set_bool<&BenchOptions::feedback>},

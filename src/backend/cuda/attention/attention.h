@@ -12,6 +12,7 @@ struct Kv {
   int n_kv_heads = 0, key_dim = 0, value_dim = 0, block_size = 0;
   bool latent = false;
   Type type = Type::kF32;
+  int64_t n_blocks = 0;
 };
 void kv_write(const Kv& kv, const Matrix& k, const Matrix& v, const int32_t* slots, cudaStream_t stream);
 
@@ -43,6 +44,12 @@ void paged_attention_f32(const AttentionProblem& problem, cudaStream_t stream);
 // f32 or bf16.
 bool paged_attention_mma_fits(const AttentionProblem& problem);
 void paged_attention_mma(const AttentionProblem& problem, cudaStream_t stream);
+// Of its sequences those of at most `most` queries. REQUIRES: it fits.
+void paged_attention_narrow(const AttentionProblem& problem, int most, cudaStream_t stream);
+// The same on wgmma and TMA, without split keys. Fits heads of 64 or 128 elements and steps with enough prompt tokens
+// to fill the GPU. Rows of outputs are 16-byte words.
+bool paged_attention_wgmma_fits(const AttentionProblem& problem);
+void paged_attention_wgmma(const AttentionProblem& problem, cudaStream_t stream);
 // The same where every sequence has one query.
 bool paged_attention_decode_fits(const AttentionProblem& problem);
 void paged_attention_decode(const AttentionProblem& problem, cudaStream_t stream);

@@ -52,7 +52,7 @@ inline __device__ __noinline__ Job find_job(const TileShape& s, int step) {
 __device__ __forceinline__ Job begin_job(const TileShape& s, int step) {
   const int seq = static_cast<int>(blockIdx.y);
   if (seq < s.p.n_seqs && s.head_tiles == 1 && s.p.params.chunk == 0) {
-    const KeyRange keys = keys_in_window(s.p, seq, s.p.positions[seq]);
+    const KeyRange keys = keys_in_window(s.p.params, s.p.positions[seq], length_of(s.p, seq));
     if (agreed(!s.cuts || keys.end - keys.begin <= s.uncut_keys)) {  // as find_single says
       Tile tile{};
       tile.seq = tile.token = seq;

@@ -14,6 +14,9 @@ void launch(const AttentionCall& c) {
 constexpr Variant<AttentionCall> kAttention[] = {
     {"paged_attention_decode", [](const AttentionCall& c) { return paged_attention_decode_fits(c.entry); },
      launch<paged_attention_decode>},
+    {"paged_attention_wgmma",
+     [](const AttentionCall& c) { return !decode(c.entry) && paged_attention_wgmma_fits(c.entry); },
+     launch<paged_attention_wgmma>},
     {"paged_attention_mma",
      [](const AttentionCall& c) { return !decode(c.entry) && paged_attention_mma_fits(c.entry); },
      launch<paged_attention_mma>},

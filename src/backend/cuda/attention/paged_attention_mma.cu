@@ -236,24 +236,34 @@ void launch_wide(TileShape s, cudaStream_t stream) {
   launch<WideMemory<kDim, kTiles>>(wide_kernel<kDim, kTiles>, grid, s, stream);
 }
 
-// Sequences of few queries go to the narrow kernel, the others to the wide one. If averages show that one kind
-// dominates, its kernel takes all sequences and saves a launch.
+// Sequences of few queries go to the narrow kernel, the others to the wide one.
 template <int kDim>
 void launch_both(TileShape s, cudaStream_t stream) {
-  constexpr int kFew = 64, kMany = 64;  // queries beyond one a sequence; a sequence's, on average
-  const int few_queries = s.group >= kNarrowRows ? 1 : kNarrowRows / s.group;
-  const bool narrow = s.p.n_tokens - s.p.n_seqs < kFew && s.p.n_tokens <= 2 * few_queries * s.p.n_seqs;
-  const bool wide = !narrow && (s.p.n_seqs == 1 || s.p.n_tokens / s.p.n_seqs >= kMany);
-  s.to = wide ? -1 : narrow ? INT_MAX : few_queries;
-  if (!wide) launch_narrow<kDim>(s, stream);
-  if (narrow) return;
+  const NarrowShare narrow = narrow_share(s.p);
+  s.to = narrow.most;
+  if (narrow.most >= 0) launch_narrow<kDim>(s, stream);
+  if (narrow.all) return;
   s.from = s.to + 1;
   s.to = INT_MAX;
-  const int64_t blocks = static_cast<int64_t>(s.p.n_tokens) * s.p.params.n_heads / 128;
   if constexpr (kDim <= 128) {
-    if (blocks >= s.p.n_multiprocessors) return launch_wide<kDim, 2>(s, stream);
+    if (tiles_of_rows(s.p, 128) >= s.p.n_multiprocessors) return launch_wide<kDim, 2>(s, stream);
   }
   launch_wide<kDim, 1>(s, stream);
+}
+
+// Calls `run` with the head size of a problem that fits.
+template <typename Run>
+void with_head_size(const AttentionProblem& p, Run run) {
+  switch (p.kv.key_dim) {
+    case 64:
+      return run(std::integral_constant<int, 64>());
+    case 96:
+      return run(std::integral_constant<int, 96>());
+    case 128:
+      return run(std::integral_constant<int, 128>());
+    default:
+      return run(std::integral_constant<int, 256>());
+  }
 }
 
 }  // namespace
@@ -265,17 +275,13 @@ bool paged_attention_mma_fits(const AttentionProblem& p) {
 }
 
 void paged_attention_mma(const AttentionProblem& p, cudaStream_t stream) {
-  const TileShape s = shape_of(p);
-  switch (p.kv.key_dim) {
-    case 64:
-      return launch_both<64>(s, stream);
-    case 96:
-      return launch_both<96>(s, stream);
-    case 128:
-      return launch_both<128>(s, stream);
-    default:
-      return launch_both<256>(s, stream);
-  }
+  with_head_size(p, [&](auto dim) { launch_both<dim>(shape_of(p), stream); });
+}
+
+void paged_attention_narrow(const AttentionProblem& p, int most, cudaStream_t stream) {
+  TileShape s = shape_of(p);
+  s.to = most;
+  with_head_size(p, [&](auto dim) { launch_narrow<dim>(s, stream); });
 }
 
 }  // namespace polymath::backend::cuda

@@ -5,6 +5,8 @@
 // A CUDA graph replays a step with longer contexts. So the grid depends on the step's shape alone. Each block computes
 // on the device how many splits pay for their merge. Surplus blocks exit at once.
 
+#include <climits>
+
 #include "backend/cuda/attention/attention.h"
 #include "backend/cuda/device_math.cuh"
 
@@ -16,19 +18,22 @@ struct KeyRange {
   int begin, end;  // keys [begin, end) are seen; end <= begin: none
 };
 
+__device__ __forceinline__ int length_of(const AttentionProblem& p, int seq) {
+  return p.kv_len != nullptr ? p.kv_len[seq] : INT_MAX;
+}
 // Without chunks.
-__device__ __forceinline__ KeyRange keys_in_window(const AttentionProblem& p, int seq, int position) {
-  int begin = 0, end = position + 1;
-  if (p.kv_len != nullptr) end = min(end, p.kv_len[seq]);
-  if (p.params.window > 0) begin = max(begin, position - p.params.window + 1);
-  return {begin, end};
+__device__ __forceinline__ KeyRange keys_in_window(const AttentionParams& params, int position, int length) {
+  return {params.window > 0 ? max(position - params.window + 1, 0) : 0, min(position + 1, length)};
 }
 
-__device__ __forceinline__ KeyRange keys_of_query(const AttentionProblem& p, int seq, int token) {
-  const int position = p.positions[token];
-  KeyRange keys = keys_in_window(p, seq, position);
-  if (p.params.chunk > 0) keys.begin = max(keys.begin, position - position % p.params.chunk);
+// Of a query at `position` of a context of `length` tokens.
+__device__ __forceinline__ KeyRange keys_at(const AttentionParams& params, int position, int length) {
+  KeyRange keys = keys_in_window(params, position, length);
+  if (params.chunk > 0) keys.begin = max(keys.begin, position - position % params.chunk);
   return keys;
+}
+__device__ __forceinline__ KeyRange keys_of_query(const AttentionProblem& p, int seq, int token) {
+  return keys_at(p.params, p.positions[token], length_of(p, seq));
 }
 
 __device__ __forceinline__ int64_t table_cols_of(const AttentionProblem& p) {

@@ -80,11 +80,12 @@ class Works {
   Work own_{0, 0, 0};
 };
 
-__device__ __forceinline__ Tile make_tile(const TileShape& s, int seq) {
+// `across`: which of the kv heads' head tiles.
+__device__ __forceinline__ Tile make_tile(const TileShape& s, int seq, int across) {
   Tile tile{};
   tile.seq = seq;
-  tile.kv_head = static_cast<int>(blockIdx.x) / s.head_tiles;
-  tile.head_begin = static_cast<int>(blockIdx.x) % s.head_tiles * s.heads;
+  tile.kv_head = across / s.head_tiles;
+  tile.head_begin = across % s.head_tiles * s.heads;
   return tile;
 }
 
@@ -105,7 +106,7 @@ __device__ __forceinline__ Tile find_single(const TileShape& s) {
     }
     if (found.item >= 0) splits = works.splits(found.item);
   }
-  Tile tile = make_tile(s, found.item);
+  Tile tile = make_tile(s, found.item, static_cast<int>(blockIdx.x));
   tile.splits = splits;
   tile.split = found.piece;
   tile.token = tile.seq;
@@ -115,6 +116,12 @@ __device__ __forceinline__ Tile find_single(const TileShape& s) {
   return tile;
 }
 
+// The queries of a sequence's `nth` tile.
+__device__ __forceinline__ void take_queries(const TileShape& s, int nth, Tile& tile) {
+  tile.token = s.p.query_start[tile.seq] + nth * s.queries;
+  tile.token_end = min(tile.token + s.queries, s.p.query_start[tile.seq + 1]);
+}
+
 // Tiles of all sequences, a tile's splits side by side. Last tiles come first: later queries see more keys and take
 // longer.
 __device__ __forceinline__ Tile find_tile(const TileShape& s) {
@@ -122,14 +129,13 @@ __device__ __forceinline__ Tile find_tile(const TileShape& s) {
   const auto pieces = [&](int seq) { return works.tiles(seq) * works.splits(seq); };
   int sum = 0;
   for (int seq = threadIdx.x % kWarp; seq < s.p.n_seqs; seq += kWarp) sum += pieces(seq);
-  const int index = warp_sum(sum) - 1 - static_cast<int>(blockIdx.y);
-  if (index < 0) return make_tile(s, -1);
+  const int index = warp_sum(sum) - 1 - static_cast<int>(blockIdx.y), across = static_cast<int>(blockIdx.x);
+  if (index < 0) return make_tile(s, -1, across);
   const Piece found = find_piece(index, s.p.n_seqs, pieces);
-  Tile tile = make_tile(s, found.item);
+  Tile tile = make_tile(s, found.item, across);
   tile.splits = works.splits(tile.seq);
   tile.split = found.piece % tile.splits;
-  tile.token = s.p.query_start[tile.seq] + found.piece / tile.splits * s.queries;
-  tile.token_end = min(tile.token + s.queries, s.p.query_start[tile.seq + 1]);
+  take_queries(s, found.piece / tile.splits, tile);
   tile.unit = static_cast<int64_t>(index - tile.split) * gridDim.x + blockIdx.x;
   tile.rest = tile.unit + gridDim.x;
   return tile;

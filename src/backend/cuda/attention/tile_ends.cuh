@@ -3,6 +3,7 @@
 // Shared by the tensor-core kernels: grid sizes, the launch, and the merge of a tile's splits.
 
 #include <algorithm>
+#include <numeric>
 
 #include "backend/cuda/attention/tile.cuh"
 #include "backend/cuda/launch.cuh"
@@ -140,6 +141,26 @@ inline TileShape shape_of(const AttentionProblem& p) {
   const uint64_t pages = static_cast<uint64_t>(p.kv.block_size / kPage);
   s.pages_part = ((uint64_t{1} << 32) + pages - 1) / pages;
   return s;
+}
+
+// Which sequences of a step with prompts have so few queries that tiles of 16 rows suit them. If averages show that one
+// kind dominates, its kernel takes all sequences and saves a launch.
+struct NarrowShare {
+  int most;  // queries of such a sequence; -1: there are none
+  bool all;  // every sequence is taken
+};
+inline NarrowShare narrow_share(const AttentionProblem& p) {
+  constexpr int kFew = 64, kMany = 64;  // queries beyond one a sequence; a sequence's, on average
+  const int group = p.params.n_heads / p.kv.n_kv_heads;
+  const int few_queries = group >= kNarrowRows ? 1 : kNarrowRows / group;
+  if (p.n_tokens - p.n_seqs < kFew && p.n_tokens <= 2 * few_queries * p.n_seqs) return {INT_MAX, true};
+  if (p.n_seqs == 1 || p.n_tokens / p.n_seqs >= kMany) return {-1, false};
+  return {few_queries, false};
+}
+
+// Full tiles of the step's queries, over all heads.
+inline int64_t tiles_of_rows(const AttentionProblem& p, int rows) {
+  return static_cast<int64_t>(p.n_tokens) * p.params.n_heads / rows;
 }
 
 // A bf16 cache in whole pages, queries in 16-byte words, outputs in pairs, and a grid that holds the step.

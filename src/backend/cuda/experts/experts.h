@@ -9,7 +9,7 @@ namespace polymath::backend::cuda {
 
 // One of a group's two GEMMs. `pair` is pairs[j], sorted pair j's place before the sort.
 //   first:  intermediate[j] = glu(f * (x[pair / top_k] w[e]^T) + bias), f the pair's weight where weight_on_input
-//   second: y[pair] = intermediate[j] w[e]^T + bias, f32; split-K: y[pair * parts + part], to be summed by combine()
+//   second: y[pair] = intermediate[j] w[e]^T + bias; split-K: y[pair * parts + part], to be summed by combine()
 struct ExpertGemm {
   Matrix x;  // the weights' type, rows of 16-byte words, cols a multiple of 8; second: intermediate
   WeightMatrix w;
@@ -19,7 +19,7 @@ struct ExpertGemm {
   bool first = true;
   GluParams glu;
   const float* input_weights = nullptr;  // [n_pairs] by pair, or null
-  Matrix y;                              // first: intermediate, cols = its stride; padding becomes zeros
+  Matrix y;                              // first: intermediate, cols = its stride, padding becomes zeros; second: f32
   int parts = 1;                         // split-K parts; more than 1 only for the second of moe_fused_small_m
   bool sorted = true;                    // x by sorted pair; false: by token, only for the first of moe_fused_small_m
 };
@@ -58,7 +58,7 @@ constexpr int64_t kUnsortedTokensMax = 8;  // steps of more tokens sort the inpu
 // False: the driver refuses the tensor maps. REQUIRES: rows of w a multiple of 16 (first) and 8 (second); pairs > 0.
 bool moe_fused_small_m(const MoeFusedSmallM& experts, int n_multiprocessors, cudaStream_t stream);
 
-// Grouped GEMM of many tokens (wgmma, TMA), inputs sorted. The same result and requirements.
+// Grouped GEMM of many tokens (wgmma, TMA), inputs sorted. The same requirements; the second's y has the weights' type.
 bool grouped_gemm_sm90(const ExpertGemm& gemm, int n_multiprocessors, cudaStream_t stream);
 // y[j] = x[pairs[j] / top_k]; rows of 16-byte words of 2-byte elements.
 void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream);
@@ -72,7 +72,7 @@ void grouped_gemm_unaligned_large(const ExpertGemm& gemm, cudaStream_t stream);
 // row_of is null. Null weights: 1. Then out[t] += shared_scale * shared_weights[t] * shared[t]. A split-K row is the
 // sum of `parts` rows from row * parts on.
 struct Combine {
-  Matrix y;  // f32; so is shared
+  Matrix y;  // f32 or 2-byte; shared has the same type
   int parts = 1, shared_parts = 1;
   const int32_t *ids = nullptr, *row_of = nullptr;
   const float* weights = nullptr;

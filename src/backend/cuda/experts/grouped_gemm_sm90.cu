@@ -1,13 +1,15 @@
 // Grouped GEMM of many tokens. A launch a GEMM: the registers of one epilogue are not held for the other.
 
 #include "backend/cuda/experts/experts.h"
-#include "backend/cuda/experts/tile_sm90.cuh"
+#include "backend/cuda/experts/staged_end.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
 
-using Many = TileConfig<2, 256, 4, 64, 1, false>;
+struct Many : TileConfig<2, 256, 4, 64, 1, false> {
+  static constexpr size_t kBlockBytes = kSharedBytes + size_t{kGroups} * kChunkBuffers * kChunkBytes;
+};
 
 // One thread: the TMA copies of every stage. Blocks are persistent and take every gridDim-th tile.
 __device__ void produce(const TiledGemm& gemm, const OperandMaps& maps, Pipeline<Many> pipeline,
@@ -22,12 +24,63 @@ __device__ void produce(const TiledGemm& gemm, const OperandMaps& maps, Pipeline
   }
 }
 
+template <End kEnd, bool kHalf, int kColumns>
+__device__ __forceinline__ void multiply_staged(const TiledGemm& gemm, const Tile& tile, Pipeline<Many>& pipeline,
+                                                int group, ChunkBuffers& buffers) {
+  TileEnd<kEnd, kColumns> end;
+  load_end<Many>(gemm.p, tile, group, end);
+  float d[kColumns / 2];
+  accumulate<Many, kHalf>(gemm, tile, pipeline, group, d);
+  finish_staged<Many, kEnd, kHalf>(gemm.p, tile, group, buffers, end, d);
+}
+
 template <End kEnd, bool kHalf>
-__device__ __forceinline__ void consume(const TiledGemm& gemm, Pipeline<Many> pipeline, const ExpertTiles<int>& experts,
-                                        int n_tiles, int group) {
+__device__ void consume(const TiledGemm& gemm, Pipeline<Many> pipeline, const ExpertTiles<int>& experts, int n_tiles,
+                        int group, ChunkBuffers buffers) {
   for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
     const Tile tile = find_tile<Many>(gemm, experts, index);
-    multiply_tile<Many, kEnd, kHalf>(gemm, tile, pipeline, group);
+    switch ((tile.n + 15) / 16) {
+      case 1:
+      case 2:
+        multiply_staged<kEnd, kHalf, 32>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 3:
+      case 4:
+        multiply_staged<kEnd, kHalf, 64>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 5:
+      case 6:
+        multiply_staged<kEnd, kHalf, 96>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 7:
+      case 8:
+        multiply_staged<kEnd, kHalf, 128>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 9:
+        multiply_staged<kEnd, kHalf, 144>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 10:
+        multiply_staged<kEnd, kHalf, 160>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 11:
+        multiply_staged<kEnd, kHalf, 176>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 12:
+        multiply_staged<kEnd, kHalf, 192>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 13:
+        multiply_staged<kEnd, kHalf, 208>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 14:
+        multiply_staged<kEnd, kHalf, 224>(gemm, tile, pipeline, group, buffers);
+        break;
+      case 15:
+        multiply_staged<kEnd, kHalf, 240>(gemm, tile, pipeline, group, buffers);
+        break;
+      default:
+        multiply_staged<kEnd, kHalf, 256>(gemm, tile, pipeline, group, buffers);
+        break;
+    }
   }
 }
 
@@ -37,7 +90,7 @@ __global__ void __launch_bounds__(Many::kThreads, Many::kBlocksAnSm)
   extern __shared__ uint8_t memory[];
   __shared__ Ring<Many> ring;
   __shared__ ExpertTiles<int> experts;
-  uint8_t* stages = begin_of_stages(memory);
+  uint8_t* const stages = begin_of_stages(memory);
   if (threadIdx.x == 0) begin_ring(ring);
   if (threadIdx.x == 0) prefetch(maps);
   wait_for_input();
@@ -52,7 +105,9 @@ __global__ void __launch_bounds__(Many::kThreads, Many::kBlocksAnSm)
     if (threadIdx.x % kGroupThreads == 0) produce(gemm, maps, {stages, ring, {}}, experts, n_tiles);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-    consume<kEnd, kHalf>(gemm, {stages, ring, {}}, experts, n_tiles, group);
+    const uint8_t* const chunks = stages + Many::kStages * Many::kStageBytes;
+    const ChunkBuffers buffers{shared_place(chunks + group * kChunkBuffers * kChunkBytes)};
+    consume<kEnd, kHalf>(gemm, {stages, ring, {}}, experts, n_tiles, group, buffers);
   }
 }
 
@@ -63,11 +118,11 @@ bool launch(const ExpertGemm& p, int n_multiprocessors, cudaStream_t stream) {
   if (!cut_in_tiles<Many>(p, &gemm, &maps)) return false;
   static const cudaError_t raised =
       cudaFuncSetAttribute(grouped_gemm_sm90_kernel<kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(Many::kSharedBytes));
+                           static_cast<int>(Many::kBlockBytes));
   static_cast<void>(raised);  // a failure shows at the launch
   const int64_t tiles = token_tiles_most<Many>(p.groups) * gemm.row_tiles;
   const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * Many::kBlocksAnSm));
-  launch_after(grouped_gemm_sm90_kernel<kEnd, kHalf>, {dim3(blocks), dim3(Many::kThreads), Many::kSharedBytes, stream},
+  launch_after(grouped_gemm_sm90_kernel<kEnd, kHalf>, {dim3(blocks), dim3(Many::kThreads), Many::kBlockBytes, stream},
                gemm, maps);
   return true;
 }
@@ -79,25 +134,42 @@ bool launch_end(const ExpertGemm& p, int n_multiprocessors, cudaStream_t stream)
                        : launch<End::kAnyGlu, kHalf>(p, n_multiprocessors, stream);
 }
 
-constexpr int kGatherThreads = 128;
+// A warp a pair. A lane has kWords loads under way.
+constexpr int kGatherWarps = 8;
+template <int kWords>
+__device__ __forceinline__ void copy_words(const uint4* from, uint4* to, int n) {
+  for (int first = threadIdx.x % kWarp; first < n; first += kWarp * kWords) {
+    uint4 words[kWords];
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) {
+      if (first + i * kWarp < n) words[i] = from[first + i * kWarp];
+    }
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) {
+      if (first + i * kWarp < n) to[first + i * kWarp] = words[i];
+    }
+  }
+}
 
-__global__ void gather_pairs_kernel(Matrix x, Groups groups, int64_t top_k, Matrix y) {
+__global__ void __launch_bounds__(kGatherWarps* kWarp)
+    gather_pairs_kernel(Matrix x, Groups groups, unsigned top_k, Matrix y) {
   let_next_begin();
   wait_for_input();
-  const int64_t j = blockIdx.x;
+  const int64_t j = static_cast<int64_t>(blockIdx.x) * kGatherWarps + threadIdx.x / kWarp;
   if (j >= groups.offsets[groups.n_experts]) return;
-  const auto* from =
-      reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(x.data) + groups.pairs[j] / top_k * x.stride);
-  auto* to = reinterpret_cast<uint4*>(static_cast<uint16_t*>(y.data) + j * y.stride);
-  for (int i = threadIdx.x; i < y.cols / 8; i += kGatherThreads) to[i] = from[i];
+  const unsigned token = static_cast<unsigned>(groups.pairs[j]) / top_k;
+  copy_words<8>(reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(x.data) + token * x.stride),
+                reinterpret_cast<uint4*>(static_cast<uint16_t*>(y.data) + j * y.stride), static_cast<int>(y.cols / 8));
 }
 
 }  // namespace
 
 void gather_pairs(const Matrix& x, const Groups& groups, int64_t top_k, const Matrix& y, cudaStream_t stream) {
   if (groups.n_pairs == 0) return;
-  launch_after(gather_pairs_kernel, {dim3(static_cast<unsigned>(groups.n_pairs)), dim3(kGatherThreads), 0, stream}, x,
-               groups, top_k, y);
+  launch_after(
+      gather_pairs_kernel,
+      {dim3(static_cast<unsigned>(ceil_div(groups.n_pairs, kGatherWarps))), dim3(kGatherWarps * kWarp), 0, stream}, x,
+      groups, static_cast<unsigned>(top_k), y);
 }
 
 bool grouped_gemm_sm90(const ExpertGemm& p, int n_multiprocessors, cudaStream_t stream) {

@@ -234,6 +234,7 @@ void ExpertRunner::run_grouped(const ExpertCall& call, Grouped kernel) {
     }
   };
   if (first_sm90) sort_inputs(group.first);
+  if (second_sm90) group.second.y.type = weight_type(mlp);  // half the bytes of f32, which bound the epilogue
   multiply(group.first, first_sm90);
   multiply(group.second, second_sm90);
   device_.launched("expert_mlp");

@@ -13,12 +13,11 @@
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
+#include "backend/cuda/pipeline.cuh"
 #include "backend/cuda/tensor_map.h"
-#include "backend/cuda/wgmma.cuh"
 
 namespace polymath::backend::cuda {
 
-constexpr int kGroupThreads = 128;
 constexpr int kInputs = 64;  // of a stage: 128 bytes a row
 constexpr int kRowBytes = kInputs * 2;
 constexpr int kGroupRows = 64;
@@ -111,45 +110,6 @@ __device__ Tile find_tile(const TiledGemm& gemm, const ExpertTiles<Int>& experts
           .begin = begin + nth * each,
           .n = min(each, tokens - nth * each),
           .of_tokens = before + nth};
-}
-
-template <typename V>
-struct Ring {
-  uint64_t full[V::kStages], empty[V::kStages];
-};
-
-struct Place {
-  int stage = 0;
-  uint32_t phase = 0;
-  template <typename V>
-  __device__ void advance() {
-    if (++stage == V::kStages) stage = 0, phase ^= 1;
-  }
-};
-
-// One role's view of the stages: the shared memory, its mbarriers, and the stage that comes next.
-template <typename V>
-struct Pipeline {
-  uint8_t* stages;
-  Ring<V>& ring;
-  Place next;
-  __device__ __forceinline__ uint8_t* stage() const { return stages + next.stage * V::kStageBytes; }
-  __device__ __forceinline__ void wait_empty() const { barrier_wait(&ring.empty[next.stage], next.phase ^ 1); }
-  __device__ __forceinline__ void wait_full() const { barrier_wait(&ring.full[next.stage], next.phase); }
-  __device__ __forceinline__ void advance() { next.advance<V>(); }
-};
-
-// By one thread, before the block's barrier.
-template <typename V>
-__device__ __forceinline__ void begin_ring(Ring<V>& ring) {
-  for (int s = 0; s < V::kStages; ++s) {
-    barrier_init(&ring.full[s], 1);
-    barrier_init(&ring.empty[s], V::kGroups);
-  }
-  publish_barriers();
-}
-__device__ __forceinline__ uint8_t* begin_of_stages(uint8_t* memory) {
-  return memory + (1024 - shared_place(memory) % 1024) % 1024;
 }
 
 // By one thread: starts the copies of a tile's s-th inputs into the pipeline's next stage.
@@ -296,14 +256,12 @@ __device__ __forceinline__ void finish(const ExpertGemm& p, const Tile& tile, co
   }
 }
 
-// One tile with kColumns columns for its tokens.
-template <typename V, End kEnd, bool kHalf, int kColumns>
-__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group) {
-  constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
-  const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
-  float d[kColumns / 2];
+// The sums of one tile, with kColumns columns for its tokens, by one warpgroup.
+template <typename V, bool kHalf, int kSums>
+__device__ __forceinline__ void accumulate(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group,
+                                           float (&d)[kSums]) {
 #pragma unroll
-  for (int i = 0; i < kColumns / 2; ++i) d[i] = 0;
+  for (int i = 0; i < kSums; ++i) d[i] = 0;
   Place read = pipeline.next;  // its wgmma may still run
   for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
     pipeline.wait_full();
@@ -329,7 +287,14 @@ __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile
   }
   wgmma_wait<0>();
   if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
+}
 
+template <typename V, End kEnd, bool kHalf, int kColumns>
+__device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group) {
+  constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
+  const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
+  float d[kColumns / 2];
+  accumulate<V, kHalf>(gemm, tile, pipeline, group, d);
   Columns columns;
   if constexpr (kUnsorted) columns = {gemm.p.sorted, __reduce_or_sync(kAllLanes, token)};
   finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, columns, d, group);
@@ -339,24 +304,15 @@ __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile
 template <typename V, End kEnd, bool kHalf>
 __device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
                                               int group) {
+  static_assert(V::kTokens <= 64);
   if (tile.n <= 8) {
     multiply<V, kEnd, kHalf, 8>(gemm, tile, pipeline, group);
   } else if (V::kTokens == 16 || tile.n <= 16) {
     multiply<V, kEnd, kHalf, 16>(gemm, tile, pipeline, group);
   } else if (V::kTokens == 32 || tile.n <= 32) {
     multiply<V, kEnd, kHalf, 32>(gemm, tile, pipeline, group);
-  } else if (V::kTokens == 64 || tile.n <= 64) {
+  } else {
     multiply<V, kEnd, kHalf, 64>(gemm, tile, pipeline, group);
-  } else if constexpr (V::kTokens > 64) {
-    if (tile.n <= 96) {
-      multiply<V, kEnd, kHalf, 96>(gemm, tile, pipeline, group);
-    } else if (tile.n <= 128) {
-      multiply<V, kEnd, kHalf, 128>(gemm, tile, pipeline, group);
-    } else if (tile.n <= 192) {
-      multiply<V, kEnd, kHalf, 192>(gemm, tile, pipeline, group);
-    } else {
-      multiply<V, kEnd, kHalf, 256>(gemm, tile, pipeline, group);
-    }
   }
 }
 

@@ -61,6 +61,7 @@ __global__ void invert_kernel(Groups groups, int32_t* row_of) {
 }  // namespace
 
 void group_by_expert(const GroupByExpert& g, cudaStream_t stream) {
+  if (g.n_pairs >= kGroupLargePairs && g.n_pairs <= kGroupPairsMax) return group_by_expert_large(g, stream);
   launch_after(group_kernel, {dim3(static_cast<unsigned>(g.n_experts)), dim3(kThreads), 0, stream}, g);
 }
 
