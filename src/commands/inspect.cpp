@@ -1,5 +1,6 @@
 // polymath inspect MODEL: what a model is and what it needs, from headers alone.
 
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <set>
@@ -52,17 +53,26 @@ base::JsonArray layer_rows(const model::ModelConfig& config) {
   return rows;
 }
 
+double two_digits(double value) { return std::round(value * 100) / 100; }
+
 base::JsonObject tensors_of(const weights::Checkpoint& checkpoint) {
   std::map<std::string, int64_t> bytes;
   std::set<std::string> files;
+  double matrix_bits = 0, matrix_values = 0;
   for (const weights::TensorInfo& t : checkpoint.tensors()) {
     bytes[std::string(t.format != nullptr ? t.format->name : tensor::dtype_name(t.dtype))] +=
         static_cast<int64_t>(t.bytes);
     files.insert(t.file);
+    if (t.format == nullptr || t.shape.rank() < 2) continue;
+    matrix_bits += 8.0 * static_cast<double>(t.bytes);
+    matrix_values += static_cast<double>(t.shape.elements());
   }
   base::JsonObject by_type;
   for (const auto& [name, n] : bytes) by_type[name] = n;
-  return {{"tensors", checkpoint.tensors().size()}, {"files", files.size()}, {"bytes_by_type", std::move(by_type)}};
+  base::JsonObject out{
+      {"tensors", checkpoint.tensors().size()}, {"files", files.size()}, {"bytes_by_type", std::move(by_type)}};
+  if (matrix_values > 0) out["bits_per_weight"] = two_digits(matrix_bits / matrix_values);
+  return out;
 }
 
 std::string tokenizer_text(const weights::TokenizerSource& source) {
@@ -86,6 +96,15 @@ std::string template_text(const weights::TokenizerSource& source) {
   return absl::StrCat("yes: ", absl::StrJoin(*templates, ", ", add_name));
 }
 
+// {"q4_k": {"bytes": 1234, "bits_per_weight": 4.5}}
+base::JsonObject matrices(const std::map<std::string, model::RankMemory::Matrices>& by_name) {
+  base::JsonObject out;
+  for (const auto& [name, m] : by_name) {
+    out[name] = base::JsonObject{{"bytes", m.bytes}, {"bits_per_weight", two_digits(m.bits / m.values)}};
+  }
+  return out;
+}
+
 // Weights as the chosen device would keep them, and what the checkpoint holds.
 absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFiles& files, model::ModelConfig config,
                          base::JsonObject& out) {
@@ -99,13 +118,15 @@ absl::Status add_weights(const RuntimeOptions& options, const weights::ModelFile
       const auto memory,
       model::RankMemory::measure({config, checkpoint.ok() ? **checkpoint : *unread, load}, *backend, /*rank=*/{}));
   out["weight_bytes_in_memory"] = memory.weights();
+  out["matrices_by_format"] = matrices(memory.by_format());
+  out["matrices_by_use"] = matrices(memory.by_use());
   out["checkpoint"] = checkpoint.ok() ? tensors_of(**checkpoint) : base::JsonObject{{"tensors", 0}};
   return absl::OkStatus();
 }
 
 absl::StatusOr<base::JsonObject> inspect_model(const Options& options) {
   ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(options.model.name, options.model.revision));
-  ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path, options.model.gguf));
   ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files, options.model.hf_overrides));
   const ModelFacts facts = model_facts(config);
   base::JsonObject out;

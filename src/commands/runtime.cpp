@@ -47,7 +47,7 @@ std::string served_name(const ModelOptions& model) {
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model, const RuntimeOptions& options) {
   std::unique_ptr<Runtime> runtime(new Runtime(model, options));
   ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(model.name, model.revision));
-  ASSIGN_OR_RETURN(runtime->files_, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(runtime->files_, weights::open_model_files(path, model.gguf));
   ASSIGN_OR_RETURN(runtime->config_, model::read_config(*runtime->files_, model.hf_overrides));
   if (!runtime->config_.left_out.empty()) {
     base::log_warning("serve", "of ", runtime->config_.architecture,

@@ -41,7 +41,7 @@ class GroupedQueryLayer : public AttentionLayer {
     qkv_params_.q_norm = b.vector("q_norm");
     qkv_params_.k_norm = b.vector("k_norm");
     qkv_params_.rope.cos_sin = cos_sin;
-    CHECK(qkv_.weight.shape.rows == config.projected_q_width() + 2 * config.kv_width());
+    CHECK(qkv_.rows() == config.projected_q_width() + 2 * config.kv_width());
   }
 
   void run(const StepContext& ctx, const Tensor& x, const Tensor& h) const override {
@@ -50,7 +50,7 @@ class GroupedQueryLayer : public AttentionLayer {
     const Tensor out = ctx.scratch.matrix(kOutput, ctx.act, n, config_.q_width());
     Tensor projected = qkv;
     const bool with_gates = config_.output_gate == OutputGate::kWithQuery;
-    if (with_gates) projected = ctx.scratch.matrix(kGates, DType::kF32, n, qkv_.weight.shape.rows);
+    if (with_gates) projected = ctx.scratch.matrix(kGates, DType::kF32, n, qkv_.rows());
     qkv_.run(ctx, x, {.clamp = config_.clip_qkv}, projected);
     if (with_gates) take_queries(ctx, projected, qkv);
     backend::QkvParams qkv_params = qkv_params_;
@@ -63,9 +63,7 @@ class GroupedQueryLayer : public AttentionLayer {
   bool has_adapters() const { return !qkv_.adapters.empty(); }
 
   void add_cost(const StepExtent& extent, StepCost& cost) const override {
-    cost.add_weight(qkv_.weight, extent.tokens);
-    cost.add_weight(gate_.weight, extent.tokens);
-    cost.add_weight(out_.weight, extent.tokens);
+    for (const Linear* linear : {&qkv_, &gate_, &out_}) linear->add_cost(extent.tokens, cost);
     cost.flops += 2.0 * config_.n_heads * 2 * config_.head_dim * extent.pairs;
   }
 
@@ -117,7 +115,8 @@ absl::Status GroupedQuery::check() const {
 void GroupedQuery::add_slots(SlotList& s, int64_t hidden) const {
   const parallel::Shard heads{replicated() ? 0 : head_dim};
   const parallel::Shard q_heads{q_parts() * heads.unit};
-  const std::vector<Piece> qkv = {{projected_q_width(), q_heads}, {kv_width(), heads}, {kv_width(), heads}};
+  const std::vector<Piece> qkv = {
+      {projected_q_width(), q_heads, head_dim}, {kv_width(), heads, head_dim}, {kv_width(), heads}};
   s.matrix({.name = "qkv", .pieces = qkv, .cols = hidden});
   if (qkv_bias) s.vector("qkv_bias", qkv);
   if (qk_norm == QkNorm::kFull) {

@@ -27,7 +27,7 @@ class LatentLayer : public AttentionLayer {
         latent_params_(config.latent_params()) {
     latent_params_.kv_norm = b.vector("kv_a_norm");
     latent_params_.rope.cos_sin = cos_sin;
-    CHECK(q_kv_a_.weight.shape.rows == config.x_width() && key_up_.shape.groups == config.n_heads);
+    CHECK(q_kv_a_.rows() == config.x_width() && key_up_.shape.groups == config.n_heads);
   }
 
   void run(const StepContext& ctx, const Tensor& x, const Tensor& h) const override {
@@ -56,7 +56,7 @@ class LatentLayer : public AttentionLayer {
   }
 
   void add_cost(const StepExtent& extent, StepCost& cost) const override {
-    for (const Linear* linear : {&q_kv_a_, &q_b_, &out_}) cost.add_weight(linear->weight, extent.tokens);
+    for (const Linear* linear : {&q_kv_a_, &q_b_, &out_}) linear->add_cost(extent.tokens, cost);
     cost.add_heads(key_up_, extent.tokens);
     cost.add_heads(value_up_, extent.tokens);
     cost.flops += 2.0 * config_.n_heads * (config_.key_dim() + config_.kv_lora) * extent.pairs;

@@ -6,6 +6,7 @@
 
 #include "layers/linear.h"
 #include "layers/rope.h"
+#include "layers/slot.h"
 
 namespace polymath::layers {
 
@@ -39,7 +40,11 @@ struct LayerBuilder {
     return weights.has(prefix + name) ? weights.take(prefix + name) : quant::Weight{};
   }
   Linear linear(const std::string& name, bool reduces = false) const {
-    return {matrix(name), vector(name + "_bias"), reduces, weights.take_adapters(prefix + name)};
+    Linear l{matrix(name), {}, vector(name + "_bias"), reduces, weights.take_adapters(prefix + name)};
+    for (int i = 1; weights.has(part_name(prefix + name, i)); ++i) {
+      l.more.push_back(weights.take(part_name(prefix + name, i)));
+    }
+    return l;
   }
 };
 

@@ -27,8 +27,8 @@ class GatedDeltaNetLayer : public AttentionLayer {
                 .norm = b.vector("delta_norm")} {}
 
   void run(const StepContext& ctx, const Tensor& x, const Tensor& h) const override {
-    const Tensor qkvz = ctx.scratch.matrix(kProjected, DType::kF32, x.rows(), in_qkvz_.weight.shape.rows);
-    const Tensor ba = ctx.scratch.matrix(kRates, DType::kF32, x.rows(), in_ba_.weight.shape.rows);
+    const Tensor qkvz = ctx.scratch.matrix(kProjected, DType::kF32, x.rows(), in_qkvz_.rows());
+    const Tensor ba = ctx.scratch.matrix(kRates, DType::kF32, x.rows(), in_ba_.rows());
     const Tensor out = ctx.scratch.matrix(kOutput, ctx.act, x.rows(), shape_.value_width());
     in_qkvz_.run(ctx, x, {}, qkvz);
     in_ba_.run(ctx, x, {}, ba);
@@ -38,7 +38,7 @@ class GatedDeltaNetLayer : public AttentionLayer {
 
   // A token decays, reads, corrects and reads again its state.
   void add_cost(const StepExtent& extent, StepCost& cost) const override {
-    for (const Linear* linear : {&in_qkvz_, &in_ba_, &out_}) cost.add_weight(linear->weight, extent.tokens);
+    for (const Linear* linear : {&in_qkvz_, &in_ba_, &out_}) linear->add_cost(extent.tokens, cost);
     cost.flops += 7.0 * shape_.value_heads * shape_.key_dim * shape_.value_dim * extent.tokens;
   }
 

@@ -20,6 +20,7 @@ namespace polymath::layers {
 struct Piece {
   int64_t rows = 0;
   parallel::Shard shard;  // of the rows
+  int64_t head_rows = 0;  // of a head whose halves are rotated against each other; 0: no such rows
 };
 
 // How a checkpoint holds a slot inside a tensor that is not the slot's alone.
@@ -42,6 +43,11 @@ struct Slot {
 
   bool is_vector() const { return use == quant::WeightUse::kVector; }
 };
+
+// A slot whose pieces are stored in several formats may be kept as several weights. The first has the slot's name.
+inline std::string part_name(const std::string& slot, int part) {
+  return part == 0 ? slot : slot + "." + std::to_string(part);
+}
 
 // What one rank holds of a slot.
 struct LocalSlot {

@@ -38,6 +38,8 @@ struct WeightRow {
   std::vector<std::string> names;  // of the tensors; {l}: the layer, {e}: the expert
   Layout layout = Layout::kRows;
   float offset = 0;  // added to each element of a vector: norms stored as their difference from 1
+  // Row 2i + h of a head is row i of its half h, in pieces with head_rows (GGUF).
+  bool paired_heads = false;
 };
 
 struct Architecture {

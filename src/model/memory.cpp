@@ -13,6 +13,26 @@
 
 namespace polymath::model {
 
+namespace {
+
+std::string use_name(quant::WeightUse use) {
+  switch (use) {
+    case quant::WeightUse::kLinear:
+      return "linear";
+    case quant::WeightUse::kExperts:
+      return "experts";
+    case quant::WeightUse::kRouter:
+      return "router";
+    case quant::WeightUse::kEmbedding:
+      return "embedding";
+    case quant::WeightUse::kVector:
+      break;
+  }
+  return "vector";
+}
+
+}  // namespace
+
 absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const backend::Backend& backend,
                                                parallel::Rank rank) {
   ASSIGN_OR_RETURN(ModelConfig local, local_config(source.config, rank));
@@ -36,10 +56,19 @@ void RankMemory::add_slots(const MemorySource& source) {
       continue;
     }
     const std::vector<PieceSource> pieces = table.pieces(slot, rank_);
-    const auto& format = kept_format({source.checkpoint, *backend_, source.options.dtype}, slot, pieces);
-    weights_ += static_cast<int64_t>(backend_->weight_bytes(shape, format));
-    ++n_weights_;
-    if (slot.use == quant::WeightUse::kExperts) expert_types_[slot.name] = format.dtype;
+    for (const WeightPart& part :
+         weight_parts({source.checkpoint, *backend_, source.options.dtype}, slot, shape, pieces)) {
+      const auto bytes = static_cast<int64_t>(backend_->weight_bytes(part.shape, *part.format));
+      weights_ += bytes;
+      ++n_weights_;
+      for (Matrices* m : {&by_format_[std::string(part.format->name)], &by_use_[use_name(slot.use)]}) {
+        m->bytes += bytes;
+        const int64_t values = part.shape.groups * part.shape.rows * part.shape.cols;
+        m->values += static_cast<double>(values);
+        m->bits += 8.0 * static_cast<double>(part.format->bytes_of(values));
+      }
+      if (slot.use == quant::WeightUse::kExperts) expert_types_[slot.name] = part.format->dtype;
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 //
 // Sums count the bytes that Backend::allocated_bytes() counts.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,13 @@ class RankMemory {
   // Matrices, vectors, rotary tables, expert counters and adapters.
   int64_t weights() const { return weights_; }
   int64_t n_weights() const { return n_weights_; }  // matrices: an allocator may round each up
+  // Bytes and values of the matrices, by kept format and by use ("experts", "linear", "router", "embedding").
+  struct Matrices {
+    int64_t bytes = 0;            // with padding
+    double bits = 0, values = 0;  // without
+  };
+  const std::map<std::string, Matrices>& by_format() const { return by_format_; }
+  const std::map<std::string, Matrices>& by_use() const { return by_use_; }
   int64_t scratch(const backend::StepLimits& limits) const;
   int64_t kv_block(const CacheOptions& options) const;                             // all layers; n_blocks is not read
   int64_t state_slot() const;                                                      // all recurrent layers
@@ -49,6 +57,7 @@ class RankMemory {
   const backend::Backend* backend_;
   parallel::Rank rank_;
   int64_t weights_ = 0, n_weights_ = 0;
+  std::map<std::string, Matrices> by_format_, by_use_;
   layers::AdapterLimits adapters_;
   absl::flat_hash_map<std::string, tensor::DType> expert_types_;  // by slot
 };

@@ -46,6 +46,10 @@ struct QuantFormat {
   void (*dequantize)(const PackedRow& row, int64_t col, float* dst, int64_t n);
   // Packs n values of a row from its first column. Null: the format can be loaded, not produced.
   void (*quantize)(const float* src, std::byte* dst, int64_t n);
+  // A larger format that holds the same values, and what writes n of them from the first column. Null: none does.
+  // Values stay the same where a block's scale is 2^-11 or more. Of a smaller one, f16 may lack the last bits.
+  const QuantFormat* wider = nullptr;
+  void (*widen)(const std::byte* src, std::byte* dst, int64_t n) = nullptr;
 
   bool plain() const { return dtype != tensor::DType::kU8; }
   bool params() const { return scales.present() || zeros.present(); }  // in tensors of their own

@@ -275,11 +275,6 @@ absl::Status Parser::check_overlap() {
 absl::StatusOr<GgufHeader> Parser::parse() {
   RETURN_IF_ERROR(read_preamble());
   RETURN_IF_ERROR(read_metadata());
-  const base::JsonValue* parts = header_.metadata.if_contains("split.count");
-  if (parts != nullptr && parts->is_int64() && parts->get_int64() > 1) {
-    return absl::UnimplementedError(
-        absl::StrCat(name_, ": is one of ", parts->get_int64(), " parts of a model; join them with gguf-split"));
-  }
   RETURN_IF_ERROR(read_tensors());
   ASSIGN_OR_RETURN(const uint64_t align, alignment());
   RETURN_IF_ERROR(place_tensors(align));
@@ -287,6 +282,11 @@ absl::StatusOr<GgufHeader> Parser::parse() {
 }
 
 }  // namespace
+
+int64_t GgufHeader::parts() const {
+  const base::JsonValue* count = metadata.if_contains("split.count");
+  return count != nullptr && count->is_int64() && count->get_int64() > 1 ? count->get_int64() : 1;
+}
 
 absl::StatusOr<GgufHeader> read_gguf_header(std::span<const std::byte> file, std::string_view file_name,
                                             const CheckpointLimits& limits) {

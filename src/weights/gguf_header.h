@@ -43,17 +43,19 @@ struct GgufTensor {
   const GgmlType* type = nullptr;
   tensor::Shape shape;            // outermost first
   uint64_t begin = 0, bytes = 0;  // from the file's start
+  size_t part = 0;                // of a split file: which one
 };
 
 struct GgufHeader {
   base::JsonObject metadata;        // as JSON: numbers, booleans, strings and arrays of them
   std::vector<GgufTensor> tensors;  // sorted by name
+  int64_t parts() const;            // of the model; 1: it is not split
 };
 
 // `file_name` is for messages only.
 //   kDataLoss            the file is shorter than its header says
 //   kFailedPrecondition  not GGUF
-//   kUnimplemented       another version, big-endian, a part of a split file, an unknown ggml type, arrays of arrays
+//   kUnimplemented       another version, big-endian, an unknown ggml type, arrays of arrays
 //   kInvalidArgument     anything else that is not so as above, or a limit is passed
 absl::StatusOr<GgufHeader> read_gguf_header(std::span<const std::byte> file, std::string_view file_name,
                                             const CheckpointLimits& limits);

@@ -14,7 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 using StatusCode = absl::StatusCode;
 
-constexpr uint32_t kF32 = 0, kQ4_K = 12, kQ8_0 = 8, kI32 = 26;
+constexpr uint32_t kF32 = 0, kQ8_K = 15, kQ8_0 = 8, kI32 = 26;
 
 std::string block() { return std::string(34, '\x01'); }  // of Q8_0
 
@@ -22,7 +22,7 @@ GgufFile small() {
   GgufFile f;
   f.string("general.architecture", "qwen2moe").u32("general.alignment", 32);
   f.tensor("b", {2, 3}, kF32, std::string(24, 'x')).tensor("a", {32, 2}, kQ8_0, block() + block());
-  f.tensor("c", {1, 1}, kI32, std::string(4, 'y')).tensor("d", {256}, kQ4_K, std::string(144, 'z'));
+  f.tensor("c", {1, 1}, kI32, std::string(4, 'y')).tensor("d", {256}, kQ8_K, std::string(292, 'z'));
   return f;
 }
 
@@ -36,7 +36,7 @@ TEST(Gguf, ListsAndReadsTensors) {
     const auto checkpoint = *(*files)->open_checkpoint();
     ASSERT_EQ(checkpoint->tensors().size(), 4u);
     EXPECT_EQ(checkpoint->naming(), Naming::kGguf);
-    EXPECT_EQ(total_bytes(*checkpoint), 24u + 68 + 4 + 144);
+    EXPECT_EQ(total_bytes(*checkpoint), 24u + 68 + 4 + 292);
     const auto a = checkpoint->read("a", {2, 32});
     ASSERT_TRUE(a.ok()) << a.status();
     EXPECT_EQ(a->format->name, "q8_0");
@@ -46,7 +46,7 @@ TEST(Gguf, ListsAndReadsTensors) {
     EXPECT_THAT(std::string(checkpoint->read("b", {2, 3}).status().message()), HasSubstr("[3, 2]; [2, 3] is expected"));
     const auto d = checkpoint->read("d", {256}).status();
     EXPECT_EQ(d.code(), StatusCode::kUnimplemented);
-    EXPECT_THAT(std::string(d.message()), HasSubstr("stored as Q4_K"));
+    EXPECT_THAT(std::string(d.message()), HasSubstr("stored as Q8_K"));
   }
 }
 
@@ -112,7 +112,6 @@ const BadFile kBadMetadata[] = {
     {"array without end", [] { return array_file(0, uint64_t{1} << 40, ""); }, StatusCode::kDataLoss, "ends within"},
     {"array too long", [] { return array_file(0, 9 << 20, std::string(9 << 20, 'x')); }, kInvalid, "more than 8388608"},
     {"array's type", [] { return array_file(77, 1, "x"); }, kInvalid, "type 77"},
-    {"split", [] { return GgufFile().u32("split.count", 3).bytes(); }, kUnimplemented, "one of 3 parts"},
     {"alignment 0", [] { return GgufFile().u32("general.alignment", 0).bytes(); }, kInvalid, "a power of 2"},
     {"alignment 24", [] { return GgufFile().u32("general.alignment", 24).bytes(); }, kInvalid, "a power of 2"},
     {"alignment text", [] { return GgufFile().string("general.alignment", "32").bytes(); }, kInvalid, "a power of 2"},
@@ -227,10 +226,27 @@ TEST(GgufConfig, IsWrittenInTheWordsOfConfigJson) {
 
 TEST(GgufConfig, RefusesWhatItDoesNotKnow) {
   const std::tuple<const char*, std::function<void(GgufFile&)>, StatusCode, const char*> cases[] = {
-      {"a key", [](GgufFile& f) { with_embeddings(f).u32("qwen2moe.expert_group_count", 2); }, kUnimplemented,
-       "\"qwen2moe.expert_group_count\" is not known"},
-      {"scaling", [](GgufFile& f) { with_embeddings(f).string("qwen2moe.rope.scaling.type", "yarn"); }, kUnimplemented,
-       "rope.scaling.type"},
+      {"a key", [](GgufFile& f) { with_embeddings(f).u32("qwen2moe.expert_heads", 2); }, kUnimplemented,
+       "\"qwen2moe.expert_heads\" is not known"},
+      {"scaling", [](GgufFile& f) { with_embeddings(f).string("qwen2moe.rope.scaling.type", "su"); }, kInvalid,
+       "qwen2moe.rope.scaling.type: must be none, linear, yarn or longrope"},
+      {"gating", [](GgufFile& f) { with_embeddings(f).u32("qwen2moe.expert_gating_func", 2); }, kUnimplemented,
+       "qwen2moe.expert_gating_func is 2, not 1"},
+      {"a string", [](GgufFile& f) { with_embeddings(f).string("qwen2moe.nextn_predict_layers", "1"); }, kInvalid,
+       "qwen2moe.nextn_predict_layers: must be a number"},
+      {"too many", [](GgufFile& f) { with_embeddings(f).u32("qwen2moe.nextn_predict_layers", 2); }, kInvalid,
+       "qwen2moe.nextn_predict_layers: is out of range"},
+      {"not causal", [](GgufFile& f) { with_embeddings(f).pair("qwen2moe.attention.causal", 7, std::string(1, '\0')); },
+       kUnimplemented, "qwen2moe.attention.causal is false"},
+      {"layers that differ",
+       [](GgufFile& f) {
+         with_embeddings(f).pair("qwen2moe.feed_forward_length", 9,
+                                 GgufFile::raw<uint32_t>(4) + GgufFile::raw<uint64_t>(2) + GgufFile::raw<uint32_t>(8) +
+                                     GgufFile::raw<uint32_t>(16));
+       },
+       kUnimplemented, "qwen2moe.feed_forward_length differs between layers"},
+      {"factors of a type", [](GgufFile& f) { with_embeddings(f).tensor("rope_freqs.weight", {32}, kQ8_0, block()); },
+       kInvalid, "\"rope_freqs.weight\": must be F32"},
       {"part of a head", [](GgufFile& f) { with_embeddings(f).u32("qwen2moe.rope.dimension_count", 8); },
        kUnimplemented, "not the width of a head, 16"},
       {"no embeddings", [](GgufFile&) {}, kInvalid, "\"token_embd.weight\" is missing"},
@@ -243,10 +259,15 @@ TEST(GgufConfig, RefusesWhatItDoesNotKnow) {
     EXPECT_EQ(status.code(), code) << what << ": " << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(message));
   }
-  const std::string llama = GgufFile().string("general.architecture", "llama").bytes();
-  const auto unknown = (*parse_gguf(bytes_of(llama), {}))->config().status();
-  EXPECT_EQ(unknown.code(), kUnimplemented);
-  EXPECT_THAT(std::string(unknown.message()), HasSubstr("\"llama\" is not known; known are: qwen2moe"));
+  const std::pair<const char*, const char*> names[] = {
+      {"mamba", "\"mamba\" is not known; known are: afmoe, bailingmoe"},
+      {"qwen3next", "\"qwen3next\" is not built yet"}};
+  for (const auto& [name, message] : names) {
+    const std::string other = GgufFile().string("general.architecture", name).bytes();
+    const auto unknown = (*parse_gguf(bytes_of(other), {}))->config().status();
+    EXPECT_EQ(unknown.code(), kUnimplemented);
+    EXPECT_THAT(std::string(unknown.message()), HasSubstr(message));
+  }
   const std::string bare = GgufFile().string("general.architecture", "qwen2moe").bytes();
   EXPECT_THAT(std::string((*parse_gguf(bytes_of(bare), {}))->config().status().message()),
               HasSubstr("qwen2moe.block_count: missing"));
@@ -258,6 +279,9 @@ TEST(ModelFiles, AreADirectoryOrAGgufFile) {
   directory.write("model/config.json", R"({"a": 1})");
   directory.write("model/generation_config.json", R"({"b": 2})");
   directory.write("several/x.gguf", small().bytes());
+  directory.write("several/y.gguf", small().bytes());
+  directory.write("one/x.gguf", small().bytes());
+  directory.write("one/mmproj-x.gguf", "none");
   const auto gguf = open_model_files(directory.at("m.gguf"));
   ASSERT_TRUE(gguf.ok()) << gguf.status();
   EXPECT_EQ((*gguf)->path(), directory.at("m.gguf"));
@@ -272,8 +296,44 @@ TEST(ModelFiles, AreADirectoryOrAGgufFile) {
   EXPECT_EQ(model->tokenizer_source().directory, directory.at("model"));
   EXPECT_EQ(model->open_checkpoint().status().code(), StatusCode::kNotFound);
   const auto several = (*open_model_files(directory.at("several")))->config().status();
-  EXPECT_THAT(std::string(several.message()), HasSubstr("name one of its files instead: \"x.gguf\""));
+  EXPECT_THAT(std::string(several.message()), HasSubstr("name one of its files instead: \"x.gguf\", \"y.gguf\""));
+  EXPECT_EQ((*open_model_files(directory.at("one")))->path(), directory.at("one/x.gguf"));
+  EXPECT_EQ(open_model_files(directory.at("model"), /*gguf=*/true).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(open_model_files(directory.at("several"), /*gguf=*/true).status().code(), kInvalid);
   EXPECT_EQ(open_model_files(directory.at("absent.gguf")).status().code(), StatusCode::kNotFound);
+}
+
+GgufFile part(uint32_t number, uint32_t count, std::string_view tensor) {
+  GgufFile f;
+  f.pair("split.no", 2, GgufFile::raw(static_cast<uint16_t>(number)));
+  f.pair("split.count", 2, GgufFile::raw(static_cast<uint16_t>(count)));
+  return f.tensor(tensor, {4}, kF32, std::string(16, static_cast<char>('a' + number)));
+}
+
+TEST(ModelFiles, OfASplitFileAreAllItsParts) {
+  TemporaryDirectory directory;
+  directory.write("m-00001-of-00002.gguf", part(0, 2, "first").string("general.architecture", "x").bytes());
+  directory.write("m-00002-of-00002.gguf", part(1, 2, "second").bytes());
+  for (const char* name : {"", "m-00001-of-00002.gguf", "m-00002-of-00002.gguf"}) {
+    const auto files = open_model_files(*name == '\0' ? directory.path() : directory.at(name));
+    ASSERT_TRUE(files.ok()) << files.status();
+    EXPECT_EQ((*files)->path(), directory.at("m-00001-of-00002.gguf"));
+    const auto checkpoint = *(*files)->open_checkpoint();
+    EXPECT_EQ(static_cast<char>(checkpoint->read("first", {4})->data[0]), 'a');
+    EXPECT_EQ(static_cast<char>(checkpoint->read("second", {4})->data[3]), 'b');
+  }
+  const std::pair<GgufFile, const char*> bad[] = {{part(0, 2, "second"), "split.no: must be 1"},
+                                                  {part(1, 3, "second"), "split.count: is 3, but there are 2 parts"},
+                                                  {small(), "split.count: is 1"}};
+  for (const auto& [file, message] : bad) {
+    directory.write("m-00002-of-00002.gguf", file.bytes());
+    EXPECT_THAT(std::string(open_gguf(directory.at("m-00001-of-00002.gguf")).status().message()), HasSubstr(message));
+  }
+  directory.write("m-00002-of-00002.gguf", part(1, 2, "first").bytes());
+  const auto twice = (*open_gguf(directory.at("m-00001-of-00002.gguf")))->open_checkpoint().status();
+  EXPECT_THAT(std::string(twice.message()), HasSubstr("tensor \"first\" is both in"));
+  directory.write("n-00001-of-00002.gguf", part(0, 2, "first").bytes());
+  EXPECT_EQ(open_gguf(directory.at("n-00001-of-00002.gguf")).status().code(), StatusCode::kNotFound);
 }
 
 }  // namespace

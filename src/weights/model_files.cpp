@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "weights/directory.h"
+#include "weights/gguf_parts.h"
 
 namespace polymath::weights {
 namespace {
@@ -105,9 +107,18 @@ std::unique_ptr<ModelFiles> open_directory(const std::string& directory) {
   return std::make_unique<Directory>(directory);
 }
 
-absl::StatusOr<std::unique_ptr<ModelFiles>> open_model_files(const std::string& path) {
+absl::StatusOr<std::unique_ptr<ModelFiles>> open_model_files(const std::string& path, bool gguf) {
   if (path.ends_with(".gguf")) return open_gguf(path);
-  return open_directory(path);
+  const auto names = list_files(path);
+  if (!names.ok()) return open_directory(path);
+  const std::vector<std::string> models = gguf_models(*names);
+  const bool plain =
+      std::any_of(names->begin(), names->end(), [](const auto& n) { return n.ends_with(".safetensors"); });
+  if (models.size() == 1 && (gguf || !plain)) return open_gguf(path + "/" + models[0]);
+  if (!gguf) return open_directory(path);
+  if (models.empty()) return absl::NotFoundError(absl::StrCat(path, ": --quantization gguf: no *.gguf file is there"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": --quantization gguf: name one of its files instead: ", absl::StrJoin(models, ", ")));
 }
 
 }  // namespace polymath::weights

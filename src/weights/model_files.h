@@ -1,6 +1,6 @@
 #pragma once
 
-// A model on disk: a directory of safetensors and JSON files, or one GGUF file.
+// A model on disk: a directory of safetensors and JSON files, or a GGUF file, which may be split.
 //
 //   ASSIGN_OR_RETURN(const std::string path, resolve_model(name, revision));
 //   ASSIGN_OR_RETURN(const auto files, open_model_files(path));
@@ -37,11 +37,13 @@ class ModelFiles {
   virtual absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint() const = 0;
 };
 
-// Opens *.gguf as a GGUF file, else a directory. Errors as below.
-absl::StatusOr<std::unique_ptr<ModelFiles>> open_model_files(const std::string& path);
+// Opens *.gguf as a GGUF file, with the other parts if it is split. Else a directory, or the one GGUF model in it: where
+// there are no safetensors, or if `gguf`. kNotFound, kInvalidArgument: `gguf`, but there is none, or there are several.
+// Errors as below.
+absl::StatusOr<std::unique_ptr<ModelFiles>> open_model_files(const std::string& path, bool gguf = false);
 // Opens nothing yet; its files' errors come from the methods.
 std::unique_ptr<ModelFiles> open_directory(const std::string& directory);
-// Reads the whole header. Errors: read_gguf_header()'s and MappedFile::open()'s.
+// Reads the whole header, of all parts. Errors: read_gguf_header()'s and MappedFile::open()'s.
 absl::StatusOr<std::unique_ptr<ModelFiles>> open_gguf(const std::string& path);
 // The same from memory, which must outlive it; for tests and fuzzing.
 absl::StatusOr<std::unique_ptr<ModelFiles>> parse_gguf(std::span<const std::byte> bytes,

@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
 
 #include "base/json.h"
 #include "runner.h"
+#include "unpacked.h"
 
 namespace polymath::conformance {
 namespace {
@@ -15,46 +15,6 @@ namespace {
 constexpr const char* kModel = "qwen2-moe";
 
 std::string gguf_path(const std::string& type) { return model_directory("../gguf/") + kModel + "-" + type + ".gguf"; }
-
-// A checkpoint whose packed tensors are unpacked to f32 as they are read.
-class Unpacked : public weights::Checkpoint {
- public:
-  explicit Unpacked(std::unique_ptr<weights::Checkpoint> packed) : packed_(std::move(packed)) {
-    for (weights::TensorInfo info : packed_->tensors()) {
-      if (info.format != nullptr && !info.format->plain()) info.format = &quant::kF32;
-      infos_.push_back(std::move(info));
-    }
-  }
-  std::span<const weights::TensorInfo> tensors() const override { return infos_; }
-  bool has(std::string_view name) const override { return packed_->has(name); }
-  weights::Naming naming() const override { return packed_->naming(); }
-  absl::StatusOr<weights::RawTensor> read(std::string_view name, const tensor::Shape& expected) override {
-    ASSIGN_OR_RETURN(weights::RawTensor raw, packed_->read(name, expected));
-    if (raw.format->plain()) return raw;
-    std::vector<float>& values = values_[std::string(name)];
-    values.resize(static_cast<size_t>(expected.elements()));
-    unpack(raw, values);
-    return weights::RawTensor{tensor::DType::kF32, expected, reinterpret_cast<const std::byte*>(values.data()),
-                              &quant::kF32};
-  }
-  void prefetch(std::string_view) override {}
-  void release(std::string_view) override {}
-
- private:
-  // Q8_0 by hand: an f16 scale, then 32 signed bytes.
-  static void unpack(const weights::RawTensor& raw, std::vector<float>& values) {
-    ASSERT_EQ(raw.format->name, "q8_0");
-    for (size_t i = 0; i < values.size(); ++i) {
-      const std::byte* block = raw.data + i / 32 * 34;
-      const auto scale = static_cast<uint16_t>(static_cast<int>(block[0]) | static_cast<int>(block[1]) << 8);
-      values[i] = tensor::f16_to_f32(scale) * static_cast<float>(static_cast<int8_t>(block[2 + i % 32]));
-    }
-  }
-
-  std::unique_ptr<weights::Checkpoint> packed_;
-  std::vector<weights::TensorInfo> infos_;
-  std::map<std::string, std::vector<float>> values_;
-};
 
 struct Device {
   std::string backend, isa;

@@ -190,7 +190,7 @@ class AttentionRun {
         from[r] = q.as<std::byte>() + (query(t, row) * q.stride() + head(t, row) * kv_.shape.key_dim) *
                                           static_cast<int64_t>(tensor::dtype_bytes(q.dtype));
       }
-      c_.kernels.pack({from, blocks.size(i), kv_.shape.key_dim, q.dtype, kv_.pairs, weights_.pack_steps,
+      c_.kernels.pack({from, blocks.size(i), kv_.shape.key_dim, q.dtype, kv_.pairs, /*int8=*/false, weights_.pack_steps,
                        scratch.queries + blocks.begin(i) * query_steps_});
     }
   }

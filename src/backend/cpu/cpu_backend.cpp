@@ -72,12 +72,15 @@ class CpuBackend : public HostBackend {
   absl::Status reserve(const StepLimits& limits) override;
   size_t reserve_bytes(const StepLimits& limits) const override;
 
-  // Packed matrices stay packed if their format has kernels.
+  // Packed matrices stay packed if their format has kernels, or a wider one that holds the same values.
   const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
                                         DType dtype) const override {
     const bool exact = use == quant::WeightUse::kVector || use == quant::WeightUse::kRouter;
-    const bool packed = !stored.plain() && !exact && c_.kernels.find_weights(stored) != nullptr;
-    return packed ? stored : Backend::kept_format(stored, use, dtype);
+    if (stored.plain() || exact) return Backend::kept_format(stored, use, dtype);
+    for (const quant::QuantFormat* format : {&stored, stored.wider}) {
+      if (format != nullptr && c_.kernels.find_weights(*format) != nullptr) return *format;
+    }
+    return Backend::kept_format(stored, use, dtype);
   }
   size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const override {
     return Panels(c_.kernels, shape, format).bytes();

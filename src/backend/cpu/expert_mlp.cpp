@@ -15,14 +15,24 @@ void clear_rest(std::span<uint32_t> rows, int group, int from) {
   }
 }
 
+class IntermediateRows : public RowSource {
+ public:
+  IntermediateRows(const uint32_t* rows, int64_t cols) : rows_(rows), cols_(cols) {}
+  const void* row(const Segment& s, int i) const override { return rows_ + (s.first_row + i) * cols_; }
+
+ private:
+  const uint32_t* rows_;
+  const int64_t cols_;
+};
+
 class ExpertRun : public RowSource {
  public:
   ExpertRun(Context& context, const ExpertStep& step)
       : c_(context),
         step_(step),
         mlp_(*step.mlp),
-        up_(context.kernels, *mlp_.gate_up),
-        down_(context.kernels, *mlp_.down) {
+        up_(context.kernels, *mlp_.gate_up, step.x->dtype),
+        down_(context.kernels, *mlp_.down, step.x->dtype) {
     const int32_t* offsets = step.groups->offsets.i32();
     int64_t n = 0;
     for (int64_t e = 0; e < up_.shape.groups; ++e) {
@@ -33,7 +43,8 @@ class ExpertRun : public RowSource {
     rows_ = offsets[up_.shape.groups];
     CHECK(up_.shape.glu && up_.shape.rows == 2 * down_.shape.cols && up_.shape.groups == down_.shape.groups);
     CHECK(rows_ <= c_.scratch.pairs_max && static_cast<size_t>(rows_ * up_.steps) * 4 <= c_.scratch.input_bytes &&
-          static_cast<size_t>(rows_ * down_.steps) * 4 <= c_.scratch.inner_bytes);
+          static_cast<size_t>(rows_ * std::max(down_.steps, down_.shape.cols)) * 4 <= c_.scratch.inner_bytes &&
+          static_cast<size_t>(rows_ * down_.steps) * 4 <= c_.scratch.input_bytes);
     CHECK(!mlp_.weight_on_input || mlp_.gate_up_bias == nullptr);
   }
 
@@ -51,6 +62,10 @@ class ExpertRun : public RowSource {
       c_.team.barrier(threads);
       gate_up_tasks.work(rank, [&](int64_t task, int64_t next) { gate_up(rank, task, next); });
       c_.team.barrier(threads);
+      if (down_.kernels.int8) {
+        round_intermediate(rank, threads);
+        c_.team.barrier(threads);
+      }
       down_tasks.work(rank, [&](int64_t task, int64_t next) { down(rank, task, next); });
     });
   }
@@ -90,6 +105,7 @@ class ExpertRun : public RowSource {
       t.gate_bias = mlp_.gate_up_bias + s.group * 2 * intermediate + first;
       t.up_bias = t.gate_bias + intermediate;
     }
+    if (down_.kernels.int8) return keep_intermediate(t, s, first, sums);
     const RowBlocks blocks(s.rows, down_.kernels.rows_max);
     const int group = down_.kernels.pack_steps, words = down_.kernels.pairs ? (t.n + 1) / 2 : t.n;
     const int64_t word = down_.kernels.pairs ? first / 2 : first;
@@ -108,10 +124,29 @@ class ExpertRun : public RowSource {
     }
   }
 
+  // A block of int8 is of two tiles. So rows stay in f32 until all tiles are done.
+  void keep_intermediate(GluTileArgs& t, const Segment& s, int64_t first, const float* sums) {
+    t.acc = sums;
+    t.m = s.rows;
+    t.row_scale = mlp_.weight_on_input ? c_.scratch.row_weights + s.first_row : nullptr;
+    t.row_stride = static_cast<int>(down_.shape.cols);
+    t.out = c_.scratch.intermediate + s.first_row * down_.shape.cols + first;
+    c_.kernels.glu_tile(t);
+  }
+
+  // The experts' inputs are not needed any more, and their place is taken.
+  void round_intermediate(int rank, int threads) {
+    const IntermediateRows source(c_.scratch.intermediate, down_.shape.cols);
+    pack_rows(c_.kernels,
+              {segments_, &source, DType::kF32, down_.shape.cols, down_.steps, &down_.kernels, c_.scratch.input}, rank,
+              threads);
+  }
+
   void down(int rank, int64_t tile, int64_t next_tile) {
     float* sums = c_.scratch.sums[rank];
     const int64_t col = tile * kTile;
     const Tensor& out = *step_.out;
+    const uint32_t* packed = down_.kernels.int8 ? c_.scratch.input : c_.scratch.intermediate;
     AddArgs t;
     t.n = static_cast<int>(std::min<int64_t>(kTile, down_.shape.rows - col));
     for (size_t i = 0; i < segments_.size(); ++i) {
@@ -119,8 +154,7 @@ class ExpertRun : public RowSource {
       const std::byte* next = i + 1 < segments_.size() ? down_.tile(segments_[i + 1].group, tile)
                               : next_tile >= 0         ? down_.tile(segments_[0].group, next_tile)
                                                        : nullptr;
-      multiply_tile(
-          {&down_, down_.tile(s.group, tile), c_.scratch.intermediate + s.first_row * down_.steps, s.rows, next, sums});
+      multiply_tile({&down_, down_.tile(s.group, tile), packed + s.first_row * down_.steps, s.rows, next, sums});
       t.bias = mlp_.down_bias == nullptr ? nullptr : mlp_.down_bias + s.group * down_.shape.rows + col;
       for (int r = 0; r < s.rows; ++r) {
         const int64_t j = s.first_row + r;

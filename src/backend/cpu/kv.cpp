@@ -71,7 +71,7 @@ class HeadWriter {
  private:
   void read_words(const HeadRow& row, int64_t begin, int64_t n, uint32_t* out) const {
     const void* from = row.data + begin * row.element_bytes;
-    kernels_.pack({&from, 1, n, row.dtype, p_.pairs, 1, out});
+    kernels_.pack({&from, 1, n, row.dtype, p_.pairs, /*int8=*/false, 1, out});
   }
 
   const Kernels& kernels_;

@@ -127,8 +127,8 @@ void pack_rows(const Kernels& kernels, const PackJob& job, int rank, int threads
       if (block % threads != rank) continue;
       const void* rows[kRowsMax];
       for (int r = 0; r < blocks.size(i); ++r) rows[r] = job.source->row(s, blocks.begin(i) + r);
-      kernels.pack({rows, blocks.size(i), job.cols, job.from, job.layout->pairs, job.layout->pack_steps,
-                    job.out + (s.first_row + blocks.begin(i)) * job.steps});
+      kernels.pack({rows, blocks.size(i), job.cols, job.from, job.layout->pairs, job.layout->int8,
+                    job.layout->pack_steps, job.out + (s.first_row + blocks.begin(i)) * job.steps});
     }
   }
 }
@@ -142,7 +142,7 @@ int64_t add_segments(Scratch& scratch, int64_t n, const Segment& whole) {
 }
 
 void linear(Context& c, const Tensor& x, const Weight& w, const LinearEpilogue& e, const Tensor& y) {
-  const Panels panels(c.kernels, w);
+  const Panels panels(c.kernels, w, x.dtype);
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows && w.shape.groups == 1 && x.rows() == y.rows());
   CHECK(!e.accumulate || y.dtype == DType::kF32);
   const int64_t n = add_segments(c.scratch, 0, {0, 0, static_cast<int>(x.rows())});
@@ -158,7 +158,7 @@ void linear(Context& c, const Tensor& x, const Weight& w, const LinearEpilogue& 
 
 void batched_linear(Context& c, const BatchedLinear& params, const Tensor& x, const Tensor& y) {
   const Weight& w = *params.w;
-  const Panels panels(c.kernels, w);
+  const Panels panels(c.kernels, w, x.dtype);
   const int64_t rows = x.rows();
   CHECK(y.rows() == rows && (w.shape.groups - 1) * params.x_stride + w.shape.cols <= x.cols() &&
         (w.shape.groups - 1) * params.y_stride + w.shape.rows <= y.cols());
@@ -176,7 +176,7 @@ void batched_linear(Context& c, const BatchedLinear& params, const Tensor& x, co
 
 void grouped_linear(Context& c, const GroupedLinear& params, const Tensor& x, const Tensor& y) {
   const Weight& w = *params.w;
-  const Panels panels(c.kernels, w);
+  const Panels panels(c.kernels, w, x.dtype);
   const int32_t* offsets = params.groups->offsets.i32();
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows && y.rows() >= offsets[w.shape.groups]);
   int64_t n = 0;

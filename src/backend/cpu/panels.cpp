@@ -28,8 +28,8 @@ const std::byte* read_inputs(const Panels& panels, const quant::MatrixView& view
 
 }  // namespace
 
-Panels::Panels(const Kernels& all, const WeightShape& s, const quant::QuantFormat& format)
-    : kernels(all.weights_of(format)), shape(s) {
+Panels::Panels(const Kernels& all, const WeightShape& s, const quant::QuantFormat& format, DType inputs)
+    : kernels(all.weights_of(format, inputs)), shape(s) {
   CHECK(s.cols % format.block_cols == 0 && kRun % format.block_cols == 0 && !format.params());
   steps = kernels.packed_steps(s.cols);
   blocks = (steps + kernels.block_steps - 1) / kernels.block_steps;

@@ -5,7 +5,7 @@
 //   bf16: a block is two inputs  [2 panels][16 outputs][2 inputs]   128 bytes; with AMX 32 inputs, see amx_tile.h
 //   f32:  one                    [2][16]                            128
 //   f16:  one                    [2][16]                             64
-//   packed formats: kernels/<format>.h
+//   packed formats: kernels/formats/<format>.h
 //
 // Zeros pad outputs to whole tiles and inputs to whole steps. In a weight with glu, tile t's first panel is gate's
 // outputs [16t, 16t + 16). Its second panel is up's. So one tile has both inputs of the activation.
@@ -15,10 +15,13 @@
 namespace polymath::backend::cpu {
 
 struct Panels {
-  Panels(const Kernels& kernels, const Weight& w) : Panels(kernels, w.shape, *w.format) {
+  // `inputs`: the type of the activations that it is multiplied with. The layout is the same for all.
+  Panels(const Kernels& kernels, const Weight& w, DType inputs = DType::kF32)
+      : Panels(kernels, w.shape, *w.format, inputs) {
     data = static_cast<std::byte*>(w.data.data());
   }
-  Panels(const Kernels& kernels, const WeightShape& shape, const quant::QuantFormat& format);
+  Panels(const Kernels& kernels, const WeightShape& shape, const quant::QuantFormat& format,
+         DType inputs = DType::kF32);
 
   const std::byte* tile(int64_t group, int64_t t) const { return data + group * group_bytes + t * tile_bytes; }
   TileColumns columns(int64_t t) const;

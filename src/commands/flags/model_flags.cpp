@@ -28,8 +28,16 @@ absl::Status set_dtype(Options& o, std::string_view value) {
 }
 
 absl::Status set_load_format(Options& o, std::string_view value) {
-  ASSIGN_OR_RETURN(o.model.load_format, parse_choice(value, {"auto", "safetensors", "dummy"}));
+  ASSIGN_OR_RETURN(o.model.load_format, parse_choice(value, {"auto", "safetensors", "gguf", "dummy"}));
+  if (o.model.load_format == "gguf") o.model.gguf = true;
   return absl::OkStatus();
+}
+
+absl::Status set_quantization(Options& o, std::string_view value) {
+  o.model.gguf = value == "gguf";
+  if (value == "none" || value == "None" || value == "gguf") return absl::OkStatus();
+  return absl::UnimplementedError(
+      "the checkpoint says how its weights are stored; quantised weights other than GGUF's are not built yet");
 }
 
 absl::Status set_hf_overrides(Options& o, std::string_view value) {
@@ -96,7 +104,11 @@ constexpr Flag kFlags[] = {
      "max_position_embeddings, or what the KV cache holds if it is less. 32k and 32K are understood.",
      set_model_len},
     {"load-format", "", FlagKind::kValue, kLoads, "FORMAT", "auto",
-     "auto or safetensors: the checkpoint; dummy: random weights, for measuring.", set_load_format},
+     "auto or safetensors: the checkpoint; gguf: the directory's GGUF file; dummy: random weights, for measuring.",
+     set_load_format},
+    {"quantization", "-q", FlagKind::kValue, kLoads, "METHOD", "none",
+     "gguf: the GGUF file of the model's directory, which has safetensors too. The checkpoint says the rest.",
+     set_quantization},
     {"hf-overrides", "", FlagKind::kValue, kAll, "JSON", "{}",
      "Members to put over those of config.json; null removes a member, such as one that the model is refused for.",
      set_hf_overrides},

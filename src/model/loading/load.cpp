@@ -69,8 +69,46 @@ const QuantFormat& stored_format(const weights::Checkpoint& checkpoint, const st
 
 }  // namespace
 
-const QuantFormat& kept_format(const WeightPath& path, const Slot& slot, const std::vector<PieceSource>& pieces) {
-  return path.backend.kept_format(stored_format(path.checkpoint, pieces), slot.use, path.dtype);
+namespace {
+
+// Runs of rows of one stored format, in order.
+struct StoredRun {
+  int64_t begin = 0, end = 0;
+  std::vector<PieceSource> pieces;
+};
+
+std::vector<StoredRun> stored_runs(const weights::Checkpoint& checkpoint, std::vector<PieceSource> pieces) {
+  std::stable_sort(pieces.begin(), pieces.end(),
+                   [](const auto& a, const auto& b) { return a.row_begin < b.row_begin; });
+  std::vector<StoredRun> runs;
+  for (PieceSource& piece : pieces) {
+    const bool same = !runs.empty() && weights::stored_format(checkpoint, runs.back().pieces[0].tensor) ==
+                                           weights::stored_format(checkpoint, piece.tensor);
+    if (!same) runs.push_back({piece.row_begin, piece.row_begin, {}});
+    runs.back().end = piece.row_begin + piece.view.rows;
+    runs.back().pieces.push_back(std::move(piece));
+  }
+  return runs;
+}
+
+}  // namespace
+
+std::vector<WeightPart> weight_parts(const WeightPath& path, const Slot& slot, const quant::WeightShape& shape,
+                                     const std::vector<PieceSource>& pieces) {
+  const auto kept = [&](const std::vector<PieceSource>& some) {
+    return &path.backend.kept_format(stored_format(path.checkpoint, some), slot.use, path.dtype);
+  };
+  std::vector<WeightPart> parts;
+  if (slot.use == quant::WeightUse::kLinear && shape.groups == 1 && !shape.glu && slot.pieces.size() > 1) {
+    for (const StoredRun& run : stored_runs(path.checkpoint, pieces)) {
+      quant::WeightShape of_run = shape;
+      of_run.rows = run.end - run.begin;
+      parts.push_back({kept(run.pieces), run.begin, of_run});
+    }
+  }
+  const bool apart = parts.size() > 1 && std::any_of(parts.begin(), parts.end(),
+                                                     [](const WeightPart& part) { return !part.format->plain(); });
+  return apart ? parts : std::vector<WeightPart>{{kept(pieces), 0, shape}};
 }
 
 class WeightLoader {
@@ -122,7 +160,8 @@ class WeightLoader {
     for (const auto& t : checkpoint_.tensors()) {
       if (!wanted.contains(t.name) && !is_tied_head(t.name)) unused.push_back(t.name);
     }
-    const Surplus surplus = sort_surplus(unused, table_.prefix(), config_);
+    Surplus surplus = sort_surplus(unused, table_.prefix(), config_);
+    if (checkpoint_.naming() == weights::Naming::kGguf) surplus.harmful.swap(surplus.unknown);  // its names are uniform
     if (missing.empty() && surplus.harmful.empty()) return report_surplus(surplus), absl::OkStatus();
     std::vector<std::string> left = surplus.harmful;
     if (!missing.empty()) left.insert(left.end(), surplus.unknown.begin(), surplus.unknown.end());
@@ -168,18 +207,50 @@ class WeightLoader {
 
   absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
     const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
-    const QuantFormat& format = kept_format({checkpoint_, backend_, options_.dtype}, slot, pieces);
-    auto weight = backend_.make_weight(shape, format);
-    if (!weight.ok())
-      return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
-    if (!generate(pieces, *weight)) {
-      RETURN_IF_ERROR(for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
-        backend_.fill_weight(*weight, p.group, p.row_begin, view);
-        if (view.format != &format && !view.format->plain()) unpacked_[{view.format, &format}] += view.rows * view.cols;
-      }));
+    const auto parts = weight_parts({checkpoint_, backend_, options_.dtype}, slot, shape, pieces);
+    for (size_t i = 0; i < parts.size(); ++i) {
+      auto weight = backend_.make_weight(parts[i].shape, *parts[i].format);
+      if (!weight.ok())
+        return absl::Status(weight.status().code(), absl::StrCat(slot.name, ": ", weight.status().message()));
+      std::vector<PieceSource> own;
+      for (const PieceSource& p : pieces) {
+        const int64_t row = p.row_begin - parts[i].row_begin;
+        if (row < 0 || row >= parts[i].shape.rows) continue;
+        own.push_back(p);
+        own.back().row_begin = row;
+      }
+      RETURN_IF_ERROR(fill(own, *weight));
+      store_.matrices_.emplace(layers::part_name(slot.name, static_cast<int>(i)), *std::move(weight));
     }
-    store_.matrices_.emplace(slot.name, *std::move(weight));
     return absl::OkStatus();
+  }
+
+  absl::Status fill(const std::vector<PieceSource>& pieces, quant::Weight& weight) {
+    if (generate(pieces, weight)) return absl::OkStatus();
+    return for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
+      if (!weight.format->plain() && view.format != weight.format) {
+        fill_widened(p, view, weight);
+      } else {
+        backend_.fill_weight(weight, p.group, p.row_begin, view);
+      }
+      const QuantFormat* stored = weights::stored_format(checkpoint_, p.tensor);
+      if (stored != weight.format && !stored->plain()) unpacked_[{stored, weight.format}] += view.rows * view.cols;
+    });
+  }
+
+  // Rows in the wider format that the weight is kept in.
+  void fill_widened(const PieceSource& p, const quant::MatrixView& view, quant::Weight& weight) {
+    CHECK(view.format->wider == weight.format);
+    const auto row_bytes = static_cast<size_t>(weight.format->bytes_of(view.cols));
+    std::vector<std::byte> rows(static_cast<size_t>(view.rows) * row_bytes);
+    for (int64_t r = 0; r < view.rows; ++r) {
+      view.format->widen(view.row(r).data, rows.data() + static_cast<size_t>(r) * row_bytes, view.cols);
+    }
+    quant::MatrixView wide = view;
+    wide.format = weight.format;
+    wide.data = rows.data();
+    wide.row_stride = view.cols;
+    backend_.fill_weight(weight, p.group, p.row_begin, wide);
   }
 
   // False: the checkpoint's values are stored, or the backend does not compute them itself.
@@ -224,15 +295,14 @@ class WeightLoader {
         return absl::InvalidArgumentError(absl::StrCat(weights::place_of(checkpoint_, name), ": weights of type ",
                                                        std::string(tensor::dtype_name(raw.dtype)), " are not known"));
       }
+      std::vector<float> unpacked;  // of a tensor whose blocks do not fit the parts of it that are needed
       for (; i < pieces.size() && pieces[i].tensor == name; ++i) {
-        if (!whole_blocks(pieces[i], *raw.format)) {
-          return absl::UnimplementedError(absl::StrCat(weights::place_of(checkpoint_, name), ": stored as ",
-                                                       std::string(raw.format->name),
-                                                       ", whose blocks do not fit the part of it that is needed"));
-        }
+        const QuantFormat& format = whole_blocks(pieces[i], *raw.format) ? *raw.format : quant::kF32;
+        if (&format != raw.format && unpacked.empty()) unpacked = unpack(raw);
+        const std::byte* data = &format == raw.format ? raw.data : reinterpret_cast<const std::byte*>(unpacked.data());
         quant::MatrixView view = pieces[i].view;
-        view.format = raw.format;
-        view.data = raw.data + raw.format->bytes_of(pieces[i].offset);
+        view.format = &format;
+        view.data = data + format.bytes_of(pieces[i].offset);
         use(pieces[i], view);
         done_ += static_cast<size_t>(view.rows * view.cols);
       }
@@ -240,6 +310,13 @@ class WeightLoader {
       if (options_.progress) options_.progress(done_, total_);
     }
     return absl::OkStatus();
+  }
+
+  static std::vector<float> unpack(const weights::RawTensor& raw) {
+    CHECK(!raw.format->params());
+    std::vector<float> values(static_cast<size_t>(raw.shape.elements()));
+    raw.format->dequantize({raw.data}, 0, values.data(), raw.shape.elements());
+    return values;
   }
 
   const ModelConfig& config_;

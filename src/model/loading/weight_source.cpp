@@ -89,6 +89,21 @@ std::string tensor_name(const Slot& slot, const std::string& pattern, int64_t gr
   return absl::StrReplaceAll(pattern, {{"{l}", absl::StrCat(slot.layer)}, {"{e}", absl::StrCat(group)}});
 }
 
+// The halves of each head in `source`, whose rows a file has as pairs.
+void add_halves(const PieceSource& source, int64_t head_rows, std::vector<PieceSource>& out) {
+  const int64_t half = head_rows / 2;
+  CHECK(source.view.rows % head_rows == 0 && head_rows % 2 == 0);
+  for (int64_t row = 0; row < source.view.rows; row += half) {
+    const int64_t head = row / head_rows * head_rows, second = row > head ? 1 : 0;
+    PieceSource part = source;
+    part.row_begin += row;
+    part.offset += (head + second) * source.view.row_stride;
+    part.view.rows = half;
+    part.view.row_stride *= 2;
+    out.push_back(std::move(part));
+  }
+}
+
 }  // namespace
 
 std::vector<PieceSource> piece_sources(const Slot& slot, const WeightRow& row, parallel::Rank rank) {
@@ -111,7 +126,11 @@ std::vector<PieceSource> piece_sources(const Slot& slot, const WeightRow& row, p
       source.view.cols = local.cols.count;
       source.view.row_stride = at.row_stride;
       source.view.col_stride = at.col_stride;
-      out.push_back(std::move(source));
+      if (row.paired_heads && slot.pieces[p].head_rows > 0) {
+        add_halves(source, slot.pieces[p].head_rows, out);
+      } else {
+        out.push_back(std::move(source));
+      }
       row_begin += slot.pieces[p].rows;
       local_begin += mine.count;
     }

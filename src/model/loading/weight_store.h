@@ -35,8 +35,16 @@ struct WeightPath {
   const backend::Backend& backend;
   tensor::DType dtype;  // of the model's plain weights
 };
-// The format that a matrix slot is kept in. `pieces`: of the rank's part.
-const quant::QuantFormat& kept_format(const WeightPath& path, const Slot& slot, const std::vector<PieceSource>& pieces);
+// Rows of a matrix slot that are kept as one weight.
+struct WeightPart {
+  const quant::QuantFormat* format = nullptr;
+  int64_t row_begin = 0;  // in the rank's part of the slot
+  quant::WeightShape shape;
+};
+// The weights that a matrix slot is kept as, usually one. Joined projections are several where a file stores them in
+// several formats, and the backend keeps one of them packed. `pieces`: of the rank's part, whose shape this is.
+std::vector<WeightPart> weight_parts(const WeightPath& path, const Slot& slot, const quant::WeightShape& shape,
+                                     const std::vector<PieceSource>& pieces);
 
 // Bytes of a vector slot on the device.
 inline size_t vector_bytes(const quant::WeightShape& shape) {

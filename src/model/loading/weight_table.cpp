@@ -57,7 +57,7 @@ std::string pattern_of(const Slot& slot) {
 }
 
 std::vector<WeightRow> table_of(const ModelConfig& config, const weights::Checkpoint& checkpoint) {
-  if (checkpoint.naming() == weights::Naming::kGguf) return gguf_rows();
+  if (checkpoint.naming() == weights::Naming::kGguf) return gguf_rows(config.architecture);
   const Architecture* architecture = find_architecture(config.architecture);
   CHECK(architecture != nullptr);
   std::vector<WeightRow> rows = architecture->weights(config);

@@ -1,11 +1,9 @@
 // ggml's Q8_0: 32 values as one f16 scale and 32 signed bytes. value = scale * byte.
-// Source: ggml's docs/gguf.md (the type) and ggml-quants.c (block_q8_0, its rounding).
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
-#include "quant/format.h"
+#include "quant/formats/blocks.h"
 
 namespace polymath::quant {
 namespace {
@@ -13,14 +11,9 @@ namespace {
 constexpr int kValues = 32;
 constexpr int kBytes = 2 + kValues;
 
-void dequantize(const PackedRow& row, int64_t col, float* dst, int64_t n) {
-  const std::byte* block = row.data + col / kValues * kBytes;
-  for (int64_t i = 0; i < n; i += kValues, block += kBytes) {
-    uint16_t bits;
-    std::memcpy(&bits, block, sizeof(bits));
-    const float scale = tensor::f16_to_f32(bits);
-    for (int j = 0; j < kValues; ++j) dst[i + j] = scale * static_cast<float>(static_cast<int8_t>(block[2 + j]));
-  }
+void decode(const std::byte* block, float* y) {
+  const float d = half_at(block, 0);
+  for (int j = 0; j < kValues; ++j) y[j] = d * static_cast<float>(static_cast<int8_t>(block[2 + j]));
 }
 
 // The scale maps the largest magnitude to 127. Bytes are rounded with the f32 scale, before it becomes f16.
@@ -38,13 +31,6 @@ void quantize(const float* src, std::byte* dst, int64_t n) {
 
 }  // namespace
 
-extern const QuantFormat kQ8_0{.name = "q8_0",
-                               .dtype = tensor::DType::kU8,
-                               .block_cols = kValues,
-                               .block_bytes = kBytes,
-                               .scales = {},
-                               .zeros = {},
-                               .dequantize = dequantize,
-                               .quantize = quantize};
+extern const QuantFormat kQ8_0 = packed_blocks<kValues, kBytes, decode>("q8_0", quantize);
 
 }  // namespace polymath::quant

@@ -29,16 +29,16 @@ constexpr Choice kChoices[] = {
 }  // namespace
 
 const WeightKernels* Kernels::find_weights(const quant::QuantFormat& format) const {
-  for (const WeightKernels& w : weights) {
+  for (const WeightKernels& w : format.plain() ? weights : packed) {
     if (w.format == &format) return &w;
   }
   return nullptr;
 }
 
-const WeightKernels& Kernels::weights_of(const quant::QuantFormat& format) const {
+const WeightKernels& Kernels::weights_of(const quant::QuantFormat& format, DType inputs) const {
   const WeightKernels* found = find_weights(format);
   CHECK(found != nullptr);
-  return *found;
+  return format.plain() || inputs == DType::kF32 ? *found : packed_int8[static_cast<size_t>(found - packed.data())];
 }
 
 const WeightKernels& Kernels::cache_of(DType dtype) const {

@@ -23,6 +23,9 @@ constexpr int kTile = 32;         // outputs of a tile: two panels
 constexpr int kRowsMax = 32;      // the largest rows_max of any format and instruction set
 constexpr int kProbStride = 144;  // words from one row of attention probabilities to the next
 
+// A row's block of 32 int8 elements: 8 words of them, a scale, the sums of both halves (int8_rows.h).
+constexpr int kInt8Scale = 8, kInt8Sums = 9, kInt8Words = 11;
+
 // acc[r][0..32) = [acc +] sum over steps of a[r][step] * w[step][0..32). Weights are counted in blocks. A plain type's
 // block is one step.
 struct TileArgs {
@@ -48,6 +51,7 @@ using TileFn = void (*)(const TileArgs& args);
 struct WeightKernels {
   const quant::QuantFormat* format = nullptr;
   bool pairs = false;   // a step is two inputs, and activations are packed as bf16 pairs; else one, as f32
+  bool int8 = false;    // activations are rounded to int8: kInt8Words steps are 32 inputs
   int rows_max = 1;     // rows of a tile; more are cut into blocks
   int pack_steps = 1;   // words of a row that lie side by side in packed activations
   int block_steps = 1;  // steps of a block
@@ -60,10 +64,10 @@ struct WeightKernels {
   TileFn tiles[kRowsMax + 1] = {};       // by m; activations packed
   TileFn prob_tiles[kRowsMax + 1] = {};  // activations in rows kProbStride apart; types of the KV cache only
 
-  int inputs() const { return block_steps * (pairs ? 2 : 1); }  // of a block
+  int inputs() const { return int8 ? block_steps / kInt8Words * 32 : block_steps * (pairs ? 2 : 1); }  // of a block
   // Words of a packed row of so many inputs.
   int64_t packed_steps(int64_t n_inputs) const {
-    const int64_t steps = pairs ? (n_inputs + 1) / 2 : n_inputs;
+    const int64_t steps = int8 ? n_inputs / 32 * kInt8Words : pairs ? (n_inputs + 1) / 2 : n_inputs;
     return (steps + pack_steps - 1) / pack_steps * pack_steps;
   }
 };
@@ -110,13 +114,15 @@ struct AddArgs {
   float* out = nullptr;
 };
 
-// m rows of `cols` elements, to [steps / pack_steps][m][pack_steps] words. Words past the end of a row are 0.
+// m rows of `cols` elements, to [steps / pack_steps][m][pack_steps] words. Words past the end of a row are 0. Blocks of
+// int8 are kInt8Words steps side by side, and cols is a multiple of 32.
 struct PackArgs {
   const void* const* rows = nullptr;
   int m = 0;
   int64_t cols = 0;
   DType from = DType::kF32;  // f32 or bf16
   bool pairs = false;        // to bf16 pairs; else to f32
+  bool int8 = false;         // to blocks of int8
   int pack_steps = 1;
   uint32_t* out = nullptr;
 };
@@ -147,7 +153,8 @@ struct Row {
 struct Kernels {
   std::string_view isa;
   std::span<const WeightKernels> weights;
-  std::span<const WeightKernels> caches;  // the same for the types of the KV cache, whose layout is kv.h's
+  std::span<const WeightKernels> packed, packed_int8;  // of packed formats: for f32 activations, and for bf16 ones
+  std::span<const WeightKernels> caches;               // the same for the types of the KV cache, whose layout is kv.h's
   void (*pack)(const PackArgs& args);
   void (*store)(const StoreArgs& args);
   void (*glu_tile)(const GluTileArgs& args);
@@ -162,8 +169,9 @@ struct Kernels {
   double (*multiply)(DType dtype, int64_t rounds);  // the arithmetic of a full tile, no memory: FLOP done
 
   const WeightKernels* find_weights(const quant::QuantFormat& format) const;  // null: no kernels for the format
-  const WeightKernels& weights_of(const quant::QuantFormat& format) const;    // REQUIRES: there are
-  const WeightKernels& cache_of(DType dtype) const;                           // the same for the KV cache
+  // For activations of a type. REQUIRES: there are.
+  const WeightKernels& weights_of(const quant::QuantFormat& format, DType inputs) const;
+  const WeightKernels& cache_of(DType dtype) const;  // the same for the KV cache
 };
 
 const Kernels& portable_kernels();

@@ -10,7 +10,6 @@ std::span<const WeightKernels> amx_weights() {
       weight_kernels<F32Weights, PlainLayout<F32Weights>>(),
       weight_kernels<F16Weights, PlainLayout<F16Weights>>(),
       amx_weight_kernels(),
-      weight_kernels<Q8_0Weights, Q8_0Weights>(),
   };
   return table;
 }

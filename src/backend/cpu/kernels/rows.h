@@ -2,6 +2,7 @@
 
 // Loops over rows: packing, epilogues of tiles, norms, rotation, softmax (see kernels.h).
 
+#include "backend/cpu/kernels/int8_rows.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/vec.h"
 
@@ -46,6 +47,7 @@ INLINE void pack_groups(const PackArgs& t) {
 }
 
 void pack(const PackArgs& t) {
+  if (t.int8) return pack_int8(t);
   if (t.pack_steps > 1) return pack_groups(t);
   const int64_t steps = t.pairs ? (t.cols + 1) / 2 : t.cols;
   uint32_t words[kPackSteps];

@@ -2,8 +2,9 @@
 
 // Fills a Kernels table with the loops, compiled for the including file's instruction set.
 
+#include "backend/cpu/kernels/formats/list.h"
+#include "backend/cpu/kernels/int8_rows.h"
 #include "backend/cpu/kernels/kernels.h"
-#include "backend/cpu/kernels/q8_0.h"
 #include "backend/cpu/kernels/rows.h"
 #include "backend/cpu/kernels/tile.h"
 #include "backend/cpu/kernels/vec.h"
@@ -55,13 +56,12 @@ double multiply(DType dtype, int64_t rounds) {
   return dtype == DType::kBf16 ? multiply_tile<Bf16Weights>(rounds) : multiply_tile<F32Weights>(rounds);
 }
 
-// The formats with kernels. Weights in other formats are unpacked to a plain type at load.
+// The plain formats. Weights in packed formats without kernels are unpacked to one of them at load.
 std::span<const WeightKernels> weight_table() {
   static const WeightKernels table[] = {
       weight_kernels<F32Weights, PlainLayout<F32Weights>>(),
       weight_kernels<F16Weights, PlainLayout<F16Weights>>(),
       weight_kernels<Bf16Weights, PlainLayout<Bf16Weights>>(),
-      weight_kernels<Q8_0Weights, Q8_0Weights>(),
   };
   return table;
 }
@@ -70,6 +70,8 @@ Kernels make_table(std::string_view isa) {
   Kernels k{};
   k.isa = isa;
   k.weights = k.caches = weight_table();
+  k.packed = KeptFormats::exact();
+  k.packed_int8 = KeptFormats::int8();
   k.pack = pack;
   k.store = store;
   k.glu_tile = glu_tile;

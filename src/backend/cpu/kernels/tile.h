@@ -41,7 +41,6 @@ struct PlainLayout {
 struct F32Weights {
   static constexpr std::string_view kFormat = "float32";
   static constexpr bool kPairs = false, kCaches = true;  // kCaches: a type of the KV cache
-  static constexpr int kBlockSteps = 1;
   using Loaded = F32;
   using Activation = F32;
   static constexpr int kVectorBytes = kLanes * 4;
@@ -53,7 +52,6 @@ struct F32Weights {
 struct F16Weights {
   static constexpr std::string_view kFormat = "float16";
   static constexpr bool kPairs = false, kCaches = false;
-  static constexpr int kBlockSteps = 1;
   using Loaded = F32;
   using Activation = F32;
   static constexpr int kVectorBytes = kLanes * 2;
@@ -80,7 +78,6 @@ struct F16Weights {
 struct Bf16Type {
   static constexpr std::string_view kFormat = "bfloat16";
   static constexpr bool kPairs = true, kCaches = true;
-  static constexpr int kBlockSteps = 1;
 };
 #if defined(__AVX512BF16__)
 struct Bf16Weights : Bf16Type {
@@ -163,34 +160,6 @@ struct TileLoop {
     operands = {words, at};
   }
 
-  // Packed weights: a block's scales are loaded once. Each step is unpacked to f32 in registers.
-  INLINE void add_block(const uint32_t*& a, const std::byte* w, int begin) {
-    typename W::Params params[N];
-#pragma GCC unroll 8
-    for (int v = 0; v < N; ++v) params[v] = W::params(w, begin + v);
-    for (int step = 0; step < W::kBlockSteps; ++step) {
-      F32 loaded[N];
-#pragma GCC unroll 8
-      for (int v = 0; v < N; ++v) loaded[v] = W::load(w, begin + v, step, params[v]);
-#pragma GCC unroll 12
-      for (int r = 0; r < M; ++r) {
-        const F32 x = floats(splat_bits(a[r * A::kRow]));
-#pragma GCC unroll 8
-        for (int v = 0; v < N; ++v) acc[r][v] = acc[r][v] + loaded[v] * x;
-      }
-      a += A::kStep;
-    }
-  }
-
-  INLINE void run_blocks(Operands& operands, int64_t blocks, int begin, const std::byte* prefetch) {
-    for (int64_t k = 0; k < blocks; ++k) {
-      for (int line = 0; line < W::kBlockBytes; line += 64) __builtin_prefetch(prefetch + line, 0, 2);
-      add_block(operands.a, operands.w, begin);
-      operands.w += W::kBlockBytes;
-      prefetch += W::kBlockBytes;
-    }
-  }
-
   INLINE void segment(const TileArgs& t, int i, int n, int begin, const uint32_t*& a) {
     const int64_t blocks = i + 1 < n ? t.segment_blocks : t.blocks - (n - 1) * t.segment_blocks;
     const std::byte* w = t.w[i] + t.offset;
@@ -199,13 +168,8 @@ struct TileLoop {
     const int64_t tail = next == nullptr ? 0 : t.ahead < blocks ? t.ahead : blocks;
     const std::byte* prefetch = w + t.ahead * t.block_bytes;
     Operands operands{a, w};
-    if constexpr (W::kBlockSteps == 1) {
-      run(operands, blocks - tail, begin, t, {prefetch, t.second});
-      if (tail > 0) run(operands, tail, begin, t, {next, next_second});
-    } else {
-      run_blocks(operands, blocks - tail, begin, prefetch);
-      if (tail > 0) run_blocks(operands, tail, begin, next);
-    }
+    run(operands, blocks - tail, begin, t, {prefetch, t.second});
+    if (tail > 0) run(operands, tail, begin, t, {next, next_second});
     a = operands.a;
   }
 
@@ -258,7 +222,7 @@ WeightKernels weight_kernels() {
   k.format = quant::find_format(W::kFormat);
   k.pairs = W::kPairs;
   k.rows_max = kTileRowsMax;
-  k.block_steps = W::kBlockSteps;
+  k.block_steps = 1;
   k.run_steps = kRunSteps;
   k.block_bytes = Layout::kBlockBytes;
   k.scatter = Layout::scatter;

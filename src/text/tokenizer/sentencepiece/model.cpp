@@ -1,5 +1,7 @@
 // tokenizer.model -> Tokenizer.
 
+#include "text/tokenizer/sentencepiece/model.h"
+
 #include <algorithm>
 #include <limits>
 
@@ -7,7 +9,6 @@
 #include "text/tokenizer.h"
 #include "text/tokenizer/sentencepiece/bpe.h"
 #include "text/tokenizer/sentencepiece/normalizer.h"
-#include "text/tokenizer/sentencepiece/proto.h"
 #include "text/tokenizer/tokenizer_config.h"
 #include "text/tokenizer/tokenizer_pipeline.h"
 #include "text/tokenizer/unigram.h"
@@ -123,6 +124,12 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> build(const SentencePieceProto& proto
 }
 
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> build_sentencepiece(const SentencePieceProto& proto, std::string_view config,
+                                                               const TokenizerLimits& limits) {
+  ASSIGN_OR_RETURN(TokenizerConfig parsed, parse_tokenizer_config(config, limits));
+  return build(proto, std::move(parsed), limits);
+}
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> parse_sentencepiece_model(std::string_view model, std::string_view config,
                                                                      const TokenizerLimits& limits) {

@@ -1,0 +1,87 @@
+// ggml's blocks of 32 values of 4 or 5 bits. Nibble j holds value j, and value j + 16 above it.
+//
+//   Q4_0: f16 d, 16 bytes                value = d * (q - 8)
+//   Q4_1: f16 d, f16 m, 16 bytes         value = d * q + m
+//   Q5_0: f16 d, u32 fifth bits, bytes   value = d * (q - 16)
+//   Q5_1: f16 d, f16 m, fifth bits, ...  value = d * q + m
+//   IQ4_NL: f16 d, 16 bytes              value = d * table[q]
+//   MXFP4: e8m0 exponent, 16 bytes       value = 2^(e - 128) * table[q]; the table holds twice the FP4 values
+//
+// Source of MXFP4: the OCP Microscaling Formats specification, version 1.0.
+
+#include <cmath>
+
+#include "quant/formats/blocks.h"
+#include "quant/formats/tables.h"
+
+namespace polymath::quant {
+namespace {
+
+constexpr int kValues = 32, kHalf = 16;
+
+int low(std::byte b) { return static_cast<int>(b) & 15; }
+int high(std::byte b) { return static_cast<int>(b) >> 4; }
+
+void decode_q4_0(const std::byte* block, float* y) {
+  const float d = half_at(block, 0);
+  for (int j = 0; j < kHalf; ++j) {
+    y[j] = d * static_cast<float>(low(block[2 + j]) - 8);
+    y[j + kHalf] = d * static_cast<float>(high(block[2 + j]) - 8);
+  }
+}
+
+void decode_q4_1(const std::byte* block, float* y) {
+  const float d = half_at(block, 0), m = half_at(block, 2);
+  for (int j = 0; j < kHalf; ++j) {
+    y[j] = d * static_cast<float>(low(block[4 + j])) + m;
+    y[j + kHalf] = d * static_cast<float>(high(block[4 + j])) + m;
+  }
+}
+
+// The fifth bit of value j, in place.
+int fifth(uint32_t bits, int j) { return static_cast<int>(bits >> j & 1) << 4; }
+
+void decode_q5_0(const std::byte* block, float* y) {
+  const float d = half_at(block, 0);
+  const uint32_t bits = long_at(block, 2);
+  for (int j = 0; j < kHalf; ++j) {
+    y[j] = d * static_cast<float>((low(block[6 + j]) | fifth(bits, j)) - 16);
+    y[j + kHalf] = d * static_cast<float>((high(block[6 + j]) | fifth(bits, j + kHalf)) - 16);
+  }
+}
+
+void decode_q5_1(const std::byte* block, float* y) {
+  const float d = half_at(block, 0), m = half_at(block, 2);
+  const uint32_t bits = long_at(block, 4);
+  for (int j = 0; j < kHalf; ++j) {
+    y[j] = d * static_cast<float>(low(block[8 + j]) | fifth(bits, j)) + m;
+    y[j + kHalf] = d * static_cast<float>(high(block[8 + j]) | fifth(bits, j + kHalf)) + m;
+  }
+}
+
+void decode_iq4_nl(const std::byte* block, float* y) {
+  const float d = half_at(block, 0);
+  for (int j = 0; j < kHalf; ++j) {
+    y[j] = d * static_cast<float>(kIq4Values[low(block[2 + j])]);
+    y[j + kHalf] = d * static_cast<float>(kIq4Values[high(block[2 + j])]);
+  }
+}
+
+void decode_mxfp4(const std::byte* block, float* y) {
+  const float d = std::ldexp(1.0f, byte_at(block, 0) - 128);
+  for (int j = 0; j < kHalf; ++j) {
+    y[j] = d * static_cast<float>(kFp4Doubled[low(block[1 + j])]);
+    y[j + kHalf] = d * static_cast<float>(kFp4Doubled[high(block[1 + j])]);
+  }
+}
+
+}  // namespace
+
+extern const QuantFormat kQ4_0 = packed_blocks<kValues, 18, decode_q4_0>("q4_0");
+extern const QuantFormat kQ4_1 = packed_blocks<kValues, 20, decode_q4_1>("q4_1");
+extern const QuantFormat kQ5_0 = packed_blocks<kValues, 22, decode_q5_0>("q5_0");
+extern const QuantFormat kQ5_1 = packed_blocks<kValues, 24, decode_q5_1>("q5_1");
+extern const QuantFormat kIq4Nl = packed_blocks<kValues, 18, decode_iq4_nl>("iq4_nl");
+extern const QuantFormat kMxfp4 = packed_blocks<kValues, 17, decode_mxfp4>("mxfp4");
+
+}  // namespace polymath::quant
