@@ -37,9 +37,9 @@ class ModelFiles {
   virtual absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint() const = 0;
 };
 
-// Opens *.gguf as a GGUF file, with the other parts if it is split. Else a directory, or the one GGUF model in it: where
-// there are no safetensors, or if `gguf`. kNotFound, kInvalidArgument: `gguf`, but there is none, or there are several.
-// Errors as below.
+// Opens *.gguf as a GGUF file, with the other parts if it is split. Else a directory, or the one GGUF model in it:
+// where there are no safetensors, or if `gguf`. kNotFound, kInvalidArgument: `gguf`, but there is none, or there are
+// several. Errors as below.
 absl::StatusOr<std::unique_ptr<ModelFiles>> open_model_files(const std::string& path, bool gguf = false);
 // Opens nothing yet; its files' errors come from the methods.
 std::unique_ptr<ModelFiles> open_directory(const std::string& directory);
