@@ -21,7 +21,8 @@ class ByteTokenizer : public text::Tokenizer {
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
     return ids;
   }
-  std::vector<text::TextToken> encode_with_offsets(std::string_view text, bool) const override {
+  std::vector<text::TextToken> encode_with_offsets(std::string_view text, bool,
+                                                   const text::EncodeBounds&) const override {
     std::vector<text::TextToken> tokens;
     for (size_t i = 0; i < text.size(); ++i) tokens.push_back({static_cast<unsigned char>(text[i]), i, i + 1});
     return tokens;

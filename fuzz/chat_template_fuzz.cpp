@@ -43,6 +43,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const auto rendered = parsed->render(variables(), 1'771'061'400);
   CHECK(rendered.ok() || rendered.status().code() == absl::StatusCode::kInvalidArgument);
-  CHECK(!rendered.ok() || rendered->size() <= limits.output_bytes_max);
+  if (!rendered.ok()) return 0;
+  CHECK(rendered->text.size() <= limits.output_bytes_max);
+  size_t end = 0;
+  for (const polymath::text::ByteRange& range : rendered->generated) {
+    CHECK(range.begin >= end && range.begin < range.end && range.end <= rendered->text.size());
+    end = range.end;
+  }
   return 0;
 }

@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 #include "text/detokenizer.h"
+#include "text/token_offsets.h"
+#include "text/token_texts.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
@@ -23,6 +25,12 @@ inline void use_tokenizer(const Tokenizer& tokenizer, std::string_view text) {
   for (size_t i = 0; i < ids.size(); ++i) {
     CHECK(tokens[i].id == ids[i] && tokens[i].begin <= tokens[i].end && tokens[i].end <= read.size());
   }
+  const auto characters = in_characters(read, tokens);
+  const auto n_characters = static_cast<size_t>(count_characters(read));
+  for (const TextToken& token : characters) CHECK(token.begin <= token.end && token.end <= n_characters);
+  const ByteRange half{0, read.size() / 2};
+  const auto mask = tokens_within({&half, 1}, tokens);
+  for (size_t i = 0; i < mask.size(); ++i) CHECK(mask[i] == 0 || tokens[i].begin < half.end);
   tokenizer.decode(ids, false);
   Detokenizer detokenizer(tokenizer, {}, {.stop = {"\n\n", "a"}});
   for (const TokenId id : ids) detokenizer.push(id);

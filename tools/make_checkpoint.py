@@ -23,7 +23,15 @@ VOCAB_SIZE = 512  # the special tokens, 256 bytes, and as many merges as are lef
 
 CHAT_TEMPLATE = """\
 {%- for message in messages %}
-{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}
+{{- '<|im_start|>' + message['role'] + '\\n' }}
+{%- if message['role'] == 'assistant' %}
+{%- generation %}
+{{- message['content'] + '<|im_end|>' }}
+{%- endgeneration %}
+{%- else %}
+{{- message['content'] + '<|im_end|>' }}
+{%- endif %}
+{{- '\\n' }}
 {%- endfor %}
 {%- if add_generation_prompt %}
 {{- '<|im_start|>assistant\\n' }}

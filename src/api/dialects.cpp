@@ -39,15 +39,9 @@ const Dialect& dialect_of(std::string_view path) {
 }
 
 const Route* find_route(std::string_view method, std::string_view path) {
-  const auto on_path = [&](const Route& route) {
-    if (!route.path.ends_with('*')) return route.path == path;
-    return path.starts_with(route.path.substr(0, route.path.size() - 1));
-  };
   for (const Dialect* dialect : kDialects) {
     for (const Route& route : dialect->routes) {
-      // HEAD falls back on GET.
-      const bool same = route.method == method || (method == "HEAD" && route.method == "GET");
-      if (same && on_path(route)) return &route;
+      if (route.method == method && route.path == path) return &route;
     }
   }
   return nullptr;

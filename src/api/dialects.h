@@ -20,9 +20,9 @@ struct Route {
   std::string_view method;
   std::string_view path;  // exact, or a prefix before "*"
   Handle handle;
-  bool open = false;                      // needs no API key, and has the threads of probes
+  bool open = false;                      // needs no API key, and has a thread apart from work
   bool generates = false;                 // takes a place in the engine's queue before its body is parsed
-  bool shows_metrics = false;             // --protect-metrics asks for the admin key
+  bool shows_metrics = false;             // has a thread apart from probes; --protect-metrics asks for the admin key
   HandleLoading while_loading = nullptr;  // null: 503 with Retry-After
 };
 
@@ -39,7 +39,7 @@ std::span<const Dialect* const> dialects();
 // a route under the same first segment ("/v1"). Without one, it is the first of the list.
 const Dialect& dialect_of(std::string_view path);
 
-// The route of a method on a path; its path may be a prefix. Null: none.
+// The route with exactly this method and path. Null: none.
 const Route* find_route(std::string_view method, std::string_view path);
 
 // The dialects without a folder: vLLM's /tokenize and /detokenize; SageMaker's /invocations; probes and metrics.

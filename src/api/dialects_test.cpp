@@ -46,8 +46,6 @@ TEST(Dialects, FindsARouteByMethodAndPath) {
   EXPECT_TRUE(find_route("POST", "/invocations")->generates);
   EXPECT_FALSE(find_route("POST", "/v1/completions/render")->generates);
   EXPECT_FALSE(find_route("POST", "/tokenize")->generates);
-  EXPECT_EQ(find_route("GET", "/v1/models/a/b")->path, "/v1/models/*");
-  EXPECT_EQ(find_route("HEAD", "/live")->path, "/live");
   EXPECT_EQ(find_route("GET", "/v1/completions"), nullptr);
   EXPECT_EQ(find_route("POST", "/nothing"), nullptr);
 }

@@ -4,12 +4,22 @@
 
 #include "api/dialects.h"
 #include "api/handler.h"
+#include "base/check.h"
 #include "base/clock.h"
 
 namespace polymath::api {
 
 using server::HttpReply;
 using server::HttpRequest;
+
+namespace {
+
+server::RouteKind kind_of(const Route& route) {
+  if (route.shows_metrics) return server::RouteKind::kMetrics;
+  return route.open ? server::RouteKind::kProbe : server::RouteKind::kWork;
+}
+
+}  // namespace
 
 Door::Door(ServiceOptions options, base::MetricsRegistry& metrics)
     : options_(std::move(options)), metrics_(metrics), gate_(options_, metrics) {}
@@ -31,15 +41,21 @@ void Door::handle(const Dialect& dialect, const Route& route, const HttpRequest&
   if (route.generates) service->counts().validated(base::steady_seconds() - begin);
 }
 
+const Route* Door::route_of(int number) const {
+  return number == server::kNoRoute ? nullptr : routes_.at(static_cast<size_t>(number));
+}
+
 void Door::install(server::HttpServer& http) {
   for (const Dialect* dialect : dialects()) {
     for (const Route& route : dialect->routes) {
-      http.route(
+      const int number = http.route(
           route.method, route.path,
           [this, dialect, &route](const HttpRequest& request, ReplyPtr reply) {
             handle(*dialect, route, request, std::move(reply));
           },
-          route.open ? server::RouteKind::kProbe : server::RouteKind::kWork);
+          kind_of(route));
+      CHECK(static_cast<size_t>(number) == routes_.size());
+      routes_.push_back(&route);
     }
   }
   http.set_error_body([this](const server::ServerError& error) {
@@ -48,14 +64,17 @@ void Door::install(server::HttpServer& http) {
   });
   http.set_metrics(metrics_, [this](const server::Answered& answered) {
     Service* const service = service_.load(std::memory_order_acquire);
-    const Route* route = find_route(answered.method, answered.handler);
+    const Route* const route = route_of(answered.route);
     if (service != nullptr && route != nullptr && route->generates) service->counts().answered(answered);
   });
-  http.set_gate(
-      [this](const HttpRequest& head) { return gate_.admit(head, service_.load(std::memory_order_acquire)); });
+  http.set_gate([this](const HttpRequest& head) {
+    return gate_.admit(head, route_of(head.route), service_.load(std::memory_order_acquire));
+  });
   http.set_entry([this](const HttpRequest& request) {
     Service* const service = service_.load(std::memory_order_acquire);
-    return service == nullptr ? server::HttpServer::Admission{} : gate_.enter(request, *service);
+    const Route* const route = route_of(request.route);
+    if (service == nullptr || route == nullptr) return server::HttpServer::Admission{};
+    return gate_.enter(request, *route, *service);
   });
 }
 

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 #include "api/access/gate.h"
 #include "api/service.h"
@@ -34,12 +35,14 @@ class Door {
  private:
   using ReplyPtr = std::shared_ptr<server::HttpReply>;
 
+  const Route* route_of(int number) const;  // null for server::kNoRoute
   void handle(const Dialect& dialect, const Route& route, const server::HttpRequest& request, ReplyPtr reply);
   void refuse(const Dialect& dialect, const server::HttpRequest& request, ReplyPtr reply, const char* sentence) const;
 
   const ServiceOptions options_;
   base::MetricsRegistry& metrics_;
   Gate gate_;
+  std::vector<const Route*> routes_;  // by the server's numbers
   std::atomic<Service*> service_{nullptr};
 };
 

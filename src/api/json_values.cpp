@@ -40,6 +40,13 @@ base::JsonArray ids_json(const std::vector<int32_t>& ids) {
   return out;
 }
 
+base::JsonArray offsets_json(const std::vector<text::TextToken>& tokens) {
+  base::JsonArray out;
+  out.reserve(tokens.size());
+  for (const text::TextToken& token : tokens) out.emplace_back(base::JsonArray{token.begin, token.end});
+  return out;
+}
+
 boost::json::string text_json(std::string_view text) { return boost::json::string(text.data(), text.size()); }
 
 double logprob_json(float logprob) {

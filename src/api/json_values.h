@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/tokenizer.h"
 
 namespace polymath::api {
 
@@ -20,6 +21,7 @@ absl::StatusOr<std::vector<int32_t>> parse_ids(const base::JsonValue& value, std
 bool asks_nothing(const base::JsonValue& value, std::string_view neutral);
 
 base::JsonArray ids_json(const std::vector<int32_t>& ids);
+base::JsonArray offsets_json(const std::vector<text::TextToken>& tokens);  // [[begin, end], ...]
 boost::json::string text_json(std::string_view text);
 // The shortest decimal that reads back as this float; minus infinity becomes -9999, as in vLLM.
 double logprob_json(float logprob);

@@ -43,8 +43,8 @@ int64_t default_max_tokens(const ServedModel& model, const PromptRules& rules, i
   return max_tokens;
 }
 
-absl::StatusOr<std::vector<int32_t>> ids_of(const ServedModel& model, const PromptRules& rules, PromptInput prompt) {
-  if (auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return std::move(*ids);
+absl::StatusOr<EncodedText> encoded(const ServedModel& model, const PromptRules& rules, PromptInput prompt) {
+  if (auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return EncodedText{.ids = std::move(*ids)};
   const std::string& text = std::get<std::string>(prompt);
   // A token covers at most as many bytes as the vocabulary's longest entry. A hopeless text is not tokenized.
   const auto tokens_min = static_cast<int64_t>(text.size() / std::max<size_t>(1, model.token_bytes_max));
@@ -54,23 +54,36 @@ absl::StatusOr<std::vector<int32_t>> ids_of(const ServedModel& model, const Prom
   const size_t tokens_max = static_cast<size_t>(model.model_len_max) * kTokensCounted;
   text::EncodeBounds bounds{.stopped = rules.stopped};
   if (!rules.truncate.has_value()) bounds.tokens_max = tokens_max;
-  ASSIGN_OR_RETURN(std::vector<int32_t> ids, encode_prompt(model, text, rules.add_special, rules.prompt_field, bounds));
-  if (ids.size() > bounds.tokens_max) {
+  ASSIGN_OR_RETURN(EncodedText out, encode_prompt(model, text,
+                                                  {.add_special = rules.add_special,
+                                                   .with_offsets = rules.with_offsets,
+                                                   .field = rules.prompt_field,
+                                                   .bounds = bounds}));
+  if (out.ids.size() > bounds.tokens_max) {
     return overflow(model, rules, {.prompt = static_cast<int64_t>(tokens_max), .output = 1, .at_least = true});
   }
-  return ids;
+  return out;
+}
+
+// Removes the first or the last `n` of a list that has more, or has none.
+template <typename T>
+void cut(std::vector<T>& list, size_t n, bool keep_first) {
+  if (list.empty()) return;
+  const auto from = keep_first ? list.end() - static_cast<std::ptrdiff_t>(n) : list.begin();
+  list.erase(from, from + static_cast<std::ptrdiff_t>(n));
 }
 
 }  // namespace
 
-absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& rules, PromptInput prompt,
-                                  GenerationPlan& plan) {
-  ASSIGN_OR_RETURN(std::vector<int32_t> ids, ids_of(model, rules, std::move(prompt)));
+absl::StatusOr<AddedPrompt> add_prompt(const ServedModel& model, const PromptRules& rules, PromptInput prompt,
+                                       GenerationPlan& plan) {
+  ASSIGN_OR_RETURN(EncodedText text, encoded(model, rules, std::move(prompt)));
+  std::vector<int32_t>& ids = text.ids;
   int wanted = plan.drop_output ? 1 : rules.max_tokens.value_or(0);
   const size_t keep = kept_ids(model, rules, std::max(1, wanted));
-  const size_t cut = keep > 0 && ids.size() > keep ? ids.size() - keep : 0;
-  const auto from = rules.keep_first ? ids.end() - static_cast<std::ptrdiff_t>(cut) : ids.begin();
-  ids.erase(from, from + static_cast<std::ptrdiff_t>(cut));
+  const size_t n_cut = keep > 0 && ids.size() > keep ? ids.size() - keep : 0;
+  cut(ids, n_cut, rules.keep_first);
+  cut(text.tokens, n_cut, rules.keep_first);
   if (ids.empty()) return invalid(rules.prompt_field, "must hold at least one token");
   if (model.input_len_max > 0 && ids.size() > static_cast<size_t>(model.input_len_max)) {
     return too_long(rules.prompt_field,
@@ -89,19 +102,25 @@ absl::StatusOr<size_t> add_prompt(const ServedModel& model, const PromptRules& r
   }
   plan.prompts.push_back(std::move(ids));
   plan.max_tokens.push_back(static_cast<int>(max_tokens));
-  return cut;
+  return AddedPrompt{n_cut, std::move(text.tokens)};
 }
 
 absl::Status check_stopped(const std::function<bool()>& stopped) {
   return stopped && stopped() ? absl::CancelledError("the client has gone") : absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<int32_t>> encode_prompt(const ServedModel& model, std::string_view text, bool add_special,
-                                                   std::string_view field, const text::EncodeBounds& bounds) {
-  RETURN_IF_ERROR(need_tokenizer(model, field));
-  std::vector<int32_t> ids = model.tokenizer->encode_within(text, add_special, bounds);
-  RETURN_IF_ERROR(check_stopped(bounds.stopped));
-  return ids;
+absl::StatusOr<EncodedText> encode_prompt(const ServedModel& model, std::string_view text, const Encoding& encoding) {
+  RETURN_IF_ERROR(need_tokenizer(model, encoding.field));
+  EncodedText out;
+  if (encoding.with_offsets) {
+    out.tokens = model.tokenizer->encode_with_offsets(text, encoding.add_special, encoding.bounds);
+    out.ids.reserve(out.tokens.size());
+    for (const text::TextToken& token : out.tokens) out.ids.push_back(token.id);
+  } else {
+    out.ids = model.tokenizer->encode_within(text, encoding.add_special, encoding.bounds);
+  }
+  RETURN_IF_ERROR(check_stopped(encoding.bounds.stopped));
+  return out;
 }
 
 }  // namespace polymath::api

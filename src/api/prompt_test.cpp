@@ -44,14 +44,14 @@ TEST(Prompt, LengthsAndTruncation) {
   for (const Row& row : rows) {
     SCOPED_TRACE(row.what);
     GenerationPlan plan;
-    const auto cut = add_prompt(model, row.rules, ids(row.n_ids), plan);
-    ASSERT_EQ(cut.ok(), row.n_kept > 0) << cut.status();
-    if (!cut.ok()) {
-      EXPECT_EQ(field_of(cut.status()), row.field);
+    const auto added = add_prompt(model, row.rules, ids(row.n_ids), plan);
+    ASSERT_EQ(added.ok(), row.n_kept > 0) << added.status();
+    if (!added.ok()) {
+      EXPECT_EQ(field_of(added.status()), row.field);
       continue;
     }
     EXPECT_EQ(plan.prompts[0].size(), static_cast<size_t>(row.n_kept));
-    EXPECT_EQ(*cut, static_cast<size_t>(row.n_ids - row.n_kept));
+    EXPECT_EQ(added->cut, static_cast<size_t>(row.n_ids - row.n_kept));
     EXPECT_EQ(plan.max_tokens, std::vector<int>{row.max_tokens});
   }
 }
@@ -69,7 +69,28 @@ TEST(Prompt, EveryOverflowHasTheSameWords) {
     EXPECT_EQ(failure.message.find("This model's maximum context length is 100 tokens. However, "), 0u) << status;
     EXPECT_NE(failure.field, "");
   }
-  EXPECT_EQ(field_of(encode_prompt({}, "x", true, "inputs").status()), "inputs") << "no tokenizer";
+  EXPECT_EQ(field_of(encode_prompt({}, "x", {.field = "inputs"}).status()), "inputs") << "no tokenizer";
+}
+
+TEST(Prompt, OffsetsAreOfTheIdsThatAreKept) {
+  const ServedModel model = stand_in_model();
+  const auto ends = [&](PromptRules rules, PromptInput prompt) {
+    rules.with_offsets = true;
+    GenerationPlan plan;
+    const auto added = add_prompt(model, rules, std::move(prompt), plan);
+    EXPECT_TRUE(added.ok()) << added.status();
+    std::vector<size_t> out;
+    for (size_t i = 0; i < added->tokens.size(); ++i) {
+      EXPECT_EQ(added->tokens[i].id, plan.prompts[0][i]);
+      out.push_back(added->tokens[i].end);
+    }
+    return out;
+  };
+  using Ends = std::vector<size_t>;
+  EXPECT_EQ(ends({}, std::string("%%%%")), (Ends{1, 2, 3, 4}));
+  EXPECT_EQ(ends({.truncate = 3}, std::string("%%%%")), (Ends{2, 3, 4}));
+  EXPECT_EQ(ends({.truncate = 3, .keep_first = true}, std::string("%%%%")), (Ends{1, 2, 3}));
+  EXPECT_EQ(ends({}, ids(3)), Ends{}) << "ids have no text";
 }
 
 TEST(Prompt, WorkEndsWhenTheClientHasGone) {

@@ -44,8 +44,8 @@ absl::Status with_param(absl::Status status, std::string_view param) {
 }
 
 std::string named(std::string_view param, std::string_view sentence) {
-  const std::string said = excerpt(sentence, kMessageBytesMax - kParamBytesMax - kNameEnd.size());
-  return param.empty() ? said : absl::StrCat(excerpt(param, kParamBytesMax), std::string(kNameEnd), said);
+  const std::string name = param.empty() ? "" : excerpt(param, kParamBytesMax) + std::string(kNameEnd);
+  return absl::StrCat(name, std::string(sentence));
 }
 
 std::string code_of(const absl::Status& status) {
@@ -62,29 +62,21 @@ size_t json_bytes(const text::CodePoint& c) {
   return c.value == '"' || c.value == '\\' ? 2 : static_cast<size_t>(c.bytes);
 }
 
-std::string cut_to(std::string_view message, size_t bytes_max) {
-  constexpr std::string_view kCut = "...";
-  std::string out;
-  size_t bytes = 0, fitting = 0;  // of `out`: as JSON, and where it may be cut
-  while (!message.empty()) {
-    const text::CodePoint c = text::decode_utf8(message);
-    bytes += json_bytes(c);
-    if (bytes > bytes_max) return out.substr(0, fitting).append(kCut);
-    text::append_utf8(out, c.value);
-    if (bytes + kCut.size() <= bytes_max) fitting = out.size();
-    message.remove_prefix(static_cast<size_t>(c.bytes));
-  }
-  return out;
-}
-
 }  // namespace
 
-std::string excerpt(std::string_view text, size_t bytes_max) {
+std::string excerpt(std::string_view text, size_t json_bytes_max) {
   constexpr std::string_view kMore = "...";
-  if (text.size() <= bytes_max) return std::string(text);
-  size_t end = bytes_max - std::min(bytes_max, kMore.size());
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return std::string(text.substr(0, end)).append(kMore, 0, std::min(bytes_max, kMore.size()));
+  std::string out;
+  size_t bytes = 0, fitting = 0;  // of `out`: as JSON, and where it may be cut
+  while (!text.empty()) {
+    const text::CodePoint c = text::decode_utf8(text);
+    bytes += json_bytes(c);
+    if (bytes > json_bytes_max) return out.substr(0, fitting).append(kMore);
+    text::append_utf8(out, c.value);
+    if (bytes + kMore.size() <= json_bytes_max) fitting = out.size();
+    text.remove_prefix(static_cast<size_t>(c.bytes));
+  }
+  return out;
 }
 
 absl::Status invalid(std::string_view param, std::string_view sentence) {
@@ -123,10 +115,6 @@ int http_status(const absl::Status& status) {
   }
   return 500;
 }
-
-std::string shown(std::string_view message) { return cut_to(message, kShownBytesMax); }
-
-std::string shown_name(std::string_view name) { return cut_to(name, kShownNameBytesMax); }
 
 Failure failure_of(const absl::Status& status) {
   return {http_status(status), std::string(status.message()), field_of(status), code_of(status)};

@@ -11,11 +11,11 @@
 
 namespace polymath::api {
 
-// The first bytes of a text, in whole characters; "..." stands for what is left out.
-std::string excerpt(std::string_view text, size_t bytes_max);
+// The first characters of a text, as valid UTF-8 that takes at most so many bytes in a JSON string. "..." stands for
+// what is left out. REQUIRES: room for it.
+std::string excerpt(std::string_view text, size_t json_bytes_max);
 
-inline constexpr size_t kMessageBytesMax = 1024;  // of a failure; a longer sentence is an excerpt
-inline constexpr size_t kParamBytesMax = 128;     // of a field's name in it; a longer one is an excerpt
+inline constexpr size_t kParamBytesMax = 128;  // of a field's name: a Status has an excerpt
 
 // kInvalidArgument that names the request's field.
 absl::Status invalid(std::string_view param, std::string_view sentence);
@@ -47,11 +47,8 @@ struct Failure {
 };
 Failure failure_of(const absl::Status& status);
 
-// What an error body shows of a message: valid UTF-8, of bounded size. Messages may quote what a client sent.
-inline constexpr size_t kShownBytesMax = 1400;  // as JSON; a longer message is cut at a character, and ends with "..."
-inline constexpr size_t kShownNameBytesMax = 200;  // of a field's name; the same
-std::string shown(std::string_view message);
-std::string shown_name(std::string_view name);  // the same for a field's name
+// Of a message in an error body. Each dialect shows an excerpt, as messages may quote what a client sent.
+inline constexpr size_t kMessageBytesMax = 1400;
 
 // A failure in a dialect's words. The dialect may change the status: TGI answers 422 to bad fields.
 struct ErrorReply {

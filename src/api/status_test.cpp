@@ -30,11 +30,11 @@ TEST(Status, AFailureHasStatusMessageAndField) {
   EXPECT_EQ(failure.code, "");
 }
 
-TEST(Status, ExcerptsEndAtACharacter) {
+TEST(Status, ExcerptsAreValidAndEndAtACharacter) {
   const struct {
-    const char* text;
+    std::string text;
     size_t bytes_max;
-    const char* expected;
+    std::string expected;
   } rows[] = {
       {"", 8, ""},
       {"abcdefgh", 8, "abcdefgh"},
@@ -42,20 +42,25 @@ TEST(Status, ExcerptsEndAtACharacter) {
       {"abcd\u00e9fgh", 8, "abcd..."},
       {"\U0001f600\U0001f600", 7, "\U0001f600..."},
       {"\U0001f600\U0001f600", 6, "..."},
-      {"abcdefghi", 2, ".."},
+      {std::string(1401, 'x'), 1400, std::string(1397, 'x') + "..."},
+      {std::string(300, '\x01'), 1400, std::string(232, '\x01') + "..."},
+      {"a\"b\\c", 7, "a\"b\\c"},
+      {"a\"b\\cd", 7, "a\"b..."},
+      {"a\xff\xe4", 8, "a\uFFFD\uFFFD"},
   };
   for (const auto& row : rows) EXPECT_EQ(excerpt(row.text, row.bytes_max), row.expected) << row.text;
 }
 
-TEST(Status, SentencesAndFieldsAreBounded) {
+TEST(Status, FieldsAreBoundedAndSentencesStayWhole) {
   std::string echo;
   while (echo.size() < (1u << 16)) echo += "\u00e9\U0001f600";
-  for (const absl::Status& status : {invalid(echo, echo), not_built(echo, echo), invalid("", echo)}) {
-    EXPECT_LE(status.message().size(), kMessageBytesMax);
+  for (const absl::Status& status : {invalid(echo, "is bad"), not_built(echo, "is bad")}) {
     EXPECT_LE(field_of(status).size(), kParamBytesMax);
+    EXPECT_EQ(status.message(), field_of(status) + ": is bad");
     const std::string quoted = absl::StrCat("\"", status.message(), "\"");
     EXPECT_TRUE(base::parse_json(quoted, {}).ok()) << "UTF-8";
   }
+  EXPECT_EQ(invalid("", echo).message(), echo) << "each dialect cuts it once";
 }
 
 TEST(Status, CodesThatClientsCompare) {
@@ -73,25 +78,6 @@ TEST(Status, ComplaintsOfReadersNameTheirField) {
     EXPECT_EQ(field_of(name_field(absl::InvalidArgumentError(other))), "") << other;
   }
   EXPECT_TRUE(name_field(absl::OkStatus()).ok());
-}
-
-TEST(Shown, IsValidAndBounded) {
-  const struct {
-    std::string message;
-    std::string shown;
-  } rows[] = {
-      {"", ""},
-      {"top_p: must be", "top_p: must be"},
-      {std::string(1400, 'x'), std::string(1400, 'x')},
-      {std::string(1401, 'x'), std::string(1397, 'x') + "..."},
-      {std::string(300, '\x01'), std::string(232, '\x01') + "..."},
-      {"a\xff\xe4", "a\uFFFD\uFFFD"},
-  };
-  for (const auto& row : rows) EXPECT_EQ(shown(row.message), row.shown);
-  std::string wide;
-  for (int i = 0; i < 1000; ++i) wide += "\u20AC";
-  EXPECT_EQ(shown(wide).size(), 465 * 3 + 3u);
-  EXPECT_EQ(shown_name(std::string(1000, 'x')).size(), kShownNameBytesMax);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "api/status.h"
 #include "api/tgi/error.h"
 #include "api/tgi/tokenize.h"
+#include "text/token_offsets.h"
 
 namespace polymath::api {
 namespace {
@@ -26,31 +27,37 @@ absl::Status check_model(base::JsonReader& j, const ServedModel& model) {
   return adapter_of(model, name).status();
 }
 
-absl::StatusOr<std::vector<int32_t>> ids_of_text(const ServedModel& model, std::string_view text, bool add_special,
-                                                 const HttpReply& reply) {
-  RETURN_IF_ERROR(check_text(model, text.size(), "prompt"));
-  return encode_prompt(model, text, add_special, "prompt", {.stopped = [&reply] { return reply.gone(); }});
-}
+struct TokenizeRequest {
+  text::RenderedChat input;  // of a prompt: its text alone
+  bool is_chat = false;
+  bool add_special = true;
+  bool strings = false, offsets = false, assistant_mask = false;  // what is wanted beside the ids
+};
 
-absl::StatusOr<std::vector<int32_t>> ids_of_request(base::JsonReader& j, const Service& service,
-                                                    const HttpReply& reply) {
+absl::StatusOr<text::RenderedChat> rendered_messages(const base::JsonReader& j, const Service& service) {
   const ServedModel& model = service.model();
-  if (j.has("prompt")) {
-    const std::string prompt = j.s("prompt");
-    const bool add_special = j.b("add_special_tokens", true);
-    RETURN_IF_ERROR(name_field(j.status()));
-    return ids_of_text(model, prompt, add_special, reply);
-  }
-  if (!j.has("messages")) return invalid("prompt", "missing; send prompt, or messages");
-  const bool add_special = j.b("add_special_tokens", false);
-  RETURN_IF_ERROR(name_field(j.status()));
   RETURN_IF_ERROR(check_text(model, text_bytes(*j.find("messages")), "messages"));
   const ServiceOptions& options = service.options();
   ASSIGN_OR_RETURN(const ChatPrompt chat,
                    parse_chat_prompt(j.value(), options.limits, options.trust_request_chat_template));
-  ASSIGN_OR_RETURN(const std::string text, render_chat(model, chat));
-  RETURN_IF_ERROR(check_client(reply));
-  return ids_of_text(model, text, add_special, reply);
+  return render_chat(model, chat);
+}
+
+absl::StatusOr<TokenizeRequest> parse_tokenize(base::JsonReader& j, const Service& service) {
+  TokenizeRequest out;
+  out.is_chat = !j.has("prompt");
+  if (out.is_chat && !j.has("messages")) return invalid("prompt", "missing; send prompt, or messages");
+  out.add_special = j.b("add_special_tokens", !out.is_chat);
+  out.strings = j.b("return_token_strs", false);
+  out.offsets = j.b("return_token_offsets", false);
+  out.assistant_mask = j.b("return_assistant_tokens_mask", false);
+  if (!out.is_chat) out.input.text = j.s("prompt");
+  RETURN_IF_ERROR(name_field(j.status()));
+  if (out.assistant_mask && !out.is_chat) return invalid("return_assistant_tokens_mask", "needs messages");
+  if (out.is_chat) {
+    ASSIGN_OR_RETURN(out.input, rendered_messages(j, service));
+  }
+  return out;
 }
 
 absl::StatusOr<std::string> tokenize_body(const Service& service, const base::JsonValue& json, const HttpReply& reply) {
@@ -59,19 +66,28 @@ absl::StatusOr<std::string> tokenize_body(const Service& service, const base::Js
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_model(j, model));
   RETURN_IF_ERROR(need_tokenizer(model, "prompt"));
-  ASSIGN_OR_RETURN(const auto ids, ids_of_request(j, service, reply));
-  const bool with_text = j.b("return_token_strs", false);
-  RETURN_IF_ERROR(name_field(j.status()));
+  ASSIGN_OR_RETURN(const TokenizeRequest request, parse_tokenize(j, service));
+  RETURN_IF_ERROR(check_client(reply));
+  const std::string& text = request.input.text;
+  RETURN_IF_ERROR(check_text(model, text.size(), "prompt"));
+  ASSIGN_OR_RETURN(EncodedText encoded, encode_prompt(model, text,
+                                                      {.add_special = request.add_special,
+                                                       .with_offsets = request.offsets || request.assistant_mask,
+                                                       .bounds = {.stopped = [&reply] { return reply.gone(); }}}));
   base::JsonObject out;
-  out["count"] = ids.size();
+  out["count"] = encoded.ids.size();
   out["max_model_len"] = model.model_len_max;
-  out["tokens"] = ids_json(ids);
+  out["tokens"] = ids_json(encoded.ids);
   out["token_strs"] = nullptr;
-  if (with_text) {
+  if (request.strings) {
     base::JsonArray texts;
-    for (const int32_t id : ids) texts.emplace_back(boost::json::string(model.tokenizer->token_text(id)));
+    for (const int32_t id : encoded.ids) texts.emplace_back(text_json(model.tokenizer->token_text(id)));
     out["token_strs"] = std::move(texts);
   }
+  if (request.assistant_mask) {
+    out["assistant_tokens_mask"] = ids_json(text::tokens_within(request.input.generated, encoded.tokens));
+  }
+  if (request.offsets) out["token_offsets"] = offsets_json(text::in_characters(text, std::move(encoded.tokens)));
   return base::to_text(out);
 }
 

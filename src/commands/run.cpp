@@ -139,8 +139,8 @@ base::JsonObject message(const char* role, const std::string& content) {
 }
 
 absl::StatusOr<std::string> answer_chat(const Session& session, const api::ChatPrompt& chat) {
-  ASSIGN_OR_RETURN(const std::string text, api::render_chat(session.model, chat));
-  return answer(session, text, false);
+  ASSIGN_OR_RETURN(const text::RenderedChat rendered, api::render_chat(session.model, chat));
+  return answer(session, rendered.text, false);
 }
 
 absl::Status answer_once(const Session& session) {

@@ -193,6 +193,28 @@ TEST(HttpLimits, ProbesTakeNoPlacesOfRequests) {
   EXPECT_EQ("worked", body_of(worker.read_response()));
 }
 
+TEST(HttpLimits, ProbesDoNotWaitForMetrics) {
+  TestSignal entered, leave;
+  HttpServer server(test_options());
+  add_routes(server);
+  server.route(
+      "GET", "/metrics",
+      [&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+        entered.set();
+        leave.wait(1);
+        reply->send(200, "text/plain", "page");
+      },
+      RouteKind::kMetrics);
+  ASSERT_TRUE(server.start().ok());
+  TestClient scraper(server.port()), prober(server.port());
+  scraper.send(get("/metrics"));
+  ASSERT_TRUE(entered.wait(1));
+  prober.send(get("/live"));
+  EXPECT_EQ("alive", body_of(prober.read_response()));
+  leave.set();
+  EXPECT_EQ("page", body_of(scraper.read_response()));
+}
+
 TEST(HttpLimits, AnnouncedBodiesTakeLittleOfTheBudget) {
   auto options = test_options();
   options.limits.body_bytes_total_max = 1u << 20;

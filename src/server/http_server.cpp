@@ -76,7 +76,7 @@ absl::Status HttpServer::State::start_threads() {
   const HttpServerOptions& options = core->options;
   try {
     core->lanes = std::make_unique<WorkLanes>(
-        std::array<int, WorkLanes::kCount>{1, options.worker_threads, options.large_body_threads});
+        std::array<int, WorkLanes::kCount>{1, 1, options.worker_threads, options.large_body_threads});
     for (boost::asio::io_context& io : core->io) keep_running.emplace_back(io.get_executor());
     for (boost::asio::io_context& io : core->io) io_threads.emplace_back([this, &io] { run_io(io); });
     if (tls) watching_tls = std::make_unique<base::Periodic>(options.tls_check_s, [this] { watch_tls(); });
@@ -123,9 +123,9 @@ HttpServer::HttpServer(HttpServerOptions options) {
 
 HttpServer::~HttpServer() { stop(0); }
 
-void HttpServer::route(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind) {
+int HttpServer::route(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind) {
   CHECK(!state_->started);
-  state_->core->router.add(method, path, std::move(handler), kind);
+  return state_->core->router.add(method, path, std::move(handler), kind);
 }
 
 void HttpServer::set_error_body(ErrorBody make) {

@@ -59,7 +59,7 @@ struct HttpServerOptions {
   std::optional<uint16_t> probe_port;  // also listen here, plain, for probe routes alone; 0: any free one
   int io_threads = 1;
   int worker_threads = 2;      // for requests with small bodies
-  int large_body_threads = 1;  // for the others; probes have one more
+  int large_body_threads = 1;  // for the others; probes have one more, and metrics
   HttpLimits limits;
   std::string tls_certificate_file, tls_key_file;  // both or neither; TLS 1.2 and later
   bool tls_refresh = false;               // read both again when they change; a bad new pair leaves the old one in use
@@ -68,6 +68,8 @@ struct HttpServerOptions {
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+inline constexpr int kNoRoute = -1;  // the path is unknown, or has no such method
 
 struct HttpRequest {
   std::string method;   // "GET"
@@ -78,6 +80,7 @@ struct HttpRequest {
   std::string peer;              // address and port, for the log
   std::string address;           // who it is for limits: the address, of IPv6 its /64; "unix" for a Unix socket
   bool local = false;            // the peer is on this machine: a loopback address or a Unix socket
+  int route = kNoRoute;          // the number of the route that answers it
   std::string principal;         // who the gate found the client to be; empty: unknown
   std::shared_ptr<void> ticket;  // what gate or entry reserved for this request
   std::shared_ptr<void> memory;  // the body's share of body_bytes_total_max; returned when the last copy goes
@@ -114,6 +117,7 @@ struct ServerError {
 
 // A response that is written, or whose peer has gone.
 struct Answered {
+  int route = kNoRoute;
   std::string_view handler;  // the route's path; empty: none
   std::string_view method;
   int status = 0;  // 499: the peer went before it had one
@@ -125,8 +129,8 @@ using ErrorBody = std::function<std::string(const ServerError& error)>;
 
 using HttpHandler = std::function<void(const HttpRequest&, std::shared_ptr<HttpReply>)>;
 
-// Probes and metrics have a thread of their own, spare connections, and the probe port. They must not block.
-enum class RouteKind { kWork, kProbe };
+// Probes and metrics have spare connections and the probe port, and each a thread of their own. They must not block.
+enum class RouteKind { kWork, kProbe, kMetrics };
 
 class HttpServer {
  public:
@@ -134,9 +138,10 @@ class HttpServer {
   ~HttpServer();
 
   // Exact paths, or every path with a prefix ("/v1/models/*"); an exact one wins. A known path with another method: 405
-  // with Allow; an unknown path: 404. Both messages name the nearest route.
+  // with Allow; an unknown path: 404. Both messages name the nearest route. Returns the route's number: they count from
+  // 0 in the order of the calls.
   // REQUIRES: before start().
-  void route(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind = RouteKind::kWork);
+  int route(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind = RouteKind::kWork);
 
   // The JSON body of the server's own errors, in the shape of the API on that path.
   void set_error_body(ErrorBody make);
@@ -151,8 +156,8 @@ class HttpServer {
     std::string principal;             // for HttpRequest
     std::shared_ptr<void> ticket;      // the same; of the gate and of the entry the later one counts
   };
-  // Runs before every handler, for authentication and admission, when the head has arrived and the body has not. It
-  // runs on an I/O thread, so it must not block. The request has no body yet.
+  // Runs before every answer to a whole head, also before 404 and 405, for authentication and admission. The body has
+  // not arrived. It runs on an I/O thread, so it must not block.
   void set_gate(std::function<Admission(const HttpRequest& head)> gate);
   // Runs when the body has arrived, too, before a worker is asked. What it reserves is not held while a client sends
   // slowly. The same rules as for the gate; its principal is not used.

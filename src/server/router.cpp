@@ -43,9 +43,10 @@ std::tuple<bool, size_t, bool> distance(std::string_view path, std::string_view 
 
 }  // namespace
 
-void Router::add(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind) {
+int Router::add(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind) {
   CHECK(handler != nullptr);
-  CHECK(paths_[std::string(path)].emplace(std::string(method), Entry{std::move(handler), kind}).second);
+  CHECK(paths_[std::string(path)].emplace(std::string(method), Entry{std::move(handler), kind, size_}).second);
+  return size_++;
 }
 
 Router::Paths::const_iterator Router::find_path(std::string_view path) const {
@@ -71,6 +72,7 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
   if (found != entry->second.end()) {
     match.handler = &found->second.handler;
     match.kind = found->second.kind;
+    match.number = found->second.number;
   } else {
     match.allow = allow_text(entry->second);
   }

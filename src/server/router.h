@@ -17,11 +17,14 @@ class Router {
     std::string_view path;                 // as it was added; empty: unknown
     const HttpHandler* handler = nullptr;  // null: the path has no such method
     RouteKind kind = RouteKind::kWork;     // of that handler
-    std::string allow;                     // for the Allow header: "GET, HEAD, OPTIONS"; empty if handler is found
+    int number = kNoRoute;                 // of that handler: as add() returned it
+
+    bool is_probe() const { return kind != RouteKind::kWork; }
+    std::string allow;  // for the Allow header: "GET, HEAD, OPTIONS"; empty if handler is found
   };
 
-  // REQUIRES: no such method on this path yet.
-  void add(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind = RouteKind::kWork);
+  // Returns the route's number: they count from 0. REQUIRES: no such method on this path yet.
+  int add(std::string_view method, std::string_view path, HttpHandler handler, RouteKind kind = RouteKind::kWork);
 
   // HEAD falls back on GET's handler. An exact path wins over a prefix, a longer prefix over a shorter one.
   Match find(std::string_view method, std::string_view path) const;
@@ -33,6 +36,7 @@ class Router {
   struct Entry {
     HttpHandler handler;
     RouteKind kind;
+    int number;
   };
   using Methods = std::map<std::string, Entry, std::less<>>;
   using Paths = std::map<std::string, Methods, std::less<>>;
@@ -40,6 +44,7 @@ class Router {
   std::string nearest(std::string_view method, std::string_view path) const;
 
   Paths paths_;
+  int size_ = 0;
 };
 
 }  // namespace polymath::server

@@ -160,12 +160,12 @@ void Session::advance() {
 }
 
 // True: the server or this connection takes no such request now. It is answered.
-bool Session::refuse_without_room(const Router::Match& match) {
+bool Session::refuse_without_room() {
   std::string_view message;
-  if (kind_ == Sessions::Class::kSpare && match.kind != RouteKind::kProbe) {
+  if (kind_ == Sessions::Class::kSpare && !match_.is_probe()) {
     message = "too many connections";
     core_->limits_hit.warn("connections_max reached: answering 503");
-  } else if (match.kind != RouteKind::kProbe && core_->in_flight.full(core_->options.limits.requests_in_flight_max)) {
+  } else if (!match_.is_probe() && core_->in_flight.full(core_->options.limits.requests_in_flight_max)) {
     message = "the server is overloaded";
     core_->sessions.make_room_of_unread();
     core_->limits_hit.warn("requests_in_flight_max reached: answering 503");
@@ -183,25 +183,29 @@ void Session::on_head() {
   body_since_ = Clock::now();
   body_marked_ = false;
   set_due(kReadBy, body_seconds_max());
-  const HttpRequest& request = parser_->request();
-  const auto match = core_->router.find(request.method, request.path);
-  if (kind_ == Sessions::Class::kProbePort && match.kind != RouteKind::kProbe) {
+  HttpRequest& request = parser_->request();
+  match_ = core_->router.find(request.method, request.path);
+  request.route = match_.number;
+  if (kind_ == Sessions::Class::kProbePort && !match_.is_probe()) {
     input_unread_ = true;
     return answer_and_close(404, "this port answers probes alone");
   }
-  if (refuse_without_room(match)) return;
-  if (match.handler == nullptr) {  // no handler will read the body
-    if (reads_refused_body()) return;
-    input_unread_ = true;
-    const std::string message = core_->router.miss(match, request.method, request.path);
-    if (match.path.empty()) return answer_and_close(404, message);
-    return answer_and_close(405, message, {{"Allow", match.allow}});
-  }
-  if (!pass_gate() || !body_fits() || !parser_->expects_continue()) return;
+  if (refuse_without_room() || !pass_gate() || refuse_without_handler()) return;
+  if (!body_fits() || !parser_->expects_continue()) return;
   if (in_.empty()) {
     interim_ += kContinue;
     pump();
   }
+}
+
+// True: no handler will read the body. The request is answered already, unless its body is read first.
+bool Session::refuse_without_handler() {
+  if (match_.handler != nullptr) return false;
+  if (reads_refused_body()) return true;
+  input_unread_ = true;
+  open_last_exchange();
+  answer_miss();
+  return true;
 }
 
 // Bytes of the bodies' budget that a body leaves to others. Large ones leave some to small ones.

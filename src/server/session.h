@@ -60,7 +60,8 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   void on_end_of_input();
   void advance();
   void on_head();
-  bool refuse_without_room(const Router::Match& match);
+  bool refuse_without_room();
+  bool refuse_without_handler();
   size_t kept_for_small(size_t body_bytes) const;
   bool body_fits();
   bool charge_body();
@@ -77,9 +78,10 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   void dispatch();
   void open_exchange();
   void answer_preflight();
-  bool answer_options(const Router::Match& match);
+  bool answer_options();
   bool enter();
-  void run_handler(const Router::Match& match);
+  void run_handler();
+  void answer_miss();
   void answer(int status, std::string_view message, HttpHeaders extra = {});
   void answer_refusal();
   void answer_and_close(int status, std::string_view message, HttpHeaders extra = {});
@@ -116,6 +118,7 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   bool end_of_input_ = false;
   std::unique_ptr<RequestParser> parser_;
 
+  Router::Match match_;                           // of the request, from its head on
   HttpRequest request_;                           // until it is handed to a worker
   std::shared_ptr<base::ByteGrant> body_memory_;  // of the body that is read; null: none yet
   Clock::time_point body_since_;                  // when its head was complete
@@ -123,7 +126,6 @@ class Session final : public ReplySink, public std::enable_shared_from_this<Sess
   bool body_marked_ = false;                      // Sessions knows that a body is awaited
   std::unique_ptr<HttpServer::Refusal> refusal_;  // the gate's
   std::string method_, path_, principal_;
-  std::string_view handler_label_;  // the route's path, owned by the router
   std::shared_ptr<Exchange> exchange_;
   std::shared_ptr<void> in_flight_;
   Clock::time_point dispatched_at_;

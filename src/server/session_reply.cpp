@@ -21,6 +21,12 @@ bool is_preflight(const HttpRequest& request) {
          !request.header("origin").empty();
 }
 
+WorkLanes::Lane lane_of(RouteKind kind, bool large) {
+  if (kind == RouteKind::kProbe) return WorkLanes::kProbe;
+  if (kind == RouteKind::kMetrics) return WorkLanes::kMetrics;
+  return large ? WorkLanes::kLarge : WorkLanes::kWork;
+}
+
 // On a worker thread. An exception of the handler ends here: the dropped reply becomes a 500.
 void run_job(const Core& core, const std::shared_ptr<Exchange>& exchange, const HttpHandler& handler,
              const HttpRequest& request) {
@@ -38,18 +44,12 @@ void Session::dispatch() {
   body_marked_ = false;
   request_ = std::move(parser_->request());
   open_exchange();
-  const auto match = core_->router.find(request_.method, request_.path);
-  handler_label_ = match.path;
-  if (request_.method == "OPTIONS" && answer_options(match)) return;
-  if (match.path.empty()) return answer(404, core_->router.miss(match, method_, path_));
-  if (match.handler == nullptr) {
-    return answer(405, core_->router.miss(match, method_, path_), {{"Allow", match.allow}});
-  }
   if (refusal_ != nullptr) return answer_refusal();
+  if (request_.method == "OPTIONS" && answer_options()) return;
+  if (match_.handler == nullptr) return answer_miss();
   // Take the token before reading `draining`: a drain then waits for this request, or this request sees the drain.
-  const bool is_probe = match.kind == RouteKind::kProbe;
-  in_flight_ = is_probe ? core_->probes_in_flight.try_enter(std::numeric_limits<int>::max())
-                        : core_->in_flight.try_enter(core_->options.limits.requests_in_flight_max);
+  in_flight_ = match_.is_probe() ? core_->probes_in_flight.try_enter(std::numeric_limits<int>::max())
+                                 : core_->in_flight.try_enter(core_->options.limits.requests_in_flight_max);
   if (core_->draining) {
     in_flight_.reset();
     exchange_->close_connection();
@@ -60,7 +60,7 @@ void Session::dispatch() {
     return answer(503, "the server is overloaded", {{"Retry-After", "1"}});
   }
   if (!enter()) return answer_refusal();
-  run_handler(match);
+  run_handler();
 }
 
 void Session::open_exchange() {
@@ -69,7 +69,6 @@ void Session::open_exchange() {
   method_ = request_.method;
   path_ = request_.path;
   principal_ = request_.principal;
-  handler_label_ = {};
   dispatched_at_ = Clock::now();
   response_ended_ = head_taken_ = false;
   probed_bytes_ = response_bytes_ = 0;
@@ -102,15 +101,15 @@ void Session::answer_preflight() {
 }
 
 // A CORS preflight, or a plain OPTIONS. False: the route has its own handler, or is unknown.
-bool Session::answer_options(const Router::Match& match) {
-  if (is_preflight(request_) && !core_->options.cors_origins.empty() && !match.path.empty()) {
+bool Session::answer_options() {
+  if (is_preflight(request_) && !core_->options.cors_origins.empty() && !match_.path.empty()) {
     answer_preflight();
     return true;
   }
-  if (match.handler != nullptr) return false;
-  if (match.path.empty() && request_.path != "*") return false;
+  if (match_.handler != nullptr) return false;
+  if (match_.path.empty() && request_.path != "*") return false;
   HttpHeaders extra;
-  if (!match.allow.empty()) extra.emplace_back("Allow", match.allow);
+  if (!match_.allow.empty()) extra.emplace_back("Allow", match_.allow);
   exchange_->send(204, "", "", extra);
   return true;
 }
@@ -124,17 +123,24 @@ bool Session::enter() {
   return refusal_ == nullptr;
 }
 
-void Session::run_handler(const Router::Match& match) {
-  const bool large = request_.body.size() > core_->options.limits.small_body_bytes_max;
-  const auto lane = match.kind == RouteKind::kProbe ? WorkLanes::kProbe : large ? WorkLanes::kLarge : WorkLanes::kWork;
+void Session::run_handler() {
+  const WorkLanes::Lane lane = lane_of(match_.kind, request_.body.size() > core_->options.limits.small_body_bytes_max);
   request_.memory = std::move(body_memory_);
   // Each principal has its turn. Without one, an address is the client.
-  const std::string client = !large ? "" : request_.principal.empty() ? request_.address : request_.principal;
+  const bool in_turns = lane == WorkLanes::kLarge || lane == WorkLanes::kMetrics;
+  const std::string client = !in_turns ? "" : request_.principal.empty() ? request_.address : request_.principal;
   // The job owns all that it uses: the connection may close while the handler runs.
   core_->lanes->post(lane, client,
-                     [core = core_, exchange = exchange_, token = in_flight_, &handler = *match.handler,
+                     [core = core_, exchange = exchange_, token = in_flight_, &handler = *match_.handler,
                       request = std::move(request_)]() { run_job(*core, exchange, handler, request); });
   request_ = {};
+}
+
+// No route takes the method on the path.
+void Session::answer_miss() {
+  const std::string message = core_->router.miss(match_, method_, path_);
+  if (match_.path.empty()) return answer(404, message);
+  answer(405, message, {{"Allow", match_.allow}});
 }
 
 void Session::answer(int status, std::string_view message, HttpHeaders extra) {
@@ -258,7 +264,7 @@ void Session::record_exchange() {
   const int status = exchange_->status();
   const double seconds = std::chrono::duration<double>(Clock::now() - dispatched_at_).count();
   if (core_->metrics) {
-    core_->metrics->record({handler_label_, method_, status, seconds, request_bytes_, response_bytes_});
+    core_->metrics->record({match_.number, match_.path, method_, status, seconds, request_bytes_, response_bytes_});
   }
   base::log_debug("server", peer_.name, " ", principal_, " ", method_, " ", path_, " ", status, " ", seconds, " s");
 }
@@ -271,6 +277,7 @@ void Session::finish_exchange() {
   clear_due(kProbeAt);
   interim_.clear();
   if (closes) return linger();
+  match_ = {};
   parser_ = std::make_unique<RequestParser>(core_->options.limits);
   phase_ = Phase::kIdle;
   idle_ = true;

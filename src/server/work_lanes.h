@@ -2,9 +2,10 @@
 
 // The threads that run handlers, in lanes that do not wait for each other.
 //
-//   kProbe   probes and metrics: no request of another kind delays them
-//   kWork    requests with small bodies
-//   kLarge   requests with large bodies, client by client in turns, so that one client delays only itself
+//   kProbe    no request of another kind delays them
+//   kMetrics  client by client in turns, so that one client delays only itself
+//   kWork     requests with small bodies
+//   kLarge    requests with large bodies, client by client in turns
 //
 // Thread safety: all of it.
 
@@ -36,7 +37,7 @@ class FairQueue {
 
 class WorkLanes {
  public:
-  enum Lane { kProbe, kWork, kLarge, kCount };
+  enum Lane { kProbe, kMetrics, kWork, kLarge, kCount };
 
   // `threads` of each lane, at least 1. Throws std::system_error: the system makes no more threads.
   explicit WorkLanes(const std::array<int, kCount>& threads);

@@ -59,7 +59,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::parse(std::string_view source, const 
   return ChatTemplate(std::move(program));
 }
 
-absl::StatusOr<std::string> ChatTemplate::render(const base::JsonValue& variables, int64_t now_unix) const {
+absl::StatusOr<RenderedChat> ChatTemplate::render(const base::JsonValue& variables, int64_t now_unix) const {
   if (!variables.is_object()) return absl::InvalidArgumentError("a chat template's variables are not an object");
   const ChatTemplateLimits limits = grown(program_->limits, variables.get_object());
   jinja::Budget budget(limits.memory_bytes_max, limits.steps_max);

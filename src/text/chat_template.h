@@ -18,6 +18,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "text/rendered_chat.h"
 
 namespace polymath::text {
 
@@ -43,7 +44,7 @@ class ChatTemplate {
   // `variables`: an object ({"messages": [...], "add_generation_prompt": true, "tools": ..., "bos_token": "<s>"}).
   // kInvalidArgument: raise_exception's own message (prefixed with nothing), or a bound met.
   // `now_unix`: what strftime_now formats, in seconds since 1970 (UTC offset applied by the caller).
-  absl::StatusOr<std::string> render(const base::JsonValue& variables, int64_t now_unix) const;
+  absl::StatusOr<RenderedChat> render(const base::JsonValue& variables, int64_t now_unix) const;
 
   // The template walks the parts of a message's content: {% for part in message.content %}.
   bool loops_over_content() const;

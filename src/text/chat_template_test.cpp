@@ -40,7 +40,9 @@ std::string get(const base::JsonValue& object, const char* key) {
 absl::StatusOr<std::string> render(std::string_view source, const base::JsonValue& variables = base::JsonObject{}) {
   const auto parsed = ChatTemplate::parse(source, {});
   if (!parsed.ok()) return parsed.status();
-  return parsed->render(variables, kNow);
+  auto rendered = parsed->render(variables, kNow);
+  if (!rendered.ok()) return rendered.status();
+  return std::move(rendered->text);
 }
 
 // The text, or "error: " and its message.
@@ -243,7 +245,7 @@ TEST(ChatTemplate, HoldsItsOwnLimits) {
     const auto parsed = ChatTemplate::parse(source, limits);
     if (!parsed.ok()) return std::string(parsed.status().message());
     const auto result = parsed->render(base::JsonObject{}, kNow);
-    return result.ok() ? *result : std::string(result.status().message());
+    return result.ok() ? result->text : std::string(result.status().message());
   };
   EXPECT_THAT(with({.source_bytes_max = 4}, "12345"), testing::HasSubstr("at most 4"));
   EXPECT_EQ(with({.source_bytes_max = 5}, "12345"), "12345");
@@ -263,7 +265,7 @@ TEST(ChatTemplate, LimitsGrowWithTheVariables) {
   const auto length = [](ChatTemplateLimits limits, const std::string& source, const base::JsonObject& variables) {
     const auto parsed = ChatTemplate::parse(source, limits);
     const auto rendered = parsed->render(variables, kNow);
-    return rendered.ok() ? std::to_string(rendered->size()) : std::string(rendered.status().message());
+    return rendered.ok() ? std::to_string(rendered->text.size()) : std::string(rendered.status().message());
   };
   EXPECT_EQ(length({.steps_max = 1000}, pairs, messages), "90000");
   EXPECT_THAT(length({.steps_max = 1000, .steps_per_pair = 1}, pairs, messages), testing::HasSubstr("too many steps"));
@@ -322,15 +324,46 @@ TEST(ChatTemplate, KnowsWhetherItWalksAContent) {
   }
 }
 
+// The text, with what generation blocks wrote in brackets.
+std::string marked(std::string_view source, const base::JsonValue& variables = base::JsonObject{}) {
+  const auto parsed = ChatTemplate::parse(source, {});
+  const auto chat = parsed->render(variables, kNow);
+  if (!chat.ok()) return std::string(chat.status().message());
+  std::string out = chat->text;
+  for (auto range = chat->generated.rbegin(); range != chat->generated.rend(); ++range) {
+    out.insert(range->end, "]");
+    out.insert(range->begin, "[");
+  }
+  return out;
+}
+
+TEST(ChatTemplate, MarksWhatGenerationBlocksWrite) {
+  const char* const kRows[][2] = {
+      {"no block", "no block"},
+      {"a{% generation %}b{{ 1 + 1 }}{% endgeneration %}c", "a[b2]c"},
+      {"{% generation %}{% endgeneration %}c", "c"},
+      {"{% generation %}a{% endgeneration %}{% generation %}b{% endgeneration %}", "[ab]"},
+      {"{% for x in [1, 2] %}u{% generation %}{{ x }}{% endgeneration %}{% endfor %}", "u[1]u[2]"},
+      {"{% if true %}{% generation %}a{% endgeneration %}{% endif %}b", "[a]b"},
+      {"a{% generation %}b{% generation %}c{% endgeneration %}d{% endgeneration %}e", "a[bcd]e"},
+      {"a {%- generation %} b {% endgeneration -%} c", "a[ b ]c"},
+      {"\xC3\xA9{% generation %}\xE6\x97\xA5{% endgeneration %}!", "\xC3\xA9[\xE6\x97\xA5]!"},
+      {"x{% macro m() %}a{% generation %}b{% endgeneration %}{% endmacro %}y{{ m() }}z", "xya[b]z"},
+      {"{% set t %}{% generation %}ab{% endgeneration %}{% endset %}", ""},      // never written
+      {"{% set t %}{% generation %}ab{% endgeneration %}{% endset %}c", "[c]"},  // as transformers has it
+  };
+  for (const auto& [source, text] : kRows) EXPECT_EQ(marked(source), text) << source;
+}
+
 TEST(ChatTemplate, RendersOneTemplateOnManyThreads) {
   const auto parsed = ChatTemplate::parse(read(kData + "turns_tools.jinja"), {}).value();
   const base::JsonValue variables = json(R"({"messages": [{"role": "user", "content": "hi"}]})");
-  const std::string expected = parsed.render(variables, kNow).value();
+  const std::string expected = parsed.render(variables, kNow)->text;
   std::vector<std::thread> threads;
   std::atomic<int> equal = 0;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      for (int k = 0; k < 100; ++k) equal += parsed.render(variables, kNow).value() == expected;
+      for (int k = 0; k < 100; ++k) equal += parsed.render(variables, kNow)->text == expected;
     });
   }
   for (auto& thread : threads) thread.join();

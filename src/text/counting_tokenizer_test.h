@@ -18,8 +18,9 @@ class CountingTokenizer final : public Tokenizer {
   std::vector<TokenId> encode(std::string_view text, bool add_special) const override {
     return tokenizer_.encode(text, add_special);
   }
-  std::vector<TextToken> encode_with_offsets(std::string_view text, bool add_special) const override {
-    return tokenizer_.encode_with_offsets(text, add_special);
+  std::vector<TextToken> encode_with_offsets(std::string_view text, bool add_special,
+                                             const EncodeBounds& bounds) const override {
+    return tokenizer_.encode_with_offsets(text, add_special, bounds);
   }
   std::string decode(std::span<const TokenId> ids, bool skip_special) const override {
     decoded += ids.size();

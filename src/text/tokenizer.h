@@ -61,8 +61,12 @@ class Tokenizer {
 
   // The ids of encode(), each with its bytes: whole characters, so that the tokens of one character overlap. What
   // `add_special` adds has none. Of tokenizer.json they are the offsets of huggingface/tokenizers. Invalid UTF-8 counts
-  // as the U+FFFD that it is read as. Slower than encode().
-  virtual std::vector<TextToken> encode_with_offsets(std::string_view text, bool add_special) const = 0;
+  // as the U+FFFD that it is read as. Slower than encode(). It ends early as encode_within() does.
+  virtual std::vector<TextToken> encode_with_offsets(std::string_view text, bool add_special,
+                                                     const EncodeBounds& bounds) const = 0;
+  std::vector<TextToken> encode_with_offsets(std::string_view text, bool add_special) const {
+    return encode_with_offsets(text, add_special, {});
+  }
 
   // Whole text of the ids, as tokenizers' decode() gives it. Unknown ids give nothing.
   // The bytes need not be whole UTF-8: incomplete sequences become U+FFFD.

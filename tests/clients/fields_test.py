@@ -136,6 +136,36 @@ class Fields(WithServer):
         body = json.dumps({"prompt": ["a", "b"]})
         self.assertEqual(len(json.loads(self.server.request("POST", "/v1/completions/render", body)[1])), 2)
 
+    def test_where_the_prompts_tokens_are(self):
+        prompt = "the cat is on the mat, \u65e5\u672c \U0001f600"
+        answer = self.complete(prompt=prompt, max_tokens=1, return_token_offsets=True, return_token_ids=True)
+        choice = answer.choices[0]
+        for token, (begin, end) in zip(choice.prompt_token_ids, choice.prompt_token_offsets, strict=True):
+            text = json.loads(self.server.request("POST", "/detokenize", json.dumps({"tokens": [token]}))[1])["prompt"]
+            if "\ufffd" not in text:  # else it is a part of a character
+                self.assertEqual(prompt[begin:end], text)
+        self.assertEqual(choice.prompt_token_offsets[-1][1], len(prompt))
+        (chunk,) = [c for c in self.complete(prompt=prompt, max_tokens=1, return_token_offsets=True, stream=True)][:1]
+        self.assertEqual(chunk.choices[0].prompt_token_offsets, choice.prompt_token_offsets)
+
+    def test_which_tokens_are_the_assistants(self):
+        said = ["Well, \u65e5\u672c.", "And so on"]
+        chat = [*HI, {"role": "assistant", "content": said[0]}, *HI, {"role": "assistant", "content": said[1]}, *HI]
+        fields = {name: True for name in ("return_token_ids", "return_token_offsets", "return_assistant_tokens_mask")}
+        for stream in (False, True):
+            answer = self.client.chat.completions.create(model=MODEL, messages=chat, max_tokens=1, stream=stream, extra_body=fields)
+            answer = next(answer) if stream else answer
+            masked = [i for i, bit in zip(answer.prompt_token_ids, answer.assistant_tokens_mask, strict=True) if bit]
+            text = json.loads(self.server.request("POST", "/detokenize", json.dumps({"tokens": masked}))[1])["prompt"]
+            self.assertEqual(text, "".join(words + "<|im_end|>" for words in said))
+            self.assertEqual(len(answer.prompt_token_offsets), len(answer.prompt_token_ids))
+        body = json.dumps({"messages": chat, **fields})
+        tokenized = json.loads(self.server.request("POST", "/tokenize", body)[1])
+        rendered = json.loads(self.server.request("POST", "/v1/chat/completions/render", body)[1])
+        for name in ("token_offsets", "assistant_tokens_mask"):
+            self.assertEqual(tokenized[name], rendered[name])
+        self.assertEqual(rendered["assistant_tokens_mask"], answer.assistant_tokens_mask)
+
     def test_a_suffix_needs_its_tokens(self):
         with self.assertRaisesRegex(openai.BadRequestError, "no tokens for a prefix, a suffix"):
             self.complete(suffix="end")

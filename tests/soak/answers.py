@@ -36,6 +36,7 @@ REQUESTS = [
     ("/", {"inputs": "What is a dog?", "parameters": {"max_new_tokens": 24, "return_full_text": True}}),
     ("/generate_stream", {"inputs": TEXT, "parameters": {"max_new_tokens": 24, "seed": 5, "temperature": 0.7}}),
     ("/tokenize", {"prompt": LONG, "return_token_strs": True}),
+    ("/tokenize", {"messages": STORY, "return_token_offsets": True, "return_assistant_tokens_mask": True}),
     ("/detokenize", {"tokens": IDS}),
 ]
 

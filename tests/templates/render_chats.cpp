@@ -23,9 +23,9 @@ base::JsonObject error_of(const absl::Status& status) {
 base::JsonObject answer(const api::ServedModel& model, const base::JsonValue& request) {
   const auto chat = api::parse_chat_prompt(request, {}, /*trust_template=*/false);
   if (!chat.ok()) return error_of(chat.status());
-  const auto text = api::render_chat(model, *chat);
-  if (!text.ok()) return error_of(text.status());
-  return {{"text", boost::json::string(*text)}};
+  const auto rendered = api::render_chat(model, *chat);
+  if (!rendered.ok()) return error_of(rendered.status());
+  return {{"text", boost::json::string(rendered->text)}};
 }
 
 base::JsonObject form_json(const api::MessageForm& form) {

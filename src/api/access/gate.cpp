@@ -81,9 +81,8 @@ Gate::Refused Gate::check_caller(const Route* route, const HttpRequest& head, st
   return breach.has_value() ? refuse(head, *breach) : nullptr;
 }
 
-HttpServer::Admission Gate::admit(const HttpRequest& head, Service* service) {
+HttpServer::Admission Gate::admit(const HttpRequest& head, const Route* route, Service* service) {
   HttpServer::Admission out;
-  const Route* route = find_route(head.method, head.path);
   out.refusal = check_caller(route, head, out.principal);
   if (out.refusal != nullptr || route == nullptr || head.method == "OPTIONS") return out;
   if (service == nullptr) {
@@ -93,14 +92,13 @@ HttpServer::Admission Gate::admit(const HttpRequest& head, Service* service) {
   if (!route->generates) return out;
   service->counts().arrived();
   // A full queue refuses before the body. A place is not held for it: a client could send for a minute.
-  out.refusal = enter(head, *service).refusal;
+  out.refusal = enter(head, *route, *service).refusal;
   return out;
 }
 
-HttpServer::Admission Gate::enter(const HttpRequest& request, Service& service) const {
+HttpServer::Admission Gate::enter(const HttpRequest& request, const Route& route, Service& service) const {
   HttpServer::Admission out;
-  const Route* route = find_route(request.method, request.path);
-  if (route == nullptr || !route->generates) return out;
+  if (!route.generates) return out;
   auto place = service.engine().reserve();
   if (place.ok()) {
     out.ticket = *std::move(place);

@@ -30,10 +30,10 @@ class Gate {
 
   // Refuses in the words of the path's dialect. 401: no valid key. 403, 415: protected mode. 429: the queue is full, or
   // too many wrong keys. 503: the server starts or stops. The principal is the key's name; without keys it is empty.
-  // `service`: null while the model loads.
-  server::HttpServer::Admission admit(const server::HttpRequest& head, Service* service);
+  // `route`: null for an unknown path or method. `service`: null while the model loads.
+  server::HttpServer::Admission admit(const server::HttpRequest& head, const Route* route, Service* service);
   // Behind the body: takes the place. The ticket is an engine::Engine::Place. 429: the queue has filled up since.
-  server::HttpServer::Admission enter(const server::HttpRequest& request, Service& service) const;
+  server::HttpServer::Admission enter(const server::HttpRequest& request, const Route& route, Service& service) const;
 
  private:
   using Refused = std::unique_ptr<server::HttpServer::Refusal>;

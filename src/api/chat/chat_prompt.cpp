@@ -79,7 +79,7 @@ std::string mark_final_message(base::JsonArray& messages) {
 
 // Removes the mark and what follows it, so that the answer continues the text. Where the template trims contents, the
 // text's last blanks go, too, but none of the template's own.
-absl::StatusOr<std::string> cut_at_mark(std::string text, std::string_view final_text) {
+absl::Status cut_at_mark(std::string& text, std::string_view final_text) {
   const size_t found = text.rfind(trimmed(kContinueMark));
   if (found == std::string::npos || text.find(trimmed(final_text)) == std::string::npos) {
     return invalid("continue_final_message", "the template does not show the last message's text unchanged");
@@ -87,10 +87,17 @@ absl::StatusOr<std::string> cut_at_mark(std::string text, std::string_view final
   const bool keeps_blanks = std::string_view(text).substr(found).starts_with(kContinueMark);
   text.resize(found);
   const size_t last = final_text.find_last_not_of(kBlank);
-  if (keeps_blanks || last == std::string_view::npos) return text;
+  if (keeps_blanks || last == std::string_view::npos) return absl::OkStatus();
   const std::string_view blanks = final_text.substr(last + 1);
   if (text.ends_with(blanks)) text.resize(text.size() - blanks.size());
-  return text;
+  return absl::OkStatus();
+}
+
+// Without what was generated behind the end of the text.
+void cut_ranges(text::RenderedChat& chat) {
+  const size_t size = chat.text.size();
+  std::erase_if(chat.generated, [&](const text::ByteRange& range) { return range.begin >= size; });
+  if (!chat.generated.empty()) chat.generated.back().end = std::min(chat.generated.back().end, size);
 }
 
 // strftime_now's clock shows local time.
@@ -167,7 +174,7 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   return chat;
 }
 
-absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatPrompt& chat) {
+absl::StatusOr<text::RenderedChat> render_chat(const ServedModel& model, const ChatPrompt& chat) {
   RETURN_IF_ERROR(need_tokenizer(model, "messages"));
   std::optional<ServedTemplate> own;
   ASSIGN_OR_RETURN(const ServedTemplate* chosen, template_for(model, chat, own));
@@ -179,13 +186,15 @@ absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatProm
   variables["add_generation_prompt"] = chat.add_generation_prompt;
   set_tools(chat.tools, chosen->form, variables);
   variables["documents"] = chat.documents;
-  auto text = chosen->renderer->render(variables, local_now());
-  if (!text.ok()) {
+  auto rendered = chosen->renderer->render(variables, local_now());
+  if (!rendered.ok()) {
     // The template called raise_exception, or the messages hit a limit of the renderer.
-    return invalid("messages", std::string(text.status().message()));
+    return invalid("messages", std::string(rendered.status().message()));
   }
-  if (!chat.continue_final_message) return text;
-  return cut_at_mark(*std::move(text), final_text);
+  if (!chat.continue_final_message) return rendered;
+  RETURN_IF_ERROR(cut_at_mark(rendered->text, final_text));
+  cut_ranges(*rendered);
+  return rendered;
 }
 
 }  // namespace polymath::api

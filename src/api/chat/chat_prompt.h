@@ -31,6 +31,6 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
                                              bool trust_template);
 
 // kInvalidArgument: no template, one that is not permitted, or the template's own error.
-absl::StatusOr<std::string> render_chat(const ServedModel& model, const ChatPrompt& chat);
+absl::StatusOr<text::RenderedChat> render_chat(const ServedModel& model, const ChatPrompt& chat);
 
 }  // namespace polymath::api

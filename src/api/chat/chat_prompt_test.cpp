@@ -30,7 +30,8 @@ absl::StatusOr<std::string> render(const ServedModel& model, const std::string& 
   const auto json = base::parse_json(request, {});
   if (!json.ok()) return json.status();
   ASSIGN_OR_RETURN(const ChatPrompt chat, parse_chat_prompt(*json, {}, trust));
-  return render_chat(model, chat);
+  ASSIGN_OR_RETURN(text::RenderedChat rendered, render_chat(model, chat));
+  return std::move(rendered.text);
 }
 
 // What a template shows of `fields` behind a user's "hi".
@@ -133,6 +134,21 @@ TEST(ChatPrompt, ContinuesTheLastMessage) {
                              {R"({"role":"assistant","content":["a","b"]})", "<a><b"},
                              {R"({"role":"assistant","content":"a"})", "<a"},
                          });
+}
+
+TEST(ChatPrompt, AContinuedMessageEndsWhatWasGenerated) {
+  const ServedModel model =
+      model_with("{% for m in messages %}<{% generation %}{{ m.content | trim }}</s>{% endgeneration %}{% endfor %}");
+  const auto chat = base::parse_json(R"({"continue_final_message":true,"messages":[{"role":"assistant","content":"a"},
+                                        {"role":"assistant","content":"It is "}]})",
+                                     {});
+  const auto rendered = render_chat(model, *parse_chat_prompt(*chat, {}, false));
+  ASSERT_TRUE(rendered.ok()) << rendered.status();
+  EXPECT_EQ(rendered->text, "<a</s><It is");
+  ASSERT_EQ(rendered->generated.size(), 2u);
+  EXPECT_EQ(rendered->generated[0].end, 6u);
+  EXPECT_EQ(rendered->generated[1].begin, 7u);
+  EXPECT_EQ(rendered->generated[1].end, 12u);
 }
 
 TEST(ChatPrompt, VariablesOfTheRequestWin) {

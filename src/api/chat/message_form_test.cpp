@@ -82,8 +82,8 @@ std::string render(const Row& row, ContentFormat format = ContentFormat::kAuto) 
   const MessageForm form = probe_template(*parsed, row.source, {}, format);
   const auto fitted = fit_messages(json(row.messages).get_array(), form);
   if (!fitted.ok()) return "400 " + field_of(fitted.status());
-  const auto text = parsed->render(base::JsonObject{{"messages", *fitted}, {"tools", nullptr}}, 0);
-  return text.ok() ? *text : "error: " + std::string(text.status().message());
+  const auto chat = parsed->render(base::JsonObject{{"messages", *fitted}, {"tools", nullptr}}, 0);
+  return chat.ok() ? chat->text : "error: " + std::string(chat.status().message());
 }
 
 void expect_texts(std::initializer_list<Row> rows) {

@@ -13,8 +13,8 @@ const text::ChatTemplate* make_writer(const char* source) {
 
 // The renderer writes values as Python does.
 std::string write(const text::ChatTemplate& writer, const base::JsonValue& value) {
-  auto text = writer.render(base::JsonObject{{"value", value}}, 0);
-  return text.ok() ? *std::move(text) : std::string("{}");  // it met one of the renderer's bounds
+  auto written = writer.render(base::JsonObject{{"value", value}}, 0);
+  return written.ok() ? std::move(written->text) : std::string("{}");  // it met one of the renderer's bounds
 }
 
 }  // namespace

@@ -85,8 +85,8 @@ class Probe {
     auto fitted = fit_messages(messages, form);
     if (!fitted.ok()) return {};
     variables_["messages"] = *std::move(fitted);
-    auto text = template_.render(variables_, kNow);
-    return text.ok() ? *std::move(text) : std::string();
+    auto chat = template_.render(variables_, kNow);
+    return chat.ok() ? std::move(chat->text) : std::string();
   }
 
   bool shows(const base::JsonArray& messages, const MessageForm& form, Marks marks) {

@@ -151,20 +151,27 @@ std::string shown_prompt_logprobs(const AnswerHead& head, const ShownChoice& cho
   return prompt_logprobs(names_of(head), choice.prompt.front(), head.options.prompt_logprobs, choice.prompt_tokens);
 }
 
-void append_completion_choice(std::string& out, const AnswerHead& head, const std::string& prompt_text,
+// What the answer tells of a prompt: of a chat once, of a completion with each of its choices.
+base::JsonObject prompt_members(const AnswerOptions& options, const std::vector<int32_t>& ids,
+                                const PromptFacts& facts) {
+  base::JsonObject out;
+  if (options.return_token_ids) out["prompt_token_ids"] = ids_json(ids);
+  if (options.return_prompt_text) out["prompt_text"] = text_json(facts.text);
+  add_token_facts(out, options, facts, "prompt_token_offsets");
+  return out;
+}
+
+void append_completion_choice(std::string& out, const AnswerHead& head, const PromptFacts& facts,
                               const ShownChoice& choice) {
   ObjectText object(out);
   object.add("index", choice.index);
-  object.add("text", text_json(head.options.echo ? prompt_text + choice.own.text : choice.own.text));
+  object.add("text", text_json(head.options.echo ? facts.text + choice.own.text : choice.own.text));
   object.member("logprobs") += head.options.logprobs ? completion_logprobs(head, choice) : "null";
   object.add("finish_reason", text_json(choice.own.end.reason));
   object.add("stop_reason", stop_reason(choice.own.end));
   if (head.options.prompt_logprobs >= 0) object.member("prompt_logprobs") += shown_prompt_logprobs(head, choice);
-  if (head.options.return_token_ids) {
-    object.add("token_ids", ids_of(choice.own.tokens));
-    object.add("prompt_token_ids", ids_json(choice.prompt));
-  }
-  if (head.options.return_prompt_text) object.add("prompt_text", text_json(prompt_text));
+  if (head.options.return_token_ids) object.add("token_ids", ids_of(choice.own.tokens));
+  object.add_all(prompt_members(head.options, choice.prompt, facts));
   object.close();
 }
 
@@ -198,7 +205,7 @@ void append_choices(std::string& out, const AnswerHead& head, const AnswerPrompt
     if (head.is_chat()) {
       append_chat_choice(out, head, prompts.chat_echo, choice);
     } else {
-      append_completion_choice(out, head, prompts.texts.empty() ? "" : prompts.texts[prompt], choice);
+      append_completion_choice(out, head, prompts.facts[prompt], choice);
     }
   }
   out += ']';
@@ -223,6 +230,15 @@ base::JsonObject model_entry(const ServedModel& model, std::string_view name, in
 
 }  // namespace
 
+void add_token_facts(base::JsonObject& out, const AnswerOptions& options, const PromptFacts& facts,
+                     std::string_view offsets_name) {
+  if (options.return_token_offsets) {
+    base::JsonValue& offsets = out[offsets_name] = nullptr;
+    if (!facts.offsets.empty()) offsets = offsets_json(facts.offsets);
+  }
+  if (options.return_assistant_mask) out["assistant_tokens_mask"] = ids_json(facts.assistant_mask);
+}
+
 std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
                         const std::vector<CollectedChoice>& choices, const Usage& usage) {
   std::string out;
@@ -234,10 +250,7 @@ std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
     answer.member("prompt_logprobs") +=
         shown_prompt_logprobs(head, {0, choices.front(), choices.front().prompt_tokens, prompts.ids.front()});
   }
-  if (head.is_chat() && head.options.return_token_ids) {
-    answer.add("prompt_token_ids", ids_json(prompts.ids.front()));
-  }
-  if (head.is_chat() && head.options.return_prompt_text) answer.add("prompt_text", text_json(prompts.texts.front()));
+  if (head.is_chat()) answer.add_all(prompt_members(head.options, prompts.ids.front(), prompts.facts.front()));
   if (head.options.metrics) {
     engine::RequestTimes times;
     for (const CollectedChoice& choice : choices) times = join(times, choice.end.times);
@@ -251,13 +264,12 @@ std::string role_chunk(const AnswerHead& head, const AnswerPrompts& prompts, int
   base::JsonObject out = chunk_choice(head, choice, "");
   out["delta"] = base::JsonObject{{"role", "assistant"}, {"content", ""}};
   base::JsonObject extra;
-  if (head.options.return_token_ids && choice == 0) extra["prompt_token_ids"] = ids_json(prompts.ids.front());
-  if (head.options.return_prompt_text && choice == 0) extra["prompt_text"] = text_json(prompts.texts.front());
+  if (choice == 0) extra = prompt_members(head.options, prompts.ids.front(), prompts.facts.front());
   return chunk_text(head, out, usage, {}, extra);
 }
 
 std::string prompt_chunk(const AnswerHead& head, const PromptPart& part, const Usage* usage) {
-  base::JsonObject out = chunk_choice(head, part.choice, head.options.echo ? part.text : "");
+  base::JsonObject out = chunk_choice(head, part.choice, head.options.echo ? part.facts.text : "");
   TextMember logprobs{"logprobs"};
   if (part.texts != nullptr) {
     CompletionLogprobs list(names_of(head), head.options.top_logprobs, *part.texts);
@@ -265,8 +277,7 @@ std::string prompt_chunk(const AnswerHead& head, const PromptPart& part, const U
     for (const TokenInfo& token : part.tokens) list.add(token);
     list.append_to(logprobs.json);
   }
-  if (head.options.return_token_ids) out["prompt_token_ids"] = ids_json(part.ids);
-  if (head.options.return_prompt_text) out["prompt_text"] = text_json(part.text);
+  for (const auto& member : prompt_members(head.options, part.ids, part.facts)) out[member.key()] = member.value();
   return chunk_text(head, out, usage, logprobs);
 }
 

@@ -29,9 +29,13 @@ struct AnswerHead {
 
 struct AnswerPrompts {
   std::vector<std::vector<int32_t>> ids;  // of each prompt
-  std::vector<std::string> texts;         // of each prompt; empty unless echo or return_prompt_text wants them
+  std::vector<PromptFacts> facts;         // of each prompt
   std::string chat_echo;                  // the chat's last words, that the answer begins with
 };
+
+// The tokens' offsets, under that name, and the assistant's mask: as far as the request asks for them.
+void add_token_facts(base::JsonObject& out, const AnswerOptions& options, const PromptFacts& facts,
+                     std::string_view offsets_name);
 
 std::string full_answer(const AnswerHead& head, const AnswerPrompts& prompts,
                         const std::vector<CollectedChoice>& choices, const Usage& usage);
@@ -43,7 +47,7 @@ std::string delta_chunk(const AnswerHead& head, const Delta& delta, text::TokenT
 // What a stream of completions shows before the first token: the echoed text, the prompt's ids, its logprobs.
 struct PromptPart {
   int choice = 0;
-  std::string_view text;  // empty unless return_prompt_text or echo wants it
+  const PromptFacts& facts;
   const std::vector<int32_t>& ids;
   std::span<const TokenInfo> tokens;  // from position 1 on
   text::TokenTexts* texts = nullptr;  // null: without logprobs; else at the prompt's begin, and moved on

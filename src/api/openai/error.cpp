@@ -35,10 +35,10 @@ constexpr TypeRow kTypes[] = {
 
 // The members of both shapes.
 void describe(const Failure& failure, base::JsonObject& error) {
-  error["message"] = text_json(shown(failure.message));
+  error["message"] = text_json(excerpt(failure.message, kMessageBytesMax));
   error["type"] = text_json(openai_error_type(failure.http_status));
   error["param"] = nullptr;
-  if (!failure.field.empty()) error["param"] = text_json(shown_name(failure.field));
+  if (!failure.field.empty()) error["param"] = text_json(failure.field);
   error["code"] = failure.http_status;
 }
 

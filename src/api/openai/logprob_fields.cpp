@@ -89,6 +89,8 @@ absl::Status bound_openai_answer(OpenAiRequest& request, const ApiLimits& limits
   if (echoes) bytes.of_prompt_token += std::max(kTokenBytes, of_token);
   if (answer.return_token_ids) bytes.of_prompt_token += kTokenBytes;
   if (answer.return_prompt_text) bytes.of_prompt_token += kTokenBytes;
+  if (answer.return_token_offsets) bytes.of_prompt_token += kOffsetsBytes;
+  if (answer.return_assistant_mask) bytes.of_prompt_token += kMaskBytes;
   bytes.of_prompt_token += logprob_bytes(answer.prompt_logprobs);
   if (!answer.stream) {
     bytes.of_output_token = of_token;

@@ -31,7 +31,7 @@ WriterContext make_context(const Service& service, Endpoint endpoint, OpenAiRequ
   context.candidates = request.plan.n;
   context.head.skip_special = request.plan.skip_special;
   context.head.options.metrics = service.options().request_metrics;
-  context.prompts = {request.plan.prompts, std::move(request.prompt_texts), std::move(request.chat_echo)};
+  context.prompts = {request.plan.prompts, std::move(request.prompt_facts), std::move(request.chat_echo)};
   context.request_id = std::move(id);
   context.errors = service.error_body(openai_error);
   context.silence_s_max = service.options().limits.stream_silence_s_max;

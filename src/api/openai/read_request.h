@@ -16,7 +16,7 @@ struct Call {
   const server::HttpReply& reply;  // work ends once the client has gone
 };
 
-// `id`: the request's name; the body's request_id replaces it. `with_text`: prompt_texts are filled in any case.
+// `id`: the request's name; the body's request_id replaces it. `with_text`: prompt_facts have it in any case.
 // kCancelled: the client has gone.
 absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint endpoint, const Call& call,
                                                   std::string& id, bool with_text = false);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "api/json_values.h"
+#include "api/openai/answer.h"
 
 namespace polymath::api {
 namespace {
@@ -36,8 +37,9 @@ std::string rendered_answer(const OpenAiRequest& request, Endpoint endpoint, std
     base::JsonObject one;
     one["request_id"] = text_json(id);
     one["model"] = text_json(request.answer.model);
-    one["prompt"] = text_json(request.prompt_texts[prompt]);
+    one["prompt"] = text_json(request.prompt_facts[prompt].text);
     one["token_ids"] = ids_json(request.plan.prompts[prompt]);
+    add_token_facts(one, request.answer, request.prompt_facts[prompt], "token_offsets");
     one["sampling_params"] = sampling_object(request.plan, request.answer.n, prompt);
     if (endpoint == Endpoint::kChat) return base::to_text(one);
     list.add(std::move(one));

@@ -39,6 +39,8 @@ absl::Status parse_answer(base::JsonReader& j, const ApiLimits& limits, AnswerOp
   answer.return_token_ids = j.b("return_token_ids", false);
   answer.tokens_as_ids = j.b("return_tokens_as_token_ids", false);
   answer.return_prompt_text = j.b("return_prompt_text", false);
+  answer.return_token_offsets = j.b("return_token_offsets", false);
+  answer.return_assistant_mask = j.b("return_assistant_tokens_mask", false);
   answer.echo = j.b("echo", false);
   answer.request_id = j.s("request_id", "");
   answer.stream_interval = j.i("stream_interval", limits.stream_interval);

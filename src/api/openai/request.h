@@ -29,6 +29,8 @@ struct AnswerOptions {
   int n = 1;  // choices of each prompt that are shown; plan.n, best_of, may be more
   bool echo = false;
   bool return_prompt_text = false;
+  bool return_token_offsets = false;
+  bool return_assistant_mask = false;
   bool logprobs = false;
   int top_logprobs = 0;      // 0: of the chosen token alone
   int stream_interval = 1;   // tokens of a chunk, but for the first and the last
@@ -36,6 +38,13 @@ struct AnswerOptions {
   bool return_token_ids = false;
   bool metrics = false;  // the answer tells its times: the server's switch, not the request's
   bool tokens_as_ids = false;
+};
+
+// What an answer can tell of a prompt beside its ids, where the request asks for it.
+struct PromptFacts {
+  std::string text;                      // for echo (completions) and return_prompt_text
+  std::vector<text::TextToken> offsets;  // in characters of the text before truncation; where the prompt is ids: none
+  std::vector<int32_t> assistant_mask;   // 1: the token is of the assistant's words in the chat
 };
 
 struct OpenAiRequest {
@@ -46,7 +55,7 @@ struct OpenAiRequest {
   std::optional<ChatPrompt> chat;
   std::optional<BeamRules> beams;  // absent: no beam search
   // Made by resolve_prompts.
-  std::vector<std::string> prompt_texts;  // of each prompt, for echo (completions) and return_prompt_text
+  std::vector<PromptFacts> prompt_facts;  // of each prompt
   std::string chat_echo;                  // the last message's words, under echo, if the assistant's
   PromptRules rules;
   std::vector<std::string> unknown_fields;  // names that have no effect, shortened; see check_fields

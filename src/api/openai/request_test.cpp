@@ -213,7 +213,7 @@ TEST(OpenAiRequest, ASuffixMakesAnInfillingPrompt) {
   auto request = parse_openai_request(*json, kText, infilling, {});
   ASSERT_TRUE(request.ok()) << request.status();
   ASSERT_TRUE(resolve_prompts(*request, infilling).ok());
-  EXPECT_EQ(request->prompt_texts, std::vector<std::string>{"<PRE>the<SUF> end<MID>"});
+  EXPECT_EQ(request->prompt_facts.at(0).text, "<PRE>the<SUF> end<MID>");
   EXPECT_EQ(request->plan.prompts[0], infilling.tokenizer->encode("<PRE>the<SUF> end<MID>", true));
 }
 

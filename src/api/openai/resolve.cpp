@@ -6,6 +6,7 @@
 #include "api/chat/messages.h"
 #include "api/openai/request.h"
 #include "api/status.h"
+#include "text/token_offsets.h"
 
 namespace polymath::api {
 namespace {
@@ -24,11 +25,17 @@ std::string last_words(const ChatPrompt& chat) {
 }
 
 absl::Status resolve_chat(OpenAiRequest& request, const ServedModel& model) {
-  ASSIGN_OR_RETURN(std::string text, render_chat(model, *request.chat));
+  const AnswerOptions& answer = request.answer;
+  ASSIGN_OR_RETURN(text::RenderedChat rendered, render_chat(model, *request.chat));
   RETURN_IF_ERROR(check_stopped(request.rules.stopped));
-  if (request.answer.echo) request.chat_echo = last_words(*request.chat);
-  if (request.answer.return_prompt_text) request.prompt_texts.push_back(text);
-  return add_prompt(model, request.rules, std::move(text), request.plan).status();
+  if (answer.echo) request.chat_echo = last_words(*request.chat);
+  ASSIGN_OR_RETURN(AddedPrompt added, add_prompt(model, request.rules, rendered.text, request.plan));
+  PromptFacts facts;
+  if (answer.return_assistant_mask) facts.assistant_mask = text::tokens_within(rendered.generated, added.tokens);
+  if (answer.return_token_offsets) facts.offsets = text::in_characters(rendered.text, std::move(added.tokens));
+  if (answer.return_prompt_text) facts.text = std::move(rendered.text);
+  request.prompt_facts.push_back(std::move(facts));
+  return absl::OkStatus();
 }
 
 // The prompt and the suffix around the place that the model is to fill in.
@@ -45,6 +52,7 @@ absl::StatusOr<PromptInput> infilled(const OpenAiRequest& request, const ServedM
 }  // namespace
 
 absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model) {
+  request.rules.with_offsets = request.answer.return_token_offsets || request.answer.return_assistant_mask;
   if (request.chat.has_value()) return resolve_chat(request, model);
   const bool wants_text = request.answer.echo || request.answer.return_prompt_text;
   for (PromptInput& prompt : request.prompts) {
@@ -52,11 +60,13 @@ absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model) {
     ASSIGN_OR_RETURN(prompt, infilled(request, model, std::move(prompt)));
     const auto* input = std::get_if<std::string>(&prompt);
     const bool is_text = input != nullptr;
-    std::string text = is_text && wants_text ? *input : "";
-    ASSIGN_OR_RETURN(const size_t cut, add_prompt(model, request.rules, std::move(prompt), request.plan));
+    std::string text = is_text && (wants_text || request.rules.with_offsets) ? *input : "";
+    ASSIGN_OR_RETURN(AddedPrompt added, add_prompt(model, request.rules, std::move(prompt), request.plan));
+    PromptFacts& facts = request.prompt_facts.emplace_back();
+    facts.offsets = text::in_characters(text, std::move(added.tokens));
     if (!wants_text) continue;
-    if (!is_text || cut > 0) text = decode_ids(model, request.plan.prompts.back(), request.plan.skip_special);
-    request.prompt_texts.push_back(std::move(text));
+    if (!is_text || added.cut > 0) text = decode_ids(model, request.plan.prompts.back(), request.plan.skip_special);
+    facts.text = std::move(text);
   }
   return absl::OkStatus();
 }

@@ -102,8 +102,9 @@ void StreamWriter::begin(const Usage& so_far) {
 void StreamWriter::show(size_t prompt) {
   const AnswerHead& head = context_.head;
   const AnswerPrompts& prompts = context_.prompts;
-  const std::string_view text = prompts.texts.empty() ? "" : std::string_view(prompts.texts[prompt]);
-  const bool has_prompt_part = head.options.echo || head.options.return_token_ids || head.options.return_prompt_text;
+  const AnswerOptions& asked = head.options;
+  const bool has_prompt_part =
+      asked.echo || asked.return_token_ids || asked.return_prompt_text || asked.return_token_offsets;
   const auto first = static_cast<int>(prompt) * head.n;
   for (int choice = first; choice < first + head.n; ++choice) {
     if (head.is_chat()) {
@@ -112,7 +113,8 @@ void StreamWriter::show(size_t prompt) {
       stream_.event(delta_chunk(head, {.choice = choice, .text = prompts.chat_echo}, nullptr, &at_begin_));
     } else if (has_prompt_part) {
       text::TokenTexts* const texts = echoes_logprobs() ? &texts_[static_cast<size_t>(choice)] : nullptr;
-      stream_.event(prompt_chunk(head, {choice, text, ids_of(choice), prompts_[prompt].tokens, texts}, &at_begin_));
+      const PromptPart part{choice, prompts.facts[prompt], ids_of(choice), prompts_[prompt].tokens, texts};
+      stream_.event(prompt_chunk(head, part, &at_begin_));
     }
   }
   prompts_[prompt].shown = true;

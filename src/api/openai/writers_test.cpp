@@ -25,7 +25,7 @@ struct Fixture {
     context.head.options.stream = stream;
     context.head.model = &model;
     context.prompts.ids = {prompt};
-    context.prompts.texts = {"echoed"};
+    context.prompts.facts = {{.text = "echoed"}};
     context.request_id = "1";
     context.reply = reply;
     context.silence_s_max = silence_s_max;

@@ -27,6 +27,8 @@ struct AnswerBytes {
 };
 
 inline constexpr int64_t kTokenBytes = 8;          // a token's text, or its id
+inline constexpr int64_t kOffsetsBytes = 16;       // a token's begin and end
+inline constexpr int64_t kMaskBytes = 2;           // a 0 or a 1
 inline constexpr int64_t kLogprobEntryBytes = 96;  // a token with its log-probability
 
 // Of a token with the n best others beside it; n < 0: none.

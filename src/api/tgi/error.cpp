@@ -41,7 +41,8 @@ ErrorRow row_of(const Failure& failure) {
 
 ErrorReply reply_of(const ErrorRow& row, std::string_view message) {
   base::JsonObject body;
-  body["error"] = text_json(absl::StrCat(std::string(row.text), row.with_message ? shown(message) : ""));
+  body["error"] =
+      text_json(absl::StrCat(std::string(row.text), row.with_message ? excerpt(message, kMessageBytesMax) : ""));
   body["error_type"] = text_json(row.type);
   return {row.to, base::to_text(body)};
 }

@@ -53,13 +53,13 @@ absl::StatusOr<std::string> tgi_chat_tokenize(const Service& service, const base
   RETURN_IF_ERROR(check_text(model, text_bytes(*j.find("messages")), "messages"));
   const ServiceOptions& options = service.options();
   ASSIGN_OR_RETURN(const ChatPrompt chat, parse_chat_prompt(json, options.limits, options.trust_request_chat_template));
-  const auto text = render_chat(model, chat);
-  if (field_of(text.status()) == "messages") return absl::FailedPreconditionError(text.status().message());
-  RETURN_IF_ERROR(text.status());
+  const auto rendered = render_chat(model, chat);
+  if (field_of(rendered.status()) == "messages") return absl::FailedPreconditionError(rendered.status().message());
+  RETURN_IF_ERROR(rendered.status());
   RETURN_IF_ERROR(check_client(reply));
-  ASSIGN_OR_RETURN(base::JsonArray tokens, tokens_of(model, *text, /*add_special=*/false, "messages"));
-  return base::to_text(
-      base::JsonObject{{"tokenize_response", std::move(tokens)}, {"templated_text", text_json(*text)}});
+  const std::string& text = rendered->text;
+  ASSIGN_OR_RETURN(base::JsonArray tokens, tokens_of(model, text, /*add_special=*/false, "messages"));
+  return base::to_text(base::JsonObject{{"tokenize_response", std::move(tokens)}, {"templated_text", text_json(text)}});
 }
 
 }  // namespace polymath::api

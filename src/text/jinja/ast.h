@@ -91,7 +91,7 @@ enum class StatementType : uint8_t {
   kCallBlock,    // value (a call) with caller(parameters) = body
   kFilterBlock,  // value: a chain without base; body
   kWith,         // parameters: names and their values; body
-  kScope,        // body, in a scope of its own
+  kGeneration,   // body, in a scope of its own; the assistant wrote it
   kBreak,
   kContinue,
 };

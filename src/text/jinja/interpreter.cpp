@@ -2,11 +2,32 @@
 
 #include "text/jinja/interpreter.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "text/jinja/format.h"
 #include "text/utf8.h"
 
 namespace polymath::text::jinja {
+namespace {
+
+// The ranges in order, those that touch as one, without what lies beyond `size`.
+std::vector<ByteRange> joined(std::pmr::vector<ByteRange>& ranges, size_t size) {
+  std::sort(ranges.begin(), ranges.end(), [](const ByteRange& a, const ByteRange& b) { return a.begin < b.begin; });
+  std::vector<ByteRange> out;
+  for (const ByteRange& range : ranges) {
+    const size_t end = std::min(range.end, size);
+    if (range.begin >= end) continue;
+    if (out.empty() || range.begin > out.back().end) {
+      out.push_back({range.begin, end});
+    } else {
+      out.back().end = std::max(out.back().end, end);
+    }
+  }
+  return out;
+}
+
+}  // namespace
 
 class Interpreter::PlainSource : public LoopSource {
  public:
@@ -85,12 +106,13 @@ Interpreter::Level::Level(Interpreter& interpreter) : interpreter_(interpreter) 
 }
 
 Interpreter::Interpreter(Budget& budget, const RenderLimits& limits)
-    : budget_(budget), limits_(limits), scope_(new_scope(nullptr)) {}
+    : budget_(budget), limits_(limits), scope_(new_scope(nullptr)), generated_(budget.objects()) {}
 
-std::string Interpreter::render(Body body) {
+RenderedChat Interpreter::render(Body body) {
   Nested nested(*this, scope_);
   run(body);
-  return std::move(output_);
+  std::vector<ByteRange> generated = joined(generated_, output_.size());
+  return {std::move(output_), std::move(generated)};
 }
 
 Scope* Interpreter::new_scope(Scope* parent) {
@@ -210,11 +232,9 @@ Interpreter::Flow Interpreter::run(const Statement& statement) {
       break;
     case StatementType::kWith:
       return run_with(statement);
-    case StatementType::kScope: {
-      Nested nested(*this, scope_);
-      run(statement.body);
+    case StatementType::kGeneration:
+      run_generation(statement);
       break;
-    }
     case StatementType::kBreak:
       return Flow::kBreak;
     case StatementType::kContinue:
@@ -278,6 +298,15 @@ Interpreter::Flow Interpreter::run_with(const Statement& statement) {
   }
   give_back(scope);
   return flow;
+}
+
+// The text of a macro or of a block set is marked where it lies meanwhile. That is its place if it is written at once,
+// unchanged.
+void Interpreter::run_generation(const Statement& statement) {
+  const size_t begin = output_.size();
+  Nested nested(*this, scope_);
+  run(statement.body);
+  if (output_.size() > begin) generated_.push_back({begin, output_.size()});
 }
 
 void Interpreter::run_set_block(const Statement& statement) {

@@ -12,6 +12,7 @@
 #include "text/jinja/call.h"
 #include "text/jinja/loop.h"
 #include "text/jinja/value.h"
+#include "text/rendered_chat.h"
 
 namespace polymath::text::jinja {
 
@@ -39,7 +40,7 @@ class Interpreter : public Context {
   Interpreter(Budget& budget, const RenderLimits& limits);
 
   void define(std::string_view name, const Value& value) { set(name, value); }
-  std::string render(Body body);
+  RenderedChat render(Body body);
 
   Budget& budget() override { return budget_; }
   int64_t now_unix() const override { return limits_.now_unix; }
@@ -105,6 +106,7 @@ class Interpreter : public Context {
   Flow run_for(const Statement& statement);
   Flow run_loop(const Statement& statement, LoopSource& source);
   Flow run_with(const Statement& statement);
+  void run_generation(const Statement& statement);
   void run_set_block(const Statement& statement);
   void run_macro(const Statement& statement);
   void run_call_block(const Statement& statement);
@@ -134,6 +136,7 @@ class Interpreter : public Context {
   std::vector<Scope*> free_scopes_;
   Scope* scope_;
   std::string output_;
+  std::pmr::vector<ByteRange> generated_;  // of output_; in order of their ends
   int depth_ = 0;
 };
 

@@ -230,7 +230,7 @@ class StatementParser {
 
   // transformers marks what the assistant said for training; rendered, it is its body.
   const Statement* generation() {
-    Statement* node = make(StatementType::kScope);
+    Statement* node = make(StatementType::kGeneration);
     tokens_.next();
     end_block();
     own_body(*node, "endgeneration");

@@ -25,16 +25,17 @@ class PipelineTokenizer final : public Tokenizer {
                                      const EncodeBounds& bounds) const override {
     std::vector<TokenId> ids;
     if (add_special) ids = parts_.around.before;
-    encode_text(sanitize_utf8(input), {ids, nullptr, &bounds});
+    encode_text(sanitize_utf8(input), {ids, nullptr, bounds});
     if (add_special) ids.insert(ids.end(), parts_.around.after.begin(), parts_.around.after.end());
     return ids;
   }
 
-  std::vector<TextToken> encode_with_offsets(std::string_view input, bool add_special) const override {
+  std::vector<TextToken> encode_with_offsets(std::string_view input, bool add_special,
+                                             const EncodeBounds& bounds) const override {
     const std::string text = sanitize_utf8(input);
     std::vector<TokenId> ids;
     std::vector<ByteSpan> spans;
-    encode_text(text, {ids, &spans, nullptr});
+    encode_text(text, {ids, &spans, bounds});
     std::vector<TextToken> out;
     const auto add_all = [&](const std::vector<TokenId>& added) {
       for (const TokenId id : added) out.push_back({id, 0, 0});
@@ -76,11 +77,9 @@ class PipelineTokenizer final : public Tokenizer {
   struct Output {
     std::vector<TokenId>& ids;
     std::vector<ByteSpan>* spans;  // null: offsets are not wanted
-    const EncodeBounds* bounds;    // null: none
+    const EncodeBounds& bounds;
 
-    bool ended() const {
-      return bounds != nullptr && (ids.size() > bounds->tokens_max || (bounds->stopped && bounds->stopped()));
-    }
+    bool ended() const { return ids.size() > bounds.tokens_max || (bounds.stopped && bounds.stopped()); }
   };
 
   void encode_text(const std::string& text, Output out) const {

@@ -73,7 +73,7 @@ __device__ __forceinline__ Addend addend_of(const Combine& c, int64_t token, int
 // Adds all of a token's rows to `sum`, in their order, from column `col` on.
 template <Type kType, int kWide, bool kPlain>
 __device__ __forceinline__ void add_all(const Combine& c, int64_t token, int64_t col, float (&sum)[kWide]) {
-  constexpr int kTogether = 8;  // rows in flight together
+  constexpr int kTogether = kPlain ? 4 : 8;  // rows in flight together; fewer leave registers for more blocks
   const int n = static_cast<int>(c.top_k) * c.parts + (c.shared.data != nullptr ? c.shared_parts : 0);
   for (int first = 0; first < n; first += kTogether) {
     Addend addends[kTogether];

@@ -24,65 +24,70 @@ __device__ void produce(const TiledGemm& gemm, const OperandMaps& maps, Pipeline
   }
 }
 
-template <End kEnd, bool kHalf, int kColumns>
-__device__ __forceinline__ void multiply_staged(const TiledGemm& gemm, const Tile& tile, Pipeline<Many>& pipeline,
-                                                int group, ChunkBuffers& buffers) {
-  TileEnd<kEnd, kColumns> end;
-  load_end<Many>(gemm.p, tile, group, end);
-  float d[kColumns / 2];
-  accumulate<Many, kHalf>(gemm, tile, pipeline, group, d);
-  finish_staged<Many, kEnd, kHalf>(gemm.p, tile, group, buffers, end, d);
-}
-
+// One warpgroup's way through the tiles.
 template <End kEnd, bool kHalf>
-__device__ void consume(const TiledGemm& gemm, Pipeline<Many> pipeline, const ExpertTiles<int>& experts, int n_tiles,
-                        int group, ChunkBuffers buffers) {
-  for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
-    const Tile tile = find_tile<Many>(gemm, experts, index);
-    switch ((tile.n + 15) / 16) {
-      case 1:
-      case 2:
-        multiply_staged<kEnd, kHalf, 32>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 3:
-      case 4:
-        multiply_staged<kEnd, kHalf, 64>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 5:
-      case 6:
-        multiply_staged<kEnd, kHalf, 96>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 7:
-      case 8:
-        multiply_staged<kEnd, kHalf, 128>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 9:
-        multiply_staged<kEnd, kHalf, 144>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 10:
-        multiply_staged<kEnd, kHalf, 160>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 11:
-        multiply_staged<kEnd, kHalf, 176>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 12:
-        multiply_staged<kEnd, kHalf, 192>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 13:
-        multiply_staged<kEnd, kHalf, 208>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 14:
-        multiply_staged<kEnd, kHalf, 224>(gemm, tile, pipeline, group, buffers);
-        break;
-      case 15:
-        multiply_staged<kEnd, kHalf, 240>(gemm, tile, pipeline, group, buffers);
-        break;
-      default:
-        multiply_staged<kEnd, kHalf, 256>(gemm, tile, pipeline, group, buffers);
-        break;
+struct Consumer {
+  const TiledGemm& gemm;
+  const ExpertTiles<int>& experts;
+  int group;
+  Pipeline<Many> pipeline;
+  ChunkBuffers buffers;
+
+  template <int kColumns>
+  __device__ __forceinline__ void multiply(const Tile& tile) {
+    const StagedEnd<Many, kEnd, kHalf, kColumns> end(gemm.p, tile, group);
+    float d[kColumns / 2];
+    accumulate<Many, kHalf>(gemm, tile, pipeline, group, d);
+    end.finish(d, buffers);
+  }
+  __device__ void run(int n_tiles) {
+    for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
+      const Tile tile = find_tile<Many>(gemm, experts, index);
+      switch ((tile.n + 15) / 16) {
+        case 1:
+        case 2:
+          multiply<32>(tile);
+          break;
+        case 3:
+        case 4:
+          multiply<64>(tile);
+          break;
+        case 5:
+        case 6:
+          multiply<96>(tile);
+          break;
+        case 7:
+        case 8:
+          multiply<128>(tile);
+          break;
+        case 9:
+          multiply<144>(tile);
+          break;
+        case 10:
+          multiply<160>(tile);
+          break;
+        case 11:
+          multiply<176>(tile);
+          break;
+        case 12:
+          multiply<192>(tile);
+          break;
+        case 13:
+          multiply<208>(tile);
+          break;
+        case 14:
+          multiply<224>(tile);
+          break;
+        case 15:
+          multiply<240>(tile);
+          break;
+        default:
+          multiply<256>(tile);
+          break;
+      }
     }
   }
-}
+};
 
 template <End kEnd, bool kHalf>
 __global__ void __launch_bounds__(Many::kThreads, Many::kBlocksAnSm)
@@ -107,7 +112,7 @@ __global__ void __launch_bounds__(Many::kThreads, Many::kBlocksAnSm)
     asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
     const uint8_t* const chunks = stages + Many::kStages * Many::kStageBytes;
     const ChunkBuffers buffers{shared_place(chunks + group * kChunkBuffers * kChunkBytes)};
-    consume<kEnd, kHalf>(gemm, {stages, ring, {}}, experts, n_tiles, group, buffers);
+    Consumer<kEnd, kHalf>{gemm, experts, group, {stages, ring, {}}, buffers}.run(n_tiles);
   }
 }
 

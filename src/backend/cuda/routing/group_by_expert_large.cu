@@ -1,5 +1,5 @@
 // Sorts many pairs by expert: a stable counting sort by one cluster of blocks. Every warp counts the experts of its run
-// of pairs, the cluster sums the counts, and every warp places its run.
+// of pairs. The cluster sums the counts, and every warp places its run.
 
 #include "backend/cuda/cluster.cuh"
 #include "backend/cuda/device_math.cuh"
@@ -24,8 +24,8 @@ __device__ __forceinline__ Run run_of_warp(int n) {
   return {min(nth * each, n), min((nth + 1) * each, n)};
 }
 
-// Calls visit(i, id, before, same) for each 32 pairs of the run: `before` lanes below this one have the same expert, of
-// `same` lanes in all. id -1: no pair.
+// Calls visit(i, id, before, same) for each 32 pairs of the run. `same` lanes have this lane's expert, `before` of them
+// below it. id -1: no pair.
 template <typename Visit>
 __device__ __forceinline__ void each_pair(const int32_t* ids, const Run& run, Visit visit) {
   const int lane = threadIdx.x % kWarp;

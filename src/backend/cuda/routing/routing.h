@@ -53,9 +53,10 @@ struct GroupByExpert {
   int64_t* load = nullptr;  // as RouteLayer::load
 };
 void group_by_expert(const GroupByExpert& grouping, cudaStream_t stream);
-// The same, faster from kGroupLargePairs on. REQUIRES: at most kGroupPairsMax pairs, which 16-bit counts hold.
+// The same, faster from kGroupLargePairs on. REQUIRES: at most kGroupPairsMax pairs.
 constexpr int64_t kGroupLargePairs = 1025;
-constexpr int64_t kGroupPairsMax = int64_t{65535} * 256;
+constexpr int64_t kGroupPairsMax =
+    int64_t{65535} * 256;  // 16-bit counts hold a warp's share; more: group_by_expert's own
 void group_by_expert_large(const GroupByExpert& grouping, cudaStream_t stream);
 // row_of[pairs[j]] = j.
 void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream);
