@@ -68,6 +68,9 @@ struct QkvPrologue {
   Kv kv;  // not latent
 };
 void qkv_prologue(const QkvPrologue& problem, cudaStream_t stream);
+// The same for 256 tokens and more. Fits a bf16 cache and heads of 64 or 128 elements that rotate whole or not at all.
+bool qkv_prologue_prompt_fits(const QkvPrologue& problem);
+void qkv_prologue_prompt(const QkvPrologue& problem, cudaStream_t stream);
 
 // paged_attention_decode with the prologue in its launch. Fits heads of 64 or 128 elements that rotate as a whole, at
 // most 8 a kv head. `qkv` is not written.

@@ -32,6 +32,8 @@ constexpr Variant<AttentionOfQkvCall> kAttentionOfQkv[] = {
 };
 
 constexpr Variant<QkvPrologueCall> kPrepareQkv[] = {
+    {"qkv_prologue_prompt", [](const QkvPrologueCall& c) { return qkv_prologue_prompt_fits(c.entry); },
+     [](const QkvPrologueCall& c) { qkv_prologue_prompt(c.entry, c.stream); }},
     {"qkv_prologue",
      [](const QkvPrologueCall& c) {
        return c.entry.params.norm != QkvNorm::kWhole && c.entry.params.head_dim <= kQkvHeadMax;
