@@ -40,7 +40,7 @@ constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
                              .hidden_max = 128,
                              .pairs_max = 8,
                              .intermediate_max = 8,
-                             .attention_max = 450 * 96,
+                             .attention_max = 128 * 576,
                              .key_dim_max = 640};
 
 // Types and row gap of queries and outputs. Rows with a gap of one element are not 16-byte aligned: no tensor-core
@@ -318,7 +318,7 @@ bool has_run(const Backend& backend, std::string_view variant) {
   return false;
 }
 
-// Prompts on wgmma: tiles of 128 rows over runs of 128 keys.
+// Prompts on wgmma: tiles of 128 rows over runs of 128 keys, of 64 over 64 on a latent cache.
 struct PromptCase {
   AttentionCase kind;
   Io io;
@@ -338,8 +338,17 @@ constexpr PromptCase kPromptCases[] = {
     {{"128, window 130, blocks of 128", 8, 2, 128, 128, 128, false, 130, 0, false}, {DType::kF32, DType::kBf16, 0}},
     {{"64, chunk 40, sinks", 16, 16, 64, 64, 32, false, 0, 40, true}, {DType::kF32, DType::kBf16, 0}},
     {{"128, chunk 300", 8, 2, 128, 128, 16, false, 0, 300, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"latent, sixteen", 16, 1, 576, 512, 16, true, 0, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"latent, four, blocks of 8, f32", 4, 1, 576, 512, 8, true, 0, 0, false}, {DType::kBf16, DType::kF32, 8}},
+    {{"latent, one, blocks of 128", 1, 1, 576, 512, 128, true, 0, 0, false}, {DType::kBf16, DType::kBf16, 8}},
+    {{"latent, five, blocks of 64, f32", 5, 1, 576, 512, 64, true, 0, 0, false}, {}},
+    {{"latent, six, window 90, blocks of 24", 6, 1, 576, 512, 24, true, 90, 0, false}, {DType::kF32, DType::kBf16, 0}},
+    {{"latent, two, chunk 70", 2, 1, 576, 512, 32, true, 0, 70, false}, {DType::kF32, DType::kBf16, 0}},
 };
 void PrintTo(const PromptCase& c, std::ostream* out) { *out << c.kind.what; }
+std::string_view variant_on_wgmma(const AttentionCase& c) {
+  return c.latent ? "mla_prefill_wgmma" : "paged_attention_wgmma";
+}
 
 class CudaAttentionPrompts : public testing::TestWithParam<PromptCase> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionPrompts, testing::ValuesIn(kPromptCases));
@@ -353,7 +362,7 @@ TEST_P(CudaAttentionPrompts, OnWgmmaAreTheReferences) {
   const auto reference = make_reference_backend({}).value();
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
   Side here(*cuda), there(*reference);
-  ASSERT_TRUE(force_kernel(*cuda, "attention", "paged_attention_wgmma"));
+  ASSERT_TRUE(force_kernel(*cuda, "attention", variant_on_wgmma(c)));
   Conversation got(here, c, DType::kBf16, io), expected(there, c, DType::kBf16, io);
   const std::vector<std::vector<int>> steps = {{129, 0, 64}, {127, 300, 1}, {1, 84, 200}, {0, 128, 129}, {60, 17, 3}};
   for (size_t step = 0; step < steps.size(); ++step) {
@@ -361,36 +370,52 @@ TEST_P(CudaAttentionPrompts, OnWgmmaAreTheReferences) {
     ASSERT_TRUE(cuda->health().ok()) << cuda->health();
     EXPECT_EQ(first_wrong(a, b, c, 3e-2), "") << "step " << step;
   }
-  EXPECT_TRUE(has_run(*cuda, "paged_attention_wgmma"));
+  EXPECT_TRUE(has_run(*cuda, variant_on_wgmma(c)));
 }
 
 // More tiles than multiprocessors, and the same bits each time.
-TEST(CudaAttention, LongPromptsOnWgmmaAreThoseOfMma) {
+struct LongPromptCase {
+  AttentionCase kind;
+  std::vector<std::vector<int>> steps;
+};
+std::vector<LongPromptCase> long_prompts() {
+  const std::vector<std::vector<int>> longer = {{1500, 700, 2000}, {500, 1, 102}},
+                                      shorter = {{200, 65, 400}, {130, 1, 63}};
+  return {{{"128", 32, 4, 128, 128, 16, false, 0, 0, false}, longer},
+          {{"64, sinks", 32, 8, 64, 64, 32, false, 0, 0, true}, longer},
+          {{"latent", 16, 1, 576, 512, 16, true, 0, 0, false}, longer},
+          {{"latent, a hundred heads", 100, 1, 576, 512, 64, true, 0, 0, false}, shorter},
+          {{"latent, 128 heads", 128, 1, 576, 512, 16, true, 0, 0, false}, shorter}};
+}
+void PrintTo(const LongPromptCase& c, std::ostream* out) { *out << c.kind.what; }
+
+class CudaAttentionLongPrompts : public testing::TestWithParam<LongPromptCase> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionLongPrompts, testing::ValuesIn(long_prompts()));
+
+TEST_P(CudaAttentionLongPrompts, OnWgmmaAreThoseOfMma) {
+  const auto& [c, steps] = GetParam();
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();
   const auto cuda = *std::move(made);
   ASSERT_TRUE(cuda->reserve(kLimits).ok());
-  for (const AttentionCase& c : {AttentionCase{"128", 32, 4, 128, 128, 16, false, 0, 0, false},
-                                 AttentionCase{"64, sinks", 32, 8, 64, 64, 32, false, 0, 0, true}}) {
-    SCOPED_TRACE(c.what);
-    std::vector<std::unique_ptr<Side>> sides;
-    std::vector<Conversation> conversations;
-    for (int i = 0; i < 3; ++i) {
-      sides.push_back(std::make_unique<Side>(*cuda));
-      conversations.emplace_back(*sides.back(), c, DType::kBf16);
-    }
-    for (const std::vector<int>& lengths : {std::vector<int>{1500, 700, 2000}, {500, 1, 102}}) {
-      std::vector<std::vector<double>> out;
-      for (size_t i = 0; i < conversations.size(); ++i) {
-        ASSERT_TRUE(force_kernel(*cuda, "attention", i == 0 ? "paged_attention_mma" : "paged_attention_wgmma"));
-        out.push_back(conversations[i].step(lengths));
-        ASSERT_TRUE(cuda->health().ok()) << cuda->health();
-      }
-      EXPECT_EQ(first_wrong(out[1], out[0], c, 1e-2), "");
-      EXPECT_EQ(first_wrong(out[2], out[1], c, 0), "") << "the second time";
-    }
+  const std::string_view old = c.latent ? "mla_prefill" : "paged_attention_mma";
+  std::vector<std::unique_ptr<Side>> sides;
+  std::vector<Conversation> conversations;
+  for (int i = 0; i < 3; ++i) {
+    sides.push_back(std::make_unique<Side>(*cuda));
+    conversations.emplace_back(*sides.back(), c, DType::kBf16);
   }
-  EXPECT_TRUE(has_run(*cuda, "paged_attention_wgmma"));
+  for (const std::vector<int>& lengths : steps) {
+    std::vector<std::vector<double>> out;
+    for (size_t i = 0; i < conversations.size(); ++i) {
+      ASSERT_TRUE(force_kernel(*cuda, "attention", i == 0 ? old : variant_on_wgmma(c)));
+      out.push_back(conversations[i].step(lengths));
+      ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+    }
+    EXPECT_EQ(first_wrong(out[1], out[0], c, 1e-2), "");
+    EXPECT_EQ(first_wrong(out[2], out[1], c, 0), "") << "the second time";
+  }
+  EXPECT_TRUE(has_run(*cuda, variant_on_wgmma(c)));
 }
 
 // A step whose keys_most is 1,024 splits no keys, and so adds in another order than one that does.

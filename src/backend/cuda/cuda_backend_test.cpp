@@ -567,6 +567,46 @@ TEST_F(Cuda, PreparesQkvAsTheReference) {
     };
     compare(c.name, run, {1e-4, 1e-4}, "prepare_qkv");
   }
+}
+
+TEST_F(Cuda, PreparesQkvOfPromptsAsTheReference) {
+  const QkvCase cases[] = {
+      {"plain", {.n_heads = 9, .n_kv_heads = 3, .head_dim = 64}, 64, false, false},
+      {"norm before", {.n_heads = 10, .n_kv_heads = 2, .head_dim = 128, .norm = QkvNorm::kHead}, 128, false, true},
+      {"norm after", {.n_heads = 4, .n_kv_heads = 4, .head_dim = 64, .norm = QkvNorm::kHeadAfter}, 64, false, true},
+      {"no rotation", {.n_heads = 2, .n_kv_heads = 1, .head_dim = 128}, 0, false, false},
+  };
+  constexpr int kRows = 301, kBlock = 16, kBlocks = 20;
+  for (const QkvCase& c : cases) {
+    const auto run = [&](Side& s) -> Results {
+      QkvParams p = c.params;
+      p.q_norm = s.matrix(DType::kF32, 1, p.head_dim, 1).f32();
+      p.k_norm = s.matrix(DType::kF32, 1, p.head_dim, 2).f32();
+      if (c.rope_dims > 0) p.rope = {.cos_sin = s.matrix(DType::kF32, kRows, c.rope_dims, 3).f32()};
+      p.rope.dims = c.rope_dims;
+      if (c.factors) p.factors = s.matrix(DType::kF32, 1, kRows, 4).f32();
+      const Tensor qkv = s.matrix(DType::kF32, kRows, int64_t{p.n_heads + 2 * p.n_kv_heads} * p.head_dim, 5);
+      const KvShape shape{p.n_kv_heads, p.head_dim, p.head_dim, false, kBlock, kBlocks, DType::kBf16};
+      const auto bytes = static_cast<int64_t>(s.b.kv_block_bytes(shape)) * shape.n_blocks;
+      const Tensor cache = s.zeros(DType::kF32, 1, bytes / 4);
+      std::vector<int32_t> positions(kRows), slots(kRows), table(kBlocks);
+      for (int i = 0; i < kBlocks; ++i) table[i] = (i * 7 + 3) % kBlocks;
+      for (int i = 0; i < kRows; ++i) {
+        positions[i] = i;
+        slots[i] = table[i / kBlock] * kBlock + i % kBlock;
+      }
+      StepLayout layout{.n_tokens = kRows, .n_seqs = 1};
+      layout.positions = s.ints(positions), layout.slots = s.ints(slots);
+      s.b.prepare_qkv(p, layout, qkv, {shape, cache.data});
+      const Tensor q = qkv.slice_cols(0, int64_t{p.n_heads} * p.head_dim);
+      layout.query_start = s.ints({0, kRows}), layout.kv_len = s.ints({kRows});
+      layout.block_table = s.ints(table).reshape({1, kBlocks});
+      const Tensor out = s.zeros(DType::kF32, kRows, int64_t{p.n_heads} * p.head_dim);
+      s.b.attention({p.n_heads, 0.05f, 0, 0, nullptr}, q, {shape, cache.data}, layout, out);
+      return {s.get(q), s.get(out)};
+    };
+    compare(c.name, run, {3e-2, 1e-2}, "prepare_qkv");
+  }
   expect_all_ran("prepare_qkv");
 }
 

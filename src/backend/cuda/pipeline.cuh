@@ -1,7 +1,7 @@
 #pragma once
 
 // A ring of stages in shared memory between a warp that copies (TMA) and warpgroups that multiply (wgmma). `V` has
-// kStages, kStageBytes and kGroups (the warpgroups that multiply).
+// kStages, kStageBytes and kGroups (the warpgroups that release a stage).
 
 #include "backend/cuda/wgmma.cuh"
 

@@ -24,6 +24,13 @@ __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t at) {
                : "r"(at)
                : "memory");
 }
+// Four 8x8 matrices: lane l holds row l / 4 of each, columns 2 (l % 4) + {0, 1}. Lane l gives the place of row l % 8 of
+// matrix l / 8.
+__device__ __forceinline__ void store_matrices(uint32_t at, const uint32_t (&r)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(at), "r"(r[0]), "r"(r[1]),
+               "r"(r[2]), "r"(r[3])
+               : "memory");
+}
 // Four 8x8 matrices, transposed: lane l holds column l / 4 of each, rows 2 (l % 4) + {0, 1}. Lane l gives the place of
 // row l % 8 of matrix l / 8.
 __device__ __forceinline__ void store_transposed(uint32_t at, const uint32_t (&r)[4]) {

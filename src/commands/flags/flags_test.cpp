@@ -33,6 +33,21 @@ TEST(Flags, PromptsOfTheBench) {
   EXPECT_FALSE(parse_flags(kServe, {"m", "--prompts", "same"}).ok());
 }
 
+TEST(Flags, PrefillsOfTheBench) {
+  const auto o = parse_flags(kBench, {"m", "--prefill-len", "2048", "--prefill-len=4x512"});
+  ASSERT_TRUE(o.ok()) << o.status();
+  const auto prefills = o->bench.timed_prefills();
+  ASSERT_EQ(prefills.size(), 2u);
+  EXPECT_EQ(prefills[0].prompts, 1);
+  EXPECT_EQ(prefills[0].length, 2048);
+  EXPECT_EQ(prefills[1].tokens(), 4 * 512);
+  EXPECT_EQ(parse_flags(kBench, {"m", "--input-len", "96"})->bench.timed_prefills().front().tokens(), 96);
+  for (const char* bad : {"x", "0", "4x", "x512", "0x512", "4x0", "4x512x2", "-1", "999999999x999999999"}) {
+    EXPECT_EQ(parse_flags(kBench, {"m", "--prefill-len", bad}).status().code(), absl::StatusCode::kInvalidArgument)
+        << bad;
+  }
+}
+
 TEST(Flags, AutoAndMinusOneMeanWhatFits) {
   for (const char* value : {"auto", "-1"}) {
     const auto o = parse_flags(kServe, {"m", "--max-model-len", value});

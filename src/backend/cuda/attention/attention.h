@@ -58,6 +58,12 @@ void paged_attention_decode(const AttentionProblem& problem, cudaStream_t stream
 bool mla_fits(const AttentionProblem& problem);
 void mla_decode(const AttentionProblem& problem, cudaStream_t stream);  // every sequence has one query
 void mla_prefill(const AttentionProblem& problem, cudaStream_t stream);
+// Of its sequences those of at most `most` queries. REQUIRES: it fits.
+void mla_narrow(const AttentionProblem& problem, int most, cudaStream_t stream);
+// Prompts on wgmma and TMA, without split keys. Fits steps with enough prompt tokens to fill the GPU. Rows of outputs
+// are 16-byte words.
+bool mla_prefill_wgmma_fits(const AttentionProblem& problem);
+void mla_prefill_wgmma(const AttentionProblem& problem, cudaStream_t stream);
 
 // Norm, rotation and factors of q in place; keys and values into the cache.
 constexpr int kQkvHeadMax = 256;
@@ -68,6 +74,9 @@ struct QkvPrologue {
   Kv kv;  // not latent
 };
 void qkv_prologue(const QkvPrologue& problem, cudaStream_t stream);
+// The same for 256 tokens and more. Fits a bf16 cache and heads of 64 or 128 elements that rotate whole or not at all.
+bool qkv_prologue_prompt_fits(const QkvPrologue& problem);
+void qkv_prologue_prompt(const QkvPrologue& problem, cudaStream_t stream);
 
 // paged_attention_decode with the prologue in its launch. Fits heads of 64 or 128 elements that rotate as a whole, at
 // most 8 a kv head. `qkv` is not written.

@@ -21,6 +21,8 @@ constexpr Variant<AttentionCall> kAttention[] = {
      [](const AttentionCall& c) { return !decode(c.entry) && paged_attention_mma_fits(c.entry); },
      launch<paged_attention_mma>},
     {"mla_decode", [](const AttentionCall& c) { return decode(c.entry) && mla_fits(c.entry); }, launch<mla_decode>},
+    {"mla_prefill_wgmma", [](const AttentionCall& c) { return !decode(c.entry) && mla_prefill_wgmma_fits(c.entry); },
+     launch<mla_prefill_wgmma>},
     {"mla_prefill", [](const AttentionCall& c) { return !decode(c.entry) && mla_fits(c.entry); }, launch<mla_prefill>},
     {"paged_attention_f32", fits_always<AttentionCall>, launch<paged_attention_f32>},
 };
@@ -32,6 +34,8 @@ constexpr Variant<AttentionOfQkvCall> kAttentionOfQkv[] = {
 };
 
 constexpr Variant<QkvPrologueCall> kPrepareQkv[] = {
+    {"qkv_prologue_prompt", [](const QkvPrologueCall& c) { return qkv_prologue_prompt_fits(c.entry); },
+     [](const QkvPrologueCall& c) { qkv_prologue_prompt(c.entry, c.stream); }},
     {"qkv_prologue",
      [](const QkvPrologueCall& c) {
        return c.entry.params.norm != QkvNorm::kWhole && c.entry.params.head_dim <= kQkvHeadMax;

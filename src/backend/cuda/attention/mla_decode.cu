@@ -230,4 +230,10 @@ void mla_decode(const AttentionProblem& p, cudaStream_t stream) { launch_latent<
 // Two queries share each run of keys.
 void mla_prefill(const AttentionProblem& p, cudaStream_t stream) { launch_latent<2>(shape_of(p), stream); }
 
+void mla_narrow(const AttentionProblem& p, int most, cudaStream_t stream) {
+  TileShape s = shape_of(p);
+  s.to = most;
+  launch_latent<1>(s, stream);
+}
+
 }  // namespace polymath::backend::cuda

@@ -145,7 +145,7 @@ __device__ __forceinline__ void attend(PromptGroup<C>& g, const PromptWork& work
   hide(rows, work.keys.begin, scores);
   softmax.weigh(g.s.scale, scores, shrink);
   to_words(scores, words);
-  const int runs = work.runs();
+  const int runs = work.runs(kTileKeys);
   for (int i = 1; i < runs; ++i) {
     keys = g.take();
     const int values = g.take();
@@ -190,28 +190,20 @@ __device__ __forceinline__ void consume(PromptGroup<C> g, const PromptWork* work
 #pragma unroll
     for (int i = 0; i < C::kDim / 2; ++i) sums[i] = 0;
     if (work.keys.end > work.keys.begin) attend(g, work, rows, softmax, sums);
-    write_rows<C::kDim>(g.s, rows, softmax, sums);
+    const float part[2] = {part_of(softmax.total(0)), part_of(softmax.total(1))};
+    write_rows(g.s, rows, {C::kDim, 0}, part, sums);
   }
 }
 
-// By one warp. counters[0]: tiles taken after each block's first; [1]: blocks that have ended.
+// By one warp.
 template <typename C>
 __device__ __forceinline__ void produce(const TileShape& s, const PromptCache& cache, Pipeline<C> pipeline,
                                         PromptWork* works) {
-  const bool one = threadIdx.x % kWarp == 0;
-  const PromptTiles tiles(s, cache.keys);
   PromptCopies<C> copies(s, cache, pipeline);
-  PromptWork work = tiles.find(static_cast<int>(blockIdx.x));
-  while (true) {
+  take_tiles(s, cache.keys, [&](const PromptWork& work) {
     copies.queries(work, works);
-    if (work.tile.seq < 0) break;
-    const unsigned taken = one ? atomicAdd(s.p.counters, 1u) : 0;  // in flight beside the copies
     copies.keys_and_values(work);
-    work = tiles.find(static_cast<int>(gridDim.x + __shfl_sync(kAllLanes, taken, 0)));
-  }
-  if (!one) return;
-  __threadfence();
-  if (atomicInc(s.p.counters + 1, gridDim.x - 1) == gridDim.x - 1) atomicExch(s.p.counters, 0u);
+  });
 }
 
 template <typename C>

@@ -1,6 +1,6 @@
 #pragma once
 
-// A warpgroup's 64 query rows in paged_attention_wgmma.cu: scores, probabilities and sums, all in registers.
+// A warpgroup's 64 query rows on wgmma: scores, probabilities and sums, all in registers.
 //
 // A thread has two rows, lane / 4 and + 8 of its warp's 16. wgmma's d[4 j + 2 h + i] is of row h. Its column is 8 j +
 // 2 (lane % 4) + i. Pairs of probabilities so have the layout of the next wgmma's operand.
@@ -11,8 +11,6 @@
 namespace polymath::backend::cuda {
 
 constexpr int kGroupRows = 64;
-constexpr int kTileKeys = 128;
-constexpr int kScores = kTileKeys / 2;  // of a thread
 
 // A thread's rows: their tokens and heads, and the keys that they see. A row that does not exist has token -1.
 struct PromptRows {
@@ -44,12 +42,13 @@ struct PromptRows {
   }
 };
 
-// Masks the scores of keys that a row does not see; `key`: the tile's first.
-__device__ __forceinline__ void hide(const PromptRows& rows, int key, float (&scores)[kScores]) {
-  if (key >= rows.all.begin && key + kTileKeys <= rows.all.end) return;
+// Masks the scores of keys that a row does not see; `key`: the run's first.
+template <int kCount>
+__device__ __forceinline__ void hide(const PromptRows& rows, int key, float (&scores)[kCount]) {
+  if (key >= rows.all.begin && key + 2 * kCount <= rows.all.end) return;
   const int first = key + static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
-  for (int i = 0; i < kScores; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     const int at = first + i / 4 * 8 + i % 2;
     const KeyRange& seen = rows.seen[i / 2 % 2];
     if (at < seen.begin || at >= seen.end) scores[i] = negative_infinity();
@@ -73,14 +72,15 @@ struct PromptSoftmax {
   }
 
   // Scores become probabilities under the new maxima. True: earlier values shrink by `shrink`, of each row.
-  __device__ __forceinline__ bool weigh(float scale, float (&scores)[kScores], float (&shrink)[2]) {
+  template <int kCount>
+  __device__ __forceinline__ bool weigh(float scale, float (&scores)[kCount], float (&shrink)[2]) {
     float base[2];
     bool grew = false;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       float top[2] = {max[h], negative_infinity()};
 #pragma unroll
-      for (int j = 0; j < kScores / 4; ++j) {
+      for (int j = 0; j < kCount / 4; ++j) {
         top[j % 2] = fmaxf(top[j % 2], fmaxf(scores[4 * j + 2 * h], scores[4 * j + 2 * h + 1]));
       }
       float t = fmaxf(top[0], top[1]);
@@ -93,7 +93,7 @@ struct PromptSoftmax {
       max[h] = t;
     }
 #pragma unroll
-    for (int i = 0; i < kScores; ++i) {
+    for (int i = 0; i < kCount; ++i) {
       scores[i] = power_of_two(fmaf(scores[i], scale, -base[i / 2 % 2]));
       sum[i / 2 % 2] += scores[i];
     }
@@ -101,13 +101,15 @@ struct PromptSoftmax {
     return __any_sync(kAllLanes, grew || sum[0] + sum[1] < 0);
   }
 
-  // What row h's values are multiplied with in the end.
-  __device__ __forceinline__ float part(int h) const {
-    float total = sum[h] + __shfl_xor_sync(kAllLanes, sum[h], 1);
-    total += __shfl_xor_sync(kAllLanes, total, 2);
-    return total > 0 ? 1.0f / total : 0.0f;
+  // Of row h, over its four threads.
+  __device__ __forceinline__ float total(int h) const {
+    const float two = sum[h] + __shfl_xor_sync(kAllLanes, sum[h], 1);
+    return two + __shfl_xor_sync(kAllLanes, two, 2);
   }
 };
+
+// What a row's values are multiplied with in the end.
+__device__ __forceinline__ float part_of(float total) { return total > 0 ? 1.0f / total : 0.0f; }
 
 template <int kValues>
 __device__ __forceinline__ void shrink_values(const float (&shrink)[2], float (&values)[kValues]) {
@@ -115,9 +117,10 @@ __device__ __forceinline__ void shrink_values(const float (&shrink)[2], float (&
   for (int i = 0; i < kValues; ++i) values[i] *= shrink[i / 2 % 2];
 }
 
-__device__ __forceinline__ void to_words(const float (&scores)[kScores], uint32_t (&words)[kScores / 2]) {
+template <int kCount>
+__device__ __forceinline__ void to_words(const float (&scores)[kCount], uint32_t (&words)[kCount / 2]) {
 #pragma unroll
-  for (int i = 0; i < kScores / 2; ++i) words[i] = two_bf16(scores[2 * i], scores[2 * i + 1]);
+  for (int i = 0; i < kCount / 2; ++i) words[i] = two_bf16(scores[2 * i], scores[2 * i + 1]);
 }
 
 // Transposes 4 x 4 words among four neighbouring lanes: lane l's word i becomes lane i's word l.
@@ -140,33 +143,38 @@ __device__ __forceinline__ void transpose_words(uint32_t (&w)[4]) {
   }
 }
 
-// Writes the rows' outputs, in words of 16 bytes where they are bf16. By whole warps.
-template <int kDim>
-__device__ __forceinline__ void write_rows(const TileShape& s, const PromptRows& rows, const PromptSoftmax& softmax,
-                                           const float (&values)[kDim / 2]) {
+// Which columns of each head's outputs.
+struct Columns {
+  int of_head, first;
+};
+// Writes a thread's values times `part`, of each row, in words of 16 bytes where outputs are bf16. By whole warps.
+template <int kValues>
+__device__ __forceinline__ void write_rows(const TileShape& s, const PromptRows& rows, Columns columns,
+                                           const float (&part)[2], const float (&values)[kValues]) {
+  constexpr int kEights = kValues / 4;
   const int lane = threadIdx.x % 4;
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const RowPlace& place = rows.place[h];
-    const float part = softmax.part(h);
-    const int64_t at = place.token * s.p.out.stride + static_cast<int64_t>(place.head) * kDim;
+    const int64_t at =
+        place.token * s.p.out.stride + static_cast<int64_t>(place.head) * columns.of_head + columns.first;
     if (s.p.out.type == Type::kF32) {
       if (place.token < 0) continue;
       float* const to = static_cast<float*>(s.p.out.data) + at + lane * 2;
 #pragma unroll
-      for (int j = 0; j < kDim / 8; ++j) {
-        *reinterpret_cast<float2*>(to + j * 8) = {values[4 * j + 2 * h] * part, values[4 * j + 2 * h + 1] * part};
+      for (int j = 0; j < kEights; ++j) {
+        *reinterpret_cast<float2*>(to + j * 8) = {values[4 * j + 2 * h] * part[h], values[4 * j + 2 * h + 1] * part[h]};
       }
       continue;
     }
     auto* const to = static_cast<__nv_bfloat16*>(s.p.out.data) + at + lane * 8;
 #pragma unroll
-    for (int j = 0; j < kDim / 8; j += 4) {
+    for (int j = 0; j < kEights; j += 4) {
       uint32_t words[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const float* const pair = &values[4 * (j + i) + 2 * h];
-        words[i] = two_bf16(pair[0] * part, pair[1] * part);
+        words[i] = two_bf16(pair[0] * part[h], pair[1] * part[h]);
       }
       transpose_words(words);
       if (place.token >= 0) *reinterpret_cast<uint4*>(to + j * 8) = {words[0], words[1], words[2], words[3]};

@@ -7,9 +7,13 @@
 // values 1 and so on.
 
 #include "backend/cuda/attention/prompt_rows.cuh"
+#include "backend/cuda/attention/prompt_tiles.cuh"
 #include "backend/cuda/pipeline.cuh"
 
 namespace polymath::backend::cuda {
+
+constexpr int kTileKeys = 128;
+constexpr int kScores = kTileKeys / 2;  // of a thread
 
 template <int kDim_>
 struct PromptConfig {
@@ -32,41 +36,10 @@ struct PromptConfig {
   }
 };
 
-// A tile and the keys that its rows see, from the start of a copied run on.
-struct PromptWork {
-  Tile tile;  // seq -1: there are no more
-  KeyRange keys;
-  __device__ __forceinline__ int runs() const { return (keys.end - keys.begin + kTileKeys - 1) / kTileKeys; }
-};
-
 // The cache as TMA sees it. Axes: 64 elements, 8 keys, halves of a row, eights of a block's keys, a block's heads.
 struct PromptCache {
   CUtensorMap map;
   int keys;  // of one copy: they are contiguous; a power of two from 8 to 128
-};
-
-// All tiles of the step, longest first in a sequence. Blocks take them one by one.
-class PromptTiles {
- public:
-  __device__ __forceinline__ PromptTiles(const TileShape& s, int keys_at_once) : s_(s), keys_at_once_(keys_at_once) {
-    int sum = 0;
-    for (int seq = threadIdx.x % kWarp; seq < s.p.n_seqs; seq += kWarp) sum += work_of(s, seq).tiles;
-    tiles_ = warp_sum(sum);
-  }
-  __device__ __forceinline__ PromptWork find(int index) const {
-    const int across = s_.p.kv.n_kv_heads * s_.head_tiles, nth = tiles_ - 1 - index / across;
-    if (nth < 0) return {make_tile(s_, -1, 0), {0, 0}};
-    const Piece found = find_piece(nth, s_.p.n_seqs, [&](int seq) { return work_of(s_, seq).tiles; });
-    PromptWork work{make_tile(s_, found.item, index % across), {0, 0}};
-    take_queries(s_, found.piece, work.tile);
-    work.keys = keys_of_tile(s_, work.tile);
-    work.keys.begin = work.keys.begin / keys_at_once_ * keys_at_once_;
-    return work;
-  }
-
- private:
-  const TileShape& s_;
-  int keys_at_once_, tiles_;
 };
 
 // The copying warp. Every method is called by all of its lanes.
@@ -99,11 +72,11 @@ class PromptCopies {
   }
 
   __device__ __forceinline__ void keys_and_values(const PromptWork& work) {
-    const int runs = work.runs();
-    Run before{-1, 0}, now = look_up(work, 0);
+    const int runs = work.runs(kTileKeys);
+    KeyCopy before{-1, 0}, now = look_up(work, 0);
 #pragma unroll 1
     for (int i = 0; i <= runs && runs > 0; ++i) {
-      const Run next = look_up(work, i + 1);  // in flight while this run's stages become empty
+      const KeyCopy next = look_up(work, i + 1);  // in flight while this run's stages become empty
       if (i < runs) copy_run(now, work.tile.kv_head);
       if (i > 0) copy_run(before, work.tile.kv_head + s_.p.kv.n_kv_heads);
       before = now;
@@ -112,11 +85,6 @@ class PromptCopies {
   }
 
  private:
-  // This lane's part of a run: a block's keys from an eight on. Block -1: none.
-  struct Run {
-    int block, eight;
-  };
-
   __device__ __forceinline__ uint64_t* full() { return &pipeline_.ring.full[pipeline_.next.stage]; }
   __device__ __forceinline__ int row_bytes() const { return C::kDim * (s_.p.q.type == Type::kF32 ? 4 : 2); }
 
@@ -134,16 +102,14 @@ class PromptCopies {
     }
   }
 
-  __device__ __forceinline__ Run look_up(const PromptWork& work, int run) const {
-    const int key = work.keys.begin + run * kTileKeys + lane_ * cache_.keys;
-    if (lane_ * cache_.keys >= kTileKeys || key >= work.keys.end) return {-1, 0};
-    const int page = key / kPage, nth = static_cast<int>(static_cast<uint64_t>(page) * s_.pages_part >> 32);
-    const int32_t* const table = s_.p.block_table + static_cast<int64_t>(work.tile.seq) * table_cols_;
-    return {table[nth], page - nth * (s_.p.kv.block_size / kPage)};
+  __device__ __forceinline__ KeyCopy look_up(const PromptWork& work, int run) const {
+    const int key = lane_ * cache_.keys;
+    if (key >= kTileKeys) return {-1, 0};
+    return find_copy(s_, work, work.keys.begin + run * kTileKeys + key, table_cols_);
   }
 
   // `head`: among a block's keys and values.
-  __device__ __forceinline__ void copy_run(const Run& run, int head) {
+  __device__ __forceinline__ void copy_run(const KeyCopy& run, int head) {
     const int bytes = cache_.keys / 8 * C::kEightBytes;
     pipeline_.wait_empty();
     const int copies = __popc(__ballot_sync(kAllLanes, run.block >= 0));
