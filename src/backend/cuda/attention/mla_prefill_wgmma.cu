@@ -47,8 +47,8 @@ struct LatentCache {
 };
 
 // Runs are counted over all tiles: run n is in stage n % 2.
-__device__ __forceinline__ int slot_of(int n, int half) { return n % 2 * 2 + half; }
-__device__ __forceinline__ uint32_t phase_of(int n) { return static_cast<uint32_t>(n) / 2 % 2; }
+__device__ __forceinline__ int slot_of(int n, int half) { return (n & 1) * 2 + half; }
+__device__ __forceinline__ uint32_t phase_of(int n) { return static_cast<uint32_t>(n) >> 1 & 1; }
 
 // Hardware barriers; 0 is __syncthreads().
 __device__ __forceinline__ int weights_barrier(int stage) { return 1 + stage; }
@@ -396,7 +396,7 @@ class LatentCopies {
     }
     __syncwarp();
     if (copy.block >= 0) {
-      uint8_t* const to = stages_ + run_ % 2 * kRunBytes;
+      uint8_t* const to = stages_ + (run_ & 1) * kRunBytes;
       const int row = copy.block * s_.p.kv.n_kv_heads + work.tile.kv_head;
       copy_tensor_5d(to + half * kHalfBytes + lane_ * eights * kEightOfHalf, &cache_.half, full, 0, 0, half * 4,
                      copy.eight, row);
