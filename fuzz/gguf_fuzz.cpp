@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/check.h"
 #include "text/gguf_tokenizer.h"
@@ -13,9 +14,12 @@ namespace {
 
 using namespace polymath;
 
+constexpr int64_t kUnpackedMax = 1 << 16;  // values of a tensor
+
 void read_tensors(weights::Checkpoint& checkpoint, size_t size) {
   size_t bytes = 0;
   unsigned sum = 0;
+  std::vector<float> values;
   for (const weights::TensorInfo& info : checkpoint.tensors()) {
     bytes += info.bytes;
     CHECK(checkpoint.has(info.name));
@@ -25,6 +29,9 @@ void read_tensors(weights::Checkpoint& checkpoint, size_t size) {
     for (size_t i = 0; i < info.bytes; ++i) sum += static_cast<unsigned>(t->data[i]);
     if (t->format == nullptr) continue;
     CHECK(static_cast<size_t>(t->format->bytes_of(t->shape.elements())) == info.bytes);
+    if (t->shape.elements() > kUnpackedMax) continue;
+    values.resize(static_cast<size_t>(t->shape.elements()));
+    t->format->dequantize({t->data}, 0, values.data(), t->shape.elements());
   }
   CHECK(bytes <= size);
   volatile unsigned seen = sum;  // the reads must not be optimised away

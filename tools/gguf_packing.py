@@ -130,7 +130,10 @@ def random_blocks(name, n_blocks, rng):
     probe = np.zeros((1, n_bytes), np.uint8) + 85
     set_scale(name, probe, np.float32(1))
     size = np.abs(values(probe.reshape(-1), TYPES[name])).max()
-    set_scale(name, blocks, (rng.random(n_blocks) * 0.05 + 0.01) / max(size, 1))
+    scale = (rng.random(n_blocks) * 0.05 + 0.01) / max(size, 1)
+    if name in ("IQ1_S", "IQ1_M", "IQ3_XXS"):  # a part of it must fit an f16, to be kept as Q6_K without loss
+        scale = np.maximum(scale, 2.0**-11)
+    set_scale(name, blocks, scale)
     return blocks
 
 

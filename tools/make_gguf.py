@@ -4,8 +4,8 @@
     pip install -r tools/requirements.txt
     tools/make_gguf.py models/polymath-demo demo.gguf --type Q8_0 --pre starcoder
 
---type is F32, F16, BF16, or a packed type; "random:TYPE" fills packed tensors with random blocks, for types that have
-no packer here. Rows that are no whole blocks go to Q8_0, or to F16. --parts N writes N files. Tensor names are those of
+--type is F32, F16, BF16, or a packed type; "Q4_K,attn_v=Q6_K" makes an exception; "random:TYPE" fills packed tensors with
+random blocks, for types that have no packer here. Rows that are no whole blocks go to Q8_0, or to F16. --parts N writes N files. Tensor names are those of
 the gguf package, so they test our own table.
 """
 
@@ -149,6 +149,10 @@ def stored(name, value, kind):
     """(bytes, type), as llama.cpp chooses: vectors, routers and small tensors in F32."""
     if value.ndim == 1 or "ffn_gate_inp" in name or name.endswith(".bias"):
         return value.astype(np.float32), None
+    kind, *exceptions = kind.split(",")
+    for exception in exceptions:
+        part, other = exception.split("=")
+        kind = other if part in name else kind
     return gguf_packing.pack(value, kind, seed=sum(name.encode()))
 
 

@@ -23,6 +23,8 @@ constexpr std::string_view kKimi =
     R"([\p{Han}]+|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])*(?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])+(?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kBailing =
     R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)";
+constexpr std::string_view kExaoneMoe =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+)";
 constexpr std::string_view kDeepseek3 =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kDeepseekLetters =
@@ -30,15 +32,19 @@ constexpr std::string_view kDeepseekLetters =
 
 const std::vector<GgufPreTokenizer>& rows() {
   static const std::vector<GgufPreTokenizer> all = {
-      {.names = {"qwen2", "deepseek-r1-qwen", "megrez"}, .patterns = {kQwen2}, .normalizer = "NFC"},
+      {.names = {"qwen2", "deepseek-r1-qwen", "kormo", "megrez"}, .patterns = {kQwen2}, .normalizer = "NFC"},
       {.names = {"qwen35"}, .patterns = {kQwen35}, .normalizer = "NFC"},
       {.names = {"hunyuan", "stablelm2", "solar-open"}, .patterns = {kQwen2}},
-      {.names = {"llama3", "llama-v3", "llama-bpe"}, .patterns = {kLlama3}, .ignore_merges = true, .adds_bos = true},
+      {.names = {"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral"},
+       .patterns = {kLlama3},
+       .ignore_merges = true,
+       .adds_bos = true},
       {.names = {"dbrx", "smaug-bpe", "chatglm-bpe", "glm4"}, .patterns = {kLlama3}},
-      {.names = {"gpt-4o", "llama4", "kanana2"}, .patterns = {kGpt4o}},
+      {.names = {"gpt-4o", "llama4", "kanana2", "minimax-m2"}, .patterns = {kGpt4o}},
       {.names = {"tekken"}, .patterns = {kTekken}, .ignore_merges = true, .adds_bos = true},
       {.names = {"kimi-k2", "kimi-k25"}, .patterns = {kKimi}},
       {.names = {"bailingmoe", "bailingmoe2", "llada-moe"}, .patterns = {kBailing}},
+      {.names = {"exaone-moe"}, .patterns = {kExaoneMoe}},
       {.names = {"deepseek-v3", "hunyuan-dense"},
        .patterns = {R"(\p{N}{1,3})", R"([一-龥぀-ゟ゠-ヿ]+)", kDeepseek3}},
       {.names = {"deepseek-llm"},
@@ -46,10 +52,11 @@ const std::vector<GgufPreTokenizer>& rows() {
                     R"([一-龥ࠀ-一가-퟿]+)", R"(\p{N}+)"}},
       {.names = {"deepseek-coder"},
        .patterns = {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", R"([一-龥ࠀ-一가-퟿]+)", R"(\p{N})"}},
-      {.names = {"gpt-2", "phi-2", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "mpt", "olmo", "jais", "gigachat"},
+      {.names = {"gpt-2", "phi-2", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "mpt", "olmo", "jais", "gigachat",
+                 "mellum", "trillion", "granite-docling", "exaone4"},
        .patterns = {},
        .byte_level_regex = true},
-      {.names = {"starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b"},
+      {.names = {"starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b", "mellum2"},
        .patterns = {R"(\p{N})"},
        .byte_level_regex = true},
   };

@@ -576,7 +576,7 @@ TEST_F(Cuda, PreparesQkvOfPromptsAsTheReference) {
       {"norm after", {.n_heads = 4, .n_kv_heads = 4, .head_dim = 64, .norm = QkvNorm::kHeadAfter}, 64, false, true},
       {"no rotation", {.n_heads = 2, .n_kv_heads = 1, .head_dim = 128}, 0, false, false},
   };
-  constexpr int kRows = 301, kBlock = 16, kBlocks = 20, kPadding = 5;  // rows without a position, at the end
+  constexpr int kRows = 301, kBlock = 16, kBlocks = 20;
   for (const QkvCase& c : cases) {
     const auto run = [&](Side& s) -> Results {
       QkvParams p = c.params;
@@ -592,20 +592,18 @@ TEST_F(Cuda, PreparesQkvOfPromptsAsTheReference) {
       std::vector<int32_t> positions(kRows), slots(kRows), table(kBlocks);
       for (int i = 0; i < kBlocks; ++i) table[i] = (i * 7 + 3) % kBlocks;
       for (int i = 0; i < kRows; ++i) {
-        positions[i] = i < kRows - kPadding ? i : -1;
-        slots[i] = i < kRows - kPadding ? table[i / kBlock] * kBlock + i % kBlock : -1;
+        positions[i] = i;
+        slots[i] = table[i / kBlock] * kBlock + i % kBlock;
       }
       StepLayout layout{.n_tokens = kRows, .n_seqs = 1};
       layout.positions = s.ints(positions), layout.slots = s.ints(slots);
       s.b.prepare_qkv(p, layout, qkv, {shape, cache.data});
       const Tensor q = qkv.slice_cols(0, int64_t{p.n_heads} * p.head_dim);
-      layout.n_tokens = kRows - kPadding;
-      layout.query_start = s.ints({0, layout.n_tokens}), layout.kv_len = s.ints({layout.n_tokens});
+      layout.query_start = s.ints({0, kRows}), layout.kv_len = s.ints({kRows});
       layout.block_table = s.ints(table).reshape({1, kBlocks});
-      const Tensor out = s.zeros(DType::kF32, layout.n_tokens, int64_t{p.n_heads} * p.head_dim);
-      s.b.attention({p.n_heads, 0.05f, 0, 0, nullptr}, q.slice_rows(0, layout.n_tokens), {shape, cache.data}, layout,
-                    out);
-      return {s.get(q.slice_rows(0, layout.n_tokens)), s.get(out)};
+      const Tensor out = s.zeros(DType::kF32, kRows, int64_t{p.n_heads} * p.head_dim);
+      s.b.attention({p.n_heads, 0.05f, 0, 0, nullptr}, q, {shape, cache.data}, layout, out);
+      return {s.get(q), s.get(out)};
     };
     compare(c.name, run, {3e-2, 1e-2}, "prepare_qkv");
   }

@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kPart = 32;  // inputs of a block of int8 activations
 constexpr int kPartQuads = kPart / 4;
-constexpr int64_t kAheadBytesPacked = 1024;
+constexpr int64_t kAheadBytesPacked = 2048;
 
 // A vector of outputs within a block of a tile.
 struct At {
@@ -234,7 +234,9 @@ void int8_tile(const TileArgs& t) {
   for (int64_t k = 0; k < t.blocks; ++k, w += PackedLayout<W>::kBlockBytes) {
     typename W::Block blocks[kTileVectors];
     for (int v = 0; v < kTileVectors; ++v) blocks[v] = typename W::Block(At{w, v});
-    const std::byte* ahead = k + 1 < t.blocks || t.next == nullptr ? w + kAheadBytesPacked : t.next;
+    // Fields of a large block are not read in the order of memory, so the whole next one is fetched.
+    constexpr int64_t kAhead = kParts > 1 ? PackedLayout<W>::kBlockBytes : kAheadBytesPacked;
+    const std::byte* ahead = k + 1 < t.blocks || t.next == nullptr ? w + kAhead : t.next;
     for (int part = 0; part < kParts; ++part, a += kInt8Words * rows, ahead += kLines) {
       for (int line = 0; line < kLines; line += 64) __builtin_prefetch(ahead + line, 0, 2);
       if constexpr (kOneRow) {
