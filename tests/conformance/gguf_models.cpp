@@ -3,7 +3,7 @@
 //     conformance_gguf_models FILE...        MODEL.TYPE.gguf, as gguf_models.py names them
 //
 // F32 and BF16 files give the original's logits within 1e-3. Packed ones give those of the model of their unpacked
-// values, on the reference and on the CPU.
+// values, on every backend of this machine.
 
 #include <cmath>
 #include <cstdio>
@@ -69,7 +69,8 @@ absl::Status check_original(const File& file) {
 absl::Status check_unpacked(const File& file) {
   ASSIGN_OR_RETURN(const auto files, weights::open_model_files(file.path));
   ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files));
-  for (const char* backend : {"reference", "cpu"}) {
+  for (const char* backend : {"reference", "cpu", "cuda"}) {
+    if (!backend::make_backend(backend, {.threads = 1}).ok()) continue;  // no GPU
     const RunnerOptions options{.backend = backend};
     constexpr size_t kPrompt = 20;
     ASSIGN_OR_RETURN(const auto packed, logits_of(Runner::create(file.path, options), kPrompt));
