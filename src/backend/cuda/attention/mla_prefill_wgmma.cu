@@ -47,8 +47,8 @@ struct LatentCache {
 };
 
 // Runs are counted over all tiles: run n is in stage n % 2.
-__device__ __forceinline__ int slot_of(int n, int half) { return (n & 1) * 2 + half; }
-__device__ __forceinline__ uint32_t phase_of(int n) { return static_cast<uint32_t>(n) >> 1 & 1; }
+__device__ __forceinline__ int slot_of(int n, int half) { return n % 2 * 2 + half; }
+__device__ __forceinline__ uint32_t phase_of(int n) { return static_cast<uint32_t>(n) / 2 % 2; }
 
 // Hardware barriers; 0 is __syncthreads().
 __device__ __forceinline__ int weights_barrier(int stage) { return 1 + stage; }
@@ -144,13 +144,14 @@ __device__ __forceinline__ void convert_queries(const TileShape& s, const Tile& 
   }
 }
 
-// scores = queries keys^T of run n, one of this warpgroup's.
+// scores = queries keys^T of run n, one of this warpgroup's: two groups of wgmma.
 __device__ __forceinline__ void score(const LatentGroup& g, int n, float (&scores)[kRunKeys / 2]) {
   const uint64_t queries = matrix_here(matrix_descriptor(g.queries, kEightOfQueries));
 #pragma unroll
   for (int part = 0; part < kKeyDim / 64; ++part) {
     const int half = part / 4;
     if (part == 0 || part == 4) {
+      if (part > 0) wgmma_commit();
       g.wait_full(n, half);
       wgmma_fence();
     }
@@ -247,25 +248,24 @@ struct Attention {
   __device__ __forceinline__ void add_own(int i, bool grew, const float (&shrink)[2],
                                           float (&sums)[kColumns / 2]) const {
     if (grew) shrink_values(shrink, sums);
+    clear_values(g, g.group, work.keys.end - work.keys.begin - i * kRunKeys);
     sync_group(g.group);  // all its probabilities are there
-    add(i, g.group, sums);
+    add_values(g, g.group, sums);
+    end_values(g.group, sums);
   }
-  // Those of a run that the other warpgroup has scored.
-  __device__ __forceinline__ void add_other(int i, float (&sums)[kColumns / 2]) const {
+  // Starts to add the values of run i, which the other warpgroup has scored.
+  __device__ __forceinline__ void start_other(int i, float (&sums)[kColumns / 2]) const {
     float shrink[2];
     wait_for_weights(g.other());
     g.wait_full(g.run + i, g.group);  // the other warpgroup has waited, too; this orders the reads of values
     if (take_state(g, softmax, shrink)) shrink_values(shrink, sums);
-    add(i, g.other(), sums);
+    clear_values(g, g.other(), work.keys.end - work.keys.begin - i * kRunKeys);
+    add_values(g, g.other(), sums);
   }
-
- private:
-  __device__ __forceinline__ void add(int i, int stage, float (&sums)[kColumns / 2]) const {
-    clear_values(g, stage, work.keys.end - work.keys.begin - i * kRunKeys);
-    add_values(g, stage, sums);
+  __device__ __forceinline__ void end_values(int stage, float (&sums)[kColumns / 2]) const {
     wgmma_wait<0>();
     pin(sums);
-    g.release(stage);  // at once: a stage's next run is long on its way
+    g.release(stage);
   }
 };
 
@@ -275,16 +275,31 @@ __device__ __forceinline__ void attend(const Attention& a, float (&sums)[kColumn
   float scores[kRunKeys / 2], shrink[2];
 #pragma unroll
   for (int j = 0; j < kRunKeys / 2; ++j) scores[j] = 0;
-#pragma unroll 1
-  for (int i = (a.g.run ^ a.g.group) & 1; i <= runs; i += 2) {
-    if (i > 0) a.add_other(i - 1, sums);
-    if (i == runs) break;
-    score(a.g, a.g.run + i, scores);
+  int i = (a.g.run ^ a.g.group) & 1;
+  if (i == 1) {
+    a.start_other(0, sums);
+    a.end_values(a.g.other(), sums);
+  }
+  if (i >= runs) return;
+  score(a.g, a.g.run + i, scores);
+  wgmma_wait<0>();
+  pin(scores);
+  bool grew = a.weigh(i, scores, shrink);
+  for (; i + 2 < runs; i += 2) {
+    a.add_own(i, grew, shrink, sums);
+    a.start_other(i + 1, sums);
+    score(a.g, a.g.run + i + 2, scores);
+    wgmma_wait<2>();
+    a.g.release(a.g.other());
     wgmma_wait<0>();
     pin(scores);
-    const bool grew = a.weigh(i, scores, shrink);
-    a.add_own(i, grew, shrink, sums);
+    pin(sums);
+    grew = a.weigh(i + 2, scores, shrink);
   }
+  a.add_own(i, grew, shrink, sums);
+  if (i + 1 >= runs) return;
+  a.start_other(i + 1, sums);
+  a.end_values(a.g.other(), sums);
 }
 
 // What the rows' sums are multiplied with in the end.
@@ -381,7 +396,7 @@ class LatentCopies {
     }
     __syncwarp();
     if (copy.block >= 0) {
-      uint8_t* const to = stages_ + (run_ & 1) * kRunBytes;
+      uint8_t* const to = stages_ + run_ % 2 * kRunBytes;
       const int row = copy.block * s_.p.kv.n_kv_heads + work.tile.kv_head;
       copy_tensor_5d(to + half * kHalfBytes + lane_ * eights * kEightOfHalf, &cache_.half, full, 0, 0, half * 4,
                      copy.eight, row);
