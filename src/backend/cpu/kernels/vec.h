@@ -169,7 +169,11 @@ INLINE F32 vector_glu(const GluParams& params, F32 gate, F32 up) {
     }
     case GluKind::kGeluErf: {
       F32 out{};
-      for (size_t i = 0; i < sizeof(F32) / sizeof(float); ++i) out[i] = glu_value(params, gate[i], up[i]);
+      // Not glu_value(): the linker may keep this file's copy of an inline function, with instructions that others
+      // lack.
+      for (size_t i = 0; i < sizeof(F32) / sizeof(float); ++i) {
+        out[i] = 0.5f * gate[i] * (1.0f + erff(0.7071067811865476f * gate[i])) * up[i];
+      }
       return out;
     }
     case GluKind::kCount:
