@@ -5,18 +5,13 @@
 
 #include <algorithm>
 
+#include "text/tokenizer/split_patterns.h"
+
 namespace polymath::text {
 namespace {
 
-// Digits one by one, or up to three together.
-constexpr std::string_view kQwen2 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kQwen35 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kGpt4o =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kTekken =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kKimi =
@@ -32,15 +27,15 @@ constexpr std::string_view kDeepseekLetters =
 
 const std::vector<GgufPreTokenizer>& rows() {
   static const std::vector<GgufPreTokenizer> all = {
-      {.names = {"qwen2", "deepseek-r1-qwen", "kormo", "megrez"}, .patterns = {kQwen2}, .normalizer = "NFC"},
+      {.names = {"qwen2", "deepseek-r1-qwen", "kormo", "megrez"}, .patterns = {kQwenPattern}, .normalizer = "NFC"},
       {.names = {"qwen35"}, .patterns = {kQwen35}, .normalizer = "NFC"},
-      {.names = {"hunyuan", "stablelm2", "solar-open"}, .patterns = {kQwen2}},
+      {.names = {"hunyuan", "stablelm2", "solar-open"}, .patterns = {kQwenPattern}},
       {.names = {"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral"},
-       .patterns = {kLlama3},
+       .patterns = {kCl100kPattern},
        .ignore_merges = true,
        .adds_bos = true},
-      {.names = {"dbrx", "smaug-bpe", "chatglm-bpe", "glm4"}, .patterns = {kLlama3}},
-      {.names = {"gpt-4o", "llama4", "kanana2", "minimax-m2"}, .patterns = {kGpt4o}},
+      {.names = {"dbrx", "smaug-bpe", "chatglm-bpe", "glm4"}, .patterns = {kCl100kPattern}},
+      {.names = {"gpt-4o", "llama4", "kanana2", "minimax-m2"}, .patterns = {kO200kPattern}},
       {.names = {"tekken"}, .patterns = {kTekken}, .ignore_merges = true, .adds_bos = true},
       {.names = {"kimi-k2", "kimi-k25"}, .patterns = {kKimi}},
       {.names = {"bailingmoe", "bailingmoe2", "llada-moe"}, .patterns = {kBailing}},

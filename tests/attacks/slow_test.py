@@ -65,7 +65,7 @@ class Slow(unittest.TestCase):
             f"{kind}: {figures}; first token p50 {usual * 1e3:.1f} -> {now * 1e3:.1f} ms (p95 {p95(times) * 1e3:.1f}) of "
             f"{len(times)} requests; probes p50 {statistics.median(probes) * 1e3:.1f} p95 {p95(probes) * 1e3:.1f} ms"
         )
-        self.assertGreater(len(times), 2)  # a busy machine answers few; a stalled server none
+        self.assertGreater(len(times), 20)
         self.assertLess(now, 2 * usual + SLACK_S)
         self.assertEqual(server.metric("vllm:num_requests_waiting"), 0, "slow bodies hold no places")
 

@@ -9,7 +9,7 @@ namespace polymath::backend::cuda {
 
 // One of a group's two GEMMs. `pair` is pairs[j], sorted pair j's place before the sort.
 //   first:  intermediate[j] = glu(f * (x[pair / top_k] w[e]^T) + bias), f the pair's weight where weight_on_input
-//   second: y[pair] = intermediate[j] w[e]^T + bias; split-K: y[pair * parts + part], to be summed by combine()
+//   second: y[pair] = intermediate[j] w[e]^T + bias, f32; split-K: y[pair * parts + part], to be summed by combine()
 struct ExpertGemm {
   Matrix x;  // the weights' type, rows of 16-byte words, cols a multiple of 8; second: intermediate
   WeightMatrix w;
@@ -19,7 +19,7 @@ struct ExpertGemm {
   bool first = true;
   GluParams glu;
   const float* input_weights = nullptr;  // [n_pairs] by pair, or null
-  Matrix y;                              // first: intermediate, cols = its stride, padding becomes zeros; second: f32
+  Matrix y;                              // first: intermediate, cols = its stride, padding becomes zeros
   int parts = 1;                         // split-K parts; more than 1 only for the second of moe_fused_small_m
   bool sorted = true;                    // x by sorted pair; false: by token, only for the first of moe_fused_small_m
 };

@@ -75,21 +75,12 @@ __device__ __forceinline__ void fetch_inputs(const SmallGemm& p, int turn, uint4
   }
 }
 
-__device__ __forceinline__ uint4 shared_word(uint32_t from) {
-  uint4 word;
-  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];"
-               : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w)
-               : "r"(from)
-               : "memory");
-  return word;
-}
-
 template <int kTiles>
 __device__ __forceinline__ void multiply(uint32_t weights, const uint4 (&x)[kTiles][2], float (&sums)[kTiles][4]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const uint4 a = shared_word(weights + (2 * half) * kWarp * kWordBytes);
-    const uint4 b = shared_word(weights + (2 * half + 1) * kWarp * kWordBytes);
+    const uint4 a = load_word(weights + (2 * half) * kWarp * kWordBytes);
+    const uint4 b = load_word(weights + (2 * half + 1) * kWarp * kWordBytes);
 #pragma unroll
     for (int t = 0; t < kTiles; ++t) {
       mma_bf16(sums[t], a.x, b.x, a.y, b.y, x[t][half].x, x[t][half].y);
