@@ -17,6 +17,7 @@
 #include "commands/bench_sequences.h"
 #include "commands/flags/flags.h"
 #include "commands/load/bench_serve.h"
+#include "commands/quality/bench_quality.h"
 #include "commands/runtime.h"
 #include "commands/verbs.h"
 
@@ -205,10 +206,11 @@ void make_room(Options& options) {
   options.model.max_model_len = std::max(options.model.max_model_len, longest + bench.output);
 }
 
-int serve_load(const Arguments& arguments) {
-  const auto options = parse_flags(kBenchServe, arguments);
+// A verb's second word, with flags of its own.
+int run_with(Verb verb, absl::Status (*run)(const Options&), const Arguments& arguments) {
+  const auto options = parse_flags(verb, Arguments(arguments.begin() + 1, arguments.end()));
   if (!options.ok()) return fail_flags(options.status());
-  const absl::Status status = load::bench_serve(*options);
+  const absl::Status status = run(*options);
   return status.ok() ? 0 : fail(status);
 }
 
@@ -216,11 +218,13 @@ int serve_load(const Arguments& arguments) {
 
 int bench(const Arguments& arguments) {
   const std::string what = arguments.empty() ? "" : arguments[0];
-  if (what == "serve") return serve_load(Arguments(arguments.begin() + 1, arguments.end()));
+  if (what == "serve") return run_with(kBenchServe, load::bench_serve, arguments);
+  if (what == "quality") return run_with(kBenchQuality, bench_quality, arguments);
   if (what != "offline" && what != "kernels") {
     std::fputs(
         "polymath bench offline MODEL [flags]: prefill and decode speed, beside the machine's limits\n"
         "polymath bench kernels MODEL [flags]: a layer's ops one by one, beside the same limits\n"
+        "polymath bench quality MODEL --against REFERENCE --text FILE [flags]: perplexity and KL divergence\n"
         "polymath bench serve [MODEL] [flags]: load on a running server, by its latencies and throughput\n",
         stderr);
     return what == "--help" ? 0 : 2;

@@ -151,6 +151,14 @@ struct BenchOptions {
   bool same_tokens = false;  // token 0 everywhere: all sequences visit the same experts
 };
 
+// `bench quality`.
+struct QualityOptions {
+  std::string against, text;             // the reference model, and the file
+  std::string reference_dtype = "auto";  // of its weights
+  int context = 512;                     // tokens that a window begins anew after
+  int tokens = 8192;                     // of the text at most
+};
+
 // `inspect`.
 struct InspectOptions {
   bool json = false;
@@ -168,6 +176,7 @@ struct Options {
   ServerOptions server;
   RunOptions run;
   BenchOptions bench;
+  QualityOptions quality;
   load::LoadOptions load;  // of `bench serve`
   InspectOptions inspect;
   KernelsOptions kernels;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <numeric>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +12,7 @@
 #include "commands/adapters.h"
 #include "commands/flags/flag_values.h"
 #include "commands/memory.h"
+#include "commands/one_sequence.h"
 #include "commands/op_calls.h"
 #include "commands/progress.h"
 #include "model/loading/finite.h"
@@ -217,25 +217,10 @@ absl::Status Runtime::make_cache() {
 
 // A forward pass of `n` prompt tokens before the first request. True: its logits are finite.
 absl::StatusOr<bool> Runtime::try_pass(int n) {
+  OneSequence sequence(*transformer_, options_.block_size, model_len_);
   const std::vector<int32_t> tokens(static_cast<size_t>(n), 0);
-  std::vector<int32_t> places(static_cast<size_t>(n));
-  std::iota(places.begin(), places.end(), 0);
-  const std::vector<int32_t> query_start = {0, n}, kv_len = {n}, last = {n - 1};
-  std::vector<int32_t> block_table(static_cast<size_t>(ceil_div(model_len_, options_.block_size)), 0);
-  std::iota(block_table.begin(), block_table.begin() + ceil_div(n, options_.block_size), 0);
-  const std::vector<int32_t> states(transformer_->has_state() ? 1 : 0, 0);
-  const std::vector<kvcache::StateCopy> cleared(states.size(), {-1, 0});
-  const model::Batch batch{.tokens = tokens,
-                           .positions = places,
-                           .slots = places,
-                           .query_start = query_start,
-                           .kv_len = kv_len,
-                           .block_table = block_table,
-                           .block_table_width = static_cast<int>(block_table.size()),
-                           .logit_rows = last,
-                           .state_slots = states,
-                           .state_copies = cleared};
-  ASSIGN_OR_RETURN(const tensor::Tensor logits, transformer_->forward(batch));
+  ASSIGN_OR_RETURN(const tensor::Tensor logits,
+                   transformer_->forward(sequence.step(tokens, OneSequence::Logits::kLast)));
   const float* row = logits.f32();
   return std::all_of(row, row + logits.shape.elements(), [](float v) { return std::isfinite(v); });
 }

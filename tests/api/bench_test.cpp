@@ -1,9 +1,16 @@
-// Tests of `polymath bench offline` and `polymath bench kernels`.
+// Tests of `polymath bench offline`, `bench kernels` and `bench quality`.
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "base/json.h"
+#include "base/read_file.h"
 #include "commands/bench_kernels.h"
 #include "commands/bench_sequences.h"
+#include "commands/quality/bench_quality.h"
 
 namespace polymath::test {
 namespace {
@@ -74,6 +81,60 @@ TEST(BenchKernels, EveryOpOfALayerHasItsLines) {
       EXPECT_GE(lines, 3u) << op << " on " << backend << ":\n" << out;  // two batches and a prompt
     }
   }
+}
+
+// The figures of the stand-in in `dtype` against itself in float32, over `tokens` letters in windows of `context`.
+base::JsonObject quality_of(const std::string& dtype, int tokens, int context) {
+  const std::string name = testing::TempDir() + "quality_" + dtype + std::to_string(tokens);
+  std::ofstream text(name + ".txt");
+  for (int i = 0; i < tokens; ++i) text << "abc dog"[i * i % 7];
+  text.close();
+  commands::Options options;
+  options.model.name = options.quality.against = POLYMATH_STAND_IN;
+  options.model.dtype = dtype;
+  options.runtime.backend = "cpu";
+  options.quality.reference_dtype = "float32";
+  options.quality.text = name + ".txt";
+  options.quality.context = context;
+  options.bench.output_json = name + ".json";
+  testing::internal::CaptureStdout();
+  const absl::Status status = commands::bench_quality(options);
+  const std::string out = testing::internal::GetCapturedStdout();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_NE(out.find("KL divergence"), std::string::npos) << out;
+  const auto json = base::parse_json(*base::read_file(name + ".json", 1 << 20), {});
+  return json.ok() && json->is_object() ? json->as_object() : base::JsonObject{};
+}
+
+// Windows are several and end within a step, so positions are counted once each.
+TEST(BenchQuality, AModelDoesNotDivergeFromItself) {
+  const base::JsonObject f = quality_of("float32", 300, 70);
+  EXPECT_GT(f.at("positions").to_number<int>(), 150);
+  EXPECT_LT(f.at("positions").to_number<int>(), 300);
+  EXPECT_EQ(f.at("kl_max").to_number<double>(), 0);
+  EXPECT_EQ(f.at("same_top_share").to_number<double>(), 1);
+  EXPECT_EQ(f.at("perplexity"), f.at("reference_perplexity"));
+}
+
+TEST(BenchQuality, ASmallerDtypeDiverges) {
+  const base::JsonObject f = quality_of("bfloat16", 100, 64);
+  EXPECT_GT(f.at("kl_mean").to_number<double>(), 0);
+  EXPECT_LT(f.at("kl_mean").to_number<double>(), 0.01);
+  EXPECT_GT(f.at("largest_logit_error").to_number<double>(), 0);
+  EXPECT_NEAR(f.at("perplexity").to_number<double>() / f.at("reference_perplexity").to_number<double>(), 1, 0.05);
+}
+
+TEST(BenchQuality, WhatIsMissingIsNamed) {
+  commands::Options options;
+  options.model.name = POLYMATH_STAND_IN;
+  EXPECT_NE(commands::bench_quality(options).message().find("--against"), std::string::npos);
+  options.quality.against = POLYMATH_STAND_IN;
+  EXPECT_NE(commands::bench_quality(options).message().find("--text"), std::string::npos);
+  options.runtime.backend = "cpu";
+  options.quality.text = "no/such/file";
+  EXPECT_NE(commands::bench_quality(options).message().find("no/such/file"), std::string::npos);
+  options.quality.context = 1 << 24;
+  EXPECT_NE(commands::bench_quality(options).message().find("--context"), std::string::npos);
 }
 
 }  // namespace

@@ -106,14 +106,14 @@ absl::Status set_memory_share(Options& o, std::string_view value) {
 }
 
 constexpr Flag kFlags[] = {
-    {"device", "", FlagKind::kValue, kShapes | kInspect, "DEVICE", "auto",
+    {"device", "", FlagKind::kValue, kShapes | kInspect | kBenchQuality, "DEVICE", "auto",
      "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
      set_device},
-    {"threads", "", FlagKind::kValue, kShapes, "N", "one a core",
+    {"threads", "", FlagKind::kValue, kShapes | kBenchQuality, "N", "one a core",
      "Threads that compute. Cores are those of the affinity mask, at most what a CPU quota amounts to.",
      set_int<&RuntimeOptions::threads, 1, 1024>},
-    {"isa", "", FlagKind::kValue, kShapes, "NAME", "auto", "Instruction set: auto, portable, avx2, avx512, amx.",
-     set_isa},
+    {"isa", "", FlagKind::kValue, kShapes | kBenchQuality, "NAME", "auto",
+     "Instruction set: auto, portable, avx2, avx512, amx.", set_isa},
     {"async-scheduling", "", kSwitch, kLoads, "", "on",
      "Accepted: a step is always planned while the one before runs, where the device chooses tokens (a GPU). Off: "
      "refused.",
@@ -135,9 +135,9 @@ constexpr Flag kFlags[] = {
      "Memory of the KV cache; K, M, G are thousands, Ki, Mi, Gi powers of two. VLLM_CPU_KVCACHE_SPACE says the same in "
      "GiB.",
      set_kv_bytes},
-    {"kv-cache-dtype", "", FlagKind::kValue, kShapes, "TYPE", "auto",
+    {"kv-cache-dtype", "", FlagKind::kValue, kShapes | kBenchQuality, "TYPE", "auto",
      "auto (bfloat16 for bfloat16 weights, else float32), bfloat16 or float32.", set_kv_dtype},
-    {"block-size", "", FlagKind::kValue, kShapes, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
+    {"block-size", "", FlagKind::kValue, kShapes | kBenchQuality, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
      set_int<&RuntimeOptions::block_size, 1, 1024>},
     {"num-gpu-blocks-override", "", FlagKind::kValue, kLoads, "N", "what the KV memory holds",
      "KV blocks, whatever they take.", set_int<&RuntimeOptions::kv_blocks, 2, 1 << 30>},

@@ -25,7 +25,8 @@ inline constexpr FlagKind kSwitch = FlagKind::kSwitch;
 inline constexpr FlagKind kList = FlagKind::kList;
 inline constexpr uint8_t kLoads = kServe | kRun | kBench;  // verbs that load a model
 inline constexpr uint8_t kAll = kLoads | kInspect | kKernels;
-inline constexpr uint8_t kShapes = kLoads | kKernels;  // verbs that ask a backend about a model's shapes
+inline constexpr uint8_t kModels = kAll | kBenchQuality;  // verbs that name a model
+inline constexpr uint8_t kShapes = kLoads | kKernels;     // verbs that ask a backend about a model's shapes
 
 inline constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model's: refused
 inline constexpr int64_t kSequencesMax = 1 << 16;   // more at once than memory holds: refused
@@ -41,6 +42,7 @@ Part& part_of(Options& o) {
   if constexpr (std::is_same_v<Part, ServerOptions>) return o.server;
   if constexpr (std::is_same_v<Part, RunOptions>) return o.run;
   if constexpr (std::is_same_v<Part, BenchOptions>) return o.bench;
+  if constexpr (std::is_same_v<Part, QualityOptions>) return o.quality;
   if constexpr (std::is_same_v<Part, load::LoadOptions>) return o.load;
   if constexpr (std::is_same_v<Part, InspectOptions>) return o.inspect;
   if constexpr (std::is_same_v<Part, KernelsOptions>) return o.kernels;

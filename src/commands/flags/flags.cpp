@@ -111,6 +111,8 @@ const char* verb_name(Verb verb) {
       return "kernels";
     case kBenchServe:
       return "bench serve";
+    case kBenchQuality:
+      return "bench quality";
   }
   return "";
 }
@@ -221,7 +223,8 @@ std::string flags_markdown() {
       const std::string verbs = absl::StrCat(
           (flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
           (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
-          (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
+          (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
+          (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",

@@ -17,7 +17,15 @@
 
 namespace polymath::commands {
 
-enum Verb : uint8_t { kServe = 1, kRun = 2, kInspect = 4, kBench = 8, kKernels = 16, kBenchServe = 32 };
+enum Verb : uint8_t {
+  kServe = 1,
+  kRun = 2,
+  kInspect = 4,
+  kBench = 8,
+  kKernels = 16,
+  kBenchServe = 32,
+  kBenchQuality = 64,
+};
 
 enum class FlagKind {
   kValue,   // takes one; of several the last counts

@@ -82,11 +82,11 @@ absl::Status warn_remote_code(Options& o, std::string_view value) {
 }
 
 constexpr Flag kFlags[] = {
-    {"model", "", FlagKind::kValue, kAll | kBenchServe, "MODEL", "",
+    {"model", "", FlagKind::kValue, kModels | kBenchServe, "MODEL", "",
      "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
      "a flag. Under bench serve the name that requests carry; by default the first that the server lists.",
      set_text<&ModelOptions::name>},
-    {"revision", "", FlagKind::kValue, kAll, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
+    {"revision", "", FlagKind::kValue, kModels, "NAME", "main", "Branch, tag or commit of org/name in the local cache.",
      set_text<&ModelOptions::revision>},
     {"tokenizer", "", FlagKind::kValue, kServe | kRun, "MODEL", "the model's own", "Where the tokenizer is read from.",
      set_text<&TextOptions::tokenizer>},
@@ -97,19 +97,19 @@ constexpr Flag kFlags[] = {
      "Names that requests may use; the first is the one that metrics and answers carry. Under bench serve the name "
      "that requests carry.",
      set_served_names},
-    {"dtype", "", FlagKind::kValue, kShapes, "TYPE", "auto",
+    {"dtype", "", FlagKind::kValue, kShapes | kBenchQuality, "TYPE", "auto",
      "Type that weights are kept in: auto (the checkpoint's), float32, float16, bfloat16, half, float.", set_dtype},
     {"max-model-len", "", FlagKind::kValue, kLoads, "TOKENS", "auto",
      "Tokens of a prompt and its answer together, at most what the model's rotation reaches; auto: "
      "max_position_embeddings, or what the KV cache holds if it is less. 32k and 32K are understood.",
      set_model_len},
-    {"load-format", "", FlagKind::kValue, kLoads, "FORMAT", "auto",
+    {"load-format", "", FlagKind::kValue, kLoads | kBenchQuality, "FORMAT", "auto",
      "auto or safetensors: the checkpoint; gguf: the directory's GGUF file; dummy: random weights, for measuring.",
      set_load_format},
-    {"quantization", "-q", FlagKind::kValue, kLoads, "METHOD", "none",
+    {"quantization", "-q", FlagKind::kValue, kLoads | kBenchQuality, "METHOD", "none",
      "gguf: the GGUF file of the model's directory, which has safetensors too. The checkpoint says the rest.",
      set_quantization},
-    {"hf-overrides", "", FlagKind::kValue, kAll, "JSON", "{}",
+    {"hf-overrides", "", FlagKind::kValue, kModels, "JSON", "{}",
      "Members to put over those of config.json; null removes a member, such as one that the model is refused for.",
      set_hf_overrides},
     {"seed", "", FlagKind::kValue, kLoads | kBenchServe, "N", "0 for dummy weights and loads, random for answers",
