@@ -9,9 +9,12 @@
 //
 // Source of MXFP4: the OCP Microscaling Formats specification, version 1.0.
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "quant/formats/blocks.h"
+#include "quant/formats/fit.h"
 #include "quant/formats/tables.h"
 
 namespace polymath::quant {
@@ -75,13 +78,65 @@ void decode_mxfp4(const std::byte* block, float* y) {
   }
 }
 
+// Q4_0 and Q5_0: the middle of the codes is 0.
+template <bool kFive>
+void quantize_symmetric(const float* src, std::byte* dst, int64_t n) {
+  constexpr int kLevels = kFive ? 16 : 8, kNibbles = kFive ? 6 : 2;
+  for (int64_t i = 0; i < n; i += kValues, src += kValues, dst += kNibbles + kHalf) {
+    const uint16_t d = tensor::f32_to_f16(fit_scale({src, kValues}, kLevels));
+    const float scale = tensor::f16_to_f32(d);
+    uint32_t fifths = 0;
+    for (int j = 0; j < kHalf; ++j) {
+      const int a = quantized(src[j], scale, -kLevels, kLevels - 1) + kLevels;
+      const int b = quantized(src[j + kHalf], scale, -kLevels, kLevels - 1) + kLevels;
+      dst[kNibbles + j] = static_cast<std::byte>((a & 15) | (b & 15) << 4);
+      fifths |= static_cast<uint32_t>(a >> 4) << j | static_cast<uint32_t>(b >> 4) << (j + kHalf);
+    }
+    std::memcpy(dst, &d, sizeof(d));
+    if constexpr (kFive) std::memcpy(dst + 2, &fifths, sizeof(fifths));
+  }
+}
+
+int nearest_fp4(float doubled) {
+  int best = 0;
+  for (int q = 1; q < static_cast<int>(std::size(kFp4Doubled)); ++q) {
+    const auto error = [&](int i) { return std::abs(doubled - static_cast<float>(kFp4Doubled[i])); };
+    if (error(q) < error(best)) best = q;
+  }
+  return best;
+}
+
+// Of the exponent under which the largest value fits, and the next smaller one, which cuts it off.
+void quantize_mxfp4(const float* src, std::byte* dst, int64_t n) {
+  constexpr int kBias = 128, kLargestExponent = 254;
+  for (int64_t i = 0; i < n; i += kValues, src += kValues, dst += 1 + kHalf) {
+    float largest = 0;
+    for (int j = 0; j < kValues; ++j) largest = std::max(largest, std::abs(src[j]));
+    const int fitting = largest > 0 ? std::clamp(std::ilogb(largest) - 1 + kBias - 1, 1, kLargestExponent) : 0;
+    double best = -1;
+    for (int e = fitting; e >= std::max(0, fitting - 1); --e) {
+      uint8_t codes[kValues];
+      double error = 0;
+      for (int j = 0; j < kValues; ++j) {
+        codes[j] = static_cast<uint8_t>(nearest_fp4(std::ldexp(src[j], kBias - e)));
+        const double miss = std::ldexp(static_cast<float>(kFp4Doubled[codes[j]]), e - kBias) - src[j];
+        error += miss * miss;
+      }
+      if (best >= 0 && error >= best) continue;
+      best = error;
+      dst[0] = static_cast<std::byte>(e);
+      for (int j = 0; j < kHalf; ++j) dst[1 + j] = static_cast<std::byte>(codes[j] | codes[j + kHalf] << 4);
+    }
+  }
+}
+
 }  // namespace
 
-extern const QuantFormat kQ4_0 = packed_blocks<kValues, 18, decode_q4_0>("q4_0");
+extern const QuantFormat kQ4_0 = packed_blocks<kValues, 18, decode_q4_0>("q4_0", quantize_symmetric<false>);
 extern const QuantFormat kQ4_1 = packed_blocks<kValues, 20, decode_q4_1>("q4_1");
-extern const QuantFormat kQ5_0 = packed_blocks<kValues, 22, decode_q5_0>("q5_0");
+extern const QuantFormat kQ5_0 = packed_blocks<kValues, 22, decode_q5_0>("q5_0", quantize_symmetric<true>);
 extern const QuantFormat kQ5_1 = packed_blocks<kValues, 24, decode_q5_1>("q5_1");
 extern const QuantFormat kIq4Nl = packed_blocks<kValues, 18, decode_iq4_nl>("iq4_nl");
-extern const QuantFormat kMxfp4 = packed_blocks<kValues, 17, decode_mxfp4>("mxfp4");
+extern const QuantFormat kMxfp4 = packed_blocks<kValues, 17, decode_mxfp4>("mxfp4", quantize_mxfp4);
 
 }  // namespace polymath::quant
