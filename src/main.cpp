@@ -37,6 +37,8 @@ constexpr VerbRow kVerbs[] = {
     {"inspect", "inspect MODEL [--json]  what a model is and what it needs", polymath::commands::inspect},
     {"bench", "bench offline MODEL     prefill and decode speed, beside the machine's limits; bench serve: load",
      polymath::commands::bench},
+    {"quantize", "quantize IN OUT --to F  pack the weights of a GGUF file in another format",
+     polymath::commands::quantize},
     {"kernels", "kernels [MODEL] [flags] kernel variants, and which of them a model's shapes would run",
      polymath::commands::kernels},
     {"flags", "flags                   every flag, as a page of Markdown", flags},

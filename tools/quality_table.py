@@ -3,7 +3,7 @@
 
     tools/quality_table.py build/cpu-release/polymath [--types Q8_0 Q4_K ...] [--cases 50]
 
-Each type becomes a GGUF file (tools/make_gguf.py). `polymath bench quality` compares it with the model in float32, over
+Each type becomes a GGUF file (`polymath quantize`, or tools/make_gguf.py where that has no packer). `polymath bench quality` compares it with the model in float32, over
 conversations that the model was not trained on, and the file's server answers their questions (tools/demo_model).
 Needs the packages of tools/requirements.txt.
 """
@@ -27,6 +27,7 @@ from client import Server  # noqa: E402
 
 TYPES = ("F32", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q4_K", "IQ4_XS", "IQ4_NL", "Q4_0", "MXFP4")
 TEXT_SEED = 11
+PACKED_BY_US = ("Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q4_K", "Q4_0", "MXFP4")
 CONVERSATIONS = 60  # of each domain
 READY_SECONDS = 60
 
@@ -69,7 +70,12 @@ def accuracy(polymath, model, dtype, cases):
 
 def row(options, kind, folder, cases):
     file, out = folder / f"{kind}.gguf", folder / "quality.json"
-    run(sys.executable, ROOT / "tools/make_gguf.py", options.model, file, "--type", kind, "--pre", options.pre)
+    plain = folder / "plain.gguf" if kind in PACKED_BY_US else file
+    if not plain.exists():
+        stored = "BF16" if kind in PACKED_BY_US else kind
+        run(sys.executable, ROOT / "tools/make_gguf.py", options.model, plain, "--type", stored, "--pre", options.pre)
+    if kind in PACKED_BY_US:
+        run(options.polymath, "quantize", plain, file, "--to", kind.lower())
     dtype = "float32" if kind == "F32" else "bfloat16"
     run(options.polymath, "bench", "quality", file, "--dtype", dtype, "--against", options.model, "--reference-dtype", "float32",
         "--text", folder / "text.txt", "--tokens", options.tokens, "--output-json", out)  # fmt: skip

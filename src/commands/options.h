@@ -159,6 +159,12 @@ struct QualityOptions {
   int tokens = 8192;                     // of the text at most
 };
 
+// `quantize`. The model is what it reads.
+struct QuantizeOptions {
+  std::string out;     // a file that does not exist yet
+  std::string format;  // of the matrices
+};
+
 // `inspect`.
 struct InspectOptions {
   bool json = false;
@@ -177,6 +183,7 @@ struct Options {
   RunOptions run;
   BenchOptions bench;
   QualityOptions quality;
+  QuantizeOptions quantize;
   load::LoadOptions load;  // of `bench serve`
   InspectOptions inspect;
   KernelsOptions kernels;

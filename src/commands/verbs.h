@@ -19,6 +19,7 @@ int tgi(const Arguments& arguments);
 int run(const Arguments& arguments);
 int inspect(const Arguments& arguments);
 int bench(const Arguments& arguments);
+int quantize(const Arguments& arguments);
 int kernels(const Arguments& arguments);
 
 // Prints why and returns the exit code.

@@ -8,25 +8,17 @@
 #include "absl/strings/str_format.h"
 #include "weights/file_checkpoint.h"
 #include "weights/gguf_config.h"
-#include "weights/gguf_header.h"
+#include "weights/gguf_model.h"
 #include "weights/gguf_parts.h"
-#include "weights/mapped_file.h"
 #include "weights/model_files.h"
 #include "weights/safetensors_header.h"
 
 namespace polymath::weights {
 namespace {
 
-struct Part {
-  std::string path;
-  std::shared_ptr<const MappedFile> file;  // null: the caller's memory
-  std::span<const std::byte> bytes;
-};
-
 class GgufFiles final : public ModelFiles {
  public:
-  // `header`: the first part's metadata, and the tensors of all parts.
-  GgufFiles(std::vector<Part> parts, GgufHeader header) : parts_(std::move(parts)), header_(std::move(header)) {}
+  explicit GgufFiles(GgufModel model) : parts_(std::move(model.parts)), header_(std::move(model.header)) {}
 
   const std::string& path() const override { return parts_[0].path; }
   absl::StatusOr<base::JsonValue> config() const override {
@@ -41,7 +33,7 @@ class GgufFiles final : public ModelFiles {
   absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint() const override;
 
  private:
-  const std::vector<Part> parts_;
+  const std::vector<GgufPart> parts_;
   const GgufHeader header_;
 };
 
@@ -53,7 +45,7 @@ tensor::DType dtype_of(const GgmlType& type, const quant::QuantFormat* format) {
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> GgufFiles::open_checkpoint() const {
   auto checkpoint = std::make_unique<FileCheckpoint>(Naming::kGguf);
-  for (const Part& part : parts_) {
+  for (const GgufPart& part : parts_) {
     if (part.file != nullptr) checkpoint->keep(part.file);
   }
   for (const GgufTensor& t : header_.tensors) {
@@ -61,7 +53,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> GgufFiles::open_checkpoint() const {
     const quant::QuantFormat* format = t.type->format.empty() ? nullptr : quant::find_format(t.type->format);
     CHECK(format == nullptr ||
           (format->block_cols == t.type->block_values && format->block_bytes == t.type->block_bytes));
-    const Part& part = parts_[t.part];
+    const GgufPart& part = parts_[t.part];
     checkpoint->add({{t.name, dtype_of(*t.type, format), t.shape, t.bytes, part.path, format},
                      part.bytes.subspan(t.begin, t.bytes),
                      std::string(t.type->name)});
@@ -71,7 +63,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> GgufFiles::open_checkpoint() const {
 }
 
 // Adds the header's tensors to those of the parts before.
-absl::Status add_part(GgufHeader header, const Part& part, size_t index, size_t count, GgufHeader& all) {
+absl::Status add_part(GgufHeader header, const GgufPart& part, size_t index, size_t count, GgufHeader& all) {
   if (static_cast<size_t>(header.parts()) != count) {
     return absl::InvalidArgumentError(
         absl::StrCat(part.path, ": split.count: is ", header.parts(), ", but there are ", count, " parts"));
@@ -84,33 +76,42 @@ absl::Status add_part(GgufHeader header, const Part& part, size_t index, size_t 
     t.part = index;
     all.tensors.push_back(std::move(t));
   }
-  if (index == 0) all.metadata = std::move(header.metadata);
+  if (index == 0) {
+    header.tensors = std::move(all.tensors);
+    all = std::move(header);
+  }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ModelFiles>> open_gguf(const std::string& path) {
-  std::vector<Part> parts;
-  GgufHeader all;
+absl::StatusOr<GgufModel> open_gguf_model(const std::string& path) {
+  GgufModel model;
   const std::vector<std::string> paths = gguf_parts(path);
   for (const std::string& each : paths) {
     ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(each));
     auto file = std::make_shared<const MappedFile>(std::move(mapped));
     ASSIGN_OR_RETURN(GgufHeader header, read_gguf_header(file->bytes(), each, {}));
     const auto bytes = file->bytes();
-    parts.push_back({each, std::move(file), bytes});
-    RETURN_IF_ERROR(add_part(std::move(header), parts.back(), parts.size() - 1, paths.size(), all));
+    model.parts.push_back({each, std::move(file), bytes});
+    RETURN_IF_ERROR(
+        add_part(std::move(header), model.parts.back(), model.parts.size() - 1, paths.size(), model.header));
   }
-  std::sort(all.tensors.begin(), all.tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  return std::make_unique<GgufFiles>(std::move(parts), std::move(all));
+  auto& all = model.header.tensors;
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<ModelFiles>> open_gguf(const std::string& path) {
+  ASSIGN_OR_RETURN(GgufModel model, open_gguf_model(path));
+  return std::make_unique<GgufFiles>(std::move(model));
 }
 
 absl::StatusOr<std::unique_ptr<ModelFiles>> parse_gguf(std::span<const std::byte> bytes,
                                                        const CheckpointLimits& limits) {
   ASSIGN_OR_RETURN(GgufHeader header, read_gguf_header(bytes, "(memory)", limits));
   if (header.parts() > 1) return absl::UnimplementedError("(memory): split.count: is a part of a split file");
-  return std::make_unique<GgufFiles>(std::vector<Part>{{"(memory)", nullptr, bytes}}, std::move(header));
+  return std::make_unique<GgufFiles>(GgufModel{{{"(memory)", nullptr, bytes}}, std::move(header)});
 }
 
 }  // namespace polymath::weights

@@ -106,7 +106,9 @@ absl::Status Parser::read_metadata() {
     ASSIGN_OR_RETURN(const std::string key, text("a metadata key", kKeyBytesMax));
     const std::string where = absl::StrCat("metadata ", shown_name(key));
     ASSIGN_OR_RETURN(const uint32_t type, number<uint32_t>(where));
+    const size_t begin = at_;
     ASSIGN_OR_RETURN(base::JsonValue v, value(type, where));
+    header_.pairs.push_back({key, type, begin, at_ - begin});
     if (!header_.metadata.emplace(key, std::move(v)).second) return invalid(where + " is there twice");
   }
   return absl::OkStatus();
@@ -276,8 +278,8 @@ absl::StatusOr<GgufHeader> Parser::parse() {
   RETURN_IF_ERROR(read_preamble());
   RETURN_IF_ERROR(read_metadata());
   RETURN_IF_ERROR(read_tensors());
-  ASSIGN_OR_RETURN(const uint64_t align, alignment());
-  RETURN_IF_ERROR(place_tensors(align));
+  ASSIGN_OR_RETURN(header_.alignment, alignment());
+  RETURN_IF_ERROR(place_tensors(header_.alignment));
   return std::move(header_);
 }
 

@@ -46,8 +46,17 @@ struct GgufTensor {
   size_t part = 0;                // of a split file: which one
 };
 
+// Where a metadata pair lies in the file.
+struct GgufPair {
+  std::string key;
+  uint32_t type = 0;              // GGUF's
+  uint64_t begin = 0, bytes = 0;  // of its value
+};
+
 struct GgufHeader {
   base::JsonObject metadata;        // as JSON: numbers, booleans, strings and arrays of them
+  std::vector<GgufPair> pairs;      // the same, in the file's order
+  uint64_t alignment = 0;           // of the tensors
   std::vector<GgufTensor> tensors;  // sorted by name
   int64_t parts() const;            // of the model; 1: it is not split
 };

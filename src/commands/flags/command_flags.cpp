@@ -84,6 +84,8 @@ constexpr Flag kFlags[] = {
      set_int<&QualityOptions::context, 2, kModelLenMax>},
     {"tokens", "", FlagKind::kValue, kBenchQuality, "N", "8192", "Of the text, so many are read.",
      set_int<&QualityOptions::tokens, 1, 1 << 30>},
+    {"to", "", FlagKind::kValue, kQuantize, "FORMAT", "",
+     "What matrices become: q8_0, q6_k, q5_k, q5_0, q4_k, q4_0, mxfp4.", set_text<&QuantizeOptions::format>},
     {"measure", "", kSwitch, kKernels, "", "off",
      "Also run the ops on random values, as bench kernels does: time and share of the machine's limit.",
      set_bool<&KernelsOptions::measure>},

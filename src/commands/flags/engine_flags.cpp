@@ -109,7 +109,7 @@ constexpr Flag kFlags[] = {
     {"device", "", FlagKind::kValue, kShapes | kInspect | kBenchQuality, "DEVICE", "auto",
      "cpu, cuda, or auto: cuda where it can be used, else cpu. reference: the slow one that others are compared with.",
      set_device},
-    {"threads", "", FlagKind::kValue, kShapes | kBenchQuality, "N", "one a core",
+    {"threads", "", FlagKind::kValue, kShapes | kBenchQuality | kQuantize, "N", "one a core",
      "Threads that compute. Cores are those of the affinity mask, at most what a CPU quota amounts to.",
      set_int<&RuntimeOptions::threads, 1, 1024>},
     {"isa", "", FlagKind::kValue, kShapes | kBenchQuality, "NAME", "auto",

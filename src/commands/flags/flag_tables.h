@@ -43,6 +43,7 @@ Part& part_of(Options& o) {
   if constexpr (std::is_same_v<Part, RunOptions>) return o.run;
   if constexpr (std::is_same_v<Part, BenchOptions>) return o.bench;
   if constexpr (std::is_same_v<Part, QualityOptions>) return o.quality;
+  if constexpr (std::is_same_v<Part, QuantizeOptions>) return o.quantize;
   if constexpr (std::is_same_v<Part, load::LoadOptions>) return o.load;
   if constexpr (std::is_same_v<Part, InspectOptions>) return o.inspect;
   if constexpr (std::is_same_v<Part, KernelsOptions>) return o.kernels;

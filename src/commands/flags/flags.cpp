@@ -113,6 +113,8 @@ const char* verb_name(Verb verb) {
       return "bench serve";
     case kBenchQuality:
       return "bench quality";
+    case kQuantize:
+      return "quantize";
   }
   return "";
 }
@@ -145,6 +147,8 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
   app.add_option("model", positional,
                  verb == kBenchServe ? "The name that requests carry; without one the first that the server lists"
                                      : "A model directory or GGUF file, or org/name from the local Hugging Face cache");
+  std::string out;
+  if (verb == kQuantize) app.add_option("out", out, "The file to write");
   std::deque<Binding> bindings;
   for (const Flag& flag : flag_table()) {
     if ((flag.verbs & verb) != 0) bind(app, flag, bindings);
@@ -164,6 +168,7 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
     }
     options.model.name = positional;
   }
+  options.quantize.out = out;
   // Without one kernels lists every variant, and bench serve asks the server.
   const bool needs_model = verb != kKernels && verb != kBenchServe;
   if (needs_model && options.model.name.empty())
@@ -220,11 +225,12 @@ std::string flags_markdown() {
   const auto rows = [&](Group group) {
     for (const Flag& flag : flag_table()) {
       if (group_of(flag) != group) continue;
-      const std::string verbs = absl::StrCat(
-          (flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
-          (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
-          (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
-          (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
+      const std::string verbs =
+          absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
+                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
+                       (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
+                       (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "",
+                       (flag.verbs & kQuantize) != 0 ? "quantize " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",

@@ -25,6 +25,7 @@ enum Verb : uint8_t {
   kKernels = 16,
   kBenchServe = 32,
   kBenchQuality = 64,
+  kQuantize = 128,
 };
 
 enum class FlagKind {

@@ -1,0 +1,65 @@
+#include "commands/quantize/gguf_plan.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace polymath::commands {
+namespace {
+
+using weights::GgmlType;
+
+constexpr PackTarget kTargets[] = {{"q8_0", 7},  {"q6_k", 18}, {"q5_k", 16}, {"q5_0", 8},
+                                   {"q4_k", 14}, {"q4_0", 2},  {"mxfp4", 38}};
+
+const GgmlType* type_of(std::string_view format) {
+  for (uint32_t id = 0; id < 256; ++id) {
+    const GgmlType* type = weights::find_ggml_type(id);
+    if (type != nullptr && type->format == format) return type;
+  }
+  return nullptr;
+}
+
+double bits(const GgmlType& type) { return 8.0 * type.block_bytes / type.block_values; }
+
+bool is_head(std::string_view name) { return name == "output.weight" || name == "token_embd.weight"; }
+
+bool is_matrix(const weights::GgufTensor& t) {
+  if (t.shape.rank() < 2 || t.type->format.empty() || !absl::EndsWith(t.name, ".weight")) return false;
+  if (absl::StrContains(t.name, "norm") || absl::StrContains(t.name, "ffn_gate_inp")) return false;
+  return is_head(t.name) || absl::StrContains(t.name, ".attn_") || absl::StrContains(t.name, ".ffn_");
+}
+
+}  // namespace
+
+absl::StatusOr<PackTarget> pack_target(std::string_view format) {
+  const auto* at = std::find_if(std::begin(kTargets), std::end(kTargets),
+                                [&](const PackTarget& target) { return target.format == format; });
+  if (at != std::end(kTargets)) return *at;
+  const auto name = [](std::string* out, const PackTarget& target) {
+    absl::StrAppend(out, std::string(target.format));
+  };
+  return absl::InvalidArgumentError(absl::StrCat("--to ", std::string(format), ": is none of ",
+                                                 absl::StrJoin(std::begin(kTargets), std::end(kTargets), ", ", name)));
+}
+
+std::vector<const GgmlType*> packed_types(const weights::GgufHeader& header, const PackTarget& target) {
+  const GgmlType *packed = type_of(target.format), *six = type_of("q6_k"), *eight = type_of("q8_0");
+  std::vector<const GgmlType*> out;
+  for (const weights::GgufTensor& t : header.tensors) {
+    out.push_back(t.type);
+    if (!is_matrix(t)) continue;
+    const int64_t cols = t.shape[t.shape.rank() - 1];
+    for (const GgmlType* type : {is_head(t.name) && bits(*packed) < bits(*six) ? six : packed, eight}) {
+      if (cols % type->block_values != 0) continue;
+      out.back() = type;
+      break;
+    }
+  }
+  return out;
+}
+
+}  // namespace polymath::commands
