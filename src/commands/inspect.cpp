@@ -13,6 +13,7 @@
 #include "commands/flags/flags.h"
 #include "commands/model_facts.h"
 #include "commands/model_text.h"
+#include "commands/quantization.h"
 #include "commands/verbs.h"
 #include "model/memory.h"
 #include "text/chat_template.h"
@@ -60,8 +61,8 @@ base::JsonObject tensors_of(const weights::Checkpoint& checkpoint) {
   std::set<std::string> files;
   double matrix_bits = 0, matrix_values = 0;
   for (const weights::TensorInfo& t : checkpoint.tensors()) {
-    bytes[std::string(t.format != nullptr ? t.format->name : tensor::dtype_name(t.dtype))] +=
-        static_cast<int64_t>(t.bytes);
+    const std::string_view type = t.format != nullptr ? t.format->name : tensor::dtype_name(t.dtype);
+    bytes[t.scheme.empty() ? std::string(type) : t.scheme] += static_cast<int64_t>(t.bytes);
     files.insert(t.file);
     if (t.format == nullptr || t.shape.rank() < 2) continue;
     matrix_bits += 8.0 * static_cast<double>(t.bytes);
@@ -134,6 +135,8 @@ absl::StatusOr<base::JsonObject> inspect_model(const Options& options) {
   out["architecture"] = json_text(config.architecture);
   if (!config.left_out.empty()) out["left_out"] = json_text(config.left_out);
   out["type"] = json_text(tensor::dtype_name(config.dtype));
+  ASSIGN_OR_RETURN(const std::string scheme, scheme_of(*files));
+  if (!scheme.empty()) out["quantization"] = json_text(scheme);
   out["hidden"] = config.hidden;
   out["vocabulary"] = config.vocab;
   out["context"] = config.positions_max;

@@ -39,6 +39,7 @@ struct ModelOptions {
   std::string dtype = "auto";
   std::string load_format = "auto";
   bool gguf = false;              // of a directory, the GGUF file is wanted
+  std::string quantization;       // as --quantization has it; empty: as the checkpoint is
   base::JsonObject hf_overrides;  // over config.json's members
   std::optional<uint64_t> seed;   // of dummy weights
   int max_model_len = 0;          // 0: max_position_embeddings, or the KV cache's capacity if that is less

@@ -15,6 +15,7 @@
 #include "commands/one_sequence.h"
 #include "commands/op_calls.h"
 #include "commands/progress.h"
+#include "commands/quantization.h"
 #include "model/loading/finite.h"
 #include "model/rank_group.h"
 #include "weights/checkpoint.h"
@@ -53,6 +54,8 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
     base::log_warning("serve", "of ", runtime->config_.architecture,
                       " the text part is served; left out: ", runtime->config_.left_out);
   }
+  ASSIGN_OR_RETURN(const std::string scheme, scheme_of(*runtime->files_));
+  ASSIGN_OR_RETURN(runtime->pack_to_, formats_to_pack_to(model.quantization, scheme));
   RETURN_IF_ERROR(runtime->settle_types());
   RETURN_IF_ERROR(runtime->make_backends());
   runtime->size_step(runtime->backend().memory_available() >= kLargeDeviceBytes ? kLargeStep : kSmallStep);
@@ -135,6 +138,7 @@ std::vector<backend::Backend*> Runtime::ranks() const {
 
 model::LoadOptions Runtime::load_options() const {
   return {.dtype = dtype_,
+          .pack_to = pack_to_,
           .model_len = model_len_,
           .capture_graphs = !options_.eager,
           .whole_experts = options_.expert_parallel && backends_.size() > 1,

@@ -77,6 +77,7 @@ class Runtime {
   backend::StepLimits step_limits_;    // as planned
   model::CacheOptions cache_options_;  // as planned
   std::vector<std::string> adapter_directories_;
+  std::vector<const quant::QuantFormat*> pack_to_;
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;

@@ -25,7 +25,7 @@ enum class Layout {
   kStacked,        // [groups, rows, cols]; or a tensor a piece, each [groups, rows of the piece, cols] (GGUF)
   kStackedT,       // [groups, cols, rows]
   kStackedTPairs,  // [groups, cols, rows], gate and up alternate (gpt-oss)
-  kStackedPairs,   // [groups, rows], a bias whose gate and up alternate (gpt-oss)
+  kStackedPairs,   // [groups, rows, cols], or [groups, rows] of a bias: gate and up alternate (gpt-oss)
   kFlat,           // [groups * rows, cols], a tensor a piece (DBRX); or the slot's rows of StoredPart::group_rows
   kFlatT,          // [groups * cols, rows] (DBRX); or the slot's columns of StoredPart::group_rows
   kOneRow,         // a vector kept as [1, rows] (ERNIE)

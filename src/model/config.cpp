@@ -7,6 +7,7 @@
 #include "model/architecture.h"
 #include "model/config_source.h"
 #include "model/loading/load.h"
+#include "weights/schemes/scheme.h"
 
 namespace polymath::model {
 namespace {
@@ -47,15 +48,6 @@ std::vector<std::string> architecture_names() {
 }
 
 namespace {
-
-absl::Status refuse_quantization(const base::JsonValue& value) {
-  base::JsonReader j(value, "quantization_config");
-  const std::string method = j.s("quant_method", "an unnamed method"), algorithm = j.s("quant_algo", "");
-  RETURN_IF_ERROR(j.status());
-  return absl::UnimplementedError(absl::StrCat("the checkpoint is quantised by ", method,
-                                               algorithm.empty() ? "" : " to " + algorithm,
-                                               " (quantization_config); that is not built yet"));
-}
 
 absl::Status set_activation(base::JsonReader& j, ModelConfig& c) {
   const std::string name = j.s("hidden_act", "silu");
@@ -99,10 +91,12 @@ int longest_context(const ModelConfig& c) {
 }  // namespace
 
 absl::StatusOr<ModelConfig> parse_config(const base::JsonValue& value) {
-  ASSIGN_OR_RETURN(const ConfigSource source, find_source(value));
+  ASSIGN_OR_RETURN(ConfigSource source, find_source(value));
+  // The checkpoint reads by it (weights/schemes/). Here it is refused, should it be one that is not read.
   if (const auto* q = source.text.if_contains("quantization_config"); q != nullptr && !q->is_null()) {
-    return refuse_quantization(*q);
+    RETURN_IF_ERROR(weights::parse_scheme(*q).status());
   }
+  source.text.erase("quantization_config");
   const ConfigKeys& keys = source.architecture->keys;
   ASSIGN_OR_RETURN(base::JsonObject regular, regular_config(source.text, keys));
   const base::JsonValue regular_value(std::move(regular));

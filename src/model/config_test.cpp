@@ -464,7 +464,7 @@ TEST(Config, BadOnesAreRefusedByName) {
       {mixtral(R"("dtype": "int32")"), "dtype", absl::StatusCode::kInvalidArgument},
       {mixtral(R"("text_config": {"hidden_size": 8})"), "text_config", absl::StatusCode::kUnimplemented},
       {mixtral(R"("hidden_act": "relu")"), "relu", absl::StatusCode::kUnimplemented},
-      {mixtral(R"("quantization_config": {"quant_method": "awq"})"), "quantised by awq",
+      {mixtral(R"("quantization_config": {"quant_method": "quip"})"), "quantised by \"quip\"",
        absl::StatusCode::kUnimplemented},
   };
   for (const auto& c : kCases) {

@@ -35,6 +35,7 @@ std::string use_name(quant::WeightUse use) {
 
 absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const backend::Backend& backend,
                                                parallel::Rank rank) {
+  RETURN_IF_ERROR(check_packing(source.options, backend));
   ASSIGN_OR_RETURN(ModelConfig local, local_config(source.config, rank));
   RankMemory memory(std::move(local), backend, rank);
   memory.add_slots(source);
@@ -56,8 +57,7 @@ void RankMemory::add_slots(const MemorySource& source) {
       continue;
     }
     const std::vector<PieceSource> pieces = table.pieces(slot, rank_);
-    for (const WeightPart& part :
-         weight_parts({source.checkpoint, *backend_, source.options.dtype}, slot, shape, pieces)) {
+    for (const WeightPart& part : weight_parts({source.checkpoint, *backend_, source.options}, slot, shape, pieces)) {
       const auto bytes = static_cast<int64_t>(backend_->weight_bytes(part.shape, *part.format));
       weights_ += bytes;
       ++n_weights_;

@@ -64,8 +64,10 @@ std::vector<float> repacked(const QuantFormat& format, const std::vector<float>&
 
 // Normally distributed values, and what the bits of each format allow. Packing again adds next to nothing.
 TEST(Formats, PackingLosesLittle) {
-  const std::map<std::string_view, double> bounds = {{"q8_0", 0.006}, {"q6_k", 0.019}, {"q5_k", 0.038}, {"q5_0", 0.043},
-                                                     {"q4_k", 0.075}, {"q4_0", 0.086}, {"mxfp4", 0.115}};
+  const std::map<std::string_view, double> bounds = {{"q8_0", 0.006},   {"q6_k", 0.019},     {"q5_k", 0.038},
+                                                     {"q5_0", 0.043},   {"q4_k", 0.075},     {"q4_0", 0.086},
+                                                     {"mxfp4", 0.115},  {"int8_g32", 0.006}, {"int8_g128", 0.008},
+                                                     {"fp8_g32", 0.03}, {"fp8_g128", 0.03}};
   std::mt19937 random(1);
   std::normal_distribution<float> any(0, 0.02f);
   std::vector<float> values(size_t{64} * 256);
@@ -91,6 +93,22 @@ TEST(Formats, PackingTakesAnyBlock) {
           << format->name << " " << size;
       for (size_t i = 0; i < values.size(); ++i) values[i] = size * static_cast<float>(1 + i % 3);
       for (const float v : repacked(*format, values)) ASSERT_TRUE(v >= 0 && v <= 3.6f * size + 1e-6f) << format->name;
+    }
+  }
+}
+
+// What cannot be scaled: zeros, and values too small for a scale.
+TEST(Formats, PackZerosAsZeros) {
+  for (const QuantFormat* format : quant_formats()) {
+    if (format->quantize == nullptr) continue;
+    const auto n = static_cast<size_t>(format->block_cols);
+    for (const float value : {0.0f, 1e-42f}) {
+      const std::vector<float> values(n, value);
+      std::vector<float> back(n, 1.0f);
+      std::vector<std::byte> packed(static_cast<size_t>(format->block_bytes));
+      format->quantize(values.data(), packed.data(), format->block_cols);
+      format->dequantize({packed.data()}, 0, back.data(), format->block_cols);
+      for (const float b : back) ASSERT_NEAR(b, 0.0f, 1e-30f) << format->name;
     }
   }
 }

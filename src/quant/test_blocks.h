@@ -34,8 +34,8 @@ inline constexpr ScalePlaces kScalePlaces[] = {
     {"int4_g128", 0, -1, 0.01f, true},
     {"int8_g32", 0, -1, 0.001f, true},
     {"int8_g128", 0, -1, 0.001f, true},
-    {"fp8_g32", 0, -1, 1e-3f, true, 4, 32},
-    {"fp8_g128", 0, -1, 1e-3f, true, 4, 128},
+    {"fp8_g32", 0, -1, 1.0f, true, 4, 32},
+    {"fp8_g128", 0, -1, 1.0f, true, 4, 128},
     {"nvfp4", 0, -1, 0.01f, true, 4, 4},
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "weights/directory.h"
 #include "weights/safetensors.h"
 #include "weights/safetensors_header.h"
 
@@ -28,10 +27,7 @@ const quant::QuantFormat* stored_format(const Checkpoint& checkpoint, std::strin
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& directory,
                                                             const CheckpointLimits& limits) {
-  ASSIGN_OR_RETURN(const WeightFiles files, find_weight_files(directory, limits));
-  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, open_safetensors(files, limits));
-  warn_about_code(directory);
-  return checkpoint;
+  return open_stored(directory, limits);
 }
 
 }  // namespace polymath::weights

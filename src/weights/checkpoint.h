@@ -38,9 +38,10 @@ struct TensorInfo {
   std::string name;
   tensor::DType dtype = tensor::DType::kF32;  // kU8 of a packed format; kCount: listed only, read() refuses it by name
   tensor::Shape shape;
-  size_t bytes = 0;
+  size_t bytes = 0;                            // in the files
   std::string file;                            // for messages
   const quant::QuantFormat* format = nullptr;  // null: no format of weights (integers, a type that is listed only)
+  std::string scheme = {};                     // "gptq int4, groups of 128"; empty: stored in `format`
 };
 
 // What a checkpoint calls its tensors.

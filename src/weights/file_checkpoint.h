@@ -36,9 +36,11 @@ class FileCheckpoint final : public Checkpoint {
   void prefetch(std::string_view name) override;
   void release(std::string_view name) override;
 
- private:
-  const Stored* find(std::string_view name) const;
+  // Tensors as they are stored, of any type; sorted by name.
+  std::span<const Stored> stored() const { return stored_; }
+  const Stored* find(std::string_view name) const;  // null: there is none
 
+ private:
   const Naming naming_;
   std::vector<std::shared_ptr<const MappedFile>> files_;
   std::vector<Stored> stored_;     // sorted by name

@@ -6,6 +6,8 @@
 #include "absl/strings/str_join.h"
 #include "weights/directory.h"
 #include "weights/gguf_parts.h"
+#include "weights/safetensors.h"
+#include "weights/schemes/scheme.h"
 
 namespace polymath::weights {
 namespace {
@@ -29,7 +31,13 @@ class Directory final : public ModelFiles {
   }
   TokenizerSource tokenizer_source() const override { return {path_, {}}; }
   absl::StatusOr<std::unique_ptr<Checkpoint>> open_checkpoint() const override {
-    return weights::open_checkpoint(path_, {});
+    ASSIGN_OR_RETURN(std::unique_ptr<FileCheckpoint> stored, open_stored(path_, {}));
+    const auto json = config();
+    const base::JsonValue* quantization =
+        json.ok() && json->is_object() ? find_quantization(json->get_object()) : nullptr;
+    if (quantization == nullptr) return stored;
+    ASSIGN_OR_RETURN(const Scheme scheme, parse_scheme(*quantization));
+    return open_quantized(std::move(stored), scheme);
   }
 
  private:
@@ -59,6 +67,7 @@ class Directory final : public ModelFiles {
     const std::string method = file.s("quant_method", file.s("qformat_weight", "an unnamed method"));
     RETURN_IF_ERROR(file.status());
     out["quantization_config"] = base::JsonObject{{"quant_method", boost::json::string(method)}};
+    out.erase("quantization");
     return params;
   }
 
@@ -76,19 +85,25 @@ class Directory final : public ModelFiles {
   }
 
   // NVIDIA's ModelOpt says how it quantised in a file of its own. Without an algorithm, it quantised the KV cache
-  // alone.
+  // alone. compressed-tensors once had a key of its own.
   absl::Status add_quantization(base::JsonObject& config) const {
+    if (find_quantization(config) != nullptr) return absl::OkStatus();
+    if (const auto* older = config.if_contains("compression_config"); older != nullptr && !older->is_null()) {
+      config["quantization_config"] = *older;
+      config.erase("compression_config");
+      return absl::OkStatus();
+    }
     const auto beside = base::read_json_file(path_ + "/hf_quant_config.json", kConfigLimits);
     if (absl::IsNotFound(beside.status())) return absl::OkStatus();
     RETURN_IF_ERROR(beside.status());
-    if (const auto* own = config.if_contains("quantization_config"); own != nullptr && !own->is_null()) {
-      return absl::OkStatus();
-    }
     base::JsonReader file(*beside, "hf_quant_config.json");
+    const base::JsonReader quantization = file.object("quantization");
     const std::string algorithm = file.object("quantization").s("quant_algo", "");
     RETURN_IF_ERROR(file.status());
     if (algorithm.empty()) return absl::OkStatus();
-    config["quantization_config"] = {{"quant_method", "modelopt"}, {"quant_algo", algorithm}};
+    base::JsonObject found = {{"quant_method", "modelopt"}};
+    for (const auto& [key, value] : quantization.value().get_object()) found[key] = value;
+    config["quantization_config"] = std::move(found);
     return absl::OkStatus();
   }
 

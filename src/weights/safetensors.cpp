@@ -25,7 +25,8 @@ absl::Status add_file(std::span<const std::byte> file, const std::string& path, 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Checkpoint>> open_safetensors(const WeightFiles& files, const CheckpointLimits& limits) {
+absl::StatusOr<std::unique_ptr<FileCheckpoint>> open_safetensors(const WeightFiles& files,
+                                                                 const CheckpointLimits& limits) {
   auto checkpoint = std::make_unique<FileCheckpoint>(Naming::kHuggingFace);
   size_t tensors = 0;
   for (const std::string& path : files.paths) {
@@ -38,13 +39,26 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> open_safetensors(const WeightFiles& 
   return checkpoint;
 }
 
-absl::StatusOr<std::unique_ptr<Checkpoint>> parse_safetensors(std::span<const std::byte> bytes,
-                                                              const CheckpointLimits& limits) {
+absl::StatusOr<std::unique_ptr<FileCheckpoint>> open_stored(const std::string& directory,
+                                                            const CheckpointLimits& limits) {
+  ASSIGN_OR_RETURN(const WeightFiles files, find_weight_files(directory, limits));
+  ASSIGN_OR_RETURN(std::unique_ptr<FileCheckpoint> checkpoint, open_safetensors(files, limits));
+  warn_about_code(directory);
+  return checkpoint;
+}
+
+absl::StatusOr<std::unique_ptr<FileCheckpoint>> parse_stored(std::span<const std::byte> bytes,
+                                                             const CheckpointLimits& limits) {
   auto checkpoint = std::make_unique<FileCheckpoint>(Naming::kHuggingFace);
   size_t tensors = 0;
   RETURN_IF_ERROR(add_file(bytes, "(memory)", limits, *checkpoint, tensors));
   RETURN_IF_ERROR(checkpoint->sort());
   return checkpoint;
+}
+
+absl::StatusOr<std::unique_ptr<Checkpoint>> parse_safetensors(std::span<const std::byte> bytes,
+                                                              const CheckpointLimits& limits) {
+  return parse_stored(bytes, limits);
 }
 
 }  // namespace polymath::weights

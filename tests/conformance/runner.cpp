@@ -83,6 +83,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
     r->backends_.push_back(std::move(backend));
   }
   const model::LoadOptions load{.dtype = options.dtype,
+                                .pack_to = options.pack_to,
                                 .model_len = kModelLen,
                                 .whole_experts = options.whole_experts,
                                 .adapters = options.adapters};

@@ -20,6 +20,7 @@ struct RunnerOptions {
   int ranks = 1;                      // of tensor parallelism
   bool whole_experts = false;         // with ranks: expert parallelism
   std::vector<std::string> adapters;  // directories
+  std::vector<const quant::QuantFormat*> pack_to = {};
 };
 
 // One prompt of reference.safetensors.

@@ -80,7 +80,7 @@ TEST(Flags, Refusals) {
       {{"m", "-tp", "65"}, kInvalidArgument, "--tensor-parallel-size: must be between 1 and 64"},
       {{"m", "-pp", "2"}, kUnimplemented, "--pipeline-parallel-size"},
       {{"m", "--enable-eplb"}, kUnimplemented, "not built yet"},
-      {{"m", "--quantization=awq"}, kUnimplemented, "not built yet"},
+      {{"m", "--quantization=quip"}, kInvalidArgument, "must be none, gguf, int8, fp8"},
       {{"m", "--lora-modules", "x"}, kInvalidArgument, "--lora-modules: takes NAME=PATH"},
       {{"m", "--max-loras", "65"}, kInvalidArgument, "between 1 and 64"},
       {{"m", "--max-lora-rank", "0"}, kInvalidArgument, "between 1 and 512"},

@@ -3,6 +3,7 @@
 #include "commands/adapters.h"
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
+#include "commands/quantization.h"
 
 namespace polymath::commands {
 namespace {
@@ -35,9 +36,8 @@ absl::Status set_load_format(Options& o, std::string_view value) {
 
 absl::Status set_quantization(Options& o, std::string_view value) {
   o.model.gguf = value == "gguf";
-  if (value == "none" || value == "None" || value == "gguf") return absl::OkStatus();
-  return absl::UnimplementedError(
-      "the checkpoint says how its weights are stored; quantised weights other than GGUF's are not built yet");
+  o.model.quantization = value == "none" || value == "None" || value == "gguf" ? "" : std::string(value);
+  return check_quantization(o.model.quantization);
 }
 
 absl::Status set_hf_overrides(Options& o, std::string_view value) {
@@ -107,7 +107,9 @@ constexpr Flag kFlags[] = {
      "auto or safetensors: the checkpoint; gguf: the directory's GGUF file; dummy: random weights, for measuring.",
      set_load_format},
     {"quantization", "-q", FlagKind::kValue, kLoads | kBenchQuality, "METHOD", "none",
-     "gguf: the GGUF file of the model's directory, which has safetensors too. The checkpoint says the rest.",
+     "int8, fp8, mxfp4, q8_0 or q4_k: pack a plain checkpoint's linear layers and experts at load. gguf: the GGUF file "
+     "of the model's directory, which has safetensors too. A scheme's name (awq, gptq, ...): the checkpoint must be "
+     "quantised so; without the flag, it says so itself.",
      set_quantization},
     {"hf-overrides", "", FlagKind::kValue, kModels, "JSON", "{}",
      "Members to put over those of config.json; null removes a member, such as one that the model is refused for.",

@@ -1,5 +1,6 @@
 // gpt-oss: attention sinks, every other layer a sliding window, biases everywhere, clamped SwiGLU.
-// Source: config.json of openai/gpt-oss-20b; transformers models/gpt_oss. MXFP4 experts come with quantisation.
+// Source: config.json of openai/gpt-oss-20b; transformers models/gpt_oss. Released experts are MXFP4, whose rows are
+// outputs (weights/schemes/mxfp4.cpp).
 
 #include "model/arch/shared.h"
 
@@ -28,8 +29,10 @@ std::vector<WeightRow> weights(const ModelConfig&) {
   rows.push_back({"layer.{l}.experts.router", {m + "router.weight"}});
   rows.push_back({"layer.{l}.experts.router_bias", {m + "router.bias"}});
   rows.push_back({"layer.{l}.experts.gate_up", {e + "gate_up_proj"}, Layout::kStackedTPairs});
+  rows.push_back({"layer.{l}.experts.gate_up", {e + "gate_up_proj_blocks"}, Layout::kStackedPairs});
   rows.push_back({"layer.{l}.experts.gate_up_bias", {e + "gate_up_proj_bias"}, Layout::kStackedPairs});
   rows.push_back({"layer.{l}.experts.down", {e + "down_proj"}, Layout::kStackedT});
+  rows.push_back({"layer.{l}.experts.down", {e + "down_proj_blocks"}, Layout::kStacked});
   rows.push_back({"layer.{l}.experts.down_bias", {e + "down_proj_bias"}, Layout::kStacked});
   return rows;
 }

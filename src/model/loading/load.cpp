@@ -93,10 +93,36 @@ std::vector<StoredRun> stored_runs(const weights::Checkpoint& checkpoint, std::v
 
 }  // namespace
 
+absl::Status check_packing(const LoadOptions& options, const backend::Backend& backend) {
+  for (const QuantFormat* format : options.pack_to) {
+    if (&backend.kept_format(*format, quant::WeightUse::kLinear, options.dtype) == format) continue;
+    return absl::UnimplementedError(absl::StrCat(std::string(backend.name()), " does not keep ",
+                                                 std::string(format->name),
+                                                 " packed, so --quantization would save nothing"));
+  }
+  return absl::OkStatus();
+}
+
+namespace {
+
+// What a slot's weights are before the backend chooses: as stored, or packed to an option's format.
+const QuantFormat& offered_format(const WeightPath& path, const Slot& slot, int64_t cols,
+                                  const std::vector<PieceSource>& pieces) {
+  const QuantFormat& stored = stored_format(path.checkpoint, pieces);
+  const bool multiplied = slot.use == quant::WeightUse::kLinear || slot.use == quant::WeightUse::kExperts;
+  if (!stored.plain() || !multiplied || slot.layer < 0) return stored;  // the head, too, stays as it is
+  for (const QuantFormat* format : path.options.pack_to) {
+    if (cols % format->block_cols == 0) return *format;
+  }
+  return stored;
+}
+
+}  // namespace
+
 std::vector<WeightPart> weight_parts(const WeightPath& path, const Slot& slot, const quant::WeightShape& shape,
                                      const std::vector<PieceSource>& pieces) {
   const auto kept = [&](const std::vector<PieceSource>& some) {
-    return &path.backend.kept_format(stored_format(path.checkpoint, some), slot.use, path.dtype);
+    return &path.backend.kept_format(offered_format(path, slot, shape.cols, some), slot.use, path.options.dtype);
   };
   std::vector<WeightPart> parts;
   if (slot.use == quant::WeightUse::kLinear && shape.groups == 1 && !shape.glu && slot.pieces.size() > 1) {
@@ -123,6 +149,7 @@ class WeightLoader {
         table_(config, checkpoint) {}
 
   absl::StatusOr<WeightStore> load() {
+    RETURN_IF_ERROR(check_packing(options_, backend_));
     const std::vector<Slot> all = slots(config_);
     plan(all);
     RETURN_IF_ERROR(check_names(all));
@@ -130,7 +157,7 @@ class WeightLoader {
       if (i + 1 < all.size()) prefetch(i + 1);
       RETURN_IF_ERROR(all[i].is_vector() ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
     }
-    report_unpacked();
+    report_converted();
     return std::move(store_);
   }
 
@@ -181,14 +208,14 @@ class WeightLoader {
     }
   }
 
-  void report_unpacked() const {
+  void report_converted() const {
     const auto mib = [](const QuantFormat* format, int64_t n) {
       return absl::StrFormat("%.1f MiB", static_cast<double>(format->bytes_of(n)) / (1 << 20));
     };
-    for (const auto& [formats, n] : unpacked_) {
+    for (const auto& [formats, n] : converted_) {
       const auto& [stored, kept] = formats;
-      base::log_info("model", stored->name, " weights are unpacked to ", kept->name, " for ", backend_.name(), ": ",
-                     mib(kept, n), " instead of ", mib(stored, n));
+      base::log_info("model", stored->name, stored->plain() ? " weights are packed to " : " weights are unpacked to ",
+                     kept->name, " for ", backend_.name(), ": ", mib(kept, n), " instead of ", mib(stored, n));
     }
   }
 
@@ -207,7 +234,7 @@ class WeightLoader {
 
   absl::Status load_matrix(const Slot& slot, const std::vector<PieceSource>& pieces) {
     const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
-    const auto parts = weight_parts({checkpoint_, backend_, options_.dtype}, slot, shape, pieces);
+    const auto parts = weight_parts({checkpoint_, backend_, options_}, slot, shape, pieces);
     for (size_t i = 0; i < parts.size(); ++i) {
       auto weight = backend_.make_weight(parts[i].shape, *parts[i].format);
       if (!weight.ok())
@@ -229,27 +256,36 @@ class WeightLoader {
     if (generate(pieces, weight)) return absl::OkStatus();
     return for_each_piece(pieces, [&](const PieceSource& p, const quant::MatrixView& view) {
       if (!weight.format->plain() && view.format != weight.format) {
-        fill_widened(p, view, weight);
+        fill_converted(p, view, weight);
       } else {
         backend_.fill_weight(weight, p.group, p.row_begin, view);
       }
       const QuantFormat* stored = weights::stored_format(checkpoint_, p.tensor);
-      if (stored != weight.format && !stored->plain()) unpacked_[{stored, weight.format}] += view.rows * view.cols;
+      if (stored != weight.format && !(stored->plain() && weight.format->plain()))
+        converted_[{stored, weight.format}] += view.rows * view.cols;
     });
   }
 
-  // Rows in the wider format that the weight is kept in.
-  void fill_widened(const PieceSource& p, const quant::MatrixView& view, quant::Weight& weight) {
-    CHECK(view.format->wider == weight.format);
+  // Rows in the packed format that the weight is kept in: a wider one, or LoadOptions::pack_to.
+  void fill_converted(const PieceSource& p, const quant::MatrixView& view, quant::Weight& weight) {
+    CHECK(view.format->wider == weight.format || weight.format->quantize != nullptr);
     const auto row_bytes = static_cast<size_t>(weight.format->bytes_of(view.cols));
     std::vector<std::byte> rows(static_cast<size_t>(view.rows) * row_bytes);
+    std::vector<float> values(static_cast<size_t>(view.cols));
     for (int64_t r = 0; r < view.rows; ++r) {
-      view.format->widen(view.row(r).data, rows.data() + static_cast<size_t>(r) * row_bytes, view.cols);
+      std::byte* row = rows.data() + static_cast<size_t>(r) * row_bytes;
+      if (view.format->wider == weight.format) {
+        view.format->widen(view.row(r).data, row, view.cols);
+      } else {
+        view.read_row(r, 0, view.cols, values.data());
+        weight.format->quantize(values.data(), row, view.cols);
+      }
     }
     quant::MatrixView wide = view;
     wide.format = weight.format;
     wide.data = rows.data();
     wide.row_stride = view.cols;
+    wide.col_stride = 1;
     backend_.fill_weight(weight, p.group, p.row_begin, wide);
   }
 
@@ -327,7 +363,7 @@ class WeightLoader {
   const WeightTable table_;
   std::vector<std::vector<PieceSource>> sources_;
   WeightStore store_;
-  std::map<std::pair<const QuantFormat*, const QuantFormat*>, int64_t> unpacked_;  // values, by stored and kept format
+  std::map<std::pair<const QuantFormat*, const QuantFormat*>, int64_t> converted_;  // values, by stored and kept format
   size_t done_ = 0, total_ = 0;
 };
 

@@ -40,8 +40,10 @@ std::vector<std::string> architecture_names();
 
 struct LoadOptions {
   tensor::DType dtype = tensor::DType::kBf16;  // of plain weights (f32, f16, bf16); Backend::kept_format decides
-  int model_len = 0;                           // positions to make rotary tables for; 0: the model's positions_max
-  bool capture_graphs = true;                  // of decode steps, by make_cache(), where the backend can
+  // Formats that plain matrices of linear layers and experts are packed to, best first. Empty: they stay plain.
+  std::vector<const quant::QuantFormat*> pack_to;
+  int model_len = 0;           // positions to make rotary tables for; 0: the model's positions_max
+  bool capture_graphs = true;  // of decode steps, by make_cache(), where the backend can
   // The ranks that share each layer; null: this model is alone. It loads its rank's part, and outlives the model.
   parallel::Communicator* group = nullptr;
   bool whole_experts = false;         // expert parallelism: each rank has some experts, instead of a part of each

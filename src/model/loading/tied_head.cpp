@@ -22,10 +22,12 @@ PieceSource source_of(const ModelConfig& config, const WeightTable& table, std::
 absl::StatusOr<bool> same_bytes(weights::Checkpoint& checkpoint, const PieceSource& a, const PieceSource& b) {
   const weights::TensorInfo *info_a = weights::find_tensor(checkpoint, a.tensor),
                             *info_b = weights::find_tensor(checkpoint, b.tensor);
-  if (info_a->format != info_b->format || info_a->bytes != info_b->bytes) return false;
+  if (info_a->format == nullptr || info_a->format != info_b->format) return false;
+  if (!(info_a->shape == info_b->shape)) return false;
   ASSIGN_OR_RETURN(const weights::RawTensor raw_a, checkpoint.read(a.tensor, a.expected));
   ASSIGN_OR_RETURN(const weights::RawTensor raw_b, checkpoint.read(b.tensor, b.expected));
-  const bool same = std::memcmp(raw_a.data, raw_b.data, info_a->bytes) == 0;
+  const auto bytes = static_cast<size_t>(info_a->format->bytes_of(info_a->shape.elements()));
+  const bool same = std::memcmp(raw_a.data, raw_b.data, bytes) == 0;
   checkpoint.release(a.tensor);
   checkpoint.release(b.tensor);
   return same;

@@ -46,6 +46,12 @@ Place place_rows(const Slot& slot, const WeightRow& row, const GroupPiece& piece
   return {joined ? 0 : piece.index, shape, joined ? piece.row_begin * s.cols : 0, s.cols, 1};
 }
 
+Place place_pairs(const Slot& slot, const GroupPiece& piece) {
+  const auto& s = slot.shape;
+  const Shape shape = slot.is_vector() ? Shape{s.groups, s.rows} : Shape{s.groups, s.rows, s.cols};
+  return {0, shape, (piece.group * s.rows + (piece.row_begin > 0 ? 1 : 0)) * s.cols, 2 * s.cols, 1};
+}
+
 // A tensor has rows of all groups, one group after the other.
 Place place_flat(const Slot& slot, const WeightRow& row, const GroupPiece& piece) {
   const auto& s = slot.shape;
@@ -70,7 +76,7 @@ Place place(const Slot& slot, const WeightRow& row, const GroupPiece& piece) {
     case Layout::kStackedTPairs:
       return place_transposed(slot, piece, true);
     case Layout::kStackedPairs:
-      return {0, Shape{s.groups, s.rows}, piece.group * s.rows + (piece.row_begin > 0 ? 1 : 0), 2, 1};
+      return place_pairs(slot, piece);
     case Layout::kFlat:
     case Layout::kFlatT:
       return place_flat(slot, row, piece);

@@ -33,8 +33,10 @@ class WeightStore {
 struct WeightPath {
   const weights::Checkpoint& checkpoint;
   const backend::Backend& backend;
-  tensor::DType dtype;  // of the model's plain weights
+  const LoadOptions& options;
 };
+// kUnimplemented: the backend keeps a format of LoadOptions::pack_to unpacked.
+absl::Status check_packing(const LoadOptions& options, const backend::Backend& backend);
 // Rows of a matrix slot that are kept as one weight.
 struct WeightPart {
   const quant::QuantFormat* format = nullptr;

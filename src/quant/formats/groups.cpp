@@ -67,6 +67,8 @@ void decode_nf4(const std::byte* block, float* y) {
   for (int i = 0; i < kNvValues; ++i) y[i] = d * kNf4Values[nibble_at(block + kScaleBytes, i)];
 }
 
+constexpr float kTiny = 1e-35f;  // the largest scale that counts as 0: the inverse of a smaller one overflows
+
 // The scale that maps the largest magnitude to `most`. It has 8 bits, so that codes times it are exact.
 float scale_of(const float* values, int n, float most) {
   float largest = 0;
@@ -77,7 +79,7 @@ float scale_of(const float* values, int n, float most) {
 template <int kValues>
 void quantize_int8(const float* src, std::byte* dst, int64_t n) {
   for (int64_t at = 0; at < n; at += kValues, dst += kScaleBytes + kValues) {
-    const float scale = scale_of(src + at, kValues, 127), inverse = scale > 0 ? 1 / scale : 0;
+    const float scale = scale_of(src + at, kValues, 127), inverse = scale > kTiny ? 1 / scale : 0;
     put_float(dst, scale);
     for (int i = 0; i < kValues; ++i) {
       const float q = std::clamp(std::round(src[at + i] * inverse), -127.0f, 127.0f);
@@ -89,7 +91,7 @@ void quantize_int8(const float* src, std::byte* dst, int64_t n) {
 template <int kValues>
 void quantize_fp8(const float* src, std::byte* dst, int64_t n) {
   for (int64_t at = 0; at < n; at += kValues, dst += kScaleBytes + kValues) {
-    const float scale = scale_of(src + at, kValues, kE4m3Largest), inverse = scale > 0 ? 1 / scale : 0;
+    const float scale = scale_of(src + at, kValues, kE4m3Largest), inverse = scale > kTiny ? 1 / scale : 0;
     put_float(dst, scale);
     for (int i = 0; i < kValues; ++i) dst[kScaleBytes + i] = static_cast<std::byte>(f32_to_e4m3(src[at + i] * inverse));
   }

@@ -10,9 +10,11 @@
 //   Block                         the scales of one vector of outputs, loaded once a block
 //   scale(block, at, i)           of the i-th kScaleInputs; minimum() likewise, where kMinimum
 //   quads(at, part, out)          the codes of 32 inputs: out[q] has inputs 4q to 4q + 3 in its lanes' bytes
+//   kFloats, value(quad, j)       where codes are floats: what byte j of each lane stands for
 //
 // With f32 activations, weights are unpacked to f32 in registers. Results equal those of the unpacked weights bit for
-// bit. Activations of bf16 are rounded to int8 in blocks of 32 (int8_rows.h), and dot products are of integers.
+// bit. Activations of bf16 are rounded to int8 in blocks of 32 (int8_rows.h), and dot products are of integers. Where
+// codes are floats, activations of bf16 become f32.
 
 #include "backend/cpu/kernels/dot.h"
 #include "backend/cpu/kernels/tile.h"
@@ -87,6 +89,16 @@ struct PartScales {
 
 // --- f32 activations ---
 
+// What byte j of a quad stands for, but for its scale.
+template <typename W>
+INLINE F32 value_of_code(U32 quad, int j) {
+  if constexpr (requires { W::kFloats; }) {
+    return W::value(quad, j);
+  } else {
+    return to_floats(byte_of<W::kSigned>(quad, j) - W::kZero);
+  }
+}
+
 template <typename W, int M, int N>
 struct ExactTile {
   F32 acc[M][N];
@@ -104,7 +116,7 @@ struct ExactTile {
 #pragma GCC unroll 4
       for (int v = 0; v < N; ++v) {
         const int s = k / W::kScaleInputs;
-        value[v] = scales[v].scale[s] * to_floats(byte_of<W::kSigned>(quads[v][k / 4], k % 4) - W::kZero);
+        value[v] = scales[v].scale[s] * value_of_code<W>(quads[v][k / 4], k % 4);
         if constexpr (W::kMinimum) value[v] = rounded(value[v]) - scales[v].minimum[s];
       }
 #pragma GCC unroll 12
@@ -271,8 +283,10 @@ WeightKernels exact_kernels() {
   return k;
 }
 
+// For activations of bf16.
 template <typename W>
 WeightKernels int8_kernels() {
+  if constexpr (requires { W::kFloats; }) return exact_kernels<W>();
   WeightKernels k = packed_layout<W>();
   k.int8 = true;
   k.rows_max = kRowsMax;

@@ -5,6 +5,7 @@
 
 #include <span>
 
+#include "backend/cpu/kernels/formats/groups.h"
 #include "backend/cpu/kernels/formats/k_quants.h"
 #include "backend/cpu/kernels/formats/nibbles.h"
 #include "backend/cpu/kernels/formats/q8_0.h"
@@ -25,7 +26,8 @@ struct PackedFormats {
 };
 
 using KeptFormats = PackedFormats<Q8_0Weights, Q4_0Weights, Q5_0Weights, Q4KWeights, Q5KWeights, Q6KWeights,
-                                  Iq4NlWeights, Iq4XsWeights, Mxfp4Weights>;
+                                  Iq4NlWeights, Iq4XsWeights, Mxfp4Weights, Int4Weights<32>, Int4Weights<128>,
+                                  Int8Weights<32>, Int8Weights<128>, Fp8Weights<32>, Fp8Weights<128>, Nvfp4Weights>;
 
 }  // namespace
 }  // namespace polymath::backend::cpu
