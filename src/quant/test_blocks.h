@@ -36,7 +36,7 @@ inline constexpr ScalePlaces kScalePlaces[] = {
     {"int8_g128", 0, -1, 0.001f, true},
     {"fp8_g32", 0, -1, 1.0f, true, 4, 32},
     {"fp8_g128", 0, -1, 1.0f, true, 4, 128},
-    {"nvfp4", 0, -1, 0.01f, true, 4, 4},
+    {"nvfp4", 0, -1, 0.3f, true, 4, 4},
 };
 
 // What the format allows, in a block of random bytes.
