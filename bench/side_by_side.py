@@ -4,7 +4,7 @@
     pip install -r tools/requirements.txt
     bench/side_by_side.py --llama-server path/to/llama-server
 
-Writes a Qwen2-MoE of random weights as GGUF (BF16, 1.5 GB, once), which both load. In each turn each server is started
+Writes a Qwen2-MoE of random weights as GGUF (BF16, 1.5 GB, once), which both load; --model names another file. In each turn each server is started
 alone, with as many threads, slots and tokens of context, and `polymath bench serve` loads it in a closed loop of 1, 8 and
 32 clients: prompts of 128 random token ids, answers of 64 tokens. Prints medians over the turns as a table, and the machine.
 """
@@ -131,7 +131,7 @@ def measure(options, port, clients):
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         flags = ["--port", port, "--backend", "openai", "--num-prompts", max(6, options.rounds * clients), "--max-concurrency", clients,
                  "--num-warmups", min(clients, 4), "--random-input-len", PROMPT, "--random-output-len", ANSWER, "--temperature", 0,
-                 "--prompt-format", "ids", "--vocab-size", SHAPE["vocab_size"], "--output-json", file.name]  # fmt: skip
+                 "--prompt-format", "ids", "--vocab-size", options.vocab_size, "--output-json", file.name]  # fmt: skip
         command = [options.polymath, "bench", "serve", *map(str, flags)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         result = json.loads(pathlib.Path(file.name).read_text(encoding="utf-8"))
@@ -151,6 +151,7 @@ def main():
     parser.add_argument("--llama-server", required=True)
     parser.add_argument("--polymath", default=str(ROOT / "build/cpu-release/polymath"))
     parser.add_argument("--model", default=str(ROOT / "build/bench/qwen2moe-1.5gb.gguf"), help="written where it is not there")
+    parser.add_argument("--vocab-size", type=int, default=SHAPE["vocab_size"], help="of the model")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2, help="answers of each client")
