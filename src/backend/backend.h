@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/kv_packing.h"
 #include "backend/params.h"
 #include "backend/variant.h"
 #include "base/status.h"
@@ -44,7 +45,8 @@ struct KvShape {
   bool latent = false;  // MLA: one head; the value is the key's first value_dim elements, and is not stored
   int block_size = 16;  // tokens in a block
   int64_t n_blocks = 0;
-  DType dtype = DType::kF32;  // f32 or bf16
+  DType dtype = DType::kF32;             // f32 or bf16
+  KvPacking packing = KvPacking::kNone;  // else dtype is bf16: what attention multiplies
 };
 
 struct KvLayer {

@@ -220,8 +220,11 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
   const auto all = static_cast<int64_t>(backend().kv_block_bytes(shape)) * shape.n_blocks;
   std::vector<backend::KvLayer> caches;
   for (int i = 0; i < copies; ++i) {
-    ASSIGN_OR_RETURN(const Tensor cache,
-                     memory_.matrix(kv.dtype, 1, all / static_cast<int64_t>(tensor::dtype_bytes(kv.dtype))));
+    const int64_t elements = all / static_cast<int64_t>(tensor::dtype_bytes(kv.dtype));
+    // Random bytes are no scales.
+    ASSIGN_OR_RETURN(const Tensor cache, kv.packing == backend::KvPacking::kNone
+                                             ? memory_.matrix(kv.dtype, 1, elements)
+                                             : memory_.zeros(kv.dtype, 1, elements));
     caches.push_back({shape, cache.data});
   }
   std::vector<int32_t> positions, start, table(static_cast<size_t>(shape.n_blocks));
@@ -264,7 +267,8 @@ absl::Status Bench::attention(const model::AttentionConfig& a) {
   }
   backend::KvShape kv = layers::cache(a).paged;
   kv.block_size = options_.runtime.block_size;
-  kv.dtype = runtime_.kv_dtype();
+  kv.dtype = runtime_.kv_type().dtype;
+  kv.packing = runtime_.kv_type().packing;
   RETURN_IF_ERROR(backend().check_kv(kv));
   for (const StepShape& s : shapes_) RETURN_IF_ERROR(attention(*params, kv, s));
   return absl::OkStatus();

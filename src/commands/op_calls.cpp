@@ -33,8 +33,8 @@ CallTypes call_types(const Runtime& runtime) {
   const backend::Backend& b = runtime.backend();
   const quant::QuantFormat& stored = quant::plain_format(runtime.config().dtype);
   return {.weights = runtime.weight_dtype(),
-          .kv = runtime.kv_dtype(),
           .router = b.kept_format(stored, quant::WeightUse::kRouter, runtime.weight_dtype()).dtype,
+          .kv = runtime.kv_type(),
           .block_size = runtime.block_size()};
 }
 
@@ -62,7 +62,8 @@ OpCall CallMaker::linear(const quant::WeightShape& weight, bool accumulate) cons
 OpCall CallMaker::attention(const backend::AttentionParams& params, backend::KvShape kv) const {
   OpCall c = call("attention");
   kv.block_size = types_.block_size;
-  kv.dtype = types_.kv;
+  kv.dtype = types_.kv.dtype;
+  kv.packing = types_.kv.packing;
   c.attention = params;
   c.kv = kv;
   return c;

@@ -11,7 +11,8 @@
 namespace polymath::commands {
 
 struct CallTypes {
-  tensor::DType weights = tensor::DType::kBf16, kv = tensor::DType::kBf16, router = tensor::DType::kF32;
+  tensor::DType weights = tensor::DType::kBf16, router = tensor::DType::kF32;
+  backend::KvType kv{tensor::DType::kBf16, {}};
   int block_size = 16;
 };
 CallTypes call_types(const Runtime& runtime);

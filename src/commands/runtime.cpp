@@ -17,6 +17,7 @@
 #include "commands/progress.h"
 #include "commands/quantization.h"
 #include "model/loading/finite.h"
+#include "model/memory.h"
 #include "model/rank_group.h"
 #include "weights/checkpoint.h"
 
@@ -113,8 +114,8 @@ absl::Status Runtime::settle_types() {
     if (!dtype.has_value()) return absl::InvalidArgumentError(absl::StrCat("--dtype: no type ", model_options_.dtype));
     dtype_ = *dtype;
   }
-  kv_dtype_ = dtype_ == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
-  if (options_.kv_dtype != "auto") kv_dtype_ = *tensor::dtype_from_name(options_.kv_dtype);
+  kv_type_.dtype = dtype_ == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
+  if (options_.kv_dtype != "auto") kv_type_ = *backend::KvType::named(options_.kv_dtype);
   if (model_options_.max_model_len > config_.model_len_max) {
     return absl::InvalidArgumentError(absl::StrCat("--max-model-len ", model_options_.max_model_len,
                                                    " exceeds the model's own maximum of ", config_.model_len_max));
@@ -150,7 +151,7 @@ plan::PlanRequest Runtime::plan_request() const {
                    .seqs_max = sequences_,
                    .logit_rows_max = logit_rows_,
                    .blocks_max = static_cast<int>(ceil_div(model_len_, options_.block_size))},
-          .cache = {.block_size = options_.block_size, .dtype = kv_dtype_, .n_blocks = options_.kv_blocks},
+          .cache = {.block_size = options_.block_size, .type = kv_type_, .n_blocks = options_.kv_blocks},
           .model_len = model_len_,
           .whole_len = model_options_.max_model_len > 0,
           .snapshots = options_.prefix_caching,
@@ -168,6 +169,9 @@ absl::Status Runtime::settle_memory() {
   ASSIGN_OR_RETURN(const auto planner,
                    plan::Planner::create({config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, load}, backends));
   plan::PlanRequest request = plan_request();
+  for (const kvcache::CacheSpec& spec : model::cache_specs(config_, request.cache)) {
+    if (spec.kind == kvcache::CacheKind::kPaged) RETURN_IF_ERROR(backend().check_kv(spec.paged));
+  }
   plan_ = planner.plan(request);
   if (!plan_.fits()) {  // a model that fills the device
     size_step(kSmallStep);
@@ -263,7 +267,7 @@ engine::MetricsOptions Runtime::metrics_options() const {
   const bool is_device = backend().memory_available() >= 0;
   engine::MetricsOptions metrics = options_.metrics;
   metrics.cache_config = {
-      {"cache_dtype", std::string(tensor::dtype_name(kv_dtype_))},
+      {"cache_dtype", std::string(kv_type_.name())},
       {"gpu_memory_utilization", is_device ? absl::StrCat(options_.memory_share) : "None"},
       {"kv_cache_memory_bytes", options_.kv_bytes > 0 ? absl::StrCat(options_.kv_bytes) : "None"},
       {"num_gpu_blocks_override", options_.kv_blocks > 0 ? absl::StrCat(options_.kv_blocks) : "None"},

@@ -44,7 +44,7 @@ class Runtime {
   int block_size() const { return options_.block_size; }  // tokens of a KV block
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
-  tensor::DType kv_dtype() const { return kv_dtype_; }
+  backend::KvType kv_type() const { return kv_type_; }
   int64_t kv_blocks() const { return plan_.n_blocks; }
   const std::string& plan_summary() const { return plan_summary_; }  // the memory plan in words
 
@@ -71,7 +71,8 @@ class Runtime {
   const RuntimeOptions options_;
   std::unique_ptr<weights::ModelFiles> files_;
   model::ModelConfig config_;
-  tensor::DType dtype_ = tensor::DType::kBf16, kv_dtype_ = tensor::DType::kBf16;
+  tensor::DType dtype_ = tensor::DType::kBf16;
+  backend::KvType kv_type_;
   plan::MemoryPlan plan_;
   std::string plan_summary_;
   backend::StepLimits step_limits_;    // as planned

@@ -110,7 +110,8 @@ std::vector<kvcache::CacheSpec> cache_specs(const ModelConfig& config, const Cac
   for (const auto& layer : config.layers) {
     specs.push_back(layers::cache(layer.attention));
     specs.back().paged.block_size = options.block_size;
-    specs.back().paged.dtype = options.dtype;
+    specs.back().paged.dtype = options.type.dtype;
+    specs.back().paged.packing = options.type.packing;
   }
   return specs;
 }

@@ -36,7 +36,7 @@ class MemoryPlanTest : public testing::Test {
   // Of a host with `available` bytes.
   static PlanRequest request(int64_t available) {
     return {.step = {.tokens_max = 64, .seqs_max = 4, .logit_rows_max = 4, .blocks_max = 16},
-            .cache = {.block_size = 16, .dtype = tensor::DType::kF32},
+            .cache = {.block_size = 16, .type = {tensor::DType::kF32, {}}},
             .model_len = 256,
             .memory = {.available = available}};
   }

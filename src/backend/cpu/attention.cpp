@@ -1,8 +1,10 @@
 #include "backend/cpu/attention.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "backend/cpu/kv.h"
 #include "backend/cpu/matmul.h"
@@ -96,6 +98,7 @@ class AttentionRun {
     int panels = 0;
     const std::byte* keys[kRunTokens / kPanel];    // each panel
     const std::byte* values[kRunTokens / kPanel];  // each block
+    const std::byte* scales[kRunTokens / kPanel];  // the same, of a packed cache
   };
 
   // The run from `at`, a multiple of the block size. Its end is the same for every row.
@@ -109,7 +112,9 @@ class AttentionRun {
     for (int64_t token = at; token < run.stop; token += kPanel) {
       const std::byte* block = data + table[token / block_size] * kv_.block_bytes;
       run.keys[run.panels++] = block + kv_.key_offset(t.kv_head, token % block_size);
-      if (token % block_size == 0) run.values[(token - at) / block_size] = block + kv_.value_offset(t.kv_head);
+      if (token % block_size != 0) continue;
+      run.values[(token - at) / block_size] = block + kv_.value_offset(t.kv_head);
+      run.scales[(token - at) / block_size] = block + kv_.scale_offset(t.kv_head);
     }
     return run;
   }
@@ -143,6 +148,7 @@ class AttentionRun {
         if (next_task >= 0) next = first_run(task(next_task));
         next.at = end;
       }
+      if (kv_.packed) unpack(scratch, run);
       score(t, scratch, run);
       weigh(t, scratch, rows, run);
       if (kv_.shape.latent) {
@@ -156,6 +162,25 @@ class AttentionRun {
     for (int r = 0; r < t.rows; ++r) {
       const Row from{scratch.out + r * out_stride_, DType::kF32};
       c_.kernels.scale(from, out_row(t, r), kv_.shape.value_dim, 1.0f / rows[r].sum);
+    }
+  }
+
+  // Panels of a packed cache as bf16. Scores and probabilities take the scales.
+  void unpack(const AttentionScratch& scratch, KeyRun& run) const {
+    const auto panel = [&](const std::byte*& codes, int64_t n, std::byte*& to) {
+      c_.kernels.unpack_kv(kv_.shape.packing, codes, n, reinterpret_cast<uint16_t*>(to));
+      codes = std::exchange(to, to + 2 * n);
+    };
+    const KvShape& s = kv_.shape;
+    std::byte* to = scratch.unpacked;
+    for (int i = 0; i < run.panels; ++i) panel(run.keys[i], kv_.key_panel_bytes, to);
+    const int64_t blocks = (run.panels * kPanel + s.block_size - 1) / s.block_size;
+    const auto bytes = static_cast<size_t>(s.block_size) * sizeof(float);
+    for (int64_t b = 0; b < blocks; ++b) {
+      std::memcpy(scratch.key_scales + b * s.block_size, run.scales[b], bytes);
+      if (s.latent) continue;
+      std::memcpy(scratch.value_scales + b * s.block_size, run.scales[b] + bytes, bytes);
+      panel(run.values[b], kv_.value_panels * kv_.value_panel_bytes, to);
     }
   }
 
@@ -210,7 +235,7 @@ class AttentionRun {
         a.m = blocks.size(i);
         a.a = scratch.queries + blocks.begin(i) * query_steps_;
         a.acc = scratch.scores + blocks.begin(i) * kProbStride + panel * kPanel;
-        if (i + 1 == blocks.n && !kv_.shape.latent && kv_.shape.block_size == kPanel) {
+        if (i + 1 == blocks.n && !kv_.shape.latent && !kv_.packed && kv_.shape.block_size == kPanel) {
           a.ahead = a.blocks;
           a.next = run.values[panel];
           a.next_second = panel + 1 < run.panels ? run.values[panel + 1] - a.next : 0;
@@ -227,6 +252,10 @@ class AttentionRun {
     s.n = static_cast<int>(round_up(n, kTile));
     s.scale = p_.scale;
     s.pairs = kv_.pairs;
+    if (kv_.packed) {
+      s.key_scales = scratch.key_scales;
+      s.value_scales = kv_.shape.latent ? scratch.key_scales : scratch.value_scales;
+    }
     for (int r = 0; r < t.rows; ++r) {
       s.scores = scratch.scores + r * kProbStride;
       s.begin = static_cast<int>(std::clamp<int64_t>(rows[r].begin - at, 0, s.n));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "backend/cpu/cpu_backend.h"
@@ -23,8 +24,8 @@ constexpr StepLimits kLimits{.tokens_max = 400,
 // Two sequences that grow over several steps, in shuffled blocks.
 class Conversation {
  public:
-  Conversation(Backend& backend, const AttentionCase& c, DType dtype) : backend_(backend), c_(c) {
-    shape_ = {c.n_kv_heads, c.key_dim, c.value_dim, c.latent, c.block_size, 60, dtype};
+  Conversation(Backend& backend, const AttentionCase& c, KvType type) : backend_(backend), c_(c) {
+    shape_ = {c.n_kv_heads, c.key_dim, c.value_dim, c.latent, c.block_size, 60, type.dtype, type.packing};
     memory_.resize(60 * backend.kv_block_bytes(shape_) / 4);
     leave_stale_tokens();
     for (int s = 0; s < kSeqs; ++s) {
@@ -123,6 +124,24 @@ class Conversation {
     return out;
   }
 
+  // A head of a row as the cache keeps it.
+  std::vector<double> kept(const TestMatrix& from, int row, int head, int dim) const {
+    std::vector<double> out;
+    float largest = 0;
+    for (int d = 0; d < dim; ++d) largest = std::max(largest, std::abs(from.at(row, head * dim + d)));
+    for (int d = 0; d < dim; ++d) {
+      const float v = from.at(row, head * dim + d);
+      if (shape_.packing == KvPacking::kNone) {
+        out.push_back(rounded(v, shape_.dtype));
+        continue;
+      }
+      const KvCodec& codec = kv_codec(shape_.packing);
+      const float scale = kv_scale(largest, codec);
+      out.push_back(static_cast<double>(scale) * codec.decode(codec.encode(v / scale)));
+    }
+    return out;
+  }
+
   std::vector<double> exact(int s, int position, int h) const {
     int first = 0;
     if (c_.window > 0) first = std::max(first, position - c_.window + 1);
@@ -132,16 +151,14 @@ class Conversation {
     double total = c_.sinks ? std::exp(sinks_[h]) : 0;
     for (int t = first; t <= position; ++t) {
       double score = 0;
+      const std::vector<double> key = kept(keys_[s], t, kv_head, c_.key_dim);
+      const std::vector<double> value = c_.latent ? key : kept(values_[s], t, kv_head, c_.value_dim);
       for (int d = 0; d < c_.key_dim; ++d) {
-        score += static_cast<double>(rounded(queries_[s].at(position, h * c_.key_dim + d), shape_.dtype)) *
-                 rounded(keys_[s].at(t, kv_head * c_.key_dim + d), shape_.dtype);
+        score += rounded(queries_[s].at(position, h * c_.key_dim + d), shape_.dtype) * key[static_cast<size_t>(d)];
       }
       const double p = std::exp(score * kScale);
       total += p;
-      for (int d = 0; d < c_.value_dim; ++d) {
-        out[d] +=
-            p * rounded(c_.latent ? keys_[s].at(t, d) : values_[s].at(t, kv_head * c_.value_dim + d), shape_.dtype);
-      }
+      for (int d = 0; d < c_.value_dim; ++d) out[d] += p * value[static_cast<size_t>(d)];
     }
     for (double& v : out) v /= total;
     return out;
@@ -164,10 +181,11 @@ TEST_P(CpuAttention, IsSoftmaxOverTheKeysSeen) {
   if (!made.ok()) GTEST_SKIP() << made.status();
   Backend& backend = **made;
   ASSERT_TRUE(backend.reserve(kLimits).ok());
-  for (const DType dtype : {DType::kF32, DType::kBf16}) {
+  for (const char* const name : {"float32", "bfloat16", "fp8_e4m3", "fp8_e5m2", "int8"}) {
+    const KvType type = *KvType::named(name);
     for (const AttentionCase& c : kAttentionCases) {
-      SCOPED_TRACE(testing::Message() << c.what << " " << tensor::dtype_name(dtype));
-      Conversation pieces(backend, c, dtype), whole(backend, c, dtype), alone(backend, c, dtype);
+      SCOPED_TRACE(testing::Message() << c.what << " " << name);
+      Conversation pieces(backend, c, type), whole(backend, c, type), alone(backend, c, type);
       for (const std::vector<int>& lengths : {std::vector<int>{1, 0}, {30, 129}, {1, 1}, {1, 1}, {170, 1}, {0, 8}}) {
         pieces.step(lengths);
       }

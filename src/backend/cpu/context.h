@@ -9,8 +9,8 @@
 
 namespace polymath::backend::cpu {
 
-// Rows that use a tile's weights at once. The sums of so many rows stay in a core's L2 cache.
-constexpr int kSegmentRows = 480;
+// Rows that use a tile's weights at once. Of 2,048 inputs their packed rows fill half of an L2 cache of 2 MB.
+constexpr int kSegmentRows = 224;
 static_assert(kSegmentRows % kRowsMax == 0);
 
 // Rows of a GEMM that share a group's weights.
@@ -21,10 +21,12 @@ struct Segment {
 };
 
 struct AttentionScratch {
-  uint32_t* queries = nullptr;  // [rows][steps of a key]
-  float* scores = nullptr;      // [rows][kProbStride]
-  float* out = nullptr;         // [rows][value_dim, whole tiles]
-  std::byte* values = nullptr;  // transposed latent values of one run of keys
+  uint32_t* queries = nullptr;                           // [rows][steps of a key]
+  float* scores = nullptr;                               // [rows][kProbStride]
+  float* out = nullptr;                                  // [rows][value_dim, whole tiles]
+  std::byte* values = nullptr;                           // transposed latent values of one run of keys
+  std::byte* unpacked = nullptr;                         // of a packed cache: one run's keys, then its values
+  float *key_scales = nullptr, *value_scales = nullptr;  // [kProbStride] each: of the run
 };
 
 struct Scratch {

@@ -28,12 +28,12 @@ struct ScratchSizes {
   explicit ScratchSizes(const StepLimits& limits);
   size_t bytes(int threads) const {
     return input + intermediate + row_weights + row_tokens + segments + seq_tasks +
-           static_cast<size_t>(threads) * (sums + queries + scores + out + values);
+           static_cast<size_t>(threads) * (sums + queries + scores + out + values + unpacked + 2 * scales);
   }
 
   int64_t pairs = 0, n_segments = 0, value_dim = 0;
   size_t input = 0, intermediate = 0, row_weights = 0, row_tokens = 0, segments = 0, seq_tasks = 0;
-  size_t sums = 0, queries = 0, scores = 0, out = 0, values = 0;  // of each thread
+  size_t sums = 0, queries = 0, scores = 0, out = 0, values = 0, unpacked = 0, scales = 0;  // of each thread
 };
 
 ScratchSizes::ScratchSizes(const StepLimits& limits) {
@@ -57,6 +57,8 @@ ScratchSizes::ScratchSizes(const StepLimits& limits) {
   scores = cpu::kTaskRows * cpu::kProbStride * sizeof(float);
   out = cpu::kTaskRows * value_bytes;
   values = cpu::kRunTokens * value_bytes;
+  unpacked = values + cpu::kRunTokens * static_cast<size_t>(limits.key_dim_max + kPadding) * sizeof(uint16_t);
+  scales = cpu::kProbStride * sizeof(float);
 }
 
 class CpuBackend : public HostBackend {
@@ -180,7 +182,10 @@ absl::Status CpuBackend::reserve_thread(const ScratchSizes& sizes) {
   RETURN_IF_ERROR(set_aside(a.queries, sizes.queries));
   RETURN_IF_ERROR(set_aside(a.scores, sizes.scores));
   RETURN_IF_ERROR(set_aside(a.out, sizes.out));
-  return set_aside(a.values, sizes.values);
+  RETURN_IF_ERROR(set_aside(a.values, sizes.values));
+  RETURN_IF_ERROR(set_aside(a.unpacked, sizes.unpacked));
+  RETURN_IF_ERROR(set_aside(a.key_scales, sizes.scales));
+  return set_aside(a.value_scales, sizes.scales);
 }
 
 void CpuBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {

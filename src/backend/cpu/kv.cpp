@@ -1,6 +1,7 @@
 #include "backend/cpu/kv.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -78,6 +79,57 @@ class HeadWriter {
   const KvPanels& p_;
 };
 
+// Codes of one head's row, in f32 first.
+class PackedRow {
+ public:
+  PackedRow(const HeadRow& row, const KvCodec& codec) : row_(row), codec_(codec) {
+    float largest = 0;
+    for (int64_t i = 0; i < row.dim; ++i) {
+      const float v = std::abs(value(i));
+      if (!(v <= largest)) largest = v;  // a NaN stays
+    }
+    scale_ = kv_scale(largest, codec);
+  }
+
+  float scale() const { return scale_; }
+  std::byte code(int64_t i) const {
+    return scale_ > 0 ? static_cast<std::byte>(codec_.encode(value(i) / scale_)) : std::byte{0};
+  }
+
+ private:
+  float value(int64_t i) const {
+    if (row_.dtype == DType::kF32) return reinterpret_cast<const float*>(row_.data)[i];
+    return tensor::bf16_to_f32(reinterpret_cast<const uint16_t*>(row_.data)[i]);
+  }
+
+  const HeadRow& row_;
+  const KvCodec& codec_;
+  float scale_ = 0;
+};
+
+// A token's head in a block.
+struct HeadPlace {
+  std::byte* block;
+  int64_t head, token;
+};
+
+// `value`: null in a latent cache.
+void write_packed(const KvPanels& p, const HeadPlace& at, const HeadRow& key, const HeadRow* value) {
+  const KvCodec& codec = kv_codec(p.shape.packing);
+  std::byte* const scales = at.block + p.scale_offset(at.head) + at.token * int64_t{sizeof(float)};
+  const PackedRow keys(key, codec);
+  std::byte* to = at.block + p.key_offset(at.head, at.token) + at.token % kPanel * 2;
+  for (int64_t i = 0; i < key.dim; ++i) to[i / 2 * p.step_bytes + i % 2] = keys.code(i);
+  const float key_scale = keys.scale();
+  std::memcpy(scales, &key_scale, sizeof(float));
+  if (value == nullptr) return;
+  const PackedRow values(*value, codec);
+  to = at.block + p.value_offset(at.head) + at.token / 2 * p.step_bytes + at.token % 2;
+  for (int64_t i = 0; i < value->dim; ++i) to[i / kPanel * p.value_panel_bytes + i % kPanel * 2] = values.code(i);
+  const float value_scale = values.scale();
+  std::memcpy(scales + p.shape.block_size * int64_t{sizeof(float)}, &value_scale, sizeof(float));
+}
+
 // One panel of f32 keys. Element d of its tokens becomes column d % kPanel of value panel d / kPanel.
 void transpose_words(const std::byte* keys, int64_t dims, int64_t panel_bytes, std::byte* values) {
   for (int64_t d = 0; d < dims; ++d) {
@@ -104,19 +156,26 @@ void transpose_pairs(const std::byte* keys, int64_t dims, int64_t panel_bytes, i
 
 }  // namespace
 
-KvPanels::KvPanels(const KvShape& s) : shape(s), pairs(s.dtype == DType::kBf16) {
+KvPanels::KvPanels(const KvShape& s)
+    : shape(s),
+      pairs(s.dtype == DType::kBf16),
+      packed(s.packing != KvPacking::kNone),
+      step_bytes(packed ? kPanelStep / 2 : kPanelStep) {
   key_steps = pairs ? (s.key_dim + 1) / 2 : s.key_dim;
   block_steps = pairs ? s.block_size / 2 : s.block_size;
   value_panels = (s.value_dim + kPanel - 1) / kPanel;
-  key_panel_bytes = key_steps * kPanelStep;
-  value_panel_bytes = block_steps * kPanelStep;
-  head_bytes = s.block_size / kPanel * key_panel_bytes + (s.latent ? 0 : value_panels * value_panel_bytes);
+  key_panel_bytes = key_steps * step_bytes;
+  value_panel_bytes = block_steps * step_bytes;
+  scale_bytes = packed ? s.block_size * (s.latent ? 1 : 2) * int64_t{sizeof(float)} : 0;
+  head_bytes =
+      s.block_size / kPanel * key_panel_bytes + (s.latent ? 0 : value_panels * value_panel_bytes) + scale_bytes;
   block_bytes = s.n_kv_heads * head_bytes;
 }
 
 absl::Status check_kv(const KvShape& s) {
-  if (s.dtype != DType::kF32 && s.dtype != DType::kBf16) {
-    return absl::InvalidArgumentError("the KV cache of the cpu backend is float32 or bfloat16");
+  if ((s.dtype != DType::kF32 && s.dtype != DType::kBf16) ||
+      (s.packing != KvPacking::kNone && s.dtype != DType::kBf16)) {
+    return absl::InvalidArgumentError("the KV cache of the cpu backend is float32 or bfloat16, or packed");
   }
   if (s.block_size < kPanel || s.block_size > kRunTokens || s.block_size % kPanel != 0) {
     return absl::InvalidArgumentError(absl::StrCat("a KV block of ", s.block_size, " tokens: the cpu backend keeps ",
@@ -139,8 +198,14 @@ void kv_write(Context& c, const KvLayer& kv, const Tensor& k, const Tensor& v, c
       CHECK(slot[i] >= 0 && slot[i] < s.n_blocks * s.block_size);
       const int64_t token = slot[i] % s.block_size;
       std::byte* block = static_cast<std::byte*>(kv.data) + slot[i] / s.block_size * p.block_bytes;
-      writer.write_key({k, i, head, s.key_dim}, block + p.key_offset(head, token) + token % kPanel * kWord);
-      if (!s.latent) writer.write_value({v, i, head, s.value_dim}, token, block + p.value_offset(head));
+      const HeadRow key(k, i, head, s.key_dim);
+      const HeadRow value = s.latent ? key : HeadRow(v, i, head, s.value_dim);
+      if (p.packed) {
+        write_packed(p, {block, head, token}, key, s.latent ? nullptr : &value);
+        continue;
+      }
+      writer.write_key(key, block + p.key_offset(head, token) + token % kPanel * kWord);
+      if (!s.latent) writer.write_value(value, token, block + p.value_offset(head));
     }
   });
 }

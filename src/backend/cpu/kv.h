@@ -6,6 +6,9 @@
 //   keys    [block_size/16][steps of a key][16 tokens]    words: f32, or bf16 pairs of a key's elements
 //   values  [value_dim/16][steps of a block][16 elements] words: f32, or bf16 pairs of two tokens
 //
+// A packed cache has the same order, with a byte for each bf16 element. After a head's panels come the f32 scales of
+// the block's keys, then of its values. Attention unpacks the panels of a run of keys.
+//
 // Elements past the end of a key or value are 0. A bf16 token with an even index clears its neighbour's half-words. An
 // earlier sequence may have left a NaN there, and 0 * NaN is NaN.
 
@@ -24,10 +27,13 @@ struct KvPanels {
   }
   int64_t value_offset(int64_t head) const { return head * head_bytes + shape.block_size / kPanel * key_panel_bytes; }
 
+  int64_t scale_offset(int64_t head) const { return (head + 1) * head_bytes - scale_bytes; }
+
   KvShape shape;
-  bool pairs;
+  bool pairs, packed;
   int64_t key_steps, block_steps, value_panels;
-  int64_t key_panel_bytes, value_panel_bytes, head_bytes, block_bytes;
+  int64_t step_bytes;  // of a panel
+  int64_t key_panel_bytes, value_panel_bytes, scale_bytes, head_bytes, block_bytes;
 };
 
 absl::Status check_kv(const KvShape& shape);

@@ -243,6 +243,9 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
 }
 
 absl::Status CudaBackend::check_kv(const KvShape& s) const {
+  if (s.packing != KvPacking::kNone) {
+    return absl::UnimplementedError("a packed KV cache (fp8, int8) is not built for cuda yet; cpu has it");
+  }
   if (s.block_size < 1 || (s.dtype != DType::kF32 && s.dtype != DType::kBf16)) {
     return absl::InvalidArgumentError("the KV cache is float32 or bfloat16, in blocks of at least one token");
   }

@@ -69,10 +69,7 @@ class ReferenceBackend : public HostBackend {
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override;
 
-  size_t kv_block_bytes(const KvShape& s) const override {
-    const int per_token = s.n_kv_heads * (s.key_dim + (s.latent ? 0 : s.value_dim));
-    return static_cast<size_t>(s.block_size) * per_token * tensor::dtype_bytes(s.dtype);
-  }
+  size_t kv_block_bytes(const KvShape& s) const override { return static_cast<size_t>(backend::kv_block_bytes(s)); }
   absl::Status check_kv(const KvShape& s) const override {
     if (s.block_size >= 1 && (s.dtype == DType::kF32 || s.dtype == DType::kBf16)) return absl::OkStatus();
     return absl::InvalidArgumentError("the KV cache is float32 or bfloat16, in blocks of at least one token");
@@ -168,9 +165,8 @@ void ReferenceBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, 
 void ReferenceBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) {
   for (int64_t i = 0; i < k.rows(); ++i) {
     const int64_t slot = slots.i32()[i];
-    for (int64_t c = 0; c < k.cols(); ++c) kv_store(kv, slot, false, c, load(k, i, c));
-    if (kv.shape.latent) continue;
-    for (int64_t c = 0; c < v.cols(); ++c) kv_store(kv, slot, true, c, load(v, i, c));
+    kv_store(kv, slot, false, k, i);
+    if (!kv.shape.latent) kv_store(kv, slot, true, v, i);
   }
 }
 
@@ -269,11 +265,9 @@ class SequenceCache {
   SequenceCache(const KvLayer& kv, const Tensor& block_table, int64_t seq)
       : kv_(kv), s_(kv.shape), table_(block_table.i32() + seq * block_table.cols()) {}
 
-  float key(int64_t position, int64_t head, int64_t c) const {
-    return kv_load(kv_, slot(position), false, head * s_.key_dim + c);
-  }
+  float key(int64_t position, int64_t head, int64_t c) const { return kv_load(kv_, slot(position), false, head, c); }
   float value(int64_t position, int64_t head, int64_t c) const {
-    return s_.latent ? key(position, 0, c) : kv_load(kv_, slot(position), true, head * s_.value_dim + c);
+    return s_.latent ? key(position, 0, c) : kv_load(kv_, slot(position), true, head, c);
   }
 
  private:

@@ -2,6 +2,7 @@
 
 // The reference backend's tensors, KV cache and weight rows, as floats.
 
+#include <cmath>
 #include <vector>
 
 #include "backend/backend.h"
@@ -83,6 +84,13 @@ class WeightRow {
   bool bf16_;
 };
 
+inline int64_t kv_block_bytes(const KvShape& s) {
+  const int64_t elements =
+      static_cast<int64_t>(s.block_size) * s.n_kv_heads * (s.key_dim + (s.latent ? 0 : s.value_dim));
+  if (s.packing == KvPacking::kNone) return elements * static_cast<int64_t>(tensor::dtype_bytes(s.dtype));
+  return (elements + 3) / 4 * 4 + static_cast<int64_t>(s.block_size) * s.n_kv_heads * (s.latent ? 1 : 2) * 4;
+}
+
 // A slot's keys of all heads, or its values. A block's values follow its keys.
 inline Tensor kv_row(const KvLayer& kv, int64_t slot, bool value) {
   const KvShape& s = kv.shape;
@@ -91,15 +99,56 @@ inline Tensor kv_row(const KvLayer& kv, int64_t slot, bool value) {
   const int64_t block = slot / s.block_size, offset = slot % s.block_size;
   const int64_t at = block * s.block_size * (key_row + value_row) +
                      (value ? s.block_size * key_row + offset * value_row : offset * key_row);
+  if (s.packing != KvPacking::kNone) {
+    const int64_t within = at - block * s.block_size * (key_row + value_row);
+    return {DType::kU8,
+            {1, value ? value_row : key_row},
+            static_cast<std::byte*>(kv.data) + block * kv_block_bytes(s) + within};
+  }
   return {s.dtype,
           {1, value ? value_row : key_row},
           static_cast<std::byte*>(kv.data) + at * static_cast<int64_t>(tensor::dtype_bytes(s.dtype))};
 }
-inline float kv_load(const KvLayer& kv, int64_t slot, bool value, int64_t c) {
-  return load(kv_row(kv, slot, value), 0, c);
+
+// The scale of a head's key or value. A block's scales follow its elements: those of all keys, then of all values.
+inline float& kv_scale_at(const KvLayer& kv, int64_t slot, bool value, int64_t head) {
+  const KvShape& s = kv.shape;
+  const int64_t elements =
+      static_cast<int64_t>(s.block_size) * s.n_kv_heads * (s.key_dim + (s.latent ? 0 : s.value_dim));
+  const int64_t scales = static_cast<int64_t>(s.block_size) * s.n_kv_heads * (s.latent ? 1 : 2);
+  const int64_t padded = (elements + 3) / 4 * 4, block = slot / s.block_size;
+  std::byte* at = static_cast<std::byte*>(kv.data) + block * kv_block_bytes(s) + padded;
+  return reinterpret_cast<float*>(at)[(value ? scales / 2 : 0) + slot % s.block_size * s.n_kv_heads + head];
 }
-inline void kv_store(const KvLayer& kv, int64_t slot, bool value, int64_t c, float v) {
-  store(kv_row(kv, slot, value), 0, c, v);
+// Element c of a head.
+inline float kv_load(const KvLayer& kv, int64_t slot, bool value, int64_t head, int64_t c) {
+  const int64_t at = head * (value ? kv.shape.value_dim : kv.shape.key_dim) + c;
+  const Tensor row = kv_row(kv, slot, value);
+  if (kv.shape.packing == KvPacking::kNone) return load(row, 0, at);
+  return kv_scale_at(kv, slot, value, head) * kv_codec(kv.shape.packing).decode(row.as<uint8_t>()[at]);
+}
+
+// Row i of the step's keys or values.
+inline void kv_store(const KvLayer& kv, int64_t slot, bool value, const Tensor& x, int64_t i) {
+  const Tensor row = kv_row(kv, slot, value);
+  if (kv.shape.packing == KvPacking::kNone) {
+    for (int64_t c = 0; c < x.cols(); ++c) store(row, 0, c, load(x, i, c));
+    return;
+  }
+  const KvCodec& codec = kv_codec(kv.shape.packing);
+  const int64_t dim = value ? kv.shape.value_dim : kv.shape.key_dim;
+  for (int64_t head = 0; head < kv.shape.n_kv_heads; ++head) {
+    float largest = 0;
+    for (int64_t c = head * dim; c < (head + 1) * dim; ++c) {
+      const float v = std::abs(load(x, i, c));
+      if (!(v <= largest)) largest = v;  // a NaN stays
+    }
+    const float scale = kv_scale(largest, codec);
+    kv_scale_at(kv, slot, value, head) = scale;
+    for (int64_t c = head * dim; c < (head + 1) * dim; ++c) {
+      row.as<uint8_t>()[c] = scale > 0 ? codec.encode(load(x, i, c) / scale) : uint8_t{0};
+    }
+  }
 }
 
 }  // namespace polymath::backend

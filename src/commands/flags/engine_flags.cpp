@@ -1,6 +1,7 @@
 // Flags of device, memory and scheduler.
 
 #include "absl/strings/str_cat.h"
+#include "backend/kv_packing.h"
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
 #include "commands/speculation.h"
@@ -17,11 +18,12 @@ absl::Status set_kv_bytes(Options& o, std::string_view value) {
 }
 
 absl::Status set_kv_dtype(Options& o, std::string_view value) {
-  auto choice = parse_choice(value, {"auto", "bfloat16", "float32"});
-  if (!choice.ok())
-    return absl::UnimplementedError(
-        absl::StrCat("KV of type ", std::string(value), " is not built yet; auto, bfloat16 and float32 are"));
-  o.runtime.kv_dtype = *choice;
+  if (value != "auto" && !backend::KvType::named(value).has_value()) {
+    return absl::UnimplementedError(absl::StrCat("KV of type ", std::string(value),
+                                                 " is not built; auto, bfloat16, float32, fp8, fp8_e4m3, fp8_e5m2 and "
+                                                 "int8 are"));
+  }
+  o.runtime.kv_dtype = value;
   return absl::OkStatus();
 }
 
@@ -136,7 +138,10 @@ constexpr Flag kFlags[] = {
      "GiB.",
      set_kv_bytes},
     {"kv-cache-dtype", "", FlagKind::kValue, kShapes | kBenchQuality, "TYPE", "auto",
-     "auto (bfloat16 for bfloat16 weights, else float32), bfloat16 or float32.", set_kv_dtype},
+     "auto (bfloat16 for bfloat16 weights, else float32), bfloat16 or float32; on the CPU also fp8 (fp8_e4m3), "
+     "fp8_e5m2 "
+     "and int8: a byte an element, with a scale for each token and head.",
+     set_kv_dtype},
     {"block-size", "", FlagKind::kValue, kShapes | kBenchQuality, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
      set_int<&RuntimeOptions::block_size, 1, 1024>},
     {"num-gpu-blocks-override", "", FlagKind::kValue, kLoads, "N", "what the KV memory holds",

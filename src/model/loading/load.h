@@ -53,8 +53,8 @@ struct LoadOptions {
 };
 
 struct CacheOptions {
-  int block_size = 16;                         // tokens
-  tensor::DType dtype = tensor::DType::kBf16;  // of keys and values: f32 or bf16
+  int block_size = 16;                             // tokens
+  backend::KvType type{tensor::DType::kBf16, {}};  // of keys and values
   int64_t n_blocks = 0;
   int n_state_slots = 0;  // of recurrent layers: kvcache::StatePool::n_slots()
 };

@@ -264,7 +264,7 @@ TEST(Load, EveryRoutingRunsInAPolymathMoe) {
     ASSERT_TRUE((*model)->reserve(limits).ok());
     EXPECT_EQ(memory->weights(), static_cast<int64_t>((*model)->weight_bytes())) << routing;
     EXPECT_EQ(memory->scratch(limits), static_cast<int64_t>((*model)->scratch_bytes())) << routing;
-    ASSERT_TRUE((*model)->make_cache({16, tensor::DType::kF32, 2}).ok());
+    ASSERT_TRUE((*model)->make_cache({16, {tensor::DType::kF32, {}}, 2}).ok());
     const std::vector<int32_t> ids = {3, 1, 4, 1, 5}, positions = {0, 1, 2, 3, 4}, start = {0, 5}, len = {5},
                                table = {1, 0};
     const std::vector<int32_t> slots = {16, 17, 18, 19, 20}, rows = {4};

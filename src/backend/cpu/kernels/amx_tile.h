@@ -24,8 +24,9 @@ constexpr int kAmxRows = 16;   // rows of a register
 constexpr int kAmxRowBytes = 64;
 constexpr int kAmxPanelBytes = kAmxSteps * kAmxRowBytes;
 constexpr int kAmxBlockBytes = 2 * kAmxPanelBytes;
-// 8 blocks of weights and of 32 rows stay in the L1 cache, while all rows use the weights.
-constexpr int kAmxRunSteps = 8 * kAmxSteps;
+// A run's weights and 32 rows fill the L1 cache. The rows of a segment stay in the L2 cache (context.h). Shorter runs
+// load and store the sums more often.
+constexpr int kAmxRunSteps = 16 * kAmxSteps;
 
 // Registers 0 and 1 are sums of the first 16 rows, 2 and 3 of the others. 4 and 5 are activations, 6 and 7 weights.
 struct alignas(64) TileConfig {

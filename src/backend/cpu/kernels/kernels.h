@@ -133,7 +133,9 @@ struct SoftmaxArgs {
   int n = 0;                // a multiple of 32; at most kProbStride
   int begin = 0, end = 0;   // keys [begin, end) may be seen
   float scale = 1;
-  bool pairs = false;      // probabilities as bf16 pairs
+  bool pairs = false;  // probabilities as bf16 pairs
+  // [n], of packed keys and values: a score is multiplied by its key's, a probability by its value's. Null: 1.
+  const float *key_scales = nullptr, *value_scales = nullptr;
   float max = 0, sum = 0;  // running; updated
 };
 
@@ -160,7 +162,9 @@ struct Kernels {
   void (*glu_tile)(const GluTileArgs& args);
   void (*add)(const AddArgs& args);
   float (*softmax)(SoftmaxArgs& args);  // returns what earlier sums are multiplied by
-  void (*norm)(const NormArgs& args);   // a row
+  // Codes of packed keys or values to bf16; n is a multiple of 32.
+  void (*unpack_kv)(KvPacking packing, const std::byte* codes, int64_t n, uint16_t* out);
+  void (*norm)(const NormArgs& args);  // a row
   void (*rope)(const RopeParams& params, const float* table, const Row& x);
   void (*glu)(const GluParams& params, const Row& x, const Row& y, int64_t n);
   void (*scale)(const Row& x, const Row& y, int64_t n, float factor);       // y = factor * x; y may be x

@@ -121,6 +121,11 @@ INLINE I32 lane_numbers() {
   return v;
 }
 
+INLINE F32 scaled_scores(const SoftmaxArgs& t, int i) {
+  const F32 v = load_as<F32>(t.scores + i) * t.scale;
+  return t.key_scales == nullptr ? v : v * load_as<F32>(t.key_scales + i);
+}
+
 float softmax(SoftmaxArgs& t) {
   const DType to = t.pairs ? DType::kBf16 : DType::kF32;
   if (t.begin >= t.end) {
@@ -132,7 +137,7 @@ float softmax(SoftmaxArgs& t) {
   F32 top = splat(t.max);
   for (int i = 0; i < t.n; i += kLanes) {
     const I32 at = lanes + i;
-    const F32 v = load_as<F32>(t.scores + i) * t.scale;
+    const F32 v = scaled_scores(t, i);
     top = larger(top, (at >= t.begin) & (at < t.end) ? v : nothing);
   }
   const float max = max_lanes(top);
@@ -140,10 +145,11 @@ float softmax(SoftmaxArgs& t) {
   F32 sum = F32{};
   for (int i = 0; i < t.n; i += kLanes) {
     const I32 at = lanes + i;
-    const F32 p = vector_exp(load_as<F32>(t.scores + i) * t.scale - max);
-    const F32 seen = (at >= t.begin) & (at < t.end) ? p : F32{};
-    sum += seen;
-    store_row(t.scores, to, i, seen);
+    const F32 p = vector_exp(scaled_scores(t, i) - max);
+    const I32 seen = (at >= t.begin) & (at < t.end);
+    sum += seen ? p : F32{};
+    const F32 weight = t.value_scales == nullptr ? p : p * load_as<F32>(t.value_scales + i);
+    store_row(t.scores, to, i, seen ? weight : F32{});
   }
   t.max = max;
   t.sum = t.sum * alpha + sum_lanes(sum);

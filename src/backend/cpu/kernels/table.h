@@ -2,6 +2,7 @@
 
 // Fills a Kernels table with the loops, compiled for the including file's instruction set.
 
+#include "backend/cpu/kernels/byte_floats.h"
 #include "backend/cpu/kernels/formats/list.h"
 #include "backend/cpu/kernels/int8_rows.h"
 #include "backend/cpu/kernels/kernels.h"
@@ -77,6 +78,7 @@ Kernels make_table(std::string_view isa) {
   k.glu_tile = glu_tile;
   k.add = add;
   k.softmax = softmax;
+  k.unpack_kv = unpack_kv;
   k.norm = norm;
   k.rope = rope;
   k.glu = glu;

@@ -2,6 +2,7 @@
 
 // Groups of Hugging Face's schemes: integers, FP8 or NVFP4 under f32 scales. quant/formats/groups.cpp has their blocks.
 
+#include "backend/cpu/kernels/byte_floats.h"
 #include "backend/cpu/kernels/formats/nibbles.h"
 
 namespace polymath::backend::cpu {
@@ -60,14 +61,6 @@ struct Int8Weights {
   static INLINE F32 scale(const Block& block, const At&, int) { return block.d; }
   static INLINE void quads(const At& at, int part, U32* out) { part_bytes(at, part, out); }
 };
-
-// E4M3 in the low byte of each lane, NaN excepted: weights/schemes/ lets none in. No step has a subnormal operand,
-// which would stall.
-INLINE F32 e4m3_floats(U32 byte) {
-  const F32 normal = floats(((byte & 0x7fu) << 20) + (120u << 23));  // the exponents' biases are 127 and 7
-  const F32 value = (byte & 0x78u) == U32{} ? normal * 2.0f - 0x1p-6f : normal;
-  return floats(bits(value) | (byte & 0x80u) << 24);
-}
 
 // f32 scale, E4M3 bytes. Their dot products with int8 activations are no integers, so activations are f32.
 template <int kValues>
