@@ -122,7 +122,8 @@ class Conversation {
 
  private:
   QkvParams qkv_params(int64_t n) {
-    const auto weights = [&](uint32_t seed) { return s_.matrix(DType::kF32, 1, c_.key_dim, seed).f32(); };
+    const int heads = before_->norm == QkvNorm::kWhole ? c_.n_heads : 1;
+    const auto weights = [&](uint32_t seed) { return s_.matrix(DType::kF32, 1, heads * c_.key_dim, seed).f32(); };
     QkvParams p{.n_heads = c_.n_heads, .n_kv_heads = c_.n_kv_heads, .head_dim = c_.key_dim, .norm = before_->norm};
     if (before_->norm != QkvNorm::kNone) p.q_norm = weights(8), p.k_norm = weights(9);
     if (before_->turned > 0) p.rope.cos_sin = s_.matrix(DType::kF32, kTokens, before_->turned, 10).f32();
@@ -235,6 +236,10 @@ constexpr SingleCase kSingleCases[] = {
      true},
     {{"of qkv, 64, seven, many", 350, 50, 64, 64, 16, false, 0, 0, false}, kPlain, {QkvNorm::kHead, 64}, true},
     {{"of qkv, not turned, chunk", 4, 2, 128, 128, 16, false, 0, 300, false}, kPlain, {}, true},
+    {{"of qkv, 128, whole norm", 16, 16, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kWhole, 128}, true},
+    {{"of qkv, 128, whole norm, many", 48, 48, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kWhole, 128}, true},
+    {{"of qkv, 64, whole norm", 3, 3, 64, 64, 16, false, 0, 0, false}, kPlain, {QkvNorm::kWhole, 64}, true},
+    {{"of qkv, whole norm, grouped", 8, 4, 64, 64, 16, false, 0, 0, false}, kPlain, {QkvNorm::kWhole, 64}, true},
     {{"of qkv, turned in part", 4, 2, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kHead, 64}, true},
     {{"of qkv, interleaved", 4, 2, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kNone, 128, true}, true},
     {{"of qkv, twelve", 24, 2, 128, 128, 16, false, 0, 0, false}, kPlain, {QkvNorm::kNone, 128}, true},

@@ -22,15 +22,16 @@ struct FreshSpace {
 };
 
 // Starts the copies of weights and angles, which no kernel of the step writes. They belong to the lane's first cp.async
-// group.
+// group. head: the block's, where all heads are normalised together.
 template <typename P, int kDim>
-__device__ __forceinline__ void fetch_around(const QkvPrologue& p, int seq, FreshSpace<kDim>& space) {
+__device__ __forceinline__ void fetch_around(const QkvPrologue& p, int seq, int head, FreshSpace<kDim>& space) {
   constexpr int kWords = kDim / 4;
   const QkvParams& q = p.params;
   const float* const angles = q.rope.cos_sin == nullptr ? nullptr : q.rope.cos_sin + p.positions[seq] * kDim;
   static_assert(3 * kWords <= P::kBlockThreads);
   const int array = static_cast<int>(threadIdx.x) / kWords, word = static_cast<int>(threadIdx.x) % kWords;
-  const float* const from = array == 0 ? angles : array == 1 ? q.q_norm : array == 2 ? q.k_norm : nullptr;
+  const float* from = array == 0 ? angles : array == 1 ? q.q_norm : array == 2 ? q.k_norm : nullptr;
+  if (q.norm == QkvNorm::kWhole && array > 0 && from != nullptr) from += head * kDim;
   if (from != nullptr) fetch_word(shared_place(&space) + threadIdx.x * 16, from + word * 4, true);
 }
 
@@ -42,14 +43,33 @@ __device__ __forceinline__ void load_row(const float* from, HeadRow<kDim>& v) {
   }
 }
 
+// Sums of squares of all heads of q (x) and of k (y), a warp's share each. REQUIRES: as many heads of k as of q.
+template <typename P, int kDim>
+__device__ __forceinline__ float2 squares_of_warp(const QkvPrologue& p, const float* row) {
+  const int words = p.params.n_heads * (kDim / 4);
+  const auto* const q = reinterpret_cast<const float4*>(row);
+  float2 sum{};
+#pragma unroll 2
+  for (int i = threadIdx.x; i < words; i += P::kBlockThreads) {
+    const float4 a = __ldcg(q + i), b = __ldcg(q + words + i);
+    sum.x += a.x * a.x + a.y * a.y + a.z * a.z + a.w * a.w;
+    sum.y += b.x * b.x + b.y * b.y + b.z * b.z + b.w * b.w;
+  }
+  return {warp_sum(sum.x), warp_sum(sum.y)};
+}
+
 template <int kDim>
-__device__ __forceinline__ void norm_row(float eps, const float* weights, HeadRow<kDim>& v) {
+__device__ __forceinline__ float inverse_root(float eps, const HeadRow<kDim>& v) {
   float squares = 0;
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) squares += v[n].x * v[n].x + v[n].y * v[n].y;
   squares += __shfl_xor_sync(kAllLanes, squares, 1);
   squares += __shfl_xor_sync(kAllLanes, squares, 2);
-  const float inverse = rsqrtf(squares * (1.0f / kDim) + eps);
+  return rsqrtf(squares * (1.0f / kDim) + eps);
+}
+
+template <int kDim>
+__device__ __forceinline__ void scale_row(float inverse, const float* weights, HeadRow<kDim>& v) {
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) {
     float2 weight{1, 1};
@@ -58,11 +78,19 @@ __device__ __forceinline__ void norm_row(float eps, const float* weights, HeadRo
   }
 }
 
-// As qkv_prologue.cu. `weights`: shared memory, or null.
+// What a row is normalised by. weights: shared memory, or null; whole: the root's inverse of all heads together.
+struct RowNorms {
+  const float* weights;
+  float whole;
+};
+
+// As qkv_prologue.cu.
 template <int kDim>
-__device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace<kDim>& space, const float* weights,
+__device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace<kDim>& space, const RowNorms& norms,
                                             HeadRow<kDim>& v) {
-  if (q.norm == QkvNorm::kHead) norm_row<kDim>(q.eps, weights, v);
+  if (q.norm == QkvNorm::kHead || q.norm == QkvNorm::kWhole) {
+    scale_row<kDim>(q.norm == QkvNorm::kWhole ? norms.whole : inverse_root<kDim>(q.eps, v), norms.weights, v);
+  }
   if (q.rope.cos_sin != nullptr) {
 #pragma unroll
     for (int n = 0; n < kDim / 16; ++n) {  // an element is rotated with the one half a head on
@@ -72,7 +100,7 @@ __device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace
       v[n + kDim / 16] = {b.x * angles.x + a.x * angles.y, b.y * angles.z + a.y * angles.w};
     }
   }
-  if (q.norm == QkvNorm::kHeadAfter) norm_row<kDim>(q.eps, weights, v);
+  if (q.norm == QkvNorm::kHeadAfter) scale_row<kDim>(inverse_root<kDim>(q.eps, v), norms.weights, v);
 }
 
 // One warp stores the new key and value.
@@ -122,13 +150,24 @@ __device__ __forceinline__ void prepare_rows(const FreshRow& fresh, FreshSpace<k
   }
   const float factor = p.params.factors != nullptr ? p.params.factors[fresh.tile.token] : 1.0f;
   let_next_begin();
+  const bool whole = p.params.norm == QkvNorm::kWhole;
+  __shared__ float2 squares[P::kBlockThreads / kWarp];
+  if (whole) squares[threadIdx.x / kWarp] = squares_of_warp<P, kDim>(p, row);
   wait_groups<P::kStages - 1>();
   __syncthreads();  // fetch_around()'s copies have arrived
-  prepare_row<kDim>(p.params, space, p.params.q_norm != nullptr ? space.q_weights : nullptr, query);
+  float2 all{};
+#pragma unroll 1
+  for (int i = 0; whole && i < P::kBlockThreads / kWarp; ++i) all.x += squares[i].x, all.y += squares[i].y;
+  const float of_width = 1.0f / static_cast<float>(p.params.n_heads * kDim);
+  prepare_row<kDim>(p.params, space,
+                    {p.params.q_norm != nullptr ? space.q_weights : nullptr, rsqrtf(all.x * of_width + p.params.eps)},
+                    query);
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) q[n] = two_bf16(query[n].x * factor, query[n].y * factor);
   if (!fresh.key.here) return;
-  prepare_row<kDim>(p.params, space, p.params.k_norm != nullptr ? space.k_weights : nullptr, key);
+  prepare_row<kDim>(p.params, space,
+                    {p.params.k_norm != nullptr ? space.k_weights : nullptr, rsqrtf(all.y * of_width + p.params.eps)},
+                    key);
   auto* const words = reinterpret_cast<uint32_t*>(&space.row);
 #pragma unroll
   for (int n = 0; n < kDim / 8; ++n) {

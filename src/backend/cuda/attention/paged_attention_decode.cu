@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
   Pages<P, kDim> pages(s, job, first, kFresh && has_new ? end - 1 : end, table_cols);
   auto& space = *reinterpret_cast<FreshSpace<kDim>*>(memory + P::kQueries);
   const NewKey new_key(fresh, job.tile, kFresh && has_new);
-  if constexpr (kFresh) fetch_around<P, kDim>(fresh, job.tile.seq, space);
+  if constexpr (kFresh) fetch_around<P, kDim>(fresh, job.tile.seq, job.tile.kv_head, space);
   const int old = !kFresh && has_new ? mine - 1 : mine;  // slices that are fetched before the wait, at most
 #pragma unroll 1
   for (int i = 0; i < P::kStages; ++i) {
@@ -241,6 +241,7 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
 // Up to here a merge costs more than it saves. A step of shorter contexts has no blocks for splits: they would exit at
 // once but delay the next kernel.
 constexpr int kUncutKeys = 1024;
+constexpr int64_t kWholeNormSeqsMax = 64;  // more: the composition
 // Shared memory of which an SM fits two blocks but not three. Long contexts whose blocks all fit at once are thereby
 // spread evenly over the SMs.
 constexpr int kTwoEach = 80 << 10;
@@ -304,9 +305,11 @@ bool paged_attention_decode_qkv_fits(const AttentionOfQkv& problem) {
   const QkvParams& q = fresh.params;
   const auto aligned = [](const void* from) { return reinterpret_cast<uintptr_t>(from) % 16 == 0; };
   const bool rotates = q.rope.cos_sin != nullptr;
+  // Every block reads all heads: of more sequences that may cost what the launches cost that it saves.
+  const bool whole = p.params.n_heads == p.kv.n_kv_heads && p.n_seqs <= kWholeNormSeqsMax;
   return paged_attention_decode_fits(p) && (p.kv.key_dim == 64 || p.kv.key_dim == 128) &&
          p.params.n_heads <= 8 * p.kv.n_kv_heads && (!rotates || (q.rope.dims == q.head_dim && !q.rope.interleaved)) &&
-         q.norm != QkvNorm::kWhole && aligned(q.rope.cos_sin) && aligned(q.q_norm) && aligned(q.k_norm) &&
+         (q.norm != QkvNorm::kWhole || whole) && aligned(q.rope.cos_sin) && aligned(q.q_norm) && aligned(q.k_norm) &&
          rows_aligned(fresh.qkv, 16) && aligned(p.kv.data);
 }
 
