@@ -57,6 +57,12 @@ struct Division {
   }
 };
 
+// One wide multiplication: the weight has fewer than 2^31 rows, a row fewer elements.
+__device__ __forceinline__ const __nv_bfloat16* row_of(const WeightMatrix& w, int expert, int row) {
+  const int index = expert * static_cast<int>(w.rows) + row;
+  return static_cast<const __nv_bfloat16*>(w.data) + static_cast<int64_t>(index) * static_cast<int>(w.stride);
+}
+
 __device__ __forceinline__ Item first_item(const Work& w, const int32_t* experts, int row) {
   const bool shared = row < w.shared_intermediate;
   const WeightMatrix& weight = shared ? w.p.shared_gate_up : w.p.gate_up;
@@ -64,8 +70,7 @@ __device__ __forceinline__ Item first_item(const Work& w, const int32_t* experts
   const Division choice(shared ? 0 : row - w.shared_intermediate, w.intermediate, w.of_inner);
   const int expert = shared ? 0 : experts[choice.quotient], in_network = shared ? row : choice.rest;
   if (expert < 0) return {nullptr, nullptr, 0, 0};
-  const auto* a = static_cast<const __nv_bfloat16*>(weight.data) + (expert * weight.rows + in_network) * weight.stride;
-  return {a, a + intermediate * weight.stride, w.cols, 0};
+  return {row_of(weight, expert, in_network), row_of(weight, expert, in_network + intermediate), w.cols, 0};
 }
 
 __device__ __forceinline__ Item second_item(const Work& w, const int32_t* experts, int pair, int part) {
@@ -73,8 +78,7 @@ __device__ __forceinline__ Item second_item(const Work& w, const int32_t* expert
   const WeightMatrix& weight = shared ? w.p.shared_down : w.p.down;
   const int from = shared ? (part - w.p.n_choices) * w.intermediate : 0, expert = shared ? 0 : experts[part];
   if (expert < 0) return {nullptr, nullptr, 0, 0};
-  const auto* a =
-      static_cast<const __nv_bfloat16*>(weight.data) + (expert * weight.rows + 2 * pair) * weight.stride + from;
+  const __nv_bfloat16* const a = row_of(weight, expert, 2 * pair) + from;
   return {a, 2 * pair + 1 < w.outputs ? a + weight.stride : a,
           shared ? min(w.intermediate, w.shared_intermediate - from) : w.intermediate, part * w.intermediate};
 }
@@ -152,42 +156,48 @@ class Ring {
   uint32_t read_phase_ = 0;
 };
 
-// Eight multiply-adds of a lane by a pair of mma. Inputs are the rows of one operand, weights the columns of the other:
-// the diagonal holds their sum.
-__device__ __forceinline__ void add_dots(const uint4& weights, const uint4& x, float (&d)[4]) {
-  mma_bf16(d, x.x, 0, x.y, 0, weights.x, weights.y);
-  mma_bf16(d, x.z, 0, x.w, 0, weights.z, weights.w);
-}
-__device__ __forceinline__ float diagonal(const float (&d)[4], const float (&e)[4]) {
+// A lane's words of both rows and of their inputs. Past the end: inputs of zero.
+struct Words {
+  uint4 a, b, x;
+  __device__ __forceinline__ Words(const uint4* weights, const uint4* inputs, int left) {
+    const int lane = threadIdx.x % kWarp, word = min(lane, left - 1);
+    a = weights[word], b = weights[kRowBytes / 16 + word], x = inputs[word];
+    if (lane >= left) x = make_uint4(0, 0, 0, 0);
+  }
+  // Both rows are the rows of one operand, inputs the columns of the other: the diagonals hold the sums.
+  __device__ __forceinline__ void multiply(float (&d)[4]) const {
+    mma_bf16(d, a.x, b.x, a.y, b.y, x.x, x.y);
+    mma_bf16(d, a.z, b.z, a.w, b.w, x.z, x.w);
+  }
+};
+// A diagonal's sum, in the first lane. Lanes 4 g + g / 2 hold its elements: three steps lead from each to the others.
+__device__ __forceinline__ float diagonal(float even, float odd) {
   const int lane = threadIdx.x % kWarp, column = lane / 4 - lane % 4 * 2;
-  return warp_sum(column == 0 ? d[0] + e[0] : column == 1 ? d[1] + e[1] : 0.0f);
+  float v = column == 0 ? even : column == 1 ? odd : 0.0f;
+  v += __shfl_xor_sync(kAllLanes, v, 4);
+  v += __shfl_xor_sync(kAllLanes, v, 9);
+  return v + __shfl_xor_sync(kAllLanes, v, 18);
 }
 
-// Sums of both rows, in every lane. x: the GEMV's inputs in shared memory.
+// Sums of both rows, in the first lane. x: the GEMV's inputs in shared memory.
 __device__ __forceinline__ float2 multiply(Ring& ring, const Item& item, const uint8_t* x) {
-  constexpr int kTogether = 2;
-  const int lane = threadIdx.x % kWarp;
-  float a[kTogether][4] = {}, b[kTogether][4] = {};
+  static_assert(kChunk == 2 * kWarp * kWord);
+  float d[2][4] = {};
   for (int at = 0; at < item.n; at += kChunk) {
     const int words = min(kChunk, item.n - at) / kWord;
     const auto* const weights = reinterpret_cast<const uint4*>(ring.next());
     const auto* const inputs = reinterpret_cast<const uint4*>(x + (item.x + at) * 2);
-#pragma unroll
-    for (int first = 0; first < kChunk / kWord; first += kTogether * kWarp) {
-      uint4 v[kTogether], of_a[kTogether], of_b[kTogether];
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i) {
-        const int word = first + i * kWarp + lane;
-        v[i] = of_a[i] = of_b[i] = make_uint4(0, 0, 0, 0);
-        if (word >= words) continue;
-        v[i] = inputs[word], of_a[i] = weights[word], of_b[i] = weights[kRowBytes / 16 + word];
-      }
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i) add_dots(of_a[i], v[i], a[i]), add_dots(of_b[i], v[i], b[i]);
+    const Words first(weights, inputs, words);
+    if (words > kWarp) {
+      const Words second(weights + kWarp, inputs + kWarp, words - kWarp);
+      first.multiply(d[0]);
+      second.multiply(d[1]);
+    } else {
+      first.multiply(d[0]);
     }
     ring.done();
   }
-  return {diagonal(a[0], a[1]), diagonal(b[0], b[1])};
+  return {diagonal(d[0][0] + d[1][0], d[0][1] + d[1][1]), diagonal(d[0][2] + d[1][2], d[0][3] + d[1][3])};
 }
 
 // Grid-wide barrier; afterwards other blocks' writes are visible past the L1 cache. A pass adds 2^31 to the counter;
