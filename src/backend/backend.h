@@ -9,8 +9,8 @@
 // No op allocates: reserve() sets memory aside for the largest step. A wrong shape is our own fault: CHECK.
 //
 // Determinism: an output element depends on its own row and its sequence's KV alone. Every sum runs in a fixed order.
-// "cuda" promises less: the same step gives the same bits. There cuBLAS and attention split sums by the step's shape.
-// Two shapes may therefore round differently.
+// "cuda" promises it in batch_invariant.h only. Else the same step gives the same bits. Sums are then split by the
+// step's shape, so two shapes may round differently.
 //
 // Thread safety: none; one thread drives a backend.
 

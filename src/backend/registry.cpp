@@ -1,7 +1,7 @@
 // Every backend of this build. Only this file may ask what was built.
 
 #include "absl/strings/str_cat.h"
-#include "backend/backend.h"
+#include "backend/batch_invariant.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/reference/reference_backend.h"
 #include "base/log.h"
@@ -14,38 +14,54 @@ namespace {
 
 struct Row {
   std::string_view name;
-  absl::StatusOr<std::unique_ptr<Backend>> (*make)(const BackendOptions&);
+  absl::StatusOr<std::unique_ptr<Backend>> (*make)(const BackendOptions&, bool batch_invariant);
 };
+
+// For backends that always are.
+template <auto make_one>
+absl::StatusOr<std::unique_ptr<Backend>> always(const BackendOptions& options, bool) {
+  return make_one(options);
+}
 
 // In the order in which "auto" tries them.
 constexpr Row kBackends[] = {
 #if POLYMATH_CUDA
     {"cuda", make_cuda_backend},
 #endif
-    {"cpu", make_cpu_backend},
-    {"reference", make_reference_backend},
+    {"cpu", always<make_cpu_backend>},
+    {"reference", always<make_reference_backend>},
 };
 
 // The user named no device, so a missing one is no error. The next one is tried, and the log says so.
-absl::StatusOr<std::unique_ptr<Backend>> make_first(const BackendOptions& options) {
+absl::StatusOr<std::unique_ptr<Backend>> make_first(const BackendOptions& options, bool batch_invariant) {
   for (const Row& row : kBackends) {
-    auto backend = row.make(options);
+    auto backend = row.make(options, batch_invariant);
     if (backend.ok() || backend.status().code() != absl::StatusCode::kFailedPrecondition) return backend;
     base::log_info("backend", "not on ", row.name, ": ", backend.status().message());
   }
   return absl::InternalError("no backend can be used");
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Backend>> make_backend(std::string_view name, const BackendOptions& options) {
-  if (name == "auto") return make_first(options);
+absl::StatusOr<std::unique_ptr<Backend>> make(std::string_view name, const BackendOptions& options,
+                                              bool batch_invariant) {
+  if (name == "auto") return make_first(options, batch_invariant);
   std::string known;
   for (const Row& row : kBackends) {
-    if (row.name == name) return row.make(options);
+    if (row.name == name) return row.make(options, batch_invariant);
     absl::StrAppend(&known, known.empty() ? "" : ", ", std::string(row.name));
   }
   return absl::NotFoundError(absl::StrCat("this build has no backend called ", std::string(name), "; it has ", known));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> make_backend(std::string_view name, const BackendOptions& options) {
+  return make(name, options, false);
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> make_batch_invariant_backend(std::string_view name,
+                                                                      const BackendOptions& options) {
+  return make(name, options, true);
 }
 
 }  // namespace polymath::backend

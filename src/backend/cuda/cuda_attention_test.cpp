@@ -159,6 +159,27 @@ std::vector<AttentionCase> cases() {
   return all;
 }
 
+// The first number of [tokens][heads][dim] that is wrong, and how many are. Empty: none.
+std::string first_wrong(const std::vector<double>& got, const std::vector<double>& expected, const AttentionCase& c,
+                        double tolerance) {
+  if (got.size() != expected.size()) return "another size";
+  size_t wrong = 0, first = 0;
+  std::set<size_t> tokens, heads, elements;
+  const size_t dim = static_cast<size_t>(c.value_dim), row = dim * static_cast<size_t>(c.n_heads);
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (std::abs(got[i] - expected[i]) <= tolerance) continue;
+    if (wrong++ == 0) first = i;
+    tokens.insert(i / row), heads.insert(i % row / dim), elements.insert(i % dim);
+  }
+  if (wrong == 0) return "";
+  const auto range = [](const std::set<size_t>& s) {
+    return absl::StrCat(s.size(), " in ", *s.begin(), "..", *s.rbegin());
+  };
+  return absl::StrCat("token ", first / row, ", head ", first % row / dim, ", element ", first % dim, ": ", got[first],
+                      ", not ", expected[first], "; ", wrong, " of ", got.size(), " are wrong: tokens ", range(tokens),
+                      ", heads ", range(heads), ", elements ", range(elements));
+}
+
 struct KindCase {
   AttentionCase kind;
   DType dtype;
@@ -180,27 +201,31 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
   const auto& [c, dtype] = GetParam();
   auto made = make_cuda_backend({.threads = 2});
   if (!made.ok()) GTEST_SKIP() << made.status().message();
-  const auto cuda = *std::move(made);
+  const auto fast = *std::move(made), invariant = make_cuda_backend({.threads = 2}, true).value();
   const auto reference = make_reference_backend({}).value();
-  for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
-  Side here(*cuda), there(*reference);
+  for (Backend* b : {fast.get(), invariant.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
+  Side there(*reference);
   const std::vector<std::vector<int>> steps = {{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}};
   std::vector<std::vector<double>> expected;
   Conversation on_reference(there, c, dtype);
   for (const auto& lengths : steps) expected.push_back(on_reference.step(lengths));
   // On tensor cores queries and probabilities are rounded to bf16.
   const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
-  for (const std::string_view variant : variants_of(*cuda, "attention")) {
-    SCOPED_TRACE(variant);
-    ASSERT_TRUE(force_kernel(*cuda, "attention", variant));
-    Conversation got(here, c, dtype);
-    for (size_t step = 0; step < steps.size(); ++step) {
-      SCOPED_TRACE(testing::Message() << "step " << step);
-      const auto a = got.step(steps[step]);
-      ASSERT_TRUE(cuda->health().ok()) << cuda->health();
-      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], expected[step][i], tolerance) << "element " << i;
+  const auto expect_all = [&](Backend& cuda) {
+    Side here(cuda);
+    for (const std::string_view variant : variants_of(cuda, "attention")) {
+      SCOPED_TRACE(variant);
+      ASSERT_TRUE(force_kernel(cuda, "attention", variant));
+      Conversation got(here, c, dtype);
+      for (size_t step = 0; step < steps.size(); ++step) {
+        const auto a = got.step(steps[step]);
+        ASSERT_TRUE(cuda.health().ok()) << cuda.health();
+        EXPECT_EQ(first_wrong(a, expected[step], c, tolerance), "") << "step " << step;
+      }
     }
-  }
+  };
+  expect_all(*fast);
+  expect_all(*invariant);
 }
 
 // One query a sequence. Steps of more than 132 kv heads and sequences have blocks of fewer warps.
@@ -291,27 +316,6 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
       }
     }
   }
-}
-
-// The first number of [tokens][heads][dim] that is wrong, and how many are. Empty: none.
-std::string first_wrong(const std::vector<double>& got, const std::vector<double>& expected, const AttentionCase& c,
-                        double tolerance) {
-  if (got.size() != expected.size()) return "another size";
-  size_t wrong = 0, first = 0;
-  std::set<size_t> tokens, heads, elements;
-  const size_t dim = static_cast<size_t>(c.value_dim), row = dim * static_cast<size_t>(c.n_heads);
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (std::abs(got[i] - expected[i]) <= tolerance) continue;
-    if (wrong++ == 0) first = i;
-    tokens.insert(i / row), heads.insert(i % row / dim), elements.insert(i % dim);
-  }
-  if (wrong == 0) return "";
-  const auto range = [](const std::set<size_t>& s) {
-    return absl::StrCat(s.size(), " in ", *s.begin(), "..", *s.rbegin());
-  };
-  return absl::StrCat("token ", first / row, ", head ", first % row / dim, ", element ", first % dim, ": ", got[first],
-                      ", not ", expected[first], "; ", wrong, " of ", got.size(), " are wrong: tokens ", range(tokens),
-                      ", heads ", range(heads), ", elements ", range(elements));
 }
 
 bool has_run(const Backend& backend, std::string_view variant) {
@@ -445,8 +449,12 @@ TEST(CudaAttention, LongContextsAreCut) {
 }
 
 // Padding rows of a captured step read no keys, give zeros, and leave the other rows unchanged.
-TEST(CudaAttention, RowsThatFillAStepUp) {
-  auto made = make_cuda_backend({.threads = 2});
+class CudaAttentionFillers : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Tables, CudaAttentionFillers, testing::Bool());
+
+TEST_P(CudaAttentionFillers, RowsThatFillAStepUp) {
+  const double tolerance = GetParam() ? 0 : 1e-2;
+  auto made = make_cuda_backend({.threads = 2}, GetParam());
   if (!made.ok()) GTEST_SKIP() << made.status().message();
   const auto cuda = *std::move(made);
   ASSERT_TRUE(cuda->reserve(kLimits).ok());
@@ -459,7 +467,7 @@ TEST(CudaAttention, RowsThatFillAStepUp) {
       ASSERT_TRUE(cuda->health().ok()) << cuda->health();
       ASSERT_EQ(a.size(), b.size() + static_cast<size_t>(kFillers) * c.n_heads * c.value_dim);
       for (size_t i = 0; i < a.size(); ++i) {
-        ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 1e-2) << "number " << i;
+        ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, tolerance) << "number " << i;
       }
     }
   }

@@ -39,10 +39,13 @@ class CudaBackend : public Backend {
     std::unique_ptr<cuda::LinearRunner> linear;
     Buffer filler_table;
   };
-  CudaBackend(Parts parts, int threads)
-      : device_(std::move(parts.device)),
+  CudaBackend(Parts parts, int threads, bool batch_invariant)
+      : batch_invariant_(batch_invariant),
+        device_(std::move(parts.device)),
         linear_(std::move(parts.linear)),
-        experts_(*device_, *linear_),
+        experts_(*device_, *linear_, batch_invariant),
+        attention_(batch_invariant),
+        routing_(batch_invariant),
         filler_(*device_, threads, std::move(parts.filler_table)) {}
 
   std::string_view name() const override { return "cuda"; }
@@ -201,6 +204,7 @@ class CudaBackend : public Backend {
   cuda::AttentionProblem attention_problem(const AttentionParams& params, const Tensor& q, const KvLayer& kv,
                                            const StepLayout& layout, const Tensor& out) const;
 
+  const bool batch_invariant_;
   std::unique_ptr<cuda::Device> device_;
   std::unique_ptr<cuda::LinearRunner> linear_;
   cuda::ExpertRunner experts_;
@@ -227,6 +231,7 @@ size_t CudaBackend::reserve_bytes(const StepLimits& limits) const {
 }
 
 absl::Status CudaBackend::reserve(const StepLimits& limits) {
+  if (batch_invariant_) RETURN_IF_ERROR(cuda::check_ordered(int64_t{limits.tokens_max} + limits.seqs_max));
   const cuda::ScratchSizes sizes(limits);
   if (sizes.composes_experts) RETURN_IF_ERROR(reserve_defaults(limits));
   pairs_max_ = sizes.pairs;
@@ -479,14 +484,14 @@ bool CudaBackend::force_kernel(std::string_view op, std::string_view variant) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options) {
+absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options, bool batch_invariant) {
   ASSIGN_OR_RETURN(auto device, cuda::Device::open());
-  ASSIGN_OR_RETURN(auto linear, cuda::LinearRunner::create(*device));
+  ASSIGN_OR_RETURN(auto linear, cuda::LinearRunner::create(*device, batch_invariant));
   ASSIGN_OR_RETURN(auto filler_table, device->allocate(cuda::Filler::kTableBytes));
   base::log_info("backend", "cuda: ", device->text());
   const int threads = options.threads > 0 ? options.threads : base::available_cores();
   return std::make_unique<CudaBackend>(
-      CudaBackend::Parts{std::move(device), std::move(linear), std::move(filler_table)}, threads);
+      CudaBackend::Parts{std::move(device), std::move(linear), std::move(filler_table)}, threads, batch_invariant);
 }
 
 bool force_kernel(Backend& cuda_backend, std::string_view op, std::string_view variant) {

@@ -9,8 +9,9 @@
 
 namespace polymath::backend {
 
-// kFailedPrecondition, with a sentence: no driver, an old driver, no such GPU, or no cuBLASLt.
-absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options);
+// batch_invariant: by the tables that keep one order of sums for any number of rows. kFailedPrecondition, with a
+// sentence: no driver, an old driver, no such GPU, or no cuBLASLt.
+absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options, bool batch_invariant = false);
 
 // For tests: from now on `variant` of `op` runs wherever it fits. "": the best again. False: no such name.
 // REQUIRES: make_cuda_backend() made the backend. Thread safety: as OpFamily::force().

@@ -42,8 +42,9 @@ class Cuda : public testing::Test {
     auto made = make_cuda_backend({.threads = 2});
     if (!made.ok()) GTEST_SKIP() << made.status().message();
     cuda_ = *std::move(made);
+    invariant_ = make_cuda_backend({.threads = 2}, true).value();
     reference_ = make_reference_backend({}).value();
-    for (Backend* b : {cuda_.get(), reference_.get()}) {
+    for (Backend* b : {cuda_.get(), invariant_.get(), reference_.get()}) {
       const absl::Status reserved = b->reserve(limits());
       ASSERT_TRUE(reserved.ok()) << reserved;
     }
@@ -53,21 +54,22 @@ class Cuda : public testing::Test {
     double absolute = 0, relative = 0;  // |a - b| <= absolute + relative * |b|, element by element
   };
 
-  // `op`: each of its variants is forced and compared, if it fits. "": the default choice alone.
+  // `op`: each of its variants is forced and compared, if it fits, of both tables. "": the default choice alone.
   void compare(const char* what, const TestRun& run, Tolerance tolerance, std::string_view op = "") {
     Side there(*reference_);
     const Results expected = run(there);
-    compare_results(what, run, expected, tolerance);
-    for (const KernelInfo& family : cuda_->kernels()) {
-      if (family.op != op) continue;
-      for (const KernelInfo::Variant& variant : family.variants) {
-        SCOPED_TRACE(variant.name);
-        ASSERT_TRUE(force_kernel(*cuda_, op, variant.name));
-        compare_results(what, run, expected, tolerance);
+    compare_results(*cuda_, what, run, expected, tolerance);
+    if (op.empty()) return;
+    for (Backend* cuda : {cuda_.get(), invariant_.get()}) {
+      for (const KernelInfo& family : cuda->kernels()) {
+        if (family.op != op) continue;
+        for (const KernelInfo::Variant& variant : family.variants) {
+          SCOPED_TRACE(variant.name);
+          ASSERT_TRUE(force_kernel(*cuda, op, variant.name));
+          compare_results(*cuda, what, run, expected, tolerance);
+        }
       }
-    }
-    if (!op.empty()) {
-      ASSERT_TRUE(force_kernel(*cuda_, op, ""));
+      ASSERT_TRUE(force_kernel(*cuda, op, ""));
     }
   }
 
@@ -80,13 +82,14 @@ class Cuda : public testing::Test {
     }
   }
 
-  std::unique_ptr<Backend> cuda_, reference_;
+  std::unique_ptr<Backend> cuda_, invariant_, reference_;
 
  private:
-  void compare_results(const char* what, const TestRun& run, const Results& expected, Tolerance tolerance) {
-    Side here(*cuda_);
+  void compare_results(Backend& cuda, const char* what, const TestRun& run, const Results& expected,
+                       Tolerance tolerance) {
+    Side here(cuda);
     const Results got = run(here);
-    ASSERT_TRUE(cuda_->health().ok()) << what << ": " << cuda_->health();
+    ASSERT_TRUE(cuda.health().ok()) << what << ": " << cuda.health();
     ASSERT_EQ(got.size(), expected.size());
     for (size_t r = 0; r < got.size(); ++r) {
       ASSERT_EQ(got[r].size(), expected[r].size());

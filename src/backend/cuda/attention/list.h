@@ -30,11 +30,16 @@ struct LatentPrologueCall {
 
 class AttentionFamilies {
  public:
-  AttentionFamilies();
+  // batch_invariant: a query's output depends on that query and its keys alone.
+  explicit AttentionFamilies(bool batch_invariant);
   Variants<AttentionCall> attention;
   Variants<AttentionOfQkvCall> attention_of_qkv;
   Variants<QkvPrologueCall> prepare_qkv;
   Variants<LatentPrologueCall> prepare_latent;
 };
+
+// `rows`: the largest step's tokens and sequences. kInvalidArgument: the kernels that keep one order of sums have no
+// grid for them.
+absl::Status check_ordered(int64_t rows);
 
 }  // namespace polymath::backend::cuda

@@ -5,7 +5,7 @@
 // probabilities go through shared memory. Each warp accumulates a quarter of the value columns: 512 sums a row exceed
 // one warp's registers. Tiles, splits and their merge are those of paged_attention_mma.cu.
 
-#include "backend/cuda/attention/attention.h"
+#include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/attention/tile_ends.cuh"
 
 namespace polymath::backend::cuda {
@@ -63,7 +63,9 @@ __device__ __forceinline__ void weigh_run(float scale, const float* shared, cons
       for (int w = 0; w < kWarps; ++w) top = fmaxf(top, shared[w * kTiles * 16 + row]);
       const float base = top == negative_infinity() ? 0.0f : top * scale;  // no key yet: every weight becomes 0
       if (__any_sync(kAllLanes, top > sums.max[m][h])) {
-        sums.rescale(m, h, top, power_of_two(sums.max[m][h] * scale - base));
+        // Exactly 1 for a row whose own maximum stays: other rows do not change its sums.
+        const float shrink = top > sums.max[m][h] ? power_of_two(fmaf(sums.max[m][h], scale, -base)) : 1.0f;
+        sums.rescale(m, h, top, shrink);
       }
 #pragma unroll
       for (int n = 0; n < kSlice / 8; ++n) {
@@ -206,14 +208,14 @@ __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant_
 }
 
 template <int kTiles>
-void launch_latent(TileShape s, cudaStream_t stream) {
+void launch_latent(TileShape s, cudaStream_t stream, bool may_cut = true) {
   using M = LatentMemory<kTiles * 16>;
   static const bool allowed = allow(mla_kernel<kTiles>, M::kBytes);
   static_cast<void>(allowed);  // a failure shows at the launch
   s.least_keys = (s.single ? 2 : 4) * kRun;
   // A merge costs as much as four runs of keys. An unsplit sequence need not look at the others.
   s.uncut_keys = s.single ? kUncutKeys : 2 * s.least_keys - 1;
-  const dim3 grid = shape_grid(s, kTiles * 16, kValueDim);
+  const dim3 grid = shape_grid(s, kTiles * 16, kValueDim, 2, may_cut);
   launch<M>(mla_kernel<kTiles>, grid, s, stream);
 }
 
@@ -229,6 +231,15 @@ void mla_decode(const AttentionProblem& p, cudaStream_t stream) { launch_latent<
 
 // Two queries share each run of keys.
 void mla_prefill(const AttentionProblem& p, cudaStream_t stream) { launch_latent<2>(shape_of(p), stream); }
+
+bool mla_ordered_fits(const AttentionProblem& p) { return mla_fits(p) && p.params.window == 0 && p.params.chunk == 0; }
+
+// Both tiles add in runs of 64 keys from the first key on.
+void mla_ordered(const AttentionProblem& p, cudaStream_t stream) {
+  const TileShape s = shape_of(p);
+  if (s.single) return launch_latent<1>(s, stream, false);
+  launch_latent<2>(s, stream, false);
+}
 
 void mla_narrow(const AttentionProblem& p, int most, cudaStream_t stream) {
   TileShape s = shape_of(p);

@@ -6,8 +6,8 @@
 // with tile after tile of 8 rows of x. Warps of a block split the inputs of wider heads and sum up. A lane's inputs are
 // permuted as in grouped_gemm_unaligned_small.cu.
 
-#include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/kv_layout.cuh"
+#include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
 
@@ -223,11 +223,13 @@ void launch_heads(const HeadGemm& g, const MlaPrologue& prologue, int n_multipro
 
 }  // namespace
 
-bool mla_head_gemm_fits(const HeadGemm& g) {
+bool mla_head_gemm_takes(const HeadGemm& g) {
   return g.w.type == Type::kBf16 && g.x.type != Type::kF16 && g.w.cols <= slices_of(g) * kSlice &&
-         g.w.cols % kLaneInputs == 0 && g.x.rows > 0 && g.x.rows <= kRowsMost && rows_aligned(g.x, 16) &&
+         g.w.cols % kLaneInputs == 0 && g.x.rows > 0 && rows_aligned(g.x, 16) &&
          g.x_group_stride * type_bytes(g.x.type) % 16 == 0;
 }
+
+bool mla_head_gemm_fits(const HeadGemm& g) { return mla_head_gemm_takes(g) && g.x.rows <= kRowsMost; }
 
 void mla_head_gemm(const HeadGemm& gemm, int n_multiprocessors, cudaStream_t stream) {
   launch_heads(gemm, {}, n_multiprocessors, stream);

@@ -5,8 +5,8 @@
 // shared memory. A warp has kRows rows; a lane scores one key, then accumulates some value columns. Where tiles are
 // few, their keys are split over blocks and merge_kernel merges the splits.
 
-#include "backend/cuda/attention/attention.h"
 #include "backend/cuda/attention/kv_layout.cuh"
+#include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/attention/split_kv.cuh"
 
 namespace polymath::backend::cuda {
@@ -24,6 +24,7 @@ struct Shape {
   int head_tiles;  // of a kv head
   int group;       // heads that share a kv head
   int splits;
+  bool ordered;    // runs begin at multiples of kRun
   int key_stride;  // of a key in shared memory: odd, so that 32 lanes meet 32 banks
 };
 
@@ -170,7 +171,8 @@ __device__ void end_rows(const Shape& s, int used, const RowState<kRows, kColumn
 __device__ Split keys_of(const Shape& s, int seq, int tile) {
   const int token = s.p.query_start[seq] + tile * s.queries,
             token_end = min(token + s.queries, s.p.query_start[seq + 1]);
-  const KeyRange keys{keys_of_query(s.p, seq, token).begin, keys_of_query(s.p, seq, token_end - 1).end};
+  KeyRange keys{keys_of_query(s.p, seq, token).begin, keys_of_query(s.p, seq, token_end - 1).end};
+  if (s.ordered && keys.end > keys.begin) keys.begin = keys.begin / kRun * kRun;
   return split_of(keys, s.splits, static_cast<int>(blockIdx.z), kRun, kRun);
 }
 
@@ -273,15 +275,14 @@ void launch_rows(const Shape& s, dim3 grid, cudaStream_t stream) {
   launch<kRows, 16>(s, grid, stream);
 }
 
-}  // namespace
-
-void paged_attention_f32(const AttentionProblem& p, cudaStream_t stream) {
+void attend(const AttentionProblem& p, bool ordered, cudaStream_t stream) {
   if (p.n_tokens == 0) return;
   Shape s{};
   s.p = p;
+  s.ordered = ordered;
   s.group = p.params.n_heads / p.kv.n_kv_heads;
-  const int per_sequence = s.group * (p.n_tokens / p.n_seqs);  // rows of a kv head, about
-  const int warp_rows = per_sequence <= kWarps ? 1 : 4;
+  const int per_sequence = s.group * (p.n_tokens / p.n_seqs);        // rows of a kv head, about
+  const int warp_rows = per_sequence <= kWarps && !ordered ? 1 : 4;  // one kernel keeps one order
   s.rows = kWarps * warp_rows;
   s.heads = s.group < s.rows ? s.group : s.rows;
   s.queries = s.rows / s.heads;
@@ -291,7 +292,8 @@ void paged_attention_f32(const AttentionProblem& p, cudaStream_t stream) {
   const int64_t across = static_cast<int64_t>(p.kv.n_kv_heads) * s.head_tiles;
   // Partial sums are indexed by row, so room is counted for all rows of the step.
   const int64_t floats = static_cast<int64_t>(p.n_tokens) * p.params.n_heads * (p.kv.value_dim + kHeader);
-  s.splits = choose_splits(p, tiles * across, ceil_div(floats, tiles * across), 4 * p.n_multiprocessors, 1);
+  s.splits =
+      ordered ? 1 : choose_splits(p, tiles * across, ceil_div(floats, tiles * across), 4 * p.n_multiprocessors, 1);
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(across), static_cast<unsigned>(s.splits));
   if (warp_rows == 1) {
     launch_rows<1>(s, grid, stream);
@@ -303,5 +305,11 @@ void paged_attention_f32(const AttentionProblem& p, cudaStream_t stream) {
         s);
   }
 }
+
+}  // namespace
+
+void paged_attention_f32(const AttentionProblem& p, cudaStream_t stream) { attend(p, false, stream); }
+
+void paged_attention_f32_ordered(const AttentionProblem& p, cudaStream_t stream) { attend(p, true, stream); }
 
 }  // namespace polymath::backend::cuda

@@ -1,7 +1,7 @@
 // The sums that end a layer's experts: each token's choices and its shared expert, weighted.
 
 #include "backend/cuda/device_math.cuh"
-#include "backend/cuda/experts/experts.h"
+#include "backend/cuda/experts/rounded.h"
 #include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
@@ -70,8 +70,15 @@ __device__ __forceinline__ Addend addend_of(const Combine& c, int64_t token, int
           there};
 }
 
+// An element as two_elements() of tile_sm90.cuh writes it.
+__device__ __forceinline__ float rounded(Type type, float v) {
+  if (type == Type::kBf16) return __bfloat162float(__float2bfloat16_rn(v));
+  constexpr float kMost = 65504.0f;
+  return __half2float(__float2half_rn(fminf(fmaxf(v, -kMost), kMost)));
+}
+
 // Adds all of a token's rows to `sum`, in their order, from column `col` on.
-template <Type kType, int kWide, bool kPlain>
+template <Type kType, int kWide, bool kPlain, Type kRounds>
 __device__ __forceinline__ void add_all(const Combine& c, int64_t token, int64_t col, float (&sum)[kWide]) {
   constexpr int kTogether = kPlain ? 4 : 8;  // rows in flight together; fewer leave registers for more blocks
   const int n = static_cast<int>(c.top_k) * c.parts + (c.shared.data != nullptr ? c.shared_parts : 0);
@@ -87,7 +94,9 @@ __device__ __forceinline__ void add_all(const Combine& c, int64_t token, int64_t
 #pragma unroll
     for (int i = 0; i < kTogether * kWide; ++i) {
       const Addend& addend = addends[i / kWide];
-      if (addend.there) sum[i % kWide] += addend.weight * values[i / kWide].v[i % kWide];
+      float v = values[i / kWide].v[i % kWide];
+      if constexpr (kRounds != Type::kF32) v = rounded(kRounds, v);
+      if (addend.there) sum[i % kWide] = __fmaf_rn(addend.weight, v, sum[i % kWide]);
     }
   }
 }
@@ -132,7 +141,7 @@ __device__ __forceinline__ void clear_counters(const Combine& c) {
 }
 
 // kPlain: a pair's row of y is one row, and there is no shared expert. Index arithmetic would bound many tokens.
-template <Type kType, int kWide, bool kPlain>
+template <Type kType, int kWide, bool kPlain, Type kRounds>
 __global__ void __launch_bounds__(kThreads) combine_kernel(Combine c) {
   let_next_begin();
   wait_for_input();
@@ -142,7 +151,7 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(Combine c) {
   if (col >= c.out.cols) return;
   float sum[kWide];
   load_out(c, token, col, sum);
-  add_all<kType, kWide, kPlain>(c, token, col, sum);
+  add_all<kType, kWide, kPlain, kRounds>(c, token, col, sum);
   store_out(c, token, col, sum);
 }
 
@@ -151,15 +160,15 @@ bool in_words(const Combine& c, int64_t wide) {
   return whole(c.y) && whole(c.shared) && whole(c.out);
 }
 
-template <Type kType>
+template <Type kType, Type kRounds = Type::kF32>
 void launch(const Combine& c, cudaStream_t stream) {
   constexpr int kWide = 16 / type_bytes(kType);
   const bool wide = in_words(c, kWide);
   const auto across = static_cast<unsigned>(ceil_div(c.out.cols, kThreads * (wide ? kWide : 1)));
   const bool plain = c.parts == 1 && c.shared.data == nullptr && c.row_of == nullptr;
-  const auto kernel = !wide   ? combine_kernel<kType, 1, false>
-                      : plain ? combine_kernel<kType, kWide, true>
-                              : combine_kernel<kType, kWide, false>;
+  const auto kernel = !wide   ? combine_kernel<kType, 1, false, kRounds>
+                      : plain ? combine_kernel<kType, kWide, true, kRounds>
+                              : combine_kernel<kType, kWide, false, kRounds>;
   launch_after(kernel, {dim3(static_cast<unsigned>(c.out.rows), across), dim3(kThreads), 0, stream}, c);
 }
 
@@ -175,6 +184,12 @@ void combine(const Combine& c, cudaStream_t stream) {
     case Type::kBf16:
       return launch<Type::kBf16>(c, stream);
   }
+}
+
+void combine_rounded(const Combine& c, Type type, cudaStream_t stream) {
+  if (c.out.rows == 0) return;
+  if (type == Type::kF16) return launch<Type::kF32, Type::kF16>(c, stream);
+  launch<Type::kF32, Type::kBf16>(c, stream);
 }
 
 }  // namespace polymath::backend::cuda

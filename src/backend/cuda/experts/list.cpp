@@ -57,6 +57,13 @@ bool fused_small_m_shared_fits(const ExpertCall& c) {
   return joins(c) && fused_small_m_fits(c) && rows_fit(*c.shared->mlp);
 }
 
+// Alone, either would run with its own epilogue.
+bool same_ends(const ExpertCall& c) {
+  const auto plain = [](const ExpertMlp& mlp) { return is_plain(mlp) && mlp.glu.kind == GluKind::kSilu; };
+  return plain(*c.group->mlp) == plain(*c.shared->mlp);
+}
+bool invariant_shared_fits(const ExpertCall& c) { return fused_small_m_shared_fits(c) && same_ends(c); }
+
 // --- scratch ---
 
 constexpr int64_t kElement = 2, kSum = 4;  // bytes of an intermediate element, of an f32 sum
@@ -110,6 +117,19 @@ constexpr ExpertVariant kWithShared[] = {
     {{kComposition, fits_always<ExpertCall>, nullptr}},
 };
 
+// The fused kernel's tiles add in the order of grouped_gemm_sm90's, whose rounding combine() repeats. A dense network
+// is a group of one.
+constexpr ExpertVariant kExpertMlpInvariant[] = {
+    {{"moe_fused_small_m", fused_small_m_fits, run_fused_small_m}, fused_small_m_scratch},
+    {{"grouped_gemm_sm90", grouped_sm90_fits, run_grouped<Grouped::kSm90>}, grouped_scratch},
+    {{"grouped_gemm_unaligned_large", unaligned_large_fits, run_grouped<Grouped::kUnalignedLarge>}, grouped_scratch},
+    {{kComposition, fits_always<ExpertCall>, nullptr}},
+};
+constexpr ExpertVariant kWithSharedInvariant[] = {
+    {{"moe_fused_small_m", invariant_shared_fits, run_fused_small_m}, fused_small_m_scratch},
+    {{kComposition, fits_always<ExpertCall>, nullptr}},
+};
+
 }  // namespace
 
 bool first_rows_fit(const ExpertMlp& mlp) { return mlp.gate_up->shape.rows % 16 == 0; }
@@ -120,7 +140,13 @@ int64_t second_parts(int64_t intermediate) {
   return (intermediate + kInputsMost - 1) / kInputsMost;
 }
 
-std::span<const ExpertVariant> expert_mlp_variants() { return kExpertMlp; }
-std::span<const ExpertVariant> expert_mlp_with_shared_variants() { return kWithShared; }
+std::span<const ExpertVariant> expert_mlp_variants(bool batch_invariant) {
+  if (batch_invariant) return kExpertMlpInvariant;
+  return kExpertMlp;
+}
+std::span<const ExpertVariant> expert_mlp_with_shared_variants(bool batch_invariant) {
+  if (batch_invariant) return kWithSharedInvariant;
+  return kWithShared;
+}
 
 }  // namespace polymath::backend::cuda

@@ -6,6 +6,7 @@
 
 #include "backend/cuda/elementwise/elementwise.h"
 #include "backend/cuda/experts/list.h"
+#include "backend/cuda/experts/rounded.h"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -35,11 +36,12 @@ void ExpertScratch::cover(std::span<const ExpertVariant> table, const ExpertShap
   }
 }
 
-ExpertRunner::ExpertRunner(Device& device, LinearRunner& linear)
+ExpertRunner::ExpertRunner(Device& device, LinearRunner& linear, bool batch_invariant)
     : device_(device),
       linear_(linear),
-      expert_mlp_("expert_mlp", expert_mlp_variants()),
-      with_shared_("expert_mlp_with_shared", expert_mlp_with_shared_variants()) {}
+      batch_invariant_(batch_invariant),
+      expert_mlp_("expert_mlp", expert_mlp_variants(batch_invariant)),
+      with_shared_("expert_mlp_with_shared", expert_mlp_with_shared_variants(batch_invariant)) {}
 
 bool ExpertRunner::takes(int64_t hidden, int64_t intermediate, DType dtype) {
   if (dtype == DType::kBf16) return true;
@@ -191,9 +193,13 @@ void ExpertRunner::sort_inputs(ExpertGemm& first) {
 void ExpertRunner::run_fused_small_m(const ExpertCall& call) {
   const ExpertVisit &visit = *call.group, *shared = call.shared;
   const Matrix x = linear_.aligned(matrix_of(*call.x), weight_type(*visit.mlp));
-  Gemms group = gemms_of(visit, x, false, second_parts(visit.mlp->down->shape.cols));
+  // grouped_gemm_sm90 does not split the inputs.
+  const auto parts_of = [&](const ExpertVisit& v) {
+    return batch_invariant_ ? 1 : second_parts(v.mlp->down->shape.cols);
+  };
+  Gemms group = gemms_of(visit, x, false, parts_of(visit));
   std::optional<Gemms> beside;
-  if (shared != nullptr) beside = gemms_of(*shared, x, true, second_parts(shared->mlp->down->shape.cols));
+  if (shared != nullptr) beside = gemms_of(*shared, x, true, parts_of(*shared));
   group.first.sorted = x.rows > kUnsortedTokensMax;
   if (group.first.sorted) sort_inputs(group.first);
   auto* const counters = static_cast<unsigned*>(counters_.data());
@@ -212,7 +218,11 @@ void ExpertRunner::run_fused_small_m(const ExpertCall& call) {
     sums.shared_weights = shared->routing.weights.f32();
     sums.shared_scale = shared->mlp->scale;
   }
-  combine(sums, device_.stream());
+  if (batch_invariant_) {
+    combine_rounded(sums, weight_type(*visit.mlp), device_.stream());
+  } else {
+    combine(sums, device_.stream());
+  }
   device_.launched("expert_mlp, sums");
 }
 

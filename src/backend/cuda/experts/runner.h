@@ -43,7 +43,8 @@ struct ExpertVariant : Variant<ExpertCall> {
 
 class ExpertRunner {
  public:
-  ExpertRunner(Device& device, LinearRunner& linear);
+  // batch_invariant: by the tables whose variants add in one order and round alike.
+  ExpertRunner(Device& device, LinearRunner& linear, bool batch_invariant);
 
   // Some variant of ours is for weights of this width and type; else the default composition is.
   static bool takes(int64_t hidden, int64_t intermediate, DType dtype);
@@ -81,6 +82,7 @@ class ExpertRunner {
 
   Device& device_;
   LinearRunner& linear_;
+  const bool batch_invariant_;
   Variants<ExpertCall, ExpertVariant> expert_mlp_, with_shared_;
   int64_t pairs_max_ = 0;
   tensor::Buffer intermediate_, outputs_, gate_up_, sorted_, shared_intermediate_, shared_outputs_;

@@ -12,7 +12,8 @@
 #include "backend/cuda/cluster.cuh"
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
-#include "backend/cuda/linear/linear.h"
+#include "backend/cuda/linear/epilogue.cuh"
+#include "backend/cuda/linear/ordered.h"
 #include "backend/cuda/tensor_map.h"
 #include "backend/cuda/wgmma.cuh"
 
@@ -204,13 +205,11 @@ __device__ __forceinline__ Addends fetch_addends(const SmallMGemm& p, const Spot
 }
 __device__ __forceinline__ void finish(const SmallMGemm& p, const Spot& spot, const float4& sum, const Addends& a) {
   const float sums[4] = {sum.x, sum.y, sum.z, sum.w};
-  LinearEpilogue rest = p.epilogue;
-  rest.bias = nullptr;  // fetched already
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int row = spot.row + i / 2 * 8, token = spot.token + i % 2;
     if (row >= p.rows || token >= p.tokens) continue;
-    put(p.y, token, row, finished(rest, row, sums[i] + a.bias[i / 2]) + a.before[i]);
+    put(p.y, token, row, finished_sum(p.epilogue, sums[i] + a.bias[i / 2], a.before[i]));
   }
 }
 
@@ -320,8 +319,9 @@ bool launch(const SmallGemm& gemm, const SmallMGemm& p, int64_t tiles, cudaStrea
   return true;
 }
 
-// Split-K: log2 of the blocks that share a tile's inputs. 0: two do not fit.
-int log_parts_of(const WeightMatrix& w, int n_multiprocessors) {
+}  // namespace
+
+int small_m_log_parts(const WeightMatrix& w, int n_multiprocessors) {
   const int64_t tiles = ceil_div(w.rows, kRows);
   const int64_t most = min(kBlocksAnSm * static_cast<int64_t>(n_multiprocessors) / tiles, ceil_div(w.cols, kInputs));
   int log_parts = 0;
@@ -329,17 +329,16 @@ int log_parts_of(const WeightMatrix& w, int n_multiprocessors) {
   return log_parts;
 }
 
-}  // namespace
-
 bool gemm_small_m_sm90_fits(const SmallGemm& g, int n_multiprocessors) {
-  return g.x.rows > 0 && g.x.rows <= kGemmSmallMRowsMax && g.w.rows > 0 && log_parts_of(g.w, n_multiprocessors) > 0;
+  return g.x.rows > 0 && g.x.rows <= kGemmSmallMRowsMax && g.w.rows > 0 &&
+         small_m_log_parts(g.w, n_multiprocessors) > 0;
 }
 
 bool gemm_small_m_sm90(const SmallGemm& g, int n_multiprocessors, cudaStream_t stream) {
   const WeightMatrix& w = g.w;
   const int64_t n = g.x.rows, tiles = ceil_div(w.rows, kRows);
   const auto all_stages = static_cast<int>(ceil_div(w.cols, kInputs));
-  const int log_parts = log_parts_of(w, n_multiprocessors);
+  const int log_parts = small_m_log_parts(w, n_multiprocessors);
   const SmallMGemm p{.log_parts = log_parts,
                      .tokens = static_cast<int>(n),
                      .rows = static_cast<int>(w.rows),

@@ -2,8 +2,9 @@
 
 #include <cstring>
 
-#include "backend/cuda/attention/attention.h"
+#include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/elementwise/elementwise.h"
+#include "backend/cuda/linear/ordered.h"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -29,8 +30,24 @@ void run_gemv(const LinearProblem& p) {
   gemv(small_gemm(p, x), p.device->n_multiprocessors(), p.device->stream());
 }
 
+// --- one order of sums for any number of rows ---
+
+bool ordered_fits(const LinearProblem& p) {
+  const Linear& l = p.linear;
+  return l.w.type == Type::kBf16 && l.w.groups == 1 && l.w.cols > 0 &&
+         (l.y.type == Type::kF32 || !l.epilogue.accumulate);
+}
+bool small_m_ordered_fits(const LinearProblem& p) {
+  return ordered_fits(p) && gemm_small_m_sm90_fits(small_gemm(p, p.aligned), p.device->n_multiprocessors());
+}
+void run_ordered(const LinearProblem& p) {
+  const Matrix x = p.input->align(p.linear.x, Type::kBf16);
+  CHECK(gemm_ordered_sm90(small_gemm(p, x), p.device->n_multiprocessors(), p.device->stream()));
+}
+
 HeadGemm head_gemm(const Linear& l) { return {l.x, l.y, l.w, l.x_group_stride, l.y_group_stride}; }
 bool head_gemm_fits(const LinearProblem& p) { return mla_head_gemm_fits(head_gemm(p.linear)); }
+bool any_head_gemm_fits(const LinearProblem& p) { return mla_head_gemm_takes(head_gemm(p.linear)); }
 void run_head_gemm(const LinearProblem& p) {
   mla_head_gemm(head_gemm(p.linear), p.device->n_multiprocessors(), p.device->stream());
 }
@@ -118,6 +135,16 @@ constexpr Variant<LinearProblem> kBatchedLinear[] = {
     {"cublaslt", lt_fits, run_lt},
     {"gemm_f32", fits_always<LinearProblem>, run_gemm_f32},
 };
+// Which row runs depends on the weight, but for the first two: they add in the same order.
+constexpr Variant<LinearProblem> kLinearInvariant[] = {
+    {"gemm_small_m_sm90", small_m_ordered_fits, run_gemm_small_m},
+    {"gemm_ordered_sm90", ordered_fits, run_ordered},
+    {"gemm_f32", fits_always<LinearProblem>, run_gemm_f32},
+};
+constexpr Variant<LinearProblem> kBatchedLinearInvariant[] = {
+    {"mla_head_gemm", any_head_gemm_fits, run_head_gemm},
+    {"gemm_f32", fits_always<LinearProblem>, run_gemm_f32},
+};
 
 }  // namespace
 
@@ -126,7 +153,13 @@ bool small_weight(const WeightMatrix& w) {
   return w.type == Type::kBf16 && w.groups == 1 && w.rows * w.stride <= kElementsMax;
 }
 
-std::span<const Variant<LinearProblem>> linear_variants() { return kLinear; }
-std::span<const Variant<LinearProblem>> batched_linear_variants() { return kBatchedLinear; }
+std::span<const Variant<LinearProblem>> linear_variants(bool batch_invariant) {
+  if (batch_invariant) return kLinearInvariant;
+  return kLinear;
+}
+std::span<const Variant<LinearProblem>> batched_linear_variants(bool batch_invariant) {
+  if (batch_invariant) return kBatchedLinearInvariant;
+  return kBatchedLinear;
+}
 
 }  // namespace polymath::backend::cuda

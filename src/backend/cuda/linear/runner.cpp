@@ -30,17 +30,17 @@ Matrix AlignedInput::align(const Matrix& x, Type type) {
   return to;
 }
 
-absl::StatusOr<std::unique_ptr<LinearRunner>> LinearRunner::create(Device& device) {
+absl::StatusOr<std::unique_ptr<LinearRunner>> LinearRunner::create(Device& device, bool batch_invariant) {
   ASSIGN_OR_RETURN(auto lt, LtGemms::create(device));
-  return std::unique_ptr<LinearRunner>(new LinearRunner(device, std::move(lt)));
+  return std::unique_ptr<LinearRunner>(new LinearRunner(device, std::move(lt), batch_invariant));
 }
 
-LinearRunner::LinearRunner(Device& device, std::unique_ptr<LtGemms> lt)
+LinearRunner::LinearRunner(Device& device, std::unique_ptr<LtGemms> lt, bool batch_invariant)
     : device_(device),
       lt_(std::move(lt)),
       input_(device),
-      linear_("linear", linear_variants()),
-      batched_linear_("batched_linear", batched_linear_variants()) {}
+      linear_("linear", linear_variants(batch_invariant)),
+      batched_linear_("batched_linear", batched_linear_variants(batch_invariant)) {}
 
 absl::Status LinearRunner::reserve(int64_t elements_max) { return input_.reserve(reserve_bytes(elements_max)); }
 

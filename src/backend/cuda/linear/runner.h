@@ -50,7 +50,8 @@ struct LinearProblem {
 
 class LinearRunner {
  public:
-  static absl::StatusOr<std::unique_ptr<LinearRunner>> create(Device& device);
+  // batch_invariant: by the tables that keep one order of sums for any number of rows.
+  static absl::StatusOr<std::unique_ptr<LinearRunner>> create(Device& device, bool batch_invariant);
 
   // Scratch for inputs of up to `elements_max` f32 elements.
   absl::Status reserve(int64_t elements_max);
@@ -66,7 +67,7 @@ class LinearRunner {
   double measure_gflops(Type type);
 
  private:
-  LinearRunner(Device& device, std::unique_ptr<LtGemms> lt);
+  LinearRunner(Device& device, std::unique_ptr<LtGemms> lt, bool batch_invariant);
 
   Device& device_;
   std::unique_ptr<LtGemms> lt_;

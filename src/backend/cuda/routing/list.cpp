@@ -5,22 +5,47 @@
 namespace polymath::backend::cuda {
 namespace {
 
-bool layer_fits(const RouteLayerCall& c) {
+// But for the number of tokens and pairs.
+bool rows_fit(const RouteLayerCall& c) {
   const RouteLayer& l = c.layer;
   if (!c.has_router || !c.same_type || !c.gate_is_sigmoid || route_kernels(c.router).route_layer == nullptr) {
     return false;
   }
   const routing::RouterConfig& config = l.route.config;
   const bool types = l.router.type != Type::kF16 && l.x.type == Type::kBf16;
-  return types && l.x.cols % 8 == 0 && rows_aligned(l.x, 16) && l.x.rows <= kRouteTokensMax &&
-         config.n_experts <= kRouteExpertsMax && config.top_k <= kRouteTopKMax &&
-         l.x.rows * config.top_k <= kRoutePairsMax;
+  return types && l.x.cols % 8 == 0 && rows_aligned(l.x, 16) && config.n_experts <= kRouteExpertsMax &&
+         config.top_k <= kRouteTopKMax;
+}
+bool layer_fits(const RouteLayerCall& c) {
+  const int64_t n = c.layer.x.rows;
+  return rows_fit(c) && n <= kRouteTokensMax && n * c.layer.route.config.top_k <= kRoutePairsMax;
+}
+
+// The same GEMM and top-k for any number of tokens, then the grouping.
+void run_rows(const RouteLayerCall& c) {
+  RouteLayer layer = c.layer;
+  layer.groups = false;
+  route_kernels(c.router).route_layer(layer, c.stream);
+  group_by_expert({.ids = layer.route.ids,
+                   .n_pairs = layer.route.n * layer.route.config.top_k,
+                   .n_experts = layer.route.config.n_experts,
+                   .offsets = layer.offsets,
+                   .pairs = layer.pairs,
+                   .load = layer.load},
+                  c.stream);
 }
 
 // In order of speed, best first.
 constexpr Variant<RouteLayerCall> kRouteExperts[] = {
     {"route_layer", layer_fits,
      [](const RouteLayerCall& c) { route_kernels(c.router).route_layer(c.layer, c.stream); }},
+    {kComposition, fits_always<RouteLayerCall>, nullptr},
+};
+
+constexpr Variant<RouteLayerCall> kRouteExpertsInvariant[] = {
+    {"route_layer", layer_fits,
+     [](const RouteLayerCall& c) { route_kernels(c.router).route_layer(c.layer, c.stream); }},
+    {"route_rows", rows_fit, run_rows},
     {kComposition, fits_always<RouteLayerCall>, nullptr},
 };
 
@@ -49,6 +74,8 @@ RouteLayerCall route_layer_call(const RouteExperts& p, const Tensor& x) {
   return call;
 }
 
-RoutingFamilies::RoutingFamilies() : route_experts("route_experts", kRouteExperts) {}
+RoutingFamilies::RoutingFamilies(bool batch_invariant)
+    : route_experts("route_experts", batch_invariant ? std::span<const Variant<RouteLayerCall>>(kRouteExpertsInvariant)
+                                                     : kRouteExperts) {}
 
 }  // namespace polymath::backend::cuda

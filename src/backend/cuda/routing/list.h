@@ -23,7 +23,8 @@ RouteLayerCall route_layer_call(const RouteExperts& params, const Tensor& x);
 
 class RoutingFamilies {
  public:
-  RoutingFamilies();
+  // batch_invariant: a token's choices depend on that token alone.
+  explicit RoutingFamilies(bool batch_invariant);
   Variants<RouteLayerCall> route_experts;
 };
 

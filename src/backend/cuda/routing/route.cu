@@ -204,7 +204,8 @@ __device__ __forceinline__ void route_tokens(const RouteLayer& p, const Cut& cut
       p.route.ids[(first + warp) * top_k + lane] = choice.id;
     }
   }
-  const bool last = is_last(p.counters, gridDim.y), few = gridDim.y == 1 && all * top_k <= kFewPairs;
+  const bool last = p.groups && is_last(p.counters, gridDim.y);
+  const bool few = p.groups && gridDim.y == 1 && all * top_k <= kFewPairs;
   if (few) group_few_pairs(p, s.ids, all * top_k);
   if (warp < n) {
     const float weight = weight_of<kRoute>(p.route.config, choice);

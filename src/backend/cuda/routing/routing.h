@@ -34,6 +34,7 @@ struct RouteLayer {
   RouteProblem route;  // without logits: they never leave the kernel
   int32_t *offsets = nullptr, *pairs = nullptr;
   int64_t* load = nullptr;       // [2, n_experts], as ExpertGroups::load; null: not counted
+  bool groups = true;            // false: pairs are not grouped; any number of tokens and pairs
   unsigned* counters = nullptr;  // [kRouteCounters]: zeros before and after
 };
 
