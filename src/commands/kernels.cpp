@@ -38,8 +38,7 @@ void print_step(const Runtime& runtime, const StepShape& step) {
 }
 
 absl::Status list_families(const RuntimeOptions& options) {
-  ASSIGN_OR_RETURN(const auto backend,
-                   backend::make_backend(options.backend, {.threads = options.threads, .isa = options.isa}));
+  ASSIGN_OR_RETURN(const auto backend, make_backend(options, options.threads));
   print_families(*backend);
   return absl::OkStatus();
 }

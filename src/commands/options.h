@@ -63,6 +63,7 @@ struct RuntimeOptions {
   int threads = 0;               // 0: one a core
   std::string isa;               // empty: the best the CPU has
   bool eager = false;            // no CUDA graphs
+  bool batch_invariant = false;  // an answer's bits do not depend on what else runs
   int tensor_parallel = 1;       // ranks that split each layer; they share `threads`
   bool expert_parallel = false;  // with more ranks than one: whole experts on each
   bool require_fused = false;    // refuse to start where an op would run on its default composition

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "backend/batch_invariant.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -40,7 +41,26 @@ absl::StatusOr<std::unique_ptr<weights::Checkpoint>> open_weights(const ModelOpt
   return files.open_checkpoint();
 }
 
+// Such routing gives a token other experts beside other tokens, on every backend.
+absl::Status check_batch_invariant(const model::ModelConfig& config) {
+  for (const auto& layer : config.layers) {
+    for (const layers::FfnConfig& ffn : layer.ffns) {
+      if (ffn.by_token()) continue;
+      return absl::UnimplementedError(absl::StrCat(
+          "--batch-invariant: ", config.architecture, " routes by the whole step (", ffn.routing,
+          ffn.capacity_factor > 0 ? ", with a capacity" : "", "), so a token's experts depend on the others"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<backend::Backend>> make_backend(const RuntimeOptions& options, int threads) {
+  const backend::BackendOptions of_backend{.threads = threads, .isa = options.isa};
+  return options.batch_invariant ? backend::make_batch_invariant_backend(options.backend, of_backend)
+                                 : backend::make_backend(options.backend, of_backend);
+}
 
 std::string served_name(const ModelOptions& model) {
   return model.served_names.empty() ? model.name : model.served_names.front();
@@ -57,6 +77,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
   }
   ASSIGN_OR_RETURN(const std::string scheme, scheme_of(*runtime->files_));
   ASSIGN_OR_RETURN(runtime->pack_to_, formats_to_pack_to(model.quantization, scheme));
+  if (options.batch_invariant) RETURN_IF_ERROR(check_batch_invariant(runtime->config_));
   RETURN_IF_ERROR(runtime->settle_types());
   RETURN_IF_ERROR(runtime->make_backends());
   runtime->size_step(runtime->backend().memory_available() >= kLargeDeviceBytes ? kLargeStep : kSmallStep);
@@ -65,13 +86,13 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
 
 absl::Status Runtime::make_backends() {
   const int ranks = options_.tensor_parallel;
-  backend::BackendOptions of_rank{.threads = options_.threads, .isa = options_.isa};
+  int of_rank = options_.threads;
   if (ranks > 1) {
     const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
-    of_rank.threads = std::max(1, threads / ranks);
+    of_rank = std::max(1, threads / ranks);
   }
   for (int rank = 0; rank < ranks; ++rank) {
-    ASSIGN_OR_RETURN(auto backend, backend::make_backend(options_.backend, of_rank));
+    ASSIGN_OR_RETURN(auto backend, make_backend(options_, of_rank));
     if (ranks > 1 && backend->memory_available() >= 0) {
       return absl::UnimplementedError(
           absl::StrCat("--tensor-parallel-size ", ranks, ": ranks on GPUs are not built yet; --device cpu has them"));

@@ -90,6 +90,9 @@ class Runtime {
   std::unique_ptr<engine::Engine> engine_;
 };
 
+// The device's backend; batch-invariant where that is asked for. threads 0: one a core.
+absl::StatusOr<std::unique_ptr<backend::Backend>> make_backend(const RuntimeOptions& options, int threads);
+
 // The first served name: in responses and metric labels.
 std::string served_name(const ModelOptions& model);
 

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "commands/kernel_metrics.h"
 #include "commands/op_calls.h"
 
@@ -50,6 +53,24 @@ TEST(Kernels, RequireFusedNamesTheComposedOps) {
   EXPECT_THAT(std::string(commands::require_fused(*look("reference")).message()), HasSubstr("expert_mlp"));
   const commands::RuntimeOptions options{.backend = "cpu", .require_fused = true};
   EXPECT_EQ(commands::Runtime::open({.name = POLYMATH_STAND_IN}, options).status(), status);
+}
+
+// On the CPU the flag changes nothing. No backend keeps its promise where a token's experts depend on other tokens.
+TEST(Kernels, BatchInvariantRefusesRoutingOfTheWholeStep) {
+  const commands::RuntimeOptions options{.backend = "cpu", .batch_invariant = true};
+  EXPECT_TRUE(commands::Runtime::look({.name = POLYMATH_STAND_IN}, options).ok());
+  const std::string directory = testing::TempDir() + "/whole_step";
+  std::filesystem::create_directories(directory);
+  for (const char* routing : {R"("name": "expert_choice", "capacity_factor": 2.0)", R"("name": "soft_moe")",
+                              R"("name": "softmax_topk", "top_k": 2, "capacity_factor": 1.0)"}) {
+    std::ofstream(directory + "/config.json") << R"({"architectures": ["PolymathMoeForCausalLM"], "hidden_size": 32,
+      "vocab_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "moe_intermediate_size": 24,
+      "routing": {"n_experts": 8, )" << routing
+                                              << "}}";
+    const absl::Status status = commands::Runtime::look({.name = directory}, options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("--batch-invariant"));
+  }
 }
 
 TEST(Kernels, TheMetricHasTheVariantsThatRan) {

@@ -123,6 +123,11 @@ constexpr Flag kFlags[] = {
     {"enforce-eager", "", kSwitch, kLoads, "", "off",
      "No steps are recorded as CUDA graphs: less memory, slower answers. On the CPU none ever is.",
      set_bool<&RuntimeOptions::eager>},
+    {"batch-invariant", "", kSwitch, kShapes, "", "off",
+     "An answer's tokens and logits have the same bits whatever runs beside it, however its prompt is cut, cached or "
+     "computed again. Slower on a GPU; the CPU always holds it. Also VLLM_BATCH_INVARIANT. Refused for models whose "
+     "routing looks at the whole step.",
+     set_bool<&RuntimeOptions::batch_invariant>},
     {"require-fused", "", kSwitch, kLoads, "", "off",
      "Refuse to start where a decode step would run an op on its default composition of primitives; the message names "
      "the ops. The CPU backend fuses only the experts, so there it always refuses.",

@@ -189,6 +189,11 @@ absl::Status apply_environment(Options& options) {
          return absl::OkStatus();
        },
        true},
+      {"VLLM_BATCH_INVARIANT",
+       [](Options& o, const std::string& value) -> absl::Status {
+         ASSIGN_OR_RETURN(o.runtime.batch_invariant, parse_bool(value));
+         return absl::OkStatus();
+       }},
       {"VLLM_CPU_KVCACHE_SPACE",
        [](Options& o, const std::string& value) -> absl::Status {
          ASSIGN_OR_RETURN(const int64_t gib, parse_int(value, {0, 1 << 20}));

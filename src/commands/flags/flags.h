@@ -54,8 +54,8 @@ std::span<const Flag> flag_table();
 // kOutOfRange: help was asked for and printed. kInvalidArgument, kUnimplemented: a sentence that names the flag.
 absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& arguments);
 
-// The variables that vLLM's users set: VLLM_API_KEY, VLLM_CPU_KVCACHE_SPACE, VLLM_LOGGING_LEVEL,
-// VLLM_LOG_STATS_INTERVAL, VLLM_MAX_STOP_STRINGS. A flag wins over its variable.
+// The variables that vLLM's users set: VLLM_API_KEY, VLLM_BATCH_INVARIANT, VLLM_CPU_KVCACHE_SPACE,
+// VLLM_LOGGING_LEVEL, VLLM_LOG_STATS_INTERVAL, VLLM_MAX_STOP_STRINGS. A flag wins over its variable.
 absl::Status apply_environment(Options& options);
 
 // docs/operate/flags.md.
