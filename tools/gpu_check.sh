@@ -1,8 +1,8 @@
 #!/bin/bash
 # What can only be seen on a machine with a GPU: the CUDA backend's tests, then the speed of a few shapes.
 #   tools/gpu_check.sh BINARIES RESULTS [sanitize]
-# BINARIES: a build folder, or any folder with polymath, backend_cuda_test and conformance_models in it (built elsewhere
-# with the preset cuda-release; no toolkit is needed here, only the driver and libcublasLt.so.13).
+# BINARIES: a build folder, or any folder with polymath, backend_cuda_test, conformance_models and conformance_invariance
+# in it (built elsewhere with the preset cuda-release; no toolkit is needed here, only the driver and libcublasLt.so.13).
 # RESULTS: a text file for each part, summary.txt, and the figures of each shape as JSON; bench/results/h200 holds those of
 # one H200. sanitize: also compute-sanitizer's memcheck and racecheck (some 20 minutes on one GPU, 7 on four).
 # Exit status: 0 if every test passed. A part that takes longer than its limit is ended and counts as failed.
@@ -20,8 +20,9 @@ find_binary() { find "$binaries" -name "$1" -type f -perm -u+x | head -1; }
 polymath=$(find_binary polymath)
 ops=$(find_binary backend_cuda_test)
 models=$(find_binary conformance_models)
-for binary in "$polymath" "$ops" "$models"; do
-  [ -n "$binary" ] || { echo "gpu_check: polymath, backend_cuda_test or conformance_models is missing in $1" >&2; exit 2; }
+invariance=$(find_binary conformance_invariance)
+for binary in "$polymath" "$ops" "$models" "$invariance"; do
+  [ -n "$binary" ] || { echo "gpu_check: polymath, backend_cuda_test, conformance_models or conformance_invariance is missing in $1" >&2; exit 2; }
 done
 
 # cuBLASLt may lie where the loader does not look: in a Python package, say.
@@ -82,6 +83,15 @@ grep -v ' info ' "$results/ops.txt" | tail -n 30
 grep -q 'SKIPPED' "$results/ops.txt" && { say "the op tests were skipped: no usable GPU"; exit 1; }
 tests models 180 "$models" '*_cuda'
 grep -v ' info ' "$results/models.txt" | tail -n 40
+
+# invariant NAME MODEL TOKENS [dummy]: 200 sequences in random steps, against each alone.
+invariant() {
+  part "invariance_$1" 120 "$invariance" "$2" cuda 200 "$3" 1 ${4:-} || failed=1
+  tail -n 3 "$results/invariance_$1.txt"
+}
+invariant demo models/polymath-demo 100000
+invariant qwen3-30b-a3b bench/shapes/qwen3-30b-a3b 100000 dummy
+invariant deepseek-v2-lite bench/shapes/deepseek-v2-lite 100000 dummy
 
 # bench SHAPE: speeds are figures, not tests; a shape that does not fit says so.
 bench() {

@@ -43,10 +43,10 @@ def free_port():
 
 
 class Server:
-    def __init__(self, binary, model, flags):
+    def __init__(self, binary, model, flags, dtype="float32", model_len=256):
         self.port = free_port()
-        command = [binary, "serve", str(model), "--skip-tokenizer-init", "--dtype", "float32", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--served-model-name", "m", "--max-model-len", "256", *flags]
+        command = [binary, "serve", str(model), "--skip-tokenizer-init", "--dtype", dtype, "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--served-model-name", "m", "--max-model-len", str(model_len), *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for _ in range(400):
             if self.process.poll() is not None:
