@@ -55,7 +55,7 @@ def main():
 
     failures = []
     loads = {
-        "small steps": ["--max-num-batched-tokens", "96", "--max-num-seqs", "32", "--num-gpu-blocks-override", "150"],
+        "small steps": ["--max-num-batched-tokens", "96", "--max-num-seqs", "32", "--num-gpu-blocks-override", "64"],
         "large steps": [],
     }
     for name, flags in loads.items():
