@@ -13,6 +13,7 @@
 
 #include "absl/strings/numbers.h"
 #include "backend/batch_invariant.h"
+#include "base/threads.h"
 #include "model/rank_group.h"
 #include "plan/memory_plan.h"
 
@@ -92,6 +93,7 @@ class Trial {
 
   const Options options_;
   std::mt19937 random_;
+  base::ThreadPool pool_{base::available_cores()};
   std::unique_ptr<backend::Backend> backend_;
   std::unique_ptr<model::Transformer> model_;
   std::vector<Sequence> sequences_;
@@ -180,12 +182,12 @@ absl::StatusOr<std::vector<uint64_t>> Trial::step(const std::vector<Piece>& piec
   if (model_->samples_on_device()) batch.sampling = sampling, batch.host_rows = rows;
   RETURN_IF_ERROR(model_->start(batch));
   ASSIGN_OR_RETURN(const model::StepResult result, model_->finish());
-  std::vector<uint64_t> hashes;
+  std::vector<uint64_t> hashes(rows.size());
   const auto vocab = static_cast<size_t>(model_->vocab());
-  for (size_t i = 0; i < rows.size(); ++i) {
+  pool_.parallel_for(static_cast<int64_t>(rows.size()), [&](int64_t i) {
     const int32_t id = result.ids.empty() ? 0 : result.ids[i];
-    hashes.push_back(hash_of(result.logits.f32() + i * vocab, vocab) + static_cast<uint64_t>(id) * 0x9e3779b97f4a7c15u);
-  }
+    hashes[i] = hash_of(result.logits.f32() + i * vocab, vocab) + static_cast<uint64_t>(id) * 0x9e3779b97f4a7c15u;
+  });
   ++steps_;
   return hashes;
 }

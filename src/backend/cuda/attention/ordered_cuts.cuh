@@ -6,8 +6,8 @@
 
 namespace polymath::backend::cuda {
 
-constexpr float kPowersOfE = 1.4426950408889634f;                      // e in powers of two
-constexpr int kOrderedKeys = 128, kCutSlices = kOrderedKeys / kSlice;  // of a cut
+constexpr float kPowersOfE = 1.4426950408889634f;                     // e in powers of two
+constexpr int kOrderedKeys = 64, kCutSlices = kOrderedKeys / kSlice;  // of a cut
 
 // Of a lane's rows, lane / 4 and + 8, as Sums. Maxima are powers of two; `sum` is the row's.
 template <int kDim>
@@ -128,7 +128,7 @@ __device__ __forceinline__ void write_total(const TileShape& s, const Tile& tile
   }
 }
 
-// Fetches this warp's slices: 128 neighbouring keys of every 512. As Slices, whose warps share each 64 keys.
+// Fetches this warp's slices: 64 neighbouring keys of every 256. As Slices, whose warps share each 64 keys.
 template <int kDim>
 class CutSlices {
  public:

@@ -7,7 +7,7 @@
 
 namespace polymath::backend::cuda {
 
-constexpr int kPieceCuts = 8;  // of a block; a sequence of no more has one block
+constexpr int kPieceCuts = 16;  // of a block; a sequence of no more has one block
 
 // What the launch allows. blocks 0: every sequence has one block.
 struct Pieces {

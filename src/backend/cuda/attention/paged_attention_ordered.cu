@@ -1,7 +1,7 @@
 // Attention over a paged bf16 cache in one order of sums. A query's output so has the same bits in a prompt and in a
 // decode step, beside any other sequences.
 //
-// Keys are cut at multiples of 128, counted from the sequence's first. Each cut has a softmax of its own, over slices
+// Keys are cut at multiples of 64, counted from the sequence's first. Each cut has a softmax of its own, over slices
 // of 16 keys from the first on. The cuts are then folded into a total, from the first on. All of this is done for each
 // row by itself, by mma steps of 16.
 //  narrow_kernel: 16 rows. Each warp has every fourth cut. The warps fold theirs in turn. For few tokens a sequence.
@@ -21,55 +21,79 @@ struct Memory {
   static constexpr int kQueries = kStages * kStage, kSeen = kQueries + kRows * Rows<kDim>::kBytes;
   static constexpr int kBytes = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
 };
-template <int kDim>
-using NarrowMemory = Memory<kDim, kDim == 64 ? 4 : 3, kNarrowRows>;
+// kDeep: many stages in flight, for a block an SM. Else three blocks hide each other's start and end.
+template <int kDim, bool kDeep>
+constexpr int kNarrowStages = kDim == 64    ? 4
+                              : kDim == 256 ? 3
+                              : kDeep       ? 4
+                                            : 2;
+template <int kDim, bool kDeep>
+using NarrowMemory = Memory<kDim, kNarrowStages<kDim, kDeep>, kNarrowRows>;
 template <int kDim>
 using WideMemory = Memory<kDim, 2, kWarps * 16>;
 
-// The total of all cuts before `turn`, on its way from warp to warp.
+// The total of all cuts before `turn`, on its way from warp to warp. In dynamic memory: half of it where a tile has at
+// most 8 rows.
 template <int kDim>
-struct Baton {
-  volatile int turn;
-  float4 values[kDim / 8][kWarp], rows[kWarp];
+class Baton {
+ public:
+  __device__ __forceinline__ Baton(const TileShape& s, unsigned char* memory)
+      : turn_(reinterpret_cast<volatile int*>(memory)),
+        rows_(reinterpret_cast<float2*>(memory + kHead)),
+        halves_(s.rows > kNarrowRows / 2 ? 2 : 1) {}
+  // Bytes of a tile of `rows` rows.
+  static constexpr int bytes(int rows) { return kHead + (rows > kNarrowRows / 2 ? 2 : 1) * kHalfBytes; }
 
-  __device__ __forceinline__ void take(int cut, Total<kDim>& total) {
-    while (turn != cut) {
+  __device__ __forceinline__ void begin() const { *turn_ = 0; }
+  __device__ __forceinline__ void take(int cut, Total<kDim>& total) const {
+    while (*turn_ != cut) {
     }
     __threadfence_block();
     __syncwarp();
-    const int lane = threadIdx.x % kWarp;
 #pragma unroll
-    for (int n = 0; n < kDim / 8; ++n) {
-      const float4 v = values[n][lane];
-      total.values[n][0] = v.x, total.values[n][1] = v.y, total.values[n][2] = v.z, total.values[n][3] = v.w;
+    for (int h = 0; h < 2; ++h) {
+      if (h == halves_) break;
+      const float2* const from = place(h);
+      const float2 row = from[kDim / 8 * kWarp];
+      total.max[h] = row.x, total.sum[h] = row.y;
+#pragma unroll
+      for (int n = 0; n < kDim / 8; ++n) {
+        const float2 v = from[n * kWarp];
+        total.values[n][2 * h] = v.x, total.values[n][2 * h + 1] = v.y;
+      }
     }
-    const float4 r = rows[lane];
-    total.max[0] = r.x, total.max[1] = r.y, total.sum[0] = r.z, total.sum[1] = r.w;
   }
-  __device__ __forceinline__ void give(int next, const Total<kDim>& total) {
-    const int lane = threadIdx.x % kWarp;
+  __device__ __forceinline__ void give(int next, const Total<kDim>& total) const {
 #pragma unroll
-    for (int n = 0; n < kDim / 8; ++n) {
-      const float* const v = total.values[n];
-      values[n][lane] = make_float4(v[0], v[1], v[2], v[3]);
+    for (int h = 0; h < 2; ++h) {
+      if (h == halves_) break;
+      float2* const to = place(h);
+      to[kDim / 8 * kWarp] = {total.max[h], total.sum[h]};
+#pragma unroll
+      for (int n = 0; n < kDim / 8; ++n) to[n * kWarp] = {total.values[n][2 * h], total.values[n][2 * h + 1]};
     }
-    rows[lane] = make_float4(total.max[0], total.max[1], total.sum[0], total.sum[1]);
     __threadfence_block();
     __syncwarp();
-    if (lane == 0) turn = next;
+    if (threadIdx.x % kWarp == 0) *turn_ = next;
   }
+
+ private:
+  static constexpr int kHead = 16, kHalfWords = (kDim / 8 + 1) * kWarp;
+  static constexpr int kHalfBytes = kHalfWords * static_cast<int>(sizeof(float2));
+  __device__ __forceinline__ float2* place(int h) const { return rows_ + h * kHalfWords + threadIdx.x % kWarp; }
+
+  volatile int* turn_;
+  float2* rows_;
+  int halves_;
 };
 
 // Folds a finished cut in its turn; the last one's warp writes the output.
 template <int kDim>
 __device__ __forceinline__ void pass_on(const TileShape& s, const CutWork& work, int cut, Sums<kDim, 1>& sums,
-                                        Baton<kDim>& baton) {
+                                        const Baton<kDim>& baton) {
   Total<kDim> total;
-  if (cut == 0) {
-    begin_total(s, work.tile, 0, total);
-  } else {
-    baton.take(cut, total);
-  }
+  begin_total(s, work.tile, 0, total);
+  if (cut > 0) baton.take(cut, total);
   fold(s.scale, sums, total);
   if (cut + 1 < work.n) {
     baton.give(cut + 1, total);
@@ -79,10 +103,10 @@ __device__ __forceinline__ void pass_on(const TileShape& s, const CutWork& work,
 }
 
 // This warp's cuts of the block's part: every fourth.
-template <int kDim>
-__device__ __forceinline__ void attend(const TileShape& s, const CutWork& work, unsigned char* memory,
-                                       Baton<kDim>& baton) {
-  using M = NarrowMemory<kDim>;
+template <int kDim, bool kDeep>
+__device__ __forceinline__ void attend(const TileShape& s, const CutWork& work, unsigned char* memory) {
+  using M = NarrowMemory<kDim, kDeep>;
+  const Baton<kDim> baton(s, memory + M::kBytes);
   const int64_t table_cols = table_cols_of(s.p);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int slices = (work.keys.end - work.keys.begin + kSlice - 1) / kSlice;
@@ -92,7 +116,7 @@ __device__ __forceinline__ void attend(const TileShape& s, const CutWork& work, 
   const int mine = own_cuts * kCutSlices - (has_last ? work.n * kCutSlices - slices : 0);
   const uint32_t base = shared_place(memory), own = base + warp * kSlice * Rows<kDim>::kBytes;
   CutSlices<kDim> fetcher(s, work.tile, work.keys, table_cols);
-  if (threadIdx.x == 0) baton.turn = 0;
+  if (threadIdx.x == 0) baton.begin();
   wait_for_input();
 #pragma unroll
   for (int i = 0; i < M::kStages; ++i) {
@@ -133,20 +157,20 @@ __device__ __forceinline__ void attend(const TileShape& s, const CutWork& work, 
   write_total(s, work.tile, 0, none);
 }
 
-template <int kDim>
-__global__ void __launch_bounds__(kThreads) narrow_kernel(const __grid_constant__ TileShape s, Pieces pieces) {
+template <int kDim, bool kDeep>
+__global__ void __launch_bounds__(kThreads, kDim <= 128 && !kDeep ? 3 : 1)
+    narrow_kernel(const __grid_constant__ TileShape s, const __grid_constant__ Pieces pieces) {
   extern __shared__ __align__(128) unsigned char memory[];
-  __shared__ Baton<kDim> baton;
   // Key positions depend on the step's inputs alone, so they are looked up before the wait.
   if (!s.single) {
     const Tile tile = find_tile(s);
     if (tile.seq < 0) return wait_for_input();
-    return attend<kDim>(s, whole_of(tile, keys_of_cuts(s, tile)), memory, baton);
+    return attend<kDim, kDeep>(s, whole_of(tile, keys_of_cuts(s, tile)), memory);
   }
   for (int extra = static_cast<int>(blockIdx.y) - s.p.n_seqs;; extra += pieces.blocks) {
     const CutWork work = find_part(s, pieces, extra);
     if (work.tile.seq < 0) return wait_for_input();
-    attend<kDim>(s, work, memory, baton);
+    attend<kDim, kDeep>(s, work, memory);
     const auto blocks = static_cast<unsigned>((work.all + kPieceCuts - 1) / kPieceCuts);
     if (work.shared && is_last(s.p.counters + work.tile.seq * gridDim.x + blockIdx.x, blocks)) {
       fold_shared<kDim>(s, work, memory);
@@ -156,7 +180,8 @@ __global__ void __launch_bounds__(kThreads) narrow_kernel(const __grid_constant_
   }
 }
 
-// A run of 64 keys at `key`, of which a row sees some. `seen`: of the warp's first row.
+static_assert(kRun == kOrderedKeys);
+// A cut at `key`, of which a row sees some keys. `seen`: of the warp's first row.
 struct RunOfKeys {
   uint32_t queries, keys;
   const KeyRange* seen;
@@ -214,34 +239,41 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
     if (key < view.any.end && key + kRun > view.any.begin) {
       const bool hides = key < view.all.begin || key + kRun > view.all.end;
       add_run<kDim>(s.scale, {queries, base + i % 2 * M::kStage, seen_here, key, hides}, sums);
+      fold(s.scale, sums, total);
     }
-    if ((key + kRun) % kOrderedKeys == 0 || i + 1 == runs) fold(s.scale, sums, total);
   }
   write_total(s, tile, warp * 16, total);
 }
 
 // The blocks that later parts of long contexts are dealt to: enough to fill the GPU.
-template <int kDim>
-Pieces pieces_of(const TileShape& s, unsigned across) {
+template <typename M>
+Pieces pieces_of(const TileShape& s, int dim, unsigned across) {
   constexpr int kBlocksAnSm = 2;
   const AttentionProblem& p = s.p;
   if (!s.single || p.counters == nullptr || int64_t{p.n_seqs} * across > p.n_counters) return {};
   int64_t blocks = ceil_div(kBlocksAnSm * p.n_multiprocessors, across);
   if (p.keys_most > 0) blocks = min(blocks, p.n_seqs * (ceil_div(p.keys_most, kPieceCuts * kOrderedKeys) - 1));
   return {.blocks = static_cast<int>(blocks),
-          .cuts_most = NarrowMemory<kDim>::kQueries / static_cast<int>(sizeof(float4)) / s.rows,
-          .units_most = p.partial_floats / (s.rows * (kDim + 4)) / across};
+          .cuts_most = M::kQueries / static_cast<int>(sizeof(float4)) / s.rows,
+          .units_most = p.partial_floats / (s.rows * (dim + 4)) / across};
+}
+
+template <int kDim, bool kDeep>
+void launch_tiles(const TileShape& s, dim3 grid, cudaStream_t stream) {
+  using M = NarrowMemory<kDim, kDeep>;
+  static const bool allowed = allow(narrow_kernel<kDim, kDeep>, M::kBytes + Baton<kDim>::bytes(kNarrowRows));
+  static_cast<void>(allowed);  // a failure shows at the launch
+  const Pieces pieces = pieces_of<M>(s, kDim, grid.x);
+  grid.y += static_cast<unsigned>(pieces.blocks);
+  const auto bytes = static_cast<size_t>(M::kBytes + Baton<kDim>::bytes(s.rows));
+  launch_after(narrow_kernel<kDim, kDeep>, {grid, dim3(kThreads), bytes, stream}, s, pieces);
 }
 
 template <int kDim>
 void launch_narrow(TileShape s, cudaStream_t stream) {
-  using M = NarrowMemory<kDim>;
-  static const bool allowed = allow(narrow_kernel<kDim>, M::kBytes);
-  static_cast<void>(allowed);  // a failure shows at the launch
-  dim3 grid = shape_grid(s, kNarrowRows, kDim, 1, false);
-  const Pieces pieces = pieces_of<kDim>(s, grid.x);
-  grid.y += static_cast<unsigned>(pieces.blocks);
-  launch_after(narrow_kernel<kDim>, {grid, dim3(kThreads), M::kBytes, stream}, s, pieces);
+  const dim3 grid = shape_grid(s, kNarrowRows, kDim, 1, false);
+  if (static_cast<int64_t>(grid.x) * grid.y <= s.p.n_multiprocessors) return launch_tiles<kDim, true>(s, grid, stream);
+  launch_tiles<kDim, false>(s, grid, stream);
 }
 
 template <int kDim>

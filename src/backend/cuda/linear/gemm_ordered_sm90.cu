@@ -182,7 +182,9 @@ bool gemm_ordered_sm90(const SmallGemm& g, int n_multiprocessors, cudaStream_t s
                       .y = g.y};
   if (g.x.rows <= 16) return launch<16>(g, p, n_multiprocessors, stream);
   if (g.x.rows <= 32) return launch<32>(g, p, n_multiprocessors, stream);
-  if (g.x.rows <= 64) return launch<64>(g, p, n_multiprocessors, stream);
+  // Narrow tiles are more of them: a few hundred rows would leave multiprocessors idle.
+  constexpr int64_t kNarrowRowsMost = 256;
+  if (g.x.rows <= kNarrowRowsMost) return launch<64>(g, p, n_multiprocessors, stream);
   return launch<128>(g, p, n_multiprocessors, stream);
 }
 
