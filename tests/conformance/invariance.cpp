@@ -122,7 +122,7 @@ absl::Status Trial::load() {
   const plan::PlanRequest request{
       .step = {.tokens_max = kTokensMax, .seqs_max = kRunningMax, .blocks_max = kBlocksEach},
       .cache = {.block_size = kBlock,
-                .dtype = config.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32,
+                .type = {config.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32, {}},
                 .n_blocks = n_blocks},
       .model_len = kLengthMax,
       .snapshots = false,

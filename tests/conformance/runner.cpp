@@ -93,7 +93,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
                                            .seqs_max = kSequencesMax,
                                            .blocks_max = r->blocks_per_sequence_},
                                   .cache = {.block_size = options.block_size,
-                                            .dtype = kv_dtype,
+                                            .type = {kv_dtype, {}},
                                             .n_blocks = int64_t{kSequencesMax} * r->blocks_per_sequence_},
                                   .model_len = kModelLen,
                                   .snapshots = false,
