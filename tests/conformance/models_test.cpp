@@ -182,7 +182,8 @@ TEST_P(Models, MemoryAsPlanned) {
       EXPECT_EQ(plan.weights, static_cast<int64_t>(model.weight_bytes()));
       EXPECT_EQ(plan.scratch, static_cast<int64_t>(model.scratch_bytes()));
       EXPECT_EQ(plan.kv_cache(), static_cast<int64_t>(model.kv_bytes()));
-      EXPECT_EQ(plan.kv_block_bytes, static_cast<int64_t>(model.kv_block_bytes({.block_size = 16, .dtype = dtype})));
+      EXPECT_EQ(plan.kv_block_bytes,
+                static_cast<int64_t>(model.kv_block_bytes({.block_size = 16, .type = {dtype, {}}})));
       EXPECT_GT(plan.weights, 0);
       EXPECT_GT(plan.scratch, 0);
     }
