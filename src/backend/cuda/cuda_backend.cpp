@@ -49,7 +49,6 @@ class CudaBackend : public Backend {
         filler_(*device_, threads, std::move(parts.filler_table)) {}
 
   std::string_view name() const override { return "cuda"; }
-
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return device_->allocate(bytes); }
   void copy_in(const Tensor& to, const void* host) override {
     CHECK(to.row_gap == 0);
