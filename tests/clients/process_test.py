@@ -238,7 +238,7 @@ class StuckTest(unittest.TestCase):
         return server
 
     def test_the_watchdog_ends_requests_and_process(self):
-        server = self.server("--step-timeout", "2")
+        server = self.server("--step-timeout", "2", "--stall-step", "300")  # all streams have begun by then
         with concurrent.futures.ThreadPoolExecutor(9) as pool:
             answers = [pool.submit(completion, server, 400, stream) for stream in [True, False] * 4]
             wait_for(lambda: "is stuck" in server.text())

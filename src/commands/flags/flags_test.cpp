@@ -76,7 +76,7 @@ TEST(Flags, Refusals) {
       {{"m", "--watchdog-config", R"({"a":1})"}, kUnimplemented, "--step-timeout and --startup-timeout"},
       {{"m", "--max-num-seqs", "0"}, kInvalidArgument, "must be between 1"},
       {{"m", "--dtype", "int8"}, kInvalidArgument, "is not one of"},
-      {{"m", "--kv-cache-dtype", "fp8"}, kUnimplemented, "not built yet"},
+      {{"m", "--kv-cache-dtype", "fp16"}, kUnimplemented, "is not built"},
       {{"m", "-tp", "65"}, kInvalidArgument, "--tensor-parallel-size: must be between 1 and 64"},
       {{"m", "-pp", "2"}, kUnimplemented, "--pipeline-parallel-size"},
       {{"m", "--enable-eplb"}, kUnimplemented, "not built yet"},
