@@ -36,6 +36,7 @@ inline constexpr ScalePlaces kScalePlaces[] = {
     {"int8_g128", 0, -1, 0.001f, true},
     {"fp8_g32", 0, -1, 1.0f, true, 4, 32},
     {"fp8_g128", 0, -1, 1.0f, true, 4, 128},
+    {"nf4", 0, -1, 0.5f, true},
     {"nvfp4", 0, -1, 0.3f, true, 4, 4},
 };
 

@@ -9,18 +9,19 @@
 namespace polymath::backend::cpu {
 namespace {
 
-// kBits of mantissa; kBias between the exponents' biases, 127 and the format's.
+// In the highest byte of each lane. kBits of mantissa; kBias between the exponents' biases, 127 and the format's.
+// `normal` is wrong where the byte is subnormal: smallest / 2 * (1 + m / 2^kBits). There twice that less `smallest` is
+// right. From `smallest` on, that is no less than `normal`.
 template <int kBits, uint32_t kBias>
-INLINE F32 byte_floats(U32 byte) {
-  constexpr uint32_t kExponent = 0x7fu >> kBits << kBits;
-  const F32 normal = floats(((byte & 0x7fu) << (23 - kBits)) + (kBias << 23));
+INLINE F32 top_byte_floats(U32 top) {
+  const F32 normal = floats((top >> (1 + kBits) & 0x7fu << (23 - kBits)) + (kBias << 23));
   const F32 smallest = floats(splat_bits((kBias + 1) << 23));  // normal one; below it are the subnormal ones
-  const F32 value = (byte & kExponent) == U32{} ? normal * 2.0f - smallest : normal;
-  return floats(bits(value) | (byte & 0x80u) << 24);
+  return floats(bits(smaller(normal, normal * 2.0f - smallest)) | (top & 0x80000000u));
 }
 
-INLINE F32 e4m3_floats(U32 byte) { return byte_floats<3, 120>(byte); }
-INLINE F32 e5m2_floats(U32 byte) { return byte_floats<2, 112>(byte); }
+INLINE F32 e4m3_top_floats(U32 top) { return top_byte_floats<3, 120>(top); }
+INLINE F32 e4m3_floats(U32 byte) { return e4m3_top_floats(byte << 24); }
+INLINE F32 e5m2_floats(U32 byte) { return top_byte_floats<2, 112>(byte << 24); }
 
 typedef uint8_t U8 __attribute__((vector_size(kLanes)));
 typedef int8_t I8 __attribute__((vector_size(kLanes)));

@@ -67,6 +67,22 @@ INLINE U32 look_up(const int8_t* table, U32 codes) {
 #endif
 }
 
+// Each lane, below 16, becomes an entry of the table.
+INLINE F32 look_up_floats(const float* table, U32 codes) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<F32>(_mm512_permutexvar_ps(reinterpret_cast<__m512i>(codes), _mm512_loadu_ps(table)));
+#elif defined(__AVX2__)
+  const __m256i at = reinterpret_cast<__m256i>(codes);
+  const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), at);
+  const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), at);
+  return reinterpret_cast<F32>(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(at, 28))));
+#else
+  F32 out = {};
+  for (int i = 0; i < kLanes; ++i) out[i] = table[codes[i]];
+  return out;
+#endif
+}
+
 // Byte j of each lane.
 template <bool kSigned>
 INLINE I32 byte_of(U32 quad, int j) {

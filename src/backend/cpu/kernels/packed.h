@@ -139,6 +139,9 @@ struct ExactTile {
     const std::byte* w = t.w[0] + t.offset;
     const uint32_t* a = t.a;
     for (int64_t k = 0; k < t.blocks; ++k, w += PackedLayout<W>::kBlockBytes) {
+      for (int line = 0; line < PackedLayout<W>::kBlockBytes; line += 64) {
+        __builtin_prefetch(w + kAheadBytesPacked + line, 0, 2);
+      }
       At at[N];
       typename W::Block blocks[N];
       for (int v = 0; v < N; ++v) at[v] = {w, begin + v}, blocks[v] = typename W::Block(at[v]);

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/kernels/byte_floats.h"
 #include "backend/cpu/kernels/formats/nibbles.h"
+#include "quant/formats/tables.h"
 
 namespace polymath::backend::cpu {
 namespace {
@@ -68,7 +69,20 @@ struct Fp8Weights : Int8Weights<kValues> {
   static constexpr std::string_view kFormat = kValues == 32 ? "fp8_g32" : "fp8_g128";
   static constexpr bool kFloats = true;
 
-  static INLINE F32 value(U32 quad, int j) { return e4m3_floats(quad >> (8 * j) & 0xffu); }
+  static INLINE F32 value(U32 quad, int j) { return e4m3_top_floats(quad << (24 - 8 * j)); }
+};
+
+// f32 scale, nibbles into a table of floats.
+struct Nf4Weights {
+  static constexpr std::string_view kFormat = "nf4";
+  static constexpr int kInputs = 64, kFileBytes = 36, kScaleInputs = 32, kZero = 0, kSums = 1;
+  static constexpr bool kSigned = false, kMinimum = false, kFloats = true;
+  static constexpr Field kFields[] = {{0, 4, 1}, {4, 4, 8}};
+  using Block = FloatScale;
+
+  static INLINE F32 scale(const Block& block, const At&, int) { return block.d; }
+  static INLINE void quads(const At& at, int part, U32* out) { part_nibbles(at, 4, part, out); }
+  static INLINE F32 value(U32 quad, int j) { return look_up_floats(quant::kNf4Values, quad >> (8 * j) & 15u); }
 };
 
 // f32 scale, 4 E4M3 scales of 16 inputs, nibbles of E2M1.

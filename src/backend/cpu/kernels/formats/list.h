@@ -25,9 +25,10 @@ struct PackedFormats {
   }
 };
 
-using KeptFormats = PackedFormats<Q8_0Weights, Q4_0Weights, Q5_0Weights, Q4KWeights, Q5KWeights, Q6KWeights,
-                                  Iq4NlWeights, Iq4XsWeights, Mxfp4Weights, Int4Weights<32>, Int4Weights<128>,
-                                  Int8Weights<32>, Int8Weights<128>, Fp8Weights<32>, Fp8Weights<128>, Nvfp4Weights>;
+using KeptFormats =
+    PackedFormats<Q8_0Weights, Q4_0Weights, Q5_0Weights, Q4KWeights, Q5KWeights, Q6KWeights, Iq4NlWeights, Iq4XsWeights,
+                  Mxfp4Weights, Int4Weights<32>, Int4Weights<128>, Int8Weights<32>, Int8Weights<128>, Fp8Weights<32>,
+                  Fp8Weights<128>, Nvfp4Weights, Nf4Weights>;
 
 }  // namespace
 }  // namespace polymath::backend::cpu
