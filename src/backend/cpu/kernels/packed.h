@@ -111,20 +111,31 @@ struct ExactTile {
       scales[v] = PartScales<W>(blocks[v], at[v], part);
       W::quads(at[v], part, quads[v]);
     }
-    for (int k = 0; k < kPart; ++k) {
+    for (int q = 0; q < kPartQuads; ++q) add_quad(scales, quads, q, a + q * 4 * M);
+  }
+
+  // Four inputs, unrolled: so their bytes are moved by constant shifts.
+  INLINE void add_quad(const PartScales<W>* scales, const U32 (*quads)[kPartQuads], int q, const uint32_t* a) {
+    const int s = q * 4 / W::kScaleInputs;
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
       F32 value[N];
 #pragma GCC unroll 4
       for (int v = 0; v < N; ++v) {
-        const int s = k / W::kScaleInputs;
-        value[v] = scales[v].scale[s] * value_of_code<W>(quads[v][k / 4], k % 4);
+        value[v] = scales[v].scale[s] * value_of_code<W>(quads[v][q], j);
         if constexpr (W::kMinimum) value[v] = rounded(value[v]) - scales[v].minimum[s];
       }
+      add_values(value, a + j * M);
+    }
+  }
+
+  // One input of each row.
+  INLINE void add_values(const F32* value, const uint32_t* a) {
 #pragma GCC unroll 12
-      for (int r = 0; r < M; ++r) {
-        const F32 x = floats(splat_bits(a[k * M + r]));
+    for (int r = 0; r < M; ++r) {
+      const F32 x = floats(splat_bits(a[r]));
 #pragma GCC unroll 4
-        for (int v = 0; v < N; ++v) acc[r][v] = acc[r][v] + value[v] * x;
-      }
+      for (int v = 0; v < N; ++v) acc[r][v] = acc[r][v] + value[v] * x;
     }
   }
 
