@@ -87,7 +87,7 @@ class Launcher(unittest.TestCase):
     def test_what_is_not_built_is_refused_by_name(self):
         for variables, says in (
             ({}, "no model"),
-            ({"MODEL_ID": "m", "QUANTIZE": "awq"}, "QUANTIZE: "),
+            ({"MODEL_ID": "m", "QUANTIZE": "exl2"}, "--quantization: "),
             ({"MODEL_ID": "m", "NGROK": "true"}, "NGROK: "),
             ({"MODEL_ID": "m", "OTLP_ENDPOINT": "http://localhost"}, "OTLP_ENDPOINT: "),
             ({"MODEL_ID": "m", "MAX_BEST_OF": "many"}, "--max-best-of: "),

@@ -50,6 +50,15 @@ Made convert_speculate(const std::string& value) {
                                   absl::StrCat(R"({"method":"ngram","num_speculative_tokens":)", n, "}")};
 }
 
+// EETQ is int8 by row, made at load.
+Made convert_quantize(const std::string& value) {
+  return std::vector<std::string>{"--quantization", value == "eetq" ? "int8" : value};
+}
+
+Made convert_kv_dtype(const std::string& value) {
+  return std::vector<std::string>{"--kv-cache-dtype", value == "fp8_e4m3fn" ? "fp8_e4m3" : value};
+}
+
 Made convert_prefix_caching(const std::string& value) {
   const bool off = value == "0" || value == "false" || value == "False";
   return std::vector<std::string>{off ? "--no-enable-prefix-caching" : "--enable-prefix-caching"};
@@ -104,11 +113,10 @@ constexpr LauncherRow kRows[] = {
     {"VALIDATION_WORKERS", kNoEffect, "two threads read and tokenize requests"},
     {"SHARDED", kNoEffect, "NUM_SHARD alone says how many ranks there are"},
     {"NUM_SHARD", kBecomes, "--tensor-parallel-size"},
-    {"QUANTIZE", kRefused,
-     "the checkpoint says how its weights are stored; quantised weights other than GGUF's Q8_0 are not built yet"},
+    {"QUANTIZE", kBecomes, "--quantization", "", convert_quantize},
     {"SPECULATE", kBecomes, "--speculative-config", "", convert_speculate},
     {"DTYPE", kBecomes, "--dtype"},
-    {"KV_CACHE_DTYPE", kRefused, "KV of 8 bits is not built yet"},
+    {"KV_CACHE_DTYPE", kBecomes, "--kv-cache-dtype", "", convert_kv_dtype},
     {.name = "TRUST_REMOTE_CODE",
      .kind = kNoEffect,
      .what = "code from a model directory is never run",

@@ -155,6 +155,13 @@ TEST(Launcher, ATokenizerConfigGivesItsTemplate) {
               HasSubstr("TOKENIZER_CONFIG_PATH: "));
 }
 
+TEST(Launcher, FormatsOfWeightsAndCacheAreOurs) {
+  EXPECT_THAT(arguments_of("--model-id m", {{"QUANTIZE", "awq"}}), HasSubstr("--quantization awq"));
+  EXPECT_THAT(arguments_of("--model-id m --quantize eetq", {}), HasSubstr("--quantization int8"));
+  EXPECT_THAT(arguments_of("--model-id m", {{"KV_CACHE_DTYPE", "fp8_e4m3fn"}}), HasSubstr("--kv-cache-dtype fp8_e4m3"));
+  EXPECT_THAT(arguments_of("--model-id m", {{"KV_CACHE_DTYPE", "fp8_e5m2"}}), HasSubstr("--kv-cache-dtype fp8_e5m2"));
+}
+
 TEST(Launcher, RefusalsNameWhatTheyRefuse) {
   const struct {
     const char* arguments;
@@ -164,10 +171,7 @@ TEST(Launcher, RefusalsNameWhatTheyRefuse) {
       {"", {}, "no model"},
       {"--model-id", {}, "--model-id needs a value"},
       {"--model-id m --max-totl-tokens 3", {}, "the nearest is --max-total-tokens"},
-      {"--model-id m", {{"QUANTIZE", "awq"}}, "QUANTIZE: "},
-      {"--model-id m --quantize awq", {}, "--quantize: "},
       {"--model-id m --ngrok", {}, "--ngrok: "},
-      {"--model-id m", {{"KV_CACHE_DTYPE", "fp8_e5m2"}}, "KV_CACHE_DTYPE: "},
       {"--model-id m", {{"OTLP_ENDPOINT", "http://a"}}, "OTLP_ENDPOINT: "},
       {"--model-id m", {{"AIP_PREDICT_ROUTE", "/other"}}, "AIP_PREDICT_ROUTE: "},
       {"--model-id m", {{"LORA_ADAPTERS", "a=b@c"}}, "LORA_ADAPTERS: "},
