@@ -179,7 +179,7 @@ class CapturedGraph {
 struct ExpertShape {
   int64_t groups = 1, hidden = 0, intermediate = 0;
   int64_t pairs_max = 0;      // of a step
-  DType dtype = DType::kF32;  // that the weights are kept in
+  DType dtype = DType::kF32;  // that the weights are kept in; kU8: one of them is packed
 };
 
 // The largest step. reserve() sizes all scratch by it.
@@ -195,6 +195,8 @@ struct StepLimits {
   int64_t expert_io_max = 0;     // widest input and output of an expert; 0: hidden_max
   int64_t attention_max = 0;     // largest n_heads * max(key_dim, value_dim)
   int key_dim_max = 0;           // widest key
+  // Values of the largest packed weight of linear() and batched_linear(); 0: none is packed.
+  int64_t packed_linear_max = 0;
   // Every kind of experts that expert_mlp() is called with. Repeats are allowed.
   std::vector<ExpertShape> experts;
 };
@@ -204,19 +206,20 @@ struct StepLimits {
 struct OpCall {
   std::string_view op;  // as KernelInfo::op
   int tokens = 1, seqs = 1;
-  int keys_most = 0;                 // as StepLayout
-  DType weight_dtype = DType::kF32;  // of `weight` and of the experts' weights
-  WeightShape weight;                // linear, batched_linear; prepare_latent: key_up
-  LinearEpilogue epilogue;           // linear
-  AttentionParams attention;         // attention, attention_of_qkv
-  QkvParams qkv;                     // prepare_qkv, attention_of_qkv
-  LatentParams latent;               // prepare_latent
-  KvShape kv;                        // all of attention's
-  routing::RouterConfig router;      // route_experts
-  routing::RouteFn route = nullptr;  // route_experts
-  DType router_dtype = DType::kF32;  // route_experts
-  bool has_router = true;            // route_experts: reads logits
-  routing::RouteFn gate = nullptr;   // route_experts: of a shared expert, or none
+  int keys_most = 0;                           // as StepLayout
+  DType weight_dtype = DType::kF32;            // of `weight` and of the experts' weights
+  const quant::QuantFormat* packed = nullptr;  // the format of `weight`, and of experts of type kU8; null: plain
+  WeightShape weight;                          // linear, batched_linear; prepare_latent: key_up
+  LinearEpilogue epilogue;                     // linear
+  AttentionParams attention;                   // attention, attention_of_qkv
+  QkvParams qkv;                               // prepare_qkv, attention_of_qkv
+  LatentParams latent;                         // prepare_latent
+  KvShape kv;                                  // all of attention's
+  routing::RouterConfig router;                // route_experts
+  routing::RouteFn route = nullptr;            // route_experts
+  DType router_dtype = DType::kF32;            // route_experts
+  bool has_router = true;                      // route_experts: reads logits
+  routing::RouteFn gate = nullptr;             // route_experts: of a shared expert, or none
   routing::RouterConfig gate_router;
   ExpertShape experts, shared;  // expert_mlp, expert_mlp_with_shared
   ExpertMlp mlp;                // of `experts`: biases, GLU, weight_on_input

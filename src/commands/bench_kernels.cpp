@@ -118,7 +118,11 @@ class Bench {
     Tensor out;
   };
   void report(const Measured& m, const StepShape& s, const std::function<void(int)>& op);
-  CallMaker calls(const StepShape& s) const { return {call_types(runtime_), s}; }
+  CallMaker calls(const StepShape& s) const {
+    CallTypes types = call_types(runtime_);
+    types.packed = nullptr;  // this bench makes plain weights
+    return {types, s};
+  }
   static int copies_of(double bytes) {
     return static_cast<int>(
         std::clamp<int64_t>(kPastCaches / std::max<int64_t>(1, static_cast<int64_t>(bytes)) + 1, 2, kCopiesMax));

@@ -35,7 +35,8 @@ CallTypes call_types(const Runtime& runtime) {
   return {.weights = runtime.weight_dtype(),
           .router = b.kept_format(stored, quant::WeightUse::kRouter, runtime.weight_dtype()).dtype,
           .kv = runtime.kv_type(),
-          .block_size = runtime.block_size()};
+          .block_size = runtime.block_size(),
+          .packed = runtime.packed_format()};
 }
 
 std::string step_text(const StepShape& step) {
@@ -55,6 +56,7 @@ OpCall CallMaker::call(std::string_view op) const {
 OpCall CallMaker::linear(const quant::WeightShape& weight, bool accumulate) const {
   OpCall c = call(weight.groups > 1 ? "batched_linear" : "linear");
   c.weight = weight;
+  if (weight.groups == 1 && fits_blocks(weight.cols)) c.packed = types_.packed;
   c.epilogue.accumulate = accumulate;
   return c;
 }
@@ -80,11 +82,17 @@ OpCall CallMaker::route(const layers::FfnConfig& ffn, int64_t hidden) const {
 }
 
 backend::ExpertShape CallMaker::expert_shape(const layers::FfnConfig& ffn, int64_t hidden) const {
-  return ffn.expert_shape(step_.tokens(), hidden, types_.weights);
+  const bool packed = fits_blocks(hidden) && fits_blocks(ffn.intermediate);
+  return ffn.expert_shape(step_.tokens(), hidden, packed ? tensor::DType::kU8 : types_.weights);
+}
+
+bool CallMaker::fits_blocks(int64_t cols) const {
+  return types_.packed != nullptr && cols % types_.packed->block_cols == 0;
 }
 
 OpCall CallMaker::experts(const layers::FfnConfig& ffn, int64_t hidden) const {
   OpCall c = call("expert_mlp");
+  c.packed = types_.packed;
   c.router = ffn.router;
   c.experts = expert_shape(ffn, hidden);
   c.mlp.glu = ffn.glu;

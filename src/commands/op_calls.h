@@ -14,6 +14,7 @@ struct CallTypes {
   tensor::DType weights = tensor::DType::kBf16, router = tensor::DType::kF32;
   backend::KvType kv{tensor::DType::kBf16, {}};
   int block_size = 16;
+  const quant::QuantFormat* packed = nullptr;  // of linear layers and experts; null: plain weights
 };
 CallTypes call_types(const Runtime& runtime);
 
@@ -38,6 +39,7 @@ class CallMaker {
   friend class CallList;
   backend::OpCall call(std::string_view op) const;
   backend::ExpertShape expert_shape(const layers::FfnConfig& ffn, int64_t hidden) const;
+  bool fits_blocks(int64_t cols) const;  // of the packed format
 
   const CallTypes types_;
   const StepShape step_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +21,7 @@
 #include "model/loading/finite.h"
 #include "model/memory.h"
 #include "model/rank_group.h"
+#include "quant/format.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::commands {
@@ -52,6 +54,17 @@ absl::Status check_batch_invariant(const model::ModelConfig& config) {
     }
   }
   return absl::OkStatus();
+}
+
+// The format of most of the experts' and linear layers' bytes in a file.
+const quant::QuantFormat* most_stored(const weights::Checkpoint& checkpoint) {
+  std::map<const quant::QuantFormat*, size_t> bytes;
+  for (const weights::TensorInfo& t : checkpoint.tensors()) {
+    if (t.format != nullptr && t.shape.rank() >= 2) bytes[t.format] += t.bytes;
+  }
+  const auto most =
+      std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == bytes.end() ? nullptr : most->first;
 }
 
 }  // namespace
@@ -116,6 +129,17 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model
   }
   RETURN_IF_ERROR(runtime->settle_memory());
   return runtime;
+}
+
+const quant::QuantFormat* Runtime::packed_format() const {
+  const quant::QuantFormat* stored = pack_to_.empty() ? nullptr : pack_to_.front();
+  if (stored == nullptr && model_options_.load_format != "dummy") {
+    const auto checkpoint = files_->open_checkpoint();
+    if (checkpoint.ok()) stored = most_stored(**checkpoint);
+  }
+  if (stored == nullptr || stored->plain()) return nullptr;
+  const quant::QuantFormat& kept = backend().kept_format(*stored, quant::WeightUse::kExperts, dtype_);
+  return kept.plain() ? nullptr : &kept;
 }
 
 absl::Status Runtime::load(base::MetricsRegistry& metrics) {

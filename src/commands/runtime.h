@@ -45,6 +45,8 @@ class Runtime {
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
   backend::KvType kv_type() const { return kv_type_; }
+  // The packed format that most of the matrices are kept in; null: plain ones. Opens the checkpoint.
+  const quant::QuantFormat* packed_format() const;
   int64_t kv_blocks() const { return plan_.n_blocks; }
   const std::string& plan_summary() const { return plan_summary_; }  // the memory plan in words
 

@@ -103,12 +103,14 @@ void Latent::add_slots(SlotList& s, int64_t hidden) const {
             .cols = nope_dim,
             .groups = n_heads,
             .groups_shard = heads,
+            .use = quant::WeightUse::kHeads,
             .stored = {.group_rows = stored_rows}});
   s.matrix({.name = "value_up",
             .pieces = {{value_dim}},
             .cols = kv_lora,
             .groups = n_heads,
             .groups_shard = heads,
+            .use = quant::WeightUse::kHeads,
             .stored = {.group_rows = stored_rows, .first_row = nope_dim}});
   s.matrix({.name = "attn_out",
             .pieces = {{hidden}},

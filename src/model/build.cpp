@@ -108,9 +108,11 @@ layers::QueryTemperature TransformerModel::query_temperature() const {
 
 absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
   CHECK(limits_.tokens_max == 0 && given.tokens_max >= 1 && given.seqs_max >= 1 && given.blocks_max >= 1);
-  const StepMemory step = step_memory(config_, group_.rank(), given, [this](size_t layer, size_t block) {
-    return layers_[layer].ffn.blocks()[block]->gate_up.format->dtype;
-  });
+  const auto type = [this](size_t layer, size_t block) {
+    const auto& network = *layers_[layer].ffn.blocks()[block];
+    return expert_type(network.gate_up.format->dtype, network.down.format->dtype);
+  };
+  const StepMemory step = step_memory(config_, group_.rank(), given, {type, store_.packed_linear_max()});
   limits_ = step.limits;
   const size_t before = backend_.allocated_bytes();
   RETURN_IF_ERROR(backend::allocate_all(backend_, activation_sizes(config_, step), act_buffers_));

@@ -19,6 +19,8 @@ std::string use_name(quant::WeightUse use) {
   switch (use) {
     case quant::WeightUse::kLinear:
       return "linear";
+    case quant::WeightUse::kHeads:
+      return "heads";
     case quant::WeightUse::kExperts:
       return "experts";
     case quant::WeightUse::kRouter:
@@ -68,15 +70,18 @@ void RankMemory::add_slots(const MemorySource& source) {
         m->bits += 8.0 * static_cast<double>(part.format->bytes_of(values));
       }
       if (slot.use == quant::WeightUse::kExperts) expert_types_[slot.name] = part.format->dtype;
+      packed_linear_max_ = std::max(packed_linear_max_, packed_linear_values(slot.use, part.shape, *part.format));
     }
   }
 }
 
 int64_t RankMemory::scratch(const backend::StepLimits& limits) const {
   const auto type = [this](size_t layer, size_t block) {
-    return expert_types_.at(absl::StrCat("layer.", layer, ".", local_.layers[layer].ffns[block].role, ".gate_up"));
+    const std::string prefix = absl::StrCat("layer.", layer, ".", local_.layers[layer].ffns[block].role, ".");
+    return expert_type(expert_types_.at(prefix + "gate_up"), expert_types_.at(prefix + "down"));
   };
-  return static_cast<int64_t>(step_bytes(local_, step_memory(local_, rank_, limits, type), adapters_, *backend_));
+  const StepMemory step = step_memory(local_, rank_, limits, {type, packed_linear_max_});
+  return static_cast<int64_t>(step_bytes(local_, step, adapters_, *backend_));
 }
 
 int64_t RankMemory::kv_block(const CacheOptions& options) const {

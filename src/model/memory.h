@@ -60,6 +60,7 @@ class RankMemory {
   std::map<std::string, Matrices> by_format_, by_use_;
   layers::AdapterLimits adapters_;
   absl::flat_hash_map<std::string, tensor::DType> expert_types_;  // by slot
+  int64_t packed_linear_max_ = 0;
 };
 
 // Where a rank runs.

@@ -8,7 +8,7 @@
 namespace polymath::model {
 
 StepMemory step_memory(const ModelConfig& config, parallel::Rank rank, const backend::StepLimits& given,
-                       ExpertType expert_type) {
+                       const KeptTypes& kept) {
   layers::StepNeeds needs{.limits = given};
   backend::StepLimits& limits = needs.limits;
   if (limits.logit_rows_max == 0) limits.logit_rows_max = given.tokens_max;
@@ -22,10 +22,11 @@ StepMemory step_memory(const ModelConfig& config, parallel::Rank rank, const bac
       const FfnConfig& ffn = layer.ffns[b];
       ffn.reserve(needs);
       step.router_width = std::max(step.router_width, ffn.router_width());
-      limits.experts.push_back(ffn.expert_shape(given.tokens_max, config.hidden, expert_type(l, b)));
+      limits.experts.push_back(ffn.expert_shape(given.tokens_max, config.hidden, kept.experts(l, b)));
     }
   }
   limits.hidden_max = std::max<int64_t>(config.hidden, *std::max_element(needs.scratch.begin(), needs.scratch.end()));
+  limits.packed_linear_max = kept.packed_linear_max;
   step.limits = limits;
   step.scratch = needs.scratch;
   step.head_rows =

@@ -22,12 +22,25 @@ struct StepMemory {
   int64_t head_rows = 0;     // of this rank's part of lm_head
 };
 
-// The type that a feed-forward block's gate_up is kept in.
-using ExpertType = absl::FunctionRef<tensor::DType(size_t layer, size_t block)>;
+// How the weights are kept.
+struct KeptTypes {
+  absl::FunctionRef<tensor::DType(size_t layer, size_t block)> experts;  // ExpertShape::dtype
+  int64_t packed_linear_max = 0;                                         // as StepLimits
+};
+// ExpertShape::dtype of networks whose matrices have these types.
+inline tensor::DType expert_type(tensor::DType gate_up, tensor::DType down) {
+  return down == tensor::DType::kU8 ? down : gate_up;
+}
+// What a weight adds to packed_linear_max, as a candidate.
+inline int64_t packed_linear_values(quant::WeightUse use, const quant::WeightShape& shape,
+                                    const quant::QuantFormat& format) {
+  const bool linear = use == quant::WeightUse::kLinear || use == quant::WeightUse::kHeads;
+  return linear && !format.plain() ? shape.groups * shape.rows * shape.cols : 0;
+}
 
 // `config`: of this rank (local_config).
 StepMemory step_memory(const ModelConfig& config, parallel::Rank rank, const backend::StepLimits& given,
-                       ExpertType expert_type);
+                       const KeptTypes& kept);
 
 std::vector<backend::BufferSize<Activations>> activation_sizes(const ModelConfig& config, const StepMemory& step);
 

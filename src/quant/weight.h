@@ -11,7 +11,8 @@ namespace polymath::quant {
 
 // What a weight is for. A backend chooses the kept format by it.
 enum class WeightUse {
-  kLinear,     // linear, batched_linear
+  kLinear,     // linear
+  kHeads,      // batched_linear: a matrix a head
   kExperts,    // expert_mlp, grouped_linear
   kRouter,     // logits of experts: kept without loss
   kEmbedding,  // embed; linear too where embeddings are tied

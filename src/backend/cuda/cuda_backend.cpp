@@ -37,7 +37,7 @@ class CudaBackend : public Backend {
   struct Parts {
     std::unique_ptr<cuda::Device> device;
     std::unique_ptr<cuda::LinearRunner> linear;
-    Buffer filler_table;
+    Buffer filler_table, filler_rows;
   };
   CudaBackend(Parts parts, int threads, bool batch_invariant)
       : batch_invariant_(batch_invariant),
@@ -46,7 +46,8 @@ class CudaBackend : public Backend {
         experts_(*device_, *linear_, batch_invariant),
         attention_(batch_invariant),
         routing_(batch_invariant),
-        filler_(*device_, threads, std::move(parts.filler_table)) {}
+        filler_(*device_, threads, {std::move(parts.filler_table), std::move(parts.filler_rows)}),
+        packs_(!batch_invariant) {}
 
   std::string_view name() const override { return "cuda"; }
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return device_->allocate(bytes); }
@@ -93,17 +94,17 @@ class CudaBackend : public Backend {
     return weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   }
 
-  // A router stored in bf16 stays exact in it.
+  // A router stored in bf16 stays exact in it. Packed weights are multiplied as bf16.
   const quant::QuantFormat& kept_format(const quant::QuantFormat& stored, quant::WeightUse use,
                                         DType dtype) const override {
-    if (use == quant::WeightUse::kRouter && &stored == &quant::kBf16) {
+    if (use == quant::WeightUse::kRouter && &stored == &quant::kBf16)
       return quant::plain_format(activation_dtype(dtype));
-    }
+    const quant::QuantFormat* packed = packs_ && dtype == DType::kBf16 ? cuda::packed_format_of(stored, use) : nullptr;
+    if (packed != nullptr) return *packed;
     return Backend::kept_format(stored, use, dtype);
   }
   size_t weight_bytes(const WeightShape& shape, const quant::QuantFormat& format) const override {
-    const int64_t elements = shape.groups * shape.rows * cuda::weight_stride(shape.cols, type_of(format.dtype));
-    return static_cast<size_t>(format.bytes_of(elements));
+    return cuda::kept_bytes(shape, format);
   }
   absl::StatusOr<Weight> make_weight(const WeightShape& shape, const quant::QuantFormat& format) override {
     Weight w{&format, shape, {}, {}, {}};
@@ -210,22 +211,19 @@ class CudaBackend : public Backend {
   cuda::AttentionFamilies attention_;
   cuda::RoutingFamilies routing_;
   cuda::Filler filler_;
+  const bool packs_;  // a batch-invariant model is unpacked
 
   int64_t pairs_max_ = 0;
   Buffer partial_, row_of_pair_;  // of the largest step: partial sums of attention, the row of each pair
   std::array<cuda::ResultSlot, 2> result_slots_;
   Buffer counters_;  // zeros: of route_experts, then of attention
-  // In the order in which they are listed.
-  const std::array<OpFamily*, 9> families_ = {
-      &linear_->family(1),          &linear_->family(2),     &attention_.attention,
-      &attention_.attention_of_qkv, &attention_.prepare_qkv, &attention_.prepare_latent,
-      &routing_.route_experts,      &experts_.family(false), &experts_.family(true)};
+  const std::vector<OpFamily*> families_ = cuda::all_families({*linear_, experts_, attention_, routing_});
 };
 
 size_t CudaBackend::reserve_bytes(const StepLimits& limits) const {
   const cuda::ScratchSizes sizes(limits);
   return (sizes.composes_experts ? reserve_defaults_bytes(limits) : 0) +
-         cuda::LinearRunner::reserve_bytes(sizes.linear_elements) + experts_.reserve_bytes(limits) +
+         cuda::LinearRunner::reserve_bytes(sizes.linear_elements, sizes.unpacked) + experts_.reserve_bytes(limits) +
          static_cast<size_t>(sizes.partial + sizes.row_of_pair + sizes.counters);
 }
 
@@ -234,7 +232,7 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
   const cuda::ScratchSizes sizes(limits);
   if (sizes.composes_experts) RETURN_IF_ERROR(reserve_defaults(limits));
   pairs_max_ = sizes.pairs;
-  RETURN_IF_ERROR(linear_->reserve(sizes.linear_elements));
+  RETURN_IF_ERROR(linear_->reserve(sizes.linear_elements, sizes.unpacked));
   RETURN_IF_ERROR(set_aside(partial_, sizes.partial));
   RETURN_IF_ERROR(set_aside(row_of_pair_, sizes.row_of_pair));
   RETURN_IF_ERROR(experts_.reserve(limits));
@@ -430,9 +428,9 @@ void CudaBackend::grouped_linear(const GroupedLinear& p, const Tensor& x, const 
   CHECK(sorted.n_experts == w.shape.groups);
   cuda::gemm_f32({.x = matrix_of(x),
                   .y = matrix_of(y),
-                  .w = cuda::weight_matrix(w),
+                  .w = linear_->unpacker().all(cuda::weight_matrix(w)),
                   .epilogue = {.bias = p.bias},
-                  .round_input = w.format->dtype == DType::kBf16,
+                  .round_input = cuda::weight_type(w) == cuda::Type::kBf16,
                   .groups = sorted,
                   .top_k = p.top_k,
                   .gather = p.gather},
@@ -487,10 +485,12 @@ absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions&
   ASSIGN_OR_RETURN(auto device, cuda::Device::open());
   ASSIGN_OR_RETURN(auto linear, cuda::LinearRunner::create(*device, batch_invariant));
   ASSIGN_OR_RETURN(auto filler_table, device->allocate(cuda::Filler::kTableBytes));
+  ASSIGN_OR_RETURN(auto filler_rows, device->allocate(cuda::Device::kPieceBytes));
   base::log_info("backend", "cuda: ", device->text());
   const int threads = options.threads > 0 ? options.threads : base::available_cores();
   return std::make_unique<CudaBackend>(
-      CudaBackend::Parts{std::move(device), std::move(linear), std::move(filler_table)}, threads, batch_invariant);
+      CudaBackend::Parts{std::move(device), std::move(linear), std::move(filler_table), std::move(filler_rows)},
+      threads, batch_invariant);
 }
 
 bool force_kernel(Backend& cuda_backend, std::string_view op, std::string_view variant) {

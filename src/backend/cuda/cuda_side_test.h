@@ -76,6 +76,25 @@ class Side {
   std::vector<std::unique_ptr<TestWeight>> weights_;
 };
 
+// Expert (t * t + choice) % n of each token, some dropped.
+struct Choices {
+  Choices(Side& s, int64_t n, int64_t top_k, int n_experts, bool drop) {
+    std::vector<int32_t> ids;
+    std::vector<float> weights;
+    for (int64_t i = 0; i < n * top_k; ++i) {
+      const int64_t token = i / top_k, choice = i % top_k;
+      ids.push_back(drop && i % 11 == 5 ? -1 : static_cast<int32_t>((token * token + choice) % n_experts));
+      weights.push_back(0.1f + 0.05f * static_cast<float>(i % 9));
+    }
+    routing = {s.ints(ids).reshape({n, top_k}), s.floats(weights).reshape({n, top_k})};
+    groups = {s.ints(std::vector<int32_t>(n_experts + 1)), s.ints(std::vector<int32_t>(n * top_k)),
+              s.zeros(DType::kI64, 2, n_experts)};
+    s.b.group_by_expert(routing, n_experts, groups);
+  }
+  Routing routing;
+  ExpertGroups groups;
+};
+
 using Results = std::vector<std::vector<double>>;
 using TestRun = std::function<Results(Side&)>;
 

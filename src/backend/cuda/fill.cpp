@@ -13,6 +13,15 @@ std::byte* row_place(const Weight& w, int64_t group, int64_t row) {
   return static_cast<std::byte*>(w.data.data()) + (group * m.rows + row) * m.stride * type_bytes(m.type);
 }
 
+// One group of a packed weight.
+WeightMatrix group_of(const Weight& w, int64_t group) {
+  WeightMatrix m = weight_matrix(w);
+  const CellGrid grid = m.grid();
+  m.data = static_cast<const std::byte*>(m.data) + group * grid.slabs * grid.cells * cell_bytes(m.cell);
+  m.groups = 1;
+  return m;
+}
+
 // Row r of `view` in the weight's type, padded with zeros to `bytes`.
 void put_row(const quant::MatrixView& view, int64_t r, const quant::QuantFormat& format, std::byte* to, size_t bytes) {
   const auto used = static_cast<size_t>(view.cols) * static_cast<size_t>(format.block_bytes);
@@ -31,6 +40,7 @@ void put_row(const quant::MatrixView& view, int64_t r, const quant::QuantFormat&
 void Filler::fill(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
   CHECK(view.cols == w.shape.cols && group >= 0 && group < w.shape.groups && row_begin >= 0 &&
         row_begin + view.rows <= w.shape.rows);
+  if (!w.format->plain()) return fill_packed(w, group, row_begin, view);
   const WeightMatrix m = weight_matrix(w);
   const auto row_bytes = static_cast<size_t>(m.stride * type_bytes(m.type));
   CHECK(row_bytes <= Device::kPieceBytes);
@@ -50,9 +60,44 @@ void Filler::fill(Weight& w, int64_t group, int64_t row_begin, const quant::Matr
   }
 }
 
+void Filler::fill_packed(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
+  CHECK(view.format == w.format && view.col_stride == 1 && !view.format->params());
+  const auto row_bytes = static_cast<size_t>(view.format->bytes_of(view.cols));
+  CHECK(row_bytes <= Device::kPieceBytes);
+  const auto rows_of_piece = static_cast<int64_t>(Device::kPieceBytes / row_bytes);
+  for (int64_t done = 0; done < view.rows;) {
+    const int64_t rows = std::min(rows_of_piece, view.rows - done);
+    const size_t bytes = static_cast<size_t>(rows) * row_bytes;
+    std::byte* piece = device_.piece(bytes);
+    for (int64_t r = 0; r < rows; ++r) {
+      std::memcpy(piece + static_cast<size_t>(r) * row_bytes, view.row(done + r).data, row_bytes);
+    }
+    device_.send_piece(rows_.data(), bytes);
+    find_packed_format(w.format->name)
+        ->repack({.raw = rows_.data(),
+                  .rows = rows,
+                  .row_bytes = static_cast<int64_t>(row_bytes),
+                  .row_begin = row_begin + done,
+                  .w = group_of(w, group)},
+                 device_.stream());
+    device_.launched("repack");
+    done += rows;
+  }
+}
+
 bool Filler::generate(Weight& w, int64_t group, int64_t row_begin, const quant::GeneratedMatrix& matrix) {
   const quant::Generator& g = matrix.generator;
   CHECK(matrix.cols == w.shape.cols && group < w.shape.groups && row_begin + matrix.rows <= w.shape.rows);
+  if (!w.format->plain()) {
+    generate_cells({.w = group_of(w, group),
+                    .row_begin = row_begin,
+                    .rows = matrix.rows,
+                    .key = g.key + static_cast<uint64_t>(matrix.offset),
+                    .deviation = g.scale},
+                   device_.stream());
+    device_.launched("generate_weight");
+    return true;
+  }
   if (table_quantiles_ != g.quantiles || table_format_ != g.stored || table_scale_ != g.scale) {
     std::vector<float> values(g.quantiles, g.quantiles + quant::kQuantiles);
     for (float& v : values) v *= g.scale;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "backend/cuda/packed/cells.h"
 #include "backend/params.h"
 
 namespace polymath::backend::cuda {
@@ -30,11 +31,16 @@ inline bool rows_aligned(const Matrix& m, int64_t bytes) {
          m.stride * type_bytes(m.type) % bytes == 0;
 }
 
-// [groups][rows][stride]: rows padded with zeros to whole 16-byte words.
+// [groups][rows][stride]: rows padded with zeros to whole 16-byte words. Packed: cells as packed/cells.h has them; then
+// type and stride are those of the unpacked weight.
 struct WeightMatrix {
   const void* data = nullptr;
   int64_t groups = 1, rows = 0, cols = 0, stride = 0;
   Type type = Type::kF32;
+  Cell cell = Cell::kNone;
+  bool glu = false;  // packed: the gate's rows and up's are interleaved
+
+  CellGrid grid() const { return {rows, cols, glu}; }
 };
 constexpr int64_t weight_stride(int64_t cols, Type type) {
   const int64_t word = 16 / type_bytes(type);

@@ -35,12 +35,12 @@ struct Pipeline {
   __device__ __forceinline__ void advance() { next.advance<V>(); }
 };
 
-// By one thread, before the block's barrier.
+// By one thread, before the block's barrier. arrivals: that release a stage.
 template <typename V>
-__device__ __forceinline__ void begin_ring(Ring<V>& ring) {
+__device__ __forceinline__ void begin_ring(Ring<V>& ring, int arrivals = V::kGroups) {
   for (int s = 0; s < V::kStages; ++s) {
     barrier_init(&ring.full[s], 1);
-    barrier_init(&ring.empty[s], V::kGroups);
+    barrier_init(&ring.empty[s], arrivals);
   }
   publish_barriers();
 }

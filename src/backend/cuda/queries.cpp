@@ -18,10 +18,12 @@ Names names_of(Families& family, const Problem& problem) {
 
 Matrix matrix(int64_t rows, int64_t cols, Type type) { return {nullptr, rows, cols, cols, type}; }
 Type act_of(DType weights) { return weights == DType::kBf16 ? Type::kBf16 : Type::kF32; }
-Weight weight_of(const WeightShape& shape, DType dtype) { return {&quant::plain_format(dtype), shape, {}, {}, {}}; }
+Weight weight_of(const WeightShape& shape, DType dtype, const quant::QuantFormat* packed = nullptr) {
+  return {packed != nullptr ? packed : &quant::plain_format(dtype), shape, {}, {}, {}};
+}
 
 Names linear(const OpCall& c, const OpFamilies& f) {
-  const Weight w = weight_of(c.weight, c.weight_dtype);
+  const Weight w = weight_of(c.weight, c.weight_dtype, c.packed);
   const int64_t groups = c.weight.groups, x_cols = c.weight.cols, y_cols = c.weight.rows;
   const Linear l{.x = matrix(c.tokens, groups * x_cols, act_of(c.weight_dtype)),
                  .y = matrix(c.tokens, groups * y_cols, Type::kF32),
@@ -29,7 +31,7 @@ Names linear(const OpCall& c, const OpFamilies& f) {
                  .epilogue = c.epilogue,
                  .x_group_stride = groups > 1 ? x_cols : 0,
                  .y_group_stride = groups > 1 ? y_cols : 0};
-  return names_of(f.linear.family(groups), f.linear.problem_of(l));
+  return names_of(f.linear.family(l.w), f.linear.problem_of(l));
 }
 
 Kv kv_of(const OpCall& c) {
@@ -99,10 +101,13 @@ struct NoVisit {
   ExpertMlp mlp;
   ExpertVisit visit;
 
-  NoVisit(const ExpertShape& s, const ExpertMlp& like, int64_t tokens, int64_t top_k)
-      : gate_up(weight_of({.groups = s.groups, .rows = 2 * s.intermediate, .cols = s.hidden, .glu = true}, s.dtype)),
-        down(weight_of({.groups = s.groups, .rows = s.hidden, .cols = s.intermediate}, s.dtype)),
+  NoVisit(const OpCall& call, const ExpertShape& s, const ExpertMlp& like, int64_t top_k)
+      : gate_up(weight_of({.groups = s.groups, .rows = 2 * s.intermediate, .cols = s.hidden, .glu = true}, s.dtype,
+                          s.dtype == DType::kU8 ? call.packed : nullptr)),
+        down(weight_of({.groups = s.groups, .rows = s.hidden, .cols = s.intermediate}, s.dtype,
+                       s.dtype == DType::kU8 ? call.packed : nullptr)),
         mlp(like) {
+    const int64_t tokens = call.tokens;
     mlp.gate_up = &gate_up, mlp.down = &down;
     visit.mlp = &mlp;
     visit.routing.ids = {DType::kI32, {tokens, top_k}, nullptr};
@@ -111,12 +116,12 @@ struct NoVisit {
 };
 
 Names expert_mlp(const OpCall& c, const OpFamilies& f) {
-  const NoVisit group(c.experts, c.mlp, c.tokens, c.router.top_k), shared(c.shared, {.glu = c.mlp.glu}, c.tokens, 1);
-  const DType act = c.experts.dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
+  const NoVisit group(c, c.experts, c.mlp, c.router.top_k), shared(c, c.shared, {.glu = c.mlp.glu}, 1);
+  const DType act = c.weight_dtype == DType::kBf16 ? DType::kBf16 : DType::kF32;
   const Tensor x{act, {c.tokens, c.experts.hidden}, nullptr}, out{DType::kF32, {c.tokens, c.experts.hidden}, nullptr};
   const bool with_shared = c.op == "expert_mlp_with_shared";
   const ExpertCall call = f.experts.call_of(group.visit, with_shared ? &shared.visit : nullptr, x, out);
-  return names_of(f.experts.family(with_shared), call);
+  return names_of(f.experts.family(call), call);
 }
 
 struct Row {
@@ -136,6 +141,16 @@ constexpr Row kRows[] = {
 };
 
 }  // namespace
+
+std::vector<OpFamily*> all_families(const OpFamilies& f) {
+  const auto linear = f.linear.families();
+  const auto experts = f.experts.families();
+  std::vector<OpFamily*> all(linear.begin(), linear.end());
+  all.insert(all.end(), {&f.attention.attention, &f.attention.attention_of_qkv, &f.attention.prepare_qkv,
+                         &f.attention.prepare_latent, &f.routing.route_experts});
+  all.insert(all.end(), experts.begin(), experts.end());
+  return all;
+}
 
 std::vector<std::string_view> kernels_for(const OpCall& call, const OpFamilies& families) {
   for (const Row& row : kRows) {

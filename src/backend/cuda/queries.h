@@ -16,6 +16,9 @@ struct OpFamilies {
   int n_multiprocessors = 0;
 };
 
+// In the order in which they are listed.
+std::vector<OpFamily*> all_families(const OpFamilies& families);
+
 // The variants that fit, the first being the one that would run; empty: there is no such op family.
 std::vector<std::string_view> kernels_for(const OpCall& call, const OpFamilies& families);
 

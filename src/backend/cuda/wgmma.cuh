@@ -45,9 +45,12 @@ __device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t phase) 
 struct OperandMaps {
   CUtensorMap weights, tokens;
 };
+__device__ __forceinline__ void prefetch(const CUtensorMap* map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
 __device__ __forceinline__ void prefetch(const OperandMaps& maps) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.weights) : "memory");
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&maps.tokens) : "memory");
+  prefetch(&maps.weights);
+  prefetch(&maps.tokens);
 }
 // REQUIRES: addresses and bytes are multiples of 16.
 __device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier,
@@ -56,6 +59,12 @@ __device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t b
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
       "%4;" ::"r"(shared_place(to)),
       "l"(from), "r"(bytes), "r"(shared_place(barrier)), "l"(policy)
+      : "memory");
+}
+__device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_place(to)),
+      "l"(from), "r"(bytes), "r"(shared_place(barrier))
       : "memory");
 }
 __device__ __forceinline__ void copy_tensor_2d(void* to, const CUtensorMap* map, uint64_t* barrier, int c0, int c1) {

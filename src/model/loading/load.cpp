@@ -12,6 +12,7 @@
 #include "model/loading/surplus.h"
 #include "model/loading/weight_store.h"
 #include "model/loading/weight_table.h"
+#include "model/step_memory.h"
 
 namespace polymath::model {
 namespace {
@@ -247,6 +248,8 @@ class WeightLoader {
         own.back().row_begin = row;
       }
       RETURN_IF_ERROR(fill(own, *weight));
+      store_.packed_linear_max_ =
+          std::max(store_.packed_linear_max_, packed_linear_values(slot.use, parts[i].shape, *parts[i].format));
       store_.matrices_.emplace(layers::part_name(slot.name, static_cast<int>(i)), *std::move(weight));
     }
     return absl::OkStatus();

@@ -22,11 +22,13 @@ class WeightStore {
   bool has(const std::string& slot) const { return matrices_.contains(slot); }
   // A slot's vector in device memory, or null if the model has no such slot. Lives as long as the store.
   const float* vector(const std::string& slot) const;
+  int64_t packed_linear_max() const { return packed_linear_max_; }  // as backend::StepLimits
 
  private:
   friend class WeightLoader;
   absl::flat_hash_map<std::string, quant::Weight> matrices_;
   absl::flat_hash_map<std::string, tensor::Buffer> vectors_;
+  int64_t packed_linear_max_ = 0;
 };
 
 // Where a slot's weights come from, and go to.

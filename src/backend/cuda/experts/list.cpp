@@ -1,5 +1,6 @@
 #include "backend/cuda/experts/list.h"
 
+#include "backend/cuda/experts/packed_experts.h"
 #include "backend/cuda/linear/list.h"
 
 namespace polymath::backend::cuda {
@@ -47,12 +48,12 @@ bool joins(const ExpertCall& c) {
   return mlp.gate_up->shape.groups == 1 && is_plain(mlp) && c.x->rows() >= 1 && c.x->rows() <= kSmallMSharedTokensMax &&
          dtype_of(mlp) == dtype_of(*c.group->mlp) && taken(mlp);
 }
-bool decode_1_shared_fits(const ExpertCall& c) {
+bool same_glu(const ExpertCall& c) {
   const ExpertMlp &mlp = *c.group->mlp, &other = *c.shared->mlp;
-  const bool same = other.scale == mlp.scale && other.glu.kind == mlp.glu.kind && other.glu.limit == mlp.glu.limit &&
-                    other.glu.alpha == mlp.glu.alpha;
-  return same && joins(c) && decode_1_fits(c);
+  return other.scale == mlp.scale && other.glu.kind == mlp.glu.kind && other.glu.limit == mlp.glu.limit &&
+         other.glu.alpha == mlp.glu.alpha;
 }
+bool decode_1_shared_fits(const ExpertCall& c) { return same_glu(c) && joins(c) && decode_1_fits(c); }
 bool fused_small_m_shared_fits(const ExpertCall& c) {
   return joins(c) && fused_small_m_fits(c) && rows_fit(*c.shared->mlp);
 }
@@ -63,6 +64,35 @@ bool same_ends(const ExpertCall& c) {
   return plain(*c.group->mlp) == plain(*c.shared->mlp);
 }
 bool invariant_shared_fits(const ExpertCall& c) { return fused_small_m_shared_fits(c) && same_ends(c); }
+// --- packed weights ---
+
+const PackedExperts* packed_kernels(const ExpertMlp& mlp) {
+  return find_packed_experts(cell_of(*mlp.gate_up->format), cell_of(*mlp.down->format));
+}
+bool packed_decode_1_fits(const ExpertCall& c) {
+  const ExpertMlp& mlp = *c.group->mlp;
+  const PackedExperts* kernels = packed_kernels(mlp);
+  return kernels != nullptr && c.x->rows() == 1 && c.group->routing.ids.cols() <= kMoeDecodeTopKMax && is_plain(mlp) &&
+         second_rows_fit(mlp) && kernels->decode_1_fits(c.runner->decode_problem(c), c.runner->n_multiprocessors());
+}
+bool packed_fused_fits(const ExpertCall& c) {
+  return packed_kernels(*c.group->mlp) != nullptr && fused_small_m_fits(c);
+}
+// Scratch is planned for rows that no packed kernel takes; others have it by chance.
+bool unpack_fits(const ExpertCall& c) { return !rows_fit(*c.group->mlp) || c.runner->can_unpack(*c.group->mlp); }
+bool unpack_sm90_fits(const ExpertCall& c) { return grouped_sm90_fits(c) && unpack_fits(c); }
+bool unpack_small_fits(const ExpertCall& c) { return c.x->rows() <= kUnalignedSmallTokensMax && unpack_fits(c); }
+
+bool joins_packed(const ExpertCall& c) {
+  const ExpertMlp &mlp = *c.group->mlp, &other = *c.shared->mlp;
+  return mlp.gate_up->format == other.gate_up->format && mlp.down->format == other.down->format && joins(c);
+}
+bool packed_decode_1_shared_fits(const ExpertCall& c) {
+  return joins_packed(c) && same_glu(c) && packed_decode_1_fits(c);
+}
+bool packed_fused_shared_fits(const ExpertCall& c) {
+  return joins_packed(c) && packed_fused_fits(c) && rows_fit(*c.shared->mlp);
+}
 
 // --- scratch ---
 
@@ -129,6 +159,21 @@ constexpr ExpertVariant kWithSharedInvariant[] = {
     {{"moe_fused_small_m", invariant_shared_fits, run_fused_small_m}, fused_small_m_scratch},
     {{kComposition, fits_always<ExpertCall>, nullptr}},
 };
+// Last, a layer's weights are unpacked, one GEMM's at a time, for the kernels of plain ones.
+constexpr ExpertVariant kPackedExpertMlp[] = {
+    {{"packed_decode_1", packed_decode_1_fits, run_decode_1}, decode_1_scratch},
+    {{"packed_fused_small_m", packed_fused_fits, run_fused_small_m}, fused_small_m_scratch},
+    {{"packed_dense", dense_fits, [](const ExpertCall& c) { c.runner->run_dense(c, false); }}, dense_scratch},
+    {{"packed_grouped_gemm_sm90", grouped_sm90_fits, run_grouped<Grouped::kPackedSm90>}, grouped_scratch},
+    {{"unpack_grouped_gemm_sm90", unpack_sm90_fits, run_grouped<Grouped::kSm90>}, grouped_scratch},
+    {{"unpack_grouped_gemm_small", unpack_small_fits, run_grouped<Grouped::kUnalignedSmall>}, grouped_scratch},
+    {{"unpack_grouped_gemm_large", unpack_fits, run_grouped<Grouped::kUnalignedLarge>}, grouped_scratch},
+};
+constexpr ExpertVariant kPackedWithShared[] = {
+    {{"packed_decode_1", packed_decode_1_shared_fits, run_decode_1}, decode_1_scratch},
+    {{"packed_fused_small_m", packed_fused_shared_fits, run_fused_small_m}, fused_small_m_scratch},
+    {{kComposition, fits_always<ExpertCall>, nullptr}},
+};
 
 }  // namespace
 
@@ -148,5 +193,7 @@ std::span<const ExpertVariant> expert_mlp_with_shared_variants(bool batch_invari
   if (batch_invariant) return kWithSharedInvariant;
   return kWithShared;
 }
+std::span<const ExpertVariant> packed_expert_mlp_variants() { return kPackedExpertMlp; }
+std::span<const ExpertVariant> packed_expert_mlp_with_shared_variants() { return kPackedWithShared; }
 
 }  // namespace polymath::backend::cuda

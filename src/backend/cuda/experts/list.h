@@ -11,6 +11,8 @@ namespace polymath::backend::cuda {
 // batch_invariant: a token's output depends on that token alone.
 std::span<const ExpertVariant> expert_mlp_variants(bool batch_invariant);
 std::span<const ExpertVariant> expert_mlp_with_shared_variants(bool batch_invariant);
+std::span<const ExpertVariant> packed_expert_mlp_variants();
+std::span<const ExpertVariant> packed_expert_mlp_with_shared_variants();
 
 // Rows that the tensor-core kernels' tiles divide; of the first and the second GEMM.
 bool first_rows_fit(const ExpertMlp& mlp);

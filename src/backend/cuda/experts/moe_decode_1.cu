@@ -8,6 +8,7 @@
 
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/experts/experts.h"
+#include "backend/cuda/experts/grid_barrier.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/wgmma.cuh"
 
@@ -45,17 +46,6 @@ struct Share {
   }
 };
 __device__ __forceinline__ int nth_of_block(int i) { return static_cast<int>(blockIdx.x + i * gridDim.x); }
-
-// Quotient and remainder; `inverse`: 1 / d.
-struct Division {
-  int quotient, rest;
-  __device__ __forceinline__ Division(int n, int d, float inverse) {
-    quotient = __float2int_rd(static_cast<float>(n) * inverse);
-    rest = n - quotient * d;
-    if (rest < 0) --quotient, rest += d;
-    if (rest >= d) ++quotient, rest -= d;
-  }
-};
 
 // One wide multiplication: the weight has fewer than 2^31 rows, a row fewer elements.
 __device__ __forceinline__ const __nv_bfloat16* row_of(const WeightMatrix& w, int expert, int row) {
@@ -198,23 +188,6 @@ __device__ __forceinline__ float2 multiply(Ring& ring, const Item& item, const u
     ring.done();
   }
   return {diagonal(d[0][0] + d[1][0], d[0][1] + d[1][1]), diagonal(d[0][2] + d[1][2], d[0][3] + d[1][3])};
-}
-
-// Grid-wide barrier; afterwards other blocks' writes are visible past the L1 cache. A pass adds 2^31 to the counter;
-// its other bits are zero before and after. The top bit flips when all have arrived.
-__device__ __forceinline__ void meet(unsigned* counter) {
-  constexpr unsigned kAllThere = 1u << 31;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const unsigned mine = blockIdx.x == 0 ? kAllThere - (gridDim.x - 1) : 1;
-    unsigned before;
-    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(mine) : "memory");
-    unsigned seen = before + mine;
-    while (((before ^ seen) & kAllThere) == 0) {
-      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
-    }
-  }
-  __syncthreads();
 }
 
 __device__ __forceinline__ void fetch_inputs(const void* from, int n, uint8_t* to) {

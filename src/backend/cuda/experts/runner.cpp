@@ -6,12 +6,16 @@
 
 #include "backend/cuda/elementwise/elementwise.h"
 #include "backend/cuda/experts/list.h"
+#include "backend/cuda/experts/packed_experts.h"
 #include "backend/cuda/experts/rounded.h"
 
 namespace polymath::backend::cuda {
 namespace {
 
-Type weight_type(const ExpertMlp& mlp) { return type_of(mlp.gate_up->format->dtype); }
+Type weight_type(const ExpertMlp& mlp) { return cuda::weight_type(*mlp.gate_up); }
+bool has_packed(const ExpertVisit& visit) {
+  return !visit.mlp->gate_up->format->plain() || !visit.mlp->down->format->plain();
+}
 
 Combine combine_of(const ExpertVisit& visit, const ExpertGemm& second, const Tensor& out) {
   return {.y = second.y,
@@ -41,10 +45,17 @@ ExpertRunner::ExpertRunner(Device& device, LinearRunner& linear, bool batch_inva
       linear_(linear),
       batch_invariant_(batch_invariant),
       expert_mlp_("expert_mlp", expert_mlp_variants(batch_invariant)),
-      with_shared_("expert_mlp_with_shared", expert_mlp_with_shared_variants(batch_invariant)) {}
+      with_shared_("expert_mlp_with_shared", expert_mlp_with_shared_variants(batch_invariant)),
+      packed_("packed_expert_mlp", packed_expert_mlp_variants()),
+      packed_with_shared_("packed_expert_mlp_with_shared", packed_expert_mlp_with_shared_variants()) {}
+
+Variants<ExpertCall, ExpertVariant>& ExpertRunner::family(const ExpertCall& call) {
+  const bool shared = call.shared != nullptr;
+  return family(shared, has_packed(*call.group) || (shared && has_packed(*call.shared)));
+}
 
 bool ExpertRunner::takes(int64_t hidden, int64_t intermediate, DType dtype) {
-  if (dtype == DType::kBf16) return true;
+  if (dtype == DType::kBf16 || dtype == DType::kU8) return true;
   return dtype == DType::kF16 && intermediate % 8 == 0 && hidden % 8 == 0;  // no unaligned kernel is for f16
 }
 
@@ -53,7 +64,10 @@ std::array<int64_t, ExpertRunner::kBuffers> ExpertRunner::sizes(const StepLimits
   int64_t shared = 0;  // bytes of a shared expert's intermediate row, after one token's choices
   for (const ExpertShape& shape : limits.experts) {
     if (shape.groups == 1) shared = std::max(shared, weight_stride(shape.intermediate, Type::kBf16) * 2);
-    for (const auto* family : {&expert_mlp_, &with_shared_}) all.cover(family->table(), shape);
+    const bool packed = shape.dtype == DType::kU8;
+    for (const auto* family : {packed ? &packed_ : &expert_mlp_, packed ? &packed_with_shared_ : &with_shared_}) {
+      all.cover(family->table(), shape);
+    }
   }
   return {all.intermediate + shared,
           all.outputs,
@@ -90,7 +104,7 @@ void ExpertRunner::check(const ExpertVisit& visit, const ExpertCall& call) const
 bool ExpertRunner::run(const ExpertCall& call) {
   check(*call.group, call);
   if (call.shared != nullptr) check(*call.shared, call);
-  return call.x->rows() == 0 || family(call.shared != nullptr).run(call);
+  return call.x->rows() == 0 || family(call).run(call);
 }
 
 void ExpertRunner::run_dense(const ExpertCall& call, bool gated_gemv) {
@@ -146,7 +160,9 @@ void ExpertRunner::run_decode_1(const ExpertCall& call) {
   token.x = linear_.aligned(token.x, Type::kBf16);
   const int64_t elements = token.n_choices * token.down.cols + token.shared_down.cols;
   CHECK(static_cast<size_t>(elements * 2) <= intermediate_.bytes());
-  moe_decode_1(token, device_.n_multiprocessors(), device_.stream());
+  const PackedExperts* packed = find_packed_experts(token.gate_up.cell, token.down.cell);
+  const auto kernel = packed != nullptr ? packed->decode_1 : moe_decode_1;
+  kernel(token, device_.n_multiprocessors(), device_.stream());
   device_.launched("a token's experts");
 }
 
@@ -182,6 +198,14 @@ ExpertRunner::Gemms ExpertRunner::gemms_of(const ExpertVisit& visit, const Matri
                      .parts = static_cast<int>(parts)}};
 }
 
+bool ExpertRunner::can_unpack(const ExpertMlp& mlp) const {
+  for (const Weight* w : {mlp.gate_up, mlp.down}) {
+    const WeightMatrix m = weight_matrix(*w);
+    if (is_packed(m) && m.groups * m.rows > linear_.unpacker().rows_max(m)) return false;
+  }
+  return true;
+}
+
 // The first GEMM's rows become every pair's, by expert.
 void ExpertRunner::sort_inputs(ExpertGemm& first) {
   const Matrix to{sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, first.x.type};
@@ -203,12 +227,14 @@ void ExpertRunner::run_fused_small_m(const ExpertCall& call) {
   group.first.sorted = x.rows > kUnsortedTokensMax;
   if (group.first.sorted) sort_inputs(group.first);
   auto* const counters = static_cast<unsigned*>(counters_.data());
-  CHECK(moe_fused_small_m({.first = group.first,
-                           .second = group.second,
-                           .shared_first = beside ? &beside->first : nullptr,
-                           .shared_second = beside ? &beside->second : nullptr,
-                           .counters = counters},
-                          device_.n_multiprocessors(), device_.stream()));
+  const PackedExperts* packed = find_packed_experts(group.first.w.cell, group.second.w.cell);
+  const auto kernel = packed != nullptr ? packed->fused : moe_fused_small_m;
+  CHECK(kernel({.first = group.first,
+                .second = group.second,
+                .shared_first = beside ? &beside->first : nullptr,
+                .shared_second = beside ? &beside->second : nullptr,
+                .counters = counters},
+               device_.n_multiprocessors(), device_.stream()));
   device_.launched("expert_mlp");
   Combine sums = combine_of(visit, group.second, *call.out);
   sums.counters = counters, sums.n_counters = kMoeFusedCounters;
@@ -232,10 +258,16 @@ void ExpertRunner::run_grouped(const ExpertCall& call, Grouped kernel) {
   Gemms group = gemms_of(*call.group, x, false, 1);
   // Where only one of the two GEMMs has rows that tiles do not divide, the other still runs on wgmma.
   const bool mixed = first_rows_fit(mlp) != second_rows_fit(mlp);
-  const bool first_sm90 = kernel == Grouped::kSm90 || (mixed && first_rows_fit(mlp));
-  const bool second_sm90 = kernel == Grouped::kSm90 || (mixed && second_rows_fit(mlp));
-  const auto multiply = [&](const ExpertGemm& gemm, bool sm90) {
-    if (sm90) {
+  const bool packed = kernel == Grouped::kPackedSm90, sm90 = packed || kernel == Grouped::kSm90;
+  const bool first_sm90 = sm90 || (mixed && first_rows_fit(mlp));
+  const bool second_sm90 = sm90 || (mixed && second_rows_fit(mlp));
+  const auto multiply = [&](ExpertGemm gemm, bool on_sm90) {
+    if (packed && is_packed(gemm.w)) {
+      CHECK(packed_grouped_gemm(gemm, device_.n_multiprocessors(), device_.stream()));
+      return;
+    }
+    gemm.w = linear_.unpacker().all(gemm.w);
+    if (on_sm90) {
       CHECK(grouped_gemm_sm90(gemm, device_.n_multiprocessors(), device_.stream()));
     } else if (kernel == Grouped::kUnalignedSmall) {
       grouped_gemm_unaligned_small(gemm, x.rows, device_.stream());

@@ -57,16 +57,22 @@ class ExpertRunner {
   ExpertCall call_of(const ExpertVisit& group, const ExpertVisit* shared, const Tensor& x, const Tensor& out) {
     return {&group, shared, &x, &out, this};
   }
-  Variants<ExpertCall, ExpertVariant>& family(bool shared) { return shared ? with_shared_ : expert_mlp_; }
+  // Packed: one of the weights is.
+  Variants<ExpertCall, ExpertVariant>& family(bool shared, bool packed) {
+    return packed ? (shared ? packed_with_shared_ : packed_) : shared ? with_shared_ : expert_mlp_;
+  }
+  Variants<ExpertCall, ExpertVariant>& family(const ExpertCall& call);
+  std::array<OpFamily*, 4> families() { return {&expert_mlp_, &with_shared_, &packed_, &packed_with_shared_}; }
 
   // --- for the variants ---
   void run_dense(const ExpertCall& call, bool gated_gemv);
   MoeDecode1 decode_problem(const ExpertCall& call) const;
   void run_decode_1(const ExpertCall& call);
   void run_fused_small_m(const ExpertCall& call);
-  // Small: one of the unaligned kernels is the small one.
-  enum class Grouped { kSm90, kUnalignedSmall, kUnalignedLarge, kCount };
+  // kPackedSm90: packed weights stay so, others are unpacked. Small: one of the unaligned kernels is the small one.
+  enum class Grouped { kSm90, kPackedSm90, kUnalignedSmall, kUnalignedLarge, kCount };
   void run_grouped(const ExpertCall& call, Grouped kernel);
+  bool can_unpack(const ExpertMlp& mlp) const;
   int n_multiprocessors() const { return device_.n_multiprocessors(); }
 
  private:
@@ -83,7 +89,7 @@ class ExpertRunner {
   Device& device_;
   LinearRunner& linear_;
   const bool batch_invariant_;
-  Variants<ExpertCall, ExpertVariant> expert_mlp_, with_shared_;
+  Variants<ExpertCall, ExpertVariant> expert_mlp_, with_shared_, packed_, packed_with_shared_;
   int64_t pairs_max_ = 0;
   tensor::Buffer intermediate_, outputs_, gate_up_, sorted_, shared_intermediate_, shared_outputs_;
   tensor::Buffer counters_;  // zeros between the runs

@@ -11,8 +11,11 @@
 // weights come from memory once. Each block finds its tiles from the experts' offsets. Tokens past an expert's last
 // belong to the next one: they are multiplied and dropped.
 
+#include <type_traits>
 #include "backend/cuda/device_math.cuh"
+
 #include "backend/cuda/experts/experts.h"
+#include "backend/cuda/packed/wgmma_cells.cuh"
 #include "backend/cuda/pipeline.cuh"
 #include "backend/cuda/tensor_map.h"
 
@@ -32,6 +35,10 @@ struct TileConfig {
   static constexpr int kBlocksAnSm = kBlocksAnSm_;
   static constexpr bool kInParts = kInParts_;          // else the inputs are never cut
   static constexpr bool kWeightsOnce = kTokens <= 64;  // by one tile of tokens, mostly
+  static constexpr bool kPacked = false;
+  static constexpr int kAnnounceAhead = 6;  // stages of a tile whose copies have not begun when the next one is claimed
+  static constexpr int kArrivals = kGroups;  // that free a stage
+  static constexpr int kStageInputs = kInputs;
   static constexpr int kRows = kGroups * kGroupRows;
   static constexpr int kThreads = (kGroups + 1) * kGroupThreads;
   static constexpr int kWeightBytes = kRows * kRowBytes, kTokenBytes = kTokens * kRowBytes;
@@ -45,6 +52,7 @@ struct TiledGemm {
   ExpertGemm p;
   int row_tiles = 0;               // counting every part of the inputs
   int stages = 0, all_stages = 0;  // of a part; of all inputs
+  int slabs = 0, cells = 0;        // packed: of an expert, of a slab
 };
 
 struct Tile {  // without initialisers, for shared memory
@@ -112,10 +120,54 @@ __device__ Tile find_tile(const TiledGemm& gemm, const ExpertTiles<Int>& experts
           .of_tokens = before + nth};
 }
 
+// Cells that a stage has of each slab; `s` counts over all inputs.
+template <typename V>
+__device__ __forceinline__ int cells_of_stage(const TiledGemm& gemm, int s) {
+  return min(V::kStageCells, gemm.cells - s * V::kStageCells);
+}
+
+// copy_stage() of packed weights, by a whole warp: a lane has a slab or a box of tokens. One lane for all of them took
+// longer than the warps that multiply. Slabs past the last are not copied: their rows' sums are not written.
+template <typename V>
+__device__ __forceinline__ void copy_packed_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile,
+                                                  int s, const Pipeline<V>& pipeline) {
+  const int lane = threadIdx.x % kWarp;
+  uint8_t* const to = pipeline.stage();
+  uint64_t* const full = &pipeline.ring.full[pipeline.next.stage];
+  s += tile.part * gemm.stages;
+  const int cell_bytes = gemm.p.first ? V::First::kBytes : V::Second::kBytes;
+  const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
+  const int slab = tile.row_tile * V::kSlabs, n_slabs = min(V::kSlabs, gemm.slabs - slab);
+  const auto bytes = static_cast<uint32_t>(cells_of_stage<V>(gemm, s) * cell_bytes);
+  if (lane == 0) {
+    barrier_expect(full, n_slabs * bytes + static_cast<uint32_t>(V::kStageCells * boxes * V::kBoxTokens * kRowBytes));
+  }
+  __syncwarp();
+  if (lane < n_slabs) {
+    const int64_t row = static_cast<int64_t>(tile.expert) * gemm.slabs + slab + lane;
+    const auto* const from =
+        static_cast<const uint8_t*>(gemm.p.w.data) + (row * gemm.cells + s * V::kStageCells) * cell_bytes;
+    if constexpr (V::kWeightsOnce) {
+      copy_bulk(to + lane * V::kSlabBytes, from, bytes, full, read_once());
+    } else {
+      copy_bulk(to + lane * V::kSlabBytes, from, bytes, full);
+    }
+  }
+  static_assert(V::kSlabs + V::kStageCells * V::kTokens / V::kBoxTokens <= kWarp);
+  const int token_copy = lane - V::kSlabs, cell = token_copy / max(boxes, 1), box = token_copy - cell * boxes;
+  if (token_copy >= 0 && cell < V::kStageCells) {
+    uint8_t* const tokens = to + V::kWeightBytes + cell * V::kCellTokenBytes;
+    const int row = gemm.p.sorted ? tile.begin + box * V::kBoxTokens : 0;
+    copy_tensor_2d(tokens + box * V::kBoxTokens * kRowBytes, &maps.tokens, full, s * V::kStageInputs + cell * kInputs,
+                   row);
+  }
+}
+
 // By one thread: starts the copies of a tile's s-th inputs into the pipeline's next stage.
 template <typename V>
 __device__ __forceinline__ void copy_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile, int s,
                                            const Pipeline<V>& pipeline) {
+  if constexpr (V::kPacked) return copy_packed_stage<V>(gemm, maps, tile, s, pipeline);
   uint8_t* to = pipeline.stage();
   uint64_t* const full = &pipeline.ring.full[pipeline.next.stage];
   const int input = ((V::kInParts ? tile.part * gemm.stages : 0) + s) * kInputs;
@@ -193,14 +245,14 @@ __device__ __forceinline__ float any_value(const ExpertGemm& p, const Tile& tile
 }
 
 // A lane's place in the tile's result: weight row and first of two token columns.
-struct Cell {
+struct Spot {
   int64_t row;
   int column;
 };
 
 // A gate and its up for two tokens: row `at.row` of both halves.
 template <End kEnd, bool kHalf>
-__device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& tile, const Columns& columns, Cell at,
+__device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& tile, const Columns& columns, Spot at,
                                              const float* d) {
   const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
   const int64_t intermediate = p.w.rows / 2;
@@ -224,7 +276,7 @@ __device__ __forceinline__ void finish_first(const ExpertGemm& p, const Tile& ti
 }
 
 template <bool kInParts>
-__device__ __forceinline__ void finish_second(const ExpertGemm& p, const Tile& tile, Cell at, float of_a, float of_b) {
+__device__ __forceinline__ void finish_second(const ExpertGemm& p, const Tile& tile, Spot at, float of_a, float of_b) {
   const bool odd = threadIdx.x % kWarp / 4 % 2 == 1;
   if (p.bias != nullptr && (!kInParts || tile.part == 0) && at.row < p.w.rows) {
     const float bias = p.bias[tile.expert * p.w.rows + at.row];
@@ -289,12 +341,74 @@ __device__ __forceinline__ void accumulate(const TiledGemm& gemm, const Tile& ti
   if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
 }
 
+// The same with cells of kind C and few tokens: each warp multiplies its own slab.
+template <class C, typename V, int kSums>
+__device__ __forceinline__ void accumulate_few(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
+                                               float (&d)[kSums]) {
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) d[i] = 0;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, first = tile.part * gemm.stages;
+  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
+    pipeline.wait_full();
+    const uint8_t* const from = pipeline.stage();
+    const uint8_t* const cells = from + warp * V::kSlabBytes;
+    const uint32_t tokens = shared_place(from + V::kWeightBytes);
+    multiply_cell_now<C>(C::load(cells), tokens, d);
+    if (V::kStageCells > 1 && cells_of_stage<V>(gemm, first + s) > 1) {
+      multiply_cell_now<C>(C::load(cells + C::kBytes), tokens + V::kCellTokenBytes, d);
+    }
+    __syncwarp();
+    if (threadIdx.x % kWarp == 0) barrier_arrive(&pipeline.ring.empty[pipeline.next.stage]);
+    pipeline.advance();
+  }
+}
+
+// The same with more tokens, whose fetches the warps of a group share (wgmma).
+template <class C, typename V, int kSums>
+__device__ __forceinline__ void accumulate_packed(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
+                                                  float (&d)[kSums]) {
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) d[i] = 0;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, first = tile.part * gemm.stages;
+  const auto is_read = [&](const Place& place) {
+    if (threadIdx.x % kWarp == 0) barrier_arrive(&pipeline.ring.empty[place.stage]);
+  };
+  HalfCell halves[2];
+  Place read = pipeline.next;
+  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
+    pipeline.wait_full();
+    const uint8_t* const from = pipeline.stage();
+    const uint8_t* const cells = from + warp * V::kSlabBytes;
+    const uint64_t tokens = matrix_descriptor(from + V::kWeightBytes);
+    multiply_cell<C>(C::load(cells), halves, tokens, d);
+    if (s > 0) {
+      is_read(read);
+      read.advance<V>();
+    }
+    if (V::kStageCells > 1 && cells_of_stage<V>(gemm, first + s) > 1) {
+      multiply_cell<C>(C::load(cells + C::kBytes), halves, matrix_later(tokens, V::kCellTokenBytes), d);
+    }
+    pipeline.advance();
+  }
+  wgmma_wait<0>();
+  is_read(read);
+}
+
 template <typename V, End kEnd, bool kHalf, int kColumns>
 __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group) {
   constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
   const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
   float d[kColumns / 2];
-  accumulate<V, kHalf>(gemm, tile, pipeline, group, d);
+  if constexpr (!V::kPacked) {
+    accumulate<V, kHalf>(gemm, tile, pipeline, group, d);
+  } else {
+    using C = std::conditional_t<kEnd == End::kOutput, typename V::Second, typename V::First>;
+    if constexpr (kColumns <= 32) {
+      accumulate_few<C>(gemm, tile, pipeline, d);
+    } else {
+      accumulate_packed<C>(gemm, tile, pipeline, d);
+    }
+  }
   Columns columns;
   if constexpr (kUnsorted) columns = {gemm.p.sorted, __reduce_or_sync(kAllLanes, token)};
   finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, columns, d, group);
@@ -331,11 +445,13 @@ bool cut_in_tiles(const ExpertGemm& p, TiledGemm* gemm, OperandMaps* maps) {
   const MapAxis of_tokens[] = {{inputs, 0, kInputs},
                                {static_cast<uint64_t>(p.x.rows), static_cast<uint64_t>(p.x.stride) * 2, V::kBoxTokens}};
   gemm->p = p;
-  gemm->row_tiles = static_cast<int>(ceil_div(p.w.rows, V::kRows)) * p.parts;
-  gemm->all_stages = static_cast<int>(ceil_div(p.w.cols, kInputs));
+  const CellGrid grid = p.w.grid();
+  gemm->slabs = static_cast<int>(grid.slabs), gemm->cells = static_cast<int>(grid.cells);
+  gemm->row_tiles = static_cast<int>(ceil_div(V::kPacked ? grid.slabs * kCellRows : p.w.rows, V::kRows)) * p.parts;
+  gemm->all_stages = static_cast<int>(ceil_div(p.w.cols, V::kStageInputs));
   gemm->stages = static_cast<int>(ceil_div(gemm->all_stages, p.parts));
   const bool bf16 = p.w.type == Type::kBf16;
-  return encode_tensor_map(p.w.data, of_weights, 5, bf16, &maps->weights) &&
+  return (V::kPacked || encode_tensor_map(p.w.data, of_weights, 5, bf16, &maps->weights)) &&
          encode_tensor_map(p.x.data, of_tokens, 2, bf16, &maps->tokens);
 }
 

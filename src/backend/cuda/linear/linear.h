@@ -30,6 +30,14 @@ bool gemm_small_m_sm90_fits(const SmallGemm& gemm, int n_multiprocessors);
 // of the step; y f32 where it is accumulated to.
 bool gemm_small_m_sm90(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
 
+// The same with a packed weight, of any number of rows; one for each kind of cell. REQUIRES: 1 to kGemmSmallMRowsMax
+// rows of x, as above; the weight of one group.
+bool packed_small_m_i8(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
+bool packed_small_m_u4(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
+bool packed_small_m_u6(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
+bool packed_small_m_fp4(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
+bool packed_small_m_fp8(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
+
 // f32 multiply-adds, any types and shapes: always right, never fast.
 //   groups.offsets null: for every group g of w: y[:, g * y_group_stride ..] = x[:, g * x_group_stride ..] w[g]^T
 //   else a grouped GEMM: y[j] = x[gather ? pairs[j] / top_k : j] w[expert of j]^T

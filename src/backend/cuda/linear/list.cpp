@@ -1,6 +1,8 @@
 #include "backend/cuda/linear/list.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/elementwise/elementwise.h"
@@ -123,12 +125,77 @@ void run_lt(const LinearProblem& p) {
   }
 }
 
+// --- packed weights ---
+
+using PackedSmallM = bool (*)(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
+constexpr PackedSmallM kPackedSmallM[] = {nullptr,           packed_small_m_i8,  packed_small_m_u4,
+                                          packed_small_m_u6, packed_small_m_fp4, packed_small_m_fp8};
+static_assert(std::size(kPackedSmallM) == static_cast<size_t>(Cell::kCount));
+
+Matrix rows_of(const Matrix& m, int64_t begin, int64_t n) {
+  Matrix part = m;
+  part.data = static_cast<std::byte*>(m.data) + begin * m.stride * type_bytes(m.type);
+  part.rows = n;
+  return part;
+}
+Matrix cols_of(const Matrix& m, int64_t begin, int64_t n) {
+  Matrix part = m;
+  part.data = static_cast<std::byte*>(m.data) + begin * type_bytes(m.type);
+  part.cols = n;
+  return part;
+}
+
+// More rows than the kernel takes: the weight is read again, from the L2 cache if it is there. Unpacking it takes
+// another five bytes a value.
+constexpr int64_t kPackedSmallMRowsMax = 3 * kGemmSmallMRowsMax;
+
+bool packed_small_m_fits(const LinearProblem& p) {
+  const Linear& l = p.linear;
+  const bool whole_end = l.y.type == Type::kF32 || !l.epilogue.accumulate;
+  return l.w.groups == 1 && l.x.rows <= kPackedSmallMRowsMax && whole_end;
+}
+void run_packed_small_m(const LinearProblem& p) {
+  const Matrix x = p.input->align(p.linear.x, Type::kBf16);
+  for (int64_t begin = 0; begin < x.rows; begin += kGemmSmallMRowsMax) {
+    const int64_t n = std::min(kGemmSmallMRowsMax, x.rows - begin);
+    SmallGemm gemm = small_gemm(p, rows_of(x, begin, n));
+    gemm.y = rows_of(p.linear.y, begin, n);
+    CHECK(kPackedSmallM[static_cast<int>(gemm.w.cell)](gemm, p.device->n_multiprocessors(), p.device->stream()));
+  }
+}
+
+// As many rows at once as scratch has room for, by the plain families.
+void run_unpacked(const LinearProblem& p) {
+  Unpacker& unpacker = p.runner->unpacker();
+  const Linear& l = p.linear;
+  WeightMatrix group = l.w;
+  group.groups = 1;
+  const int64_t group_bytes = l.w.grid().slabs * l.w.grid().cells * cell_bytes(l.w.cell);
+  const int64_t at_once = std::min(l.w.rows, std::max<int64_t>(1, unpacker.rows_max(group) / 64 * 64));
+  for (int64_t g = 0; g < l.w.groups; ++g) {
+    group.data = static_cast<const std::byte*>(l.w.data) + g * group_bytes;
+    for (int64_t begin = 0; begin < l.w.rows; begin += at_once) {
+      const int64_t n = std::min(at_once, l.w.rows - begin);
+      Linear part = l;
+      part.w = unpacker.rows(group, begin, n);
+      part.x = l.w.groups > 1 ? cols_of(l.x, g * l.x_group_stride, l.w.cols) : l.x;
+      part.y = cols_of(l.y, g * l.y_group_stride + begin, n);
+      if (part.epilogue.bias != nullptr) part.epilogue.bias += begin;
+      p.runner->run(part);
+    }
+  }
+}
+
 // In order of speed, best first.
 constexpr Variant<LinearProblem> kLinear[] = {
     {"gemm_small_m_sm90", gemm_small_m_fits, run_gemm_small_m},
     {"gemv", gemv_fits, run_gemv},
     {"cublaslt", lt_fits, run_lt},
     {"gemm_f32", fits_always<LinearProblem>, run_gemm_f32},
+};
+constexpr Variant<LinearProblem> kPackedLinear[] = {
+    {"packed_small_m_sm90", packed_small_m_fits, run_packed_small_m},
+    {"unpack", fits_always<LinearProblem>, run_unpacked},
 };
 constexpr Variant<LinearProblem> kBatchedLinear[] = {
     {"mla_head_gemm", head_gemm_fits, run_head_gemm},
@@ -161,5 +228,6 @@ std::span<const Variant<LinearProblem>> batched_linear_variants(bool batch_invar
   if (batch_invariant) return kBatchedLinearInvariant;
   return kBatchedLinear;
 }
+std::span<const Variant<LinearProblem>> packed_linear_variants() { return kPackedLinear; }
 
 }  // namespace polymath::backend::cuda

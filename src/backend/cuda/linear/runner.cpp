@@ -30,6 +30,22 @@ Matrix AlignedInput::align(const Matrix& x, Type type) {
   return to;
 }
 
+absl::Status Unpacker::reserve(size_t bytes) {
+  ASSIGN_OR_RETURN(memory_, device_.allocate(bytes));
+  return absl::OkStatus();
+}
+
+int64_t Unpacker::rows_max(const WeightMatrix& w) const {
+  return static_cast<int64_t>(memory_.bytes()) / (w.stride * type_bytes(w.type));
+}
+
+WeightMatrix Unpacker::rows(const WeightMatrix& w, int64_t begin, int64_t n) {
+  CHECK(w.groups * n <= rows_max(w));
+  unpack_cells({.w = w, .row_begin = begin, .rows = n, .to = memory_.data()}, device_.stream());
+  device_.launched("unpack");
+  return {memory_.data(), w.groups, n, w.cols, w.stride, w.type};
+}
+
 absl::StatusOr<std::unique_ptr<LinearRunner>> LinearRunner::create(Device& device, bool batch_invariant) {
   ASSIGN_OR_RETURN(auto lt, LtGemms::create(device));
   return std::unique_ptr<LinearRunner>(new LinearRunner(device, std::move(lt), batch_invariant));
@@ -39,21 +55,27 @@ LinearRunner::LinearRunner(Device& device, std::unique_ptr<LtGemms> lt, bool bat
     : device_(device),
       lt_(std::move(lt)),
       input_(device),
+      unpacker_(device),
       linear_("linear", linear_variants(batch_invariant)),
-      batched_linear_("batched_linear", batched_linear_variants(batch_invariant)) {}
+      batched_linear_("batched_linear", batched_linear_variants(batch_invariant)),
+      packed_("packed_linear", packed_linear_variants()) {}
 
-absl::Status LinearRunner::reserve(int64_t elements_max) { return input_.reserve(reserve_bytes(elements_max)); }
+absl::Status LinearRunner::reserve(int64_t elements_max, int64_t unpacked_bytes) {
+  RETURN_IF_ERROR(input_.reserve(reserve_bytes(elements_max, 0)));
+  return unpacker_.reserve(static_cast<size_t>(unpacked_bytes));
+}
 
 LinearProblem LinearRunner::problem_of(const Linear& linear) {
   return {.linear = linear,
           .aligned = input_.place(linear.x, linear.w.type),
           .device = &device_,
           .input = &input_,
-          .lt = lt_.get()};
+          .lt = lt_.get(),
+          .runner = this};
 }
 
 void LinearRunner::run(const Linear& linear) {
-  if (linear.x.rows > 0) family(linear.w.groups).run(problem_of(linear));
+  if (linear.x.rows > 0) family(linear.w).run(problem_of(linear));
 }
 
 double LinearRunner::measure_gflops(Type type) {

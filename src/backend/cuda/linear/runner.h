@@ -1,15 +1,17 @@
 #pragma once
 
-// Linear layers with plain weights, by the variants of list.cpp.
+// Linear layers, by the variants of list.cpp. Plain and packed weights have families of their own.
 //
 // The input is rounded to bf16 or f16 (saturated) for such weights. f32 weights take it as it is, without TF32. Sums
 // are f32.
 //
 // Thread safety: none.
 
+#include <array>
 #include <memory>
 
 #include "backend/cuda/linear/lt_gemm.h"
+#include "backend/cuda/views.h"
 #include "backend/variant.h"
 
 namespace polymath::backend::cuda {
@@ -38,6 +40,25 @@ class AlignedInput {
   tensor::Buffer memory_;
 };
 
+// Memory for packed weights as bf16 ones.
+class Unpacker {
+ public:
+  explicit Unpacker(Device& device) : device_(device) {}
+  absl::Status reserve(size_t bytes);
+  // Rows of a weight of one group that it has room for.
+  int64_t rows_max(const WeightMatrix& w) const;
+  // Rows [begin, begin + n) of each group. Lasts until the next call. REQUIRES: there is room.
+  WeightMatrix rows(const WeightMatrix& w, int64_t begin, int64_t n);
+  // The weight itself, if it is plain.
+  WeightMatrix all(const WeightMatrix& w) { return is_packed(w) ? rows(w, 0, w.rows) : w; }
+
+ private:
+  Device& device_;
+  tensor::Buffer memory_;
+};
+
+class LinearRunner;
+
 // What the variants see.
 struct LinearProblem {
   Linear linear;
@@ -45,6 +66,7 @@ struct LinearProblem {
   Device* device = nullptr;
   AlignedInput* input = nullptr;
   LtGemms* lt = nullptr;
+  LinearRunner* runner = nullptr;
   mutable const LtAlgorithm* algorithm = nullptr;  // of "cublaslt": fits() finds it, run() uses it
 };
 
@@ -53,16 +75,22 @@ class LinearRunner {
   // batch_invariant: by the tables that keep one order of sums for any number of rows.
   static absl::StatusOr<std::unique_ptr<LinearRunner>> create(Device& device, bool batch_invariant);
 
-  // Scratch for inputs of up to `elements_max` f32 elements.
-  absl::Status reserve(int64_t elements_max);
+  // Scratch for inputs of up to `elements_max` f32 elements, and for packed weights.
+  absl::Status reserve(int64_t elements_max, int64_t unpacked_bytes);
   // Bytes that it allocates.
-  static size_t reserve_bytes(int64_t elements_max) { return static_cast<size_t>(elements_max) * sizeof(float); }
+  static size_t reserve_bytes(int64_t elements_max, int64_t unpacked_bytes) {
+    return static_cast<size_t>(elements_max) * sizeof(float) + static_cast<size_t>(unpacked_bytes);
+  }
   void run(const Linear& linear);
   // The input of other kernels' GEMMs; lasts until the next call of the runner.
   Matrix aligned(const Matrix& x, Type type) { return input_.align(x, type); }
   LinearProblem problem_of(const Linear& linear);
-  // The family of a weight of one group, or of several.
-  Variants<LinearProblem>& family(int64_t groups) { return groups > 1 ? batched_linear_ : linear_; }
+  Unpacker& unpacker() { return unpacker_; }
+  // Of a packed weight, of one with several groups, or of one.
+  Variants<LinearProblem>& family(const WeightMatrix& w) {
+    return is_packed(w) ? packed_ : w.groups > 1 ? batched_linear_ : linear_;
+  }
+  std::array<OpFamily*, 3> families() { return {&linear_, &batched_linear_, &packed_}; }
   // 10^9 operations a second of a large GEMM.
   double measure_gflops(Type type);
 
@@ -72,7 +100,8 @@ class LinearRunner {
   Device& device_;
   std::unique_ptr<LtGemms> lt_;
   AlignedInput input_;
-  Variants<LinearProblem> linear_, batched_linear_;
+  Unpacker unpacker_;
+  Variants<LinearProblem> linear_, batched_linear_, packed_;
 };
 
 }  // namespace polymath::backend::cuda

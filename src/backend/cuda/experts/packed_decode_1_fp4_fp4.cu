@@ -1,0 +1,15 @@
+// packed_decode_1.cuh for two kinds of cells.
+
+#include "backend/cuda/experts/packed_decode_1.cuh"
+
+namespace polymath::backend::cuda {
+
+bool packed_decode_1_fits_fp4_fp4(const MoeDecode1& problem, int n_multiprocessors) {
+  return packed_decode_1::fits<Fp4Cell, Fp4Cell>(problem, n_multiprocessors);
+}
+
+void packed_decode_1_fp4_fp4(const MoeDecode1& problem, int n_multiprocessors, cudaStream_t stream) {
+  packed_decode_1::run<Fp4Cell, Fp4Cell>(problem, n_multiprocessors, stream);
+}
+
+}  // namespace polymath::backend::cuda

@@ -1,0 +1,12 @@
+// grouped_gemm.cuh with packed weights.
+
+#include "backend/cuda/experts/grouped_gemm.cuh"
+#include "backend/cuda/experts/packed_tile.cuh"
+
+namespace polymath::backend::cuda {
+
+bool packed_grouped_fp4(const ExpertGemm& gemm, int n_multiprocessors, cudaStream_t stream) {
+  return grouped::run<PackedManyConfig<Fp4Cell>, false>(gemm, n_multiprocessors, stream);
+}
+
+}  // namespace polymath::backend::cuda
