@@ -1,9 +1,11 @@
 #include "backend/cuda/fill.h"
-#include "backend/cuda/generate.h"
 
 #include <algorithm>
 #include <cstring>
 #include <vector>
+
+#include "backend/cuda/generate.h"
+#include "base/process/fatal.h"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -20,6 +22,16 @@ WeightMatrix group_of(const Weight& w, int64_t group) {
   m.data = static_cast<const std::byte*>(m.data) + group * grid.slabs * grid.cells * cell_bytes(m.cell);
   m.groups = 1;
   return m;
+}
+
+// The kernels of MXFP4 multiply by scales of at most 2, exponent byte 128. No model has a larger one.
+void refuse_large_scales(const std::byte* rows, size_t bytes) {
+  constexpr size_t kBlockBytes = 17;
+  constexpr int kScaleMax = 128;
+  for (size_t i = 0; i < bytes; i += kBlockBytes) {
+    if (static_cast<int>(rows[i]) <= kScaleMax) continue;
+    base::fatal("backend", "an MXFP4 weight has a scale above 2, which cuda does not keep packed; use --device cpu");
+  }
 }
 
 // Row r of `view` in the weight's type, padded with zeros to `bytes`.
@@ -72,6 +84,7 @@ void Filler::fill_packed(Weight& w, int64_t group, int64_t row_begin, const quan
     for (int64_t r = 0; r < rows; ++r) {
       std::memcpy(piece + static_cast<size_t>(r) * row_bytes, view.row(done + r).data, row_bytes);
     }
+    if (w.format->name == "mxfp4") refuse_large_scales(piece, bytes);
     device_.send_piece(rows_.data(), bytes);
     find_packed_format(w.format->name)
         ->repack({.raw = rows_.data(),
