@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "quant/formats/blocks.h"
 
@@ -21,7 +22,8 @@ void quantize(const float* src, std::byte* dst, int64_t n) {
   for (int64_t i = 0; i < n; i += kValues, dst += kBytes) {
     float largest = 0;
     for (int j = 0; j < kValues; ++j) largest = std::max(largest, std::abs(src[i + j]));
-    const float scale = largest / 127, inverse = scale > 0 ? 1 / scale : 0;
+    const float scale = largest / 127;
+    const float inverse = scale >= std::numeric_limits<float>::min() ? 1 / scale : 0;  // a subnormal one is 0 as f16
     const uint16_t bits = tensor::f32_to_f16(scale);
     std::memcpy(dst, &bits, sizeof(bits));
     for (int j = 0; j < kValues; ++j)
