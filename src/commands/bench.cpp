@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/write_file.h"
 #include "commands/bench_kernels.h"
 #include "commands/bench_limits.h"
 #include "commands/bench_sequences.h"
@@ -145,10 +145,7 @@ class Report {
         {"generated", options.output},
         {"figures", figures_},
     };
-    std::ofstream out(options.output_json);
-    out << boost::json::serialize(report) << "\n";
-    out.close();
-    return out ? absl::OkStatus() : absl::UnavailableError(absl::StrCat(options.output_json, " cannot be written"));
+    return base::write_file(options.output_json, boost::json::serialize(report) + "\n");
   }
 
  private:

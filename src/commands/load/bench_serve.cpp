@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/write_file.h"
 #include "commands/load/model_name.h"
 #include "commands/load/plot.h"
 #include "commands/load/report.h"
@@ -113,22 +114,15 @@ std::vector<double> due_times(const LoadOptions& o, const std::vector<TraceRow>&
   return due;
 }
 
-absl::Status write_file(const std::string& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.close();
-  return out ? absl::OkStatus() : absl::UnavailableError(absl::StrCat(path, " cannot be written"));
-}
-
 absl::Status write_results(const Options& options, const RunFacts& facts, const Measures& m, const RunResult& run) {
   std::fputs(report_table(facts, m).c_str(), stdout);
   std::string path = options.bench.output_json;
   if (path.empty() && options.load.save_result) path = kResultFile;
-  if (!path.empty()) RETURN_IF_ERROR(write_file(path, base::to_text(report_json(facts, m, run)) + "\n"));
+  if (!path.empty()) RETURN_IF_ERROR(base::write_file(path, base::to_text(report_json(facts, m, run)) + "\n"));
   if (options.load.svg.empty()) return absl::OkStatus();
   const std::string title = absl::StrCat(facts.model.empty() ? facts.url : facts.model, ": ", m.completed,
                                          " requests, ", options.load.backend);
-  return write_file(options.load.svg, plot_svg(title, m, run));
+  return base::write_file(options.load.svg, plot_svg(title, m, run));
 }
 
 // Requests whose figures are not kept. Their prompts are others than those of the run.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,6 +11,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/read_file.h"
+#include "base/write_file.h"
 #include "commands/model_text.h"
 #include "commands/one_sequence.h"
 #include "commands/quality/divergence.h"
@@ -50,18 +50,22 @@ absl::StatusOr<Reader> open_reader(const ModelOptions& model, RuntimeOptions opt
   return reader;
 }
 
-absl::StatusOr<std::vector<int32_t>> tokens_of(const Runtime& runtime, std::string_view text, bool add_special) {
-  ASSIGN_OR_RETURN(const auto tokenizer, load_tokenizer_of(runtime.files().tokenizer_source()));
-  return tokenizer->encode(text, add_special);
-}
+// The text as both models read it.
+struct TextTokens {
+  std::vector<int32_t> bos;     // the tokenizer's first token; empty: it has none
+  std::vector<int32_t> tokens;  // with the one that follows the last position
+};
 
-// The text's first tokens, with the one that follows the last position. Both models must read them alike.
-absl::StatusOr<std::vector<int32_t>> text_tokens(const Options& options, const Runtime& reference,
-                                                 const Runtime& model) {
+// Both models must read the text's first tokens alike, and know each of them.
+absl::StatusOr<TextTokens> text_tokens(const Options& options, const Runtime& reference, const Runtime& model,
+                                       int vocab) {
   ASSIGN_OR_RETURN(const std::string text, base::read_file(options.quality.text, kTextBytesMax));
-  ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokens_of(reference, text, false));
-  ASSIGN_OR_RETURN(const std::vector<int32_t> others, tokens_of(model, text, false));
-  if (tokens != others) {
+  ASSIGN_OR_RETURN(const auto tokenizer, load_tokenizer_of(reference.files().tokenizer_source()));
+  ASSIGN_OR_RETURN(const auto other, load_tokenizer_of(model.files().tokenizer_source()));
+  TextTokens out{tokenizer->encode("", true), tokenizer->encode(text, false)};
+  out.bos.resize(std::min<size_t>(out.bos.size(), 1));
+  auto& tokens = out.tokens;
+  if (tokens != other->encode(text, false)) {
     return absl::InvalidArgumentError(
         absl::StrCat("--against ", options.quality.against, ": the two models split the text into different tokens"));
   }
@@ -70,14 +74,19 @@ absl::StatusOr<std::vector<int32_t>> text_tokens(const Options& options, const R
   if (tokens.size() < 2) {
     return absl::InvalidArgumentError(absl::StrCat("--text ", options.quality.text, " has less than two tokens"));
   }
-  return tokens;
+  for (const auto* some : {&out.bos, &tokens}) {
+    const auto unknown = std::find_if(some->begin(), some->end(), [&](int32_t id) { return id >= vocab; });
+    if (unknown == some->end()) continue;
+    return absl::InvalidArgumentError(absl::StrCat("--text ", options.quality.text, ": its token ", *unknown,
+                                                   " is outside the models' vocabulary of ", vocab));
+  }
+  return out;
 }
 
 // Windows of `context` tokens, each behind the tokenizer's first token (BOS) where it has one.
-absl::Status compare(const QualityOptions& options, Reader& reference, Reader& model, std::span<const int32_t> tokens,
+absl::Status compare(const QualityOptions& options, Reader& reference, Reader& model, const TextTokens& text,
                      Divergence& divergence) {
-  ASSIGN_OR_RETURN(const std::vector<int32_t> special, tokens_of(*reference.runtime, "", true));
-  const std::vector<int32_t> bos(special.begin(), special.begin() + (special.empty() ? 0 : 1));
+  const auto& [bos, tokens] = text;
   const size_t width = static_cast<size_t>(options.context) - bos.size(), last = tokens.size() - 1;
   const auto vocab = static_cast<size_t>(reference.runtime->transformer().vocab());
   for (size_t begin = 0; begin < last; begin += width) {
@@ -122,10 +131,7 @@ absl::Status write(const std::string& path, const QualityFigures& f) {
                                    {"same_top_share", f.same_top},
                                    {"largest_logit_error", f.largest_logit_error},
                                    {"logit_error_rms", f.logit_error_rms}};
-  std::ofstream out(path);
-  out << boost::json::serialize(report) << "\n";
-  out.close();
-  return out ? absl::OkStatus() : absl::UnavailableError(absl::StrCat(path, " cannot be written"));
+  return base::write_file(path, boost::json::serialize(report) + "\n");
 }
 
 ModelOptions reference_of(const Options& options) {
@@ -150,7 +156,7 @@ absl::Status bench_quality(const Options& options) {
     return absl::InvalidArgumentError(absl::StrCat("--against ", quality.against, ": its vocabulary has ", vocab,
                                                    " entries, the model's ", model.runtime->transformer().vocab()));
   }
-  ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, text_tokens(options, *reference.runtime, *model.runtime));
+  ASSIGN_OR_RETURN(const TextTokens tokens, text_tokens(options, *reference.runtime, *model.runtime, vocab));
   Divergence divergence(vocab);
   RETURN_IF_ERROR(compare(quality, reference, model, tokens, divergence));
   print(divergence.figures());
