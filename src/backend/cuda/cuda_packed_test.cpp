@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/cuda_side_test.h"
+#include "backend/cuda/packed/packed.h"
 #include "backend/reference/reference_backend.h"
 #include "quant/test_blocks.h"
 
@@ -336,6 +338,24 @@ TEST_P(CudaPacked, DummyWeightsHaveTheDeviation) {
   EXPECT_NEAR(sum / n, 0, 0.002);
   EXPECT_GT(std::sqrt(squares / n), 0.009);  // E2M1's scales are powers of two
   EXPECT_LT(std::sqrt(squares / n), 0.03);
+}
+
+// Needs no GPU: a scale that the kernels would cut is refused at load.
+TEST(CudaPackedScales, OnesThatACellCannotHoldDoNotFit) {
+  const auto* mxfp4 = cuda::find_packed_format("mxfp4");
+  for (const int exponent : {0, 127, 128, 129, 255}) {
+    const auto byte = static_cast<uint8_t>(exponent);
+    EXPECT_EQ(mxfp4->scale_fits(&byte), exponent <= 128) << exponent;
+  }
+  for (const char* name : {"fp8_g32", "fp8_g128"}) {
+    const auto* fp8 = cuda::find_packed_format(name);
+    for (const float scale : {0.0f, -255.0f, 255.0f, 255.5f, -256.0f, std::nanf("")}) {
+      uint8_t block[sizeof(float)];
+      std::memcpy(block, &scale, sizeof(scale));
+      EXPECT_EQ(fp8->scale_fits(block), std::abs(scale) <= 255) << scale;
+    }
+  }
+  EXPECT_EQ(cuda::find_packed_format("q8_0")->scale_fits, nullptr);
 }
 
 }  // namespace

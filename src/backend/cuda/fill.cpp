@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "backend/cuda/generate.h"
 #include "base/process/fatal.h"
 
@@ -24,13 +26,13 @@ WeightMatrix group_of(const Weight& w, int64_t group) {
   return m;
 }
 
-// The kernels of MXFP4 multiply by scales of at most 2, exponent byte 128. No model has a larger one.
-void refuse_large_scales(const std::byte* rows, size_t bytes) {
-  constexpr size_t kBlockBytes = 17;
-  constexpr int kScaleMax = 128;
-  for (size_t i = 0; i < bytes; i += kBlockBytes) {
-    if (static_cast<int>(rows[i]) <= kScaleMax) continue;
-    base::fatal("backend", "an MXFP4 weight has a scale above 2, which cuda does not keep packed; use --device cpu");
+// Ends the process where a cell cannot hold a scale: the kernels would compute another value.
+void refuse_large_scales(const PackedFormat& format, const std::byte* blocks, size_t bytes, int block_bytes) {
+  if (format.scale_fits == nullptr) return;
+  for (size_t i = 0; i < bytes; i += static_cast<size_t>(block_bytes)) {
+    if (format.scale_fits(reinterpret_cast<const uint8_t*>(blocks + i))) continue;
+    base::fatal("backend", absl::StrCat("a weight in ", std::string(format.name),
+                                        " has a scale that cuda does not keep packed; use --device cpu"));
   }
 }
 
@@ -74,6 +76,7 @@ void Filler::fill(Weight& w, int64_t group, int64_t row_begin, const quant::Matr
 
 void Filler::fill_packed(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {
   CHECK(view.format == w.format && view.col_stride == 1 && !view.format->params());
+  const PackedFormat& format = *find_packed_format(w.format->name);
   const auto row_bytes = static_cast<size_t>(view.format->bytes_of(view.cols));
   CHECK(row_bytes <= Device::kPieceBytes);
   const auto rows_of_piece = static_cast<int64_t>(Device::kPieceBytes / row_bytes);
@@ -84,15 +87,14 @@ void Filler::fill_packed(Weight& w, int64_t group, int64_t row_begin, const quan
     for (int64_t r = 0; r < rows; ++r) {
       std::memcpy(piece + static_cast<size_t>(r) * row_bytes, view.row(done + r).data, row_bytes);
     }
-    if (w.format->name == "mxfp4") refuse_large_scales(piece, bytes);
+    refuse_large_scales(format, piece, bytes, view.format->block_bytes);
     device_.send_piece(rows_.data(), bytes);
-    find_packed_format(w.format->name)
-        ->repack({.raw = rows_.data(),
-                  .rows = rows,
-                  .row_bytes = static_cast<int64_t>(row_bytes),
-                  .row_begin = row_begin + done,
-                  .w = group_of(w, group)},
-                 device_.stream());
+    format.repack({.raw = rows_.data(),
+                   .rows = rows,
+                   .row_bytes = static_cast<int64_t>(row_bytes),
+                   .row_begin = row_begin + done,
+                   .w = group_of(w, group)},
+                  device_.stream());
     device_.launched("repack");
     done += rows;
   }

@@ -20,6 +20,8 @@ struct PackedFormat {
   std::string_view name;  // of the quant::QuantFormat
   Cell cell;
   void (*repack)(const Repack& repack, cudaStream_t stream);
+  // Whether a cell holds the scale of a file's block. Null: it holds any. A model whose scale does not fit is refused.
+  bool (*scale_fits)(const uint8_t* block) = nullptr;
 };
 // Null: weights of that format are unpacked at load.
 const PackedFormat* find_packed_format(std::string_view name);
