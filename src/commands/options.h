@@ -157,7 +157,7 @@ struct BenchOptions {
 struct QualityOptions {
   std::string against, text;             // the reference model, and the file
   std::string reference_dtype = "auto";  // of its weights
-  int context = 512;                     // tokens that a window begins anew after
+  int context = 512;                     // tokens of a window
   int tokens = 8192;                     // of the text at most
 };
 

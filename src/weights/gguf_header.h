@@ -37,6 +37,8 @@ struct GgmlType {
 };
 // Null: not a type of ggml's.
 const GgmlType* find_ggml_type(uint32_t id);
+// Of a format, as quant/ spells it.
+const GgmlType* ggml_type_of_format(std::string_view format);
 
 struct GgufTensor {
   std::string name;

@@ -51,4 +51,10 @@ const GgmlType* find_ggml_type(uint32_t id) {
   return at == std::end(kTypes) ? nullptr : at;
 }
 
+const GgmlType* ggml_type_of_format(std::string_view format) {
+  const auto* at =
+      std::find_if(std::begin(kTypes), std::end(kTypes), [format](const GgmlType& t) { return t.format == format; });
+  return at == std::end(kTypes) ? nullptr : at;
+}
+
 }  // namespace polymath::weights

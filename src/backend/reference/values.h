@@ -113,11 +113,9 @@ inline Tensor kv_row(const KvLayer& kv, int64_t slot, bool value) {
 // The scale of a head's key or value. A block's scales follow its elements: those of all keys, then of all values.
 inline float& kv_scale_at(const KvLayer& kv, int64_t slot, bool value, int64_t head) {
   const KvShape& s = kv.shape;
-  const int64_t elements =
-      static_cast<int64_t>(s.block_size) * s.n_kv_heads * (s.key_dim + (s.latent ? 0 : s.value_dim));
   const int64_t scales = static_cast<int64_t>(s.block_size) * s.n_kv_heads * (s.latent ? 1 : 2);
-  const int64_t padded = (elements + 3) / 4 * 4, block = slot / s.block_size;
-  std::byte* at = static_cast<std::byte*>(kv.data) + block * kv_block_bytes(s) + padded;
+  const int64_t block_end = (slot / s.block_size + 1) * kv_block_bytes(s);
+  std::byte* at = static_cast<std::byte*>(kv.data) + block_end - scales * int64_t{sizeof(float)};
   return reinterpret_cast<float*>(at)[(value ? scales / 2 : 0) + slot % s.block_size * s.n_kv_heads + head];
 }
 // Element c of a head.

@@ -15,14 +15,6 @@ using weights::GgmlType;
 constexpr PackTarget kTargets[] = {{"q8_0", 7},  {"q6_k", 18}, {"q5_k", 16}, {"q5_0", 8},
                                    {"q4_k", 14}, {"q4_0", 2},  {"mxfp4", 38}};
 
-const GgmlType* type_of(std::string_view format) {
-  for (uint32_t id = 0; id < 256; ++id) {
-    const GgmlType* type = weights::find_ggml_type(id);
-    if (type != nullptr && type->format == format) return type;
-  }
-  return nullptr;
-}
-
 double bits(const GgmlType& type) { return 8.0 * type.block_bytes / type.block_values; }
 
 bool is_head(std::string_view name) { return name == "output.weight" || name == "token_embd.weight"; }
@@ -47,7 +39,8 @@ absl::StatusOr<PackTarget> pack_target(std::string_view format) {
 }
 
 std::vector<const GgmlType*> packed_types(const weights::GgufHeader& header, const PackTarget& target) {
-  const GgmlType *packed = type_of(target.format), *six = type_of("q6_k"), *eight = type_of("q8_0");
+  const GgmlType *packed = weights::ggml_type_of_format(target.format), *six = weights::ggml_type_of_format("q6_k"),
+                 *eight = weights::ggml_type_of_format("q8_0");
   std::vector<const GgmlType*> out;
   for (const weights::GgufTensor& t : header.tensors) {
     out.push_back(t.type);

@@ -204,7 +204,7 @@ absl::Status quantize_gguf(const Options& options) {
   ASSIGN_OR_RETURN(const PackTarget target, pack_target(o.format));
   if (!absl::EndsWith(options.model.name, ".gguf")) {
     return absl::UnimplementedError(absl::StrCat(
-        options.model.name, ": only GGUF files are packed anew; tools/make_gguf.py converts a directory to one"));
+        options.model.name, ": only GGUF files are packed; tools/make_gguf.py converts a directory to one"));
   }
   ASSIGN_OR_RETURN(const weights::GgufModel model, weights::open_gguf_model(options.model.name));
   const Plan plan = plan_of(model, target);

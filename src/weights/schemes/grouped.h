@@ -69,7 +69,7 @@ struct SparseValues {
 struct GroupedMatrix {
   GroupShape shape;
   int64_t rows = 0;
-  int64_t expert_rows = 0;  // groups of rows begin anew after so many; 0: rows
+  int64_t expert_rows = 0;  // groups of rows restart after so many; 0: rows
   int64_t group_rows = 1;   // neighbouring outputs that share a scale
   CodeSource codes;
   std::vector<float> scales;      // [groups down, groups across]
