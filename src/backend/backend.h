@@ -234,6 +234,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;  // "reference", "cpu", "cuda"
+  // To be called by each thread before its first other call, where BackendOptions::device is not 0.
+  virtual void use_on_this_thread() {}
 
   // --- memory ---
   virtual absl::StatusOr<Buffer> allocate(size_t bytes) = 0;  // zeroed device memory
@@ -336,6 +338,8 @@ class Backend {
   // logits [n, n_experts], tokens [n] i32 (ids; for hash routing).
   virtual void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) = 0;
   virtual void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) = 0;
+  // Expert ids of any shape, i32, in place: those of [begin, begin + count) count from `begin`; all others become -1.
+  virtual void keep_local(const Tensor& ids, int begin, int count) = 0;
   virtual void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) = 0;
   // x [m, 2 * intermediate] (gate, then up) -> y [m, intermediate] act.
   virtual void glu(const GluParams& params, const Tensor& x, const Tensor& y) = 0;
@@ -400,6 +404,7 @@ class Backend {
 struct BackendOptions {
   int threads = 0;       // 0: one a core
   std::string_view isa;  // CPU: "" (best), "portable", "avx2", "avx512", "amx"
+  int device = 0;        // CUDA: index of the GPU
 };
 
 // "reference", "cpu" or, when it was built, "cuda". "auto" is the first of registry.cpp's that this machine can run.

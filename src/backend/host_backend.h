@@ -30,6 +30,12 @@ class HostBackend : public Backend {
   }
 
   void zero(const Tensor& x) override { std::memset(x.data, 0, x.bytes()); }
+  void keep_local(const Tensor& ids, int begin, int count) override {
+    for (int64_t i = 0; i < ids.shape.elements(); ++i) {
+      int32_t& id = ids.i32()[i];
+      id = id >= begin && id < begin + count ? id - begin : -1;
+    }
+  }
   bool has_gated_delta_net() const override { return true; }
   void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
                        const StepLayout& layout) override {

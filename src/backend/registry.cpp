@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backend/batch_invariant.h"
+#include "backend/communicators.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/reference/reference_backend.h"
 #include "base/log.h"
@@ -12,10 +13,17 @@
 namespace polymath::backend {
 namespace {
 
+using Communicators = std::vector<std::unique_ptr<parallel::Communicator>>;
+
 struct Row {
   std::string_view name;
   absl::StatusOr<std::unique_ptr<Backend>> (*make)(const BackendOptions&, bool batch_invariant);
+  absl::StatusOr<Communicators> (*communicators)(const std::vector<Backend*>& backends);
 };
+
+absl::StatusOr<Communicators> in_host_memory(const std::vector<Backend*>& backends) {
+  return parallel::host_communicators(static_cast<int>(backends.size()));
+}
 
 // For backends that always are.
 template <auto make_one>
@@ -26,10 +34,10 @@ absl::StatusOr<std::unique_ptr<Backend>> always(const BackendOptions& options, b
 // In the order in which "auto" tries them.
 constexpr Row kBackends[] = {
 #if POLYMATH_CUDA
-    {"cuda", make_cuda_backend},
+    {"cuda", make_cuda_backend, make_cuda_communicators},
 #endif
-    {"cpu", always<make_cpu_backend>},
-    {"reference", always<make_reference_backend>},
+    {"cpu", always<make_cpu_backend>, in_host_memory},
+    {"reference", always<make_reference_backend>, in_host_memory},
 };
 
 // The user named no device, so a missing one is no error. The next one is tried, and the log says so.
@@ -57,6 +65,14 @@ absl::StatusOr<std::unique_ptr<Backend>> make(std::string_view name, const Backe
 
 absl::StatusOr<std::unique_ptr<Backend>> make_backend(std::string_view name, const BackendOptions& options) {
   return make(name, options, false);
+}
+
+absl::StatusOr<Communicators> make_communicators(const std::vector<Backend*>& backends) {
+  CHECK(!backends.empty());
+  for (const Row& row : kBackends) {
+    if (row.name == backends.front()->name()) return row.communicators(backends);
+  }
+  return absl::InternalError("no backend of this build");
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> make_batch_invariant_backend(std::string_view name,

@@ -157,7 +157,7 @@ absl::Status offline(const Options& options) {
   ASSIGN_OR_RETURN(auto runtime, Runtime::open(options.model, options.runtime));
   const bool bf16 = runtime->weight_dtype() == tensor::DType::kBf16;
   const auto dtype = bf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
-  const backend::DeviceLimits device = runtime->backend().measure_limits(dtype);  // while its memory is free
+  const backend::DeviceLimits device = runtime->device_limits(dtype);  // while its memory is free
   RETURN_IF_ERROR(runtime->load(metrics));
   if (options.bench.feedback && !runtime->transformer().samples_on_device()) {
     return absl::UnimplementedError("--feedback: this device chooses no tokens itself; it is for a GPU");

@@ -38,7 +38,7 @@ void print_step(const Runtime& runtime, const StepShape& step) {
 }
 
 absl::Status list_families(const RuntimeOptions& options) {
-  ASSIGN_OR_RETURN(const auto backend, make_backend(options, options.threads));
+  ASSIGN_OR_RETURN(const auto backend, make_backend(options, {.threads = options.threads}));
   print_families(*backend);
   return absl::OkStatus();
 }

@@ -68,12 +68,19 @@ int64_t available_memory() {
   return least;
 }
 
-plan::MemoryBudget memory_budget(const backend::Backend& backend, double share) {
-  const int64_t free = backend.memory_available(), total = backend.memory_total();
-  if (free < 0) return {.available = available_memory()};
+plan::MemoryBudget memory_budget(const std::vector<backend::Backend*>& ranks, double share) {
+  if (ranks.front()->memory_available() < 0) return {.available = available_memory()};
+  int64_t free = kNoLimit, total = kNoLimit;
+  for (const backend::Backend* rank : ranks) {
+    free = std::min(free, rank->memory_available());
+    total = std::min(total, rank->memory_total());
+  }
+  const auto n = static_cast<int64_t>(ranks.size());
   const int64_t held_back = std::max<int64_t>(0, total - static_cast<int64_t>(share * static_cast<double>(total)));
-  return {
-      .available = std::max<int64_t>(0, free - held_back), .held_back = held_back, .total = total, .is_device = true};
+  return {.available = n * std::max<int64_t>(0, free - held_back),
+          .held_back = n * held_back,
+          .total = n * total,
+          .is_device = true};
 }
 
 namespace {

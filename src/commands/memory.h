@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/metrics.h"
@@ -14,8 +15,9 @@ namespace polymath::commands {
 // Bytes: the least of the machine's available memory and what its control groups leave.
 int64_t available_memory();
 
-// What a plan may use: `share` (--gpu-memory-utilization) of a device, or what the host has left.
-plan::MemoryBudget memory_budget(const backend::Backend& backend, double share);
+// What a plan of all ranks may use: what the host has left, or `share` (--gpu-memory-utilization) of the devices. Every
+// device counts as the one with the least memory.
+plan::MemoryBudget memory_budget(const std::vector<backend::Backend*>& ranks, double share);
 
 // "1.2 GiB of weights + ...": the plan's sum, its estimates named so, and the memory it is taken from.
 std::string plan_text(const plan::MemoryPlan& plan, const plan::PlanRequest& request);

@@ -69,8 +69,9 @@ const quant::QuantFormat* most_stored(const weights::Checkpoint& checkpoint) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<backend::Backend>> make_backend(const RuntimeOptions& options, int threads) {
-  const backend::BackendOptions of_backend{.threads = threads, .isa = options.isa};
+absl::StatusOr<std::unique_ptr<backend::Backend>> make_backend(const RuntimeOptions& options,
+                                                               backend::BackendOptions of_backend) {
+  of_backend.isa = options.isa;
   return options.batch_invariant ? backend::make_batch_invariant_backend(options.backend, of_backend)
                                  : backend::make_backend(options.backend, of_backend);
 }
@@ -104,18 +105,24 @@ absl::Status Runtime::make_backends() {
     const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
     of_rank = std::max(1, threads / ranks);
   }
+  RuntimeOptions options = options_;
   for (int rank = 0; rank < ranks; ++rank) {
-    ASSIGN_OR_RETURN(auto backend, make_backend(options_, of_rank));
-    if (ranks > 1 && backend->memory_available() >= 0) {
-      return absl::UnimplementedError(
-          absl::StrCat("--tensor-parallel-size ", ranks, ": ranks on GPUs are not built yet; --device cpu has them"));
-    }
+    if (rank > 0) options.backend = backend().name();  // "auto" is settled by the first
+    ASSIGN_OR_RETURN(auto backend, make_backend(options, {.threads = of_rank, .device = rank}));
     backends_.push_back(std::move(backend));
   }
+  backend().use_on_this_thread();
   if (ranks == 1 && options_.expert_parallel) {
     base::log_warning("serve", "--enable-expert-parallel changes nothing: --tensor-parallel-size is 1");
   }
   return absl::OkStatus();
+}
+
+backend::DeviceLimits Runtime::device_limits(tensor::DType dtype) const {
+  backend::DeviceLimits limits = backend().measure_limits(dtype);
+  const auto n = static_cast<double>(backends_.size());
+  limits.read_gbs *= n, limits.gflops *= n;
+  return limits;
 }
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model, const RuntimeOptions& options) {
@@ -201,7 +208,7 @@ plan::PlanRequest Runtime::plan_request() const {
           .whole_len = model_options_.max_model_len > 0,
           .snapshots = options_.prefix_caching,
           .kv_bytes = options_.kv_bytes,
-          .memory = memory_budget(backend(), options_.memory_share)};
+          .memory = memory_budget(ranks(), options_.memory_share)};
 }
 
 // The plan is made and checked before the first byte is taken; load() allocates it.

@@ -42,6 +42,8 @@ class Runtime {
   const weights::ModelFiles& files() const { return *files_; }
   int model_len_max() const { return model_len_; }        // load() may lower it to what the KV cache holds
   int block_size() const { return options_.block_size; }  // tokens of a KV block
+  // Of all ranks' devices together; zeros: the host's limits count. Needs free memory, so call it before load().
+  backend::DeviceLimits device_limits(tensor::DType dtype) const;
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
   backend::KvType kv_type() const { return kv_type_; }
@@ -93,7 +95,8 @@ class Runtime {
 };
 
 // The device's backend; batch-invariant where that is asked for. threads 0: one a core.
-absl::StatusOr<std::unique_ptr<backend::Backend>> make_backend(const RuntimeOptions& options, int threads);
+absl::StatusOr<std::unique_ptr<backend::Backend>> make_backend(const RuntimeOptions& options,
+                                                               backend::BackendOptions of_backend);
 
 // The first served name: in responses and metric labels.
 std::string served_name(const ModelOptions& model);

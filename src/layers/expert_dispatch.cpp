@@ -1,7 +1,5 @@
 #include "layers/expert_dispatch.h"
 
-#include <vector>
-
 namespace polymath::layers {
 namespace {
 
@@ -20,13 +18,7 @@ class ReplicatedTokens : public ExpertDispatch {
   }
 
   void to_experts(const StepContext& ctx, parallel::Slice mine, const backend::Routing& routing) const override {
-    std::vector<int32_t> ids(static_cast<size_t>(routing.ids.shape.elements()));
-    ctx.backend.copy_out(ids.data(), routing.ids);
-    for (int32_t& id : ids) {
-      const int64_t local = id - mine.begin;
-      id = local >= 0 && local < mine.count ? static_cast<int32_t>(local) : -1;
-    }
-    ctx.backend.copy_in(routing.ids, ids.data());
+    ctx.backend.keep_local(routing.ids, static_cast<int>(mine.begin), static_cast<int>(mine.count));
   }
 
   void from_experts(const StepContext& ctx, const backend::Tensor& h) const override { ctx.group.all_reduce_sum(h); }

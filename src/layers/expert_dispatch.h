@@ -26,7 +26,7 @@ class ExpertDispatch {
 };
 
 // For ranks that each have every token. Each rank computes its part, and the parts are summed. A rank alone moves
-// nothing. With whole experts, to_experts() runs on the host: right on every backend, and slow.
+// nothing.
 std::unique_ptr<ExpertDispatch> replicated_tokens(parallel::Rank rank);
 
 }  // namespace polymath::layers

@@ -141,7 +141,7 @@ absl::Status TransformerModel::make_cache(const CacheOptions& options) {
   CHECK(cache_ == nullptr && limits_.tokens_max > 0);
   ASSIGN_OR_RETURN(cache_, kvcache::KvCache::create(backend_, cache_specs(config_, options),
                                                     {options.n_blocks, options.n_state_slots}));
-  const int rows_max = graph_rows_max(config_, options_, {backend_, group_.rank()}, limits_);
+  const int rows_max = graph_rows_max(config_, options_, backend_, limits_);
   if (rows_max == 0) return absl::OkStatus();
   return graphs_.capture(backend_, inputs_, rows_max, [this](const StepViews& views) { run(views); });
 }

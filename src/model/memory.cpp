@@ -94,17 +94,17 @@ int64_t RankMemory::state_slot() const {
 
 int64_t RankMemory::graphs(const backend::StepLimits& limits, const LoadOptions& options) const {
   constexpr int64_t kLayerBytes = 40 << 10;  // some ten launches of a layer, 4 KiB each: not measured
-  const int rows_max = graph_rows_max(local_, options, {*backend_, rank_}, limits);
+  const int rows_max = graph_rows_max(local_, options, *backend_, limits);
   return rows_max > 0 ? GraphCapture::count(rows_max) * n_caches() * kLayerBytes : 0;
 }
 
-int graph_rows_max(const ModelConfig& config, const LoadOptions& options, const RankDevice& device,
+int graph_rows_max(const ModelConfig& config, const LoadOptions& options, const backend::Backend& backend,
                    const backend::StepLimits& limits) {
   const auto captured = [](const LayerConfig& layer) {
     return layers::cache(layer.attention).kind == kvcache::CacheKind::kPaged &&
            std::all_of(layer.ffns.begin(), layer.ffns.end(), [](const FfnConfig& ffn) { return ffn.by_token(); });
   };
-  const bool fits = options.capture_graphs && device.backend.captures_graphs() && device.rank.size == 1 &&
+  const bool fits = options.capture_graphs && backend.captures_graphs() &&
                     std::all_of(config.layers.begin(), config.layers.end(), captured);
   const int logit_rows = limits.logit_rows_max > 0 ? limits.logit_rows_max : limits.tokens_max;
   return fits ? std::min({limits.seqs_max, limits.tokens_max, logit_rows}) : 0;

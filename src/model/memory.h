@@ -63,14 +63,9 @@ class RankMemory {
   int64_t packed_linear_max_ = 0;
 };
 
-// Where a rank runs.
-struct RankDevice {
-  const backend::Backend& backend;
-  parallel::Rank rank;
-};
 // Rows of the largest CUDA graph; 0: no step of this model is captured. Routing that looks at the whole step goes
 // through the host, which a graph cannot.
-int graph_rows_max(const ModelConfig& config, const LoadOptions& options, const RankDevice& device,
+int graph_rows_max(const ModelConfig& config, const LoadOptions& options, const backend::Backend& backend,
                    const backend::StepLimits& limits);
 
 // One a layer.

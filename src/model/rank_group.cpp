@@ -3,12 +3,19 @@
 #include <atomic>
 #include <utility>
 
+#include "backend/communicators.h"
+
 namespace polymath::model {
 
 // The threads of the ranks after the first. They sleep between steps.
 struct RankGroup::Workers {
-  explicit Workers(size_t size) : status(size) {
-    for (size_t rank = 1; rank < size; ++rank) threads.emplace_back([this, rank] { work(rank); });
+  explicit Workers(const std::vector<backend::Backend*>& backends) : status(backends.size()) {
+    for (size_t rank = 1; rank < backends.size(); ++rank) {
+      threads.emplace_back([this, rank, backend = backends[rank]] {
+        backend->use_on_this_thread();
+        work(rank);
+      });
+    }
   }
   ~Workers() {
     stopping = true;
@@ -55,15 +62,17 @@ absl::StatusOr<std::unique_ptr<Transformer>> RankGroup::load(const ModelConfig& 
                                                              const LoadOptions& options) {
   CHECK(!backends.empty());
   if (backends.size() == 1) return load_model(config, checkpoint, *backends.front(), options);
-  auto communicators = parallel::host_communicators(static_cast<int>(backends.size()));
+  ASSIGN_OR_RETURN(auto communicators, backend::make_communicators(backends));
   std::unique_ptr<RankGroup> group(new RankGroup(config, std::move(communicators)));
   for (size_t r = 0; r < backends.size(); ++r) {
     LoadOptions of_rank = options;
     of_rank.group = group->communicators_[r].get();
+    backends[r]->use_on_this_thread();
     ASSIGN_OR_RETURN(auto rank, load_model(config, checkpoint, *backends[r], of_rank));
     group->ranks_.push_back(std::move(rank));
   }
-  group->workers_ = std::make_unique<Workers>(backends.size());
+  backends.front()->use_on_this_thread();
+  group->workers_ = std::make_unique<Workers>(backends);
   return group;
 }
 

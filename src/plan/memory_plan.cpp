@@ -67,6 +67,7 @@ absl::StatusOr<Planner> Planner::create(const model::MemorySource& source,
 MemoryPlan Planner::plan(const PlanRequest& request) const {
   MemoryPlan plan;
   plan.memory = request.memory;
+  const auto n_ranks = static_cast<int64_t>(ranks_.size());
   int64_t buffers = 0;
   for (const model::RankMemory& rank : ranks_) {
     plan.weights += rank.weights();
@@ -76,7 +77,9 @@ MemoryPlan Planner::plan(const PlanRequest& request) const {
     plan.graphs += rank.graphs(request.step, *options_);
     buffers += rank.n_weights() + rank.n_caches();
   }
-  if (request.memory.is_device) plan.margin = std::max(kDeviceMarginBytes, plan.graphs) + buffers * kRoundingBytes;
+  if (request.memory.is_device) {
+    plan.margin = std::max(n_ranks * kDeviceMarginBytes, plan.graphs) + buffers * kRoundingBytes;
+  }
   plan.kv_bytes_max = kv_bytes_max(request, plan.left());
   size_states(request, plan);
   size_blocks(request, plan);

@@ -78,10 +78,11 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
   std::vector<backend::Backend*> backends;
   for (int rank = 0; rank < options.ranks; ++rank) {
     ASSIGN_OR_RETURN(auto backend,
-                     backend::make_backend(options.backend, {options.threads / options.ranks, options.isa}));
+                     backend::make_backend(options.backend, {options.threads / options.ranks, options.isa, rank}));
     backends.push_back(backend.get());
     r->backends_.push_back(std::move(backend));
   }
+  backends.front()->use_on_this_thread();
   const model::LoadOptions load{.dtype = options.dtype,
                                 .pack_to = options.pack_to,
                                 .model_len = kModelLen,

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "backend/cuda/attention/list.h"
+#include "backend/cuda/collectives/communicator.h"
+#include "backend/cuda/cuda_graph.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/elementwise/elementwise.h"
 #include "backend/cuda/experts/runner.h"
@@ -21,16 +23,12 @@
 namespace polymath::backend {
 namespace {
 
+using cuda::CudaGraph;
 using cuda::groups_of;
 using cuda::Matrix;
 using cuda::matrix_of;
+using cuda::route_problem;
 using cuda::type_of;
-
-struct CudaGraph : CapturedGraph {
-  explicit CudaGraph(cudaGraphExec_t g) : graph(g) {}
-  ~CudaGraph() override { cudaGraphExecDestroy(graph); }
-  cudaGraphExec_t graph;
-};
 
 class CudaBackend : public Backend {
  public:
@@ -50,6 +48,8 @@ class CudaBackend : public Backend {
         packs_(!batch_invariant) {}
 
   std::string_view name() const override { return "cuda"; }
+  void use_on_this_thread() override { device_->use_on_this_thread(); }
+  cuda::Device& device() { return *device_; }
   absl::StatusOr<Buffer> allocate(size_t bytes) override { return device_->allocate(bytes); }
   void copy_in(const Tensor& to, const void* host) override {
     CHECK(to.row_gap == 0);
@@ -168,6 +168,10 @@ class CudaBackend : public Backend {
                  const Tensor& out) override;
   void route(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out) override;
   void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) override;
+  void keep_local(const Tensor& ids, int begin, int count) override {
+    cuda::keep_local({ids.i32(), ids.shape.elements(), begin, count}, device_->stream());
+    device_->launched("keep_local");
+  }
   void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) override;
   void glu(const GluParams& params, const Tensor& x, const Tensor& y) override {
     CHECK(x.cols() == 2 * y.cols() && x.rows() == y.rows());
@@ -322,17 +326,6 @@ void CudaBackend::attention(const AttentionParams& params, const Tensor& q, cons
   device_->launched("attention");
 }
 
-cuda::RouteProblem route_problem(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
-  return {.config = p.config,
-          .logits = logits.f32(),
-          .n = logits.rows(),
-          .stride = logits.stride(),
-          .bias = p.bias,
-          .tokens = tokens.i32(),
-          .ids = out.ids.i32(),
-          .weights = out.weights.f32()};
-}
-
 void CudaBackend::route(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
   CHECK(p.config.n_experts <= routing::kExpertsMax);
   cuda::route_kernels(p.route).route(route_problem(p, logits, tokens, out), device_->stream());
@@ -482,7 +475,7 @@ bool CudaBackend::force_kernel(std::string_view op, std::string_view variant) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options, bool batch_invariant) {
-  ASSIGN_OR_RETURN(auto device, cuda::Device::open());
+  ASSIGN_OR_RETURN(auto device, cuda::Device::open(options.device));
   ASSIGN_OR_RETURN(auto linear, cuda::LinearRunner::create(*device, batch_invariant));
   ASSIGN_OR_RETURN(auto filler_table, device->allocate(cuda::Filler::kTableBytes));
   ASSIGN_OR_RETURN(auto filler_rows, device->allocate(cuda::Device::kPieceBytes));
@@ -491,6 +484,13 @@ absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions&
   return std::make_unique<CudaBackend>(
       CudaBackend::Parts{std::move(device), std::move(linear), std::move(filler_table), std::move(filler_rows)},
       threads, batch_invariant);
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<parallel::Communicator>>> make_cuda_communicators(
+    const std::vector<Backend*>& backends) {
+  std::vector<cuda::Device*> devices;
+  for (Backend* backend : backends) devices.push_back(&static_cast<CudaBackend*>(backend)->device());
+  return cuda::make_communicators(devices);
 }
 
 bool force_kernel(Backend& cuda_backend, std::string_view op, std::string_view variant) {

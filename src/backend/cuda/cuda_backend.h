@@ -5,6 +5,8 @@
 // A weight is [groups][rows][cols] in f32, f16 or bf16, its rows padded with zeros to 16-byte words. bf16 is the fast
 // path. Ops are asynchronous: copy_out() and await_readback() wait.
 
+#include <vector>
+
 #include "backend/backend.h"
 
 namespace polymath::backend {
@@ -12,6 +14,11 @@ namespace polymath::backend {
 // batch_invariant: by the tables that keep one order of sums for any number of rows. kFailedPrecondition, with a
 // sentence: no driver, an old driver, no such GPU, or no cuBLASLt.
 absl::StatusOr<std::unique_ptr<Backend>> make_cuda_backend(const BackendOptions& options, bool batch_invariant = false);
+
+// One communicator a backend, in order of the ranks. The backends outlive them. REQUIRES: make_cuda_backend() made all.
+// kFailedPrecondition, with a sentence: the GPUs cannot reach each other's memory.
+absl::StatusOr<std::vector<std::unique_ptr<parallel::Communicator>>> make_cuda_communicators(
+    const std::vector<Backend*>& backends);
 
 // For tests: from now on `variant` of `op` runs wherever it fits. "": the best again. False: no such name.
 // REQUIRES: make_cuda_backend() made the backend. Thread safety: as OpFamily::force().

@@ -17,7 +17,7 @@ constexpr size_t kAlignment = 256;     // of pieces within the staging memory
 std::string version_text(int version) { return absl::StrCat(version / 1000, ".", version % 1000 / 10); }
 std::string gib_text(size_t bytes) { return absl::StrCat(static_cast<double>(bytes >> 20) / 1024.0, " GiB"); }
 
-absl::Status check_driver() {
+absl::Status check_driver(int index) {
   int driver = 0, n = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
     return absl::FailedPreconditionError("no NVIDIA driver is installed here (libcuda.so.1 was not found)");
@@ -33,27 +33,43 @@ absl::Status check_driver() {
                                                       error == cudaSuccess ? "" : ": ",
                                                       error == cudaSuccess ? "" : cudaGetErrorString(error)));
   }
+  if (index >= n) {
+    return absl::FailedPreconditionError(absl::StrCat("GPU ", index, " is not here; this machine has ", n));
+  }
   return absl::OkStatus();
 }
 
+// Restores the thread's GPU.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int index) {
+    cudaGetDevice(&before_);
+    if (before_ != index) cudaSetDevice(index);
+  }
+  ~CurrentDevice() { cudaSetDevice(before_); }
+
+ private:
+  int before_ = 0;
+};
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Device>> Device::open() {
-  RETURN_IF_ERROR(check_driver());
-  std::unique_ptr<Device> device(new Device);
+absl::StatusOr<std::unique_ptr<Device>> Device::open(int index) {
+  RETURN_IF_ERROR(check_driver(index));
+  std::unique_ptr<Device> device(new Device(index));
   RETURN_IF_ERROR(device->prepare());
   return device;
 }
 
 absl::Status Device::prepare() {
   cudaDeviceProp card;
-  cudaError_t error = cudaGetDeviceProperties(&card, 0);
+  cudaError_t error = cudaGetDeviceProperties(&card, index_);
   if (error == cudaSuccess && (card.major != kMajor || card.minor != kMinor)) {
     return absl::FailedPreconditionError(absl::StrCat("the GPU is a ", card.name, " of compute capability ", card.major,
                                                       ".", card.minor, "; this build has kernels for ", kMajor, ".",
                                                       kMinor, " (H100, H200) alone"));
   }
-  if (error == cudaSuccess) error = cudaSetDevice(0);
+  if (error == cudaSuccess) error = cudaSetDevice(index_);
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking);
   for (cudaEvent_t& event : sent_) {
     if (error == cudaSuccess) error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
@@ -65,6 +81,20 @@ absl::Status Device::prepare() {
   text_ = absl::StrCat(card.name, ", ", gib_text(card.totalGlobalMem));
   ASSIGN_OR_RETURN(staging_, allocate_pinned(kPieces * kPieceBytes));
   return absl::OkStatus();
+}
+
+void Device::use_on_this_thread() { keep(cudaSetDevice(index_), "cudaSetDevice"); }
+
+absl::Status Device::allow_access_to(const Device& peer) {
+  if (peer.index_ == index_) return absl::OkStatus();
+  const CurrentDevice here(index_);
+  int can = 0;
+  cudaError_t error = cudaDeviceCanAccessPeer(&can, index_, peer.index_);
+  if (error == cudaSuccess && can != 0) error = cudaDeviceEnablePeerAccess(peer.index_, 0);
+  if (error == cudaErrorPeerAccessAlreadyEnabled) cudaGetLastError(), error = cudaSuccess;
+  if (error == cudaSuccess && can != 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("GPU ", index_, " cannot reach the memory of GPU ", peer.index_,
+                                                    can != 0 ? std::string(": ") + cudaGetErrorString(error) : ""));
 }
 
 Device::~Device() {
@@ -103,6 +133,7 @@ absl::StatusOr<tensor::Buffer> Device::allocate_pinned(size_t bytes) {
 }
 
 Device::Memory Device::memory() const {
+  const CurrentDevice here(index_);
   Memory memory;
   return cudaMemGetInfo(&memory.free, &memory.total) == cudaSuccess ? memory : Memory{};
 }

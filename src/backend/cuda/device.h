@@ -5,7 +5,7 @@
 // Everything runs on one stream, in order. Ops return nothing: health() reports the first failure. A failed device is
 // not used again (ARCHITECTURE.md, section 8).
 //
-// Thread safety: none; one thread at a time.
+// Thread safety: none; one thread at a time, which has called use_on_this_thread() if the index is not 0.
 
 #include <cuda_runtime_api.h>
 
@@ -19,11 +19,17 @@ namespace polymath::backend::cuda {
 
 class Device {
  public:
-  // kFailedPrecondition, with a sentence: no driver, an old driver, no GPU, or one of another compute capability.
-  static absl::StatusOr<std::unique_ptr<Device>> open();
+  // The GPU of an index, which the calling thread then uses.
+  // kFailedPrecondition, with a sentence: no driver, an old driver, no such GPU, or one of another compute capability.
+  static absl::StatusOr<std::unique_ptr<Device>> open(int index = 0);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
+
+  // CUDA's launches and allocations go to the GPU that a thread uses: at first the one of index 0.
+  void use_on_this_thread();
+  // Lets this GPU's kernels store into the other's memory. kFailedPrecondition: no path between them.
+  absl::Status allow_access_to(const Device& peer);
 
   // Zeroed, aligned to 256 bytes. kResourceExhausted says what was asked for and what is free.
   absl::StatusOr<tensor::Buffer> allocate(size_t bytes);
@@ -72,10 +78,11 @@ class Device {
  private:
   static constexpr int kPieces = 4;
 
-  Device() = default;
+  explicit Device(int index) : index_(index) {}
   absl::Status prepare();
   void keep(cudaError_t error, const char* what);
 
+  const int index_;
   cudaStream_t stream_ = nullptr;
   int n_multiprocessors_ = 0;
   size_t allocated_ = 0;

@@ -193,7 +193,7 @@ constexpr Flag kFlags[] = {
     {"scheduler-reserve-full-isl", "", kSwitch, kLoads, "", "on",
      "Accepted: a request starts only where KV blocks are free for its whole prompt. Off: refused.", set_reserve},
     {"tensor-parallel-size", "-tp", FlagKind::kValue, kLoads, "N", "1",
-     "Ranks that split each layer, 1 to 64: threads of this process, on the CPU. Over GPUs it is not built yet.",
+     "Ranks that split each layer: threads of this process. Up to 64 share the CPU; each of up to 8 has a GPU.",
      set_int<&RuntimeOptions::tensor_parallel, 1, 64>},
     {"enable-expert-parallel", "-ep", kSwitch, kLoads, "", "off",
      "With --tensor-parallel-size: each rank has whole experts of its own, instead of a part of every expert.",

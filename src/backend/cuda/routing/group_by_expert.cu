@@ -58,11 +58,24 @@ __global__ void invert_kernel(Groups groups, int32_t* row_of) {
   if (j < groups.offsets[groups.n_experts]) row_of[groups.pairs[j]] = static_cast<int32_t>(j);
 }
 
+__global__ void keep_local_kernel(LocalIds local) {
+  wait_for_input();
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= local.n) return;
+  const int id = local.ids[i] - local.begin;
+  local.ids[i] = id >= 0 && id < local.count ? id : -1;
+}
+
 }  // namespace
 
 void group_by_expert(const GroupByExpert& g, cudaStream_t stream) {
   if (g.n_pairs >= kGroupLargePairs && g.n_pairs <= kGroupPairsMax) return group_by_expert_large(g, stream);
   launch_after(group_kernel, {dim3(static_cast<unsigned>(g.n_experts)), dim3(kThreads), 0, stream}, g);
+}
+
+void keep_local(const LocalIds& local, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(ceil_div(local.n, kThreads));
+  if (blocks > 0) launch_after(keep_local_kernel, {dim3(blocks), dim3(kThreads), 0, stream}, local);
 }
 
 void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream) {

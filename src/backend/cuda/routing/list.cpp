@@ -57,6 +57,17 @@ bool is_sigmoid_gate(const RouteExperts& gate) {
 
 }  // namespace
 
+RouteProblem route_problem(const RouteParams& p, const Tensor& logits, const Tensor& tokens, const Routing& out) {
+  return {.config = p.config,
+          .logits = logits.f32(),
+          .n = logits.rows(),
+          .stride = logits.stride(),
+          .bias = p.bias,
+          .tokens = tokens.i32(),
+          .ids = out.ids.i32(),
+          .weights = out.weights.f32()};
+}
+
 RouteLayerCall route_layer_call(const RouteExperts& p, const Tensor& x) {
   const auto same = [&](const RouteExperts& r) {
     return r.router->format->dtype == p.router->format->dtype && r.router->shape.cols == x.cols();

@@ -18,6 +18,7 @@ struct RouteLayerCall {
   cudaStream_t stream = nullptr;
 };
 
+RouteProblem route_problem(const RouteParams& params, const Tensor& logits, const Tensor& tokens, const Routing& out);
 // Without outputs, tokens, scratch and stream: what the choice of a variant needs.
 RouteLayerCall route_layer_call(const RouteExperts& params, const Tensor& x);
 

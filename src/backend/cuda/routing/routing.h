@@ -61,5 +61,12 @@ constexpr int64_t kGroupPairsMax =
 void group_by_expert_large(const GroupByExpert& grouping, cudaStream_t stream);
 // row_of[pairs[j]] = j.
 void invert_pairs(const Groups& groups, int32_t* row_of, cudaStream_t stream);
+// As Backend::keep_local.
+struct LocalIds {
+  int32_t* ids = nullptr;
+  int64_t n = 0;
+  int begin = 0, count = 0;
+};
+void keep_local(const LocalIds& local, cudaStream_t stream);
 
 }  // namespace polymath::backend::cuda
