@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "parallel/communicator.h"
 
 namespace polymath::backend {
 
