@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/threads.h"
-#include "commands/bench_kernels.h"
+#include "commands/bench/bench_kernels.h"
 #include "commands/flags/flags.h"
 #include "commands/op_calls.h"
 #include "commands/verbs.h"

@@ -38,6 +38,7 @@ class Runtime {
   engine::Engine& engine() { return *engine_; }
   model::Transformer& transformer() { return *transformer_; }
   backend::Backend& backend() const { return *backends_.front(); }
+  std::vector<backend::Backend*> ranks() const;  // the backend of each
   const model::ModelConfig& config() const { return config_; }
   const weights::ModelFiles& files() const { return *files_; }
   int model_len_max() const { return model_len_; }        // load() may lower it to what the KV cache holds
@@ -57,7 +58,6 @@ class Runtime {
   absl::Status make_backends();
   absl::Status settle_types();
   void size_step(StepSize defaults);  // what no flag says
-  std::vector<backend::Backend*> ranks() const;
   model::LoadOptions load_options() const;
   plan::PlanRequest plan_request() const;
   absl::Status settle_memory();

@@ -8,8 +8,8 @@
 
 #include "base/json.h"
 #include "base/read_file.h"
-#include "commands/bench_kernels.h"
-#include "commands/bench_sequences.h"
+#include "commands/bench/bench_kernels.h"
+#include "commands/bench/bench_sequences.h"
 #include "commands/quality/bench_quality.h"
 
 namespace polymath::test {

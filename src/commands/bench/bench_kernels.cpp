@@ -1,4 +1,4 @@
-#include "commands/bench_kernels.h"
+#include "commands/bench/bench_kernels.h"
 
 #include <cstdio>
 #include <functional>
@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
-#include "commands/bench_limits.h"
+#include "commands/bench/bench_limits.h"
 #include "commands/op_calls.h"
 #include "commands/runtime.h"
 #include "model/config.h"

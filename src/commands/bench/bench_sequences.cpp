@@ -1,4 +1,4 @@
-#include "commands/bench_sequences.h"
+#include "commands/bench/bench_sequences.h"
 
 #include <algorithm>
 

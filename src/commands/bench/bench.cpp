@@ -12,9 +12,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/write_file.h"
-#include "commands/bench_kernels.h"
-#include "commands/bench_limits.h"
-#include "commands/bench_sequences.h"
+#include "commands/bench/bench_kernels.h"
+#include "commands/bench/bench_limits.h"
+#include "commands/bench/bench_ranks.h"
+#include "commands/bench/bench_sequences.h"
 #include "commands/flags/flags.h"
 #include "commands/load/bench_serve.h"
 #include "commands/quality/bench_quality.h"
@@ -217,10 +218,11 @@ int bench(const Arguments& arguments) {
   const std::string what = arguments.empty() ? "" : arguments[0];
   if (what == "serve") return run_with(kBenchServe, load::bench_serve, arguments);
   if (what == "quality") return run_with(kBenchQuality, bench_quality, arguments);
-  if (what != "offline" && what != "kernels") {
+  if (what != "offline" && what != "kernels" && what != "ranks") {
     std::fputs(
         "polymath bench offline MODEL [flags]: prefill and decode speed, beside the machine's limits\n"
         "polymath bench kernels MODEL [flags]: a layer's ops one by one, beside the same limits\n"
+        "polymath bench ranks MODEL --tensor-parallel-size N [flags]: sums and gathers between the ranks\n"
         "polymath bench quality MODEL --against REFERENCE --text FILE [flags]: perplexity and KL divergence\n"
         "polymath bench serve [MODEL] [flags]: load on a running server, by its latencies and throughput\n",
         stderr);
@@ -230,7 +232,9 @@ int bench(const Arguments& arguments) {
   if (!options.ok()) return fail_flags(options.status());
   if (options->bench.batch.empty()) options->bench.batch = {1, 16, 32};
   make_room(*options);
-  const absl::Status status = what == "kernels" ? bench_kernels(*options) : offline(*options);
+  const absl::Status status = what == "kernels" ? bench_kernels(*options)
+                              : what == "ranks" ? bench_ranks(*options)
+                                                : offline(*options);
   return status.ok() ? 0 : fail(status);
 }
 
