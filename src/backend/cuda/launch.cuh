@@ -10,6 +10,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
+#include <atomic>
 #include <utility>
 
 namespace polymath::backend::cuda {
@@ -18,6 +20,21 @@ __device__ __forceinline__ void wait_for_input() { asm volatile("griddepcontrol.
 // Takes effect once all blocks have called it or exited. Call it after wait_for_input() if the next kernel reads
 // results of earlier kernels before its own wait.
 __device__ __forceinline__ void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
+
+// Sets an attribute of a kernel, once on each GPU that launches it. A failure shows at the launch.
+template <auto kKernel, cudaFuncAttribute kAttribute = cudaFuncAttributeMaxDynamicSharedMemorySize>
+void set_once(int value) {
+  static std::array<std::atomic<bool>, 64> done{};
+  int device = 0;
+  cudaGetDevice(&device);
+  if (done[static_cast<size_t>(device) % done.size()].exchange(true, std::memory_order_relaxed)) return;
+  static_cast<void>(cudaFuncSetAttribute(kKernel, kAttribute, value));
+}
+// The dynamic shared memory that a launch may ask for.
+template <auto kKernel>
+void allow_shared(size_t bytes) {
+  set_once<kKernel>(static_cast<int>(bytes));
+}
 
 struct LaunchShape {
   dim3 grid, block;

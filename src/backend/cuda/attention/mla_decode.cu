@@ -210,8 +210,7 @@ __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant_
 template <int kTiles>
 void launch_latent(TileShape s, cudaStream_t stream, bool may_cut = true) {
   using M = LatentMemory<kTiles * 16>;
-  static const bool allowed = allow(mla_kernel<kTiles>, M::kBytes);
-  static_cast<void>(allowed);  // a failure shows at the launch
+  allow_shared<mla_kernel<kTiles>>(M::kBytes);
   s.least_keys = (s.single ? 2 : 4) * kRun;
   // A merge costs as much as four runs of keys. An unsplit sequence need not look at the others.
   s.uncut_keys = s.single ? kUncutKeys : 2 * s.least_keys - 1;

@@ -468,8 +468,7 @@ void mla_prefill_wgmma(const AttentionProblem& p, cudaStream_t stream) {
   const NarrowShare narrow = narrow_share(p);
   if (narrow.most >= 0) mla_narrow(p, narrow.most, stream);
   s.from = narrow.most + 1;
-  static const bool allowed = allow(latent_kernel, static_cast<int>(kSharedBytes));
-  static_cast<void>(allowed);  // a failure shows at the launch
+  allow_shared<latent_kernel>(kSharedBytes);
   const dim3 tiles = shape_grid(s, kGroupRows, kValueDim, 1, false);
   const int64_t most = static_cast<int64_t>(tiles.x) * tiles.y, blocks = std::min<int64_t>(most, p.n_multiprocessors);
   launch_after(latent_kernel, {dim3(static_cast<unsigned>(blocks)), dim3(kBlockThreads), kSharedBytes, stream}, s,

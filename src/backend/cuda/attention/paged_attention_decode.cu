@@ -250,8 +250,7 @@ template <int kDim, int kTiles, int kBlockWarps, bool kFresh>
 void launch_warps(TileShape s, const QkvPrologue& fresh, cudaStream_t stream) {
   using P = Plan<kDim, kTiles, kBlockWarps>;
   constexpr int kBytesMost = kBlockWarps == 4 && P::kBytes < kTwoEach ? kTwoEach : P::kBytes;
-  static const bool allowed = allow(decode_kernel<kDim, kTiles, kBlockWarps, kFresh>, kBytesMost);
-  static_cast<void>(allowed);  // a failure shows at the launch
+  allow_shared<decode_kernel<kDim, kTiles, kBlockWarps, kFresh>>(kBytesMost);
   s.least_keys = 2 * P::kRunKeys;
   s.uncut_keys = kUncutKeys;
   s.kept_keys = static_cast<int>(kKeptBytes / static_cast<float>(kDim * 4) / static_cast<float>(s.p.n_seqs) /

@@ -8,6 +8,7 @@
 #include "backend/cuda/attention/kv_layout.cuh"
 #include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/attention/split_kv.cuh"
+#include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
 namespace {
@@ -260,9 +261,7 @@ void launch(const Shape& s, dim3 grid, cudaStream_t stream) {
       (static_cast<size_t>(s.p.kv.key_dim) * s.rows + static_cast<size_t>(kRun) * s.key_stride + values) *
       sizeof(float);
   constexpr int kBytesMax = 227 * 1024;  // of Hopper; kKeyDimMax and kValueDimMax stay below it
-  static const cudaError_t raised = cudaFuncSetAttribute(paged_attention_f32_kernel<kRows, kColumns>,
-                                                         cudaFuncAttributeMaxDynamicSharedMemorySize, kBytesMax - 1024);
-  static_cast<void>(raised);  // a failure shows at the launch
+  allow_shared<paged_attention_f32_kernel<kRows, kColumns>>(kBytesMax - 1024);
   paged_attention_f32_kernel<kRows, kColumns><<<grid, kThreads, bytes, stream>>>(s);
 }
 

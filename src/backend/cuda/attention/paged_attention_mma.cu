@@ -220,8 +220,7 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
 
 template <int kDim>
 void launch_narrow(TileShape s, cudaStream_t stream) {
-  static const bool allowed = allow(narrow_kernel<kDim>, NarrowMemory<kDim>::kBytes);
-  static_cast<void>(allowed);  // a failure shows at the launch
+  allow_shared<narrow_kernel<kDim>>(NarrowMemory<kDim>::kBytes);
   s.least_keys = 2 * kRun;
   const dim3 grid = shape_grid(s, kNarrowRows, kDim);
   launch<NarrowMemory<kDim>>(narrow_kernel<kDim>, grid, s, stream);
@@ -229,8 +228,7 @@ void launch_narrow(TileShape s, cudaStream_t stream) {
 
 template <int kDim, int kTiles>
 void launch_wide(TileShape s, cudaStream_t stream) {
-  static const bool allowed = allow(wide_kernel<kDim, kTiles>, WideMemory<kDim, kTiles>::kBytes);
-  static_cast<void>(allowed);
+  allow_shared<wide_kernel<kDim, kTiles>>(WideMemory<kDim, kTiles>::kBytes);
   s.least_keys = 4 * kRun;  // sums of many rows
   const dim3 grid = shape_grid(s, kWarps * kTiles * 16, kDim);
   launch<WideMemory<kDim, kTiles>>(wide_kernel<kDim, kTiles>, grid, s, stream);

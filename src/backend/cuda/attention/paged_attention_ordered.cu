@@ -261,8 +261,7 @@ Pieces pieces_of(const TileShape& s, int dim, unsigned across) {
 template <int kDim, bool kDeep>
 void launch_tiles(const TileShape& s, dim3 grid, cudaStream_t stream) {
   using M = NarrowMemory<kDim, kDeep>;
-  static const bool allowed = allow(narrow_kernel<kDim, kDeep>, M::kBytes + Baton<kDim>::bytes(kNarrowRows));
-  static_cast<void>(allowed);  // a failure shows at the launch
+  allow_shared<narrow_kernel<kDim, kDeep>>(M::kBytes + Baton<kDim>::bytes(kNarrowRows));
   const Pieces pieces = pieces_of<M>(s, kDim, grid.x);
   grid.y += static_cast<unsigned>(pieces.blocks);
   const auto bytes = static_cast<size_t>(M::kBytes + Baton<kDim>::bytes(s.rows));
@@ -279,8 +278,7 @@ void launch_narrow(TileShape s, cudaStream_t stream) {
 template <int kDim>
 void launch_wide(TileShape s, cudaStream_t stream) {
   using M = WideMemory<kDim>;
-  static const bool allowed = allow(wide_kernel<kDim>, M::kBytes);
-  static_cast<void>(allowed);
+  allow_shared<wide_kernel<kDim>>(M::kBytes);
   const dim3 grid = shape_grid(s, kWarps * 16, kDim, 1, false);
   launch_after(wide_kernel<kDim>, {grid, dim3(kThreads), M::kBytes, stream}, s);
 }

@@ -250,8 +250,7 @@ void launch_wgmma(TileShape s, cudaStream_t stream) {
   const NarrowShare narrow = narrow_share(s.p);
   if (narrow.most >= 0) paged_attention_narrow(s.p, narrow.most, stream);
   s.from = narrow.most + 1;
-  static const bool allowed = allow(wgmma_kernel<C>, static_cast<int>(C::kSharedBytes));
-  static_cast<void>(allowed);  // a failure shows at the launch
+  allow_shared<wgmma_kernel<C>>(C::kSharedBytes);
   const dim3 tiles = shape_grid(s, C::kTileRows, kDim, 1, false);
   const int64_t most = static_cast<int64_t>(tiles.x) * tiles.y, blocks = std::min<int64_t>(most, s.p.n_multiprocessors);
   launch_after(wgmma_kernel<C>, {dim3(static_cast<unsigned>(blocks)), dim3(C::kBlockThreads), C::kSharedBytes, stream},

@@ -97,11 +97,6 @@ void launch(void (*kernel)(TileShape), dim3 grid, const TileShape& s, cudaStream
   launch_after(kernel, {grid, dim3(kThreads), M::kBytes, stream}, s);
 }
 
-template <typename Kernel>
-bool allow(Kernel kernel, int bytes) {
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) == cudaSuccess;
-}
-
 // Upper bound of the tiles of all sequences.
 inline int64_t tiles_of(const TileShape& s) {
   if (s.single || s.to <= s.queries) return s.p.n_seqs;

@@ -13,12 +13,22 @@ constexpr int kThreads = 512;
 __device__ __forceinline__ void send_flag(unsigned* flag, unsigned epoch) {
   asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(epoch) : "memory");
 }
+__device__ __forceinline__ uint64_t nanoseconds() {
+  uint64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+}
+// A peer that has failed sends nothing: the trap is this device's failure, which ends the process.
+constexpr uint64_t kWaitNs = uint64_t{10} * 1000 * 1000 * 1000;
+
 // Epochs wrap around.
 __device__ __forceinline__ void await_flag(const unsigned* flag, unsigned epoch) {
-  unsigned seen;
-  do {
+  const uint64_t begin = nanoseconds();
+  for (unsigned seen, spins = 1;; ++spins) {
     asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(seen) : "l"(flag) : "memory");
-  } while (static_cast<int>(seen - epoch) < 0);
+    if (static_cast<int>(seen - epoch) >= 0) return;
+    if (spins % 1024 == 0 && nanoseconds() - begin > kWaitNs) __trap();
+  }
 }
 
 // Where a flat index of the part lies in the result of a gather.

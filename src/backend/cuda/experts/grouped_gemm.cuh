@@ -151,10 +151,7 @@ bool launch(const ExpertGemm& p, int n_multiprocessors, cudaStream_t stream) {
   TiledGemm gemm;
   OperandMaps maps = {};
   if (!cut_in_tiles<V>(p, &gemm, &maps)) return false;
-  static const cudaError_t raised =
-      cudaFuncSetAttribute(grouped_gemm_sm90_kernel<V, kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(kBlockBytes<V>));
-  static_cast<void>(raised);  // a failure shows at the launch
+  allow_shared<grouped_gemm_sm90_kernel<V, kEnd, kHalf>>(kBlockBytes<V>);
   const int64_t tiles = token_tiles_most<V>(p.groups) * gemm.row_tiles;
   const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * V::kBlocksAnSm));
   launch_after(grouped_gemm_sm90_kernel<V, kEnd, kHalf>, {dim3(blocks), dim3(V::kThreads), kBlockBytes<V>, stream},

@@ -196,10 +196,7 @@ __global__ void __launch_bounds__(kThreads, 2) unaligned_large_kernel(ExpertGemm
 
 template <int kBlocks>
 void launch(const ExpertGemm& p, cudaStream_t stream) {
-  static const cudaError_t raised =
-      cudaFuncSetAttribute(unaligned_large_kernel<kBlocks>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(Tile<kBlocks>::kBytes));
-  static_cast<void>(raised);  // a failure shows at the launch
+  allow_shared<unaligned_large_kernel<kBlocks>>(Tile<kBlocks>::kBytes);
   const int64_t experts = min(static_cast<int64_t>(p.groups.n_experts), p.groups.n_pairs);
   const int64_t tiles = p.groups.n_pairs / Tile<kBlocks>::kRows + experts;
   const int64_t outputs = p.first ? ceil_div(p.y.cols, kOutputs / 2) : ceil_div(p.w.rows, kOutputs);

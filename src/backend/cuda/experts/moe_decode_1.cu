@@ -293,13 +293,10 @@ bool moe_decode_1_fits(const MoeDecode1& p, int n_multiprocessors) {
 void moe_decode_1(const MoeDecode1& p, int n_multiprocessors, cudaStream_t stream) {
   const Work w = work_of(p);
   const size_t bytes = shared_bytes(w, pairs_of_block(w, n_multiprocessors));
-  static const cudaError_t raised = cudaFuncSetAttribute(
-      moe_decode_1_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kSharedMost));
+  allow_shared<moe_decode_1_kernel>(kSharedMost);
   // Request the maximum shared-memory carveout. Otherwise the driver sizes it for this kernel alone, and the next
   // GEMM's block cannot be co-resident.
-  static const cudaError_t widened = cudaFuncSetAttribute(
-      moe_decode_1_kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
-  static_cast<void>(raised), static_cast<void>(widened);  // a failure shows at the launch
+  set_once<moe_decode_1_kernel, cudaFuncAttributePreferredSharedMemoryCarveout>(cudaSharedmemCarveoutMaxShared);
   launch_after(moe_decode_1_kernel, {dim3(static_cast<unsigned>(n_multiprocessors)), dim3(kThreads), bytes, stream}, w);
 }
 

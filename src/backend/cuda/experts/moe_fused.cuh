@@ -230,10 +230,7 @@ bool launch(const MoeFusedSmallM& e, int n_multiprocessors, cudaStream_t stream)
     if (!cut_in_tiles<V>(*gemms[i], &work.gemms[i], &maps.of[i])) return false;
     tiles += token_tiles_most<V>(gemms[i]->groups) * work.gemms[i].row_tiles;
   }
-  static const cudaError_t raised =
-      cudaFuncSetAttribute(moe_fused_small_m_kernel<V, kEnd, kHalf>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(V::kSharedBytes));
-  static_cast<void>(raised);  // a failure shows at the launch
+  allow_shared<moe_fused_small_m_kernel<V, kEnd, kHalf>>(V::kSharedBytes);
   const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * V::kBlocksAnSm));
   launch_after(moe_fused_small_m_kernel<V, kEnd, kHalf>, {dim3(blocks), dim3(V::kThreads), V::kSharedBytes, stream},
                work, maps);

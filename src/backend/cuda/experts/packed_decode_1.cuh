@@ -352,13 +352,10 @@ bool fits(const MoeDecode1& p, int n_multiprocessors) {
 template <class C1, class C2>
 void run(const MoeDecode1& p, int n_multiprocessors, cudaStream_t stream) {
   const Work w = work_of(p);
-  const auto kernel = packed_decode_1_kernel<C1, C2>;
-  static const cudaError_t raised =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kSharedMost));
+  constexpr auto kernel = packed_decode_1_kernel<C1, C2>;
+  allow_shared<kernel>(kSharedMost);
   // As moe_decode_1.cu: or the next GEMM's block cannot be co-resident.
-  static const cudaError_t widened =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
-  static_cast<void>(raised), static_cast<void>(widened);  // a failure shows at the launch
+  set_once<kernel, cudaFuncAttributePreferredSharedMemoryCarveout>(cudaSharedmemCarveoutMaxShared);
   launch_after(kernel,
                {dim3(static_cast<unsigned>(n_multiprocessors)), dim3(kThreads),
                 shared_bytes<C1, C2>(w, n_multiprocessors), stream},

@@ -158,9 +158,7 @@ bool launch(const SmallGemm& g, OrderedGemm p, int n_multiprocessors, cudaStream
   }
   p.token_tiles = static_cast<int>(ceil_div(g.x.rows, kTokens));
   p.tiles = static_cast<int>(ceil_div(g.w.rows, V::kRows)) * p.token_tiles;
-  static const cudaError_t raised = cudaFuncSetAttribute(
-      gemm_ordered_kernel<V>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(V::kSharedBytes));
-  static_cast<void>(raised);  // a failure shows at the launch
+  allow_shared<gemm_ordered_kernel<V>>(V::kSharedBytes);
   const auto blocks = static_cast<unsigned>(min(p.tiles, n_multiprocessors));
   launch_after(gemm_ordered_kernel<V>, {dim3(blocks), dim3(V::kThreads), V::kSharedBytes, stream}, p, maps);
   return true;

@@ -385,9 +385,7 @@ bool launch(const SmallGemm& gemm, const SmallMGemm& p, int64_t tiles, cudaStrea
   if (!encode_tensor_map(x.data, of_tokens, 2, true, &maps.tokens)) return false;
   using F = Form<W, kTokens>;
   constexpr int kMost = kHeadBytes + F::kStages * F::kStageBytes;
-  static const cudaError_t raised =
-      cudaFuncSetAttribute(gemm_small_m_kernel<W, kTokens>, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
-  static_cast<void>(raised);  // a failure shows at the launch
+  allow_shared<gemm_small_m_kernel<W, kTokens>>(kMost);
   const int stages = min(p.stages + (p.longer > 0 ? 1 : 0), F::kStages);
   const unsigned parts = 1u << p.log_parts;
   launch_after(gemm_small_m_kernel<W, kTokens>,

@@ -174,15 +174,6 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 4 : kBlocksAnSm) gemv_
   finish(p, token + 1, lane / 4, {sum.y, sum.w}, before[1]);
 }
 
-bool raise_shared_memory() {
-  bool raised = true;
-  for (void (*const kernel)(SmallGemm) : {gemv_kernel<1>, gemv_kernel<2>}) {
-    raised = raised &&
-             cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes) == cudaSuccess;
-  }
-  return raised;
-}
-
 }  // namespace
 
 void gemv(SmallGemm p, int n_multiprocessors, cudaStream_t stream) {
@@ -194,8 +185,7 @@ void gemv(SmallGemm p, int n_multiprocessors, cudaStream_t stream) {
   }
   const auto parts = static_cast<unsigned>(p.parts);
   const dim3 grid(static_cast<unsigned>(blocks) * parts);
-  static const bool raised = raise_shared_memory();
-  static_cast<void>(raised);  // a failure shows at the launch
+  allow_shared<gemv_kernel<1>>(kSharedBytes), allow_shared<gemv_kernel<2>>(kSharedBytes);
   launch_after(p.x.rows <= kTokens ? gemv_kernel<1> : gemv_kernel<2>,
                {grid, dim3(kThreads), kSharedBytes, stream, parts}, p);
 }

@@ -103,10 +103,7 @@ __global__ void __launch_bounds__(kThreads) group_large_kernel(GroupByExpert g) 
 
 void group_by_expert_large(const GroupByExpert& g, cudaStream_t stream) {
   const size_t bytes = static_cast<size_t>(g.n_experts) * (2 * sizeof(int) + kWarps * sizeof(uint16_t));
-  static const cudaError_t raised =
-      cudaFuncSetAttribute(group_large_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(routing::kExpertsMax * (2 * sizeof(int) + kWarps * sizeof(uint16_t))));
-  static_cast<void>(raised);  // a failure shows at the launch
+  allow_shared<group_large_kernel>(routing::kExpertsMax * (2 * sizeof(int) + kWarps * sizeof(uint16_t)));
   launch_after(group_large_kernel, {dim3(kCluster), dim3(kThreads), bytes, stream, kCluster}, g);
 }
 
