@@ -209,7 +209,7 @@ class AttentionRun {
     const Tensor& q = *step_.q;
     const RowBlocks blocks(t.rows, weights_.rows_max);
     for (int i = 0; i < blocks.n; ++i) {
-      const void* from[kRowsMax];
+      const void* from[kCacheRowsMax];
       for (int r = 0; r < blocks.size(i); ++r) {
         const int row = blocks.begin(i) + r;
         from[r] = q.as<std::byte>() + (query(t, row) * q.stride() + head(t, row) * kv_.shape.key_dim) *

@@ -11,7 +11,7 @@
 namespace polymath::backend::cpu {
 
 constexpr int kTaskRows = 96;
-static_assert(kTaskRows % kRowsMax == 0);
+static_assert(kTaskRows % kCacheRowsMax == 0);
 
 struct AttentionStep {
   const AttentionParams* params = nullptr;

@@ -12,6 +12,8 @@ namespace polymath::backend::cpu {
 // Rows that use a tile's weights at once. Of 2,048 inputs their packed rows fill half of an L2 cache of 2 MB.
 constexpr int kSegmentRows = 224;
 static_assert(kSegmentRows % kRowsMax == 0);
+// Tiles of an expert's second GEMM that use a segment's rows at once.
+constexpr int kDownTiles = 8;
 
 // Rows of a GEMM that share a group's weights.
 struct Segment {
@@ -36,7 +38,7 @@ struct Scratch {
   int32_t* row_tokens = nullptr;          // [pairs_max]
   Segment* segments = nullptr;            // [segments_max]
   int64_t* seq_tasks = nullptr;           // [seqs_max + 1]: attention's first task of each sequence
-  std::span<float*> sums;                 // of each thread: [kSegmentRows][32]
+  std::span<float*> sums;                 // of each thread: [kSegmentRows][kDownTiles * 32]
   std::span<AttentionScratch> attention;  // of each thread
   size_t input_bytes = 0, inner_bytes = 0;
   // As given to reserve(). A larger step is our own fault: CHECK.

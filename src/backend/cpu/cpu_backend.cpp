@@ -52,7 +52,7 @@ ScratchSizes::ScratchSizes(const StepLimits& limits) {
   segments = static_cast<size_t>(n_segments) * sizeof(cpu::Segment);
   seq_tasks = static_cast<size_t>(limits.seqs_max + 1) * sizeof(int64_t);
   const auto value_bytes = static_cast<size_t>(cpu::round_up(value_dim, cpu::kTile)) * sizeof(float);
-  sums = cpu::kSegmentRows * cpu::kTile * sizeof(float);
+  sums = cpu::kSegmentRows * cpu::kDownTiles * cpu::kTile * sizeof(float);
   queries = cpu::kTaskRows * static_cast<size_t>(limits.key_dim_max + kPadding) * sizeof(uint32_t);
   scores = cpu::kTaskRows * cpu::kProbStride * sizeof(float);
   out = cpu::kTaskRows * value_bytes;

@@ -46,6 +46,10 @@ class ExpertRun : public RowSource {
           static_cast<size_t>(rows_ * std::max(down_.steps, down_.shape.cols)) * 4 <= c_.scratch.inner_bytes &&
           static_cast<size_t>(rows_ * down_.steps) * 4 <= c_.scratch.input_bytes);
     CHECK(!mlp_.weight_on_input || mlp_.gate_up_bias == nullptr);
+    // Rows that fit no L2 cache come from further away once for all tiles of a task.
+    if (rows_ > kSegmentRows) {
+      down_tiles_ = std::clamp<int64_t>(down_.tiles / (2 * c_.team.size()), 1, kDownTiles);
+    }
   }
 
   void run() {
@@ -54,7 +58,7 @@ class ExpertRun : public RowSource {
     const double flops = 6.0 * static_cast<double>(rows_ * up_.shape.cols * down_.shape.cols);
     const bool parallel = Context::worth_sharing(weights, flops);
     TaskRuns& gate_up_tasks = c_.team.tasks(parallel, static_cast<int64_t>(segments_.size()) * up_.tiles);
-    TaskRuns& down_tasks = c_.team.more_tasks(parallel, down_.tiles);
+    TaskRuns& down_tasks = c_.team.more_tasks(parallel, (down_.tiles + down_tiles_ - 1) / down_tiles_);
     const PackJob pack{segments_, this, step_.x->dtype, up_.shape.cols, up_.steps, &up_.kernels, c_.scratch.input};
     c_.team.run(parallel, [&](int rank, int threads) {
       if (rank == 0) weigh_rows();
@@ -142,27 +146,52 @@ class ExpertRun : public RowSource {
               threads);
   }
 
-  void down(int rank, int64_t tile, int64_t next_tile) {
-    float* sums = c_.scratch.sums[rank];
-    const int64_t col = tile * kTile;
-    const Tensor& out = *step_.out;
+  // Tiles [begin, end) of all segments. They use a segment's rows in turn, one run of inputs after the other.
+  struct DownTask {
+    int64_t begin = 0, end = 0;
+  };
+  DownTask down_task(int64_t i) const { return {i * down_tiles_, std::min(down_.tiles, (i + 1) * down_tiles_)}; }
+
+  void down(int rank, int64_t i, int64_t next_task) {
+    const DownTask task = down_task(i);
+    for (size_t segment = 0; segment < segments_.size(); ++segment) {
+      const std::byte* next = segment + 1 < segments_.size() ? down_.tile(segments_[segment + 1].group, task.begin)
+                              : next_task >= 0 ? down_.tile(segments_[0].group, down_task(next_task).begin)
+                                               : nullptr;
+      multiply_down(rank, segments_[segment], task, next);
+      add_down(rank, segments_[segment], task);
+    }
+  }
+
+  void multiply_down(int rank, const Segment& s, const DownTask& task, const std::byte* next) {
     const uint32_t* packed = down_.kernels.int8 ? c_.scratch.input : c_.scratch.intermediate;
-    AddArgs t;
-    t.n = static_cast<int>(std::min<int64_t>(kTile, down_.shape.rows - col));
-    for (size_t i = 0; i < segments_.size(); ++i) {
-      const Segment& s = segments_[i];
-      const std::byte* next = i + 1 < segments_.size() ? down_.tile(segments_[i + 1].group, tile)
-                              : next_tile >= 0         ? down_.tile(segments_[0].group, next_tile)
-                                                       : nullptr;
-      multiply_tile({&down_, down_.tile(s.group, tile), packed + s.first_row * down_.steps, s.rows, next, sums});
-      t.bias = mlp_.down_bias == nullptr ? nullptr : mlp_.down_bias + s.group * down_.shape.rows + col;
-      for (int r = 0; r < s.rows; ++r) {
-        const int64_t j = s.first_row + r;
-        t.acc = sums + r * kTile;
-        t.weight = mlp_.scale * (mlp_.weight_on_input ? 1.0f : c_.scratch.row_weights[j]);
-        t.out = out.f32() + c_.scratch.row_tokens[j] * out.stride() + col;
-        c_.kernels.add(t);
+    const int stride = static_cast<int>(task.end - task.begin) * kTile;
+    TileJob job{.panels = &down_, .a = packed + s.first_row * down_.steps, .rows = s.rows, .sums_stride = stride};
+    const int64_t run = run_blocks(down_.kernels), bytes = down_.kernels.block_bytes;
+    for (int64_t block = 0; block < down_.blocks; block += run) {
+      for (int64_t tile = task.begin; tile < task.end; ++tile) {
+        job.w = down_.tile(s.group, tile);
+        job.sums = c_.scratch.sums[rank] + (tile - task.begin) * kTile;
+        job.next = tile + 1 < task.end          ? down_.tile(s.group, tile + 1) + block * bytes
+                   : block + run < down_.blocks ? down_.tile(s.group, task.begin) + (block + run) * bytes
+                                                : next;
+        multiply_run(job, block);
       }
+    }
+  }
+
+  void add_down(int rank, const Segment& s, const DownTask& task) {
+    const int64_t col = task.begin * kTile, stride = (task.end - task.begin) * kTile;
+    const Tensor& out = *step_.out;
+    AddArgs t;
+    t.n = static_cast<int>(std::min(stride, down_.shape.rows - col));
+    t.bias = mlp_.down_bias == nullptr ? nullptr : mlp_.down_bias + s.group * down_.shape.rows + col;
+    for (int r = 0; r < s.rows; ++r) {
+      const int64_t j = s.first_row + r;
+      t.acc = c_.scratch.sums[rank] + r * stride;
+      t.weight = mlp_.scale * (mlp_.weight_on_input ? 1.0f : c_.scratch.row_weights[j]);
+      t.out = out.f32() + c_.scratch.row_tokens[j] * out.stride() + col;
+      c_.kernels.add(t);
     }
   }
 
@@ -171,7 +200,7 @@ class ExpertRun : public RowSource {
   const ExpertMlp& mlp_;
   const Panels up_, down_;
   std::span<const Segment> segments_;
-  int64_t rows_ = 0;
+  int64_t rows_ = 0, down_tiles_ = 1;  // tiles of a task
   int experts_ = 0;
 };
 

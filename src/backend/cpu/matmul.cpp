@@ -10,6 +10,8 @@ namespace {
 constexpr int kFewRows = 5;
 constexpr int64_t kAheadBytesFew = 1024, kAheadBytes = 8192;
 
+constexpr int kRowsOfCaller = 32;  // as many the caller packs alone: cheaper than to meet at a barrier
+
 const std::byte* row_pointer(const Tensor& x, int64_t row, int64_t col) {
   return x.as<std::byte>() + (row * x.stride() + col) * static_cast<int64_t>(tensor::dtype_bytes(x.dtype));
 }
@@ -52,7 +54,7 @@ void multiply_segments(Context& c, const PackJob& pack, const Panels& panels, F&
   }
   const bool parallel =
       Context::worth_sharing(bytes, 2.0 * rows * static_cast<double>(panels.shape.rows * panels.shape.cols));
-  const bool few = rows <= panels.kernels.rows_max;  // packed by the caller: cheaper than to meet at a barrier
+  const bool few = rows <= kRowsOfCaller;
   if (few) pack_rows(c.kernels, pack, 0, 1);
   TaskRuns& tasks = c.team.tasks(parallel, n_segments * panels.tiles);
   c.team.run(parallel, [&](int rank, int threads) {
@@ -86,36 +88,43 @@ PackJob make_pack(Context& c, std::span<const Segment> segments, const RowSource
 
 }  // namespace
 
-void multiply_tile(const TileJob& job) {
+void multiply_run(const TileJob& job, int64_t begin) {
   const Panels& p = *job.panels;
   const WeightKernels& weights = p.kernels;
   const RowBlocks rows(job.rows, weights.rows_max);
-  const int64_t run = weights.run_steps / weights.block_steps;
-  for (int64_t k = 0; k < p.blocks; k += run) {
-    const int64_t blocks = std::min(run, p.blocks - k);
-    const std::byte* w = job.w + k * weights.block_bytes;
-    const std::byte* next = k + blocks < p.blocks ? w + blocks * weights.block_bytes : job.next;
-    TileArgs t;
-    t.w = &w;
-    t.second = t.next_second = weights.block_bytes / 2;
-    t.block_bytes = weights.block_bytes;
-    t.blocks = t.segment_blocks = blocks;
-    t.accumulate = k > 0;
-    const int64_t share = (blocks + rows.n - 1) / rows.n;  // of the next run, prefetched by each block of rows
-    for (int i = 0; i < rows.n; ++i) {
-      t.m = rows.size(i);
-      t.a = job.a + rows.begin(i) * p.steps + k * weights.block_steps * rows.size(i);
-      t.acc = job.sums + rows.begin(i) * kTile;
-      if (rows.n == 1) {
-        t.ahead = (rows.size(i) <= kFewRows ? kAheadBytesFew : kAheadBytes) / weights.block_bytes;
-        t.next = next;
-      } else {
-        t.cached = true;
-        t.ahead = std::max<int64_t>(0, std::min(share, blocks - i * share));
-        t.next = next == nullptr ? nullptr : next + i * share * weights.block_bytes;
-      }
-      weights.tiles[rows.size(i)](t);
+  const int64_t blocks = std::min(run_blocks(weights), p.blocks - begin);
+  const std::byte* w = job.w + begin * weights.block_bytes;
+  TileArgs t;
+  t.w = &w;
+  t.second = t.next_second = weights.block_bytes / 2;
+  t.block_bytes = weights.block_bytes;
+  t.blocks = t.segment_blocks = blocks;
+  t.acc_stride = job.sums_stride;
+  t.accumulate = begin > 0;
+  const int64_t share = (blocks + rows.n - 1) / rows.n;  // of the next run, prefetched by each block of rows
+  for (int i = 0; i < rows.n; ++i) {
+    t.m = rows.size(i);
+    t.a = job.a + rows.begin(i) * p.steps + begin * weights.block_steps * rows.size(i);
+    t.acc = job.sums + rows.begin(i) * job.sums_stride;
+    if (rows.n == 1) {
+      t.ahead = (rows.size(i) <= kFewRows ? kAheadBytesFew : kAheadBytes) / weights.block_bytes;
+      t.next = job.next;
+    } else {
+      t.cached = true;
+      t.ahead = std::max<int64_t>(0, std::min(share, blocks - i * share));
+      t.next = job.next == nullptr ? nullptr : job.next + i * share * weights.block_bytes;
     }
+    weights.tiles[rows.size(i)](t);
+  }
+}
+
+void multiply_tile(const TileJob& job) {
+  const Panels& p = *job.panels;
+  TileJob run = job;
+  for (int64_t begin = 0, end = 0; begin < p.blocks; begin = end) {
+    end = begin + run_blocks(p.kernels);
+    run.next = end < p.blocks ? job.w + end * p.kernels.block_bytes : job.next;
+    multiply_run(run, begin);
   }
 }
 

@@ -16,16 +16,20 @@ struct RowBlocks {
   int n, base, longer;
 };
 
-// One tile of weights for all rows of a segment: sums [rows][32].
+// One tile of weights for all rows of a segment.
 struct TileJob {
   const Panels* panels = nullptr;
   const std::byte* w = nullptr;
   const uint32_t* a = nullptr;  // the segment's first packed row
   int rows = 0;
-  const std::byte* next = nullptr;  // the tile that this thread most likely reads next, or null
-  float* sums = nullptr;
+  const std::byte* next = nullptr;  // what this thread most likely reads next, or null
+  float* sums = nullptr;            // [rows][sums_stride], of which 32 are the tile's
+  int sums_stride = kTile;
 };
 void multiply_tile(const TileJob& job);
+// A tile's blocks [begin, begin + run_blocks()) or up to the last one. Adds to the sums unless begin is 0.
+void multiply_run(const TileJob& job, int64_t begin);
+inline int64_t run_blocks(const WeightKernels& weights) { return weights.run_steps / weights.block_steps; }
 
 // Gives the rows to pack: row i of segment s.
 class RowSource {

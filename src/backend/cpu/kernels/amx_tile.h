@@ -24,9 +24,9 @@ constexpr int kAmxRows = 16;   // rows of a register
 constexpr int kAmxRowBytes = 64;
 constexpr int kAmxPanelBytes = kAmxSteps * kAmxRowBytes;
 constexpr int kAmxBlockBytes = 2 * kAmxPanelBytes;
-// A run's weights and 32 rows fill the L1 cache. The rows of a segment stay in the L2 cache (context.h). Shorter runs
-// load and store the sums more often.
-constexpr int kAmxRunSteps = 16 * kAmxSteps;
+// A run's weights and the rows of a segment stay in the L2 cache (context.h). Shorter runs load and store the sums more
+// often, and prefetch later.
+constexpr int kAmxRunSteps = 64 * kAmxSteps;
 
 // Registers 0 and 1 are sums of the first 16 rows, 2 and 3 of the others. 4 and 5 are activations, 6 and 7 weights.
 struct alignas(64) TileConfig {

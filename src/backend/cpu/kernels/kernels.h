@@ -18,13 +18,14 @@
 
 namespace polymath::backend::cpu {
 
-constexpr int kPanel = 16;        // outputs of a panel
-constexpr int kTile = 32;         // outputs of a tile: two panels
-constexpr int kRowsMax = 32;      // the largest rows_max of any format and instruction set
-constexpr int kProbStride = 144;  // words from one row of attention probabilities to the next
+constexpr int kPanel = 16;         // outputs of a panel
+constexpr int kTile = 32;          // outputs of a tile: two panels
+constexpr int kRowsMax = 112;      // the largest rows_max of any format and instruction set
+constexpr int kCacheRowsMax = 32;  // the same of the KV cache's types
+constexpr int kProbStride = 144;   // words from one row of attention probabilities to the next
 
-// A row's block of 32 int8 elements: 8 words of them, a scale, the sums of both halves (int8_rows.h).
-constexpr int kInt8Scale = 8, kInt8Sums = 9, kInt8Words = 11;
+// A row's block of 32 int8 elements: 8 words of them, a scale, sums (int8_rows.h). It fills a cache line.
+constexpr int kInt8Scale = 8, kInt8Sums = 9, kInt8Whole = 11, kInt8Words = 16;
 
 // acc[r][0..32) = [acc +] sum over steps of a[r][step] * w[step][0..32). Weights are counted in blocks. A plain type's
 // block is one step.
@@ -105,9 +106,9 @@ struct GluTileArgs {
   int row_stride = 1, word_stride = 1;  // words from one row to the next, and from one output's word to the next
 };
 
-// out[row] += weight * (acc + bias), 32 columns or fewer.
+// out += weight * (acc + bias), n columns.
 struct AddArgs {
-  const float* acc = nullptr;  // [32]
+  const float* acc = nullptr;
   const float* bias = nullptr;
   float weight = 1;
   int n = kTile;

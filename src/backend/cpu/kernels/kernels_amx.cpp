@@ -1,3 +1,4 @@
+#include "backend/cpu/kernels/amx_int8.h"
 #include "backend/cpu/kernels/amx_tile.h"
 #include "backend/cpu/kernels/table.h"
 
@@ -33,6 +34,7 @@ const Kernels& amx_kernels() {
     Kernels k = make_table("amx");
     k.weights = amx_weights();
     k.caches = amx_caches();
+    k.packed_int8 = amx_int8_formats(KeptFormats{});
     k.multiply = multiply_amx;
     return k;
   }();

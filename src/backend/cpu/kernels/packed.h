@@ -186,24 +186,28 @@ void fill_exact_tiles(TileFn* tiles) {
 
 // --- int8 activations ---
 
+// acc + the i-th dot product of a row's block of 32. Every kernel adds it so, and rounds alike.
+template <typename W>
+INLINE F32 add_scaled_dot(F32 acc, I32 dot, const PartScales<W>& scales, int i, const uint32_t* row) {
+  const F32 scale = rounded(scales.scale[i] * floats(splat_bits(row[kInt8Scale])));
+  acc = acc + scale * to_floats(dot);
+  if constexpr (W::kMinimum) acc = acc - floats(splat_bits(row[kInt8Whole])) * scales.minimum[i];
+  return acc;
+}
+
 // acc + the dot products of a vector of outputs with one row's block of 32.
 template <typename W>
 INLINE F32 add_block(F32 acc, const U32* codes, const PartScales<W>& scales, const uint32_t* row) {
   constexpr int kCount = PartScales<W>::kCount, kQuads = kPartQuads / kCount;
   constexpr int kZero = W::kZero + (W::kSigned ? kSignedZero : 0);
-  const F32 row_scale = floats(splat_bits(row[kInt8Scale]));
+  static_assert(!W::kMinimum || kCount == 1);
 #pragma GCC unroll 2
   for (int i = 0; i < kCount; ++i) {
     const int sum = kCount == 2 ? static_cast<int>(row[kInt8Sums + i])
                                 : static_cast<int>(row[kInt8Sums]) + static_cast<int>(row[kInt8Sums + 1]);
     I32 dot = splat_int(-kZero * sum);
     dot = add_dots<W::kSigned, W::kSums>(dot, codes + i * kQuads, row + i * kQuads, kQuads);
-    const F32 scale = rounded(scales.scale[i] * row_scale);
-    acc = acc + scale * to_floats(dot);
-    if constexpr (W::kMinimum) {
-      const F32 whole = rounded(row_scale * static_cast<float>(sum));
-      acc = acc - whole * scales.minimum[i];
-    }
+    acc = add_scaled_dot(acc, dot, scales, i, row);
   }
   return acc;
 }
@@ -244,10 +248,12 @@ INLINE void add_part_of_rows(const Part<W>& part, int rows, const uint32_t* a, F
   }
 }
 
+constexpr int kInt8RowsMax = 32;  // more are cut into blocks
+
 // A row's sums are one chain in the order of the inputs, whatever the number of rows.
 template <typename W, bool kOneRow>
 void int8_tile(const TileArgs& t) {
-  F32 acc[kOneRow ? 1 : kRowsMax][kTileVectors];
+  F32 acc[kOneRow ? 1 : kInt8RowsMax][kTileVectors];
   const int rows = kOneRow ? 1 : t.m;
   for (int r = 0; r < rows; ++r) {
     for (int v = 0; v < kTileVectors; ++v) {
@@ -303,12 +309,12 @@ WeightKernels int8_kernels() {
   if constexpr (requires { W::kFloats; }) return exact_kernels<W>();
   WeightKernels k = packed_layout<W>();
   k.int8 = true;
-  k.rows_max = kRowsMax;
+  k.rows_max = kInt8RowsMax;
   k.pack_steps = kInt8Words;
   k.block_steps = W::kInputs / kPart * kInt8Words;
   k.run_steps = kRunSteps / kPart * kInt8Words;
   k.tiles[1] = int8_tile<W, true>;
-  for (int m = 2; m <= kRowsMax; ++m) k.tiles[m] = int8_tile<W, false>;
+  for (int m = 2; m <= kInt8RowsMax; ++m) k.tiles[m] = int8_tile<W, false>;
   return k;
 }
 
