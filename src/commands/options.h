@@ -163,8 +163,9 @@ struct QualityOptions {
 
 // `quantize`. The model is what it reads.
 struct QuantizeOptions {
-  std::string out;     // a file that does not exist yet
-  std::string format;  // of the matrices
+  std::string out;        // a file or directory that does not exist yet
+  std::string format;     // of the matrices
+  std::string calibrate;  // a text; empty: none
 };
 
 // `inspect`.

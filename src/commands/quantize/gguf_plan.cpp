@@ -4,8 +4,6 @@
 #include <iterator>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 
 namespace polymath::commands {
 namespace {
@@ -27,15 +25,12 @@ bool is_matrix(const weights::GgufTensor& t) {
 
 }  // namespace
 
-absl::StatusOr<PackTarget> pack_target(std::string_view format) {
+std::span<const PackTarget> pack_targets() { return kTargets; }
+
+const PackTarget* find_pack_target(std::string_view format) {
   const auto* at = std::find_if(std::begin(kTargets), std::end(kTargets),
                                 [&](const PackTarget& target) { return target.format == format; });
-  if (at != std::end(kTargets)) return *at;
-  const auto name = [](std::string* out, const PackTarget& target) {
-    absl::StrAppend(out, std::string(target.format));
-  };
-  return absl::InvalidArgumentError(absl::StrCat("--to ", std::string(format), ": is none of ",
-                                                 absl::StrJoin(std::begin(kTargets), std::end(kTargets), ", ", name)));
+  return at == std::end(kTargets) ? nullptr : at;
 }
 
 std::vector<const GgmlType*> packed_types(const weights::GgufHeader& header, const PackTarget& target) {

@@ -71,7 +71,7 @@ std::vector<float> read(const weights::GgufModel& model, const weights::GgufTens
 TEST(Quantize, PacksMatricesAndKeepsTheRest) {
   const std::string in = written("in", model_file()), out = place("out");
   testing::internal::CaptureStdout();
-  const absl::Status status = quantize_gguf(options_of(in, out, "q4_k"));
+  const absl::Status status = quantize_model(options_of(in, out, "q4_k"));
   testing::internal::GetCapturedStdout();
   ASSERT_TRUE(status.ok()) << status;
   const auto before = weights::open_gguf_model(in), after = weights::open_gguf_model(out);
@@ -97,22 +97,22 @@ TEST(Quantize, PacksMatricesAndKeepsTheRest) {
 
 TEST(Quantize, NothingIsOverwritten) {
   const std::string in = written("in2", model_file()), out = written("out2", model_file());
-  EXPECT_EQ(quantize_gguf(options_of(in, out, "q8_0")).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(quantize_model(options_of(in, out, "q8_0")).code(), absl::StatusCode::kAlreadyExists);
 }
 
 TEST(Quantize, WhatIsWrongIsNamed) {
   const std::string in = written("in3", model_file()), out = place("out3");
-  EXPECT_NE(quantize_gguf(options_of(in, out, "q3_k")).message().find("mxfp4"), std::string::npos);
-  EXPECT_NE(quantize_gguf(options_of(in, "", "q8_0")).message().find("output"), std::string::npos);
-  EXPECT_NE(quantize_gguf(options_of(in, out, "")).message().find("--to"), std::string::npos);
-  EXPECT_EQ(quantize_gguf(options_of("a/directory", out, "q8_0")).code(), absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(quantize_gguf(options_of(in, "/no/such/folder/x.gguf", "q8_0")).code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(quantize_model(options_of(in, out, "q3_k")).message().find("mxfp4"), std::string::npos);
+  EXPECT_NE(quantize_model(options_of(in, "", "q8_0")).message().find("output"), std::string::npos);
+  EXPECT_NE(quantize_model(options_of(in, out, "")).message().find("--to"), std::string::npos);
+  EXPECT_EQ(quantize_model(options_of("a/directory", out, "q8_0")).code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(quantize_model(options_of(in, "/no/such/folder/x.gguf", "q8_0")).code(), absl::StatusCode::kNotFound);
   weights::GgufFile bad = model_file();
   std::vector<float> values = values_of(7, kCols);
   values[9] = NAN;
   bad.tensor("output.weight", {kCols}, kF32, bytes_of(values))
       .tensor("blk.1.attn_q.weight", {kCols, 1}, kF32, bytes_of(values));
-  const absl::Status status = quantize_gguf(options_of(written("in4", bad), out, "q8_0"));
+  const absl::Status status = quantize_model(options_of(written("in4", bad), out, "q8_0"));
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_NE(status.message().find("blk.1.attn_q.weight"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(out) || std::filesystem::exists(out + ".part"));

@@ -102,10 +102,10 @@ float largest_of(const float (&values)[8]) { return *std::max_element(std::begin
 
 // Q4_K and Q5_K: eight fits of 32 values, whose scales and minimums become 6 bits each.
 struct SixBitFits {
-  explicit SixBitFits(const float* src, int levels) {
+  SixBitFits(const float* src, const float* importance, int levels) {
     float scales[8], minimums[8];
     for (int j = 0; j < 8; ++j) {
-      const AffineFit fit = fit_affine({src + j * 32, 32}, levels);
+      const AffineFit fit = fit_affine({src + j * 32, 32}, levels, importance_of(importance, j * 32, 32));
       scales[j] = fit.scale, minimums[j] = fit.minimum;
     }
     d = rounded(largest_of(scales) / 63), dmin = rounded(largest_of(minimums) / 63);
@@ -130,32 +130,20 @@ struct SixBitFits {
   int sc[8] = {}, m[8] = {};
 };
 
+const float* at_or_null(const float* importance, int64_t i) { return importance == nullptr ? nullptr : importance + i; }
+
 template <bool kFive>
-void quantize_q4_q5(const float* src, std::byte* dst, int64_t n) {
+void pack_q4_q5(const float* src, const float* importance, std::byte* dst, int64_t n) {
   constexpr int kLevels = kFive ? 31 : 15, kNibbles = kFive ? 48 : 16, kBytes = kNibbles + 128;
   for (int64_t i = 0; i < n; i += kSuperBlock, src += kSuperBlock, dst += kBytes) {
     std::memset(dst, 0, kBytes);
-    const SixBitFits fits(src, kLevels);
+    const SixBitFits fits(src, at_or_null(importance, i), kLevels);
     fits.write(dst);
     for (int e = 0; e < kSuperBlock; ++e) {
       const int j = e / 32, l = e % 32, q = fits.code(src[e], j, kLevels);
       dst[kNibbles + j / 2 * 32 + l] |= static_cast<std::byte>((q & 15) << (j % 2 * 4));
       if constexpr (kFive) dst[16 + l] |= static_cast<std::byte>(q >> 4 << j);
     }
-  }
-}
-
-// Scales of 16 groups of 16 values, as integers under one f16.
-void quantize_q6_k(const float* src, std::byte* dst, int64_t n) {
-  for (int64_t i = 0; i < n; i += kSuperBlock, src += kSuperBlock, dst += kQ6K.block_bytes) {
-    float scales[16], extreme = 0;
-    for (int j = 0; j < 16; ++j) {
-      scales[j] = fit_scale({src + j * 16, 16}, 32);
-      if (std::abs(scales[j]) > std::abs(extreme)) extreme = scales[j];
-    }
-    SixBitBlock block{SixBitFits::rounded(extreme / -128), {}};
-    for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<int8_t>(quantized(scales[j], block.d, -128, 127));
-    write_q6_k(block, src, dst);
   }
 }
 
@@ -177,10 +165,31 @@ void write_q6_k(const SixBitBlock& block, const float* values, std::byte* dst) {
   }
 }
 
+void pack_q4_k(const float* src, const float* importance, std::byte* dst, int64_t n) {
+  pack_q4_q5<false>(src, importance, dst, n);
+}
+void pack_q5_k(const float* src, const float* importance, std::byte* dst, int64_t n) {
+  pack_q4_q5<true>(src, importance, dst, n);
+}
+
+// Scales of 16 groups of 16 values, as integers under one f16.
+void pack_q6_k(const float* src, const float* importance, std::byte* dst, int64_t n) {
+  for (int64_t i = 0; i < n; i += kSuperBlock, src += kSuperBlock, dst += kQ6K.block_bytes) {
+    float scales[16], extreme = 0;
+    for (int j = 0; j < 16; ++j) {
+      scales[j] = fit_scale({src + j * 16, 16}, 32, importance_of(importance, i + j * 16, 16));
+      if (std::abs(scales[j]) > std::abs(extreme)) extreme = scales[j];
+    }
+    SixBitBlock block{SixBitFits::rounded(extreme / -128), {}};
+    for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<int8_t>(quantized(scales[j], block.d, -128, 127));
+    write_q6_k(block, src, dst);
+  }
+}
+
 extern const QuantFormat kQ2K = packed_blocks<kSuperBlock, 84, decode_q2_k>("q2_k");
 extern const QuantFormat kQ3K = super_blocks_of_six_bits<110, decode_q3_k, q3_scales>("q3_k");
-extern const QuantFormat kQ4K = packed_blocks<kSuperBlock, 144, decode_q4_k>("q4_k", quantize_q4_q5<false>);
-extern const QuantFormat kQ5K = packed_blocks<kSuperBlock, 176, decode_q5_k>("q5_k", quantize_q4_q5<true>);
-extern const QuantFormat kQ6K = packed_blocks<kSuperBlock, 210, decode_q6_k>("q6_k", quantize_q6_k);
+extern const QuantFormat kQ4K = packed_blocks<kSuperBlock, 144, decode_q4_k>("q4_k", unweighted<pack_q4_k>);
+extern const QuantFormat kQ5K = packed_blocks<kSuperBlock, 176, decode_q5_k>("q5_k", unweighted<pack_q5_k>);
+extern const QuantFormat kQ6K = packed_blocks<kSuperBlock, 210, decode_q6_k>("q6_k", unweighted<pack_q6_k>);
 
 }  // namespace polymath::quant

@@ -80,10 +80,10 @@ void decode_mxfp4(const std::byte* block, float* y) {
 
 // Q4_0 and Q5_0: the middle of the codes is 0.
 template <bool kFive>
-void quantize_symmetric(const float* src, std::byte* dst, int64_t n) {
+void pack_symmetric(const float* src, const float* importance, std::byte* dst, int64_t n) {
   constexpr int kLevels = kFive ? 16 : 8, kNibbles = kFive ? 6 : 2;
   for (int64_t i = 0; i < n; i += kValues, src += kValues, dst += kNibbles + kHalf) {
-    const uint16_t d = tensor::f32_to_f16(fit_scale({src, kValues}, kLevels));
+    const uint16_t d = tensor::f32_to_f16(fit_scale({src, kValues}, kLevels, importance_of(importance, i, kValues)));
     const float scale = tensor::f16_to_f32(d);
     uint32_t fifths = 0;
     for (int j = 0; j < kHalf; ++j) {
@@ -106,8 +106,17 @@ int nearest_fp4(float doubled) {
   return best;
 }
 
+}  // namespace
+
+void pack_q4_0(const float* src, const float* importance, std::byte* dst, int64_t n) {
+  pack_symmetric<false>(src, importance, dst, n);
+}
+void pack_q5_0(const float* src, const float* importance, std::byte* dst, int64_t n) {
+  pack_symmetric<true>(src, importance, dst, n);
+}
+
 // Of the exponent under which the largest value fits, and the next smaller one, which cuts it off.
-void quantize_mxfp4(const float* src, std::byte* dst, int64_t n) {
+void pack_mxfp4(const float* src, const float* importance, std::byte* dst, int64_t n) {
   constexpr int kBias = 128, kLargestExponent = 254;
   for (int64_t i = 0; i < n; i += kValues, src += kValues, dst += 1 + kHalf) {
     float largest = 0;
@@ -120,7 +129,7 @@ void quantize_mxfp4(const float* src, std::byte* dst, int64_t n) {
       for (int j = 0; j < kValues; ++j) {
         codes[j] = static_cast<uint8_t>(nearest_fp4(std::ldexp(src[j], kBias - e)));
         const double miss = std::ldexp(static_cast<float>(kFp4Doubled[codes[j]]), e - kBias) - src[j];
-        error += miss * miss;
+        error += miss * miss * (importance == nullptr ? 1 : importance[i + j]);
       }
       if (best >= 0 && error >= best) continue;
       best = error;
@@ -130,13 +139,11 @@ void quantize_mxfp4(const float* src, std::byte* dst, int64_t n) {
   }
 }
 
-}  // namespace
-
-extern const QuantFormat kQ4_0 = packed_blocks<kValues, 18, decode_q4_0>("q4_0", quantize_symmetric<false>);
+extern const QuantFormat kQ4_0 = packed_blocks<kValues, 18, decode_q4_0>("q4_0", unweighted<pack_q4_0>);
 extern const QuantFormat kQ4_1 = packed_blocks<kValues, 20, decode_q4_1>("q4_1");
-extern const QuantFormat kQ5_0 = packed_blocks<kValues, 22, decode_q5_0>("q5_0", quantize_symmetric<true>);
+extern const QuantFormat kQ5_0 = packed_blocks<kValues, 22, decode_q5_0>("q5_0", unweighted<pack_q5_0>);
 extern const QuantFormat kQ5_1 = packed_blocks<kValues, 24, decode_q5_1>("q5_1");
 extern const QuantFormat kIq4Nl = packed_blocks<kValues, 18, decode_iq4_nl>("iq4_nl");
-extern const QuantFormat kMxfp4 = packed_blocks<kValues, 17, decode_mxfp4>("mxfp4", quantize_mxfp4);
+extern const QuantFormat kMxfp4 = packed_blocks<kValues, 17, decode_mxfp4>("mxfp4", unweighted<pack_mxfp4>);
 
 }  // namespace polymath::quant
