@@ -288,17 +288,37 @@ def bitsandbytes_8bit():
     return Case({"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 6.0}, quantize)
 
 
+def eetq():
+    """As EETQ's preprocessing orders int8 [inputs, outputs], step by step."""
+
+    def quantize(rng, m, rows, cols):
+        codes, scale = rng.integers(-127, 128, (rows, cols)), scales(rng, rows).astype(np.float16)
+        order = np.array([0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15])  # of each 16 inputs
+        permuted = codes.T.reshape(cols // 16, 16, rows)[:, order].reshape(cols, rows)
+        tiles = permuted.T.reshape(rows // 2, 2, cols // 64, 64).swapaxes(1, 2)  # two outputs take turns
+        moved = (tiles.reshape(-1, 4) + 128)[:, [0, 2, 1, 3]].astype(np.uint8).view(np.int8)
+        tensors = {m + "weight": moved.reshape(cols, rows), m + "weight_scales": scale}
+        return tensors, codes.astype(np.float32) * scale.astype(np.float32)[:, None]
+
+    return Case({"quant_method": "eetq", "weights": "int8", "modules_to_not_convert": ["lm_head"]}, quantize)
+
+
 def squeezellm(sparse):
     def quantize(rng, m, rows, cols):
         codes, table = rng.integers(0, 16, (cols, rows)), (rng.normal(0, 0.05, (rows, 16))).astype(np.float16)
-        values = np.take_along_axis(table, codes.T, 1).astype(np.float32)
+        values = table_values = np.take_along_axis(table, codes.T, 1).astype(np.float32)
         tensors = {m + "qweight": pack_words(codes, 4, 0), m + "lookup_table": table}
         if sparse:
             apart = rng.random((rows, cols)) < 0.01
             added = rng.normal(0, 0.2, (rows, cols)).astype(np.float32)
-            values[apart] += added[apart]
+            values = values + added * apart
             tensors[m + "rows"] = np.concatenate([[0], apart.sum(1).cumsum()]).astype(np.int32)
             tensors[m + "cols"], tensors[m + "vals"] = np.nonzero(apart)[1].astype(np.int32), added[apart]
+        if sparse and "experts" in m:
+            whole = rng.choice(rows, 3, replace=False).astype(np.int32)
+            tensors[m + "full_row_indices"] = whole
+            tensors[m + "full_rows"] = full = rng.normal(0, 0.2, (cols, 3)).astype(np.float32)
+            values[whole] = table_values[whole] + ((added * apart)[whole] + full.T)
         return tensors, values
 
     return Case({"quant_method": "squeezellm", "wbits": 4}, quantize)
@@ -331,6 +351,7 @@ CASES = {
     "bitsandbytes-nf4": bitsandbytes_4bit(False),
     "bitsandbytes-nf4-nested": bitsandbytes_4bit(True),
     "bitsandbytes-int8": bitsandbytes_8bit(),
+    "eetq": eetq(),
     "squeezellm": squeezellm(False),
     "squeezellm-sparse": squeezellm(True),
 }  # fmt: skip

@@ -70,6 +70,18 @@ void read_awq(const CodeSource& source, const GroupedMatrix& m, Panel& panel) {
   }
 }
 
+void read_eetq(const CodeSource& source, const GroupedMatrix& m, Panel& panel) {
+  constexpr int64_t kTile = 64, kRun = 16;
+  for (int64_t r = 0; r < panel.n; ++r) {
+    const int64_t row = panel.begin + r;
+    const auto* from = reinterpret_cast<const uint8_t*>(source.data) + row / 2 * 2 * m.shape.cols + row % 2 * kTile;
+    uint8_t* out = panel.codes.data() + r * m.shape.cols;
+    for (int64_t c = 0; c < m.shape.cols; c += kTile, from += 2 * kTile) {
+      for (int64_t i = 0; i < kTile; ++i) out[c + i / kRun * kRun + i % kRun / 2 + i % 2 * (kRun / 2)] = from[i];
+    }
+  }
+}
+
 absl::Status read_codes(const GroupedMatrix& m, Panel& panel) {
   panel.codes.resize(static_cast<size_t>(panel.n * m.shape.cols));
   switch (m.codes.packing) {
@@ -78,6 +90,9 @@ absl::Status read_codes(const GroupedMatrix& m, Panel& panel) {
       break;
     case Packing::kAwq:
       read_awq(m.codes, m, panel);
+      break;
+    case Packing::kEetq:
+      read_eetq(m.codes, m, panel);
       break;
     default:
       read_rowwise(m.codes, m.shape.cols, panel);

@@ -49,6 +49,8 @@ enum class Packing {
   kHighFirst,  // likewise, the first one high
   kGptq,       // words of 32 bits, [cols / values a word, rows]; the first one low
   kAwq,        // words of 32 bits, [cols, rows / 8]; nibble i has output kAwqOrder[i]
+  kEetq,       // bytes; 64 inputs of an output, then those of the next one, alternate. Of 16, byte i has input
+               // i / 2, or i / 2 + 8 where i is odd
 };
 inline constexpr int kAwqOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
 

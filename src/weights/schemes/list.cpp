@@ -16,6 +16,7 @@ FindWeights parse_gptq(base::JsonReader& j);
 FindWeights parse_compressed_tensors(base::JsonReader& j);
 FindWeights parse_modelopt(base::JsonReader& j);
 FindWeights parse_bitsandbytes(base::JsonReader& j);
+FindWeights parse_eetq(base::JsonReader& j);
 FindWeights parse_squeezellm(base::JsonReader& j);
 
 std::span<const SchemeRow> scheme_rows() {
@@ -30,6 +31,7 @@ std::span<const SchemeRow> scheme_rows() {
       {"modelopt", parse_modelopt},
       {"modelopt_fp4", parse_modelopt},
       {"bitsandbytes", parse_bitsandbytes},
+      {"eetq", parse_eetq},
       {"squeezellm", parse_squeezellm},
   };
   return kRows;

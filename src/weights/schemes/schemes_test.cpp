@@ -92,14 +92,23 @@ std::string format_in(const std::string& name, const std::string& module) {
 TEST(Schemes, KeepGroupsInTheLargestBlocksThatHoldThem) {
   const std::string q = "self_attn.q_proj", down = "mlp.experts.1.down_proj";
   const std::tuple<std::string, std::string, std::string> kCases[] = {
-      {"fp8-blocks", q, "fp8_g128"},         {"fp8-blocks", down, "fp8_g32"},
-      {"fp8-tensor", q, "fp8_g128"},         {"awq-g64", q, "int4_g32"},
-      {"gptq-g128", q, "int4_g128"},         {"gptq-act-order", q, "float32"},
-      {"gptq-int8", q, "int8_g128"},         {"gptq-int8-zeros", q, "float32"},
-      {"compressed-int4", q, "q4_0"},        {"compressed-w8a8", down, "int8_g32"},
-      {"compressed-nvfp4", q, "nvfp4"},      {"compressed-mxfp4", q, "mxfp4"},
-      {"modelopt-nvfp4", q, "nvfp4"},        {"bitsandbytes-nf4-nested", q, "nf4"},
-      {"bitsandbytes-int8", q, "int8_g128"}, {"squeezellm", q, "float32"},
+      {"fp8-blocks", q, "fp8_g128"},
+      {"fp8-blocks", down, "fp8_g32"},
+      {"fp8-tensor", q, "fp8_g128"},
+      {"awq-g64", q, "int4_g32"},
+      {"gptq-g128", q, "int4_g128"},
+      {"gptq-act-order", q, "float32"},
+      {"gptq-int8", q, "int8_g128"},
+      {"gptq-int8-zeros", q, "float32"},
+      {"compressed-int4", q, "q4_0"},
+      {"compressed-w8a8", down, "int8_g32"},
+      {"compressed-nvfp4", q, "nvfp4"},
+      {"compressed-mxfp4", q, "mxfp4"},
+      {"modelopt-nvfp4", q, "nvfp4"},
+      {"bitsandbytes-nf4-nested", q, "nf4"},
+      {"bitsandbytes-int8", q, "int8_g128"},
+      {"squeezellm", q, "float32"},
+      {"eetq", q, "int8_g128"},
   };
   for (const auto& [name, module, format] : kCases) EXPECT_EQ(format_in(name, module), format) << name;
 }
@@ -141,6 +150,7 @@ TEST(Schemes, RefuseConfigsThatTheyDoNotKnow) {
        "\"W4A8_AWQ\" is not read"},
       {R"({"quant_method": "bitsandbytes", "bnb_4bit_quant_storage": "bfloat16"})", StatusCode::kInvalidArgument,
        "bnb_4bit_quant_storage"},
+      {R"({"quant_method": "eetq", "weights": "int4"})", StatusCode::kInvalidArgument, "weights"},
       {R"({"quant_method": "squeezellm", "wbits": 3})", StatusCode::kInvalidArgument, "wbits"},
   };
   for (const Refused& c : kCases) {
