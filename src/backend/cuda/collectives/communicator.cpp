@@ -16,7 +16,8 @@ class PeerCommunicator : public parallel::Communicator {
   absl::Status allocate() {
     ASSIGN_OR_RETURN(inbox_, device_.allocate(sizeof(float) * Exchange::inbox_floats(rank_.size)));
     ASSIGN_OR_RETURN(flags_, device_.allocate(sizeof(unsigned) * Exchange::flag_words(rank_.size)));
-    ASSIGN_OR_RETURN(epochs_, device_.allocate(sizeof(unsigned) * kExchangeBlocks));
+    ASSIGN_OR_RETURN(small_, device_.allocate(sizeof(uint32_t) * Exchange::small_words(rank_.size)));
+    ASSIGN_OR_RETURN(epochs_, device_.allocate(sizeof(unsigned) * (kExchangeBlocks + kSmallBlocks)));
     device_.wait();  // zeroed before a peer writes
     exchange_.size = rank_.size, exchange_.at = rank_.at;
     exchange_.epochs = static_cast<unsigned*>(epochs_.data());
@@ -25,6 +26,7 @@ class PeerCommunicator : public parallel::Communicator {
   void meet(const PeerCommunicator& peer) {
     exchange_.inbox[peer.rank_.at] = static_cast<float*>(peer.inbox_.data());
     exchange_.flags[peer.rank_.at] = static_cast<unsigned*>(peer.flags_.data());
+    exchange_.small[peer.rank_.at] = static_cast<uint32_t*>(peer.small_.data());
   }
 
   parallel::Rank rank() const override { return rank_; }
@@ -42,7 +44,7 @@ class PeerCommunicator : public parallel::Communicator {
  private:
   Device& device_;
   const parallel::Rank rank_;
-  tensor::Buffer inbox_, flags_, epochs_;
+  tensor::Buffer inbox_, flags_, small_, epochs_;
   Exchange exchange_;
 };
 
