@@ -9,8 +9,8 @@
 namespace polymath::backend::cuda {
 namespace {
 
-constexpr int kThreads = 512;
-constexpr int kSmallThreads = static_cast<int>(kSmallChunk / 4);
+constexpr int kThreads = 512, kBlocksAnSm = 3;
+constexpr int kSmallThreads = static_cast<int>(kSmallChunk / 2);
 
 __device__ __forceinline__ uint64_t nanoseconds() {
   uint64_t now;
@@ -134,7 +134,7 @@ __device__ __forceinline__ void meet(const Exchange& e, const Chunks& chunks, in
 }
 
 template <typename V, template <typename> typename Finish>
-__global__ void __launch_bounds__(kThreads) exchange_kernel(const Exchange e, const Job job) {
+__global__ void __launch_bounds__(kThreads, kBlocksAnSm) exchange_kernel(const Exchange e, const Job job) {
   constexpr int kWidth = sizeof(V) / sizeof(float);
   wait_for_input();
   let_next_begin();
@@ -169,7 +169,7 @@ __device__ __forceinline__ float2 receive_two(const uint32_t* from, unsigned epo
   return {__uint_as_float(v.x), __uint_as_float(v.z)};
 }
 
-// Four floats a thread. REQUIRES: n % 4 == 0, n <= kSmallFloats.
+// Two floats a thread, so that a warp's stores fill whole lines. REQUIRES: n % 2 == 0, n <= kSmallFloats.
 __global__ void __launch_bounds__(kSmallThreads) small_sum_kernel(const Exchange e, float* x, int64_t n) {
   wait_for_input();
   let_next_begin();
@@ -177,27 +177,20 @@ __global__ void __launch_bounds__(kSmallThreads) small_sum_kernel(const Exchange
   const unsigned epoch = *counter + 1;
   __syncthreads();
   if (threadIdx.x == 0) *counter = epoch;
-  const int64_t i = blockIdx.x * kSmallChunk + threadIdx.x * 4;
+  const int64_t i = blockIdx.x * kSmallChunk + threadIdx.x * 2;
   if (i >= n) return;
-  const float4 own = *reinterpret_cast<const float4*>(x + i);
+  const float2 own = *reinterpret_cast<const float2*>(x + i);
   const int64_t buffer = static_cast<int64_t>(epoch % kSmallBuffers) * e.size;
   for (int r = 0; r < e.size; ++r) {
-    if (r == e.at) continue;
-    uint32_t* const to = e.small[r] + ((buffer + e.at) * kSmallFloats + i) * 2;
-    send_two(to, own.x, own.y, epoch);
-    send_two(to + 4, own.z, own.w, epoch);
+    if (r != e.at) send_two(e.small[r] + ((buffer + e.at) * kSmallFloats + i) * 2, own.x, own.y, epoch);
   }
-  float4 total{};
+  float2 total{};
   for (int r = 0; r < e.size; ++r) {
     const uint32_t* const from = e.small[e.at] + ((buffer + r) * kSmallFloats + i) * 2;
-    float4 part = own;
-    if (r != e.at) {
-      const float2 a = receive_two(from, epoch), b = receive_two(from + 4, epoch);
-      part = {a.x, a.y, b.x, b.y};
-    }
-    add(total, part);
+    const float2 part = r == e.at ? own : receive_two(from, epoch);
+    total.x += part.x, total.y += part.y;
   }
-  *reinterpret_cast<float4*>(x + i) = total;
+  *reinterpret_cast<float2*>(x + i) = total;
 }
 
 template <template <typename> typename Finish>

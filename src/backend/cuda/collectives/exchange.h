@@ -18,7 +18,7 @@
 namespace polymath::backend::cuda {
 
 inline constexpr int kRanksMax = 8;              // more: make_communicators() refuses
-inline constexpr int kExchangeBlocks = 256;      // at most
+inline constexpr int kExchangeBlocks = 384;      // at most; some three an SM hide each other's waits
 inline constexpr int64_t kExchangeChunk = 4096;  // floats of a block at once, at most
 inline constexpr int kExchangeBuffers = 4;
 inline constexpr int kFlagStride = 8;  // a flag has 32 bytes of its own
