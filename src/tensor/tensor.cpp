@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/process/numa_nodes.h"
 
 namespace polymath::tensor {
 namespace {
@@ -101,6 +102,8 @@ absl::StatusOr<Buffer> Buffer::host(size_t bytes) {
   if (head > 0) munmap(begin, head);
   if (mapped > head + kept) munmap(aligned + kept, mapped - head - kept);
   madvise(aligned, kept, MADV_HUGEPAGE);
+  const std::vector<int>& nodes = base::own_numa_nodes();
+  if (nodes.size() > 1) base::spread_over_nodes(nodes, aligned, kept);  // refused: the pages lie where they are touched
   return Buffer(aligned, kept, [](void* data, size_t n) { munmap(data, n); });
 }
 

@@ -11,6 +11,8 @@
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/panels.h"
 #include "backend/host_backend.h"
+#include "base/log.h"
+#include "base/process/numa_nodes.h"
 
 namespace polymath::backend {
 namespace {
@@ -316,6 +318,8 @@ void CpuBackend::combine(const Tensor& y, const ExpertGroups& groups, const Rout
 absl::StatusOr<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& options) {
   ASSIGN_OR_RETURN(const cpu::Kernels* kernels, cpu::choose_kernels(options.isa));
   const int threads = options.threads > 0 ? options.threads : base::available_cores();
+  const std::vector<int>& nodes = base::own_numa_nodes();
+  if (nodes.size() > 1) base::log_info("backend", "cpu: memory is spread over ", nodes.size(), " NUMA nodes");
   return std::make_unique<CpuBackend>(*kernels, threads);
 }
 

@@ -10,9 +10,10 @@
 namespace polymath::backend {
 namespace {
 
-constexpr size_t kBytes = size_t{256} << 20;  // many times any last cache of a few cores
-constexpr size_t kWindow = size_t{16} << 20;  // of them, read at a time: short enough to fall between disturbances
-constexpr int64_t kRounds = 50'000;           // of arithmetic: about a millisecond
+constexpr size_t kBytes = size_t{512} << 20;  // more than any last cache of the machines known
+// What a thread reads at a time. It is short enough to fall between disturbances, and long beside a barrier.
+constexpr size_t kShareMax = size_t{8} << 20;
+constexpr int64_t kRounds = 50'000;  // of arithmetic: about a millisecond
 
 const cpu::Kernels& best_kernels() { return **cpu::choose_kernels(""); }
 
@@ -30,17 +31,18 @@ absl::StatusOr<LimitMeter> LimitMeter::make() {
 
 double LimitMeter::read_gbs(base::ThreadPool& pool, int runs) {
   const cpu::Kernels& kernels = best_kernels();
-  const size_t share = kWindow / static_cast<size_t>(pool.size()) / 512 * 512;
+  const auto threads = static_cast<size_t>(pool.size());
+  const size_t share = std::min(kShareMax, kBytes / threads / 512 * 512), window = share * threads;
   double best = 0;
   for (int i = 0; i < runs; ++i) {
-    at_ = (at_ + kWindow) % kBytes;
-    const auto* window = static_cast<const std::byte*>(memory_.data()) + at_;
+    at_ = at_ + 2 * window <= kBytes ? at_ + window : 0;
+    const auto* begin = static_cast<const std::byte*>(memory_.data()) + at_;
     const double start = base::steady_seconds();
     pool.run([&](int rank) {
-      const double result = kernels.read(window + static_cast<size_t>(rank) * share, share);
+      const double result = kernels.read(begin + static_cast<size_t>(rank) * share, share);
       result_sink.store(result, std::memory_order_relaxed);
     });
-    best = std::max(best, static_cast<double>(share) * pool.size() / (base::steady_seconds() - start));
+    best = std::max(best, static_cast<double>(window) / (base::steady_seconds() - start));
   }
   return best * 1e-9;
 }

@@ -13,7 +13,7 @@ struct MachineLimits {
   double f32_gflops = 0;
 };
 
-// Measures with this CPU's best instruction set, in runs of about a millisecond. Keeps the 256 MiB that it reads.
+// Measures with this CPU's best instruction set, in runs of about a millisecond. Keeps the 512 MiB that it reads.
 class LimitMeter {
  public:
   // kResourceExhausted: no memory to read.

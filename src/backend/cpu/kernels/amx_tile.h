@@ -4,7 +4,8 @@
 //
 // AMX has eight tile registers of 16 rows of 64 bytes. A multiplication adds [rows][16 pairs] times
 // [16 pairs][16 outputs] to [rows][16 outputs]. Four registers are the sums of 32 rows and 32 outputs. Two hold
-// activations and two hold weights: each is used twice.
+// activations and two hold weights: each is used twice. Of weights, tiles of 33 to 48 rows have six registers of sums,
+// and read less from the L2 cache.
 //
 // A weight's block is 16 steps: [2 panels][16 steps][16 outputs][2 inputs], 2048 bytes. Rows of activations have the 16
 // words of a block side by side. The KV cache keeps the layout of kv.h. Where a register's steps lie in two KV blocks,
@@ -153,8 +154,86 @@ void amx_weight_rows(const TileArgs& t) {
   AmxTile<kTwo>::store_sums(t);
 }
 
+// 33 to 48 rows. The last 16 may overlap those before: such rows are summed twice, to the same sums.
+struct AmxTallTile {
+  static constexpr int kRows = 3 * kAmxRows;
+
+  static INLINE int64_t last(const TileArgs& t) { return t.m - kAmxRows; }
+
+  static INLINE void load_sums(const TileArgs& t) {
+    const int64_t stride = t.acc_stride * 4;
+    write_memory();
+    _tile_loadd(0, t.acc, stride);
+    _tile_loadd(1, t.acc + kPanel, stride);
+    _tile_loadd(2, t.acc + kAmxRows * t.acc_stride, stride);
+    _tile_loadd(3, t.acc + kAmxRows * t.acc_stride + kPanel, stride);
+    _tile_loadd(4, t.acc + last(t) * t.acc_stride, stride);
+    _tile_loadd(5, t.acc + last(t) * t.acc_stride + kPanel, stride);
+  }
+
+  static INLINE void clear_sums() {
+    write_memory();
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+  }
+
+  static INLINE void store_sums(const TileArgs& t) {
+    const int64_t stride = t.acc_stride * 4;
+    _tile_stored(0, t.acc, stride);
+    _tile_stored(1, t.acc + kPanel, stride);
+    _tile_stored(2, t.acc + kAmxRows * t.acc_stride, stride);
+    _tile_stored(3, t.acc + kAmxRows * t.acc_stride + kPanel, stride);
+    _tile_stored(4, t.acc + last(t) * t.acc_stride, stride);
+    _tile_stored(5, t.acc + last(t) * t.acc_stride + kPanel, stride);
+  }
+
+  // Activations of the first two registers are loaded twice: the second time from the L1 cache.
+  static INLINE void add(const std::byte* first, const std::byte* third, const std::byte* w) {
+    const std::byte* second = first + kAmxRows * kAmxRowBytes;
+    _tile_loadd(7, w, kAmxRowBytes);
+    _tile_loadd(6, first, kAmxRowBytes);
+    _tile_dpbf16ps(0, 6, 7);
+    _tile_loadd(6, second, kAmxRowBytes);
+    _tile_dpbf16ps(2, 6, 7);
+    _tile_loadd(6, third, kAmxRowBytes);
+    _tile_dpbf16ps(4, 6, 7);
+    _tile_loadd(7, w + kAmxPanelBytes, kAmxRowBytes);
+    _tile_dpbf16ps(5, 6, 7);
+    _tile_loadd(6, second, kAmxRowBytes);
+    _tile_dpbf16ps(3, 6, 7);
+    _tile_loadd(6, first, kAmxRowBytes);
+    _tile_dpbf16ps(1, 6, 7);
+  }
+};
+
+void amx_tall_weight_tile(const TileArgs& t) {
+  configure(2 * kAmxRows);  // all registers have 16 rows
+  if (t.accumulate) {
+    AmxTallTile::load_sums(t);
+  } else {
+    AmxTallTile::clear_sums();
+  }
+  const auto* a = reinterpret_cast<const std::byte*>(t.a);
+  const int64_t third = AmxTallTile::last(t) * kAmxRowBytes, block_bytes = int64_t{t.m} * kAmxRowBytes;
+  const std::byte* w = t.w[0] + t.offset;
+  Prefetches prefetches(t, w);
+  for (int64_t k = 0; k < t.blocks; ++k) {
+    prefetches.before_block(t, k);
+    AmxTallTile::add(a, a + third, w);
+    a += block_bytes;
+    w += kAmxBlockBytes;
+  }
+  AmxTallTile::store_sums(t);
+}
+
 void amx_weight_tile(const TileArgs& t) {
-  if (t.m > kAmxRows) {
+  if (t.m > 2 * kAmxRows) {
+    amx_tall_weight_tile(t);
+  } else if (t.m > kAmxRows) {
     amx_weight_rows<true>(t);
   } else {
     amx_weight_rows<false>(t);
@@ -260,6 +339,8 @@ WeightKernels amx_kernels_of(TileFn tile) {
 
 WeightKernels amx_weight_kernels() {
   WeightKernels k = amx_kernels_of(amx_weight_tile);
+  k.rows_max = AmxTallTile::kRows;
+  for (int m = 2 * kAmxRows + 1; m <= k.rows_max; ++m) k.tiles[m] = amx_weight_tile;
   k.block_steps = kAmxSteps;
   k.block_bytes = kAmxBlockBytes;
   k.run_steps = kAmxRunSteps;

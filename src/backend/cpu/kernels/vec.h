@@ -119,18 +119,29 @@ INLINE void for_vectors(int64_t n, F f) {
 
 // Adds halves, in a fixed order.
 INLINE float sum_lanes(F32 v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps(reinterpret_cast<__m512>(v));  // in the same order
+#else
   float part[kLanes];
   store_as(part, v);
   for (int half = kLanes / 2; half > 0; half /= 2) {
     for (int i = 0; i < half; ++i) part[i] += part[i + half];
   }
   return part[0];
+#endif
 }
+// NaN if a lane is.
 INLINE float max_lanes(F32 v) {
+#if defined(__AVX512F__)
+  const __m512 lanes = reinterpret_cast<__m512>(v);
+  const bool has_nan = _mm512_cmp_ps_mask(lanes, lanes, _CMP_UNORD_Q) != 0;
+  return has_nan ? __builtin_nanf("") : _mm512_reduce_max_ps(lanes);
+#else
   float part[kLanes];
   store_as(part, v);
   for (int i = 1; i < kLanes; ++i) part[0] = part[i] > part[0] || part[i] != part[i] ? part[i] : part[0];
   return part[0];
+#endif
 }
 
 // e^x with a relative error below 2e-7. It is 0 below -87.3 and infinity above 88.7. NaN stays NaN.
@@ -146,11 +157,16 @@ INLINE F32 vector_exp(F32 x) {
   p = p * r + 1.0f / 6;
   p = p * r + 0.5f;
   p = p * r * r + r + 1.0f;
+#if defined(__AVX512F__)
+  const F32 result =
+      reinterpret_cast<F32>(_mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
   // 2^n as two factors: n may be 128.
   const I32 exponent = reinterpret_cast<I32>(bits(shifted)) - 0x4b400000;
   const I32 low = exponent >> 1, high = exponent - low;
   const F32 result =
       p * floats(reinterpret_cast<U32>((low + 127) << 23)) * floats(reinterpret_cast<U32>((high + 127) << 23));
+#endif
   return x < splat(-87.3f) ? F32{} : result;
 }
 
