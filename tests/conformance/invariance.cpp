@@ -1,14 +1,15 @@
 // Random steps of many sequences, against each sequence alone: do logits and sampled tokens have the same bits?
-//   conformance_invariance MODEL BACKEND SEQUENCES TOKENS SEED [dummy] [fastest]
+//   conformance_invariance MODEL BACKEND SEQUENCES TOKENS SEED [dummy] [fastest] [KV_TYPE]
 // Steps mix prompt chunks and decodes of random sequences. Prefixes are shared between sequences, blocks run out, and
 // sequences are computed again from the start. dummy: random weights in the model's shape. fastest: without batch
-// invariance. Exit status: 0 if no row differs, 1 if one does, 2 on an error.
+// invariance. KV_TYPE: as --kv-cache-dtype has it. Exit status: 0 if no row differs, 1 if one does, 2 on an error.
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <random>
 
 #include "absl/strings/numbers.h"
@@ -42,6 +43,7 @@ struct Options {
   int64_t tokens = 0;
   unsigned seed = 0;
   bool dummy = false, fastest = false;
+  std::optional<backend::KvType> kv;  // none: of the weights' type
 };
 
 struct Sequence {
@@ -122,7 +124,8 @@ absl::Status Trial::load() {
   const plan::PlanRequest request{
       .step = {.tokens_max = kTokensMax, .seqs_max = kRunningMax, .blocks_max = kBlocksEach},
       .cache = {.block_size = kBlock,
-                .type = {config.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32, {}},
+                .type = options_.kv.value_or(
+                    backend::KvType{config.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32}),
                 .n_blocks = n_blocks},
       .model_len = kLengthMax,
       .snapshots = false,
@@ -329,13 +332,15 @@ int main(int argc, char** argv) {
   polymath::conformance::Options o;
   if (argc < 6 || !absl::SimpleAtoi(argv[3], &o.sequences) || !absl::SimpleAtoi(argv[4], &o.tokens) ||
       !absl::SimpleAtoi(argv[5], &o.seed) || o.sequences < 1) {
-    std::fprintf(stderr, "usage: conformance_invariance MODEL BACKEND SEQUENCES TOKENS SEED [dummy] [fastest]\n");
+    std::fprintf(stderr,
+                 "usage: conformance_invariance MODEL BACKEND SEQUENCES TOKENS SEED [dummy] [fastest] [KV_TYPE]\n");
     return 2;
   }
   o.model = argv[1], o.backend = argv[2];
   for (int i = 6; i < argc; ++i) {
     o.dummy = o.dummy || std::strcmp(argv[i], "dummy") == 0;
     o.fastest = o.fastest || std::strcmp(argv[i], "fastest") == 0;
+    if (const auto kv = polymath::backend::KvType::named(argv[i]); kv.has_value()) o.kv = kv;
   }
   return polymath::conformance::run(o);
 }

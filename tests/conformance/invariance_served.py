@@ -1,6 +1,6 @@
 """Answers under load with --batch-invariant: the same tokens and logprobs as alone, to the last digit.
 
-    invariance_served.py BINARY MODEL [DEVICE] [REQUESTS]
+    invariance_served.py BINARY MODEL [DEVICE] [REQUESTS] [KV_TYPE]
 
 Alone: one request at a time, without cached prefixes. Under load: all at once, in steps of 96 tokens, with shared
 prefixes, and with so few KV blocks that running requests must be preempted. Then all at once again, in large steps.
@@ -45,8 +45,9 @@ def main():
     binary, model = sys.argv[1:3]
     device = sys.argv[3] if len(sys.argv) > 3 else "cpu"
     requests = make_requests(int(sys.argv[4]) if len(sys.argv) > 4 else 24)
+    kv = ["--kv-cache-dtype", sys.argv[5]] if len(sys.argv) > 5 else []
     start = lambda *flags: Server(
-        binary, model, ["--device", device, "--batch-invariant", *flags], dtype="auto", model_len=MODEL_LEN
+        binary, model, ["--device", device, "--batch-invariant", *kv, *flags], dtype="auto", model_len=MODEL_LEN
     )
 
     server = start("--no-enable-prefix-caching")

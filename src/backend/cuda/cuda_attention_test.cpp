@@ -2,16 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
 #include <memory>
-#include <set>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "backend/cuda/cuda_backend.h"
-#include "backend/cuda/cuda_side_test.h"
+#include "backend/cuda/cuda_conversation_test.h"
 #include "backend/reference/reference_backend.h"
 
 namespace polymath::backend {
@@ -33,151 +28,10 @@ constexpr AttentionCase kMoreCases[] = {
     {"latent, twenty heads, window", 20, 1, 576, 512, 16, true, 90, 0, false},
     {"latent, four heads", 4, 1, 576, 512, 8, true, 0, 0, false},
 };
-constexpr int kTokens = 2102, kSeqs = 3, kFillers = 2;
-constexpr StepLimits kLimits{.tokens_max = kTokens * kSeqs,
-                             .seqs_max = kSeqs + kFillers,
-                             .blocks_max = 421,
-                             .hidden_max = 128,
-                             .pairs_max = 8,
-                             .intermediate_max = 8,
-                             .attention_max = 128 * 576,
-                             .key_dim_max = 640};
-
-// Types and row gap of queries and outputs. Rows with a gap of one element are not 16-byte aligned: no tensor-core
-// kernel fits.
-struct Io {
-  DType q = DType::kF32, out = DType::kF32;
-  int gap = 8;
-};
-
-// The prologue of attention_of_qkv(); the conversation makes its weights and angles.
-struct Before {
-  QkvNorm norm = QkvNorm::kNone;
-  int turned = 0;  // rotated elements of a head
-  bool interleaved = false, factors = false;
-};
-
-// Sequences whose keys arrive in steps, through a scattered block table, over memory used before.
-class Conversation {
- public:
-  Conversation(Side& side, const AttentionCase& c, DType dtype, Io io = {}, const Before* before = nullptr)
-      : s_(side), c_(c), io_(io), before_(before) {
-    blocks_ = (kTokens + c.block_size - 1) / c.block_size;
-    EXPECT_NE(blocks_ * kSeqs % 7, 0) << "block() would give blocks twice";
-    shape_ = {c.n_kv_heads, c.key_dim, c.value_dim, c.latent, c.block_size, int64_t{blocks_} * kSeqs, dtype};
-    const auto floats = static_cast<int64_t>(s_.b.kv_block_bytes(shape_) / 4 + 1) * shape_.n_blocks;
-    cache_ = s_.floats(std::vector<float>(floats, std::numeric_limits<float>::quiet_NaN()));
-  }
-
-  // Adds lengths[s] tokens to each sequence. Returns attention's output for them and for padding rows. attend false:
-  // only writes keys and values. keys_most: the layout's.
-  std::vector<double> step(const std::vector<int>& lengths, int fillers = 0, bool attend = true, int keys_most = 0) {
-    std::vector<int32_t> positions, slots, query_start = {0}, kv_len, table;
-    for (int seq = 0; seq < kSeqs; ++seq) {
-      if (lengths[seq] == 0) continue;
-      for (int i = 0; i < lengths[seq]; ++i) {
-        const int position = done_[seq]++;
-        positions.push_back(position);
-        slots.push_back(block(seq, position / c_.block_size) * c_.block_size + position % c_.block_size);
-      }
-      query_start.push_back(static_cast<int32_t>(positions.size()));
-      kv_len.push_back(done_[seq]);
-      for (int b = 0; b < blocks_; ++b) table.push_back(b * c_.block_size < done_[seq] ? block(seq, b) : -1);
-    }
-    for (int i = 0; i < fillers; ++i) {
-      positions.push_back(0);
-      slots.push_back(-1);
-      query_start.push_back(static_cast<int32_t>(positions.size()));
-      kv_len.push_back(0);
-      table.insert(table.end(), blocks_, -1);
-    }
-    const auto n = static_cast<int64_t>(positions.size()), n_seqs = static_cast<int64_t>(kv_len.size());
-    const KvLayer kv{shape_, cache_.data};
-    const uint32_t seed = 100 * ++steps_;
-    const Tensor k = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.key_dim, seed, {.gap = 3});
-    const Tensor v = s_.matrix(DType::kF32, n, int64_t{c_.n_kv_heads} * c_.value_dim, seed + 1, {.gap = 2});
-    const Tensor where = s_.ints(slots);
-    s_.b.kv_write(kv, k, c_.latent ? Tensor{} : v, where);
-    if (!attend) return {};
-    const Tensor out = s_.zeros(io_.out, n, int64_t{c_.n_heads} * c_.value_dim);
-    StepLayout layout{static_cast<int>(n),
-                      static_cast<int>(n_seqs),
-                      s_.ints(positions),
-                      where,
-                      s_.ints(query_start),
-                      s_.ints(kv_len),
-                      s_.ints(table).reshape({n_seqs, blocks_})};
-    layout.keys_most = keys_most;
-    const float* sinks = c_.sinks ? s_.matrix(DType::kF32, 1, c_.n_heads, 7).f32() : nullptr;
-    const AttentionParams params{c_.n_heads, 0.3f, c_.window, c_.chunk, sinks};
-    if (before_ != nullptr) {
-      const Tensor qkv = s_.matrix(DType::kF32, n, (c_.n_heads + 2 * int64_t{c_.n_kv_heads}) * c_.key_dim, seed + 2);
-      s_.b.attention_of_qkv({qkv_params(n), params}, qkv, kv, layout, out);
-    } else {
-      const Tensor q = s_.matrix(io_.q, n, int64_t{c_.n_heads} * c_.key_dim, seed + 2, {.gap = io_.gap});
-      s_.b.attention(params, q, kv, layout, out);
-    }
-    return s_.get(out);
-  }
-
- private:
-  QkvParams qkv_params(int64_t n) {
-    const int heads = before_->norm == QkvNorm::kWhole ? c_.n_heads : 1;
-    const auto weights = [&](uint32_t seed) { return s_.matrix(DType::kF32, 1, heads * c_.key_dim, seed).f32(); };
-    QkvParams p{.n_heads = c_.n_heads, .n_kv_heads = c_.n_kv_heads, .head_dim = c_.key_dim, .norm = before_->norm};
-    if (before_->norm != QkvNorm::kNone) p.q_norm = weights(8), p.k_norm = weights(9);
-    if (before_->turned > 0) p.rope.cos_sin = s_.matrix(DType::kF32, kTokens, before_->turned, 10).f32();
-    p.rope.dims = before_->turned, p.rope.interleaved = before_->interleaved;
-    if (before_->factors) p.factors = s_.matrix(DType::kF32, 1, n, 11).f32();
-    return p;
-  }
-  int block(int seq, int index) const { return (index * kSeqs + seq) * 7 % (blocks_ * kSeqs); }
-
-  Side& s_;
-  const AttentionCase& c_;
-  const Io io_;
-  const Before* const before_;
-  KvShape shape_;
-  Tensor cache_;
-  int blocks_ = 0, done_[kSeqs] = {};
-  uint32_t steps_ = 0;
-};
-
-std::vector<std::string_view> variants_of(const Backend& backend, std::string_view op) {
-  std::vector<std::string_view> names;
-  for (const KernelInfo& family : backend.kernels()) {
-    for (const auto& variant : family.variants) {
-      if (family.op == op) names.push_back(variant.name);
-    }
-  }
-  return names;
-}
-
 std::vector<AttentionCase> cases() {
   std::vector<AttentionCase> all(std::begin(kAttentionCases), std::end(kAttentionCases));
   all.insert(all.end(), std::begin(kMoreCases), std::end(kMoreCases));
   return all;
-}
-
-// The first number of [tokens][heads][dim] that is wrong, and how many are. Empty: none.
-std::string first_wrong(const std::vector<double>& got, const std::vector<double>& expected, const AttentionCase& c,
-                        double tolerance) {
-  if (got.size() != expected.size()) return "another size";
-  size_t wrong = 0, first = 0;
-  std::set<size_t> tokens, heads, elements;
-  const size_t dim = static_cast<size_t>(c.value_dim), row = dim * static_cast<size_t>(c.n_heads);
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (std::abs(got[i] - expected[i]) <= tolerance) continue;
-    if (wrong++ == 0) first = i;
-    tokens.insert(i / row), heads.insert(i % row / dim), elements.insert(i % dim);
-  }
-  if (wrong == 0) return "";
-  const auto range = [](const std::set<size_t>& s) {
-    return absl::StrCat(s.size(), " in ", *s.begin(), "..", *s.rbegin());
-  };
-  return absl::StrCat("token ", first / row, ", head ", first % row / dim, ", element ", first % dim, ": ", got[first],
-                      ", not ", expected[first], "; ", wrong, " of ", got.size(), " are wrong: tokens ", range(tokens),
-                      ", heads ", range(heads), ", elements ", range(elements));
 }
 
 struct KindCase {
@@ -207,7 +61,7 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
   Side there(*reference);
   const std::vector<std::vector<int>> steps = {{1, 0, 5}, {30, 129, 0}, {1, 1, 1}, {170, 1, 16}, {0, 8, 1}, {1, 0, 0}};
   std::vector<std::vector<double>> expected;
-  Conversation on_reference(there, c, dtype);
+  Conversation on_reference(there, c, {dtype});
   for (const auto& lengths : steps) expected.push_back(on_reference.step(lengths));
   // On tensor cores queries and probabilities are rounded to bf16.
   const double tolerance = dtype == DType::kBf16 && c.key_dim >= 64 && (!c.latent || c.key_dim == 576) ? 3e-2 : 5e-5;
@@ -216,7 +70,7 @@ TEST_P(CudaAttentionKinds, AreTheReferences) {
     for (const std::string_view variant : variants_of(cuda, "attention")) {
       SCOPED_TRACE(variant);
       ASSERT_TRUE(force_kernel(cuda, "attention", variant));
-      Conversation got(here, c, dtype);
+      Conversation got(here, c, {dtype});
       for (size_t step = 0; step < steps.size(); ++step) {
         const auto a = got.step(steps[step]);
         ASSERT_TRUE(cuda.health().ok()) << cuda.health();
@@ -275,22 +129,6 @@ void PrintTo(const SingleCase& c, std::ostream* out) { *out << c.kind.what; }
 class CudaAttentionSingle : public testing::TestWithParam<SingleCase> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionSingle, testing::ValuesIn(kSingleCases));
 
-// A token of each sequence on growing contexts.
-std::vector<std::vector<double>> decode(Conversation& conversation, int fillers) {
-  constexpr int kContexts[][kSeqs] = {{1, 15, 16},     {17, 127, 128},    {129, 255, 256},
-                                      {257, 511, 700}, {300, 1024, 1025}, {1030, 1500, 2100}};
-  std::vector<std::vector<double>> outputs;
-  std::vector<int> done(kSeqs, 0);
-  for (const auto& contexts : kContexts) {
-    std::vector<int> before;
-    for (int seq = 0; seq < kSeqs; ++seq) before.push_back(contexts[seq] - 1 - done[seq]);
-    conversation.step(before, 0, false);
-    outputs.push_back(conversation.step({1, 1, 1}, fillers));
-    done.assign(std::begin(contexts), std::end(contexts));
-  }
-  return outputs;
-}
-
 TEST_P(CudaAttentionSingle, IsTheReferences) {
   const auto& [c, io, around, of_qkv] = GetParam();
   auto made = make_cuda_backend({.threads = 2});
@@ -300,13 +138,13 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
   Side here(*cuda), there(*reference);
   const Before* const before_attention = of_qkv ? &around : nullptr;
-  Conversation expected(there, c, DType::kBf16, io, before_attention);
+  Conversation expected(there, c, {DType::kBf16}, io, before_attention);
   const std::vector<std::vector<double>> outputs = decode(expected, 0);
   const std::string_view op = of_qkv ? "attention_of_qkv" : "attention";
   for (const std::string_view variant : variants_of(*cuda, op)) {
     SCOPED_TRACE(variant);
     ASSERT_TRUE(force_kernel(*cuda, op, variant));
-    Conversation got(here, c, DType::kBf16, io, before_attention);
+    Conversation got(here, c, {DType::kBf16}, io, before_attention);
     const std::vector<std::vector<double>> all = decode(got, of_qkv ? kFillers : 0);
     ASSERT_TRUE(cuda->health().ok()) << cuda->health();
     for (size_t step = 0; step < all.size(); ++step) {
@@ -316,15 +154,6 @@ TEST_P(CudaAttentionSingle, IsTheReferences) {
       }
     }
   }
-}
-
-bool has_run(const Backend& backend, std::string_view variant) {
-  for (const KernelInfo& family : backend.kernels()) {
-    for (const auto& v : family.variants) {
-      if (family.op == "attention" && v.name == variant) return v.ran;
-    }
-  }
-  return false;
 }
 
 // Prompts on wgmma: tiles of 128 rows over runs of 128 keys, of 64 over 64 on a latent cache.
@@ -372,7 +201,7 @@ TEST_P(CudaAttentionPrompts, OnWgmmaAreTheReferences) {
   for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
   Side here(*cuda), there(*reference);
   ASSERT_TRUE(force_kernel(*cuda, "attention", variant_on_wgmma(c)));
-  Conversation got(here, c, DType::kBf16, io), expected(there, c, DType::kBf16, io);
+  Conversation got(here, c, {DType::kBf16}, io), expected(there, c, {DType::kBf16}, io);
   const std::vector<std::vector<int>> steps = {{129, 0, 64}, {127, 300, 1}, {1, 84, 200}, {0, 128, 129}, {60, 17, 3}};
   for (size_t step = 0; step < steps.size(); ++step) {
     const auto a = got.step(steps[step], 0, true, 1024), b = expected.step(steps[step]);
@@ -412,7 +241,7 @@ TEST_P(CudaAttentionLongPrompts, OnWgmmaAreThoseOfMma) {
   std::vector<Conversation> conversations;
   for (int i = 0; i < 3; ++i) {
     sides.push_back(std::make_unique<Side>(*cuda));
-    conversations.emplace_back(*sides.back(), c, DType::kBf16);
+    conversations.emplace_back(*sides.back(), c, KvType{DType::kBf16});
   }
   for (const std::vector<int>& lengths : steps) {
     std::vector<std::vector<double>> out;
@@ -437,7 +266,7 @@ TEST(CudaAttention, LongContextsAreCut) {
                                  AttentionCase{"4 warps", 16, 1, 256, 256, 16, false, 0, 0, false}}) {
     SCOPED_TRACE(c.what);
     Side some(*cuda), others(*cuda);
-    Conversation cut(some, c, DType::kBf16), whole(others, c, DType::kBf16);
+    Conversation cut(some, c, {DType::kBf16}), whole(others, c, {DType::kBf16});
     for (const bool more : {false, true}) {
       for (Conversation* conversation : {&cut, &whole}) conversation->step(std::vector<int>(kSeqs, 1023), 0, false);
       const auto a = cut.step({1, 1, 1}), b = whole.step({1, 1, 1}, 0, true, 1024);
@@ -460,7 +289,7 @@ TEST_P(CudaAttentionFillers, RowsThatFillAStepUp) {
   ASSERT_TRUE(cuda->reserve(kLimits).ok());
   for (const AttentionCase& c : cases()) {
     Side some(*cuda), others(*cuda);
-    Conversation filled(some, c, DType::kBf16), alone(others, c, DType::kBf16);
+    Conversation filled(some, c, {DType::kBf16}), alone(others, c, {DType::kBf16});
     for (const std::vector<int>& lengths : {std::vector<int>{1, 0, 1}, {140, 3, 0}, {1, 1, 1}, {1, 200, 7}}) {
       SCOPED_TRACE(testing::Message() << c.what << " " << lengths[0] << ", " << lengths[1] << ", " << lengths[2]);
       const auto a = filled.step(lengths, kFillers), b = alone.step(lengths);
@@ -481,6 +310,7 @@ TEST(CudaAttention, RefusesWhatItHasNoRoomFor) {
   EXPECT_FALSE(cuda.check_kv({1, 16, 16, false, 16, 1, DType::kF16}).ok());
   EXPECT_FALSE(cuda.check_kv({1, 1000, 16, false, 16, 1, DType::kBf16}).ok());
   EXPECT_TRUE(cuda.check_kv({1, 16, 16, false, 5, 1, DType::kBf16}).ok());
+  EXPECT_FALSE(cuda.check_kv({1, 16, 16, false, 16, 1, DType::kF32, KvPacking::kInt8}).ok());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/cuda/attention/kv_of.h"
 #include "backend/cuda/attention/list.h"
 #include "backend/cuda/collectives/communicator.h"
 #include "backend/cuda/cuda_graph.h"
@@ -119,9 +120,7 @@ class CudaBackend : public Backend {
   }
 
   size_t kv_block_bytes(const KvShape& s) const override {
-    const size_t per_token =
-        static_cast<size_t>(s.n_kv_heads) * static_cast<size_t>(s.key_dim + (s.latent ? 0 : s.value_dim));
-    return static_cast<size_t>(s.block_size) * per_token * tensor::dtype_bytes(s.dtype);
+    return static_cast<size_t>(cuda::kv_block_bytes(cuda::kv_of({s, nullptr})));
   }
   absl::Status check_kv(const KvShape& shape) const override;
   void kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) override;
@@ -249,11 +248,11 @@ absl::Status CudaBackend::reserve(const StepLimits& limits) {
 }
 
 absl::Status CudaBackend::check_kv(const KvShape& s) const {
-  if (s.packing != KvPacking::kNone) {
-    return absl::UnimplementedError("a packed KV cache (fp8, int8) is not built for cuda yet; cpu has it");
-  }
   if (s.block_size < 1 || (s.dtype != DType::kF32 && s.dtype != DType::kBf16)) {
     return absl::InvalidArgumentError("the KV cache is float32 or bfloat16, in blocks of at least one token");
+  }
+  if (s.packing != KvPacking::kNone && s.dtype != DType::kBf16) {
+    return absl::InvalidArgumentError("a packed KV cache is unpacked to bfloat16");
   }
   if (s.key_dim > cuda::kKeyDimMax || s.value_dim > cuda::kValueDimMax) {
     return absl::InvalidArgumentError("attention on CUDA takes keys of at most 640 and values of at most 512 numbers");
@@ -261,16 +260,11 @@ absl::Status CudaBackend::check_kv(const KvShape& s) const {
   return absl::OkStatus();
 }
 
-cuda::Kv kv_of(const KvLayer& kv) {
-  const KvShape& s = kv.shape;
-  return {kv.data, s.n_kv_heads, s.key_dim, s.value_dim, s.block_size, s.latent, type_of(s.dtype), s.n_blocks};
-}
-
 void CudaBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, const Tensor& slots) {
   const KvShape& s = kv.shape;
   CHECK(k.cols() == int64_t{s.n_kv_heads} * s.key_dim && slots.shape[0] == k.rows());
   CHECK(s.latent || v.cols() == int64_t{s.n_kv_heads} * s.value_dim);
-  cuda::kv_write(kv_of(kv), matrix_of(k), s.latent ? Matrix{} : matrix_of(v), slots.i32(), device_->stream());
+  cuda::kv_write(cuda::kv_of(kv), matrix_of(k), s.latent ? Matrix{} : matrix_of(v), slots.i32(), device_->stream());
   device_->launched("kv_write");
 }
 
@@ -302,7 +296,7 @@ cuda::AttentionProblem CudaBackend::attention_problem(const AttentionParams& par
   return {.params = params,
           .q = matrix_of(q),
           .out = matrix_of(out),
-          .kv = kv_of(kv),
+          .kv = cuda::kv_of(kv),
           .n_tokens = layout.n_tokens,
           .n_seqs = layout.n_seqs,
           .keys_most = layout.keys_most,
@@ -338,7 +332,7 @@ cuda::QkvPrologue qkv_problem(const QkvParams& params, const StepLayout& layout,
           .qkv = matrix_of(qkv),
           .positions = layout.positions.i32(),
           .slots = layout.slots.i32(),
-          .kv = kv_of(kv)};
+          .kv = cuda::kv_of(kv)};
 }
 
 void CudaBackend::prepare_qkv(const QkvParams& params, const StepLayout& layout, const Tensor& qkv, const KvLayer& kv) {
@@ -374,7 +368,7 @@ void CudaBackend::prepare_latent(const LatentParams& params, const StepLayout& l
                                   .q_full = matrix_of(q_full),
                                   .positions = layout.positions.i32(),
                                   .slots = layout.slots.i32(),
-                                  .kv = kv_of(kv)};
+                                  .kv = cuda::kv_of(kv)};
   const cuda::LatentPrologueCall call{.prologue = problem,
                                       .key_up = {problem.q, problem.q_full, cuda::weight_matrix(key_up), head, key},
                                       .linear = linear_.get(),

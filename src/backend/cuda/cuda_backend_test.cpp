@@ -561,7 +561,10 @@ TEST_F(Cuda, PreparesQkvOfPromptsAsTheReference) {
       {"no rotation", {.n_heads = 2, .n_kv_heads = 1, .head_dim = 128}, 0, false, false},
   };
   constexpr int kRows = 301, kBlock = 16, kBlocks = 20;
+  int nth = 0;
   for (const QkvCase& c : cases) {
+    constexpr KvPacking kPackings[] = {KvPacking::kNone, KvPacking::kInt8, KvPacking::kE4M3, KvPacking::kNone};
+    const KvPacking packing = kPackings[nth++];
     const auto run = [&](Side& s) -> Results {
       QkvParams p = c.params;
       p.q_norm = s.matrix(DType::kF32, 1, p.head_dim, 1).f32();
@@ -570,7 +573,7 @@ TEST_F(Cuda, PreparesQkvOfPromptsAsTheReference) {
       p.rope.dims = c.rope_dims;
       if (c.factors) p.factors = s.matrix(DType::kF32, 1, kRows, 4).f32();
       const Tensor qkv = s.matrix(DType::kF32, kRows, int64_t{p.n_heads + 2 * p.n_kv_heads} * p.head_dim, 5);
-      const KvShape shape{p.n_kv_heads, p.head_dim, p.head_dim, false, kBlock, kBlocks, DType::kBf16};
+      const KvShape shape{p.n_kv_heads, p.head_dim, p.head_dim, false, kBlock, kBlocks, DType::kBf16, packing};
       const auto bytes = static_cast<int64_t>(s.b.kv_block_bytes(shape)) * shape.n_blocks;
       const Tensor cache = s.zeros(DType::kF32, 1, bytes / 4);
       std::vector<int32_t> positions(kRows), slots(kRows), table(kBlocks);
@@ -600,6 +603,7 @@ struct LatentCase {
   int rope_dims;
   bool interleaved;
   DType weights, cache;
+  KvPacking packing = KvPacking::kNone;
 };
 
 TEST_F(Cuda, PreparesLatentAsTheReference) {
@@ -609,6 +613,13 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       {"wide rotation", {.n_heads = 4, .nope_dim = 8, .kv_lora = 32}, 128, true, DType::kBf16, DType::kF32},
       {"wider than the kernel's", {.n_heads = 2, .nope_dim = 8, .kv_lora = 32}, 132, true, DType::kBf16, DType::kF32},
       {"bf16 cache", {.n_heads = 16, .nope_dim = 128, .kv_lora = 512}, 64, true, DType::kBf16, DType::kBf16},
+      {"int8 cache",
+       {.n_heads = 16, .nope_dim = 128, .kv_lora = 512},
+       64,
+       true,
+       DType::kBf16,
+       DType::kBf16,
+       KvPacking::kInt8},
   };
   constexpr int kRows = 7, kBlock = 8;
   for (const LatentCase& c : cases) {
@@ -621,7 +632,7 @@ TEST_F(Cuda, PreparesLatentAsTheReference) {
       const Tensor qk = s.matrix(DType::kF32, kRows, p.n_heads * head + key, 5);  // side by side, as the model has them
       const Tensor full = s.zeros(DType::kF32, kRows, p.n_heads * key);
       const Weight& key_up = s.weight({p.n_heads, p.kv_lora, p.nope_dim}, c.weights, 7);
-      const KvShape shape{1, key, p.kv_lora, true, kBlock, 6, c.cache};
+      const KvShape shape{1, key, p.kv_lora, true, kBlock, 6, c.cache, c.packing};
       const auto bytes = static_cast<int64_t>(s.b.kv_block_bytes(shape)) * shape.n_blocks;
       const Tensor cache = s.zeros(DType::kF32, 1, bytes / 4);
       StepLayout layout;

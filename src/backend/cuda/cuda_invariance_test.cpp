@@ -309,9 +309,10 @@ class Attended {
     int seq, begin, n;
   };
 
-  Attended(Side& side, const AttentionCase& c, DType dtype) : s_(side), c_(c) {
+  Attended(Side& side, const AttentionCase& c, KvType type) : s_(side), c_(c) {
     blocks_ = (kLength + c.block_size - 1) / c.block_size;
-    shape_ = {c.n_kv_heads, c.key_dim, c.value_dim, c.latent, c.block_size, int64_t{blocks_} * kSeqs, dtype};
+    shape_ = {c.n_kv_heads, c.key_dim,   c.value_dim, c.latent, c.block_size, int64_t{blocks_} * kSeqs,
+              type.dtype,   type.packing};
     cache_ = s_.zeros(DType::kF32, 1, static_cast<int64_t>(s_.b.kv_block_bytes(shape_) / 4 + 1) * shape_.n_blocks);
     constexpr int64_t kRows = int64_t{kSeqs} * kLength;
     q_ = s_.matrix(DType::kF32, kRows, int64_t{c.n_heads} * c.key_dim, 1);
@@ -386,9 +387,9 @@ TEST_P(CudaInvariantAttention, HasTheSameBitsInEveryStep) {
   auto made = make_cuda_backend({.threads = 2}, true);
   if (!made.ok()) GTEST_SKIP() << made.status().message();
   ASSERT_TRUE((*made)->reserve(limits()).ok());
-  for (const DType dtype : {DType::kBf16, DType::kF32}) {
+  for (const char* const name : {"bfloat16", "float32", "int8"}) {
     Side side(**made);
-    Attended attended(side, GetParam(), dtype);
+    Attended attended(side, GetParam(), *KvType::named(name));
     std::vector<std::vector<double>> whole;
     for (int seq = 0; seq < Attended::kSeqs; ++seq) whole.push_back(attended.step({{seq, 0, Attended::kLength}}));
     const size_t width = whole[0].size() / Attended::kLength;
@@ -402,10 +403,9 @@ TEST_P(CudaInvariantAttention, HasTheSameBitsInEveryStep) {
       }
       ASSERT_EQ(got.size(), expected.size());
       const size_t wrong = first_different(got, expected);
-      ASSERT_EQ(wrong, got.size()) << tensor::dtype_name(dtype) << ", " << runs.size() << " sequences, the last of "
-                                   << runs.back().n << " queries from " << runs.back().begin << ": row "
-                                   << wrong / width << ", element " << wrong % width << ": " << got[wrong]
-                                   << ", as a prompt " << expected[wrong];
+      ASSERT_EQ(wrong, got.size()) << name << ", " << runs.size() << " sequences, the last of " << runs.back().n
+                                   << " queries from " << runs.back().begin << ": row " << wrong / width << ", element "
+                                   << wrong % width << ": " << got[wrong] << ", as a prompt " << expected[wrong];
     }
   }
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/cuda/attention/kv_of.h"
+
 namespace polymath::backend::cuda {
 namespace {
 
@@ -34,17 +36,12 @@ Names linear(const OpCall& c, const OpFamilies& f) {
   return names_of(f.linear.family(l.w), f.linear.problem_of(l));
 }
 
-Kv kv_of(const OpCall& c) {
-  const KvShape& s = c.kv;
-  return {nullptr, s.n_kv_heads, s.key_dim, s.value_dim, s.block_size, s.latent, type_of(s.dtype), s.n_blocks};
-}
-
 AttentionProblem attention_problem(const OpCall& c, const OpFamilies& f) {
   AttentionProblem p;
   p.params = c.attention;
   p.q = matrix(c.tokens, int64_t{c.attention.n_heads} * c.kv.key_dim, Type::kF32);
   p.out = matrix(c.tokens, int64_t{c.attention.n_heads} * c.kv.value_dim, act_of(c.weight_dtype));
-  p.kv = kv_of(c);
+  p.kv = kv_of({c.kv, nullptr});
   p.n_tokens = c.tokens, p.n_seqs = c.seqs, p.keys_most = c.keys_most;
   p.n_multiprocessors = f.n_multiprocessors;
   return p;
@@ -54,7 +51,7 @@ QkvPrologue qkv_problem(const OpCall& c) {
   const QkvParams& q = c.qkv;
   return {.params = q,
           .qkv = matrix(c.tokens, (int64_t{q.n_heads} + 2 * q.n_kv_heads) * q.head_dim, Type::kF32),
-          .kv = kv_of(c)};
+          .kv = kv_of({c.kv, nullptr})};
 }
 
 Names attention(const OpCall& c, const OpFamilies& f) {
@@ -76,7 +73,7 @@ Names prepare_latent(const OpCall& c, const OpFamilies& f) {
                    .q = matrix(c.tokens, p.n_heads * head, Type::kF32),
                    .k = matrix(c.tokens, key, Type::kF32),
                    .q_full = matrix(c.tokens, p.n_heads * key, Type::kF32),
-                   .kv = kv_of(c)};
+                   .kv = kv_of({c.kv, nullptr})};
   call.key_up = {call.prologue.q, call.prologue.q_full, weight_matrix(key_up), head, key};
   return names_of(f.attention.prepare_latent, call);
 }

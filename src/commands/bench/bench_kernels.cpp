@@ -104,6 +104,7 @@ class Bench {
   absl::Status reserve() const;
   absl::Status linear(const char* what, int64_t rows, int64_t cols, bool accumulate);
   absl::Status attention(const model::AttentionConfig& a);
+  absl::Status write_random(const std::vector<backend::KvLayer>& caches);
   absl::Status attention(const backend::AttentionParams& params, const backend::KvShape& kv, const StepShape& s);
   absl::Status feed_forward(const model::FfnConfig& ffn);
   absl::Status experts(const model::FfnConfig& ffn, const StepShape& s, const std::vector<Weight>& router,
@@ -215,6 +216,24 @@ absl::Status Bench::linear(const char* what, int64_t rows, int64_t cols, bool ac
   return backend().health();
 }
 
+// Random bytes are no packed cache: its scales would be any numbers.
+absl::Status Bench::write_random(const std::vector<backend::KvLayer>& caches) {
+  constexpr int64_t kRows = 4096;
+  const backend::KvShape& kv = caches.front().shape;
+  ASSIGN_OR_RETURN(const Tensor k, memory_.matrix(DType::kF32, kRows, int64_t{kv.n_kv_heads} * kv.key_dim));
+  ASSIGN_OR_RETURN(const Tensor v, memory_.matrix(DType::kF32, kRows, int64_t{kv.n_kv_heads} * kv.value_dim));
+  const int64_t all = kv.n_blocks * kv.block_size;
+  for (int64_t first = 0; first < all; first += kRows) {
+    std::vector<int32_t> slots(static_cast<size_t>(kRows));
+    for (int64_t i = 0; i < kRows; ++i) {
+      slots[static_cast<size_t>(i)] = static_cast<int32_t>(std::min(first + i, all - 1));
+    }
+    ASSIGN_OR_RETURN(const Tensor to, memory_.ints(slots));
+    for (const backend::KvLayer& cache : caches) backend().kv_write(cache, k, kv.latent ? Tensor{} : v, to);
+  }
+  return backend().health();
+}
+
 absl::Status Bench::attention(const backend::AttentionParams& params, const backend::KvShape& kv, const StepShape& s) {
   const int blocks = (s.context + kv.block_size - 1) / kv.block_size;
   const double per_token = static_cast<double>(backend().kv_block_bytes(kv)) / kv.block_size;
@@ -225,12 +244,12 @@ absl::Status Bench::attention(const backend::AttentionParams& params, const back
   std::vector<backend::KvLayer> caches;
   for (int i = 0; i < copies; ++i) {
     const int64_t elements = all / static_cast<int64_t>(tensor::dtype_bytes(kv.dtype));
-    // Random bytes are no scales.
-    ASSIGN_OR_RETURN(const Tensor cache, kv.packing == backend::KvPacking::kNone
-                                             ? memory_.matrix(kv.dtype, 1, elements)
-                                             : memory_.zeros(kv.dtype, 1, elements));
+    const bool packed = kv.packing != backend::KvPacking::kNone;
+    ASSIGN_OR_RETURN(const Tensor cache,
+                     packed ? memory_.zeros(kv.dtype, 1, elements) : memory_.matrix(kv.dtype, 1, elements));
     caches.push_back({shape, cache.data});
   }
+  if (kv.packing != backend::KvPacking::kNone) RETURN_IF_ERROR(write_random(caches));
   std::vector<int32_t> positions, start, table(static_cast<size_t>(shape.n_blocks));
   for (int seq = 0; seq <= s.n_seqs; ++seq) start.push_back(seq * s.queries);
   for (int64_t i = 0; i < s.tokens(); ++i) {

@@ -143,9 +143,8 @@ constexpr Flag kFlags[] = {
      "GiB.",
      set_kv_bytes},
     {"kv-cache-dtype", "", FlagKind::kValue, kShapes | kBenchQuality, "TYPE", "auto",
-     "auto (bfloat16 for bfloat16 weights, else float32), bfloat16 or float32; on the CPU also fp8 (fp8_e4m3), "
-     "fp8_e5m2 "
-     "and int8: a byte an element, with a scale for each token and head.",
+     "auto (bfloat16 for bfloat16 weights, else float32), bfloat16 or float32; fp8 (fp8_e4m3), fp8_e5m2 and int8: a "
+     "byte an element, with a scale for each token and head.",
      set_kv_dtype},
     {"block-size", "", FlagKind::kValue, kShapes | kBenchQuality, "TOKENS", "16", "Tokens in a KV block; 1 to 1024.",
      set_int<&RuntimeOptions::block_size, 1, 1024>},

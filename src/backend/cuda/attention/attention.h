@@ -6,14 +6,38 @@
 
 namespace polymath::backend::cuda {
 
-// A block of the cache holds, for each kv head, its keys [block_size][key_dim]; then, for each head, its values.
+// How elements are kept in a byte each, as backend/kv_packing.h has it. An int8 code is a sign and a magnitude.
+enum class KvCode : int { kNone, kE4M3, kE5M2, kInt8 };
+
+// Neighbouring tokens of a packed head: their codes, then their f32 scales. Pages of 8 tokens are multiples of 16 bytes
+// where a head has a multiple of 16 elements.
+HOST_DEVICE constexpr int page_tokens(int block_size) {
+  const int power = block_size & -block_size;
+  return power < 8 ? power : 8;
+}
+HOST_DEVICE constexpr int page_bytes(int tokens, int dim) { return (tokens * dim + 3) / 4 * 4 + tokens * 4; }
+
+// A block of the cache holds, for each kv head, its keys [block_size][key_dim]; then, for each head, its values. A
+// packed head's keys, or values, are pages.
 struct Kv {
   void* data = nullptr;
   int n_kv_heads = 0, key_dim = 0, value_dim = 0, block_size = 0;
   bool latent = false;
-  Type type = Type::kF32;
+  Type type = Type::kF32;  // packed: kBf16, what the codes are unpacked to
+  KvCode code = KvCode::kNone;
   int64_t n_blocks = 0;
+
+  HOST_DEVICE bool packed() const { return code != KvCode::kNone; }
 };
+// Of one block of one layer.
+inline int64_t kv_block_bytes(const Kv& kv) {
+  if (!kv.packed()) {
+    return type_bytes(kv.type) * kv.block_size * kv.n_kv_heads * (kv.key_dim + (kv.latent ? 0 : kv.value_dim));
+  }
+  const int tokens = page_tokens(kv.block_size);
+  const int64_t pages = int64_t{kv.block_size / tokens} * kv.n_kv_heads;
+  return pages * (page_bytes(tokens, kv.key_dim) + (kv.latent ? 0 : page_bytes(tokens, kv.value_dim)));
+}
 void kv_write(const Kv& kv, const Matrix& k, const Matrix& v, const int32_t* slots, cudaStream_t stream);
 
 constexpr int kKeyDimMax = 640;    // more: refused by check_kv (a run's keys are in shared memory)
@@ -29,7 +53,10 @@ struct AttentionProblem {
   const int32_t* block_table = nullptr;
   int64_t table_cols = 0;
   const int32_t* table_stride = nullptr;  // device memory; null: table_cols
-  float* partial = nullptr;               // scratch of split-KV partial sums
+  // Of a cache that unpack_cache() fills; else null. A sequence's blocks lie side by side: its block i is number
+  // first_blocks[seq] + i. *unpacked is 0 where there was no room.
+  const int32_t *first_blocks = nullptr, *unpacked = nullptr;
+  float* partial = nullptr;  // scratch of split-KV partial sums
   int64_t partial_floats = 0;
   unsigned* counters = nullptr;  // zeros before and after; too few: the tensor-core kernels split no keys
   int64_t n_counters = 0;
@@ -46,6 +73,8 @@ bool paged_attention_mma_fits(const AttentionProblem& problem);
 void paged_attention_mma(const AttentionProblem& problem, cudaStream_t stream);
 // Of its sequences those of at most `most` queries. REQUIRES: it fits.
 void paged_attention_narrow(const AttentionProblem& problem, int most, cudaStream_t stream);
+// Of its sequences those of at least `least` queries. Packed: where they are not unpacked. REQUIRES: it fits.
+void paged_attention_wide(const AttentionProblem& problem, int least, cudaStream_t stream);
 // The same on wgmma and TMA, without split keys. Fits heads of 64 or 128 elements and steps with enough prompt tokens
 // to fill the GPU. Rows of outputs are 16-byte words.
 bool paged_attention_wgmma_fits(const AttentionProblem& problem);
@@ -58,7 +87,8 @@ void paged_attention_decode(const AttentionProblem& problem, cudaStream_t stream
 bool mla_fits(const AttentionProblem& problem);
 void mla_decode(const AttentionProblem& problem, cudaStream_t stream);  // every sequence has one query
 void mla_prefill(const AttentionProblem& problem, cudaStream_t stream);
-// Of its sequences those of at most `most` queries. REQUIRES: it fits.
+// Of its sequences those of at least `least` queries, or of at most `most`. REQUIRES: it fits.
+void mla_wide(const AttentionProblem& problem, int least, cudaStream_t stream);
 void mla_narrow(const AttentionProblem& problem, int most, cudaStream_t stream);
 // Prompts on wgmma and TMA, without split keys. Fits steps with enough prompt tokens to fill the GPU. Rows of outputs
 // are 16-byte words.

@@ -6,6 +6,7 @@
 // Source: PTX ISA 9.0, the fragments of ldmatrix, mma.m16n8k16 and movmatrix.
 
 #include "backend/cuda/attention/decode_job.cuh"
+#include "backend/cuda/attention/kv_codes.cuh"
 
 namespace polymath::backend::cuda {
 
@@ -32,7 +33,8 @@ class Matrices {
   __device__ __forceinline__ uint32_t place(int k) const { return begin_[k % kTurns] + k / kTurns * (kTurns * 32); }
 
  private:
-  static constexpr int kTurns = Rows<kDim>::kWords % 8 == 0 ? 4 : 2;  // steps whose words a row's twist mixes
+  // Steps whose words a row's twist mixes.
+  static constexpr int kTurns = Rows<kDim>::kWords % 8 == 0 ? 4 : Rows<kDim>::kWords % 4 == 0 ? 2 : 1;
   uint32_t begin_[kTurns];
 };
 
@@ -84,6 +86,47 @@ __device__ __forceinline__ void score_keys(const Matrices<kDim, false>& keys, co
   for (int i = 0; i < kTiles * 4; ++i) {
     scores[i / 4][i % 4] = sums[0][i / 4][i % 4];
     if constexpr (kChains == 2) scores[i / 4][i % 4] += sums[1][i / 4][i % 4];
+  }
+}
+
+// What a packed slice is decoded with. A lane has the scales of its keys, lane / 4 and + 8.
+struct SliceCodes {
+  KvDecoder decoder;
+  float keys[2], values[2];
+  // `scales`: of 16 keys, then of 16 values.
+  __device__ __forceinline__ void load(uint32_t scales) {
+    const uint32_t own = scales + threadIdx.x % kWarp / 4 * 4;
+    keys[0] = load_float(own), keys[1] = load_float(own + 32);
+    values[0] = load_float(own + 64), values[1] = load_float(own + 96);
+  }
+};
+
+// The same of a packed slice. A matrix of 16-bit elements is one of 8 keys' pairs of codes.
+template <int kDim, int kTiles>
+__device__ __forceinline__ void score_codes(const Matrices<kDim / 2, false>& keys, const SliceCodes& codes,
+                                            const uint32_t (&q)[kTiles][kDim / 8], float (&scores)[kTiles][4]) {
+  constexpr int kChains = kTiles == 1 ? 2 : 1;
+  float sums[kChains][kTiles][4] = {};
+#pragma unroll
+  for (int k = 0; k < kDim / 32; ++k) {
+    uint32_t w[4];
+    load_matrices(w, keys.place(k));
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint32_t first = w[2 * i], second = w[2 * i + 1];
+      const uint32_t a[4] = {codes.decoder.even(first), codes.decoder.even(second), codes.decoder.odd(first),
+                             codes.decoder.odd(second)};
+#pragma unroll
+      for (int t = 0; t < kTiles; ++t) {
+        mma_bf16(sums[i % kChains][t], a[0], a[1], a[2], a[3], q[t][4 * k + 2 * i], q[t][4 * k + 2 * i + 1]);
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kTiles * 4; ++i) {
+    float sum = sums[0][i / 4][i % 4];
+    if constexpr (kChains == 2) sum += sums[1][i / 4][i % 4];
+    scores[i / 4][i % 4] = sum * codes.keys[i % 4 / 2];
   }
 }
 
@@ -145,22 +188,56 @@ __device__ __forceinline__ void weigh_keys(float scale, float (&scores)[kTiles][
   }
 }
 
+// Probabilities times the values' scales. Past `end` a scale may be anything, NaN too.
+template <int kTiles>
+__device__ __forceinline__ void scale_weights(const SliceCodes& codes, int end, int key, float (&weights)[kTiles][4]) {
+  const int own = key + static_cast<int>(threadIdx.x % kWarp) / 4;
+  const float scales[2] = {own < end ? codes.values[0] : 0.0f, own + 8 < end ? codes.values[1] : 0.0f};
+#pragma unroll
+  for (int i = 0; i < kTiles * 4; ++i) weights[i / 4][i % 4] *= scales[i % 4 / 2];
+}
+
 // The probabilities, transposed, are the second operand of the next mma.
-template <int kDim, int kTiles>
-__device__ __forceinline__ void add_weighed(const Matrices<kDim, true>& values, const float (&weights)[kTiles][4],
-                                            HeadSums<kDim, kTiles>& sums) {
-  uint32_t b[kTiles][2];
+template <int kTiles>
+__device__ __forceinline__ void transpose_weights(const float (&weights)[kTiles][4], uint32_t (&b)[kTiles][2]) {
 #pragma unroll
   for (int i = 0; i < 2 * kTiles; ++i) {
     const float* pair = &weights[i / 2][i % 2 * 2];
     b[i / 2][i % 2] = transposed(two_bf16(pair[0], pair[1]));
   }
+}
+template <int kDim, int kTiles>
+__device__ __forceinline__ void add_weighed(const Matrices<kDim, true>& values, const float (&weights)[kTiles][4],
+                                            HeadSums<kDim, kTiles>& sums) {
+  uint32_t b[kTiles][2];
+  transpose_weights(weights, b);
 #pragma unroll
   for (int n = 0; n < kDim / 16; ++n) {
     uint32_t a[4];
     load_transposed(a, values.place(n));
 #pragma unroll
     for (int t = 0; t < kTiles; ++t) mma_bf16(sums.values[t][n], a[0], a[1], a[2], a[3], b[t][0], b[t][1]);
+  }
+}
+
+// Of a packed slice: a matrix has two elements of a head, side by side, of 8 keys. Decoded these are rows 8 apart.
+template <int kDim, int kTiles>
+__device__ __forceinline__ void add_codes(const Matrices<kDim / 2, true>& values, const KvDecoder& decoder,
+                                          const float (&weights)[kTiles][4], HeadSums<kDim, kTiles>& sums) {
+  uint32_t b[kTiles][2];
+  transpose_weights(weights, b);
+#pragma unroll
+  for (int n = 0; n < kDim / 32; ++n) {
+    uint32_t w[4];
+    load_transposed(w, values.place(n));
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint32_t a[4] = {decoder.even(w[i]), decoder.odd(w[i]), decoder.even(w[i + 2]), decoder.odd(w[i + 2])};
+#pragma unroll
+      for (int t = 0; t < kTiles; ++t) {
+        mma_bf16(sums.values[t][2 * n + i], a[0], a[1], a[2], a[3], b[t][0], b[t][1]);
+      }
+    }
   }
 }
 

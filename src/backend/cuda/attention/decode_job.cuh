@@ -7,13 +7,17 @@
 
 namespace polymath::backend::cuda {
 
-template <int kDim, int kTiles, int kBlockWarps>
+template <int kDim, int kTiles, int kBlockWarps, bool kPacked_>
 struct Plan {
+  static constexpr bool kPacked = kPacked_;
+  using Row = Rows<kPacked ? kDim / 2 : kDim>;
   static constexpr int kHeads = 8 * kTiles, kBlockThreads = kBlockWarps * kWarp, kRunKeys = kBlockWarps * kSlice;
-  static constexpr int kStages = kDim == 64 ? 4 : kDim <= 128 ? 2 : 3;
-  static constexpr int kHalf = kSlice * Rows<kDim>::kBytes, kStage = 2 * kHalf;  // keys, then values
-  static constexpr int kRing = kStages * kStage;                                 // a warp's; at last its sums
-  static constexpr int kSumStride = kDim + 4;  // floats: lanes that write at once meet different banks
+  static constexpr int kStages = (kDim == 64 ? 4 : kDim <= 128 ? 2 : 3) * (kPacked ? 2 : 1);
+  static constexpr int kHalf = kSlice * Row::kBytes;                          // keys, then as many bytes of values
+  static constexpr int kScales = 2 * kHalf, kScaleBytes = kPacked ? 128 : 0;  // of 16 keys, then of 16 values
+  static constexpr int kStage = kScales + kScaleBytes;
+  static constexpr int kRing = kStages * kStage;  // a warp's; at last its sums
+  static constexpr int kSumStride = kDim + 4;     // floats: lanes that write at once meet different banks
   static constexpr int kMaxima = kHeads * kSumStride * static_cast<int>(sizeof(float));
   static constexpr int kQueries = kBlockWarps * kRing;  // bf16, where they are not read from where they are
   static constexpr int kBytes = kQueries + kHeads * Rows<kDim>::kBytes;
@@ -94,8 +98,12 @@ class Pages {
   }
 
  private:
-  static constexpr int kWords = Rows<kDim>::kWords, kStep = kWarp / kWords;  // rows of a word a lane, if they are whole
+  using Row = typename P::Row;
+  // Words of a page's elements. A lane copies several: of the same column, if rows are whole among a warp's words.
+  static constexpr int kWords = Row::kWords, kStep = kWarp / kWords;
   static constexpr bool kWhole = kWarp % kWords == 0;
+  static constexpr int kPageWords = kPage * kWords, kEach = (kPageWords + kWarp - 1) / kWarp;
+  static constexpr int kPageBytes = kPage * Row::kBytes + (P::kPacked ? kPage * static_cast<int>(sizeof(float)) : 0);
 
   // This lane's row of the k-th words of a page, and its place in rows at `to`. `to` is a multiple of 128.
   __device__ static __forceinline__ int row_of(int k) {
@@ -104,8 +112,17 @@ class Pages {
   }
   __device__ static __forceinline__ uint32_t word_at(int k, uint32_t to) {
     const int at = threadIdx.x % kWarp + (kWhole ? 0 : k * kWarp);
-    const uint32_t place = to + Rows<kDim>::offset(at / kWords, at % kWords);
-    return kWhole ? (place ^ (k * kStep % 8) << 4) + k * (kWarp * 16) : place;
+    const uint32_t place = to + Row::offset(at / kWords, at % kWords);
+    return kWhole ? (place ^ (Row::twist(k * kStep) << 4)) + k * (kWarp * 16) : place;
+  }
+
+  template <bool kOnce>
+  __device__ static __forceinline__ void copy(uint32_t to, const unsigned char* from, bool there) {
+    if constexpr (kOnce) {
+      fetch_word(to, from, there, read_once());
+    } else {
+      fetch_word(to, from, there);
+    }
   }
 
   // Zero-fill past the last key: 0 * NaN is NaN. A copy without a cache policy takes two instructions a word less.
@@ -117,25 +134,30 @@ class Pages {
       const int page = __shfl_sync(kAllLanes, now_, index % 16 * 2 + i);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const int at = half * P::kHalf + i * kPage * Rows<kDim>::kBytes;
+        const int at = half * P::kHalf + i * kPage * Row::kBytes;
         fetch_page<kOnce>(page + half * to_values_, left - i * kPage, to, at);
       }
     }
+    if constexpr (P::kPacked) fetch_scales<kOnce>(index, to + P::kScales);
   }
   // One page's keys or values into the rows that begin `at` bytes past `to`.
   template <bool kOnce>
   __device__ __forceinline__ void fetch_page(int page, int left, uint32_t to, int at) const {
-    const auto* from = from_ + static_cast<int64_t>(page) * (kPage * Rows<kDim>::kBytes);
+    const auto* from = from_ + static_cast<int64_t>(page) * kPageBytes;
 #pragma unroll
-    for (int k = 0; k < kDim / kWarp; ++k) {
+    for (int k = 0; k < kEach; ++k) {
+      if (kPageWords % kWarp != 0 && threadIdx.x % kWarp + k * kWarp >= kPageWords) continue;
       const bool there = (kWhole ? k * kStep : row_of(k) - row_of(0)) < left;
-      const uint32_t place = word_at(k, to) + at;
-      if constexpr (kOnce) {
-        fetch_word(place, from + k * (kWarp * 16), there, read_once());
-      } else {
-        fetch_word(place, from + k * (kWarp * 16), there);
-      }
+      copy<kOnce>(word_at(k, to) + at, from + k * (kWarp * 16), there);
     }
+  }
+  // A slice's scales are eight words: two of each page.
+  template <bool kOnce>
+  __device__ __forceinline__ void fetch_scales(int index, uint32_t to) const {
+    const int lane = threadIdx.x % kWarp, word = lane & 1, page_of_two = lane >> 1 & 1, half = lane >> 2 & 1;
+    const int page = __shfl_sync(kAllLanes, now_, index % 16 * 2 + page_of_two) + half * to_values_;
+    const auto* from = from_ - lane * 16 + static_cast<int64_t>(page) * kPageBytes + kPage * Row::kBytes + word * 16;
+    if (lane < 8) copy<kOnce>(to + lane * 16, from, true);
   }
 
   // This lane's page of the `sixteen`-th 16 slices; any page of block 0 past the last key.

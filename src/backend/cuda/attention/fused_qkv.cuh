@@ -5,7 +5,7 @@
 // qkv_prologue.cu.
 
 #include "backend/cuda/attention/decode_job.cuh"
-#include "backend/cuda/attention/kv_layout.cuh"
+#include "backend/cuda/attention/kv_codes.cuh"
 
 namespace polymath::backend::cuda {
 
@@ -18,7 +18,12 @@ template <int kDim>
 struct FreshSpace {
   float4 angles[kDim / 4];  // cosine and sine of each pair
   float q_weights[kDim], k_weights[kDim];
-  uint4 row[2][kDim / 8];  // the new key, the new value, in bf16: the warp's that has them
+  uint4 row[2][kDim / 8];  // the new key, the new value, as the cache has them: the warp's that has them
+  // Packed: of the key, of the value. Codes leave the last words free.
+  __device__ __forceinline__ float& scale(int half) { return reinterpret_cast<float&>(row[half][kDim / 8 - 1]); }
+  __device__ __forceinline__ float scale(int half) const {
+    return reinterpret_cast<const float&>(row[half][kDim / 8 - 1]);
+  }
 };
 
 // Starts the copies of weights and angles, which no kernel of the step writes. They belong to the lane's first cp.async
@@ -104,17 +109,24 @@ __device__ __forceinline__ void prepare_row(const QkvParams& q, const FreshSpace
 }
 
 // One warp stores the new key and value.
-template <int kDim>
+template <typename P, int kDim>
 __device__ __forceinline__ void keep_row(const QkvPrologue& p, const Tile& tile, int slot,
                                          const FreshSpace<kDim>& space) {
   if (slot < 0) return;
-  const int64_t block = slot / p.kv.block_size, offset = slot % p.kv.block_size;
-  auto* const cache = static_cast<__nv_bfloat16*>(p.kv.data);
-  auto* const key = reinterpret_cast<uint4*>(cache + key_place(p.kv, block, tile.kv_head, offset));
-  auto* const value = reinterpret_cast<uint4*>(cache + value_place(p.kv, block, tile.kv_head, offset));
-  const int word = static_cast<int>(threadIdx.x) % kWarp;
-  if (word < kDim / 4)
-    (word < kDim / 8 ? key : value)[word % (kDim / 8)] = space.row[word / (kDim / 8)][word % (kDim / 8)];
+  constexpr int kWords = P::Row::kWords;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, half = lane / kWords, word = lane % kWords;
+  if (half > 1) return;
+  if constexpr (P::kPacked) {
+    const PackedPlace place = packed_place(p.kv, slot, tile.kv_head, half == 1);
+    auto* const data = static_cast<unsigned char*>(p.kv.data);
+    reinterpret_cast<uint4*>(data + place.codes)[word] = space.row[half][word];
+    if (word == 0) *reinterpret_cast<float*>(data + place.scale) = space.scale(half);
+  } else {
+    const int64_t block = slot / p.kv.block_size, offset = slot % p.kv.block_size;
+    const int64_t to =
+        half == 0 ? key_place(p.kv, block, tile.kv_head, offset) : value_place(p.kv, block, tile.kv_head, offset);
+    reinterpret_cast<uint4*>(static_cast<__nv_bfloat16*>(p.kv.data) + to)[word] = space.row[half][word];
+  }
 }
 
 // A token's place in the cache, loaded before the wait.
@@ -132,6 +144,40 @@ struct FreshRow {
   int head;  // of this lane's query
   NewKey key;
 };
+
+// The new key and value as the cache has them. value: of lanes below kDim / 4, four elements each.
+template <typename P, int kDim>
+__device__ __forceinline__ void round_row(const Kv& kv, const HeadRow<kDim>& key, const float4& value,
+                                          FreshSpace<kDim>& space) {
+  const int lane = threadIdx.x % kWarp;
+  auto* const keys = reinterpret_cast<uint32_t*>(space.row[0]);
+  if constexpr (P::kPacked) {
+    uint32_t tops[2] = {};
+    float2 low{}, high{};  // of the 16 elements that this lane encodes four of
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+      tops[0] = max(tops[0], max(magnitude_bits(key[n].x), magnitude_bits(key[n].y)));
+      if (lane / 4 == n / 2) (n % 2 == 0 ? low : high) = key[n];
+    }
+    tops[1] = max(max(magnitude_bits(value.x), magnitude_bits(value.y)),
+                  max(magnitude_bits(value.z), magnitude_bits(value.w)));
+    const float scales[2] = {scale_of_head(kv.code, __reduce_max_sync(kAllLanes, tops[0])),
+                             scale_of_head(kv.code, __reduce_max_sync(kAllLanes, tops[1]))};
+    const uint32_t codes = codes_of_four(kv.code, scales[0], make_float4(low.x, high.x, low.y, high.y));
+    int word;
+    const uint32_t of_value = interleaved_codes(codes_of_four(kv.code, scales[1], value), word);
+    if (lane < kDim / 4) keys[lane] = codes, reinterpret_cast<uint32_t*>(space.row[1])[word] = of_value;
+    if (lane == 0) space.scale(0) = scales[0], space.scale(1) = scales[1];
+  } else {
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+      if (lane < 4) keys[n * 4 + lane] = two_bf16(key[n].x, key[n].y);
+    }
+    if (lane < kDim / 4) {
+      reinterpret_cast<uint2*>(space.row[1])[lane] = make_uint2(two_bf16(value.x, value.y), two_bf16(value.z, value.w));
+    }
+  }
+}
 
 // After the wait: the tile's queries as in load_queries(). The warp of the last slice adds the new key and value.
 template <typename P, int kDim>
@@ -168,28 +214,27 @@ __device__ __forceinline__ void prepare_rows(const FreshRow& fresh, FreshSpace<k
   prepare_row<kDim>(p.params, space,
                     {p.params.k_norm != nullptr ? space.k_weights : nullptr, rsqrtf(all.y * of_width + p.params.eps)},
                     key);
-  auto* const words = reinterpret_cast<uint32_t*>(&space.row);
-#pragma unroll
-  for (int n = 0; n < kDim / 8; ++n) {
-    if (lane < 4) words[n * 4 + lane] = two_bf16(key[n].x, key[n].y);
-  }
-  if (lane < kDim / 4) {
-    reinterpret_cast<uint2*>(space.row[1])[lane] = make_uint2(two_bf16(value.x, value.y), two_bf16(value.z, value.w));
-  }
+  round_row<P, kDim>(p.kv, key, value, space);
   __syncwarp();
-  keep_row<kDim>(p, fresh.tile, fresh.key.slot, space);
+  keep_row<P, kDim>(p, fresh.tile, fresh.key.slot, space);
 }
 
 // The new key and value into row `row` of their stage, once its copies have arrived.
 template <typename P, int kDim>
 __device__ __forceinline__ void put_row(const FreshSpace<kDim>& space, int row, uint32_t stage) {
-  const int word = static_cast<int>(threadIdx.x) % kWarp, half = word / (kDim / 8);
-  if (word < kDim / 4) {
-    const uint4 v = space.row[half][word % (kDim / 8)];
-    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(stage + half * P::kHalf +
-                                                                  Rows<kDim>::offset(row, word % (kDim / 8))),
+  constexpr int kWords = P::Row::kWords;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, half = lane / kWords, word = lane % kWords;
+  if (half < 2) {
+    const uint4 v = space.row[half][word];
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(stage + half * P::kHalf + P::Row::offset(row, word)),
                  "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
                  : "memory");
+    if constexpr (P::kPacked) {
+      if (word == 0) {
+        asm volatile("st.shared.f32 [%0], %1;" ::"r"(stage + P::kScales + half * 64 + row * 4), "f"(space.scale(half))
+                     : "memory");
+      }
+    }
   }
   __syncwarp();
 }

@@ -16,13 +16,29 @@ constexpr int kColumns = kValueDim / kWarps;  // of values, a warp's
 constexpr int kUncutKeys = 512;               // of a single token's
 
 // Shared memory, in bytes from the front: two runs of keys, queries, probabilities of a run, visible keys, row maxima.
-template <int kRows>
+// Packed: a run of keys, and two packed runs.
+template <int kRows, bool kPacked>
 struct LatentMemory {
-  static constexpr int kStage = kRun * Rows<kKeyDim>::kBytes, kQueries = 2 * kStage;
+  static constexpr int kStage = kRun * Rows<kKeyDim>::kBytes;
+  static constexpr int kPackedSlice = kSlice / kPage * kPageBytes<kKeyDim, true>, kPackedStage = kWarps * kPackedSlice;
+  static constexpr int kQueries = kPacked ? kStage + 2 * kPackedStage : 2 * kStage;
   static constexpr int kWeights = kQueries + kRows * Rows<kKeyDim>::kBytes;
   static constexpr int kSeen = kWeights + kRows * Rows<kRun>::kBytes;
   static constexpr int kShared = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
   static constexpr int kBytes = kShared + kWarps * kRows * static_cast<int>(sizeof(float));
+
+  // As Memory has them.
+  __device__ static __forceinline__ uint32_t arrives(uint32_t base, int stage) {
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    if constexpr (kPacked) return base + kStage + stage * kPackedStage + warp * kPackedSlice;
+    return own_rows(base, stage);
+  }
+  __device__ static __forceinline__ uint32_t rows(uint32_t base, int stage) {
+    return base + (kPacked ? 0 : stage * kStage);
+  }
+  __device__ static __forceinline__ uint32_t own_rows(uint32_t base, int stage) {
+    return rows(base, stage) + static_cast<int>(threadIdx.x) / kWarp * kSlice * Rows<kKeyDim>::kBytes;
+  }
 };
 
 // The row of a lane's half `h` of tile m.
@@ -119,7 +135,7 @@ template <int kTiles>
 __device__ __forceinline__ void end_latent(const TileShape& s, const Tile& tile, int used,
                                            const Sums<kColumns, kTiles>& sums, EndMemory memory) {
   constexpr int kStride = kValueDim + 8, kWords = kValueDim / 4;
-  static_assert(kTiles * 16 * kStride * static_cast<int>(sizeof(float)) <= LatentMemory<kTiles * 16>::kQueries);
+  static_assert(kTiles * 16 * kStride * static_cast<int>(sizeof(float)) <= LatentMemory<kTiles * 16, false>::kQueries);
   const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const Partial<kValueDim> partial(s, tile, tile.split);
 #pragma unroll
@@ -159,10 +175,10 @@ __device__ __forceinline__ void end_latent(const TileShape& s, const Tile& tile,
   }
 }
 
-template <int kTiles>
+template <int kTiles, bool kPacked>
 __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant__ TileShape s) {
   constexpr int kRows = kTiles * 16;
-  using M = LatentMemory<kRows>;
+  using M = LatentMemory<kRows, kPacked>;
   extern __shared__ __align__(128) unsigned char memory[];
   // Key positions depend on the step's inputs alone, so they are looked up before the wait.
   const int64_t table_cols = table_cols_of(s.p);
@@ -173,11 +189,12 @@ __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant_
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
   const int runs = (split.end - first + kRun - 1) / kRun;
-  const uint32_t base = shared_place(memory), own = base + warp * kSlice * Rows<kKeyDim>::kBytes;
-  Slices<kKeyDim, true> fetcher(s, tile, split, table_cols);
+  const uint32_t base = shared_place(memory);
+  Slices<kKeyDim, true, kPacked> fetcher(s, tile, split, table_cols);
   let_next_begin();
   wait_for_input();
-  if (runs > 0) fetcher.fetch(0, own, 0);
+  if (kPacked && s.p.unpacked != nullptr && *s.p.unpacked != 0) return;
+  if (runs > 0) fetcher.fetch(0, M::arrives(base, 0), 0);
   end_group();
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
   auto* const shared = reinterpret_cast<float*>(memory + M::kShared);
@@ -187,17 +204,21 @@ __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant_
   for (int i = 0; i < runs; ++i) {
     wait_groups<0>();
     __syncthreads();  // the run is there, and the one before is done with
-    const int stage = i % 2 * M::kStage;
-    if (i + 1 < runs) fetcher.fetch(i + 1, own + M::kStage - stage, 0);
+    if (i + 1 < runs) fetcher.fetch(i + 1, M::arrives(base, (i + 1) % 2), 0);
     end_group();
+    const uint32_t own = M::own_rows(base, i % 2);
+    if constexpr (kPacked) {
+      fetcher.unpack(i, M::arrives(base, i % 2), own, 0);
+      __syncwarp();
+    }
     Scores<kTiles, kSlice> scores;
-    score<kKeyDim, kTiles, kSlice>(base + M::kQueries, own + stage, scores);
+    score<kKeyDim, kTiles, kSlice>(base + M::kQueries, own, scores);
     hide<kTiles, kSlice>(seen, first + i * kRun + warp * kSlice, scores);
     share_maxima<kTiles>(scores, shared);
     __syncthreads();
     weigh_run<kTiles>(s.scale, shared, scores, sums, memory + M::kWeights);
     __syncthreads();
-    add_columns<kTiles>(base + stage, base + M::kWeights, sums);
+    add_columns<kTiles>(M::rows(base, i % 2), base + M::kWeights, sums);
   }
   sums.end(s.scale);
   wait_groups<0>();
@@ -207,15 +228,20 @@ __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant_
   merge_splits<kValueDim, 8>(s, tile, split.used, reinterpret_cast<float2*>(memory));
 }
 
-template <int kTiles>
-void launch_latent(TileShape s, cudaStream_t stream, bool may_cut = true) {
-  using M = LatentMemory<kTiles * 16>;
-  allow_shared<mla_kernel<kTiles>>(M::kBytes);
+template <int kTiles, bool kPacked>
+void launch_pages(TileShape s, cudaStream_t stream, bool may_cut) {
+  using M = LatentMemory<kTiles * 16, kPacked>;
+  allow_shared<mla_kernel<kTiles, kPacked>>(M::kBytes);
   s.least_keys = (s.single ? 2 : 4) * kRun;
   // A merge costs as much as four runs of keys. An unsplit sequence need not look at the others.
   s.uncut_keys = s.single ? kUncutKeys : 2 * s.least_keys - 1;
   const dim3 grid = shape_grid(s, kTiles * 16, kValueDim, 2, may_cut);
-  launch<M>(mla_kernel<kTiles>, grid, s, stream);
+  launch<M>(mla_kernel<kTiles, kPacked>, grid, s, stream);
+}
+
+template <int kTiles>
+void launch_latent(const TileShape& s, cudaStream_t stream, bool may_cut = true) {
+  s.p.kv.packed() ? launch_pages<kTiles, true>(s, stream, may_cut) : launch_pages<kTiles, false>(s, stream, may_cut);
 }
 
 }  // namespace
@@ -238,6 +264,12 @@ void mla_ordered(const AttentionProblem& p, cudaStream_t stream) {
   const TileShape s = shape_of(p);
   if (s.single) return launch_latent<1>(s, stream, false);
   launch_latent<2>(s, stream, false);
+}
+
+void mla_wide(const AttentionProblem& p, int least, cudaStream_t stream) {
+  TileShape s = shape_of(p);
+  s.from = least;
+  launch_latent<2>(s, stream);
 }
 
 void mla_narrow(const AttentionProblem& p, int most, cudaStream_t stream) {

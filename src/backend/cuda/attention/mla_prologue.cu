@@ -6,7 +6,7 @@
 // with tile after tile of 8 rows of x. Warps of a block split the inputs of wider heads and sum up. A lane's inputs are
 // permuted as in grouped_gemm_unaligned_small.cu.
 
-#include "backend/cuda/attention/kv_layout.cuh"
+#include "backend/cuda/attention/kv_codes.cuh"
 #include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/device_math.cuh"
 #include "backend/cuda/launch.cuh"
@@ -148,6 +148,29 @@ struct Rotation {
   }
 };
 
+// v: the lane's latent elements; `rotated`: the others, before their rotation.
+__device__ void put_packed_key(const MlaPrologue& p, const Rotation& rotation, const float (&v)[kElements],
+                               const float* rotated, int64_t slot) {
+  const Kv& kv = p.kv;
+  const int lane = threadIdx.x % kWarp, latents = p.params.kv_lora;
+  uint32_t largest = 0;
+#pragma unroll
+  for (int i = 0; i < kElements; ++i) largest = max(largest, lane + i * kWarp < latents ? magnitude_bits(v[i]) : 0u);
+  rotation.turn(rotated, [&](int, float x) { largest = max(largest, magnitude_bits(x)); });
+  const float scale = scale_of_head(kv.code, __reduce_max_sync(kAllLanes, largest));
+  const PackedPlace place = packed_place(kv, slot, 0, false);
+  auto* const data = static_cast<unsigned char*>(kv.data);
+  if (lane == 0) *reinterpret_cast<float*>(data + place.scale) = scale;
+  const auto put = [&](int c, float x) {
+    data[place.codes + code_place(c, kv.key_dim)] = static_cast<unsigned char>(code_of(kv.code, scale, x));
+  };
+#pragma unroll
+  for (int i = 0; i < kElements; ++i) {
+    if (lane + i * kWarp < latents) put(lane + i * kWarp, v[i]);
+  }
+  rotation.turn(rotated, [&](int c, float x) { put(latents + c, x); });
+}
+
 __device__ void put_key(const MlaPrologue& p, const Rotation& rotation, const float (&weight)[kElements], int64_t row,
                         int64_t slot) {
   const int lane = threadIdx.x % kWarp, latents = p.params.kv_lora;
@@ -160,6 +183,11 @@ __device__ void put_key(const MlaPrologue& p, const Rotation& rotation, const fl
   }
   const float inverse = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(latents) + p.params.eps);
   if (slot < 0) return;
+  if (p.kv.packed()) {
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) v[i] *= inverse * weight[i];
+    return put_packed_key(p, rotation, v, from + latents, slot);
+  }
   const int64_t to = key_place(p.kv, slot / p.kv.block_size, 0, slot % p.kv.block_size);
 #pragma unroll
   for (int i = 0; i < kElements; ++i) {

@@ -20,12 +20,14 @@ __device__ __forceinline__ float power_of_two(float x) {
 }
 
 // Rows in shared memory are permuted 16-byte words, so that ldmatrix's eight rows fall into different banks. A row has
-// a multiple of 8 words, or of 4.
+// a multiple of 8 words, or of 4, or of 2.
 template <int kDim>
 struct Rows {
   static constexpr int kWords = kDim / 8, kBytes = kDim * 2;
-  static_assert(kWords % 4 == 0);
-  __device__ static __forceinline__ int twist(int row) { return kWords % 8 == 0 ? row & 7 : (row >> 1) & 3; }
+  static_assert(kWords % 2 == 0);
+  __device__ static __forceinline__ int twist(int row) {
+    return kWords % 8 == 0 ? row & 7 : kWords % 4 == 0 ? (row >> 1) & 3 : (row >> 2) & 1;
+  }
   __device__ static __forceinline__ int offset(int row, int word) { return row * kBytes + ((word ^ twist(row)) << 4); }
 };
 

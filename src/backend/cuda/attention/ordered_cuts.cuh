@@ -129,21 +129,22 @@ __device__ __forceinline__ void write_total(const TileShape& s, const Tile& tile
 }
 
 // Fetches this warp's slices: 64 neighbouring keys of every 256. As Slices, whose warps share each 64 keys.
-template <int kDim>
+template <int kDim, bool kPacked>
 class CutSlices {
  public:
   __device__ __forceinline__ CutSlices(const TileShape& s, const Tile& tile, const Split& split, int64_t table_cols)
       : s_(s), table_(s.p.block_table + tile.seq * table_cols), end_(split.end) {
     const Kv& kv = s.p.kv;
-    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    const int warp = static_cast<int>(threadIdx.x) / kWarp, of_head = kv.block_size / kPage;
     first_page_ = (split.begin + warp * kOrderedKeys) / kPage;
-    head_ = static_cast<const __nv_bfloat16*>(kv.data) + static_cast<int64_t>(tile.kv_head) * kv.block_size * kDim;
-    to_values_ = static_cast<int64_t>(kv.n_kv_heads) * kv.block_size * kDim;
+    head_ = static_cast<const unsigned char*>(kv.data) + static_cast<int64_t>(tile.kv_head) * of_head * kBytes;
+    to_values_ = static_cast<int64_t>(kv.n_kv_heads) * of_head * kBytes;
     now_ = look_up(0);
     next_ = look_up(1);
   }
 
-  // Slice `index` into 16 rows at `keys` and at `values`. Called with ascending indices.
+  // Slice `index` into 16 rows at `keys` and at `values`. Packed: its pages go to `keys`. Called with ascending
+  // indices.
   __device__ __forceinline__ void fetch(int index, uint32_t keys, uint32_t values) {
     const int lane = threadIdx.x % kWarp, turn = index % 16;
     if (turn == 0 && index > 0) {
@@ -154,19 +155,33 @@ class CutSlices {
     for (int i = 0; i < kSlice / kPage; ++i) {
       const int block = __shfl_sync(kAllLanes, now_, turn * 2 + i), page = page_of(index) + i;
       const int in_block = page - block_of(page) * (s_.p.kv.block_size / kPage);
-      const __nv_bfloat16* from = head_ + block * (2 * to_values_) + in_block * (kPage * kDim);
+      const unsigned char* from = head_ + block * (2 * to_values_) + in_block * kBytes;
+      if constexpr (kPacked) {
+        copy_page<kDim>(from, keys + i * kBytes);
+        copy_page<kDim>(from + to_values_, keys + (i + kSlice / kPage) * kBytes);
+      } else {
 #pragma unroll
-      for (int k = 0; k < kDim / kWarp; ++k) {
-        const int at = lane + k * kWarp, row = at / Rows<kDim>::kWords;
-        const bool there = page * kPage + row < end_;
-        const int to = i * kPage * Rows<kDim>::kBytes + Rows<kDim>::offset(row, at % Rows<kDim>::kWords);
-        fetch_word(keys + to, from + at * 8, there);
-        fetch_word(values + to, from + to_values_ + at * 8, there);
+        for (int k = 0; k < kDim / kWarp; ++k) {
+          const int at = lane + k * kWarp, row = at / Rows<kDim>::kWords;
+          const bool there = page * kPage + row < end_;
+          const int to = i * kPage * Rows<kDim>::kBytes + Rows<kDim>::offset(row, at % Rows<kDim>::kWords);
+          fetch_word(keys + to, from + at * 16, there);
+          fetch_word(values + to, from + to_values_ + at * 16, there);
+        }
       }
     }
   }
 
+  // As Slices has it.
+  __device__ __forceinline__ void unpack(int index, uint32_t from, uint32_t keys, uint32_t values) const {
+    const KeyRange there{INT_MIN, end_ - page_of(index) * kPage};
+    unpack_pages<kDim>(s_.p.kv.code, from, keys, there);
+    unpack_pages<kDim>(s_.p.kv.code, from + kSlice / kPage * kBytes, values, there);
+  }
+
  private:
+  static constexpr int kBytes = kPageBytes<kDim, kPacked>;
+
   __device__ __forceinline__ int page_of(int index) const {
     return first_page_ + (index / kCutSlices * (kWarps * kCutSlices) + index % kCutSlices) * (kSlice / kPage);
   }
@@ -181,7 +196,7 @@ class CutSlices {
 
   const TileShape& s_;
   const int32_t* table_;
-  const __nv_bfloat16* head_;
+  const unsigned char* head_;
   int64_t to_values_;
   int end_, first_page_, now_, next_;
 };

@@ -6,7 +6,8 @@
 //
 // The matrix multiplications are transposed. Keys, then a head's elements, are the side of 16; heads are the side of 8.
 // Queries then go from global memory to registers in mma layout, and probabilities from the first to the second. Warps'
-// and splits' sums merge as in paged_attention_mma.cu.
+// and splits' sums merge as in paged_attention_mma.cu. A packed cache's codes become bf16 in registers; the scales
+// multiply scores and probabilities.
 //
 // Sources: Dao, "FlashAttention-2" (arXiv:2307.08691); PTX ISA 9.0 for the fragments of ldmatrix, mma and movmatrix.
 
@@ -172,11 +173,38 @@ __device__ __forceinline__ void put_splits(const TileShape& s, const Job& job, i
   }
 }
 
+// A slice in shared memory, as the cache has it.
+struct Stage {
+  uint32_t at;
+  int key;  // the first
+};
+// Adds the keys that the query sees.
+template <typename P, int kDim, int kTiles>
+__device__ __forceinline__ void add_slice(const TileShape& s, const Job& job, const Stage& stage,
+                                          const uint32_t (&q)[kTiles][kDim / 8], HeadSums<kDim, kTiles>& sums) {
+  const auto [at, key] = stage;
+  float scores[kTiles][4];
+  if constexpr (P::kPacked) {
+    SliceCodes codes{KvDecoder(s.p.kv.code)};
+    codes.load(at + P::kScales);
+    score_codes<kDim, kTiles>(Matrices<kDim / 2, false>(at), codes, q, scores);
+    hide_keys<kTiles>(job.seen, job.split.end, key, scores);
+    weigh_keys<kDim, kTiles>(s.scale, scores, sums);
+    scale_weights<kTiles>(codes, job.split.end, key, scores);
+    add_codes<kDim, kTiles>(Matrices<kDim / 2, true>(at + P::kHalf), codes.decoder, scores, sums);
+  } else {
+    score_keys<kDim, kTiles>(Matrices<kDim, false>(at), q, scores);
+    hide_keys<kTiles>(job.seen, job.split.end, key, scores);
+    weigh_keys<kDim, kTiles>(s.scale, scores, sums);
+    add_weighed<kDim, kTiles>(Matrices<kDim, true>(at + P::kHalf), scores, sums);
+  }
+}
+
 // kFresh: queries, new key and value come from `fresh`; otherwise `fresh` is not read.
-template <int kDim, int kTiles, int kBlockWarps, bool kFresh>
+template <int kDim, int kTiles, int kBlockWarps, bool kFresh, bool kPacked>
 __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <= 128 ? 3 : 1)
     decode_kernel(const __grid_constant__ TileShape s, const __grid_constant__ QkvPrologue fresh) {
-  using P = Plan<kDim, kTiles, kBlockWarps>;
+  using P = Plan<kDim, kTiles, kBlockWarps, kPacked>;
   extern __shared__ __align__(128) unsigned char memory[];
   // Key positions depend on the step's inputs alone, and earlier steps wrote all keys but the last. So keys are looked
   // up and fetched before the wait.
@@ -219,11 +247,7 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, kBlockWarps == 4 && kDim <
     wait_groups<P::kStages - 1>();
     __syncwarp();  // all lanes' words are there
     if (kFresh && agreed(has_new && i + 1 == mine)) put_row<P, kDim>(space, end - 1 - first - i * P::kRunKeys, stage);
-    float scores[kTiles][4];
-    score_keys<kDim, kTiles>(Matrices<kDim, false>(stage), q, scores);
-    hide_keys<kTiles>(job.seen, end, first + i * P::kRunKeys, scores);
-    weigh_keys<kDim, kTiles>(s.scale, scores, sums);
-    add_weighed<kDim, kTiles>(Matrices<kDim, true>(stage + P::kHalf), scores, sums);
+    add_slice<P, kDim, kTiles>(s, job, {stage, first + i * P::kRunKeys}, q, sums);
     __syncwarp();  // the slice is read
     if (agreed(i + P::kStages < mine)) {
       pages.turn(i + P::kStages);
@@ -246,36 +270,42 @@ constexpr int64_t kWholeNormSeqsMax = 64;  // more: the composition
 // spread evenly over the SMs.
 constexpr int kTwoEach = 80 << 10;
 
-template <int kDim, int kTiles, int kBlockWarps, bool kFresh>
+template <int kDim, int kTiles, int kBlockWarps, bool kFresh, bool kPacked>
 void launch_warps(TileShape s, const QkvPrologue& fresh, cudaStream_t stream) {
-  using P = Plan<kDim, kTiles, kBlockWarps>;
+  using P = Plan<kDim, kTiles, kBlockWarps, kPacked>;
   constexpr int kBytesMost = kBlockWarps == 4 && P::kBytes < kTwoEach ? kTwoEach : P::kBytes;
-  allow_shared<decode_kernel<kDim, kTiles, kBlockWarps, kFresh>>(kBytesMost);
+  allow_shared<decode_kernel<kDim, kTiles, kBlockWarps, kFresh, kPacked>>(kBytesMost);
   s.least_keys = 2 * P::kRunKeys;
   s.uncut_keys = kUncutKeys;
-  s.kept_keys = static_cast<int>(kKeptBytes / static_cast<float>(kDim * 4) / static_cast<float>(s.p.n_seqs) /
-                                 static_cast<float>(s.p.kv.n_kv_heads));
+  s.kept_keys = static_cast<int>(kKeptBytes / static_cast<float>(kDim * (kPacked ? 2 : 4)) /
+                                 static_cast<float>(s.p.n_seqs) / static_cast<float>(s.p.kv.n_kv_heads));
   const bool may_cut = s.p.keys_most == 0 || s.p.keys_most > kUncutKeys;
   const dim3 grid = shape_grid(s, P::kHeads, kDim, kBlockWarps == 4 ? 2 : 1, may_cut);
   const int64_t blocks = int64_t{s.p.n_seqs} * grid.x;
   const int bytes = may_cut && blocks <= 2 * s.p.n_multiprocessors ? kBytesMost : P::kBytes;
-  launch_after(decode_kernel<kDim, kTiles, kBlockWarps, kFresh>,
+  launch_after(decode_kernel<kDim, kTiles, kBlockWarps, kFresh, kPacked>,
                {grid, dim3(P::kBlockThreads), static_cast<size_t>(bytes), stream}, s, fresh);
 }
 
 // A step of few blocks has an SM for each: more warps keep more keys in flight.
-template <int kDim, int kTiles, bool kFresh = false>
+template <int kDim, int kTiles, bool kFresh, bool kPacked>
 void launch_tiles(const TileShape& s, const QkvPrologue& fresh, cudaStream_t stream) {
   const int64_t blocks = s.p.n_seqs * s.p.kv.n_kv_heads * ceil_div(s.group, 8 * kTiles);
   if constexpr (kDim <= 128) {
-    if (2 * blocks <= s.p.n_multiprocessors) return launch_warps<kDim, kTiles, 8, kFresh>(s, fresh, stream);
+    if (2 * blocks <= s.p.n_multiprocessors) return launch_warps<kDim, kTiles, 8, kFresh, kPacked>(s, fresh, stream);
   }
-  launch_warps<kDim, kTiles, 4, kFresh>(s, fresh, stream);
+  launch_warps<kDim, kTiles, 4, kFresh, kPacked>(s, fresh, stream);
+}
+
+template <int kDim, int kTiles, bool kFresh = false>
+void launch_any(const TileShape& s, const QkvPrologue& fresh, cudaStream_t stream) {
+  s.p.kv.packed() ? launch_tiles<kDim, kTiles, kFresh, true>(s, fresh, stream)
+                  : launch_tiles<kDim, kTiles, kFresh, false>(s, fresh, stream);
 }
 
 template <int kDim>
 void launch_single(const TileShape& s, cudaStream_t stream) {
-  s.group <= 8 ? launch_tiles<kDim, 1>(s, {}, stream) : launch_tiles<kDim, 2>(s, {}, stream);
+  s.group <= 8 ? launch_any<kDim, 1>(s, {}, stream) : launch_any<kDim, 2>(s, {}, stream);
 }
 
 }  // namespace
@@ -315,9 +345,9 @@ bool paged_attention_decode_qkv_fits(const AttentionOfQkv& problem) {
 void paged_attention_decode_qkv(const AttentionOfQkv& problem, cudaStream_t stream) {
   const TileShape s = shape_of(problem.attention);
   if (problem.attention.kv.key_dim == 64) {
-    launch_tiles<64, 1, true>(s, problem.qkv, stream);
+    launch_any<64, 1, true>(s, problem.qkv, stream);
   } else {
-    launch_tiles<128, 1, true>(s, problem.qkv, stream);
+    launch_any<128, 1, true>(s, problem.qkv, stream);
   }
 }
 

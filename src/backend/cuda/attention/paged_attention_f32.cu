@@ -5,7 +5,7 @@
 // shared memory. A warp has kRows rows; a lane scores one key, then accumulates some value columns. Where tiles are
 // few, their keys are split over blocks and merge_kernel merges the splits.
 
-#include "backend/cuda/attention/kv_layout.cuh"
+#include "backend/cuda/attention/kv_codes.cuh"
 #include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/attention/split_kv.cuh"
 #include "backend/cuda/launch.cuh"
@@ -37,8 +37,38 @@ struct RunRows {
   int stride;
 };
 
-// Copies n rows of `width` elements at places[0..n) into shared memory as f32; rows up to kRun become zeros.
-__device__ void fetch_rows(const Kv& kv, const int64_t* places, int n, int width, RunRows to) {
+// Where a run's keys or values are: elements, or bytes of codes and of scales.
+struct Places {
+  int64_t rows[kRun], scales[kRun];
+  __device__ void put(const Kv& kv, int i, int64_t slot, int head, bool value) {
+    if (kv.packed()) {
+      const PackedPlace place = packed_place(kv, slot, head, value);
+      rows[i] = place.codes, scales[i] = place.scale;
+      return;
+    }
+    const int64_t block = slot / kv.block_size, offset = slot % kv.block_size;
+    rows[i] = value ? value_place(kv, block, head, offset) : key_place(kv, block, head, offset);
+  }
+};
+
+__device__ void fetch_packed_rows(const Kv& kv, const Places& places, int n, int width, RunRows to) {
+  const auto* const data = static_cast<const unsigned char*>(kv.data);
+  const KvDecoder decoder(kv.code);
+  for (int i = threadIdx.x; i < kRun * width; i += kThreads) {
+    const int key = i / width, c = i % width;
+    float v = 0;
+    if (key < n) {
+      const uint32_t code = data[places.rows[key] + code_place(c, width)];
+      v = __uint_as_float(decoder.even(code) << 16) * *reinterpret_cast<const float*>(data + places.scales[key]);
+    }
+    to.data[key * to.stride + c] = v;
+  }
+}
+
+// Copies n rows of `width` elements into shared memory as f32; rows up to kRun become zeros.
+__device__ void fetch_rows(const Kv& kv, const Places& places_of, int n, int width, RunRows to) {
+  if (kv.packed()) return fetch_packed_rows(kv, places_of, n, width, to);
+  const int64_t* const places = places_of.rows;
   if (kv.type == Type::kBf16 && width % 8 == 0) {
     const int words = width / 8;
     for (int i = threadIdx.x; i < kRun * words; i += kThreads) {
@@ -180,7 +210,7 @@ __device__ Split keys_of(const Shape& s, int seq, int tile) {
 template <int kRows, int kColumns>
 __global__ void __launch_bounds__(kThreads) paged_attention_f32_kernel(Shape s) {
   extern __shared__ float memory[];
-  __shared__ int64_t key_places[kRun], value_places[kRun];
+  __shared__ Places key_places, value_places;
   __shared__ Piece place;
   const Kv& kv = s.p.kv;
   if (threadIdx.x < kWarp) {
@@ -218,8 +248,9 @@ __global__ void __launch_bounds__(kThreads) paged_attention_f32_kernel(Shape s) 
     __syncthreads();  // the last run is read
     if (threadIdx.x < n) {
       const int key = begin + static_cast<int>(threadIdx.x), block = table[key / kv.block_size];
-      key_places[threadIdx.x] = key_place(kv, block, kv_head, key % kv.block_size);
-      value_places[threadIdx.x] = value_place(kv, block, kv_head, key % kv.block_size);
+      const int64_t slot = static_cast<int64_t>(block) * kv.block_size + key % kv.block_size;
+      key_places.put(kv, static_cast<int>(threadIdx.x), slot, kv_head, false);
+      value_places.put(kv, static_cast<int>(threadIdx.x), slot, kv_head, true);
     }
     __syncthreads();
     fetch_rows(kv, key_places, n, kv.key_dim, run.keys);
@@ -261,7 +292,8 @@ void launch(const Shape& s, dim3 grid, cudaStream_t stream) {
       (static_cast<size_t>(s.p.kv.key_dim) * s.rows + static_cast<size_t>(kRun) * s.key_stride + values) *
       sizeof(float);
   constexpr int kBytesMax = 227 * 1024;  // of Hopper; kKeyDimMax and kValueDimMax stay below it
-  allow_shared<paged_attention_f32_kernel<kRows, kColumns>>(kBytesMax - 1024);
+  constexpr int kPlacesMost = 2048;      // static memory: two Places and a few words
+  allow_shared<paged_attention_f32_kernel<kRows, kColumns>>(kBytesMax - kPlacesMost);
   paged_attention_f32_kernel<kRows, kColumns><<<grid, kThreads, bytes, stream>>>(s);
 }
 

@@ -59,14 +59,6 @@ __device__ __forceinline__ void merge_warps(const TileShape& s, const Tile& tile
   }
 }
 
-// Shared memory, in bytes from the front: runs of keys and values, queries, visible keys.
-template <int kDim, int kStages, int kRows>
-struct Memory {
-  static constexpr int kHalf = kRun * Rows<kDim>::kBytes, kStage = 2 * kHalf;  // keys, then values
-  static constexpr int kQueries = kStages * kStage, kSeen = kQueries + kRows * Rows<kDim>::kBytes;
-  static constexpr int kBytes = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
-};
-
 // Three blocks an SM hide each other's start and end better than two with more stages.
 template <int kDim>
 constexpr int kNarrowBlocks = kDim <= 128 ? 3 : 1;
@@ -74,13 +66,13 @@ template <int kDim>
 constexpr int kNarrowStages = kDim == 64    ? 4
                               : kDim <= 128 ? 2
                                             : 3;
-template <int kDim>
-using NarrowMemory = Memory<kDim, kNarrowStages<kDim>, kNarrowRows>;
+template <int kDim, bool kPacked>
+using NarrowMemory = Memory<kDim, kNarrowStages<kDim>, kNarrowRows, kPacked>;
 
-template <int kDim>
+template <int kDim, bool kPacked>
 __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(const __grid_constant__ TileShape s) {
-  using M = NarrowMemory<kDim>;
-  constexpr int kStages = M::kQueries / M::kStage;
+  using M = NarrowMemory<kDim, kPacked>;
+  constexpr int kStages = M::kStages;
   extern __shared__ __align__(128) unsigned char memory[];
   // Key positions depend on the step's inputs alone, so they are looked up before the wait.
   const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
@@ -92,12 +84,11 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
   const int slices = (split.end - first + kSlice - 1) / kSlice, mine = (slices - warp + kWarps - 1) / kWarps;
   const uint32_t base = shared_place(memory);
-  const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
-  Slices<kDim> fetcher(s, tile, split, table_cols);
+  Slices<kDim, false, kPacked> fetcher(s, tile, split, table_cols);
   wait_for_input();
 #pragma unroll
   for (int i = 0; i < kStages; ++i) {
-    if (i < mine) fetcher.fetch(i, own + i * M::kStage, own + i * M::kStage + M::kHalf);
+    if (i < mine) fetcher.fetch(i, M::arrives(base, i), M::arrives(base, i) + M::kHalf);
     end_group();
   }
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
@@ -110,14 +101,18 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks<kDim>) narrow_kernel(c
   for (int i = 0; i < mine; ++i) {
     wait_groups<kStages - 1>();
     __syncwarp();  // all lanes' words are there
-    const uint32_t at = own + stage * M::kStage;
+    const uint32_t at = M::own_rows(base, stage), arrived = M::arrives(base, stage);
+    if constexpr (kPacked) {
+      fetcher.unpack(i, arrived, at, at + M::kHalf);
+      __syncwarp();
+    }
     Scores<1, kSlice> scores;
     score<kDim, 1, kSlice>(base + M::kQueries, at, scores);
     hide<1, kSlice>(seen, first + (i * kWarps + warp) * kSlice, scores);
     weigh<kDim, 1, kSlice>(s.scale, scores, sums);
     add_values<kDim, 1, kSlice>(at + M::kHalf, scores, sums);
     __syncwarp();  // the slice is read
-    if (i + kStages < mine) fetcher.fetch(i + kStages, at, at + M::kHalf);
+    if (i + kStages < mine) fetcher.fetch(i + kStages, arrived, arrived + M::kHalf);
     end_group();
     stage = stage + 1 == kStages ? 0 : stage + 1;
   }
@@ -169,14 +164,15 @@ __device__ __forceinline__ void end_wide(const TileShape& s, const Tile& tile, i
   }
 }
 
-template <int kDim, int kTiles>
-using WideMemory = Memory<kDim, 2, kWarps * kTiles * 16>;
+template <int kDim, int kTiles, bool kPacked>
+using WideMemory = Memory<kDim, 2, kWarps * kTiles * 16, kPacked>;
 
-template <int kDim, int kTiles>
+template <int kDim, int kTiles, bool kPacked>
 __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(const __grid_constant__ TileShape s) {
-  using M = WideMemory<kDim, kTiles>;
+  using M = WideMemory<kDim, kTiles, kPacked>;
   extern __shared__ __align__(128) unsigned char memory[];
   wait_for_input();
+  if (kPacked && s.p.unpacked != nullptr && *s.p.unpacked != 0) return;
   const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
   const Tile tile = find_tile(s);
   if (tile.seq < 0) return;
@@ -186,9 +182,8 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
   const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
   const int runs = (split.end - first + kRun - 1) / kRun;
   const uint32_t base = shared_place(memory);
-  const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
-  Slices<kDim> fetcher(s, tile, split, table_cols);
-  if (runs > 0) fetcher.fetch(0, own, own + M::kHalf);
+  Slices<kDim, false, kPacked> fetcher(s, tile, split, table_cols);
+  if (runs > 0) fetcher.fetch(0, M::arrives(base, 0), M::arrives(base, 0) + M::kHalf);
   end_group();
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
   begin_rows<kDim, kWarps * kTiles * 16>(s, tile, split, memory + M::kQueries, seen);
@@ -201,11 +196,15 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
   for (int i = 0; i < runs; ++i) {
     wait_groups<0>();
     __syncthreads();  // the run is there, and the one before is read
-    const int next = (i + 1) % 2 * M::kStage, key = first + i * kRun;
-    if (i + 1 < runs) fetcher.fetch(i + 1, own + next, own + next + M::kHalf);
+    const uint32_t next = M::arrives(base, (i + 1) % 2), at = M::rows(base, i % 2);
+    const int key = first + i * kRun;
+    if (i + 1 < runs) fetcher.fetch(i + 1, next, next + M::kHalf);
     end_group();
+    if constexpr (kPacked) {
+      fetcher.unpack(i, M::arrives(base, i % 2), M::own_rows(base, 0), M::own_rows(base, 0) + M::kHalf);
+      __syncthreads();
+    }
     if (key >= view.any.end || key + kRun <= view.any.begin) continue;
-    const uint32_t at = base + i % 2 * M::kStage;
     Scores<kTiles, kRun> scores;
     score<kDim, kTiles, kRun>(queries, at, scores);
     if (key < view.all.begin || key + kRun > view.all.end) hide<kTiles, kRun>(seen_here, key, scores);
@@ -218,49 +217,57 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
   merge_splits<kDim, 8>(s, tile, split.used, reinterpret_cast<float2*>(memory));
 }
 
-template <int kDim>
+template <int kDim, bool kPacked>
 void launch_narrow(TileShape s, cudaStream_t stream) {
-  allow_shared<narrow_kernel<kDim>>(NarrowMemory<kDim>::kBytes);
+  using M = NarrowMemory<kDim, kPacked>;
+  allow_shared<narrow_kernel<kDim, kPacked>>(M::kBytes);
   s.least_keys = 2 * kRun;
   const dim3 grid = shape_grid(s, kNarrowRows, kDim);
-  launch<NarrowMemory<kDim>>(narrow_kernel<kDim>, grid, s, stream);
+  launch<M>(narrow_kernel<kDim, kPacked>, grid, s, stream);
 }
 
-template <int kDim, int kTiles>
+template <int kDim, int kTiles, bool kPacked>
 void launch_wide(TileShape s, cudaStream_t stream) {
-  allow_shared<wide_kernel<kDim, kTiles>>(WideMemory<kDim, kTiles>::kBytes);
+  using M = WideMemory<kDim, kTiles, kPacked>;
+  allow_shared<wide_kernel<kDim, kTiles, kPacked>>(M::kBytes);
   s.least_keys = 4 * kRun;  // sums of many rows
   const dim3 grid = shape_grid(s, kWarps * kTiles * 16, kDim);
-  launch<WideMemory<kDim, kTiles>>(wide_kernel<kDim, kTiles>, grid, s, stream);
+  launch<M>(wide_kernel<kDim, kTiles, kPacked>, grid, s, stream);
+}
+
+template <int kDim, bool kPacked>
+void launch_rows(const TileShape& s, cudaStream_t stream) {
+  if constexpr (kDim <= 128) {
+    if (tiles_of_rows(s.p, 128) >= s.p.n_multiprocessors) return launch_wide<kDim, 2, kPacked>(s, stream);
+  }
+  launch_wide<kDim, 1, kPacked>(s, stream);
 }
 
 // Sequences of few queries go to the narrow kernel, the others to the wide one.
-template <int kDim>
+template <int kDim, bool kPacked>
 void launch_both(TileShape s, cudaStream_t stream) {
   const NarrowShare narrow = narrow_share(s.p);
   s.to = narrow.most;
-  if (narrow.most >= 0) launch_narrow<kDim>(s, stream);
+  if (narrow.most >= 0) launch_narrow<kDim, kPacked>(s, stream);
   if (narrow.all) return;
   s.from = s.to + 1;
   s.to = INT_MAX;
-  if constexpr (kDim <= 128) {
-    if (tiles_of_rows(s.p, 128) >= s.p.n_multiprocessors) return launch_wide<kDim, 2>(s, stream);
-  }
-  launch_wide<kDim, 1>(s, stream);
+  launch_rows<kDim, kPacked>(s, stream);
 }
 
-// Calls `run` with the head size of a problem that fits.
+// Calls `run` with the head size of a problem that fits, and whether its cache is packed.
 template <typename Run>
 void with_head_size(const AttentionProblem& p, Run run) {
+  const auto with = [&](auto dim) { p.kv.packed() ? run(dim, std::true_type()) : run(dim, std::false_type()); };
   switch (p.kv.key_dim) {
     case 64:
-      return run(std::integral_constant<int, 64>());
+      return with(std::integral_constant<int, 64>());
     case 96:
-      return run(std::integral_constant<int, 96>());
+      return with(std::integral_constant<int, 96>());
     case 128:
-      return run(std::integral_constant<int, 128>());
+      return with(std::integral_constant<int, 128>());
     default:
-      return run(std::integral_constant<int, 256>());
+      return with(std::integral_constant<int, 256>());
   }
 }
 
@@ -273,13 +280,19 @@ bool paged_attention_mma_fits(const AttentionProblem& p) {
 }
 
 void paged_attention_mma(const AttentionProblem& p, cudaStream_t stream) {
-  with_head_size(p, [&](auto dim) { launch_both<dim>(shape_of(p), stream); });
+  with_head_size(p, [&](auto dim, auto packed) { launch_both<dim, packed>(shape_of(p), stream); });
+}
+
+void paged_attention_wide(const AttentionProblem& p, int least, cudaStream_t stream) {
+  TileShape s = shape_of(p);
+  s.from = least;
+  with_head_size(p, [&](auto dim, auto packed) { launch_rows<dim, packed>(s, stream); });
 }
 
 void paged_attention_narrow(const AttentionProblem& p, int most, cudaStream_t stream) {
   TileShape s = shape_of(p);
   s.to = most;
-  with_head_size(p, [&](auto dim) { launch_narrow<dim>(s, stream); });
+  with_head_size(p, [&](auto dim, auto packed) { launch_narrow<dim, packed>(s, stream); });
 }
 
 }  // namespace polymath::backend::cuda

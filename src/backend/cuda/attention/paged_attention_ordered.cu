@@ -14,23 +14,16 @@
 namespace polymath::backend::cuda {
 namespace {
 
-// Shared memory, in bytes from the front: runs of keys and values, queries, visible keys.
-template <int kDim, int kStages_, int kRows>
-struct Memory {
-  static constexpr int kStages = kStages_, kHalf = kRun * Rows<kDim>::kBytes, kStage = 2 * kHalf;
-  static constexpr int kQueries = kStages * kStage, kSeen = kQueries + kRows * Rows<kDim>::kBytes;
-  static constexpr int kBytes = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
-};
 // kDeep: many stages in flight, for a block an SM. Else three blocks hide each other's start and end.
 template <int kDim, bool kDeep>
 constexpr int kNarrowStages = kDim == 64    ? 4
                               : kDim == 256 ? 3
                               : kDeep       ? 4
                                             : 2;
-template <int kDim, bool kDeep>
-using NarrowMemory = Memory<kDim, kNarrowStages<kDim, kDeep>, kNarrowRows>;
-template <int kDim>
-using WideMemory = Memory<kDim, 2, kWarps * 16>;
+template <int kDim, bool kDeep, bool kPacked>
+using NarrowMemory = Memory<kDim, kNarrowStages<kDim, kDeep>, kNarrowRows, kPacked>;
+template <int kDim, bool kPacked>
+using WideMemory = Memory<kDim, 2, kWarps * 16, kPacked>;
 
 // The total of all cuts before `turn`, on its way from warp to warp. In dynamic memory: half of it where a tile has at
 // most 8 rows.
@@ -103,9 +96,9 @@ __device__ __forceinline__ void pass_on(const TileShape& s, const CutWork& work,
 }
 
 // This warp's cuts of the block's part: every fourth.
-template <int kDim, bool kDeep>
+template <int kDim, bool kDeep, bool kPacked>
 __device__ __forceinline__ void attend(const TileShape& s, const CutWork& work, unsigned char* memory) {
-  using M = NarrowMemory<kDim, kDeep>;
+  using M = NarrowMemory<kDim, kDeep, kPacked>;
   const Baton<kDim> baton(s, memory + M::kBytes);
   const int64_t table_cols = table_cols_of(s.p);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -114,13 +107,13 @@ __device__ __forceinline__ void attend(const TileShape& s, const CutWork& work, 
   const int own_cuts = (work.n - warp + kWarps - 1) / kWarps;
   const bool has_last = work.n > 0 && (work.n - 1) % kWarps == warp;
   const int mine = own_cuts * kCutSlices - (has_last ? work.n * kCutSlices - slices : 0);
-  const uint32_t base = shared_place(memory), own = base + warp * kSlice * Rows<kDim>::kBytes;
-  CutSlices<kDim> fetcher(s, work.tile, work.keys, table_cols);
+  const uint32_t base = shared_place(memory);
+  CutSlices<kDim, kPacked> fetcher(s, work.tile, work.keys, table_cols);
   if (threadIdx.x == 0) baton.begin();
   wait_for_input();
 #pragma unroll
   for (int i = 0; i < M::kStages; ++i) {
-    if (i < mine) fetcher.fetch(i, own + i * M::kStage, own + i * M::kStage + M::kHalf);
+    if (i < mine) fetcher.fetch(i, M::arrives(base, i), M::arrives(base, i) + M::kHalf);
     end_group();
   }
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
@@ -134,14 +127,18 @@ __device__ __forceinline__ void attend(const TileShape& s, const CutWork& work, 
     wait_groups<M::kStages - 1>();
     __syncwarp();  // all lanes' words are there
     const int cut = i / kCutSlices * kWarps + warp;
-    const uint32_t at = own + stage * M::kStage;
+    const uint32_t at = M::own_rows(base, stage), arrived = M::arrives(base, stage);
+    if constexpr (kPacked) {
+      fetcher.unpack(i, arrived, at, at + M::kHalf);
+      __syncwarp();
+    }
     Scores<1, kSlice> scores;
     score<kDim, 1, kSlice>(base + M::kQueries, at, scores);
     hide<1, kSlice>(seen, work.keys.begin + (cut * kCutSlices + i % kCutSlices) * kSlice, scores);
     weigh_slice<kDim>(s.scale, scores, sums);
     add_values<kDim, 1, kSlice>(at + M::kHalf, scores, sums);
     __syncwarp();  // the slice is read
-    if (i + M::kStages < mine) fetcher.fetch(i + M::kStages, at, at + M::kHalf);
+    if (i + M::kStages < mine) fetcher.fetch(i + M::kStages, arrived, arrived + M::kHalf);
     end_group();
     stage = stage + 1 == M::kStages ? 0 : stage + 1;
     if (i + 1 < mine && (i + 1) % kCutSlices != 0) continue;
@@ -157,7 +154,7 @@ __device__ __forceinline__ void attend(const TileShape& s, const CutWork& work, 
   write_total(s, work.tile, 0, none);
 }
 
-template <int kDim, bool kDeep>
+template <int kDim, bool kDeep, bool kPacked>
 __global__ void __launch_bounds__(kThreads, kDim <= 128 && !kDeep ? 3 : 1)
     narrow_kernel(const __grid_constant__ TileShape s, const __grid_constant__ Pieces pieces) {
   extern __shared__ __align__(128) unsigned char memory[];
@@ -165,12 +162,12 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 && !kDeep ? 3 : 1)
   if (!s.single) {
     const Tile tile = find_tile(s);
     if (tile.seq < 0) return wait_for_input();
-    return attend<kDim, kDeep>(s, whole_of(tile, keys_of_cuts(s, tile)), memory);
+    return attend<kDim, kDeep, kPacked>(s, whole_of(tile, keys_of_cuts(s, tile)), memory);
   }
   for (int extra = static_cast<int>(blockIdx.y) - s.p.n_seqs;; extra += pieces.blocks) {
     const CutWork work = find_part(s, pieces, extra);
     if (work.tile.seq < 0) return wait_for_input();
-    attend<kDim, kDeep>(s, work, memory);
+    attend<kDim, kDeep, kPacked>(s, work, memory);
     const auto blocks = static_cast<unsigned>((work.all + kPieceCuts - 1) / kPieceCuts);
     if (work.shared && is_last(s.p.counters + work.tile.seq * gridDim.x + blockIdx.x, blocks)) {
       fold_shared<kDim>(s, work, memory);
@@ -199,14 +196,14 @@ __device__ __forceinline__ void add_run(float scale, const RunOfKeys& run, Sums<
 #pragma unroll
     for (int i = 0; i < 8; ++i) part[0][i / 4][i % 4] = scores[0][slice * 2 + i / 4][i % 4];
     weigh_slice<kDim>(scale, part, sums);
-    const uint32_t values = run.keys + WideMemory<kDim>::kHalf + slice * kSlice * Rows<kDim>::kBytes;
+    const uint32_t values = run.keys + WideMemory<kDim, false>::kHalf + slice * kSlice * Rows<kDim>::kBytes;
     add_values<kDim, 1, kSlice>(values, part, sums);
   }
 }
 
-template <int kDim>
+template <int kDim, bool kPacked>
 __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(const __grid_constant__ TileShape s) {
-  using M = WideMemory<kDim>;
+  using M = WideMemory<kDim, kPacked>;
   extern __shared__ __align__(128) unsigned char memory[];
   wait_for_input();
   const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
@@ -216,9 +213,8 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
   const int warp = static_cast<int>(threadIdx.x) / kWarp, first = split.begin;
   const int runs = (split.end - first + kRun - 1) / kRun;
   const uint32_t base = shared_place(memory);
-  const uint32_t own = base + warp * kSlice * Rows<kDim>::kBytes;
-  Slices<kDim> fetcher(s, tile, split, table_cols);
-  if (runs > 0) fetcher.fetch(0, own, own + M::kHalf);
+  Slices<kDim, false, kPacked> fetcher(s, tile, split, table_cols);
+  if (runs > 0) fetcher.fetch(0, M::arrives(base, 0), M::arrives(base, 0) + M::kHalf);
   end_group();
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
   begin_rows<kDim, kWarps * 16>(s, tile, split, memory + M::kQueries, seen);
@@ -233,12 +229,17 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
   for (int i = 0; i < runs; ++i) {
     wait_groups<0>();
     __syncthreads();  // the run is there, and the one before is read
-    const int next = (i + 1) % 2 * M::kStage, key = first + i * kRun;
-    if (i + 1 < runs) fetcher.fetch(i + 1, own + next, own + next + M::kHalf);
+    const uint32_t next = M::arrives(base, (i + 1) % 2);
+    const int key = first + i * kRun;
+    if (i + 1 < runs) fetcher.fetch(i + 1, next, next + M::kHalf);
     end_group();
+    if constexpr (kPacked) {
+      fetcher.unpack(i, M::arrives(base, i % 2), M::own_rows(base, 0), M::own_rows(base, 0) + M::kHalf);
+      __syncthreads();
+    }
     if (key < view.any.end && key + kRun > view.any.begin) {
       const bool hides = key < view.all.begin || key + kRun > view.all.end;
-      add_run<kDim>(s.scale, {queries, base + i % 2 * M::kStage, seen_here, key, hides}, sums);
+      add_run<kDim>(s.scale, {queries, M::rows(base, i % 2), seen_here, key, hides}, sums);
       fold(s.scale, sums, total);
     }
   }
@@ -258,41 +259,48 @@ Pieces pieces_of(const TileShape& s, int dim, unsigned across) {
           .units_most = p.partial_floats / (s.rows * (dim + 4)) / across};
 }
 
-template <int kDim, bool kDeep>
+template <int kDim, bool kDeep, bool kPacked>
 void launch_tiles(const TileShape& s, dim3 grid, cudaStream_t stream) {
-  using M = NarrowMemory<kDim, kDeep>;
-  allow_shared<narrow_kernel<kDim, kDeep>>(M::kBytes + Baton<kDim>::bytes(kNarrowRows));
+  using M = NarrowMemory<kDim, kDeep, kPacked>;
+  allow_shared<narrow_kernel<kDim, kDeep, kPacked>>(M::kBytes + Baton<kDim>::bytes(kNarrowRows));
   const Pieces pieces = pieces_of<M>(s, kDim, grid.x);
   grid.y += static_cast<unsigned>(pieces.blocks);
   const auto bytes = static_cast<size_t>(M::kBytes + Baton<kDim>::bytes(s.rows));
-  launch_after(narrow_kernel<kDim, kDeep>, {grid, dim3(kThreads), bytes, stream}, s, pieces);
+  launch_after(narrow_kernel<kDim, kDeep, kPacked>, {grid, dim3(kThreads), bytes, stream}, s, pieces);
 }
 
-template <int kDim>
+template <int kDim, bool kPacked>
 void launch_narrow(TileShape s, cudaStream_t stream) {
   const dim3 grid = shape_grid(s, kNarrowRows, kDim, 1, false);
-  if (static_cast<int64_t>(grid.x) * grid.y <= s.p.n_multiprocessors) return launch_tiles<kDim, true>(s, grid, stream);
-  launch_tiles<kDim, false>(s, grid, stream);
+  if constexpr (!kPacked) {  // one kernel less; a packed run takes half the room
+    const bool few = static_cast<int64_t>(grid.x) * grid.y <= s.p.n_multiprocessors;
+    if (few) return launch_tiles<kDim, true, false>(s, grid, stream);
+  }
+  launch_tiles<kDim, false, kPacked>(s, grid, stream);
 }
 
-template <int kDim>
+template <int kDim, bool kPacked>
 void launch_wide(TileShape s, cudaStream_t stream) {
-  using M = WideMemory<kDim>;
-  allow_shared<wide_kernel<kDim>>(M::kBytes);
+  using M = WideMemory<kDim, kPacked>;
+  allow_shared<wide_kernel<kDim, kPacked>>(M::kBytes);
   const dim3 grid = shape_grid(s, kWarps * 16, kDim, 1, false);
-  launch_after(wide_kernel<kDim>, {grid, dim3(kThreads), M::kBytes, stream}, s);
+  launch_after(wide_kernel<kDim, kPacked>, {grid, dim3(kThreads), M::kBytes, stream}, s);
 }
 
 // Sequences of few queries go to the narrow kernel, the others to the wide one. Either gives the same bits.
-template <int kDim>
+template <int kDim, bool kPacked>
 void launch_both(TileShape s, cudaStream_t stream) {
   const NarrowShare narrow = narrow_share(s.p);
   s.to = narrow.most;
-  if (narrow.most >= 0) launch_narrow<kDim>(s, stream);
+  if (narrow.most >= 0) launch_narrow<kDim, kPacked>(s, stream);
   if (narrow.all) return;
   s.from = s.to + 1;
   s.to = INT_MAX;
-  launch_wide<kDim>(s, stream);
+  launch_wide<kDim, kPacked>(s, stream);
+}
+template <int kDim>
+void launch_any(const TileShape& s, cudaStream_t stream) {
+  s.p.kv.packed() ? launch_both<kDim, true>(s, stream) : launch_both<kDim, false>(s, stream);
 }
 
 }  // namespace
@@ -300,13 +308,13 @@ void launch_both(TileShape s, cudaStream_t stream) {
 void paged_attention_ordered(const AttentionProblem& p, cudaStream_t stream) {
   switch (p.kv.key_dim) {
     case 64:
-      return launch_both<64>(shape_of(p), stream);
+      return launch_any<64>(shape_of(p), stream);
     case 96:
-      return launch_both<96>(shape_of(p), stream);
+      return launch_any<96>(shape_of(p), stream);
     case 128:
-      return launch_both<128>(shape_of(p), stream);
+      return launch_any<128>(shape_of(p), stream);
     default:
-      return launch_both<256>(shape_of(p), stream);
+      return launch_any<256>(shape_of(p), stream);
   }
 }
 

@@ -8,6 +8,7 @@
 // Sources: Shah et al., "FlashAttention-3" (arXiv:2407.08608); PTX ISA 9.0, wgmma and its matrix descriptors.
 
 #include "backend/cuda/attention/prompt_stages.cuh"
+#include "backend/cuda/attention/unpack_cache.h"
 #include "backend/cuda/tensor_map.h"
 
 namespace polymath::backend::cuda {
@@ -243,18 +244,22 @@ bool encode_cache(const AttentionProblem& p, PromptCache* cache) {
 }
 
 template <int kDim>
-void launch_wgmma(TileShape s, cudaStream_t stream) {
+void launch_wgmma(const AttentionProblem& p, cudaStream_t stream) {
   using C = PromptConfig<kDim>;
+  const UnpackedProblem unpacked = p.kv.packed() ? unpacked_problem(p) : UnpackedProblem{p, true};
+  TileShape s = shape_of(unpacked.problem);
   PromptCache cache;
-  if (s.p.n_counters < 2 || !encode_cache<C>(s.p, &cache)) return paged_attention_mma(s.p, stream);
-  const NarrowShare narrow = narrow_share(s.p);
-  if (narrow.most >= 0) paged_attention_narrow(s.p, narrow.most, stream);
+  if (p.n_counters < 2 || !encode_cache<C>(s.p, &cache)) return paged_attention_mma(p, stream);
+  const NarrowShare narrow = narrow_share(p);
+  if (narrow.most >= 0) paged_attention_narrow(p, narrow.most, stream);
   s.from = narrow.most + 1;
+  if (p.kv.packed()) unpack_cache(p, unpacked, s.from, stream);
   allow_shared<wgmma_kernel<C>>(C::kSharedBytes);
   const dim3 tiles = shape_grid(s, C::kTileRows, kDim, 1, false);
   const int64_t most = static_cast<int64_t>(tiles.x) * tiles.y, blocks = std::min<int64_t>(most, s.p.n_multiprocessors);
   launch_after(wgmma_kernel<C>, {dim3(static_cast<unsigned>(blocks)), dim3(C::kBlockThreads), C::kSharedBytes, stream},
                s, cache);
+  if (!unpacked.sure) paged_attention_wide(beside_unpacked(p, unpacked), s.from, stream);
 }
 
 }  // namespace
@@ -272,8 +277,7 @@ bool paged_attention_wgmma_fits(const AttentionProblem& p) {
 }
 
 void paged_attention_wgmma(const AttentionProblem& p, cudaStream_t stream) {
-  if (p.kv.key_dim == 64) return launch_wgmma<64>(shape_of(p), stream);
-  launch_wgmma<128>(shape_of(p), stream);
+  p.kv.key_dim == 64 ? launch_wgmma<64>(p, stream) : launch_wgmma<128>(p, stream);
 }
 
 }  // namespace polymath::backend::cuda

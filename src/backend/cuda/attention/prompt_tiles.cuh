@@ -19,7 +19,7 @@ class PromptTiles {
   __device__ __forceinline__ PromptTiles(const TileShape& s, int keys_at_once) : s_(s), keys_at_once_(keys_at_once) {
     int sum = 0;
     for (int seq = threadIdx.x % kWarp; seq < s.p.n_seqs; seq += kWarp) sum += work_of(s, seq).tiles;
-    tiles_ = warp_sum(sum);
+    tiles_ = s.p.unpacked != nullptr && *s.p.unpacked == 0 ? 0 : warp_sum(sum);
   }
   __device__ __forceinline__ PromptWork find(int index) const {
     const int across = s_.p.kv.n_kv_heads * s_.head_tiles, nth = tiles_ - 1 - index / across;
@@ -62,8 +62,9 @@ struct KeyCopy {
 __device__ __forceinline__ KeyCopy find_copy(const TileShape& s, const PromptWork& work, int key, int table_cols) {
   if (key >= work.keys.end) return {-1, 0};
   const int page = key / kPage, nth = static_cast<int>(static_cast<uint64_t>(page) * s.pages_part >> 32);
-  const int32_t* const table = s.p.block_table + static_cast<int64_t>(work.tile.seq) * table_cols;
-  return {table[nth], page - nth * (s.p.kv.block_size / kPage)};
+  const int eight = page - nth * (s.p.kv.block_size / kPage);
+  if (s.p.first_blocks != nullptr) return {s.p.first_blocks[work.tile.seq] + nth, eight};
+  return {s.p.block_table[static_cast<int64_t>(work.tile.seq) * table_cols + nth], eight};
 }
 
 }  // namespace polymath::backend::cuda

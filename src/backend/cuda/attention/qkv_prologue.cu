@@ -2,8 +2,7 @@
 // writes keys and values into the cache. A warp a head.
 
 #include "backend/cuda/attention/attention.h"
-#include "backend/cuda/attention/kv_layout.cuh"
-#include "backend/cuda/device_math.cuh"
+#include "backend/cuda/attention/kv_codes.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
@@ -88,6 +87,7 @@ __global__ void qkv_prologue_kernel(QkvPrologue p) {
   }
   if (slot < 0) return;
   const int head = (index - q.n_heads) % q.n_kv_heads;
+  if (p.kv.packed()) return put_packed_head(p.kv, packed_place(p.kv, slot, head, is_v), dim, v);
   const int64_t block = slot / p.kv.block_size, offset = slot % p.kv.block_size;
   const int64_t to = is_v ? value_place(p.kv, block, head, offset) : key_place(p.kv, block, head, offset);
 #pragma unroll

@@ -2,8 +2,7 @@
 // several tokens' loads are in flight.
 
 #include "backend/cuda/attention/attention.h"
-#include "backend/cuda/attention/kv_layout.cuh"
-#include "backend/cuda/device_math.cuh"
+#include "backend/cuda/attention/kv_codes.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace polymath::backend::cuda {
@@ -70,14 +69,34 @@ __device__ __forceinline__ void load_tokens(const QkvPrologue& p, int64_t first,
   }
 }
 
-// A key or value into the cache.
-__device__ __forceinline__ void keep(const QkvPrologue& p, int64_t slot, const float4& v, int index, int c) {
-  const int head = (index - p.params.n_heads) % p.params.n_kv_heads;
+// Packed, by whole warps. slot -1: nothing is stored.
+template <int kDim>
+__device__ __forceinline__ void keep_packed(const Kv& kv, int64_t slot, const float4& v, int head, bool value) {
+  constexpr int kLanes = HeadLanes<kDim>::kLanes;
+  const uint32_t pair = max(magnitude_bits(v.x), magnitude_bits(v.y));
+  uint32_t largest = max(pair, max(magnitude_bits(v.z), magnitude_bits(v.w)));
+#pragma unroll
+  for (int step = kLanes / 2; step > 0; step /= 2) {
+    largest = max(largest, __shfl_xor_sync(kAllLanes, largest, step));
+  }
+  const float scale = scale_of_head(kv.code, largest);
+  int word;
+  const uint32_t codes = interleaved_codes(codes_of_four(kv.code, scale, v), word);
   if (slot < 0) return;
-  const int64_t block = slot / p.kv.block_size, offset = slot % p.kv.block_size;
-  const int64_t to = index >= p.params.n_heads + p.params.n_kv_heads ? value_place(p.kv, block, head, offset)
-                                                                     : key_place(p.kv, block, head, offset);
-  *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(p.kv.data) + to + c) =
+  const PackedPlace place = packed_place(kv, slot, head, value);
+  auto* const data = static_cast<unsigned char*>(kv.data);
+  reinterpret_cast<uint32_t*>(data + place.codes)[word % kLanes] = codes;
+  if (threadIdx.x % kLanes == 0) *reinterpret_cast<float*>(data + place.scale) = scale;
+}
+
+// A key or value into the cache.
+template <int kDim>
+__device__ __forceinline__ void keep(const Kv& kv, int64_t slot, const float4& v, int head, bool value) {
+  if (slot < 0) return;
+  const int64_t block = slot / kv.block_size, offset = slot % kv.block_size;
+  const int64_t to = value ? value_place(kv, block, head, offset) : key_place(kv, block, head, offset);
+  const int c = static_cast<int>(threadIdx.x) % HeadLanes<kDim>::kLanes * 4;
+  *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(kv.data) + to + c) =
       make_uint2(two_bf16(v.x, v.y), two_bf16(v.z, v.w));
 }
 
@@ -103,14 +122,18 @@ __global__ void __launch_bounds__(kWarps* kWarp) qkv_prologue_prompt_kernel(QkvP
     if (q.rope.cos_sin != nullptr) v = rotated<kDim>(v, tokens[t].angles, c >= kDim / 2);
     if (q.norm == QkvNorm::kHeadAfter) v = normed<kDim>(v, q.eps, weight);
     if (is_v) v = tokens[t].v;
-    if (tokens[t].position < 0 || index >= heads) continue;
-    if (is_q) {
-      const float factor = q.factors != nullptr ? q.factors[first + t] : 1.0f;
-      *reinterpret_cast<float4*>(static_cast<float*>(p.qkv.data) + (first + t) * p.qkv.stride + at) =
-          make_float4(v.x * factor, v.y * factor, v.z * factor, v.w * factor);
+    const bool there = tokens[t].position >= 0 && index < heads;
+    const int64_t slot = there && !is_q ? p.slots[first + t] : -1;
+    const int head = (index - q.n_heads) % q.n_kv_heads;
+    if (p.kv.packed()) {
+      if (__any_sync(kAllLanes, slot >= 0)) keep_packed<kDim>(p.kv, slot, v, head, is_v);
     } else {
-      keep(p, p.slots[first + t], v, index, c);
+      keep<kDim>(p.kv, slot, v, head, is_v);
     }
+    if (!there || !is_q) continue;
+    const float factor = q.factors != nullptr ? q.factors[first + t] : 1.0f;
+    *reinterpret_cast<float4*>(static_cast<float*>(p.qkv.data) + (first + t) * p.qkv.stride + at) =
+        make_float4(v.x * factor, v.y * factor, v.z * factor, v.w * factor);
   }
 }
 

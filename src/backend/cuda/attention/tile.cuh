@@ -4,12 +4,12 @@
 // from the cache into shared memory.
 
 #include "backend/cuda/attention/mma.cuh"
+#include "backend/cuda/attention/packed_pages.cuh"
 
 namespace polymath::backend::cuda {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 constexpr int kSlice = 16, kRun = kWarps * kSlice;  // keys: of a warp's fetch, of a block's
-constexpr int kPage = 8;                            // keys that are contiguous in every cache that fits
 constexpr int kNarrowRows = 16;
 constexpr float kKeptBytes = 8 << 20;  // a layer's keys and values that the L2 cache is asked to keep, at most
 
@@ -228,23 +228,51 @@ __device__ __forceinline__ void begin_sums(const TileShape& s, const Tile& tile,
   }
 }
 
+// Shared memory, in bytes from the front: runs of keys and values as bf16, packed runs, queries, visible keys. A packed
+// run is copied as it is; each warp unpacks its slice of it.
+template <int kDim, int kStages_, int kRows, bool kPacked>
+struct Memory {
+  static constexpr int kStages = kStages_, kHalf = kRun * Rows<kDim>::kBytes, kStage = 2 * kHalf;  // keys, then values
+  static constexpr int kPackedRuns = (kPacked ? 1 : kStages) * kStage;
+  static constexpr int kPackedSlice = kPacked ? 2 * (kSlice / kPage) * kPageBytes<kDim, true> : 0;
+  static constexpr int kPackedStage = kWarps * kPackedSlice;
+  static constexpr int kQueries = kPackedRuns + kStages * kPackedStage;
+  static constexpr int kSeen = kQueries + kRows * Rows<kDim>::kBytes;
+  static constexpr int kBytes = kSeen + kRows * static_cast<int>(sizeof(KeyRange));
+
+  // Of this warp's slice: where it arrives, and where its rows of keys are for mma.
+  __device__ static __forceinline__ uint32_t arrives(uint32_t base, int stage) {
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    if constexpr (kPacked) return base + kPackedRuns + stage * kPackedStage + warp * kPackedSlice;
+    return rows(base, stage) + warp * kSlice * Rows<kDim>::kBytes;
+  }
+  // Of a run.
+  __device__ static __forceinline__ uint32_t rows(uint32_t base, int stage) {
+    return base + (kPacked ? 0 : stage * kStage);
+  }
+  __device__ static __forceinline__ uint32_t own_rows(uint32_t base, int stage) {
+    return rows(base, stage) + static_cast<int>(threadIdx.x) / kWarp * kSlice * Rows<kDim>::kBytes;
+  }
+};
+
 // Fetches this warp's slices of the block's runs of keys. Pages are looked up for 16 slices at once, a page a lane, 16
 // slices ahead. A latent cache has keys alone.
-template <int kDim, bool kLatent = false>
+template <int kDim, bool kLatent, bool kPacked>
 class Slices {
  public:
   __device__ __forceinline__ Slices(const TileShape& s, const Tile& tile, const Split& split, int64_t table_cols)
       : s_(s), table_(s.p.block_table + tile.seq * table_cols), begin_(split.begin), end_(split.end) {
     const Kv& kv = s.p.kv;
-    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    const int warp = static_cast<int>(threadIdx.x) / kWarp, of_head = kv.block_size / kPage;
     first_page_ = begin_ / kPage + warp * (kSlice / kPage);
-    head_ = static_cast<const __nv_bfloat16*>(kv.data) + static_cast<int64_t>(tile.kv_head) * kv.block_size * kDim;
-    to_values_ = static_cast<int64_t>(kv.n_kv_heads) * kv.block_size * kDim;
+    head_ = static_cast<const unsigned char*>(kv.data) + static_cast<int64_t>(tile.kv_head) * of_head * kBytes;
+    to_values_ = static_cast<int64_t>(kv.n_kv_heads) * of_head * kBytes;
     now_ = look_up(0);
     next_ = look_up(1);
   }
 
-  // Slice `index` of this warp into 16 rows at `keys` and at `values`. Called with ascending indices.
+  // Slice `index` of this warp into 16 rows at `keys` and at `values`. Packed: its pages go to `keys`. Called with
+  // ascending indices.
   __device__ __forceinline__ void fetch(int index, uint32_t keys, uint32_t values) {
     const int lane = threadIdx.x % kWarp, turn = index % 16;
     if (turn == 0 && index > 0) {
@@ -255,8 +283,11 @@ class Slices {
     for (int i = 0; i < kSlice / kPage; ++i) {
       const int block = __shfl_sync(kAllLanes, now_, turn * 2 + i), page = first_page_ + index * (kRun / kPage) + i;
       const int in_block = page - block_of(page) * (s_.p.kv.block_size / kPage);
-      const __nv_bfloat16* from = head_ + block * ((kLatent ? 1 : 2) * to_values_) + in_block * (kPage * kDim);
-      if constexpr (kLatent) {
+      const unsigned char* from = head_ + block * ((kLatent ? 1 : 2) * to_values_) + in_block * kBytes;
+      if constexpr (kPacked) {
+        copy_page<kDim>(from, keys + i * kBytes);
+        if constexpr (!kLatent) copy_page<kDim>(from + to_values_, keys + (i + kSlice / kPage) * kBytes);
+      } else if constexpr (kLatent) {
         fetch_long_rows(from, page, keys + i * kPage * Rows<kDim>::kBytes);
       } else {
 #pragma unroll
@@ -264,17 +295,28 @@ class Slices {
           const int at = lane + k * kWarp, row = at / Rows<kDim>::kWords, key = page * kPage + row;
           const bool there = key >= begin_ && key < end_;
           const int to = i * kPage * Rows<kDim>::kBytes + Rows<kDim>::offset(row, at % Rows<kDim>::kWords);
-          fetch_word(keys + to, from + at * 8, there);
-          fetch_word(values + to, from + to_values_ + at * 8, there);
+          fetch_word(keys + to, from + at * 16, there);
+          fetch_word(values + to, from + to_values_ + at * 16, there);
         }
       }
     }
   }
 
+  // Slice `index`, whose pages have arrived at `from`, into 16 rows at `keys` and at `values`. No value: latent.
+  __device__ __forceinline__ void unpack(int index, uint32_t from, uint32_t keys, uint32_t values) const {
+    const int first = (first_page_ + index * (kRun / kPage)) * kPage;
+    unpack_pages<kDim>(s_.p.kv.code, from, keys, {begin_ - first, end_ - first});
+    if constexpr (!kLatent) {
+      unpack_pages<kDim>(s_.p.kv.code, from + kSlice / kPage * kBytes, values, {begin_ - first, end_ - first});
+    }
+  }
+
  private:
+  static constexpr int kBytes = kPageBytes<kDim, kPacked>;
+
   // A page whose rows have more words than a warp has lanes. First row by row, then the remainders of several rows at
   // once.
-  __device__ __forceinline__ void fetch_long_rows(const __nv_bfloat16* from, int page, uint32_t to) const {
+  __device__ __forceinline__ void fetch_long_rows(const unsigned char* from, int page, uint32_t to) const {
     constexpr int kWords = Rows<kDim>::kWords, kRest = kWords % kWarp, kRows = kWarp / kRest, kWord = 16;
     static_assert(kWords % 8 == 0 && kWarp % kRest == 0 && kPage % kRows == 0);
     const int lane = threadIdx.x % kWarp;
@@ -284,13 +326,14 @@ class Slices {
       const uint32_t at = to + row * Rows<kDim>::kBytes + ((lane ^ row) * kWord);  // as Rows::offset() has it
 #pragma unroll
       for (int k = 0; k < kWords / kWarp; ++k) {
-        fetch_word(at + k * kWarp * kWord, from + row * kDim + (lane + k * kWarp) * 8, there);
+        fetch_word(at + k * kWarp * kWord, from + row * Rows<kDim>::kBytes + (lane + k * kWarp) * kWord, there);
       }
     }
 #pragma unroll
     for (int first = 0; first < kPage; first += kRows) {
       const int row = first + lane / kRest, word = kWords - kRest + lane % kRest, key = page * kPage + row;
-      fetch_word(to + Rows<kDim>::offset(row, word), from + row * kDim + word * 8, key >= begin_ && key < end_);
+      fetch_word(to + Rows<kDim>::offset(row, word), from + row * Rows<kDim>::kBytes + word * kWord,
+                 key >= begin_ && key < end_);
     }
   }
   __device__ __forceinline__ int block_of(int page) const {
@@ -305,7 +348,7 @@ class Slices {
 
   const TileShape& s_;
   const int32_t* table_;
-  const __nv_bfloat16* head_;
+  const unsigned char* head_;
   int64_t to_values_;
   int begin_, end_, first_page_, now_, next_;
 };
