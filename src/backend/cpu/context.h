@@ -9,8 +9,8 @@
 
 namespace polymath::backend::cpu {
 
-// Rows that use a tile's weights at once. Of 2,048 inputs their packed rows fill half of an L2 cache of 2 MB.
-constexpr int kSegmentRows = 224;
+// Rows that use a tile's weights at once. Of 2,048 inputs their packed rows fill less than half of an L2 cache of 2 MB.
+constexpr int kSegmentRows = 192;
 static_assert(kSegmentRows % kRowsMax == 0);
 // Tiles of an expert's second GEMM that use a segment's rows at once.
 constexpr int kDownTiles = 8;

@@ -16,7 +16,7 @@ namespace polymath::backend::cpu {
 namespace {
 
 constexpr int kInt8RunBlocks = 16;  // of 32 inputs; a run's codes and 16 rows fit the L1 cache
-constexpr int kInt8AmxRows = 6;     // fewer rows are faster without tiles
+constexpr int kInt8AmxRows = 12;    // fewer rows are faster without tiles
 constexpr int kInt8RowBytes = kInt8Words * 4;
 
 // A panel's 32 inputs, unpacked: [8 quads][16 outputs][4 inputs].

@@ -20,7 +20,7 @@ namespace polymath::backend::cpu {
 
 constexpr int kPanel = 16;         // outputs of a panel
 constexpr int kTile = 32;          // outputs of a tile: two panels
-constexpr int kRowsMax = 112;      // the largest rows_max of any format and instruction set
+constexpr int kRowsMax = 96;       // the largest rows_max of any format and instruction set
 constexpr int kCacheRowsMax = 32;  // the same of the KV cache's types
 constexpr int kProbStride = 144;   // words from one row of attention probabilities to the next
 

@@ -103,7 +103,12 @@ void glu_tile(const GluTileArgs& t) {
       const F32 up = load_as<F32>(acc + kPanel + i) * factor + load_as<F32>(up_bias + i);
       store_row(result, t.pairs ? DType::kBf16 : DType::kF32, i, vector_glu(t.glu, gate, up));
     }
-    for (int i = 0; i < words; ++i) t.out[i * t.word_stride + r * t.row_stride] = result[i];
+    uint32_t* out = t.out + r * t.row_stride;
+    if (t.word_stride == 1) {
+      __builtin_memcpy(out, result, static_cast<size_t>(words) * sizeof(uint32_t));
+      continue;
+    }
+    for (int i = 0; i < words; ++i) out[i * t.word_stride] = result[i];
   }
 }
 
