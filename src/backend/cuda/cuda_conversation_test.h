@@ -65,14 +65,14 @@ class Conversation {
       }
       query_start.push_back(static_cast<int32_t>(positions.size()));
       kv_len.push_back(done_[seq]);
-      for (int b = 0; b < blocks_; ++b) table.push_back(b * c_.block_size < done_[seq] ? block(seq, b) : -1);
+      for (int b = 0; b < table_cols(); ++b) table.push_back(b * c_.block_size < done_[seq] ? block(seq, b) : -1);
     }
     for (int i = 0; i < fillers; ++i) {
       positions.push_back(0);
       slots.push_back(-1);
       query_start.push_back(static_cast<int32_t>(positions.size()));
       kv_len.push_back(0);
-      table.insert(table.end(), blocks_, -1);
+      table.insert(table.end(), table_cols(), -1);
     }
     const auto n = static_cast<int64_t>(positions.size()), n_seqs = static_cast<int64_t>(kv_len.size());
     const KvLayer kv{shape_, cache_.data};
@@ -89,7 +89,7 @@ class Conversation {
                       where,
                       s_.ints(query_start),
                       s_.ints(kv_len),
-                      s_.ints(table).reshape({n_seqs, blocks_})};
+                      s_.ints(table).reshape({n_seqs, table_cols()})};
     layout.keys_most = keys_most;
     const float* sinks = c_.sinks ? s_.matrix(DType::kF32, 1, c_.n_heads, 7).f32() : nullptr;
     const AttentionParams params{c_.n_heads, 0.3f, c_.window, c_.chunk, sinks};
@@ -103,7 +103,11 @@ class Conversation {
     return s_.get(out);
   }
 
+  // Columns that the block table has beyond those that a sequence can fill.
+  int spare_cols = 0;
+
  private:
+  int table_cols() const { return blocks_ + spare_cols; }
   QkvParams qkv_params(int64_t n) {
     const int heads = before_->norm == QkvNorm::kWhole ? c_.n_heads : 1;
     const auto weights = [&](uint32_t seed) { return s_.matrix(DType::kF32, 1, heads * c_.key_dim, seed).f32(); };

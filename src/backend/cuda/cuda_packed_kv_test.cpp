@@ -138,5 +138,47 @@ TEST_P(CudaPackedKvDecode, IsTheReferences) {
   }
 }
 
+// Prompts on wgmma read an unpacked copy where the step's contexts have room for one, which the device decides.
+struct PromptCase {
+  AttentionCase kind;
+  const char *type, *on_mma, *on_wgmma;
+  int spare_cols;  // so many that the host cannot tell
+  std::vector<std::vector<int>> steps;
+};
+std::vector<PromptCase> prompts() {
+  const AttentionCase heads{"48 heads", 48, 48, 128, 128, 16, false, 0, 0, false},
+      eight{"64, eight, window", 32, 4, 64, 64, 32, false, 300, 0, true},
+      latent{"latent", 16, 1, 576, 512, 16, true, 0, 0, false};
+  const char *const mma = "paged_attention_mma", *const wgmma = "paged_attention_wgmma";
+  return {{heads, "int8", mma, wgmma, 0, {{129, 1, 64}, {1000, 1100, 900}, {1, 17, 300}}},  // room, none, none
+          {eight, "fp8_e4m3", mma, wgmma, 0, {{700, 300, 1}, {1, 500, 64}}},
+          {eight, "int8", mma, wgmma, 4096, {{700, 300, 1}, {1, 500, 64}}},
+          {latent, "int8", "mla_prefill", "mla_prefill_wgmma", 4096, {{300, 70, 1}, {1, 200, 129}}}};
+}
+void PrintTo(const PromptCase& c, std::ostream* out) { *out << c.kind.what << ", " << c.type << ", " << c.spare_cols; }
+
+class CudaPackedKvPrompts : public testing::TestWithParam<PromptCase> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, CudaPackedKvPrompts, testing::ValuesIn(prompts()));
+
+TEST_P(CudaPackedKvPrompts, OnWgmmaAreThoseOfMma) {
+  const auto& [c, type, on_mma, on_wgmma, spare_cols, steps] = GetParam();
+  auto made = make_cuda_backend({.threads = 2});
+  if (!made.ok()) GTEST_SKIP() << made.status().message();
+  const auto cuda = *std::move(made);
+  ASSERT_TRUE(cuda->reserve(kLimits).ok());
+  Side one(*cuda), other(*cuda);
+  Conversation expected(one, c, *KvType::named(type)), got(other, c, *KvType::named(type));
+  got.spare_cols = spare_cols;
+  for (const std::vector<int>& lengths : steps) {
+    ASSERT_TRUE(force_kernel(*cuda, "attention", on_mma));
+    const auto b = expected.step(lengths);
+    ASSERT_TRUE(force_kernel(*cuda, "attention", on_wgmma));
+    const auto a = got.step(lengths);
+    ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+    EXPECT_EQ(first_wrong(a, b, c, 1e-2), "");
+  }
+  EXPECT_TRUE(has_run(*cuda, on_wgmma));
+}
+
 }  // namespace
 }  // namespace polymath::backend
