@@ -27,7 +27,9 @@ absl::StatusOr<std::vector<PlainMatrix>> linear_tensors(const weights::ModelFile
   std::map<std::string, bool, std::less<>> transposed;  // by tensor
   for (const model::Slot& slot : model::slots(config)) {
     if (!is_linear(slot)) continue;
-    for (const model::PieceSource& piece : table.pieces(slot)) transposed[piece.tensor] |= piece.view.col_stride != 1;
+    const bool heads = slot.use == quant::WeightUse::kHeads;  // parts of one matrix, read by rows and by columns
+    for (const model::PieceSource& piece : table.pieces(slot))
+      transposed[piece.tensor] |= piece.view.col_stride != 1 && !heads;
   }
   std::vector<PlainMatrix> out;
   for (const weights::TensorInfo& info : checkpoint.tensors()) {

@@ -125,13 +125,16 @@ class DirectoryPacker {
   base::ThreadPool pool_;
 };
 
-// config.json with the scheme. kInvalidArgument: the model is packed already.
-absl::StatusOr<base::JsonValue> packed_config(const std::string& in, const SchemeWriter& writer,
-                                              const DirectoryPlan& plan) {
+// config.json as it is. kInvalidArgument: the model is packed already. kNotFound: none; Mistral's own files have none.
+absl::StatusOr<base::JsonObject> plain_config(const std::string& in, const weights::ModelFiles& files) {
+  ASSIGN_OR_RETURN(const base::JsonValue known, files.config());
+  if (known.is_object() && weights::find_quantization(known.get_object()) != nullptr)
+    return absl::InvalidArgumentError(absl::StrCat(in, ": is quantised already (quantization_config)"));
+  const std::string path = in + "/" + kConfig;
   ASSIGN_OR_RETURN(base::JsonValue config,
-                   base::read_json_file(in + "/" + kConfig, {.bytes_max = 16u << 20, .non_finite_numbers = true}));
-  config.get_object()["quantization_config"] = writer.config(plan.options, plan.left_out);  // read_config() took it
-  return config;
+                   base::read_json_file(path, {.bytes_max = 16u << 20, .non_finite_numbers = true}));
+  if (!config.is_object()) return absl::InvalidArgumentError(absl::StrCat(path, ": must be an object"));
+  return std::move(config.get_object());
 }
 
 bool is_weights(const std::string& name) {
@@ -154,18 +157,22 @@ absl::Status copy_rest(const std::string& in, const OutDirectory& out) {
   return failed ? absl::UnavailableError(absl::StrCat(out.at(kTemplates), ": cannot be written")) : absl::OkStatus();
 }
 
-absl::Status write_directory(const std::string& in, const std::string& to, const SchemeWriter& writer,
-                             const DirectoryPlan& plan, DirectoryPacker& packer) {
-  OutDirectory out(to);
+// From and to directories.
+struct Places {
+  const std::string &in, &to;
+};
+
+absl::Status write_directory(const Places& places, const base::JsonObject& config, const DirectoryPlan& plan,
+                             DirectoryPacker& packer) {
+  OutDirectory out(places.to);
   for (const PlannedFile& file : plan.files) {
     RETURN_IF_ERROR(packer.write(file, out.at(file.name)));
     if (plan.files.size() > 1) base::log_info("quantize", file.name, ": ", bytes_text(static_cast<double>(file.bytes)));
   }
   if (plan.files.size() > 1)
     RETURN_IF_ERROR(base::write_file(out.at("model.safetensors.index.json"), base::to_text(plan.index()) + "\n"));
-  ASSIGN_OR_RETURN(const base::JsonValue config, packed_config(in, writer, plan));
   RETURN_IF_ERROR(base::write_file(out.at(kConfig), base::to_text(config) + "\n"));
-  RETURN_IF_ERROR(copy_rest(in, out));
+  RETURN_IF_ERROR(copy_rest(places.in, out));
   return out.finish();
 }
 
@@ -189,16 +196,15 @@ absl::Status quantize_directory(const Options& options, const SchemeWriter& writ
   std::string to = options.quantize.out;
   while (to.size() > 1 && to.ends_with('/')) to.pop_back();
   const auto files = weights::open_directory(in);
-  ASSIGN_OR_RETURN(const base::JsonValue config, files->config());
-  if (config.is_object() && weights::find_quantization(config.get_object()) != nullptr)
-    return absl::InvalidArgumentError(absl::StrCat(in, ": is quantised already (quantization_config)"));
+  ASSIGN_OR_RETURN(base::JsonObject config, plain_config(in, *files));
   ASSIGN_OR_RETURN(const auto stored, weights::open_stored(in, {}));
   ASSIGN_OR_RETURN(const std::vector<PlainMatrix> matrices, linear_tensors(*files, *stored));
   ASSIGN_OR_RETURN(const DirectoryPlan plan, plan_directory(*stored, matrices, writer));
   RETURN_IF_ERROR(check_room(to, plan.bytes));
   ASSIGN_OR_RETURN(const Importance importance, calibrated(options));
   DirectoryPacker packer(writer, plan, importance, options.runtime.threads);
-  RETURN_IF_ERROR(write_directory(in, to, writer, plan, packer));
+  config["quantization_config"] = writer.config(plan.options, plan.left_out);
+  RETURN_IF_ERROR(write_directory({in, to}, config, plan, packer));
   print_plan(writer, *stored, plan);
   return absl::OkStatus();
 }

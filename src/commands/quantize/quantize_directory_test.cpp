@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::string kDemo = std::string(POLYMATH_SOURCE_DIR) + "/models/polymath-demo";
+const std::string kModels = std::string(POLYMATH_SOURCE_DIR) + "/tests/conformance/data/models/";
 constexpr size_t kMatrices = 7 * (4 + 8 * 3);  // of the demo model
 
 std::string place(const std::string& name) {
@@ -94,6 +95,34 @@ TEST(QuantizeDirectory, TheDemoModelReadsBack) {
     EXPECT_EQ(matrices, kMatrices);
     EXPECT_FALSE(fs::exists(out + ".part"));
   }
+}
+
+// Stacked, transposed and joined experts, latent attention, several files.
+TEST(QuantizeDirectory, OtherArchitecturesReadBack) {
+  for (const std::string name :
+       {"gpt-oss", "granitemoe", "dbrx", "llama4-text", "deepseek-v2", "qwen3-moe", "qwen3-next"}) {
+    const std::string in = kModels + name, out = place(name);
+    const absl::Status status = quantized(options_of(in, out, "fp8"));
+    ASSERT_TRUE(status.ok()) << status;
+    const auto plain = weights::open_directory(in)->open_checkpoint();
+    const auto packed = weights::open_directory(out)->open_checkpoint();
+    ASSERT_TRUE(packed.ok()) << packed.status();
+    size_t n_packed = 0;
+    for (const weights::TensorInfo& info : (*plain)->tensors()) {
+      const weights::TensorInfo* after = weights::find_tensor(**packed, info.name);
+      ASSERT_NE(after, nullptr) << info.name;
+      const double error = relative_error(values_of(**plain, info), values_of(**packed, *after));
+      EXPECT_LE(error, after->scheme.empty() ? 0 : kCases[0].error_max) << name << " " << info.name;
+      n_packed += after->scheme.empty() ? 0 : 1;
+    }
+    EXPECT_GT(n_packed, 10u) << name;
+  }
+  EXPECT_TRUE(quantized(options_of(kModels + "deepseek-v2", place("latent"), "int4")).ok());
+  const absl::Status stacked = quantized(options_of(kModels + "gpt-oss", place("stacked"), "int4"));
+  EXPECT_EQ(stacked.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(stacked.message().find("experts.down_proj"), std::string::npos) << stacked;
+  EXPECT_EQ(quantized(options_of(kModels + "mixtral-params", place("params"), "fp8")).code(),
+            absl::StatusCode::kNotFound);
 }
 
 TEST(QuantizeDirectory, ConfigSaysTheSchemeAndTheRestIsCopied) {
