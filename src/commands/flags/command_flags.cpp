@@ -88,8 +88,8 @@ constexpr Flag kFlags[] = {
      "What matrices become: q8_0, q6_k, q5_k, q5_0, q4_k, q4_0, mxfp4 of a GGUF file; fp8, int4 of a directory.",
      set_text<&QuantizeOptions::format>},
     {"calibrate", "", FlagKind::kValue, kQuantize, "FILE", "none",
-     "A text. Errors of inputs that are large over it count more, in all but q8_0 and fp8. The model is loaded, on the "
-     "CPU; at most 131,072 tokens are read.",
+     "A text, over which errors of large inputs count more. For q6_k, q5_k, q5_0, q4_k, q4_0 and int4. The model is "
+     "loaded, on the CPU; at most 131,072 tokens are read.",
      set_text<&QuantizeOptions::calibrate>},
     {"measure", "", kSwitch, kKernels, "", "off",
      "Also run the ops on random values, as bench kernels does: time and share of the machine's limit.",

@@ -9,6 +9,7 @@
 #include "commands/quantize/gguf_plan.h"
 #include "commands/quantize/scheme_writer.h"
 #include "commands/verbs.h"
+#include "quant/weighted.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::commands {
@@ -25,6 +26,11 @@ absl::Status no_such_format(const std::string& format) {
                                                  names_of(scheme_writers(), &SchemeWriter::name), " (of directories)"));
 }
 
+absl::Status check_calibration(const QuantizeOptions& o, bool used) {
+  if (o.calibrate.empty() || used) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--calibrate: --to ", o.format, " does not profit from it"));
+}
+
 }  // namespace
 
 absl::Status quantize_model(const Options& options) {
@@ -34,11 +40,14 @@ absl::Status quantize_model(const Options& options) {
   if (o.format.empty()) return absl::InvalidArgumentError("no --to: name the format of the matrices");
   const bool gguf = absl::EndsWith(in, ".gguf");
   if (const SchemeWriter* writer = find_scheme_writer(o.format)) {
+    RETURN_IF_ERROR(check_calibration(o, writer->uses_importance));
     if (!gguf) return quantize_directory(options, *writer);
     return absl::UnimplementedError(absl::StrCat(in, ": --to ", o.format, " takes a directory of safetensors"));
   }
   const PackTarget* target = find_pack_target(o.format);
   if (target == nullptr) return no_such_format(o.format);
+  const quant::QuantFormat& format = *quant::find_format(target->format);
+  RETURN_IF_ERROR(check_calibration(o, quant::find_weighted_packer(format) != nullptr));
   if (gguf) return quantize_gguf(options, *target);
   return absl::UnimplementedError(
       absl::StrCat(in, ": --to ", o.format, " takes a GGUF file; tools/make_gguf.py makes one of a directory"));

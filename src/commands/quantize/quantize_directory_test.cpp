@@ -195,6 +195,11 @@ TEST(QuantizeDirectory, WhatIsWrongIsNamed) {
   EXPECT_EQ(quantized(options_of("/no/such/model", out, "fp8")).code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(quantized(options_of("some.gguf", out, "fp8")).code(), absl::StatusCode::kUnimplemented);
   EXPECT_NE(quantized(options_of(kDemo, out, "q4_k")).message().find("make_gguf"), std::string::npos);
+  for (const char* format : {"fp8", "mxfp4"}) {
+    Options options = options_of(kDemo, out, format);
+    options.quantize.calibrate = "text";
+    EXPECT_NE(quantized(options).message().find("does not profit"), std::string::npos) << format;
+  }
   EXPECT_NE(quantized(options_of(kDemo, out, "fp4")).message().find("fp8, int4"), std::string::npos);
 }
 

@@ -77,7 +77,6 @@ constexpr QuantFormat super_blocks_of_six_bits(std::string_view name) {
 // Packers of weighted.h's table. Without importance (null), large values count more.
 void pack_q4_0(const float* src, const float* importance, std::byte* dst, int64_t n);
 void pack_q5_0(const float* src, const float* importance, std::byte* dst, int64_t n);
-void pack_mxfp4(const float* src, const float* importance, std::byte* dst, int64_t n);
 void pack_q4_k(const float* src, const float* importance, std::byte* dst, int64_t n);
 void pack_q5_k(const float* src, const float* importance, std::byte* dst, int64_t n);
 void pack_q6_k(const float* src, const float* importance, std::byte* dst, int64_t n);

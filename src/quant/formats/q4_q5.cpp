@@ -106,17 +106,8 @@ int nearest_fp4(float doubled) {
   return best;
 }
 
-}  // namespace
-
-void pack_q4_0(const float* src, const float* importance, std::byte* dst, int64_t n) {
-  pack_symmetric<false>(src, importance, dst, n);
-}
-void pack_q5_0(const float* src, const float* importance, std::byte* dst, int64_t n) {
-  pack_symmetric<true>(src, importance, dst, n);
-}
-
 // Of the exponent under which the largest value fits, and the next smaller one, which cuts it off.
-void pack_mxfp4(const float* src, const float* importance, std::byte* dst, int64_t n) {
+void quantize_mxfp4(const float* src, std::byte* dst, int64_t n) {
   constexpr int kBias = 128, kLargestExponent = 254;
   for (int64_t i = 0; i < n; i += kValues, src += kValues, dst += 1 + kHalf) {
     float largest = 0;
@@ -129,7 +120,7 @@ void pack_mxfp4(const float* src, const float* importance, std::byte* dst, int64
       for (int j = 0; j < kValues; ++j) {
         codes[j] = static_cast<uint8_t>(nearest_fp4(std::ldexp(src[j], kBias - e)));
         const double miss = std::ldexp(static_cast<float>(kFp4Doubled[codes[j]]), e - kBias) - src[j];
-        error += miss * miss * (importance == nullptr ? 1 : importance[i + j]);
+        error += miss * miss;
       }
       if (best >= 0 && error >= best) continue;
       best = error;
@@ -139,11 +130,20 @@ void pack_mxfp4(const float* src, const float* importance, std::byte* dst, int64
   }
 }
 
+}  // namespace
+
+void pack_q4_0(const float* src, const float* importance, std::byte* dst, int64_t n) {
+  pack_symmetric<false>(src, importance, dst, n);
+}
+void pack_q5_0(const float* src, const float* importance, std::byte* dst, int64_t n) {
+  pack_symmetric<true>(src, importance, dst, n);
+}
+
 extern const QuantFormat kQ4_0 = packed_blocks<kValues, 18, decode_q4_0>("q4_0", unweighted<pack_q4_0>);
 extern const QuantFormat kQ4_1 = packed_blocks<kValues, 20, decode_q4_1>("q4_1");
 extern const QuantFormat kQ5_0 = packed_blocks<kValues, 22, decode_q5_0>("q5_0", unweighted<pack_q5_0>);
 extern const QuantFormat kQ5_1 = packed_blocks<kValues, 24, decode_q5_1>("q5_1");
 extern const QuantFormat kIq4Nl = packed_blocks<kValues, 18, decode_iq4_nl>("iq4_nl");
-extern const QuantFormat kMxfp4 = packed_blocks<kValues, 17, decode_mxfp4>("mxfp4", unweighted<pack_mxfp4>);
+extern const QuantFormat kMxfp4 = packed_blocks<kValues, 17, decode_mxfp4>("mxfp4", quantize_mxfp4);
 
 }  // namespace polymath::quant

@@ -14,8 +14,8 @@ struct Row {
   std::string_view format;
   WeightedPacker pack;
 };
-constexpr Row kRows[] = {{"q4_k", pack_q4_k}, {"q5_k", pack_q5_k}, {"q6_k", pack_q6_k},
-                         {"q4_0", pack_q4_0}, {"q5_0", pack_q5_0}, {"mxfp4", pack_mxfp4}};
+constexpr Row kRows[] = {
+    {"q4_k", pack_q4_k}, {"q5_k", pack_q5_k}, {"q6_k", pack_q6_k}, {"q4_0", pack_q4_0}, {"q5_0", pack_q5_0}};
 
 }  // namespace
 
