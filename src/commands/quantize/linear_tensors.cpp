@@ -24,18 +24,23 @@ absl::StatusOr<std::vector<PlainMatrix>> linear_tensors(const weights::ModelFile
   ASSIGN_OR_RETURN(model::ModelConfig config, model::read_config(files));
   RETURN_IF_ERROR(model::untie_stored_head(checkpoint, config));
   const model::WeightTable table(config, checkpoint);
-  std::map<std::string, bool, std::less<>> transposed;  // by tensor
+  std::map<std::string, PlainMatrix, std::less<>> found;  // by tensor
   for (const model::Slot& slot : model::slots(config)) {
     if (!is_linear(slot)) continue;
     const bool heads = slot.use == quant::WeightUse::kHeads;  // parts of one matrix, read by rows and by columns
-    for (const model::PieceSource& piece : table.pieces(slot))
-      transposed[piece.tensor] |= piece.view.col_stride != 1 && !heads;
+    for (const model::PieceSource& piece : table.pieces(slot)) {
+      PlainMatrix& matrix = found[piece.tensor];
+      matrix.heads |= heads;
+      matrix.transposed |= piece.view.col_stride != 1 && !heads;
+    }
   }
   std::vector<PlainMatrix> out;
   for (const weights::TensorInfo& info : checkpoint.tensors()) {
-    const auto at = transposed.find(info.name);
-    if (at != transposed.end() && info.shape.rank() >= 2 && info.shape.elements() > 0)
-      out.push_back({info.name, info.shape, at->second});
+    const auto at = found.find(info.name);
+    if (at == found.end() || info.shape.rank() < 2 || info.shape.elements() == 0) continue;
+    out.push_back(at->second);
+    out.back().name = info.name;
+    out.back().shape = info.shape;
   }
   return out;
 }

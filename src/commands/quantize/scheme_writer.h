@@ -27,6 +27,7 @@ struct PlainMatrix {
   std::string name;  // of the tensor
   tensor::Shape shape;
   bool transposed = false;  // stored as inputs by outputs
+  bool heads = false;       // of latent attention: from the latent to each head's keys and values
 
   int64_t cols() const { return shape[shape.rank() - 1]; }
   int64_t rows() const { return shape[shape.rank() - 2]; }  // of one matrix
