@@ -138,11 +138,11 @@ TEST_P(CudaPackedKvDecode, IsTheReferences) {
   }
 }
 
-// Prompts on wgmma read an unpacked copy where the step's contexts have room for one, which the device decides.
+// Prompts on wgmma read an unpacked copy where the step's block table says that there is room for it.
 struct PromptCase {
   AttentionCase kind;
   const char *type, *on_mma, *on_wgmma;
-  int spare_cols;  // so many that the host cannot tell
+  int spare_cols;  // 4096: as if there were no room
   std::vector<std::vector<int>> steps;
 };
 std::vector<PromptCase> prompts() {
@@ -150,10 +150,10 @@ std::vector<PromptCase> prompts() {
       eight{"64, eight, window", 32, 4, 64, 64, 32, false, 300, 0, true},
       latent{"latent", 16, 1, 576, 512, 16, true, 0, 0, false};
   const char *const mma = "paged_attention_mma", *const wgmma = "paged_attention_wgmma";
-  return {{heads, "int8", mma, wgmma, 0, {{129, 1, 64}, {1000, 1100, 900}, {1, 17, 300}}},  // room, none, none
+  return {{heads, "int8", mma, wgmma, 0, {{129, 1, 64}, {1000, 1100, 900}, {1, 17, 300}}},  // no room
           {eight, "fp8_e4m3", mma, wgmma, 0, {{700, 300, 1}, {1, 500, 64}}},
           {eight, "int8", mma, wgmma, 4096, {{700, 300, 1}, {1, 500, 64}}},
-          {latent, "int8", "mla_prefill", "mla_prefill_wgmma", 4096, {{300, 70, 1}, {1, 200, 129}}}};
+          {latent, "int8", "mla_prefill", "mla_prefill_wgmma", 0, {{300, 70, 1}, {1, 200, 129}}}};
 }
 void PrintTo(const PromptCase& c, std::ostream* out) { *out << c.kind.what << ", " << c.type << ", " << c.spare_cols; }
 

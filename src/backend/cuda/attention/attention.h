@@ -54,8 +54,8 @@ struct AttentionProblem {
   int64_t table_cols = 0;
   const int32_t* table_stride = nullptr;  // device memory; null: table_cols
   // Of a cache that unpack_cache() fills; else null. A sequence's blocks lie side by side: its block i is number
-  // first_blocks[seq] + i. *unpacked is 0 where there was no room.
-  const int32_t *first_blocks = nullptr, *unpacked = nullptr;
+  // first_blocks[seq] + i.
+  const int32_t* first_blocks = nullptr;
   float* partial = nullptr;  // scratch of split-KV partial sums
   int64_t partial_floats = 0;
   unsigned* counters = nullptr;  // zeros before and after; too few: the tensor-core kernels split no keys
@@ -73,8 +73,6 @@ bool paged_attention_mma_fits(const AttentionProblem& problem);
 void paged_attention_mma(const AttentionProblem& problem, cudaStream_t stream);
 // Of its sequences those of at most `most` queries. REQUIRES: it fits.
 void paged_attention_narrow(const AttentionProblem& problem, int most, cudaStream_t stream);
-// Of its sequences those of at least `least` queries. Packed: where they are not unpacked. REQUIRES: it fits.
-void paged_attention_wide(const AttentionProblem& problem, int least, cudaStream_t stream);
 // The same on wgmma and TMA, without split keys. Fits heads of 64 or 128 elements and steps with enough prompt tokens
 // to fill the GPU. Rows of outputs are 16-byte words.
 bool paged_attention_wgmma_fits(const AttentionProblem& problem);
@@ -87,8 +85,7 @@ void paged_attention_decode(const AttentionProblem& problem, cudaStream_t stream
 bool mla_fits(const AttentionProblem& problem);
 void mla_decode(const AttentionProblem& problem, cudaStream_t stream);  // every sequence has one query
 void mla_prefill(const AttentionProblem& problem, cudaStream_t stream);
-// Of its sequences those of at least `least` queries, or of at most `most`. REQUIRES: it fits.
-void mla_wide(const AttentionProblem& problem, int least, cudaStream_t stream);
+// Of its sequences those of at most `most` queries. REQUIRES: it fits.
 void mla_narrow(const AttentionProblem& problem, int most, cudaStream_t stream);
 // Prompts on wgmma and TMA, without split keys. Fits steps with enough prompt tokens to fill the GPU. Rows of outputs
 // are 16-byte words.

@@ -193,7 +193,6 @@ __global__ void __launch_bounds__(kThreads, 1) mla_kernel(const __grid_constant_
   Slices<kKeyDim, true, kPacked> fetcher(s, tile, split, table_cols);
   let_next_begin();
   wait_for_input();
-  if (kPacked && s.p.unpacked != nullptr && *s.p.unpacked != 0) return;
   if (runs > 0) fetcher.fetch(0, M::arrives(base, 0), 0);
   end_group();
   auto* const seen = reinterpret_cast<KeyRange*>(memory + M::kSeen);
@@ -264,12 +263,6 @@ void mla_ordered(const AttentionProblem& p, cudaStream_t stream) {
   const TileShape s = shape_of(p);
   if (s.single) return launch_latent<1>(s, stream, false);
   launch_latent<2>(s, stream, false);
-}
-
-void mla_wide(const AttentionProblem& p, int least, cudaStream_t stream) {
-  TileShape s = shape_of(p);
-  s.from = least;
-  launch_latent<2>(s, stream);
 }
 
 void mla_narrow(const AttentionProblem& p, int most, cudaStream_t stream) {

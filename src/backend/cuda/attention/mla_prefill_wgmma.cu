@@ -466,17 +466,16 @@ void mla_prefill_wgmma(const AttentionProblem& p, cudaStream_t stream) {
   const UnpackedProblem unpacked = p.kv.packed() ? unpacked_problem(p) : UnpackedProblem{p, true};
   TileShape s = shape_of(unpacked.problem);
   LatentCache cache;
-  if (p.n_counters < 2 || !encode_cache(s.p, &cache)) return mla_prefill(p, stream);
+  if (p.n_counters < 2 || !unpacked.fits || !encode_cache(s.p, &cache)) return mla_prefill(p, stream);
   const NarrowShare narrow = narrow_share(p);
   if (narrow.most >= 0) mla_narrow(p, narrow.most, stream);
   s.from = narrow.most + 1;
-  if (p.kv.packed()) unpack_cache(p, unpacked, s.from, stream);
+  if (p.kv.packed()) unpack_cache(p, unpacked.problem, s.from, stream);
   allow_shared<latent_kernel>(kSharedBytes);
   const dim3 tiles = shape_grid(s, kGroupRows, kValueDim, 1, false);
   const int64_t most = static_cast<int64_t>(tiles.x) * tiles.y, blocks = std::min<int64_t>(most, p.n_multiprocessors);
   launch_after(latent_kernel, {dim3(static_cast<unsigned>(blocks)), dim3(kBlockThreads), kSharedBytes, stream}, s,
                cache);
-  if (!unpacked.sure) mla_wide(beside_unpacked(p, unpacked), s.from, stream);
 }
 
 }  // namespace polymath::backend::cuda

@@ -172,7 +172,6 @@ __global__ void __launch_bounds__(kThreads, kDim <= 128 ? 2 : 1) wide_kernel(con
   using M = WideMemory<kDim, kTiles, kPacked>;
   extern __shared__ __align__(128) unsigned char memory[];
   wait_for_input();
-  if (kPacked && s.p.unpacked != nullptr && *s.p.unpacked != 0) return;
   const int64_t table_cols = table_cols_of(s.p);  // in flight beside the loads that find the tile
   const Tile tile = find_tile(s);
   if (tile.seq < 0) return;
@@ -235,14 +234,6 @@ void launch_wide(TileShape s, cudaStream_t stream) {
   launch<M>(wide_kernel<kDim, kTiles, kPacked>, grid, s, stream);
 }
 
-template <int kDim, bool kPacked>
-void launch_rows(const TileShape& s, cudaStream_t stream) {
-  if constexpr (kDim <= 128) {
-    if (tiles_of_rows(s.p, 128) >= s.p.n_multiprocessors) return launch_wide<kDim, 2, kPacked>(s, stream);
-  }
-  launch_wide<kDim, 1, kPacked>(s, stream);
-}
-
 // Sequences of few queries go to the narrow kernel, the others to the wide one.
 template <int kDim, bool kPacked>
 void launch_both(TileShape s, cudaStream_t stream) {
@@ -252,7 +243,10 @@ void launch_both(TileShape s, cudaStream_t stream) {
   if (narrow.all) return;
   s.from = s.to + 1;
   s.to = INT_MAX;
-  launch_rows<kDim, kPacked>(s, stream);
+  if constexpr (kDim <= 128) {
+    if (tiles_of_rows(s.p, 128) >= s.p.n_multiprocessors) return launch_wide<kDim, 2, kPacked>(s, stream);
+  }
+  launch_wide<kDim, 1, kPacked>(s, stream);
 }
 
 // Calls `run` with the head size of a problem that fits, and whether its cache is packed.
@@ -281,12 +275,6 @@ bool paged_attention_mma_fits(const AttentionProblem& p) {
 
 void paged_attention_mma(const AttentionProblem& p, cudaStream_t stream) {
   with_head_size(p, [&](auto dim, auto packed) { launch_both<dim, packed>(shape_of(p), stream); });
-}
-
-void paged_attention_wide(const AttentionProblem& p, int least, cudaStream_t stream) {
-  TileShape s = shape_of(p);
-  s.from = least;
-  with_head_size(p, [&](auto dim, auto packed) { launch_rows<dim, packed>(s, stream); });
 }
 
 void paged_attention_narrow(const AttentionProblem& p, int most, cudaStream_t stream) {

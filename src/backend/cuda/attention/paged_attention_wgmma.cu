@@ -249,17 +249,16 @@ void launch_wgmma(const AttentionProblem& p, cudaStream_t stream) {
   const UnpackedProblem unpacked = p.kv.packed() ? unpacked_problem(p) : UnpackedProblem{p, true};
   TileShape s = shape_of(unpacked.problem);
   PromptCache cache;
-  if (p.n_counters < 2 || !encode_cache<C>(s.p, &cache)) return paged_attention_mma(p, stream);
+  if (p.n_counters < 2 || !unpacked.fits || !encode_cache<C>(s.p, &cache)) return paged_attention_mma(p, stream);
   const NarrowShare narrow = narrow_share(p);
   if (narrow.most >= 0) paged_attention_narrow(p, narrow.most, stream);
   s.from = narrow.most + 1;
-  if (p.kv.packed()) unpack_cache(p, unpacked, s.from, stream);
+  if (p.kv.packed()) unpack_cache(p, unpacked.problem, s.from, stream);
   allow_shared<wgmma_kernel<C>>(C::kSharedBytes);
   const dim3 tiles = shape_grid(s, C::kTileRows, kDim, 1, false);
   const int64_t most = static_cast<int64_t>(tiles.x) * tiles.y, blocks = std::min<int64_t>(most, s.p.n_multiprocessors);
   launch_after(wgmma_kernel<C>, {dim3(static_cast<unsigned>(blocks)), dim3(C::kBlockThreads), C::kSharedBytes, stream},
                s, cache);
-  if (!unpacked.sure) paged_attention_wide(beside_unpacked(p, unpacked), s.from, stream);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ class PromptTiles {
   __device__ __forceinline__ PromptTiles(const TileShape& s, int keys_at_once) : s_(s), keys_at_once_(keys_at_once) {
     int sum = 0;
     for (int seq = threadIdx.x % kWarp; seq < s.p.n_seqs; seq += kWarp) sum += work_of(s, seq).tiles;
-    tiles_ = s.p.unpacked != nullptr && *s.p.unpacked == 0 ? 0 : warp_sum(sum);
+    tiles_ = warp_sum(sum);
   }
   __device__ __forceinline__ PromptWork find(int index) const {
     const int across = s_.p.kv.n_kv_heads * s_.head_tiles, nth = tiles_ - 1 - index / across;

@@ -14,8 +14,8 @@ constexpr int kWarps = 8, kPage = 8;
 struct UnpackTask {
   AttentionProblem p;  // packed
   __nv_bfloat16* to;
-  int32_t* first_blocks;  // [n_seqs], then 1 if there is room
-  int64_t blocks_most, block_bytes;
+  int32_t* first_blocks;  // [n_seqs]
+  int64_t block_bytes;
   int least;        // queries of a sequence
   int block_pages;  // of all heads' keys and values
 };
@@ -48,20 +48,11 @@ __device__ __forceinline__ void unpack_page(const KvDecoder& decoder, int dim, c
 __global__ void __launch_bounds__(kWarps* kWarp) unpack_kernel(const __grid_constant__ UnpackTask t) {
   wait_for_input();
   const int seq = static_cast<int>(blockIdx.y), lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  int before = 0, all = 0;
-  for (int s = lane; s < t.p.n_seqs; s += kWarp) {
-    const int n = seen_blocks(t, s).n;
-    all += n;
-    if (s < seq) before += n;
-  }
-  before = warp_sum(before), all = warp_sum(all);
+  int before = 0;
+  for (int s = lane; s < seq; s += kWarp) before += seen_blocks(t, s).n;
+  before = warp_sum(before);
   const SeenBlocks own = seen_blocks(t, seq);
-  const bool room = all <= t.blocks_most;
-  if (blockIdx.x == 0 && threadIdx.x == 0) {
-    t.first_blocks[seq] = before - own.begin;
-    if (seq == 0) t.first_blocks[t.p.n_seqs] = room ? 1 : 0;
-  }
-  if (!room) return;
+  if (blockIdx.x == 0 && threadIdx.x == 0) t.first_blocks[seq] = before - own.begin;
   const KvDecoder decoder(t.p.kv.code);
   const int dim = t.p.kv.key_dim;
   const int32_t* const table = t.p.block_table + seq * table_cols_of(t.p) + own.begin;
@@ -75,41 +66,29 @@ __global__ void __launch_bounds__(kWarps* kWarp) unpack_kernel(const __grid_cons
   }
 }
 
-// Of the end of the room.
-int64_t said_floats(const AttentionProblem& p) { return (int64_t{p.n_seqs} + 1 + 63) / 64 * 64; }
-
 }  // namespace
 
-AttentionProblem beside_unpacked(const AttentionProblem& packed, const UnpackedProblem& unpacked) {
-  AttentionProblem p = packed;
-  p.partial_floats -= said_floats(packed);
-  p.unpacked = unpacked.problem.unpacked;
-  return p;
-}
-
 UnpackedProblem unpacked_problem(const AttentionProblem& packed) {
+  constexpr int kAligned = 64;
   UnpackedProblem u{packed};
   AttentionProblem& p = u.problem;
   p.kv.code = KvCode::kNone;
   p.kv.data = p.partial;
-  const int64_t floats = p.partial_floats - said_floats(packed);
+  const int64_t floats = p.partial_floats - ceil_div(p.n_seqs, kAligned) * kAligned;
   p.kv.n_blocks = floats * static_cast<int64_t>(sizeof(float)) / kv_block_bytes(p.kv);
   p.first_blocks = reinterpret_cast<const int32_t*>(p.partial + floats);
   int64_t blocks = p.table_cols;
   if (p.keys_most > 0) blocks = std::min(blocks, ceil_div(p.keys_most, p.kv.block_size));
-  u.sure = blocks * p.n_seqs <= p.kv.n_blocks;
-  p.unpacked = u.sure ? nullptr : p.first_blocks + p.n_seqs;
+  u.fits = blocks * p.n_seqs <= p.kv.n_blocks;
   p.partial = nullptr, p.partial_floats = 0;
   return u;
 }
 
-void unpack_cache(const AttentionProblem& packed, const UnpackedProblem& to, int least, cudaStream_t stream) {
+void unpack_cache(const AttentionProblem& packed, const AttentionProblem& p, int least, cudaStream_t stream) {
   constexpr int kBlocksAnSm = 4;
-  const AttentionProblem& p = to.problem;
   UnpackTask t{.p = packed,
                .to = static_cast<__nv_bfloat16*>(p.kv.data),
                .first_blocks = const_cast<int32_t*>(p.first_blocks),
-               .blocks_most = p.kv.n_blocks,
                .block_bytes = kv_block_bytes(packed.kv),
                .least = least,
                .block_pages = packed.kv.block_size / kPage * packed.kv.n_kv_heads * (packed.kv.latent ? 1 : 2)};

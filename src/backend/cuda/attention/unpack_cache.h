@@ -10,13 +10,10 @@ namespace polymath::backend::cuda {
 // The problem over the unpacked cache of its sequences of at least `least` queries.
 struct UnpackedProblem {
   AttentionProblem problem;
-  bool sure = false;  // there is room, whatever the contexts are; else problem.unpacked says
+  bool fits = false;  // there is room, whatever the contexts are
 };
 UnpackedProblem unpacked_problem(const AttentionProblem& packed);
-// REQUIRES: keys of a multiple of 16 elements, values of as many or none. Blocks of a multiple of 8 tokens.
-void unpack_cache(const AttentionProblem& packed, const UnpackedProblem& to, int least, cudaStream_t stream);
-
-// The packed problem with less room for partial sums: the end keeps what unpack_cache() says of the sequences.
-AttentionProblem beside_unpacked(const AttentionProblem& packed, const UnpackedProblem& unpacked);
+// REQUIRES: it fits. Keys have a multiple of 16 elements, values as many or none, blocks a multiple of 8 tokens.
+void unpack_cache(const AttentionProblem& packed, const AttentionProblem& to, int least, cudaStream_t stream);
 
 }  // namespace polymath::backend::cuda
