@@ -12,8 +12,9 @@ namespace polymath::backend {
 
 // How a test's matrix is filled.
 struct Fill {
-  float scale = 1;  // the largest value
-  int64_t gap = 0;  // elements between the rows
+  float scale = 1;    // the largest value
+  int64_t gap = 0;    // elements between the rows
+  bool e4m3 = false;  // bf16 with E4M3's three bits of mantissa, so that rounding to it changes nothing
 };
 
 class Side {
@@ -24,6 +25,9 @@ class Side {
   Tensor matrix(DType dtype, int64_t rows, int64_t cols, uint32_t seed, Fill fill = {}) {
     TestMatrix m(dtype, rows, cols, fill.gap);
     m.randomize(seed, fill.scale);
+    if (fill.e4m3) {
+      for (int64_t i = 0; i < rows * (cols + fill.gap); ++i) m.tensor().u16()[i] &= 0xfff0;
+    }
     return keep({dtype, {rows, cols + fill.gap}, nullptr}, m.bytes.data()).slice_cols(0, cols);
   }
   Tensor zeros(DType dtype, int64_t rows, int64_t cols) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "backend/cuda/elementwise/elementwise.h"
+#include "backend/cuda/experts/e4m3_gemm.h"
 #include "backend/cuda/experts/list.h"
 #include "backend/cuda/experts/packed_experts.h"
 #include "backend/cuda/experts/rounded.h"
@@ -123,13 +124,14 @@ void ExpertRunner::run_dense(const ExpertCall& call, bool gated_gemv) {
     // f32 for f16 weights: a sum may overflow f16.
     const Matrix both{gate_up_.data(), n, 2 * intermediate, 2 * intermediate, type == Type::kF16 ? Type::kF32 : type};
     CHECK(static_cast<size_t>(n * 2 * intermediate * type_bytes(both.type)) <= gate_up_.bytes());
-    linear_.run({.x = x, .y = both, .w = gate_up});
+    linear_.run({.x = x, .y = both, .w = gate_up, .epilogue = {}, .scale_cols = mlp.gate_up->format->block_cols});
     glu(mlp.glu, both, weights, activated, device_.stream());
   }
   linear_.run({.x = activated,
                .y = matrix_of(*call.out),
                .w = weight_matrix(*mlp.down),
-               .epilogue = {.accumulate = true, .scale = mlp.scale}});
+               .epilogue = {.accumulate = true, .scale = mlp.scale},
+               .scale_cols = mlp.down->format->block_cols});
   device_.launched("dense network");
 }
 
@@ -207,10 +209,14 @@ bool ExpertRunner::can_unpack(const ExpertMlp& mlp) const {
 }
 
 // The first GEMM's rows become every pair's, by expert.
-void ExpertRunner::sort_inputs(ExpertGemm& first) {
+void ExpertRunner::sort_inputs(ExpertGemm& first, bool rounded) {
   const Matrix to{sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, first.x.type};
   CHECK(static_cast<size_t>(to.rows * to.cols * 2) <= sorted_.bytes());
-  gather_pairs(first.x, first.groups, first.top_k, to, device_.stream());
+  if (rounded) {
+    e4m3_rows({.x = first.x, .to = to, .groups = first.groups, .top_k = first.top_k, .gather = true}, device_.stream());
+  } else {
+    gather_pairs(first.x, first.groups, first.top_k, to, device_.stream());
+  }
   first.x = to;
 }
 
@@ -225,7 +231,7 @@ void ExpertRunner::run_fused_small_m(const ExpertCall& call) {
   std::optional<Gemms> beside;
   if (shared != nullptr) beside = gemms_of(*shared, x, true, parts_of(*shared));
   group.first.sorted = x.rows > kUnsortedTokensMax;
-  if (group.first.sorted) sort_inputs(group.first);
+  if (group.first.sorted) sort_inputs(group.first, false);
   auto* const counters = static_cast<unsigned*>(counters_.data());
   const PackedExperts* packed = find_packed_experts(group.first.w.cell, group.second.w.cell);
   const auto kernel = packed != nullptr ? packed->fused : moe_fused_small_m;
@@ -258,10 +264,17 @@ void ExpertRunner::run_grouped(const ExpertCall& call, Grouped kernel) {
   Gemms group = gemms_of(*call.group, x, false, 1);
   // Where only one of the two GEMMs has rows that tiles do not divide, the other still runs on wgmma.
   const bool mixed = first_rows_fit(mlp) != second_rows_fit(mlp);
-  const bool packed = kernel == Grouped::kPackedSm90, sm90 = packed || kernel == Grouped::kSm90;
+  const bool packed = kernel == Grouped::kPackedSm90, rounded = kernel == Grouped::kE4m3;
+  const bool sm90 = packed || rounded || kernel == Grouped::kSm90;
   const bool first_sm90 = sm90 || (mixed && first_rows_fit(mlp));
   const bool second_sm90 = sm90 || (mixed && second_rows_fit(mlp));
   const auto multiply = [&](ExpertGemm gemm, bool on_sm90) {
+    if (rounded) {
+      const Weight& weight = gemm.first ? *mlp.gate_up : *mlp.down;
+      CHECK(e4m3_gemm({.p = gemm, .epilogue = {}, .scale_cols = weight.format->block_cols}, device_.n_multiprocessors(),
+                      device_.stream()));
+      return;
+    }
     if (packed && is_packed(gemm.w)) {
       CHECK(packed_grouped_gemm(gemm, device_.n_multiprocessors(), device_.stream()));
       return;
@@ -275,9 +288,12 @@ void ExpertRunner::run_grouped(const ExpertCall& call, Grouped kernel) {
       grouped_gemm_unaligned_large(gemm, device_.stream());
     }
   };
-  if (first_sm90) sort_inputs(group.first);
+  if (first_sm90) sort_inputs(group.first, rounded);
   if (second_sm90) group.second.y.type = weight_type(mlp);  // half the bytes of f32, which bound the epilogue
   multiply(group.first, first_sm90);
+  if (rounded) {
+    e4m3_rows({.x = group.second.x, .to = group.second.x, .groups = group.second.groups}, device_.stream());
+  }
   multiply(group.second, second_sm90);
   device_.launched("expert_mlp");
   combine(combine_of(*call.group, group.second, *call.out), device_.stream());

@@ -69,8 +69,9 @@ class ExpertRunner {
   MoeDecode1 decode_problem(const ExpertCall& call) const;
   void run_decode_1(const ExpertCall& call);
   void run_fused_small_m(const ExpertCall& call);
-  // kPackedSm90: packed weights stay so, others are unpacked. Small: one of the unaligned kernels is the small one.
-  enum class Grouped { kSm90, kPackedSm90, kUnalignedSmall, kUnalignedLarge, kCount };
+  // kPackedSm90: packed weights stay so, others are unpacked. kE4m3: so too, and both GEMMs' inputs are rounded.
+  // Small: one of the unaligned kernels is the small one.
+  enum class Grouped { kSm90, kPackedSm90, kE4m3, kUnalignedSmall, kUnalignedLarge, kCount };
   void run_grouped(const ExpertCall& call, Grouped kernel);
   bool can_unpack(const ExpertMlp& mlp) const;
   int n_multiprocessors() const { return device_.n_multiprocessors(); }
@@ -84,7 +85,7 @@ class ExpertRunner {
   std::array<int64_t, kBuffers> sizes(const StepLimits& limits) const;
   Gemms gemms_of(const ExpertVisit& visit, const Matrix& x, bool shared, int64_t parts) const;
   void check(const ExpertVisit& visit, const ExpertCall& call) const;
-  void sort_inputs(ExpertGemm& first);
+  void sort_inputs(ExpertGemm& first, bool rounded);  // rounded: by e4m3_rows()
 
   Device& device_;
   LinearRunner& linear_;

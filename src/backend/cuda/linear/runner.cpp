@@ -5,6 +5,7 @@
 #include "backend/cuda/elementwise/elementwise.h"
 #include "backend/cuda/generate.h"
 #include "backend/cuda/linear/list.h"
+#include "backend/cuda/packed/e4m3.h"
 #include "base/clock.h"
 #include "quant/generated.h"
 
@@ -27,6 +28,13 @@ Matrix AlignedInput::align(const Matrix& x, Type type) {
   if (to.data == x.data) return x;
   CHECK(static_cast<size_t>(to.rows * to.stride * type_bytes(type)) <= memory_.bytes());
   convert(x, to, device_.stream());
+  return to;
+}
+
+Matrix AlignedInput::round(const Matrix& x) {
+  CHECK(has_room(x));
+  const Matrix to{memory_.data(), x.rows, x.cols, (x.cols + kTail) / 2, Type::kBf16};
+  e4m3_rows({.x = x, .to = to, .groups = {}}, device_.stream());
   return to;
 }
 

@@ -23,6 +23,7 @@ struct Linear {
   WeightMatrix w;
   LinearEpilogue epilogue;
   int64_t x_group_stride = 0, y_group_stride = 0;
+  int64_t scale_cols = 0;  // packed: inputs that share a scale
 };
 
 // Memory for inputs that change their type or alignment.
@@ -34,8 +35,12 @@ class AlignedInput {
   Matrix place(const Matrix& x, Type type) const;
   // Converts where needed; the copy lasts until the next call. Columns are padded with zeros to whole words.
   Matrix align(const Matrix& x, Type type);
+  // Rows as e4m3_rows() makes them. They last as long. REQUIRES: has_room().
+  Matrix round(const Matrix& x);
+  bool has_room(const Matrix& x) const { return static_cast<size_t>(x.rows * (x.cols + kTail)) <= memory_.bytes(); }
 
  private:
+  static constexpr int64_t kTail = 16;  // bytes of a rounded row past its codes
   Device& device_;
   tensor::Buffer memory_;
 };

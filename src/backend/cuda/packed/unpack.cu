@@ -66,7 +66,7 @@ struct Dummy {
   uint8_t* data;
   int64_t words;  // of 4 bytes
   int cell_words, code_words;
-  uint32_t scales;
+  uint32_t scales, code_mask;
   uint64_t key;
 };
 __global__ void __launch_bounds__(kThreads) generate_kernel(Dummy p) {
@@ -74,7 +74,8 @@ __global__ void __launch_bounds__(kThreads) generate_kernel(Dummy p) {
        i += static_cast<int64_t>(gridDim.x) * kThreads) {
     const bool code = i % p.cell_words < p.code_words;
     reinterpret_cast<uint32_t*>(p.data)[i] =
-        code ? static_cast<uint32_t>(quant::mix_word(p.key + static_cast<uint64_t>(i) * quant::kWeyl)) : p.scales;
+        code ? static_cast<uint32_t>(quant::mix_word(p.key + static_cast<uint64_t>(i) * quant::kWeyl)) & p.code_mask
+             : p.scales;
   }
 }
 
@@ -130,11 +131,13 @@ void generate_cells(const GenerateCells& g, cudaStream_t stream) {
   const int64_t end = cell_row_of(w.rows, w.glu, g.row_begin + g.rows - 1).slab + 1;
   const int64_t bytes = cell_bytes(w.cell), all = (end - begin) * grid.cells * bytes;
   const DummyScales scales = dummy_scales(w.cell, g.deviation);
+  constexpr uint32_t kNoNan = 0xfefefefeu;  // E4M3's NaN has all bits of the mantissa
   const Dummy p{static_cast<uint8_t*>(const_cast<void*>(w.data)) + begin * grid.cells * bytes,
                 all / 4,
                 static_cast<int>(bytes / 4),
                 scales.code_bytes / 4,
                 scales.word,
+                w.cell == Cell::kFp8 ? kNoNan : ~0u,
                 g.key + static_cast<uint64_t>(g.row_begin)};
   const auto blocks = static_cast<unsigned>(min(ceil_div(p.words, kThreads), static_cast<int64_t>(1 << 16)));
   if (blocks > 0) generate_kernel<<<blocks, kThreads, 0, stream>>>(p);
