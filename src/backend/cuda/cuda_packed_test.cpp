@@ -91,7 +91,7 @@ class CudaPacked : public testing::TestWithParam<const quant::QuantFormat*> {
 
   // A network's intermediates are rounded to E4M3 where the variant that does so is the faster one, or is forced.
   double expert_error(int64_t pairs, int64_t n_experts) {
-    return format().name == "fp8_g128" && pairs >= 32 * n_experts ? kRoundedError : kExpertError;
+    return format().name == "fp8_g128" && pairs >= 128 * n_experts ? kRoundedError : kExpertError;
   }
   static double bound_of(std::string_view variant, double bound) {
     return variant == "e4m3_grouped_gemm_sm90" ? kRoundedError : bound;

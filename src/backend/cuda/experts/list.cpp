@@ -83,11 +83,12 @@ bool e4m3_fits(const ExpertCall& c) {
 }
 // Where it was measured to be faster than the kernels that do not round.
 bool e4m3_is_faster(const ExpertCall& c) {
-  constexpr int64_t kTokensMin = 32;  // an expert, on average
+  constexpr int64_t kHiddenLarge = 4096;
   const ExpertMlp& mlp = *c.group->mlp;
+  const int64_t tokens_min = mlp.gate_up->shape.cols >= kHiddenLarge ? 32 : 128;  // an expert, on average
   return e4m3_fits(c) && shares_e4m3_scales(mlp.gate_up->format->block_cols) &&
          shares_e4m3_scales(mlp.down->format->block_cols) &&
-         c.group->routing.ids.shape.elements() >= kTokensMin * mlp.gate_up->shape.groups;
+         c.group->routing.ids.shape.elements() >= tokens_min * mlp.gate_up->shape.groups;
 }
 bool packed_fused_fits(const ExpertCall& c) {
   return packed_kernels(*c.group->mlp) != nullptr && fused_small_m_fits(c) && !e4m3_is_faster(c);
