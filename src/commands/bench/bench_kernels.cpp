@@ -66,17 +66,23 @@ class Memory {
     backend_.copy_in(t, values.data());
     return t.reshape({n});
   }
-  absl::StatusOr<Weight> weight(const quant::WeightShape& shape, DType dtype) {
-    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, quant::plain_format(dtype)));
+  absl::StatusOr<Weight> weight(const quant::WeightShape& shape, const quant::QuantFormat& format) {
+    ASSIGN_OR_RETURN(Weight w, backend_.make_weight(shape, format));
     const float scale = 1 / std::sqrt(static_cast<float>(shape.cols));
+    const quant::QuantFormat& stored = format.plain() ? format : quant::kBf16;
+    const int64_t some = std::min<int64_t>(shape.rows, static_cast<int64_t>(values_.size()) / shape.cols);
+    std::vector<std::byte> rows;  // of `format`, or of f32 where that is plain
     for (int64_t g = 0; g < shape.groups; ++g) {
-      const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, w.format};
+      const quant::Generator generator{static_cast<uint64_t>(g + 1), quantiles_.data(), scale, &stored};
       if (backend_.generate_weight(w, g, 0, {generator, 0, shape.rows, shape.cols, shape.cols})) continue;
-      const int64_t some = std::min<int64_t>(shape.rows, static_cast<int64_t>(values_.size()) / shape.cols);
+      const quant::QuantFormat& filled = format.plain() ? quant::kF32 : format;
+      if (rows.empty()) {
+        rows.resize(static_cast<size_t>(filled.bytes_of(some * shape.cols)));
+        filled.quantize(values_.data(), rows.data(), some * shape.cols);
+      }
       for (int64_t r = 0; r < shape.rows; r += some) {
         backend_.fill_weight(w, g, r,
-                             {&quant::kF32, reinterpret_cast<const std::byte*>(values_.data()),
-                              std::min(some, shape.rows - r), shape.cols, shape.cols, 1});
+                             {&filled, rows.data(), std::min(some, shape.rows - r), shape.cols, shape.cols, 1});
       }
     }
     return w;
@@ -95,6 +101,7 @@ class Bench {
   Bench(const Runtime& runtime, const Options& options, Limits& limits)
       : runtime_(runtime), options_(options), limits_(limits), memory_(runtime.backend()) {
     act_ = backend().activation_dtype(runtime.weight_dtype());
+    packed_ = runtime.packed_format();
     shapes_ = bench_steps(options.bench);
   }
   absl::Status run();
@@ -102,6 +109,7 @@ class Bench {
  private:
   Backend& backend() const { return runtime_.backend(); }
   absl::Status reserve() const;
+  int64_t packed_linear_max() const;
   absl::Status linear(const char* what, int64_t rows, int64_t cols, bool accumulate);
   absl::Status attention(const model::AttentionConfig& a);
   absl::Status write_random(const std::vector<backend::KvLayer>& caches);
@@ -121,28 +129,37 @@ class Bench {
   void report(const Measured& m, const StepShape& s, const std::function<void(int)>& op);
   CallMaker calls(const StepShape& s) const {
     CallTypes types = call_types(runtime_);
-    types.packed = nullptr;  // this bench makes plain weights
+    types.packed = packed_;
     return {types, s};
   }
   static int copies_of(double bytes) {
     return static_cast<int>(
         std::clamp<int64_t>(kPastCaches / std::max<int64_t>(1, static_cast<int64_t>(bytes)) + 1, 2, kCopiesMax));
   }
-  absl::StatusOr<std::vector<Weight>> weights(const quant::WeightShape& shape, DType dtype, int copies) {
+  absl::StatusOr<std::vector<Weight>> weights(const quant::WeightShape& shape, const quant::QuantFormat& format,
+                                              int copies) {
     std::vector<Weight> out;
     for (int i = 0; i < copies; ++i) {
-      ASSIGN_OR_RETURN(Weight w, memory_.weight(shape, dtype));
+      ASSIGN_OR_RETURN(Weight w, memory_.weight(shape, format));
       out.push_back(std::move(w));
     }
     return out;
   }
-  double weight_bytes() const { return static_cast<double>(tensor::dtype_bytes(runtime_.weight_dtype())); }
+  // What a weight of linear layers or experts is kept in. Rows of no whole blocks stay plain.
+  const quant::QuantFormat& kept(int64_t cols) const {
+    if (packed_ != nullptr && cols % packed_->block_cols == 0) return *packed_;
+    return quant::plain_format(runtime_.weight_dtype());
+  }
+  static double bytes_of(const quant::QuantFormat& format, int64_t values) {
+    return static_cast<double>(format.bytes_of(values));
+  }
 
   const Runtime& runtime_;
   const Options& options_;
   Limits& limits_;
   Memory memory_;
   DType act_ = DType::kF32;
+  const quant::QuantFormat* packed_ = nullptr;  // of linear layers and experts; null: plain weights
   std::vector<StepShape> shapes_;
   std::set<std::string> done_;  // ops that another layer had too
 };
@@ -199,16 +216,19 @@ void Bench::report(const Measured& m, const StepShape& s, const std::function<vo
 absl::Status Bench::linear(const char* what, int64_t rows, int64_t cols, bool accumulate) {
   const std::string name = absl::StrCat(what, " ", rows, " x ", cols);
   if (!done_.insert(name).second) return absl::OkStatus();
-  const double bytes = static_cast<double>(rows * cols) * weight_bytes();
+  const bool head = what == std::string_view("lm_head");  // stays plain
+  const quant::QuantFormat& format = head ? quant::plain_format(runtime_.weight_dtype()) : kept(cols);
+  const double bytes = bytes_of(format, rows * cols);
   const int copies = copies_of(bytes);
-  ASSIGN_OR_RETURN(const std::vector<Weight> w, weights({.rows = rows, .cols = cols}, runtime_.weight_dtype(), copies));
+  ASSIGN_OR_RETURN(const std::vector<Weight> w, weights({.rows = rows, .cols = cols}, format, copies));
   for (const StepShape& s : shapes_) {
-    const int64_t n = what == std::string_view("lm_head") ? s.n_seqs : s.tokens();
+    const int64_t n = head ? s.n_seqs : s.tokens();
     ASSIGN_OR_RETURN(const Tensor x, memory_.matrix(act_, n, cols));
     ASSIGN_OR_RETURN(const Tensor y, memory_.zeros(DType::kF32, n, rows));
     StepShape rows_of = s;
     if (n < s.tokens()) rows_of.queries = 1;
-    const backend::OpCall call = calls(rows_of).linear({.rows = rows, .cols = cols}, accumulate);
+    backend::OpCall call = calls(rows_of).linear({.rows = rows, .cols = cols}, accumulate);
+    if (head) call.packed = nullptr;
     report({name, call, {bytes, 2.0 * static_cast<double>(rows * cols * n)}, copies, y}, s,
            [&](int i) { backend().linear(x, w[static_cast<size_t>(i)], {.accumulate = accumulate}, y); });
     memory_.free();
@@ -339,9 +359,11 @@ absl::Status Bench::experts(const model::FfnConfig& ffn, const StepShape& s, con
   int touched = 0;
   for (int e = 0; e < n_experts; ++e) touched += offsets[e + 1] > offsets[e] ? 1 : 0;
   const double numbers = 3.0 * static_cast<double>(hidden) * ffn.intermediate;
+  const double bytes = bytes_of(*gate_up.front().format, 2 * hidden * ffn.intermediate) +
+                       bytes_of(*down.front().format, hidden * ffn.intermediate);
   report({absl::StrCat(ffn.role, " of ", ffn.intermediate, ", ", touched, " of ", n_experts, " touched"),
           calls(s).experts(ffn, hidden),
-          {touched * numbers * weight_bytes(), 2.0 * numbers * static_cast<double>(offsets.back())},
+          {touched * bytes, 2.0 * numbers * static_cast<double>(offsets.back())},
           static_cast<int>(gate_up.size()),
           out},
          s, [&](int i) {
@@ -364,24 +386,36 @@ absl::Status Bench::feed_forward(const model::FfnConfig& ffn) {
                 ffn.routing.c_str());
     return absl::OkStatus();
   }
-  const int copies =
-      copies_of(3.0 * static_cast<double>(hidden * ffn.intermediate) * static_cast<double>(groups) * weight_bytes());
+  const int copies = copies_of(bytes_of(kept(hidden), 3 * hidden * ffn.intermediate * groups));
   std::vector<Weight> routers;
   if (router != nullptr) {
     const DType dtype = backend()
                             .kept_format(quant::plain_format(runtime_.config().dtype), quant::WeightUse::kRouter,
                                          runtime_.weight_dtype())
                             .dtype;
-    ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, dtype, copies));
+    ASSIGN_OR_RETURN(routers, weights({.rows = groups, .cols = hidden}, quant::plain_format(dtype), copies));
   }
   ASSIGN_OR_RETURN(const auto gate_up,
                    weights({.groups = groups, .rows = 2 * int64_t{ffn.intermediate}, .cols = hidden, .glu = true},
-                           runtime_.weight_dtype(), copies));
+                           kept(hidden), copies));
   ASSIGN_OR_RETURN(const auto down, weights({.groups = groups, .rows = hidden, .cols = ffn.intermediate},
-                                            runtime_.weight_dtype(), copies));
+                                            kept(ffn.intermediate), copies));
   RETURN_IF_ERROR(reserve());
   for (const StepShape& s : shapes_) RETURN_IF_ERROR(experts(ffn, s, routers, gate_up, down));
   return absl::OkStatus();
+}
+
+// As StepLimits.
+int64_t Bench::packed_linear_max() const {
+  int64_t most = 0;
+  for (const auto& layer : runtime_.config().layers) {
+    layers::SlotList slots;
+    layers::add_slots(layer.attention, slots, runtime_.config().hidden);
+    for (const layers::Slot& slot : slots.list) {
+      if (!slot.is_vector() && !kept(slot.shape.cols).plain()) most = std::max(most, slot.shape.rows * slot.shape.cols);
+    }
+  }
+  return most;
 }
 
 absl::Status Bench::reserve() const {
@@ -403,10 +437,13 @@ absl::Status Bench::reserve() const {
     for (const auto& f : layer.ffns) {
       limits.intermediate_max = std::max<int64_t>(limits.intermediate_max, f.intermediate);
       top_k = std::max<int64_t>(top_k, f.router.top_k);
+      const bool packed = !kept(c.hidden).plain() || !kept(f.intermediate).plain();
       limits.experts.push_back({std::max(1, f.router.n_experts), c.hidden, f.intermediate,
-                                int64_t{limits.tokens_max} * f.router.top_k, runtime_.weight_dtype()});
+                                int64_t{limits.tokens_max} * f.router.top_k,
+                                packed ? DType::kU8 : runtime_.weight_dtype()});
     }
   }
+  limits.packed_linear_max = packed_linear_max();
   limits.logits_max = 1;
   limits.pairs_max = limits.tokens_max * top_k;
   return backend().reserve(limits);
