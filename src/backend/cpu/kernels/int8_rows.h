@@ -63,12 +63,13 @@ INLINE void pack_int8_block(const void* row, DType from, int64_t at, uint32_t* o
   __builtin_memcpy(&largest, &largest_bits, sizeof(largest));
   const float scale = finite ? largest / 127 : __builtin_nanf("");
   const float inverse = finite && largest > kTiny ? 127 / largest : 0;
-  // Adding 1.5 * 2^23 rounds to an integer, kept in the low bits. Beside a scale of NaN the integers do not count.
+  // Adding 1.5 * 2^23 rounds to an integer, kept in the low bits. Beside a scale of NaN the integers are zeros.
   const F32 magic = splat(12582912.0f);
+  const I32 kept = splat_int(finite ? -1 : 0);
   I32 halves[2] = {};
 #pragma GCC unroll 8
   for (int i = 0; i < kVectors; ++i) {
-    const I32 elements = reinterpret_cast<I32>(bits(rounded(x[i] * inverse) + magic)) - 0x4b400000;
+    const I32 elements = (reinterpret_cast<I32>(bits(rounded(x[i] * inverse) + magic)) - 0x4b400000) & kept;
     store_bytes(reinterpret_cast<std::byte*>(out) + i * kLanes, elements);
     halves[i * kLanes / 16] += elements;
   }
