@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/process/affinity.h"
 #include "base/process/cpu_quota.h"
 #include "base/process/thread_start.h"
 
@@ -20,24 +21,15 @@ namespace polymath::base {
 namespace {
 
 void pin_to_core(int index) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
-  int seen = 0;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (!CPU_ISSET(core, &allowed) || seen++ != index) continue;
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(core, &one);
-    sched_setaffinity(0, sizeof(one), &one);
-    return;
-  }
+  const std::vector<int> cores = cores_of_mask();
+  if (static_cast<size_t>(index) >= cores.size()) return;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(cores[static_cast<size_t>(index)], &one);
+  sched_setaffinity(0, sizeof(one), &one);
 }
 
-int cores_in_mask() {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
-  return std::max(1, CPU_COUNT(&allowed));
-}
+int cores_in_mask() { return std::max(1, static_cast<int>(cores_of_mask().size())); }
 
 constexpr int kQuotaSpin = 20;             // microseconds between jobs under a quota, which spinning uses up
 constexpr unsigned kSpinsALook = 64;       // between two looks at the clock

@@ -1,12 +1,13 @@
 #include "base/process/numa_nodes.h"
 
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+
+#include "base/process/affinity.h"
 
 namespace polymath::base {
 namespace {
@@ -32,16 +33,6 @@ std::vector<int> allowed_nodes(const std::string& status) {
 
 bool meet(const std::vector<int>& a, const std::vector<int>& b) {
   return std::any_of(a.begin(), a.end(), [&](int n) { return std::find(b.begin(), b.end(), n) != b.end(); });
-}
-
-std::vector<int> cores_of_mask() {
-  cpu_set_t allowed;
-  std::vector<int> cores;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return cores;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &allowed)) cores.push_back(core);
-  }
-  return cores;
 }
 
 }  // namespace
