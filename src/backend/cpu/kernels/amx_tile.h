@@ -162,31 +162,19 @@ struct AmxTallTile {
 
   static INLINE void load_sums(const TileArgs& t) {
     const int64_t stride = t.acc_stride * 4;
-    write_memory();
-    _tile_loadd(0, t.acc, stride);
-    _tile_loadd(1, t.acc + kPanel, stride);
-    _tile_loadd(2, t.acc + kAmxRows * t.acc_stride, stride);
-    _tile_loadd(3, t.acc + kAmxRows * t.acc_stride + kPanel, stride);
+    AmxTile<true>::load_sums(t);
+    if (!t.accumulate) {
+      _tile_zero(4);
+      _tile_zero(5);
+      return;
+    }
     _tile_loadd(4, t.acc + last(t) * t.acc_stride, stride);
     _tile_loadd(5, t.acc + last(t) * t.acc_stride + kPanel, stride);
   }
 
-  static INLINE void clear_sums() {
-    write_memory();
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    _tile_zero(4);
-    _tile_zero(5);
-  }
-
   static INLINE void store_sums(const TileArgs& t) {
     const int64_t stride = t.acc_stride * 4;
-    _tile_stored(0, t.acc, stride);
-    _tile_stored(1, t.acc + kPanel, stride);
-    _tile_stored(2, t.acc + kAmxRows * t.acc_stride, stride);
-    _tile_stored(3, t.acc + kAmxRows * t.acc_stride + kPanel, stride);
+    AmxTile<true>::store_sums(t);
     _tile_stored(4, t.acc + last(t) * t.acc_stride, stride);
     _tile_stored(5, t.acc + last(t) * t.acc_stride + kPanel, stride);
   }
@@ -212,11 +200,7 @@ struct AmxTallTile {
 
 void amx_tall_weight_tile(const TileArgs& t) {
   configure(2 * kAmxRows);  // all registers have 16 rows
-  if (t.accumulate) {
-    AmxTallTile::load_sums(t);
-  } else {
-    AmxTallTile::clear_sums();
-  }
+  AmxTallTile::load_sums(t);
   const auto* a = reinterpret_cast<const std::byte*>(t.a);
   const int64_t third = AmxTallTile::last(t) * kAmxRowBytes, block_bytes = int64_t{t.m} * kAmxRowBytes;
   const std::byte* w = t.w[0] + t.offset;
