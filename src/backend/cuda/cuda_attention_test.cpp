@@ -131,29 +131,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, CudaAttentionSingle, testing::ValuesIn(kSingleCa
 
 TEST_P(CudaAttentionSingle, IsTheReferences) {
   const auto& [c, io, around, of_qkv] = GetParam();
-  auto made = make_cuda_backend({.threads = 2});
-  if (!made.ok()) GTEST_SKIP() << made.status().message();
-  const auto cuda = *std::move(made);
-  const auto reference = make_reference_backend({}).value();
-  for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
-  Side here(*cuda), there(*reference);
-  const Before* const before_attention = of_qkv ? &around : nullptr;
-  Conversation expected(there, c, {DType::kBf16}, io, before_attention);
-  const std::vector<std::vector<double>> outputs = decode(expected, 0);
-  const std::string_view op = of_qkv ? "attention_of_qkv" : "attention";
-  for (const std::string_view variant : variants_of(*cuda, op)) {
-    SCOPED_TRACE(variant);
-    ASSERT_TRUE(force_kernel(*cuda, op, variant));
-    Conversation got(here, c, {DType::kBf16}, io, before_attention);
-    const std::vector<std::vector<double>> all = decode(got, of_qkv ? kFillers : 0);
-    ASSERT_TRUE(cuda->health().ok()) << cuda->health();
-    for (size_t step = 0; step < all.size(); ++step) {
-      const auto &a = all[step], &b = outputs[step];
-      for (size_t i = 0; i < a.size(); ++i) {
-        ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 3e-2) << "step " << step << ", element " << i;
-      }
-    }
-  }
+  expect_reference_decodes(c, {DType::kBf16}, io, of_qkv ? &around : nullptr);
 }
 
 // Prompts on wgmma: tiles of 128 rows over runs of 128 keys, of 64 over 64 on a latent cache.

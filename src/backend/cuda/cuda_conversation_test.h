@@ -11,7 +11,9 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/cuda_side_test.h"
+#include "backend/reference/reference_backend.h"
 
 namespace polymath::backend {
 
@@ -175,6 +177,32 @@ inline std::vector<std::vector<double>> decode(Conversation& conversation, int f
     done.assign(std::begin(contexts), std::end(contexts));
   }
   return outputs;
+}
+
+// Decode steps of every variant against the reference's. Skips without a GPU.
+inline void expect_reference_decodes(const AttentionCase& c, KvType type, Io io, const Before* before) {
+  auto made = make_cuda_backend({.threads = 2});
+  if (!made.ok()) GTEST_SKIP() << made.status().message();
+  const auto cuda = *std::move(made);
+  const auto reference = make_reference_backend({}).value();
+  for (Backend* b : {cuda.get(), reference.get()}) ASSERT_TRUE(b->reserve(kLimits).ok());
+  Side here(*cuda), there(*reference);
+  Conversation expected(there, c, type, io, before);
+  const std::vector<std::vector<double>> outputs = decode(expected, 0);
+  const std::string_view op = before != nullptr ? "attention_of_qkv" : "attention";
+  for (const std::string_view variant : variants_of(*cuda, op)) {
+    SCOPED_TRACE(variant);
+    ASSERT_TRUE(force_kernel(*cuda, op, variant));
+    Conversation got(here, c, type, io, before);
+    const std::vector<std::vector<double>> all = decode(got, before != nullptr ? kFillers : 0);
+    ASSERT_TRUE(cuda->health().ok()) << cuda->health();
+    for (size_t step = 0; step < all.size(); ++step) {
+      const auto &a = all[step], &b = outputs[step];
+      for (size_t i = 0; i < a.size(); ++i) {
+        ASSERT_NEAR(a[i], i < b.size() ? b[i] : 0.0, 3e-2) << "step " << step << ", element " << i;
+      }
+    }
+  }
 }
 
 inline bool has_run(const Backend& backend, std::string_view variant) {
