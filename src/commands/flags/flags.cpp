@@ -148,7 +148,7 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
                  verb == kBenchServe ? "The name that requests carry; without one the first that the server lists"
                                      : "A model directory or GGUF file, or org/name from the local Hugging Face cache");
   std::string out;
-  if (verb == kQuantize) app.add_option("out", out, "The file to write");
+  if (verb == kQuantize) app.add_option("out", out, "The file or directory to write");
   std::deque<Binding> bindings;
   for (const Flag& flag : flag_table()) {
     if ((flag.verbs & verb) != 0) bind(app, flag, bindings);

@@ -11,6 +11,7 @@
 #include "commands/verbs.h"
 #include "quant/weighted.h"
 #include "weights/checkpoint.h"
+#include "weights/model_files.h"
 
 namespace polymath::commands {
 namespace {
@@ -41,8 +42,12 @@ absl::Status quantize_model(const Options& options) {
   const bool gguf = absl::EndsWith(in, ".gguf");
   if (const SchemeWriter* writer = find_scheme_writer(o.format)) {
     RETURN_IF_ERROR(check_calibration(o, writer->uses_importance));
-    if (!gguf) return quantize_directory(options, *writer);
-    return absl::UnimplementedError(absl::StrCat(in, ": --to ", o.format, " takes a directory of safetensors"));
+    if (gguf) {
+      return absl::UnimplementedError(absl::StrCat(in, ": --to ", o.format, " takes a directory of safetensors"));
+    }
+    Options found = options;
+    ASSIGN_OR_RETURN(found.model.name, weights::resolve_model(in, options.model.revision));
+    return quantize_directory(found, *writer);
   }
   const PackTarget* target = find_pack_target(o.format);
   if (target == nullptr) return no_such_format(o.format);
