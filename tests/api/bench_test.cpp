@@ -1,4 +1,4 @@
-// Tests of `polymath bench offline`, `bench kernels` and `bench quality`.
+// Tests of `polymath bench offline`, `bench kernels`, `bench ranks` and `bench quality`.
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/read_file.h"
 #include "commands/bench/bench_kernels.h"
+#include "commands/bench/bench_ranks.h"
 #include "commands/bench/bench_sequences.h"
 #include "commands/quality/bench_quality.h"
 
@@ -81,6 +82,47 @@ TEST(BenchKernels, EveryOpOfALayerHasItsLines) {
       EXPECT_GE(lines, 3u) << op << " on " << backend << ":\n" << out;  // two batches and a prompt
     }
   }
+}
+
+// 8.5 bits a weight: an expert's three matrices of 128 x 192 have fewer bytes than in bf16.
+TEST(BenchKernels, WeightsArePackedAsAsked) {
+  double bytes[2] = {};
+  for (const bool packed : {false, true}) {
+    commands::Options options;
+    options.model.name = POLYMATH_STAND_IN;
+    if (packed) options.model.quantization = "q8_0";
+    options.runtime.backend = "cpu";
+    options.bench.batch = {1};
+    options.bench.input = 5;
+    testing::internal::CaptureStdout();
+    const absl::Status status = commands::bench_kernels(options);
+    const std::string out = testing::internal::GetCapturedStdout();
+    ASSERT_TRUE(status.ok()) << status;
+    const size_t line = out.find("experts of 192");
+    double us = 0, tokens = 0, gbs = 0;
+    ASSERT_NE(line, std::string::npos) << out;
+    ASSERT_EQ(std::sscanf(out.c_str() + out.find("decode of 1", line), "decode of 1 %lf us %lf tok/s %lf GB/s", &us,
+                          &tokens, &gbs),
+              3)
+        << out;
+    bytes[packed] = us * gbs * 1e3;
+  }
+  EXPECT_LT(bytes[1], 0.75 * bytes[0]);  // figures have one decimal
+}
+
+TEST(BenchRanks, SumsAndGathersHaveTheirLines) {
+  commands::Options options;
+  options.model.name = POLYMATH_STAND_IN;
+  options.runtime.backend = "cpu";
+  EXPECT_EQ(commands::bench_ranks(options).code(), absl::StatusCode::kInvalidArgument);
+  options.runtime.tensor_parallel = 2;
+  testing::internal::CaptureStdout();
+  const absl::Status status = commands::bench_ranks(options);
+  const std::string out = testing::internal::GetCapturedStdout();
+  ASSERT_TRUE(status.ok()) << status;
+  for (const char* line :
+       {"all_reduce_sum        1 x 128", "all_reduce_sum     8192 x 128", "all_gather_cols       1 x "})
+    EXPECT_NE(out.find(line), std::string::npos) << line << "\n" << out;
 }
 
 // The figures of the stand-in in `dtype` against itself in float32, over `tokens` letters in windows of `context`.
