@@ -12,8 +12,6 @@
 namespace polymath::weights {
 namespace {
 
-constexpr int64_t kTile = 64;  // inputs that follow each other, of two outputs in turn
-
 absl::StatusOr<GroupedMatrix> load(const Stored& codes, const Stored& scales, const GroupShape& shape) {
   GroupedMatrix m{.shape = shape, .rows = codes.info.shape[1]};
   m.codes = {.data = codes.bytes.data(), .packing = Packing::kEetq};
@@ -29,8 +27,8 @@ absl::Status find(const FileCheckpoint& files, std::vector<PackedWeight>& out) {
     const tensor::Shape& shape = codes.info.shape;
     if (shape.rank() != 2 || shape.elements() == 0) return bad_tensor(codes, "is no matrix");
     const int64_t cols = shape[0], rows = shape[1];
-    if (cols % kTile != 0 || rows % 2 != 0) {
-      return bad_tensor(codes, absl::StrCat("has shape ", shape.text(), ", of no whole tiles of ", kTile, "x2"));
+    if (cols % kEetqTile != 0 || rows % 2 != 0) {
+      return bad_tensor(codes, absl::StrCat("has shape ", shape.text(), ", of no whole tiles of ", kEetqTile, "x2"));
     }
     ASSIGN_OR_RETURN(const Stored* scales, tensors.need("weight_scales", codes));
     RETURN_IF_ERROR(check_stored(*scales, "", {rows}));

@@ -71,7 +71,7 @@ void read_awq(const CodeSource& source, const GroupedMatrix& m, Panel& panel) {
 }
 
 void read_eetq(const CodeSource& source, const GroupedMatrix& m, Panel& panel) {
-  constexpr int64_t kTile = 64, kRun = 16;
+  constexpr int64_t kTile = kEetqTile, kRun = 16;
   for (int64_t r = 0; r < panel.n; ++r) {
     const int64_t row = panel.begin + r;
     const auto* from = reinterpret_cast<const uint8_t*>(source.data) + row / 2 * 2 * m.shape.cols + row % 2 * kTile;

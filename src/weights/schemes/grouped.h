@@ -52,6 +52,7 @@ enum class Packing {
   kEetq,       // bytes; 64 inputs of an output, then those of the next one, alternate. Of 16, byte i has input
                // i / 2, or i / 2 + 8 where i is odd
 };
+inline constexpr int64_t kEetqTile = 64;  // inputs of an output that follow each other
 inline constexpr int kAwqOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
 
 struct CodeSource {
