@@ -12,6 +12,7 @@ namespace polymath::api {
 
 struct CollectedChoice {
   std::string text;
+  text::OutputEvents events;
   std::vector<TokenInfo> tokens;
   // From position 1 on, if their logprobs were asked for. Only the first choice of a prompt has them.
   std::vector<TokenInfo> prompt_tokens;
@@ -26,6 +27,7 @@ class CollectingWriter : public AnswerWriter {
   void on_delta(const Delta& delta, const Usage&) final {
     CollectedChoice& choice = at(delta.choice);
     choice.text += delta.text;
+    for (const text::OutputEvent& event : delta.events) text::append_event(choice.events, event);
     choice.tokens.insert(choice.tokens.end(), delta.tokens.begin(), delta.tokens.end());
   }
   void on_end(const ChoiceEnd& end, const Usage&) final { at(end.choice).end = end; }

@@ -45,6 +45,9 @@ Generation::Generation(const Context& context, GenerationPlan plan, std::unique_
       Choice choice;
       choice.prompt = static_cast<int>(prompt);
       choice.stop_strings_count = plan_.sampling.min_tokens == 0 || plan_.stop.empty();
+      if (!plan_.output.format.is_plain()) {
+        choice.parser = text::make_output_parser(plan_.output.format, plan_.output.options);
+      }
       if (context_.model.tokenizer != nullptr) choice.text = make_detokenizer(choice, choice.stop_strings_count);
       choices_.push_back(std::move(choice));
     }
@@ -159,13 +162,41 @@ void Generation::emit_token(Choice& choice, int index, TokenInfo token, bool wit
   Delta delta{.choice = index};
   if (with_text) delta.text = detokenize(choice, token.id);
   delta.tokens.push_back(std::move(token));
-  const bool stops = choice.text != nullptr && choice.text->stopped();
+  bool stops = choice.text != nullptr && choice.text->stopped();
+  if (parse(choice, delta, /*is_last=*/stops)) stops = true;
   delta.last = stops || choice.finished || choice.n_tokens == plan_.max_tokens[static_cast<size_t>(choice.prompt)];
   writer_->on_delta(delta, usage_);
   if (!stops) return;
   choice.stopped = true;
   choice.stop_string = choice.text->stop_met();
   context_.engine.cancel(choice.id, /*as_stop=*/true);
+}
+
+// Finds the parts of the delta's text. True: the answer ends here, with the only call that the request permits.
+bool Generation::parse(Choice& choice, Delta& delta, bool is_last) {
+  if (choice.parser == nullptr) return false;
+  if (choice.parser->in_reasoning()) usage_.reasoning_tokens += static_cast<int>(delta.tokens.size());
+  text::OutputEvents& events = delta.events;
+  choice.parser->push(delta.text, events);
+  if (is_last) choice.parser->finish(events);
+  if (plan_.output.hides_reasoning) {
+    std::erase_if(events, [](const text::OutputEvent& event) { return event.kind == text::OutputKind::kReasoning; });
+  }
+  delta.text.clear();
+  bool ends = false;
+  for (size_t i = 0; i < events.size(); ++i) {
+    text::OutputEvent& event = events[i];
+    if (event.kind == text::OutputKind::kContent) delta.text += event.text;
+    if (event.kind == text::OutputKind::kCallBegin) {
+      ++choice.n_calls;
+      if (event.id.empty()) event.id = new_call_id(plan_.output.format.calls->short_ids);
+    }
+    event.call = choice.n_calls - 1;
+    if (event.kind != text::OutputKind::kCallEnd || !plan_.output.one_call) continue;
+    events.resize(i + 1);
+    ends = true;
+  }
+  return ends;
 }
 
 std::string Generation::detokenize(Choice& choice, int32_t id) {
@@ -183,7 +214,8 @@ std::string Generation::detokenize(Choice& choice, int32_t id) {
 }
 
 std::unique_ptr<text::Detokenizer> Generation::make_detokenizer(const Choice& choice, bool with_stop) const {
-  text::DetokenizerOptions options{.include_stop = plan_.include_stop, .skip_special = plan_.skip_special};
+  text::DetokenizerOptions options{
+      .stop = {}, .include_stop = plan_.include_stop, .skip_special = plan_.skip_special, .shown = plan_.output.shown};
   if (with_stop) options.stop = plan_.stop;
   if (choice.early.empty()) {
     return std::make_unique<text::Detokenizer>(*context_.model.tokenizer, plan_.prompts[choice.prompt], options);
@@ -233,7 +265,8 @@ void Generation::finish_choice(int index, const engine::Finish& finish) {
   }
   if (choice.text != nullptr && !choice.stopped) {
     Delta rest{.choice = index, .text = choice.text->finish()};
-    if (!rest.text.empty()) writer_->on_delta(rest, usage_);
+    parse(choice, rest, /*is_last=*/true);
+    if (!rest.text.empty() || !rest.events.empty()) writer_->on_delta(rest, usage_);
   }
   ChoiceEnd end{.choice = index, .reason = engine::finish_reason_name(finish.reason), .times = finish.times};
   if (choice.stopped) {
@@ -245,6 +278,7 @@ void Generation::finish_choice(int index, const engine::Finish& finish) {
   }
   if (plan_.drop_output) end.reason = engine::finish_reason_name(engine::FinishReason::kLength);
   if (index % plan_.n == 0) usage_.cached_tokens += finish.cached_tokens;
+  end.has_calls = choice.n_calls > 0;
   writer_->on_end(end, usage_);
   if (--open_ > 0) return;
   count_longest();

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "api/output/output_plan.h"
 #include "api/output_pool.h"
 #include "api/served_model.h"
 #include "base/metrics.h"
@@ -33,6 +34,7 @@ struct GenerationPlan {
   std::vector<std::string> stop;
   bool include_stop = false;  // stop strings and stop ids stay in the text
   bool skip_special = true;
+  OutputPlan output;         // which parts of the text are reasoning and tool calls
   bool drop_output = false;  // only the prompt is asked for (echo with max_tokens 0)
   std::string cache_salt;
   int64_t priority = 0;
@@ -48,7 +50,8 @@ struct TokenInfo {
 
 struct Delta {
   int choice = 0;
-  std::string text;               // empty: held back, or the token has no text
+  std::string text;               // the content; empty: held back, or the token has no text
+  text::OutputEvents events;      // content, reasoning and tool calls in order, where the plan parses them
   std::vector<TokenInfo> tokens;  // one; none where `text` was held back from earlier tokens
   bool last = false;              // no further token of the choice follows; its end does
 };
@@ -56,6 +59,7 @@ struct Delta {
 struct ChoiceEnd {
   int choice = 0;
   std::string_view reason;         // "stop", "length", "abort" or "repetition"
+  bool has_calls = false;          // the output has tool calls
   std::optional<int32_t> stop_id;  // the request's stop id that ended the choice
   std::string stop_string;         // the stop string that ended it; empty: none
   engine::RequestTimes times;
@@ -65,6 +69,7 @@ struct Usage {
   int prompt_tokens = 0;
   int completion_tokens = 0;
   int cached_tokens = 0;
+  int reasoning_tokens = 0;  // of completion_tokens
 };
 
 // Formats the answer in a dialect. One thread at a time calls it. Deltas and ends of different choices interleave.
@@ -112,6 +117,8 @@ class Generation : public OutputJob, public std::enable_shared_from_this<Generat
     bool stopped = false;  // by a stop string; later tokens are dropped
     bool finished = false;
     std::unique_ptr<text::Detokenizer> text;
+    std::unique_ptr<text::OutputParser> parser;  // null: the text is the content
+    int n_calls = 0;
     std::optional<TokenInfo> held;   // may be the stop id, whose text is dropped
     bool stop_strings_count = true;  // false: min_tokens is not reached yet
     std::vector<int32_t> early;      // ids generated before stop strings count
@@ -125,6 +132,7 @@ class Generation : public OutputJob, public std::enable_shared_from_this<Generat
   void take_token(int index, TokenInfo token);
   void emit_token(Choice& choice, int index, TokenInfo token, bool with_text);
   std::string detokenize(Choice& choice, int32_t id);
+  bool parse(Choice& choice, Delta& delta, bool is_last);
   void finish_choice(int index, const engine::Finish& finish);
   bool nothing_was_generated() const;
   void fail(const absl::Status& error);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/chat/output_probe.h"
 #include "api/status.h"
 
 namespace polymath::api {
@@ -39,7 +40,13 @@ void complete_tokenizer_facts(ServedModel& model) {
   set_token_variable(model, "eos_token", model.tokenizer->eos_id());
   model.infill = find_infill(*model.tokenizer);
   for (size_t id = 0; id < model.tokenizer->vocab_size(); ++id) {
-    const size_t bytes = model.tokenizer->token_text(static_cast<text::TokenId>(id)).size();
+    const auto token = static_cast<text::TokenId>(id);
+    const size_t bytes = model.tokenizer->token_text(token).size();
+    if (model.tokenizer->is_special(token)) {
+      std::string text = model.tokenizer->decode({&token, 1}, /*skip_special=*/false);
+      if (text.starts_with(' ')) text.erase(0, 1);  // a decoder's
+      if (!text.empty()) model.special_tokens.push_back({token, std::move(text)});
+    }
     model.token_bytes_max = std::max(model.token_bytes_max, bytes);
   }
 }
@@ -47,8 +54,9 @@ void complete_tokenizer_facts(ServedModel& model) {
 absl::StatusOr<ServedTemplate> make_template(const ServedModel& model, const text::NamedTemplate& named,
                                              ContentFormat format) {
   ASSIGN_OR_RETURN(text::ChatTemplate parsed, text::ChatTemplate::parse(named.source, {}));
-  ServedTemplate out{named.name, std::make_shared<const text::ChatTemplate>(std::move(parsed)), {}};
+  ServedTemplate out{named.name, std::make_shared<const text::ChatTemplate>(std::move(parsed)), {}, {}};
   out.form = probe_template(*out.renderer, named.source, model.template_variables, format);
+  out.output = probe_output(*out.renderer, named.source, model.template_variables, out.form);
   return out;
 }
 

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "text/chat_template.h"
+#include "text/output/output_parser.h"
 #include "text/tokenizer.h"
 
 namespace polymath::api {
@@ -47,6 +48,12 @@ struct ServedTemplate {
   std::string name;
   std::shared_ptr<const text::ChatTemplate> renderer;
   MessageForm form;
+  text::OutputFormat output;  // how its model writes tool calls and reasoning
+};
+
+struct SpecialToken {
+  int32_t id = 0;
+  std::string text;
 };
 
 struct ServedModel {
@@ -65,7 +72,8 @@ struct ServedModel {
   base::JsonObject tokenizer_config;                 // tokenizer_config.json; empty: there is none
   base::JsonObject template_variables;               // bos_token, eos_token, ...: the same for every chat
   std::optional<InfillTokens> infill;                // absent: the tokenizer has no such tokens
-  size_t token_bytes_max = 0;                        // longest entry of the vocabulary, in bytes
+  std::vector<SpecialToken> special_tokens;
+  size_t token_bytes_max = 0;  // longest entry of the vocabulary, in bytes
 };
 
 // Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, infill tokens.

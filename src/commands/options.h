@@ -53,6 +53,8 @@ struct TextOptions {
   std::string generation_config = "auto";
   std::string chat_template;  // a file, or the template's text; empty: the model's own
   std::string content_format = "auto";
+  std::string tool_parser = "auto", reasoning_parser = "auto";  // or none, or a format's name
+  bool needs_tools = false;                                     // refuse to start where tool calls stay text
 };
 
 inline constexpr int kDefaultSequencesMax = 1024;  // of any device, where no flag says how many

@@ -84,6 +84,27 @@ absl::StatusOr<std::vector<text::NamedTemplate>> templates_of(const TextOptions&
   return std::vector{text::NamedTemplate{name, std::move(text)}};
 }
 
+// The flags' formats over those that the template shows.
+void choose_output(const TextOptions& options, text::OutputFormat& output) {
+  if (options.tool_parser != "auto") output.calls = text::find_call_format(options.tool_parser);
+  if (options.reasoning_parser != "auto") output.reasoning = text::find_reasoning_format(options.reasoning_parser);
+}
+
+// Says how the answers of the template for tools are read.
+absl::Status check_output(const TextOptions& options, const api::ServedModel& model) {
+  const api::ServedTemplate* for_tools = api::find_template(model, "", /*with_tools=*/true);
+  if (for_tools == nullptr) return absl::OkStatus();
+  const text::OutputFormat& output = for_tools->output;
+  if (options.needs_tools && output.calls == nullptr) {
+    return absl::InvalidArgumentError(
+        "--enable-auto-tool-choice: the chat template shows no known format of tool calls; --tool-call-parser names "
+        "it");
+  }
+  base::log_info("serve", "tool calls: ", output.calls == nullptr ? "stay text" : output.calls->name,
+                 ", reasoning: ", output.reasoning == nullptr ? "stays text" : output.reasoning->name);
+  return absl::OkStatus();
+}
+
 absl::Status read_templates(const TextOptions& options, const weights::TokenizerSource& source,
                             api::ServedModel& model) {
   const auto templates = templates_of(options, source);
@@ -103,8 +124,10 @@ absl::Status read_templates(const TextOptions& options, const weights::Tokenizer
       return absl::Status(made.status().code(),
                           absl::StrCat("the chat template ", named.name, ": ", made.status().message()));
     }
+    choose_output(options, made->output);
     model.chat_templates.push_back(*std::move(made));
   }
+  RETURN_IF_ERROR(check_output(options, model));
   const bool has_default = api::find_template(model, "", /*with_tools=*/false) != nullptr;
   return has_default ? try_default_template(model) : absl::OkStatus();
 }

@@ -33,18 +33,28 @@ Detokenizer::Detokenizer(const Tokenizer& tokenizer, std::span<const TokenId> pr
   for (size_t n = kContextIds;; n *= 2) {
     n = std::min(n, prompt.size());
     window_.assign(prompt.end() - static_cast<ptrdiff_t>(n), prompt.end());
-    const std::string text = tokenizer_.decode(window_, options_.skip_special);
+    if (!options_.shown.empty()) std::erase_if(window_, [this](TokenId id) { return is_skipped(id); });
+    const std::string text = decode(window_);
     const size_t held = held_bytes(text);
     emitted_bytes_ = text.size() - held;
     if (emitted_bytes_ > 0 || n == prompt.size()) return;
   }
 }
 
+bool Detokenizer::is_skipped(TokenId id) const {
+  if (!options_.skip_special || !tokenizer_.is_special(id)) return false;
+  return std::find(options_.shown.begin(), options_.shown.end(), id) == options_.shown.end();
+}
+
+// Of a window, which has skipped ids only where the tokenizer leaves them out itself.
+std::string Detokenizer::decode(std::span<const TokenId> ids) const {
+  return tokenizer_.decode(ids, options_.skip_special && options_.shown.empty());
+}
+
 std::string Detokenizer::push(TokenId id) {
-  if (stopped()) return "";
-  if (options_.skip_special && tokenizer_.is_special(id)) return "";
+  if (stopped() || is_skipped(id)) return "";
   window_.push_back(id);
-  const std::string text = tokenizer_.decode(window_, options_.skip_special);
+  const std::string text = decode(window_);
   const size_t held = held_bytes(text);
   const size_t ready = text.size() - held;
   std::string delta;
@@ -61,7 +71,7 @@ std::string Detokenizer::push(TokenId id) {
 bool Detokenizer::shorten_window(size_t held) {
   for (size_t n = kContextIds; n < window_.size(); n *= 2) {
     const std::span<const TokenId> tail(window_.data() + window_.size() - n, n);
-    const std::string text = tokenizer_.decode(tail, options_.skip_special);
+    const std::string text = decode(tail);
     if (held_bytes(text) != held || text.size() <= held) continue;
     window_.erase(window_.begin(), window_.end() - static_cast<ptrdiff_t>(n));
     emitted_bytes_ = text.size() - held;
@@ -75,22 +85,22 @@ bool Detokenizer::shorten_window(size_t held) {
 void Detokenizer::drop_silent_id(std::string_view text) {
   const size_t last = window_.size() - 1 - kContextIds;
   for (size_t i = last + 1; i-- > 0;) {
-    if (!tokenizer_.decode(std::span<const TokenId>(&window_[i], 1), options_.skip_special).empty()) continue;
+    if (!decode(std::span<const TokenId>(&window_[i], 1)).empty()) continue;
     std::vector<TokenId> without = window_;
     without.erase(without.begin() + static_cast<ptrdiff_t>(i));
-    if (tokenizer_.decode(without, options_.skip_special) != text) continue;
+    if (decode(without) != text) continue;
     window_ = std::move(without);
     return;
   }
   if (window_.size() <= kWindowIdsHardMax) return;
   window_.erase(window_.begin() + static_cast<ptrdiff_t>(last));
-  const std::string left = tokenizer_.decode(window_, options_.skip_special);
+  const std::string left = decode(window_);
   emitted_bytes_ = left.size() - held_bytes(left);
 }
 
 std::string Detokenizer::finish() {
   if (stopped()) return "";
-  const std::string text = tokenizer_.decode(window_, options_.skip_special);
+  const std::string text = decode(window_);
   std::string rest;
   if (text.size() > emitted_bytes_) rest = release(std::string_view(text).substr(emitted_bytes_));
   emitted_bytes_ = text.size();

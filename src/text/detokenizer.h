@@ -27,6 +27,7 @@ struct DetokenizerOptions {
   std::vector<std::string> stop;  // empty strings are ignored
   bool include_stop = false;      // the delta keeps the stop string
   bool skip_special = true;
+  std::vector<TokenId> shown;  // special ids that stay although skip_special holds
 };
 
 class Detokenizer {
@@ -39,6 +40,8 @@ class Detokenizer {
   const std::string& stop_met() const { return stop_met_; }  // which stop string; empty: none
 
  private:
+  bool is_skipped(TokenId id) const;
+  std::string decode(std::span<const TokenId> ids) const;
   std::string release(std::string_view fresh);
   bool shorten_window(size_t held);
   void drop_silent_id(std::string_view text);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "api/chat/messages.h"
 #include "api/chat/tool_declarations.h"
+#include "api/chat/tool_request.h"
 #include "api/status.h"
 
 namespace polymath::api {
@@ -20,19 +21,6 @@ constexpr std::array<std::string_view, 7> kReserved = {
 
 bool is_reserved(std::string_view name) {
   return name.ends_with("_token") || std::find(kReserved.begin(), kReserved.end(), name) != kReserved.end();
-}
-
-absl::Status parse_tools(const base::JsonObject& request, const ApiLimits& limits, ChatPrompt& chat) {
-  if (const auto* choice = request.if_contains("tool_choice"); choice != nullptr && !choice->is_null()) {
-    if (*choice != "none" && *choice != "auto") {
-      if (*choice == "required" || choice->is_object()) {
-        return not_built("tool_choice", "forced tool calls are not built yet; none and auto are");
-      }
-      return invalid("tool_choice", "must be none or auto");
-    }
-  }
-  ASSIGN_OR_RETURN(chat.tools, checked_tools(request, limits));
-  return absl::OkStatus();
 }
 
 absl::Status parse_kwargs(const base::JsonObject& request, ChatPrompt& chat) {
@@ -149,7 +137,11 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   const base::JsonObject& object = request.get_object();
   ChatPrompt chat;
   ASSIGN_OR_RETURN(chat.messages, regular_messages(object, limits));
-  RETURN_IF_ERROR(parse_tools(object, limits, chat));
+  ASSIGN_OR_RETURN(ToolRequest tools, parse_tool_request(object, limits));
+  chat.tools = std::move(tools.tools);
+  chat.parallel_calls = tools.parallel;
+  chat.legacy_functions = tools.legacy;
+  chat.include_reasoning = j.b("include_reasoning", true);
   RETURN_IF_ERROR(parse_kwargs(object, chat));
   if (const auto* documents = j.find("documents"); documents != nullptr) {
     if (!documents->is_array()) return invalid("documents", "must be an array");
@@ -174,7 +166,7 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   return chat;
 }
 
-absl::StatusOr<text::RenderedChat> render_chat(const ServedModel& model, const ChatPrompt& chat) {
+absl::StatusOr<RenderedPrompt> render_chat(const ServedModel& model, const ChatPrompt& chat) {
   RETURN_IF_ERROR(need_tokenizer(model, "messages"));
   std::optional<ServedTemplate> own;
   ASSIGN_OR_RETURN(const ServedTemplate* chosen, template_for(model, chat, own));
@@ -191,10 +183,11 @@ absl::StatusOr<text::RenderedChat> render_chat(const ServedModel& model, const C
     // The template called raise_exception, or the messages hit a limit of the renderer.
     return invalid("messages", std::string(rendered.status().message()));
   }
-  if (!chat.continue_final_message) return rendered;
-  RETURN_IF_ERROR(cut_at_mark(rendered->text, final_text));
-  cut_ranges(*rendered);
-  return rendered;
+  RenderedPrompt out{*std::move(rendered), chosen->output};
+  if (!chat.continue_final_message) return out;
+  RETURN_IF_ERROR(cut_at_mark(out.text, final_text));
+  cut_ranges(out);
+  return out;
 }
 
 }  // namespace polymath::api

@@ -17,7 +17,10 @@ namespace polymath::api {
 
 struct ChatPrompt {
   base::JsonArray messages;  // regular: api/chat/messages.h
-  base::JsonValue tools;     // null: none
+  base::JsonValue tools;     // null: none may be called
+  bool parallel_calls = true;
+  bool legacy_functions = false;  // the tools came as OpenAI's older `functions`
+  bool include_reasoning = true;
   base::JsonValue documents;
   base::JsonObject kwargs;
   bool add_generation_prompt = true;
@@ -30,7 +33,11 @@ struct ChatPrompt {
 absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, const ApiLimits& limits,
                                              bool trust_template);
 
+struct RenderedPrompt : text::RenderedChat {
+  text::OutputFormat output;  // how the template's model writes calls and reasoning
+};
+
 // kInvalidArgument: no template, one that is not permitted, or the template's own error.
-absl::StatusOr<text::RenderedChat> render_chat(const ServedModel& model, const ChatPrompt& chat);
+absl::StatusOr<RenderedPrompt> render_chat(const ServedModel& model, const ChatPrompt& chat);
 
 }  // namespace polymath::api

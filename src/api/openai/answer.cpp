@@ -17,7 +17,7 @@ base::JsonObject usage_object(const Usage& usage) {
   out["total_tokens"] = usage.prompt_tokens + usage.completion_tokens;
   out["completion_tokens"] = usage.completion_tokens;
   out["prompt_tokens_details"] = base::JsonObject{{"cached_tokens", usage.cached_tokens}};
-  out["completion_tokens_details"] = base::JsonObject{{"reasoning_tokens", 0}};  // reasoning stays text
+  out["completion_tokens_details"] = base::JsonObject{{"reasoning_tokens", usage.reasoning_tokens}};
   return out;
 }
 
@@ -183,11 +183,9 @@ std::string shown_chat_logprobs(const AnswerHead& head, const ShownChoice& choic
 void append_chat_choice(std::string& out, const AnswerHead& head, const std::string& echo, const ShownChoice& choice) {
   ObjectText object(out);
   object.add("index", choice.index);
-  object.add(
-      "message",
-      base::JsonObject{{"role", "assistant"}, {"content", text_json(echo + choice.own.text)}, {"refusal", nullptr}});
+  object.add("message", chat_message(choice.own.events, choice.own.text, echo, head.calls));
   object.member("logprobs") += head.options.logprobs ? shown_chat_logprobs(head, choice) : "null";
-  object.add("finish_reason", text_json(choice.own.end.reason));
+  object.add("finish_reason", text_json(chat_finish_reason(choice.own.end, head.calls)));
   object.add("stop_reason", stop_reason(choice.own.end));
   if (head.options.return_token_ids) object.add("token_ids", ids_of(choice.own.tokens));
   object.close();
@@ -283,6 +281,7 @@ std::string prompt_chunk(const AnswerHead& head, const PromptPart& part, const U
 
 std::string delta_chunk(const AnswerHead& head, const Delta& delta, text::TokenTexts* texts, const Usage* usage) {
   base::JsonObject out = chunk_choice(head, delta.choice, delta.text);
+  if (head.is_chat()) out["delta"] = chat_delta(delta.events, delta.text, head.calls);
   TextMember logprobs{"logprobs"};
   if (head.options.logprobs && !delta.tokens.empty()) {
     if (head.is_chat()) {
@@ -300,7 +299,7 @@ std::string delta_chunk(const AnswerHead& head, const Delta& delta, text::TokenT
 std::string end_chunk(const AnswerHead& head, const ChoiceEnd& end, const Usage* usage) {
   base::JsonObject out = chunk_choice(head, end.choice, "");
   if (head.is_chat()) out["delta"] = base::JsonObject{};
-  out["finish_reason"] = text_json(end.reason);
+  out["finish_reason"] = text_json(head.is_chat() ? chat_finish_reason(end, head.calls) : end.reason);
   out["stop_reason"] = stop_reason(end);
   return chunk_text(head, out, usage);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/collecting_writer.h"
+#include "api/openai/chat_parts.h"
 #include "api/openai/request.h"
 #include "api/served_model.h"
 #include "text/token_texts.h"
@@ -22,6 +23,7 @@ struct AnswerHead {
   AnswerOptions options;
   const ServedModel* model = nullptr;
   int n = 1;  // choices of each prompt
+  CallShape calls = CallShape::kTools;
   bool skip_special = true;
 
   bool is_chat() const { return endpoint == Endpoint::kChat; }

@@ -28,6 +28,7 @@ WriterContext make_context(const Service& service, Endpoint endpoint, OpenAiRequ
   if (service.model().tokenizer == nullptr) context.head.options.return_token_ids = true;
   context.head.model = &service.model();
   context.head.n = request.answer.n;
+  if (request.chat.has_value() && request.chat->legacy_functions) context.head.calls = CallShape::kFunction;
   context.candidates = request.plan.n;
   context.head.skip_special = request.plan.skip_special;
   context.head.options.metrics = service.options().request_metrics;

@@ -26,7 +26,11 @@ std::string last_words(const ChatPrompt& chat) {
 
 absl::Status resolve_chat(OpenAiRequest& request, const ServedModel& model) {
   const AnswerOptions& answer = request.answer;
-  ASSIGN_OR_RETURN(text::RenderedChat rendered, render_chat(model, *request.chat));
+  ASSIGN_OR_RETURN(RenderedPrompt rendered, render_chat(model, *request.chat));
+  request.plan.output = make_output_plan(model, *request.chat, rendered.output, rendered.text);
+  if (request.beams.has_value() && request.plan.output.format.calls != nullptr) {
+    return invalid("tools", "are not for use_beam_search: true");
+  }
   RETURN_IF_ERROR(check_stopped(request.rules.stopped));
   if (answer.echo) request.chat_echo = last_words(*request.chat);
   ASSIGN_OR_RETURN(AddedPrompt added, add_prompt(model, request.rules, rendered.text, request.plan));

@@ -53,6 +53,9 @@ void StreamWriter::on_end(const ChoiceEnd& end, const Usage& so_far) {
 void StreamWriter::take(const Delta& delta, const Usage& so_far) {
   Choice& choice = choices_[static_cast<size_t>(delta.choice)];
   choice.gathered.text += delta.text;
+  for (const text::OutputEvent& event : delta.events) {
+    if (event.kind != text::OutputKind::kCallEnd) text::append_event(choice.gathered.events, event);
+  }
   choice.gathered.tokens.insert(choice.gathered.tokens.end(), delta.tokens.begin(), delta.tokens.end());
   const bool is_due = choice.gathered.tokens.size() >= static_cast<size_t>(context_.head.options.stream_interval);
   if (!choice.begun || is_due) send_gathered(choice, so_far);
@@ -63,7 +66,7 @@ void StreamWriter::send_gathered(Choice& choice, const Usage& so_far) {
   std::swap(delta, choice.gathered);
   const AnswerOptions& options = context_.head.options;
   const bool tokens_matter = (options.logprobs || options.return_token_ids) && !delta.tokens.empty();
-  if (delta.text.empty() && !tokens_matter) return;
+  if (delta.text.empty() && delta.events.empty() && !tokens_matter) return;
   choice.begun = true;
   text::TokenTexts* const texts = options.logprobs ? &texts_[static_cast<size_t>(delta.choice)] : nullptr;
   stream_.event(delta_chunk(context_.head, delta, texts, &so_far));

@@ -1,9 +1,14 @@
 // Flags of the model: its files, types, length, text and adapters.
 
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
 #include "commands/adapters.h"
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
 #include "commands/quantization.h"
+#include "text/output/call_format.h"
+#include "text/output/reasoning_format.h"
 
 namespace polymath::commands {
 namespace {
@@ -69,6 +74,27 @@ absl::Status set_content_format(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+template <typename Formats>
+absl::Status set_format(std::string& out, std::string_view value, const Formats& formats) {
+  std::string names = "auto, none";
+  for (const auto& format : formats) {
+    absl::StrAppend(&names, ", ", std::string(format.name));
+    const auto& aliases = format.aliases;
+    const bool is_named = format.name == value || std::find(aliases.begin(), aliases.end(), value) != aliases.end();
+    if (is_named) out = value;
+  }
+  if (value == "auto" || value == "none") out = value;
+  return out == value ? absl::OkStatus() : absl::InvalidArgumentError("must be one of " + names);
+}
+
+absl::Status set_tool_parser(Options& o, std::string_view value) {
+  return set_format(o.text.tool_parser, value, text::call_formats());
+}
+
+absl::Status set_reasoning_parser(Options& o, std::string_view value) {
+  return set_format(o.text.reasoning_parser, value, text::reasoning_formats());
+}
+
 absl::Status add_adapter(Options& o, std::string_view value) {
   ASSIGN_OR_RETURN(AdapterModule module, parse_adapter(value));
   o.model.adapters.modules.push_back(std::move(module));
@@ -125,6 +151,16 @@ constexpr Flag kFlags[] = {
     {"chat-template-content-format", "", FlagKind::kValue, kServe | kRun, "FORMAT", "auto",
      "string: a message's content is one text; openai: a list of parts; auto: as the template reads it.",
      set_content_format},
+    {"tool-call-parser", "", FlagKind::kValue, kServe, "NAME", "auto",
+     "The format of the model's tool calls, by vLLM's name; auto: as its chat template writes them; none: calls stay "
+     "text.",
+     set_tool_parser},
+    {"enable-auto-tool-choice", "", kSwitch, kServe, "", "off",
+     "Refuse to start where tool calls would stay text. Without the flag they are read wherever the format is known.",
+     set_bool<&TextOptions::needs_tools>},
+    {"reasoning-parser", "", FlagKind::kValue, kServe, "NAME", "auto",
+     "How the model marks its reasoning, by vLLM's name; auto: as its chat template does; none: it stays text.",
+     set_reasoning_parser},
     {"trust-request-chat-template", "", kSwitch, kServe, "", "off",
      "Requests may bring a template of their own (bounded in steps, memory and output).",
      set_bool<&ServerOptions::trust_request_chat_template>},

@@ -1,0 +1,20 @@
+#pragma once
+
+// What a chat says about tools: tools, tool_choice, parallel_tool_calls, and OpenAI's older functions, function_call.
+
+#include "api/limits.h"
+#include "base/json.h"
+#include "base/status.h"
+
+namespace polymath::api {
+
+struct ToolRequest {
+  base::JsonValue tools;  // checked; null: none, or none may be called
+  bool parallel = true;   // an answer may have several calls
+  bool legacy = false;    // asked by `functions`: the answer has one function_call
+};
+
+// kInvalidArgument, kUnimplemented: a field, named.
+absl::StatusOr<ToolRequest> parse_tool_request(const base::JsonObject& request, const ApiLimits& limits);
+
+}  // namespace polymath::api
