@@ -38,6 +38,8 @@ constexpr VerbRow kVerbs[] = {
     {"bench", "bench offline MODEL     prefill and decode speed, beside the machine's limits; bench serve: load",
      polymath::commands::bench},
     {"quantize", "quantize IN OUT --to F  pack the weights of a model in another format", polymath::commands::quantize},
+    {"plan", "plan MODEL [flags]      memory, GPUs, speed and price of a model, without a GPU",
+     polymath::commands::plan},
     {"kernels", "kernels [MODEL] [flags] kernel variants, and which of them a model's shapes would run",
      polymath::commands::kernels},
     {"flags", "flags                   every flag, as a page of Markdown", flags},

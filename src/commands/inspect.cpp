@@ -11,11 +11,11 @@
 #include "base/json.h"
 #include "commands/flags/flag_values.h"
 #include "commands/flags/flags.h"
-#include "commands/model_facts.h"
 #include "commands/model_text.h"
 #include "commands/quantization.h"
 #include "commands/verbs.h"
 #include "model/memory.h"
+#include "plan/model_facts.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "weights/checkpoint.h"
@@ -129,7 +129,7 @@ absl::StatusOr<base::JsonObject> inspect_model(const Options& options) {
   ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(options.model.name, options.model.revision));
   ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path, options.model.gguf));
   ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_config(*files, options.model.hf_overrides));
-  const ModelFacts facts = model_facts(config);
+  const plan::ModelFacts facts = plan::model_facts(config);
   base::JsonObject out;
   out["directory"] = json_text(path);
   out["architecture"] = json_text(config.architecture);

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "commands/flags/flag_values.h"
+#include "commands/text_table.h"
 
 namespace polymath::commands {
 namespace {
@@ -149,6 +150,30 @@ std::string plan_text(const plan::MemoryPlan& plan, const plan::PlanRequest& req
   return sum;
 }
 
+std::string plan_table(const plan::MemoryPlan& plan, const plan::PlanRequest& request) {
+  TextTable table({"memory", "bytes", ""});
+  const auto add = [&](const std::string& name, int64_t bytes) { table.add({name, with_commas(bytes), text(bytes)}); };
+  add("weights", plan.weights);
+  int64_t others = plan.weights;
+  for (const auto& [use, bytes] : plan.matrices) {
+    add("  " + use, bytes);
+    others -= bytes;
+  }
+  add("  vectors, tables, adapters", others);
+  add(absl::StrCat("scratch, steps of ", request.step.tokens_max, " tokens"), plan.scratch);
+  add(absl::StrCat("KV cache, ", plan.n_blocks, " blocks of ", request.cache.block_size),
+      plan.kv_block_bytes * plan.n_blocks);
+  if (plan.state_bytes > 0) {
+    add(absl::StrCat("states, ", plan.n_state_slots()), plan.state_bytes * plan.n_state_slots());
+  }
+  if (plan.margin > 0) add("margin (estimate)", plan.margin);
+  add("left", plan.left() - plan.kv_cache());
+  add("available", plan.memory.available);
+  const int64_t length = std::min<int64_t>(request.model_len, std::max<int64_t>(1, plan.tokens));
+  return absl::StrCat(table.text(), "the KV cache holds ", with_commas(plan.tokens), " tokens: ", plan.tokens / length,
+                      " requests of ", with_commas(length), " at once\n");
+}
+
 absl::Status check_plan(const plan::Planner& planner, const plan::PlanRequest& request, const plan::MemoryPlan& plan) {
   if (plan.fits()) return absl::OkStatus();
   if (plan.left() <= 0 || plan.kv_cache() > plan.left()) {
@@ -185,13 +210,19 @@ void compare_with_plan(const plan::MemoryPlan& plan, const model::Transformer& m
   }
 }
 
-void export_memory(const model::Transformer& model, base::MetricsRegistry& metrics) {
+void export_memory(const plan::MemoryPlan& plan, const model::Transformer& model, base::MetricsRegistry& metrics) {
   const std::pair<const char*, size_t> kinds[] = {{"weights", model.weight_bytes()},
                                                   {"scratch", model.scratch_bytes()},
                                                   {"kv_cache", model.kv_bytes()},
                                                   {"graphs", model.graph_bytes()}};
   for (const auto& [kind, bytes] : kinds) {
     metrics.gauge("polymath:memory_bytes", "Memory allocated at start, by kind.", {{"kind", kind}})
+        .set(static_cast<double>(bytes));
+  }
+  const std::pair<const char*, int64_t> planned[] = {
+      {"weights", plan.weights}, {"scratch", plan.scratch}, {"kv_cache", plan.kv_cache()}, {"graphs", plan.graphs}};
+  for (const auto& [kind, bytes] : planned) {
+    metrics.gauge("polymath:memory_planned_bytes", "Memory planned before the load, by kind.", {{"kind", kind}})
         .set(static_cast<double>(bytes));
   }
 }

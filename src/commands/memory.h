@@ -21,6 +21,8 @@ plan::MemoryBudget memory_budget(const std::vector<backend::Backend*>& ranks, do
 
 // "1.2 GiB of weights + ...": the plan's sum, its estimates named so, and the memory it is taken from.
 std::string plan_text(const plan::MemoryPlan& plan, const plan::PlanRequest& request);
+// The same as a line a part, for a dry run.
+std::string plan_table(const plan::MemoryPlan& plan, const plan::PlanRequest& request);
 
 // kResourceExhausted: the plan does not fit; the message has its sum and flags that would.
 absl::Status check_plan(const plan::Planner& planner, const plan::PlanRequest& request, const plan::MemoryPlan& plan);
@@ -28,7 +30,8 @@ absl::Status check_plan(const plan::Planner& planner, const plan::PlanRequest& r
 // Logs what was allocated; warns where it differs from the plan.
 void compare_with_plan(const plan::MemoryPlan& plan, const model::Transformer& model);
 
-// polymath:memory_bytes{kind}: weights, scratch, kv_cache and graphs, as allocated.
-void export_memory(const model::Transformer& model, base::MetricsRegistry& metrics);
+// polymath:memory_bytes{kind}: weights, scratch, kv_cache and graphs, as allocated;
+// polymath:memory_planned_bytes{kind}: as planned.
+void export_memory(const plan::MemoryPlan& plan, const model::Transformer& model, base::MetricsRegistry& metrics);
 
 }  // namespace polymath::commands

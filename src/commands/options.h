@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "commands/load/options.h"
 #include "commands/metric_bounds.h"
+#include "commands/plan/options.h"
 #include "engine/options.h"
 
 namespace polymath::commands {
@@ -192,6 +193,7 @@ struct Options {
   load::LoadOptions load;  // of `bench serve`
   InspectOptions inspect;
   KernelsOptions kernels;
+  PlanOptions plan;
   std::vector<std::string> warnings;  // accepted flags without effect; logged once the log is set up
 };
 

@@ -27,8 +27,7 @@
 namespace polymath::commands {
 namespace {
 
-// Tokens and sequences of a step, where no flag says them. Steps of a large GPU pay only if they are large.
-constexpr Runtime::StepSize kSmallStep{2048, 256}, kLargeStep{8192, kDefaultSequencesMax};
+constexpr StepSize kSmallStep{2048, 256}, kLargeStep{8192, kDefaultSequencesMax};
 constexpr int64_t kLargeDeviceBytes = int64_t{64} << 30;
 constexpr double kTimedPassSeconds = 0.25;  // a longer pass is not tried at start
 
@@ -69,6 +68,8 @@ const quant::QuantFormat* most_stored(const weights::Checkpoint& checkpoint) {
 
 }  // namespace
 
+StepSize default_step_size(int64_t memory) { return memory >= kLargeDeviceBytes ? kLargeStep : kSmallStep; }
+
 absl::StatusOr<std::unique_ptr<backend::Backend>> make_backend(const RuntimeOptions& options,
                                                                backend::BackendOptions of_backend) {
   of_backend.isa = options.isa;
@@ -94,7 +95,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
   if (options.batch_invariant) RETURN_IF_ERROR(check_batch_invariant(runtime->config_));
   RETURN_IF_ERROR(runtime->settle_types());
   RETURN_IF_ERROR(runtime->make_backends());
-  runtime->size_step(runtime->backend().memory_available() >= kLargeDeviceBytes ? kLargeStep : kSmallStep);
+  runtime->size_step(default_step_size(runtime->backend().memory_available()));
   return runtime;
 }
 
@@ -153,7 +154,7 @@ absl::Status Runtime::load(base::MetricsRegistry& metrics) {
   RETURN_IF_ERROR(load_weights());
   RETURN_IF_ERROR(reserve_step());
   RETURN_IF_ERROR(make_cache());
-  export_memory(*transformer_, metrics);
+  export_memory(plan_, *transformer_, metrics);
   RETURN_IF_ERROR(warm_up());
   RETURN_IF_ERROR(time_passes());
   return make_engine(metrics);
@@ -234,6 +235,7 @@ absl::Status Runtime::settle_memory() {
   step_limits_ = request.step;
   cache_options_ = plan_.cache_options(request.cache);
   plan_summary_ = plan_text(plan_, request);
+  plan_details_ = plan_table(plan_, request);
   base::log_info("serve", "memory plan: ", plan_summary_);
   if (sequences_ < options_.sequences) {
     base::log_warning("serve", "--max-num-seqs is lowered to the ", step_tokens_, " of --max-num-batched-tokens");

@@ -22,12 +22,15 @@
 
 namespace polymath::commands {
 
+// Tokens and sequences of a step.
+struct StepSize {
+  int tokens, sequences;
+};
+// Where no flag says them, on a device with that much memory. Steps of a large GPU pay only if they are large.
+StepSize default_step_size(int64_t memory);
+
 class Runtime {
  public:
-  struct StepSize {
-    int tokens, sequences;
-  };
-
   // kResourceExhausted: the model does not fit; the message has the sum and the flags that would make it fit.
   static absl::StatusOr<std::unique_ptr<Runtime>> open(const ModelOptions& model, const RuntimeOptions& options);
   // Like open() without the memory check, for callers that load no weights.
@@ -52,6 +55,7 @@ class Runtime {
   const quant::QuantFormat* packed_format() const;
   int64_t kv_blocks() const { return plan_.n_blocks; }
   const std::string& plan_summary() const { return plan_summary_; }  // the memory plan in words
+  const std::string& plan_details() const { return plan_details_; }  // a line a part
 
  private:
   Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
@@ -78,7 +82,7 @@ class Runtime {
   tensor::DType dtype_ = tensor::DType::kBf16;
   backend::KvType kv_type_;
   plan::MemoryPlan plan_;
-  std::string plan_summary_;
+  std::string plan_summary_, plan_details_;
   backend::StepLimits step_limits_;    // as planned
   model::CacheOptions cache_options_;  // as planned
   std::vector<std::string> adapter_directories_;

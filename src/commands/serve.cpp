@@ -24,12 +24,12 @@
 #include "commands/flags/flag_values.h"
 #include "commands/flags/flags.h"
 #include "commands/kernel_metrics.h"
-#include "commands/model_facts.h"
 #include "commands/process/process_limits.h"
 #include "commands/process/supervisor.h"
 #include "commands/runtime.h"
 #include "commands/served.h"
 #include "commands/verbs.h"
+#include "plan/model_facts.h"
 #include "server/http_server.h"
 
 namespace polymath::commands {
@@ -137,7 +137,7 @@ void log_access(const api::ServiceOptions& options) {
 }
 
 void log_runtime(const RuntimeOptions& options, const Runtime& runtime) {
-  const ModelFacts facts = model_facts(runtime.config());
+  const plan::ModelFacts facts = plan::model_facts(runtime.config());
   base::log_info("serve", runtime.config().architecture, " from ", runtime.files().path(), ": ",
                  count_text(static_cast<double>(facts.parameters)), " parameters, ",
                  count_text(static_cast<double>(facts.active_parameters)), " active a token; device ",
@@ -253,8 +253,9 @@ absl::StatusOr<int> dry_run(const Options& options) {
   RETURN_IF_ERROR(start_http(*http));  // the address is free, the certificate fits its key
   const std::string where = address(options.server, *http);
   http->stop(0);
-  std::printf("%s\nmemory: %s\naddress: %s\nnothing was loaded (--dry-run); all that was checked is right\n",
-              served_name(options.model).c_str(), served.runtime->plan_summary().c_str(), where.c_str());
+  std::printf("%s\nmemory: %s\n%saddress: %s\nnothing was loaded (--dry-run); all that was checked is right\n",
+              served_name(options.model).c_str(), served.runtime->plan_summary().c_str(),
+              served.runtime->plan_details().c_str(), where.c_str());
   return 0;
 }
 

@@ -21,6 +21,7 @@ int inspect(const Arguments& arguments);
 int bench(const Arguments& arguments);
 int quantize(const Arguments& arguments);
 int kernels(const Arguments& arguments);
+int plan(const Arguments& arguments);
 
 // Prints why and returns the exit code.
 int fail(const absl::Status& status);

@@ -9,10 +9,6 @@ namespace {
 
 constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;  // of a host: more only if asked for
 constexpr double kDefaultKvShare = 0.4;                   // of what a host has left
-// Of a device: CUDA graphs, and kernels that the driver loads.
-constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
-// cudaMalloc gives large buffers whole pages of 2 MiB: half a page is lost on average.
-constexpr int64_t kRoundingBytes = int64_t{1} << 20;
 
 constexpr int64_t kSnapshotsPerSequence = 2;  // of recurrent state; more would seldom be resumed
 
@@ -71,6 +67,7 @@ MemoryPlan Planner::plan(const PlanRequest& request) const {
   int64_t buffers = 0;
   for (const model::RankMemory& rank : ranks_) {
     plan.weights += rank.weights();
+    for (const auto& [use, matrices] : rank.by_use()) plan.matrices[use] += matrices.bytes;
     plan.scratch += rank.scratch(request.step);
     plan.kv_block_bytes += rank.kv_block(request.cache);
     plan.state_bytes += rank.state_slot();

@@ -12,12 +12,19 @@
 //
 // Thread safety: a Planner is read by any thread.
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "model/loading/load.h"
 #include "model/memory.h"
 
 namespace polymath::plan {
+
+// The margin on a device, an estimate: for CUDA graphs and kernels that the driver loads, and for each buffer.
+// cudaMalloc gives large buffers whole pages of 2 MiB: half a page is lost on average.
+constexpr int64_t kDeviceMarginBytes = int64_t{1} << 30;
+constexpr int64_t kRoundingBytes = int64_t{1} << 20;
 
 // Memory that the plan may use, in bytes.
 struct MemoryBudget {
@@ -38,8 +45,9 @@ struct PlanRequest {
 };
 
 struct MemoryPlan {
-  int64_t weights = 0;  // with rotary tables, expert counters and adapters
-  int64_t scratch = 0;  // of the largest step
+  int64_t weights = 0;                      // with rotary tables, expert counters and adapters
+  std::map<std::string, int64_t> matrices;  // bytes of the weights' matrices by use, as RankMemory::by_use()
+  int64_t scratch = 0;                      // of the largest step
   int64_t kv_block_bytes = 0, n_blocks = 0;
   int64_t state_bytes = 0;                 // of one state slot
   int n_live_states = 0, n_snapshots = 0;  // state slots: of running sequences, of prefixes

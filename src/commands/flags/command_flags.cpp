@@ -1,4 +1,4 @@
-// Flags of run, bench, kernels and inspect alone.
+// Flags of run, bench, kernels, inspect and plan.
 
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
@@ -94,7 +94,12 @@ constexpr Flag kFlags[] = {
     {"measure", "", kSwitch, kKernels, "", "off",
      "Also run the ops on random values, as bench kernels does: time and share of the machine's limit.",
      set_bool<&KernelsOptions::measure>},
-    {"json", "", kSwitch, kInspect, "", "off", "Print one JSON object.", set_bool<&InspectOptions::json>},
+    {"json", "", kSwitch, kInspect | kPlan, "", "off", "Print one JSON object.",
+     [](Options& o, std::string_view v) -> absl::Status {
+       ASSIGN_OR_RETURN(o.inspect.json, parse_bool(v));
+       o.plan.json = o.inspect.json;
+       return absl::OkStatus();
+     }},
 };
 
 }  // namespace

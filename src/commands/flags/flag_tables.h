@@ -18,15 +18,16 @@ std::span<const Flag> engine_flags();
 std::span<const Flag> server_flags();
 std::span<const Flag> command_flags();
 std::span<const Flag> load_flags();
+std::span<const Flag> plan_flags();
 std::span<const Flag> refused_flags();
 std::span<const Flag> newest_flags();
 
 inline constexpr FlagKind kSwitch = FlagKind::kSwitch;
 inline constexpr FlagKind kList = FlagKind::kList;
-inline constexpr uint8_t kLoads = kServe | kRun | kBench;  // verbs that load a model
-inline constexpr uint8_t kAll = kLoads | kInspect | kKernels;
-inline constexpr uint8_t kModels = kAll | kBenchQuality;  // verbs that name a model
-inline constexpr uint8_t kShapes = kLoads | kKernels;     // verbs that ask a backend about a model's shapes
+inline constexpr uint16_t kLoads = kServe | kRun | kBench;  // verbs that load a model
+inline constexpr uint16_t kAll = kLoads | kInspect | kKernels;
+inline constexpr uint16_t kModels = kAll | kBenchQuality | kPlan;  // verbs that name a model
+inline constexpr uint16_t kShapes = kLoads | kKernels;             // verbs that ask a backend about a model's shapes
 
 inline constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model's: refused
 inline constexpr int64_t kSequencesMax = 1 << 16;   // more at once than memory holds: refused
@@ -47,6 +48,7 @@ Part& part_of(Options& o) {
   if constexpr (std::is_same_v<Part, load::LoadOptions>) return o.load;
   if constexpr (std::is_same_v<Part, InspectOptions>) return o.inspect;
   if constexpr (std::is_same_v<Part, KernelsOptions>) return o.kernels;
+  if constexpr (std::is_same_v<Part, PlanOptions>) return o.plan;
 }
 
 template <class Part, class Value>

@@ -115,6 +115,8 @@ const char* verb_name(Verb verb) {
       return "bench quality";
     case kQuantize:
       return "quantize";
+    case kPlan:
+      return "plan";
   }
   return "";
 }
@@ -169,8 +171,8 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
     options.model.name = positional;
   }
   options.quantize.out = out;
-  // Without one kernels lists every variant, and bench serve asks the server.
-  const bool needs_model = verb != kKernels && verb != kBenchServe;
+  // Without one kernels lists every variant, bench serve asks the server, and plan --compare has others.
+  const bool needs_model = verb != kKernels && verb != kBenchServe && (verb != kPlan || options.plan.compare.empty());
   if (needs_model && options.model.name.empty())
     return absl::InvalidArgumentError("no model; name a directory, or org/name");
   return options;
@@ -230,12 +232,12 @@ std::string flags_markdown() {
   const auto rows = [&](Group group) {
     for (const Flag& flag : flag_table()) {
       if (group_of(flag) != group) continue;
-      const std::string verbs =
-          absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
-                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
-                       (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
-                       (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "",
-                       (flag.verbs & kQuantize) != 0 ? "quantize " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
+      const std::string verbs = absl::StrCat(
+          (flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
+          (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
+          (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
+          (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "", (flag.verbs & kQuantize) != 0 ? "quantize " : "",
+          (flag.verbs & kPlan) != 0 ? "plan " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",

@@ -17,7 +17,7 @@
 
 namespace polymath::commands {
 
-enum Verb : uint8_t {
+enum Verb : uint16_t {
   kServe = 1,
   kRun = 2,
   kInspect = 4,
@@ -26,6 +26,7 @@ enum Verb : uint8_t {
   kBenchServe = 32,
   kBenchQuality = 64,
   kQuantize = 128,
+  kPlan = 256,
 };
 
 enum class FlagKind {
@@ -39,7 +40,7 @@ struct Flag {
   std::string_view name;       // "max-model-len"
   std::string_view shorthand;  // "-tp", or empty
   FlagKind kind = FlagKind::kValue;
-  uint8_t verbs = 0;          // Verb bits
+  uint16_t verbs = 0;         // Verb bits
   std::string_view value;     // its value's name in the help: "TOKENS"
   std::string_view fallback;  // the default, in words
   std::string_view help;      // one sentence or two, limits included; of a refused flag: why
