@@ -121,6 +121,14 @@ void Backend::gated_delta_net(const DeltaNetParams&, const DeltaNetTensors&, con
   CHECK(false && "asked of a backend without has_gated_delta_net()");
 }
 
+void Backend::spread_over_copies(const ExpertGroups&, const Tensor&, const Tensor&) {
+  CHECK(false && "asked of a backend without moves_experts()");
+}
+
+void Backend::copy_group(const Weight&, int64_t, Weight&, int64_t) {
+  CHECK(false && "asked of a backend without moves_experts()");
+}
+
 void Backend::route_experts(const RouteExperts& p, const Tensor& x, const Tensor& tokens, const Tensor& logits,
                             const RoutedTokens& out) {
   if (p.gate != nullptr) {

@@ -340,6 +340,15 @@ class Backend {
   virtual void group_by_expert(const Routing& routing, int n_experts, const ExpertGroups& out) = 0;
   // Expert ids of any shape, i32, in place: those of [begin, begin + count) count from `begin`; all others become -1.
   virtual void keep_local(const Tensor& ids, int begin, int count) = 0;
+  // Whether experts can move between ranks while steps run: spread_over_copies() and copy_group().
+  virtual bool moves_experts() const { return false; }
+  // In place, each choice becomes its expert's slot on this rank, or -1 where it visits another rank's copy. A step's
+  // pairs of an expert visit its copies in turn. groups: of `ids`. copies [n_experts, 1 + copies_max] i32: how many
+  // there are, then the slot of each, or -1 on another rank.
+  virtual void spread_over_copies(const ExpertGroups& groups, const Tensor& copies, const Tensor& ids);
+  // Writes a group of `from` over one of `to`. Both are of one format and shape. Any thread, while no op reads the
+  // group that is written.
+  virtual void copy_group(const Weight& from, int64_t from_group, Weight& to, int64_t to_group);
   virtual void grouped_linear(const GroupedLinear& params, const Tensor& x, const Tensor& y) = 0;
   // x [m, 2 * intermediate] (gate, then up) -> y [m, intermediate] act.
   virtual void glu(const GluParams& params, const Tensor& x, const Tensor& y) = 0;

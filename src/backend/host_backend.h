@@ -36,6 +36,15 @@ class HostBackend : public Backend {
       id = id >= begin && id < begin + count ? id - begin : -1;
     }
   }
+  bool moves_experts() const override { return true; }
+  void spread_over_copies(const ExpertGroups& groups, const Tensor& copies, const Tensor& ids) override {
+    const int64_t n_experts = copies.rows(), width = copies.cols();
+    for (int64_t e = 0; e < n_experts; ++e) {
+      const int32_t* slots = copies.i32() + e * width;  // slots[0]: how many
+      const int32_t begin = groups.offsets.i32()[e], end = groups.offsets.i32()[e + 1];
+      for (int32_t i = begin; i < end; ++i) ids.i32()[groups.pairs.i32()[i]] = slots[1 + (i - begin) % slots[0]];
+    }
+  }
   bool has_gated_delta_net() const override { return true; }
   void gated_delta_net(const DeltaNetParams& params, const DeltaNetTensors& tensors, const StateView& states,
                        const StepLayout& layout) override {

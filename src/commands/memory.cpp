@@ -210,19 +210,25 @@ void compare_with_plan(const plan::MemoryPlan& plan, const model::Transformer& m
   }
 }
 
-void export_memory(const plan::MemoryPlan& plan, const model::Transformer& model, base::MetricsRegistry& metrics) {
+void export_memory(const plan::MemoryPlan& plan, const model::Transformer& model, int replica,
+                   base::MetricsRegistry& metrics) {
   const std::pair<const char*, size_t> kinds[] = {{"weights", model.weight_bytes()},
                                                   {"scratch", model.scratch_bytes()},
                                                   {"kv_cache", model.kv_bytes()},
                                                   {"graphs", model.graph_bytes()}};
-  for (const auto& [kind, bytes] : kinds) {
-    metrics.gauge("polymath:memory_bytes", "Memory allocated at start, by kind.", {{"kind", kind}})
-        .set(static_cast<double>(bytes));
-  }
   const std::pair<const char*, int64_t> planned[] = {
       {"weights", plan.weights}, {"scratch", plan.scratch}, {"kv_cache", plan.kv_cache()}, {"graphs", plan.graphs}};
+  const auto labels = [&](const char* kind) {
+    base::Labels of_kind{{"kind", kind}};
+    if (replica >= 0) of_kind.emplace_back("engine", absl::StrCat(replica));
+    return of_kind;
+  };
+  for (const auto& [kind, bytes] : kinds) {
+    metrics.gauge("polymath:memory_bytes", "Memory allocated at start, by kind.", labels(kind))
+        .set(static_cast<double>(bytes));
+  }
   for (const auto& [kind, bytes] : planned) {
-    metrics.gauge("polymath:memory_planned_bytes", "Memory planned before the load, by kind.", {{"kind", kind}})
+    metrics.gauge("polymath:memory_planned_bytes", "Memory planned before the load, by kind.", labels(kind))
         .set(static_cast<double>(bytes));
   }
 }

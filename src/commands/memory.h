@@ -31,7 +31,8 @@ absl::Status check_plan(const plan::Planner& planner, const plan::PlanRequest& r
 void compare_with_plan(const plan::MemoryPlan& plan, const model::Transformer& model);
 
 // polymath:memory_bytes{kind}: weights, scratch, kv_cache and graphs, as allocated;
-// polymath:memory_planned_bytes{kind}: as planned.
-void export_memory(const plan::MemoryPlan& plan, const model::Transformer& model, base::MetricsRegistry& metrics);
+// polymath:memory_planned_bytes{kind}: as planned. `replica`: also the label `engine`; -1: there is one.
+void export_memory(const plan::MemoryPlan& plan, const model::Transformer& model, int replica,
+                   base::MetricsRegistry& metrics);
 
 }  // namespace polymath::commands

@@ -30,7 +30,7 @@ absl::Status check_speculation(const SpeculationOptions& options, const model::M
 
 base::Labels metric_labels(const std::string& model_name, const MetricsOptions& options) {
   if (options.vllm_063) return {{"model_name", model_name}};
-  return {{"engine", "0"}, {"model_name", model_name}};
+  return {{"engine", absl::StrCat(options.engine)}, {"model_name", model_name}};
 }
 
 absl::Status check_options(const EngineOptions& options, const model::Model& model) {

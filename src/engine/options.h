@@ -27,6 +27,7 @@ struct SpeculationOptions {
 
 // Which metrics there are, beside those under the names of vLLM's newest release.
 struct MetricsOptions {
+  int engine = 0, n_engines = 1;      // the label `engine`: which of how many replicas
   bool vllm_063 = false;              // vLLM 0.6.3: no label `engine`, and the names that are gone since
   bool tgi = false;                   // tgi_*
   bool expert_series = false;         // a series of each expert, as ExpertMetrics has them

@@ -6,7 +6,7 @@ namespace {
 class LocalExperts : public ExpertDispatch {
  public:
   void begin(const StepContext&, const backend::Tensor&) const override {}
-  void to_experts(const StepContext&, parallel::Slice, const backend::Routing&) const override {}
+  void to_experts(const StepContext&, const RankExperts&, const backend::RoutedTokens&) const override {}
   void from_experts(const StepContext&, const backend::Tensor&) const override {}
 };
 
@@ -17,8 +17,11 @@ class ReplicatedTokens : public ExpertDispatch {
     if (!ctx.group.rank().first()) ctx.backend.zero(h);
   }
 
-  void to_experts(const StepContext& ctx, parallel::Slice mine, const backend::Routing& routing) const override {
-    ctx.backend.keep_local(routing.ids, static_cast<int>(mine.begin), static_cast<int>(mine.count));
+  void to_experts(const StepContext& ctx, const RankExperts& experts,
+                  const backend::RoutedTokens& routed) const override {
+    const backend::Tensor& ids = routed.routing.ids;
+    if (!experts.copies.empty()) return ctx.backend.spread_over_copies(routed.groups, experts.copies, ids);
+    ctx.backend.keep_local(ids, static_cast<int>(experts.mine.begin), static_cast<int>(experts.mine.count));
   }
 
   void from_experts(const StepContext& ctx, const backend::Tensor& h) const override { ctx.group.all_reduce_sum(h); }

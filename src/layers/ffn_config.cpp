@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "layers/config_check.h"
 
 namespace polymath::layers {
@@ -52,8 +53,16 @@ absl::Status FfnConfig::split(parallel::Rank rank) {
   if (rank.whole_experts && router.n_experts > 1) {
     if (slots > 0)
       return absl::UnimplementedError("--enable-expert-parallel: soft_moe has no experts of single tokens");
-    RETURN_IF_ERROR(check_split("experts", router.n_experts, rank.size));
-    local = parallel::slice_of(router.n_experts, {1}, rank);
+    const int64_t n_slots = int64_t{router.n_experts} + rank.redundant_experts;
+    const bool redundant = rank.redundant_experts > 0;
+    RETURN_IF_ERROR(check_split(redundant ? "experts, with redundant ones," : "experts", n_slots, rank.size));
+    if (n_slots / rank.size > router.n_experts) {
+      return absl::InvalidArgumentError(absl::StrCat("--num-redundant-experts ", rank.redundant_experts,
+                                                     ": a layer has ", router.n_experts, " experts, and each of ",
+                                                     rank.size, " ranks would have more"));
+    }
+    local = parallel::slice_of(n_slots, {1}, rank);
+    if (rank.moves_experts) copies_max = std::min(rank.size, 1 + rank.redundant_experts);
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(check_split("intermediate features of a feed-forward", intermediate, rank.size));

@@ -26,6 +26,7 @@ struct FfnConfig {
   float capacity_factor = 0;  // > 0: an expert's tokens of a step are bounded (routing/batch.h); expert_choice needs it
   int slots = 0;              // of an expert, under soft_moe
   parallel::Slice local;      // of one rank: the experts that it has; count 0: all of them
+  int copies_max = 0;         // > 0: `local` are slots, an expert is in up to so many of all, and it may move
 
   absl::Status check() const;
   void add_slots(SlotList& slots, int64_t hidden) const;

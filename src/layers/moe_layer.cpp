@@ -116,6 +116,13 @@ absl::StatusOr<std::unique_ptr<MoeLayer>> MoeLayer::make(const FfnConfig& ffn, c
   m->gate_up = b.matrix(p + "gate_up");
   m->down = b.matrix(p + "down");
   m->mine = ffn.local.count > 0 ? ffn.local : parallel::Slice{0, ffn.router.n_experts};
+  if (ffn.local.count > 0) m->share_ = 1.0 / b.rank.size;
+  if (ffn.copies_max > 0) {
+    m->copies_max_ = ffn.copies_max;
+    ASSIGN_OR_RETURN(m->copies_, b.backend.allocate(placement_bytes(ffn)));
+    const parallel::PlacementShape shape{b.rank.size, static_cast<int>(ffn.local.count)};
+    m->place(b.backend, parallel::first_placement(ffn.router.n_experts, shape), b.rank);
+  }
   // One rank adds the bias of a sum that is split. Whole experts add their own.
   const bool adds_bias = b.rank.first() || ffn.local.count > 0;
   const float* down_bias = adds_bias ? b.vector(p + "down_bias") : nullptr;
@@ -139,6 +146,33 @@ absl::Status MoeLayer::reserve(backend::Backend& backend, const FfnConfig& ffn, 
   return backend::allocate_all(backend, slot_sizes(ffn, hidden), *this);
 }
 
+size_t MoeLayer::placement_bytes(const FfnConfig& ffn) {
+  if (ffn.copies_max == 0) return 0;
+  return static_cast<size_t>(ffn.router.n_experts) * static_cast<size_t>(1 + ffn.copies_max) * sizeof(int32_t);
+}
+
+Tensor MoeLayer::copies() const {
+  if (copies_max_ == 0) return {};
+  return {DType::kI32, {config.n_experts, 1 + copies_max_}, copies_.data()};
+}
+
+void MoeLayer::place(backend::Backend& backend, const parallel::Placement& to, parallel::Rank rank) {
+  CHECK(copies_max_ > 0 && static_cast<int64_t>(to.size()) == mine.count * rank.size);
+  const Tensor table = copies();
+  const auto width = static_cast<size_t>(table.cols());
+  std::vector<int32_t> host(static_cast<size_t>(table.shape.elements()), -1);
+  for (size_t e = 0; e < host.size(); e += width) host[e] = 0;
+  for (size_t p = 0; p < to.size(); ++p) {
+    int32_t* row = host.data() + static_cast<size_t>(to[p]) * width;
+    CHECK(row[0] < copies_max_);
+    const int64_t slot = static_cast<int64_t>(p) - mine.begin;
+    if (slot >= 0 && slot < mine.count) row[row[0] + 1] = static_cast<int32_t>(slot);
+    ++row[0];
+  }
+  backend.copy_in(table, host.data());
+  placement = to;
+}
+
 void MoeLayer::join_to(MoeLayer& before) {
   const auto routes = [](const MoeLayer& m) {
     return m.routed == Routed::kTokenWise && m.by_token() && !m.router.empty();
@@ -151,10 +185,9 @@ void MoeLayer::join_to(MoeLayer& before) {
 }
 
 void MoeLayer::add_cost(double rows, double pairs, double touched, StepCost& cost) const {
-  const double share = static_cast<double>(mine.count) / config.n_experts;  // of even routing
   cost.add_weight(router, rows);
-  cost.add_weight(gate_up, share * pairs, share * touched);
-  cost.add_weight(down, share * pairs, share * touched);
+  cost.add_weight(gate_up, share_ * pairs, share_ * touched);
+  cost.add_weight(down, share_ * pairs, share_ * touched);
 }
 
 // Routing that looks at the whole step runs on the host.
@@ -200,8 +233,8 @@ void MoeLayer::run(const Step& step, const Tensor& x, const Tensor& tokens, cons
     route_whole_step(backend, x, tokens, logits, {routing, groups});
   }
   if (totals != nullptr && totals->on_host) add_shares(routing, *totals);
-  if (mine.count < config.n_experts) {
-    step.dispatch.to_experts(step.ctx, mine, routing);
+  if (!has_all_experts()) {
+    step.dispatch.to_experts(step.ctx, {mine, copies()}, {routing, groups});
     groups = scratch.groups(routing.ids.shape.elements(), mine.count, {});
     backend.group_by_expert(routing, static_cast<int>(mine.count), groups);
   }

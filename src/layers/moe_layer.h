@@ -15,6 +15,7 @@
 #include "layers/expert_dispatch.h"
 #include "layers/ffn_config.h"
 #include "layers/step_cost.h"
+#include "parallel/expert_placement.h"
 
 namespace polymath::layers {
 
@@ -80,7 +81,9 @@ struct MoeLayer {
   backend::ExpertMlp mlp;           // points at the two above
   tensor::Tensor load;              // as backend::ExpertGroups::load
   RoutingTotals* totals = nullptr;  // null: not counted
-  parallel::Slice mine;             // of the experts, those of this rank
+  parallel::Slice mine;             // of the experts, those of this rank; with `placement`, of the slots
+  // Of experts that move: the expert in each slot of all ranks. Empty: they stay.
+  parallel::Placement placement;
   // A block of one expert, fused into this one (kOneExpert or kGated). Its gate joins this router. Null: none.
   const MoeLayer* shared = nullptr;
   bool joined = false;  // it is another block's `shared`, and does not run by itself
@@ -93,6 +96,12 @@ struct MoeLayer {
   };
   // x [n, hidden] act; tokens [n] i32 ids; out [n, hidden] f32.
   void run(const Step& step, const tensor::Tensor& x, const tensor::Tensor& tokens, const tensor::Tensor& out) const;
+
+  // From the next step on, tokens go to experts by `placement`. This rank's weights are those of its slots.
+  // REQUIRES: FfnConfig::copies_max > 0 of the block's config; no expert has more copies.
+  void place(backend::Backend& backend, const parallel::Placement& placement, parallel::Rank rank);
+  // Bytes that make() allocates for it.
+  static size_t placement_bytes(const FfnConfig& ffn);
 
   // A block that every token visits joins the routed one before it. One op then runs both, and one routes both.
   void join_to(MoeLayer& before);
@@ -112,10 +121,16 @@ struct MoeLayer {
  private:
   static std::vector<backend::BufferSize<MoeLayer>> slot_sizes(const FfnConfig& ffn, int64_t hidden);
   backend::RouteExperts router_params() const;
+  bool has_all_experts() const { return placement.empty() && mine.count == config.n_experts; }
+  tensor::Tensor copies() const;
   void route_whole_step(backend::Backend& backend, const tensor::Tensor& x, const tensor::Tensor& tokens,
                         const tensor::Tensor& logits, const backend::RoutedTokens& out) const;
   void run_soft(backend::Backend& backend, const tensor::Tensor& x, const MoeScratch& scratch,
                 const tensor::Tensor& out) const;
+
+  tensor::Buffer copies_;  // as RankExperts::copies
+  int copies_max_ = 0;     // columns of it, but the first
+  double share_ = 1;       // of even routing's pairs that go to this rank
 };
 
 }  // namespace polymath::layers

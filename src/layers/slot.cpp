@@ -15,7 +15,7 @@ int64_t sum_of_rows(const std::vector<Piece>& pieces) {
 
 LocalSlot local_slot(const Slot& slot, parallel::Rank rank) {
   const bool whole = slot.experts && rank.whole_experts;  // no axis but the experts is split
-  const parallel::Rank of_axes = whole ? parallel::Rank{} : rank;
+  const parallel::Rank of_axes = whole ? parallel::Rank{} : rank.of_layers();
   LocalSlot local;
   local.shape = slot.shape;
   local.shape.rows = 0;
@@ -24,7 +24,8 @@ LocalSlot local_slot(const Slot& slot, parallel::Rank rank) {
     local.shape.rows += local.pieces.back().count;
   }
   local.cols = parallel::slice_of(slot.shape.cols, slot.cols, of_axes);
-  local.groups = parallel::slice_of(slot.shape.groups, whole ? parallel::Shard{1} : slot.groups, rank);
+  local.groups = whole ? parallel::slice_of(slot.shape.groups + rank.redundant_experts, {1}, rank)
+                       : parallel::slice_of(slot.shape.groups, slot.groups, rank.of_layers());
   local.shape.cols = local.cols.count;
   local.shape.groups = local.groups.count;
   return local;

@@ -53,7 +53,7 @@ inline std::string part_name(const std::string& slot, int part) {
 struct LocalSlot {
   quant::WeightShape shape;
   std::vector<parallel::Slice> pieces;  // of each piece's rows
-  parallel::Slice cols, groups;
+  parallel::Slice cols, groups;         // of Rank::redundant_experts: groups past the last are the first ones again
 };
 LocalSlot local_slot(const Slot& slot, parallel::Rank rank);
 

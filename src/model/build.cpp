@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "model/loading/shared_weights.h"
 #include "model/memory.h"
 #include "model/transformer.h"
 
@@ -68,6 +69,7 @@ absl::Status TransformerModel::build() {
     ffns.push_back(&layers_[l].ffn);
   }
   RETURN_IF_ERROR(counters_.attach(backend_, ffns));
+  RETURN_IF_ERROR(movable_.attach(backend_, ffns));
   weight_bytes_ = backend_.allocated_bytes() - allocated_before_;
   return absl::OkStatus();
 }
@@ -165,7 +167,8 @@ absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& confi
   const parallel::Rank rank = rank_of(options);
   ASSIGN_OR_RETURN(const ModelConfig local, local_config(config, rank));
   const size_t before = backend.allocated_bytes();
-  ASSIGN_OR_RETURN(WeightStore store, load_weights(config, checkpoint, backend, options));
+  const auto load = [&] { return load_weights(config, checkpoint, backend, options); };
+  ASSIGN_OR_RETURN(WeightStore store, options.shared != nullptr ? options.shared->of_rank(rank.at, load) : load());
   ASSIGN_OR_RETURN(AdapterSet adapters, AdapterSet::load(options.adapters, config, backend, rank));
   if (rank.first()) log_unused(options.adapters, adapters);
   auto model = std::make_unique<TransformerModel>(

@@ -56,6 +56,7 @@ std::vector<Model::ExpertLoad> ExpertCounters::read(backend::Backend& backend) {
     load.steps = {host_.data() + c.begin + c.n, c.n};
     load.n_steps = last ? n_logit_steps_ : n_steps_;
     load.experts_per_rank = static_cast<int>(c.block->mine.count);
+    load.placement = c.block->placement;
     load.n_tokens = totals_[i].n_tokens;
     load.n_dropped = totals_[i].n_dropped;
     if (!totals_[i].on_host) continue;

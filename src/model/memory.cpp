@@ -1,10 +1,12 @@
 #include "model/memory.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "kvcache/kv_cache.h"
 #include "model/adapters.h"
+#include "model/balance/movable_experts.h"
 #include "model/expert_counters.h"
 #include "model/graph_capture.h"
 #include "model/loading/weight_store.h"
@@ -33,6 +35,22 @@ std::string use_name(quant::WeightUse use) {
   return "vector";
 }
 
+SpareKind spare_kind(const Slot& slot, const quant::WeightShape& shape, const quant::QuantFormat* format) {
+  using Part = SpareKind::Part;
+  const bool gate_up = slot.name.ends_with("gate_up") || slot.name.ends_with("gate_up_bias");
+  const Part part =
+      format != nullptr ? (gate_up ? Part::kGateUp : Part::kDown) : (gate_up ? Part::kGateUpBias : Part::kDownBias);
+  return {part, shape.groups, shape.rows, shape.cols, format};
+}
+
+int64_t placement_bytes(const ModelConfig& config) {
+  size_t bytes = 0;
+  for (const LayerConfig& layer : config.layers) {
+    for (const FfnConfig& ffn : layer.ffns) bytes += layers::MoeLayer::placement_bytes(ffn);
+  }
+  return static_cast<int64_t>(bytes);
+}
+
 }  // namespace
 
 absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const backend::Backend& backend,
@@ -41,8 +59,10 @@ absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const
   ASSIGN_OR_RETURN(ModelConfig local, local_config(source.config, rank));
   RankMemory memory(std::move(local), backend, rank);
   memory.add_slots(source);
+  if (source.options.shares_weights) memory.weights_ = 0;
   memory.weights_ += static_cast<int64_t>(RopeTables::bytes(memory.local_, source.options.model_len) +
-                                          ExpertCounters::bytes(memory.local_));
+                                          ExpertCounters::bytes(memory.local_)) +
+                     placement_bytes(memory.local_);
   ASSIGN_OR_RETURN(const AdapterMemory adapters,
                    AdapterSet::measure(source.options.adapters, source.config, backend, rank));
   memory.weights_ += static_cast<int64_t>(adapters.bytes);
@@ -52,10 +72,14 @@ absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const
 
 void RankMemory::add_slots(const MemorySource& source) {
   const WeightTable table(source.config, source.checkpoint);
+  std::set<SpareKind> spares;
   for (const Slot& slot : slots(source.config)) {
     const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
+    const bool moves = slot.experts && rank_.moves_experts;
     if (slot.is_vector()) {
-      weights_ += static_cast<int64_t>(vector_bytes(shape));
+      const auto bytes = static_cast<int64_t>(vector_bytes(shape));
+      weights_ += bytes;
+      if (moves && spares.insert(spare_kind(slot, shape, nullptr)).second) weights_ += bytes;
       continue;
     }
     const std::vector<PieceSource> pieces = table.pieces(slot, rank_);
@@ -63,6 +87,7 @@ void RankMemory::add_slots(const MemorySource& source) {
       const auto bytes = static_cast<int64_t>(backend_->weight_bytes(part.shape, *part.format));
       weights_ += bytes;
       ++n_weights_;
+      if (moves && spares.insert(spare_kind(slot, shape, part.format)).second) weights_ += bytes;
       for (Matrices* m : {&by_format_[std::string(part.format->name)], &by_use_[use_name(slot.use)]}) {
         m->bytes += bytes;
         const int64_t values = part.shape.groups * part.shape.rows * part.shape.cols;

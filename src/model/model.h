@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "model/balance/report.h"
 #include "model/batch.h"
 #include "tensor/tensor.h"
 
@@ -56,16 +57,19 @@ class Model {
   // steps in flight.
   struct ExpertLoad {
     int layer = 0;
-    std::span<const int64_t> pairs;    // (token, choice), of each expert
-    std::span<const int64_t> steps;    // in which the expert had a pair
-    int64_t n_steps = 0;               // that ran the layer
-    int experts_per_rank = 0;          // a rank's experts follow each other; 0 or all of them: ranks split no experts
-    std::optional<double> seconds;     // of the layer's feed-forward part; absent: the device's, not measured
-    std::optional<double> top_shares;  // of each token: its largest weight over their sum; absent: not read back
-    int64_t n_tokens = 0;              // that `top_shares` is a sum over
-    int64_t n_dropped = 0;             // choices over an expert's capacity
+    std::span<const int64_t> pairs;      // (token, choice), of each expert
+    std::span<const int64_t> steps;      // in which the expert had a pair
+    int64_t n_steps = 0;                 // that ran the layer
+    int experts_per_rank = 0;            // a rank's experts follow each other; 0 or all of them: ranks split no experts
+    std::span<const int32_t> placement;  // of experts that move: the one in each slot of each rank; else empty
+    std::optional<double> seconds;       // of the layer's feed-forward part; absent: the device's, not measured
+    std::optional<double> top_shares;    // of each token: its largest weight over their sum; absent: not read back
+    int64_t n_tokens = 0;                // that `top_shares` is a sum over
+    int64_t n_dropped = 0;               // choices over an expert's capacity
   };
   virtual std::vector<ExpertLoad> expert_load() const { return {}; }
+  // What moving experts between ranks has done. Null: they stay. Read by the thread that calls start.
+  virtual const BalanceReport* balance_report() const { return nullptr; }
 };
 
 }  // namespace polymath::model

@@ -73,6 +73,11 @@ absl::StatusOr<std::unique_ptr<Transformer>> RankGroup::load(const ModelConfig& 
   }
   backends.front()->use_on_this_thread();
   group->workers_ = std::make_unique<Workers>(backends);
+  if (options.balance.has_value()) {
+    std::vector<MovableExperts*> experts;
+    for (const auto& rank : group->ranks_) experts.push_back(rank->movable_experts());
+    group->balancer_ = std::make_unique<ExpertBalancer>(std::move(experts), *options.balance);
+  }
   return group;
 }
 
@@ -83,6 +88,7 @@ absl::Status RankGroup::on_every_rank(OneRank f) {
 }
 
 absl::Status RankGroup::start(const Batch& batch) {
+  if (balancer_ != nullptr) balancer_->between_steps(first());
   return on_every_rank([&](size_t rank) { return ranks_[rank]->start(batch); });
 }
 

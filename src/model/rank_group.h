@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "model/balance/expert_balancer.h"
 #include "model/loading/load.h"
 
 namespace polymath::model {
@@ -43,6 +44,7 @@ class RankGroup : public Transformer {
   size_t scratch_bytes() const override;
   size_t kv_bytes() const override;
   size_t graph_bytes() const override;
+  const BalanceReport* balance_report() const override { return balancer_ ? &balancer_->report() : nullptr; }
   layers::StepCost last_step_cost() override;
 
  private:
@@ -59,6 +61,7 @@ class RankGroup : public Transformer {
   std::vector<std::unique_ptr<parallel::Communicator>> communicators_;
   std::vector<std::unique_ptr<Transformer>> ranks_;
   std::unique_ptr<Workers> workers_;
+  std::unique_ptr<ExpertBalancer> balancer_;  // null: experts stay on their ranks
 };
 
 }  // namespace polymath::model

@@ -8,6 +8,7 @@
 #include "layers/attention.h"
 #include "layers/feed_forward.h"
 #include "model/adapters.h"
+#include "model/balance/movable_experts.h"
 #include "model/expert_counters.h"
 #include "model/graph_capture.h"
 #include "model/loading/load.h"
@@ -55,6 +56,7 @@ class TransformerModel : public Transformer {
   size_t scratch_bytes() const override { return scratch_bytes_; }
   size_t kv_bytes() const override { return cache_ != nullptr ? cache_->bytes() : 0; }
   size_t graph_bytes() const override { return graphs_.bytes(); }
+  MovableExperts* movable_experts() override { return options_.balance.has_value() ? &movable_ : nullptr; }
   layers::StepCost last_step_cost() override;
 
  private:
@@ -92,6 +94,7 @@ class TransformerModel : public Transformer {
   backend::NormParams final_norm_;
   std::vector<Layer> layers_;
   mutable ExpertCounters counters_;
+  MovableExperts movable_;
   std::unique_ptr<kvcache::KvCache> cache_;
   backend::StepLimits limits_;
   Activations act_buffers_;

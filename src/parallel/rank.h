@@ -15,7 +15,14 @@ struct Rank {
   int at = 0;  // in [0, size)
   // Expert parallelism: each rank has whole experts of its own. Else each rank has a part of every expert.
   bool whole_experts = false;
+  // Under whole_experts: experts move between ranks while steps run. Each rank keeps memory to move one layer's into.
+  bool moves_experts = false;
+  // Under whole_experts: all but the experts is whole on every rank. Each rank has tokens of its own.
+  bool own_tokens = false;
+  int redundant_experts = 0;  // under moves_experts: further copies of a layer's experts, over all ranks
   bool first() const { return at == 0; }
+  // For all that is not an expert.
+  Rank of_layers() const { return own_tokens ? Rank{} : *this; }
 };
 
 // Elements [begin, begin + count) of an axis.

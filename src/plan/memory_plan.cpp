@@ -54,7 +54,7 @@ absl::StatusOr<Planner> Planner::create(const model::MemorySource& source,
   const int size = static_cast<int>(backends.size());
   for (int at = 0; at < size; ++at) {
     ASSIGN_OR_RETURN(model::RankMemory rank, model::RankMemory::measure(source, *backends[static_cast<size_t>(at)],
-                                                                        {size, at, source.options.whole_experts}));
+                                                                        model::rank_at(source.options, size, at)));
     planner.ranks_.push_back(std::move(rank));
   }
   return planner;

@@ -87,6 +87,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
                                 .pack_to = options.pack_to,
                                 .model_len = kModelLen,
                                 .whole_experts = options.whole_experts,
+                                .balance = options.balance,
                                 .adapters = options.adapters};
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;

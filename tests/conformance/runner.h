@@ -4,6 +4,7 @@
 // The blocks of its paged cache are in scattered order.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,11 @@ struct RunnerOptions {
   std::string isa;
   tensor::DType dtype = tensor::DType::kF32;
   int block_size = 16;
-  int threads = 2;                    // in all
-  int ranks = 1;                      // of tensor parallelism
-  bool whole_experts = false;         // with ranks: expert parallelism
-  std::vector<std::string> adapters;  // directories
+  int threads = 2;                                    // in all
+  int ranks = 1;                                      // of tensor parallelism
+  bool whole_experts = false;                         // with ranks: expert parallelism
+  std::optional<model::BalanceOptions> balance = {};  // with whole_experts
+  std::vector<std::string> adapters;                  // directories
   std::vector<const quant::QuantFormat*> pack_to = {};
 };
 

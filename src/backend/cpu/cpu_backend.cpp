@@ -95,6 +95,12 @@ class CpuBackend : public HostBackend {
     return w;
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override;
+  void copy_group(const Weight& from, int64_t from_group, Weight& to, int64_t to_group) override {
+    const auto bytes = static_cast<size_t>(Panels(c_.kernels, to).group_bytes);
+    CHECK(from.format == to.format && from.shape.rows == to.shape.rows && from.shape.cols == to.shape.cols);
+    std::memcpy(static_cast<std::byte*>(to.data.data()) + static_cast<size_t>(to_group) * bytes,
+                static_cast<const std::byte*>(from.data.data()) + static_cast<size_t>(from_group) * bytes, bytes);
+  }
 
   size_t kv_block_bytes(const KvShape& shape) const override {
     return static_cast<size_t>(cpu::KvPanels(shape).block_bytes);

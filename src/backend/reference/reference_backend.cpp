@@ -68,6 +68,7 @@ class ReferenceBackend : public HostBackend {
     return w;
   }
   void fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) override;
+  void copy_group(const Weight& from, int64_t from_group, Weight& to, int64_t to_group) override;
 
   size_t kv_block_bytes(const KvShape& s) const override { return static_cast<size_t>(backend::kv_block_bytes(s)); }
   absl::Status check_kv(const KvShape& s) const override {
@@ -137,6 +138,19 @@ void copy_params(const quant::MatrixView& view, const ParamTable& from, const Pa
       std::memcpy(writable(to.at(first + down, across)), from.at(down, across), static_cast<size_t>(from.bytes()));
     }
   }
+}
+
+void ReferenceBackend::copy_group(const Weight& from, int64_t from_group, Weight& to, int64_t to_group) {
+  CHECK(from.format == to.format && from.shape.rows == to.shape.rows && from.shape.cols == to.shape.cols);
+  const WeightLayout at(to.shape, *to.format);
+  const auto copy = [&](const Buffer& source, Buffer& target, int64_t bytes) {
+    if (bytes == 0) return;
+    std::memcpy(static_cast<std::byte*>(target.data()) + to_group * bytes,
+                static_cast<const std::byte*>(source.data()) + from_group * bytes, static_cast<size_t>(bytes));
+  };
+  copy(from.data, to.data, at.group_bytes);
+  copy(from.scales, to.scales, at.scale_bytes);
+  copy(from.zeros, to.zeros, at.zero_bytes);
 }
 
 void ReferenceBackend::fill_weight(Weight& w, int64_t group, int64_t row_begin, const quant::MatrixView& view) {

@@ -79,8 +79,10 @@ class EngineMetrics::Maker {
 
 EngineMetrics::EngineMetrics(const EngineOptions& options, const model::Model& model, base::MetricsRegistry& registry)
     : labels_(metric_labels(options.model_name, options.metrics)),
+      log_name_(options.metrics.n_engines > 1 ? absl::StrCat("replica ", options.metrics.engine, ": ") : ""),
       log_seconds_(options.metrics.log_seconds),
       experts_(model, labels_, options.metrics.expert_series, registry),
+      balance_(model, labels_, registry),
       adapters_(options.metrics, labels_, registry) {
   const Maker make(labels_, registry);
   make_levels(options, make);
@@ -278,9 +280,9 @@ void EngineMetrics::tick(double now, const EngineStats& stats) {
 void EngineMetrics::log(const EngineStats& stats, double now) {
   logged_at_ = now;
   const double hit_rate = counted_.cache_queries == 0 ? 0 : 100.0 * counted_.cache_hits / counted_.cache_queries;
-  base::log_info("engine", absl::StrFormat("prompt %.1f tok/s (cached %.1f), generation %.1f tok/s, running %d, "
+  base::log_info("engine", absl::StrFormat("%sprompt %.1f tok/s (cached %.1f), generation %.1f tok/s, running %d, "
                                            "waiting %d, KV cache %.1f %% in use, prefix cache hits %.1f %%",
-                                           prompt_rate_.per_second(now), cached_rate_.per_second(now),
+                                           log_name_, prompt_rate_.per_second(now), cached_rate_.per_second(now),
                                            generation_rate_.per_second(now), stats.running, stats.waiting,
                                            100 * stats.kv_usage, hit_rate));
 }

@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "engine/engine.h"
 #include "engine/metrics/adapter_metrics.h"
+#include "engine/metrics/balance_metrics.h"
 #include "engine/metrics/expert_metrics.h"
 #include "engine/metrics/old_metrics.h"
 #include "engine/metrics/rate.h"
@@ -42,7 +43,10 @@ class EngineMetrics {
   void tick(double now, const EngineStats& stats);
   bool settled(double now) { return prompt_rate_.per_second(now) == 0 && generation_rate_.per_second(now) == 0; }
 
-  void expert_load(const model::Model& model) { experts_.update(model, forward_seconds_); }
+  void expert_load(const model::Model& model) {
+    experts_.update(model, forward_seconds_);
+    balance_.update(model);
+  }
   std::vector<ExpertTokens> expert_tokens() const { return experts_.tokens(); }  // any thread
 
  private:
@@ -55,6 +59,7 @@ class EngineMetrics {
   void log(const EngineStats& stats, double now);
 
   base::Labels labels_;
+  std::string log_name_;  // "": there is one engine
   double log_seconds_;
   base::Gauge *running_, *waiting_, *waiting_capacity_, *waiting_deferred_;
   base::Gauge *kv_usage_, *kv_usage_old_, *prompt_speed_, *generation_speed_;
@@ -69,6 +74,7 @@ class EngineMetrics {
   base::Counter *drafts_ = nullptr, *draft_tokens_ = nullptr, *accepted_tokens_ = nullptr;  // null: no speculation
   std::vector<base::Counter*> accepted_at_;                                                 // by position in the draft
   ExpertMetrics experts_;
+  BalanceMetrics balance_;
   AdapterMetrics adapters_;
   std::unique_ptr<OldMetrics> old_;  // null: not asked for
   std::unique_ptr<TgiMetrics> tgi_;  // null: not asked for

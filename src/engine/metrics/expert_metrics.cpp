@@ -16,6 +16,27 @@ base::Labels with(base::Labels labels, std::string name, std::string value) {
   return labels;
 }
 
+// The pairs of the busiest rank. An expert's copies share its pairs evenly.
+struct RankPairs {
+  double busiest = 0, n_ranks = 1;
+};
+
+RankPairs rank_pairs(const model::Model::ExpertLoad& load, const std::vector<double>& of_expert) {
+  const bool moves = !load.placement.empty();
+  const size_t n_slots = moves ? load.placement.size() : of_expert.size();
+  const size_t of_rank = load.experts_per_rank > 0 ? static_cast<size_t>(load.experts_per_rank) : n_slots;
+  const auto expert = [&](size_t slot) { return moves ? static_cast<size_t>(load.placement[slot]) : slot; };
+  std::vector<double> copies(of_expert.size());
+  for (size_t slot = 0; slot < n_slots; ++slot) ++copies[expert(slot)];
+  RankPairs out{.n_ranks = std::ceil(static_cast<double>(n_slots) / static_cast<double>(of_rank))};
+  double rank = 0;
+  for (size_t slot = 0; slot < n_slots; ++slot) {
+    rank = (slot % of_rank == 0 ? 0 : rank) + of_expert[expert(slot)] / copies[expert(slot)];
+    out.busiest = std::max(out.busiest, rank);
+  }
+  return out;
+}
+
 }  // namespace
 
 ExpertMetrics::ExpertMetrics(const model::Model& model, const base::Labels& labels, bool per_expert,
@@ -97,15 +118,14 @@ void ExpertMetrics::update(const Totals& totals) {
 // The entropy of shares n_e / n is log n - sum(n_e log n_e) / n.
 ExpertMetrics::Savings ExpertMetrics::update(Layer& layer, const Load& load) {
   CHECK(load.pairs.size() == layer.n_experts);
-  const size_t of_rank = load.experts_per_rank > 0 ? static_cast<size_t>(load.experts_per_rank) : layer.n_experts;
-  double sum = 0, busiest = 0, weighted_logs = 0, rank = 0, busiest_rank = 0;
+  std::vector<double> of_expert(layer.n_experts);
+  double sum = 0, busiest = 0, weighted_logs = 0;
   int used = 0;
   for (size_t e = 0; e < layer.n_experts; ++e) {
     Expert& expert = layer.experts[e];
     const auto lately = static_cast<double>(load.pairs[e] - expert.tokens.load(std::memory_order_relaxed));
     expert.tokens.store(load.pairs[e], std::memory_order_relaxed);
-    rank = (e % of_rank == 0 ? 0 : rank) + lately;
-    busiest_rank = std::max(busiest_rank, rank);
+    of_expert[e] = lately;
     if (lately <= 0) continue;
     if (expert.counter != nullptr) expert.counter->add(lately);
     sum += lately;
@@ -118,8 +138,8 @@ ExpertMetrics::Savings ExpertMetrics::update(Layer& layer, const Load& load) {
   layer.imbalance->set(busiest * n / sum);
   layer.entropy->set(n > 1 ? std::max(0.0, std::log(sum) - weighted_logs / sum) / std::log(n) : 1);
   layer.used->set(used / n);
-  const double n_ranks = std::ceil(n / static_cast<double>(of_rank));
-  return {1 - sum / n / busiest, 1 - sum / n_ranks / busiest_rank};
+  const RankPairs ranks = rank_pairs(load, of_expert);
+  return {1 - sum / n / busiest, 1 - sum / ranks.n_ranks / ranks.busiest};
 }
 
 std::vector<ExpertTokens> ExpertMetrics::tokens() const {

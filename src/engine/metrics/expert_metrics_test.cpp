@@ -16,6 +16,7 @@ class RoutedModel : public model::Model {
   int vocab() const override { return 1; }
   std::vector<ExpertLoad> expert_load() const override {
     ExpertLoad load{.layer = 3, .pairs = pairs, .steps = steps, .n_steps = n_steps, .experts_per_rank = 2};
+    load.placement = placement;
     load.seconds = seconds;
     load.top_shares = top_shares;
     load.n_tokens = n_tokens;
@@ -23,6 +24,7 @@ class RoutedModel : public model::Model {
     return {load};
   }
   std::vector<int64_t> pairs = {0, 0, 0, 0}, steps = {0, 0, 0, 0};
+  std::vector<int32_t> placement;
   int64_t n_steps = 0, n_tokens = 0, n_dropped = 0;
   std::optional<double> seconds, top_shares;
 };
@@ -75,6 +77,19 @@ TEST(ExpertMetrics, ADeviceHasTheTimeOfTheSteps) {
   EXPECT_NEAR(value_of(registry, R"(polymath:estimated_imbalance_microseconds_total{over="experts"})"), 375000, 1e-6);
   EXPECT_EQ(registry.render().find("router_confidence"), std::string::npos) << "its weights are not read back";
   EXPECT_EQ(value_of(registry, R"(polymath:expert_tokens_total{layer="3",expert="0"})"), 8);
+}
+
+// Expert 0 has a copy on each rank, so the ranks' loads are 3 + 4 and 3 + 2.
+TEST(ExpertMetrics, ShareLoadsAmongCopies) {
+  RoutedModel model;
+  model.seconds = 0;
+  model.placement = {0, 2, 1, 0};
+  base::MetricsRegistry registry;
+  ExpertMetrics metrics(model, {}, false, registry);
+  model.pairs = {6, 2, 4, 0};
+  model.seconds = 1;
+  metrics.update(model, 1);
+  EXPECT_NEAR(value_of(registry, R"(polymath:estimated_imbalance_microseconds_total{over="ranks"})"), 1e6 / 7, 1);
 }
 
 }  // namespace

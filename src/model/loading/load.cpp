@@ -35,6 +35,24 @@ quant::Weight WeightStore::take(const std::string& slot) {
   return std::move(it->second);
 }
 
+namespace {
+
+tensor::Buffer view_of(const tensor::Buffer& buffer) {
+  return {buffer.data(), buffer.bytes(), [](void*, size_t) {}};
+}
+
+}  // namespace
+
+WeightStore WeightStore::view() const {
+  WeightStore out;
+  for (const auto& [slot, w] : matrices_) {
+    out.matrices_.emplace(slot, quant::Weight{w.format, w.shape, view_of(w.data), view_of(w.scales), view_of(w.zeros)});
+  }
+  for (const auto& [slot, buffer] : vectors_) out.vectors_.emplace(slot, view_of(buffer));
+  out.packed_linear_max_ = packed_linear_max_;
+  return out;
+}
+
 const float* WeightStore::vector(const std::string& slot) const {
   const auto it = vectors_.find(slot);
   return it == vectors_.end() ? nullptr : static_cast<const float*>(it->second.data());
@@ -372,8 +390,16 @@ class WeightLoader {
 
 parallel::Rank rank_of(const LoadOptions& options) {
   if (options.group == nullptr) return {};
-  parallel::Rank rank = options.group->rank();
-  rank.whole_experts = options.whole_experts;
+  return rank_at(options, options.group->rank().size, options.group->rank().at);
+}
+
+parallel::Rank rank_at(const LoadOptions& options, int size, int at) {
+  parallel::Rank rank{size, at, options.whole_experts};
+  rank.own_tokens = options.own_tokens;
+  if (options.balance.has_value()) {
+    rank.moves_experts = true;
+    rank.redundant_experts = options.balance->n_redundant;
+  }
   return rank;
 }
 

@@ -13,12 +13,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "backend/backend.h"
 #include "base/json.h"
 #include "kvcache/kv_cache.h"
 #include "layers/step_cost.h"
+#include "model/balance/options.h"
 #include "model/config.h"
 #include "model/model.h"
 #include "parallel/communicator.h"
@@ -38,6 +40,8 @@ absl::Status untie_stored_head(weights::Checkpoint& checkpoint, ModelConfig& con
 // Names of every architecture, in the order of model/arch/list.cpp.
 std::vector<std::string> architecture_names();
 
+class SharedWeights;  // model/loading/shared_weights.h
+
 struct LoadOptions {
   tensor::DType dtype = tensor::DType::kBf16;  // of plain weights (f32, f16, bf16); Backend::kept_format decides
   // Formats that plain matrices of linear layers and experts are packed to, best first. Empty: they stay plain.
@@ -46,8 +50,14 @@ struct LoadOptions {
   bool capture_graphs = true;  // of decode steps, by make_cache(), where the backend can
   // The ranks that share each layer; null: this model is alone. It loads its rank's part, and outlives the model.
   parallel::Communicator* group = nullptr;
-  bool whole_experts = false;         // expert parallelism: each rank has some experts, instead of a part of each
-  std::vector<std::string> adapters;  // directories of LoRA adapters; Batch::adapters names them by their index
+  bool whole_experts = false;  // expert parallelism: each rank has some experts, instead of a part of each
+  // With whole_experts and `group`: each rank is a replica with all else, and with tokens of its own.
+  bool own_tokens = false;
+  // Weights that models of other replicas read, too. Null: the model has its own.
+  std::shared_ptr<SharedWeights> shared;
+  bool shares_weights = false;            // with `shared`: another model loads them, and counts their bytes
+  std::optional<BalanceOptions> balance;  // with whole_experts: they move between the ranks by their load
+  std::vector<std::string> adapters;      // directories of LoRA adapters; Batch::adapters names them by their index
   // Called after each tensor with the values (numbers) done and in all. May be empty.
   std::function<void(size_t done, size_t total)> progress;
 };
@@ -61,6 +71,10 @@ struct CacheOptions {
 
 // Of the model that is loaded with these options.
 parallel::Rank rank_of(const LoadOptions& options);
+// The same of a rank, whatever options.group is.
+parallel::Rank rank_at(const LoadOptions& options, int size, int at);
+
+class MovableExperts;  // model/balance/movable_experts.h
 
 class Transformer : public Model {
  public:
@@ -79,6 +93,8 @@ class Transformer : public Model {
   virtual size_t scratch_bytes() const = 0;  // by reserve()
   virtual size_t kv_bytes() const = 0;       // by make_cache(): KV blocks and state slots
   virtual size_t graph_bytes() const = 0;    // of the CUDA graphs
+  // This rank's experts that may move, where LoadOptions::balance is set. Else null.
+  virtual MovableExperts* movable_experts() { return nullptr; }
   // What the last step had to do at least. Experts are counted since the last call, so call it after each step.
   virtual layers::StepCost last_step_cost() = 0;
 };

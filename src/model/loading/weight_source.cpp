@@ -116,7 +116,7 @@ std::vector<PieceSource> piece_sources(const Slot& slot, const WeightRow& row, p
   const layers::LocalSlot local = layers::local_slot(slot, rank);
   std::vector<PieceSource> out;
   for (int64_t g = 0; g < local.groups.count; ++g) {
-    const int64_t group = local.groups.begin + g;
+    const int64_t group = (local.groups.begin + g) % slot.shape.groups;
     int64_t row_begin = 0, local_begin = 0;
     for (size_t p = 0; p < slot.pieces.size(); ++p) {
       const Place at = place(slot, row, {p, row_begin, group});

@@ -22,6 +22,8 @@ class WeightStore {
   bool has(const std::string& slot) const { return matrices_.contains(slot); }
   // A slot's vector in device memory, or null if the model has no such slot. Lives as long as the store.
   const float* vector(const std::string& slot) const;
+  // The same memory, which this store must outlive.
+  WeightStore view() const;
   int64_t packed_linear_max() const { return packed_linear_max_; }  // as backend::StepLimits
 
  private:
