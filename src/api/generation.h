@@ -38,8 +38,8 @@ struct GenerationPlan {
   bool drop_output = false;  // only the prompt is asked for (echo with max_tokens 0)
   std::string cache_salt;
   int64_t priority = 0;
-  int adapter = -1;                              // as engine::Request::adapter
-  std::shared_ptr<engine::Engine::Place> place;  // in the queue, reserved before the request was read; null: none
+  int adapter = -1;                      // as engine::Request::adapter
+  std::shared_ptr<engine::Place> place;  // in the queue, reserved before the request was read; null: none
 };
 
 struct TokenInfo {
@@ -90,7 +90,7 @@ class AnswerWriter {
 class Generation : public OutputJob, public std::enable_shared_from_this<Generation> {
  public:
   struct Context {
-    engine::Engine& engine;
+    engine::Intake& engine;
     OutputPool& pool;
     const ServedModel& model;
     base::Histogram* longest_choice = nullptr;  // of each prompt, in tokens; null: not counted

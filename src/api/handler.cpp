@@ -70,8 +70,8 @@ void send_json(server::HttpReply& reply, std::string body, std::string_view requ
   reply.send(200, "application/json", std::move(body), std::move(headers));
 }
 
-std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request) {
-  return std::static_pointer_cast<engine::Engine::Place>(request.ticket);
+std::shared_ptr<engine::Place> place_of(const server::HttpRequest& request) {
+  return std::static_pointer_cast<engine::Place>(request.ticket);
 }
 
 server::HttpServer::Refusal refusal_of(ErrorBody error_body, const absl::Status& status, std::string_view request_id) {

@@ -30,7 +30,7 @@ absl::StatusOr<std::shared_ptr<Generation>> start_generation(Service& service, G
                                                              bool stream);
 
 // The place that the gate reserved for a request. Null: its route has none.
-std::shared_ptr<engine::Engine::Place> place_of(const server::HttpRequest& request);
+std::shared_ptr<engine::Place> place_of(const server::HttpRequest& request);
 
 void send_json(server::HttpReply& reply, std::string body, std::string_view request_id,
                server::HttpHeaders headers = {});

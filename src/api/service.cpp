@@ -20,7 +20,7 @@ ErrorBody chosen_error_body(const ServiceOptions& options, ErrorBody of_dialect)
   return options.flat_errors && of_dialect == openai_error ? openai_flat_error : of_dialect;
 }
 
-Service::Service(engine::Engine& engine, ServedModel model, ServiceOptions options, base::MetricsRegistry& metrics)
+Service::Service(engine::Intake& engine, ServedModel model, ServiceOptions options, base::MetricsRegistry& metrics)
     : engine_(engine),
       model_(std::move(model)),
       options_(std::move(options)),

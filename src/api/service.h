@@ -23,7 +23,8 @@
 #include "api/unknown_fields.h"
 #include "base/byte_budget.h"
 #include "base/metrics.h"
-#include "engine/engine.h"
+#include "engine/intake.h"
+#include "engine/options.h"
 
 namespace polymath::api {
 
@@ -66,14 +67,14 @@ ErrorBody chosen_error_body(const ServiceOptions& options, ErrorBody of_dialect)
 
 class Service {
  public:
-  Service(engine::Engine& engine, ServedModel model, ServiceOptions options, base::MetricsRegistry& metrics);
+  Service(engine::Intake& engine, ServedModel model, ServiceOptions options, base::MetricsRegistry& metrics);
 
   void set_ready(bool ready) { ready_ = ready; }
   // The server is stopping: from now on everything but probes and metrics answers 503.
   void begin_drain();
 
-  engine::Engine& engine() { return engine_; }
-  const engine::Engine& engine() const { return engine_; }
+  engine::Intake& engine() { return engine_; }
+  const engine::Intake& engine() const { return engine_; }
   const ServedModel& model() const { return model_; }
   const ServiceOptions& options() const { return options_; }
   const ApiLimits& limits() const { return options_.limits; }
@@ -89,7 +90,7 @@ class Service {
   int64_t created() const { return created_; }
 
  private:
-  engine::Engine& engine_;
+  engine::Intake& engine_;
   const ServedModel model_;
   const ServiceOptions options_;
   base::MetricsRegistry& metrics_;

@@ -13,6 +13,7 @@
 #include "commands/metric_bounds.h"
 #include "commands/plan/options.h"
 #include "engine/options.h"
+#include "model/balance/options.h"
 
 namespace polymath::commands {
 
@@ -69,7 +70,10 @@ struct RuntimeOptions {
   bool batch_invariant = false;  // an answer's bits do not depend on what else runs
   int tensor_parallel = 1;       // ranks that split each layer; they share `threads`
   bool expert_parallel = false;  // with more ranks than one: whole experts on each
-  bool require_fused = false;    // refuse to start where an op would run on its default composition
+  int replicas = 1;              // of data parallelism, each with tensor_parallel ranks and a KV cache
+  bool moves_experts = false;    // with expert_parallel: experts move between the ranks by their load
+  model::BalanceOptions balance;
+  bool require_fused = false;  // refuse to start where an op would run on its default composition
 
   int block_size = 16;
   double memory_share = 0.9;  // of a GPU's memory, for weights, scratch and KV cache together

@@ -179,6 +179,9 @@ absl::Status chat_on_terminal(const Session& session) {
 
 absl::Status run_model(const Options& options) {
   base::MetricsRegistry metrics;
+  if (options.runtime.replicas > 1) {
+    return absl::UnimplementedError("--data-parallel-size: only `serve` runs replicas");
+  }
   ASSIGN_OR_RETURN(const Served served, build_served(options, metrics));
   served.runtime->engine().start();
   // Without SA_RESTART, so that Ctrl-C also ends the wait for a line.

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "commands/adapters.h"
+#include "commands/expert_balance.h"
 #include "commands/flags/flag_values.h"
 #include "commands/memory.h"
 #include "commands/one_sequence.h"
@@ -81,8 +82,9 @@ std::string served_name(const ModelOptions& model) {
   return model.served_names.empty() ? model.name : model.served_names.front();
 }
 
-absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model, const RuntimeOptions& options) {
-  std::unique_ptr<Runtime> runtime(new Runtime(model, options));
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model, const RuntimeOptions& options,
+                                                       Replica replica) {
+  std::unique_ptr<Runtime> runtime(new Runtime(model, options, replica));
   ASSIGN_OR_RETURN(const std::string path, weights::resolve_model(model.name, model.revision));
   ASSIGN_OR_RETURN(runtime->files_, weights::open_model_files(path, model.gguf));
   ASSIGN_OR_RETURN(runtime->config_, model::read_config(*runtime->files_, model.hf_overrides));
@@ -95,21 +97,23 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
   if (options.batch_invariant) RETURN_IF_ERROR(check_batch_invariant(runtime->config_));
   RETURN_IF_ERROR(runtime->settle_types());
   RETURN_IF_ERROR(runtime->make_backends());
+  RETURN_IF_ERROR(check_balance(options, runtime->config_, runtime->backend()));
   runtime->size_step(default_step_size(runtime->backend().memory_available()));
   return runtime;
 }
 
 absl::Status Runtime::make_backends() {
-  const int ranks = options_.tensor_parallel;
+  const int ranks = options_.tensor_parallel, in_all = ranks * options_.replicas;
   int of_rank = options_.threads;
-  if (ranks > 1) {
+  if (in_all > 1) {
     const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
-    of_rank = std::max(1, threads / ranks);
+    of_rank = std::max(1, threads / in_all);
   }
   RuntimeOptions options = options_;
   for (int rank = 0; rank < ranks; ++rank) {
     if (rank > 0) options.backend = backend().name();  // "auto" is settled by the first
-    ASSIGN_OR_RETURN(auto backend, make_backend(options, {.threads = of_rank, .device = rank}));
+    ASSIGN_OR_RETURN(auto backend,
+                     make_backend(options, {.threads = of_rank, .device = replica_.index * ranks + rank}));
     backends_.push_back(std::move(backend));
   }
   backend().use_on_this_thread();
@@ -126,8 +130,14 @@ backend::DeviceLimits Runtime::device_limits(tensor::DType dtype) const {
   return limits;
 }
 
-absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model, const RuntimeOptions& options) {
-  ASSIGN_OR_RETURN(auto runtime, look(model, options));
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::open(const ModelOptions& model, const RuntimeOptions& options,
+                                                       Replica replica) {
+  ASSIGN_OR_RETURN(auto runtime, look(model, options, replica));
+  const bool on_host = runtime->backend().memory_available() < 0;
+  if (options.replicas > 1 && on_host) {
+    runtime->shared_weights_ =
+        replica.first != nullptr ? replica.first->shared_weights_ : std::make_shared<model::SharedWeights>();
+  }
   if (options.require_fused) RETURN_IF_ERROR(commands::require_fused(*runtime));
   // Only for the formats of its tensors; load() reports a checkpoint that cannot be opened.
   auto checkpoint = open_weights(model, *runtime->files_, runtime->dtype_);
@@ -154,7 +164,7 @@ absl::Status Runtime::load(base::MetricsRegistry& metrics) {
   RETURN_IF_ERROR(load_weights());
   RETURN_IF_ERROR(reserve_step());
   RETURN_IF_ERROR(make_cache());
-  export_memory(plan_, *transformer_, metrics);
+  export_memory(plan_, *transformer_, options_.replicas > 1 ? replica_.index : -1, metrics);
   RETURN_IF_ERROR(warm_up());
   RETURN_IF_ERROR(time_passes());
   return make_engine(metrics);
@@ -196,7 +206,19 @@ model::LoadOptions Runtime::load_options() const {
           .model_len = model_len_,
           .capture_graphs = !options_.eager,
           .whole_experts = options_.expert_parallel && backends_.size() > 1,
+          .shared = shared_weights_,
+          .shares_weights = shared_weights_ != nullptr && replica_.first != nullptr,
+          .balance = options_.moves_experts ? std::optional(options_.balance) : std::nullopt,
           .adapters = adapter_directories_};
+}
+
+// Replicas on a host have equal parts of its memory. The weights are there once, with the first.
+plan::MemoryBudget Runtime::budget() const {
+  plan::MemoryBudget memory = memory_budget(ranks(), options_.memory_share);
+  if (shared_weights_ == nullptr) return memory;
+  memory.available = (memory.available - weights_once_) / options_.replicas;
+  if (replica_.first == nullptr) memory.available += weights_once_;
+  return memory;
 }
 
 plan::PlanRequest Runtime::plan_request() const {
@@ -209,7 +231,7 @@ plan::PlanRequest Runtime::plan_request() const {
           .whole_len = model_options_.max_model_len > 0,
           .snapshots = options_.prefix_caching,
           .kv_bytes = options_.kv_bytes,
-          .memory = memory_budget(ranks(), options_.memory_share)};
+          .memory = budget()};
 }
 
 // The plan is made and checked before the first byte is taken; load() allocates it.
@@ -221,6 +243,7 @@ absl::Status Runtime::settle_memory() {
   const std::vector<const backend::Backend*> backends(all.begin(), all.end());
   ASSIGN_OR_RETURN(const auto planner,
                    plan::Planner::create({config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, load}, backends));
+  weights_once_ = replica_.first != nullptr ? replica_.first->plan_.weights : planner.plan(plan_request()).weights;
   plan::PlanRequest request = plan_request();
   for (const kvcache::CacheSpec& spec : model::cache_specs(config_, request.cache)) {
     if (spec.kind == kvcache::CacheKind::kPaged) RETURN_IF_ERROR(backend().check_kv(spec.paged));
@@ -320,6 +343,8 @@ absl::Status Runtime::not_finite() const {
 engine::MetricsOptions Runtime::metrics_options() const {
   const bool is_device = backend().memory_available() >= 0;
   engine::MetricsOptions metrics = options_.metrics;
+  metrics.engine = replica_.index;
+  metrics.n_engines = options_.replicas;
   metrics.cache_config = {
       {"cache_dtype", std::string(kv_type_.name())},
       {"gpu_memory_utilization", is_device ? absl::StrCat(options_.memory_share) : "None"},
@@ -348,8 +373,8 @@ absl::Status Runtime::make_engine(base::MetricsRegistry& metrics) {
   options.n_state_slots = plan_.n_live_states;
   options.n_state_snapshots = plan_.n_snapshots;
   options.snapshot_blocks = kSnapshotBlocks;
-  options.waiting_max = options_.waiting;
-  options.waiting_tokens_max = options_.waiting_tokens;
+  options.waiting_max = static_cast<int>(ceil_div(options_.waiting, options_.replicas));
+  options.waiting_tokens_max = ceil_div(options_.waiting_tokens, options_.replicas);
   options.metrics = metrics_options();
   options.prefix_caching = options_.prefix_caching;
   options.policy = options_.policy;

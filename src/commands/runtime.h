@@ -17,6 +17,7 @@
 #include "commands/options.h"
 #include "engine/engine.h"
 #include "model/loading/load.h"
+#include "model/loading/shared_weights.h"
 #include "plan/memory_plan.h"
 #include "weights/model_files.h"
 
@@ -31,10 +32,23 @@ StepSize default_step_size(int64_t memory);
 
 class Runtime {
  public:
+  // One of RuntimeOptions::replicas. The others know the first, which has lower indices loaded before them.
+  struct Replica {
+    int index = 0;
+    const Runtime* first = nullptr;  // null: it is the first
+  };
+
   // kResourceExhausted: the model does not fit; the message has the sum and the flags that would make it fit.
-  static absl::StatusOr<std::unique_ptr<Runtime>> open(const ModelOptions& model, const RuntimeOptions& options);
+  static absl::StatusOr<std::unique_ptr<Runtime>> open(const ModelOptions& model, const RuntimeOptions& options) {
+    if (options.replicas > 1) return absl::UnimplementedError("--data-parallel-size: only `serve` runs replicas");
+    return open(model, options, {});
+  }
+  static absl::StatusOr<std::unique_ptr<Runtime>> open(const ModelOptions& model, const RuntimeOptions& options,
+                                                       Replica replica);
   // Like open() without the memory check, for callers that load no weights.
-  static absl::StatusOr<std::unique_ptr<Runtime>> look(const ModelOptions& model, const RuntimeOptions& options);
+  static absl::StatusOr<std::unique_ptr<Runtime>> look(const ModelOptions& model, const RuntimeOptions& options) {
+    return look(model, options, {});
+  }
   // REQUIRES: called once, after open(). Engine, transformer and KV blocks exist only afterwards.
   absl::Status load(base::MetricsRegistry& metrics);
 
@@ -48,6 +62,7 @@ class Runtime {
   int block_size() const { return options_.block_size; }  // tokens of a KV block
   // Of all ranks' devices together; zeros: the host's limits count. Needs free memory, so call it before load().
   backend::DeviceLimits device_limits(tensor::DType dtype) const;
+  bool shares_weights() const { return shared_weights_ != nullptr; }  // with other replicas
   int step_tokens_max() const { return step_tokens_; }
   tensor::DType weight_dtype() const { return dtype_; }
   backend::KvType kv_type() const { return kv_type_; }
@@ -58,11 +73,15 @@ class Runtime {
   const std::string& plan_details() const { return plan_details_; }  // a line a part
 
  private:
-  Runtime(const ModelOptions& model, const RuntimeOptions& options) : model_options_(model), options_(options) {}
+  Runtime(const ModelOptions& model, const RuntimeOptions& options, Replica replica)
+      : model_options_(model), options_(options), replica_(replica) {}
+  static absl::StatusOr<std::unique_ptr<Runtime>> look(const ModelOptions& model, const RuntimeOptions& options,
+                                                       Replica replica);
   absl::Status make_backends();
   absl::Status settle_types();
   void size_step(StepSize defaults);  // what no flag says
   model::LoadOptions load_options() const;
+  plan::MemoryBudget budget() const;
   plan::PlanRequest plan_request() const;
   absl::Status settle_memory();
   absl::Status load_weights();
@@ -77,6 +96,9 @@ class Runtime {
 
   const ModelOptions model_options_;
   const RuntimeOptions options_;
+  const Replica replica_;
+  std::shared_ptr<model::SharedWeights> shared_weights_;  // of the replicas in host memory; null: it has its own
+  int64_t weights_once_ = 0;                              // bytes of the shared weights
   std::unique_ptr<weights::ModelFiles> files_;
   model::ModelConfig config_;
   tensor::DType dtype_ = tensor::DType::kBf16;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "api/access/key_ring.h"
@@ -45,7 +46,8 @@ constexpr int kMappedBytes = 1 << 20;          // larger allocations, as of bodi
 
 // That run or wait. The device's default of sequences is not known yet.
 int requests_max(const RuntimeOptions& runtime) {
-  return runtime.waiting + (runtime.sequences > 0 ? runtime.sequences : kDefaultSequencesMax);
+  const int sequences = runtime.sequences > 0 ? runtime.sequences : kDefaultSequencesMax;
+  return runtime.waiting + runtime.replicas * sequences;
 }
 
 // A connection for each request that may run or wait, and some for probes.
@@ -153,7 +155,7 @@ std::string address(const ServerOptions& options, const server::HttpServer& http
 }
 
 // Until a signal (0) or the engine's failure (1).
-int wait_for_end(const engine::Engine& engine, Supervisor& supervisor, KernelMetrics& kernels) {
+int wait_for_end(const engine::Intake& engine, Supervisor& supervisor, KernelMetrics& kernels) {
   while (engine.healthy()) {
     if (supervisor.wait(kLookSeconds) != 0) return 0;
     kernels.update();
@@ -162,7 +164,7 @@ int wait_for_end(const engine::Engine& engine, Supervisor& supervisor, KernelMet
 }
 
 // Requests are still taken, so that balancers that saw /ready turn may send elsewhere first.
-void delay_drain(double seconds, const engine::Engine& engine) {
+void delay_drain(double seconds, const engine::Intake& engine) {
   if (seconds <= 0) return;
   base::log_info("serve", "not ready; the drain begins in ", seconds, " s (--drain-delay)");
   const double end = base::steady_seconds() + seconds;
@@ -203,10 +205,12 @@ absl::Status start_http(server::HttpServer& http) {
   return http.start();
 }
 
-void start_engine(engine::Engine& engine, const ServerOptions& options) {
-  if (options.fail_step > 0) engine.fail_at_step(static_cast<uint64_t>(options.fail_step));
-  if (options.stall_step > 0) engine.stall_at_step(static_cast<uint64_t>(options.stall_step));
-  engine.start();
+// The first one fails or stalls, where that is asked for.
+void start_engines(const std::vector<engine::Engine*>& engines, const ServerOptions& options) {
+  engine::Engine& first = *engines.front();
+  if (options.fail_step > 0) first.fail_at_step(static_cast<uint64_t>(options.fail_step));
+  if (options.stall_step > 0) first.stall_at_step(static_cast<uint64_t>(options.stall_step));
+  for (engine::Engine* engine : engines) engine->start();
 }
 
 absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& supervisor) {
@@ -227,12 +231,12 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   base::log_info("serve", "listening: ", address(options.server, *http), "; the model loads");
   ASSIGN_OR_RETURN(served, build_served(options, metrics));
   log_runtime(options.runtime, *served.runtime);
-  engine::Engine& engine = served.runtime->engine();
+  engine::Intake& engine = served.intake();
   api::ServiceOptions of_device = door.options();
   of_device.facts.device = std::string(served.runtime->backend().name());
   service.emplace(engine, std::move(served.model), std::move(of_device), metrics);
-  start_engine(engine, options.server);
-  const Supervisor::Watch watch = supervisor.serve(engine, serve_limits(options.server));
+  start_engines(served.engines(), options.server);
+  const Supervisor::Watch watch = supervisor.serve(served.engines(), serve_limits(options.server));
   door.open(*service);
   service->set_ready(true);
   KernelMetrics kernels(served.runtime->backend(), metrics);

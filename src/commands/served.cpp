@@ -1,5 +1,6 @@
 #include "commands/served.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -188,9 +189,41 @@ absl::StatusOr<api::ServedModel> make_served_model(const Options& options, const
 
 }  // namespace
 
+engine::Intake& Served::intake() const {
+  if (replicas != nullptr) return *replicas;
+  return runtime->engine();
+}
+
+std::vector<engine::Engine*> Served::engines() const {
+  std::vector<engine::Engine*> out{&runtime->engine()};
+  for (const auto& other : others) out.push_back(&other->engine());
+  return out;
+}
+
+namespace {
+
+absl::Status check_replicas(const RuntimeOptions& options) {
+  if (options.replicas == 1) return absl::OkStatus();
+  if (options.expert_parallel) {
+    return absl::UnimplementedError("--data-parallel-size with --enable-expert-parallel is not built yet");
+  }
+  if (options.metrics.vllm_063 || options.metrics.tgi) {
+    return absl::UnimplementedError(
+        "--data-parallel-size with metrics under the names of TGI or vLLM 0.6.3, which have no label for replicas");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<Served> prepare_served(const Options& options) {
+  RETURN_IF_ERROR(check_replicas(options.runtime));
   Served served;
-  ASSIGN_OR_RETURN(served.runtime, Runtime::open(options.model, options.runtime));
+  ASSIGN_OR_RETURN(served.runtime, Runtime::open(options.model, options.runtime, {}));
+  for (int r = 1; r < options.runtime.replicas; ++r) {
+    ASSIGN_OR_RETURN(auto other, Runtime::open(options.model, options.runtime, {r, served.runtime.get()}));
+    served.others.push_back(std::move(other));
+  }
   ASSIGN_OR_RETURN(served.model, make_served_model(options, *served.runtime));
   return served;
 }
@@ -199,6 +232,14 @@ absl::StatusOr<Served> build_served(const Options& options, base::MetricsRegistr
   ASSIGN_OR_RETURN(Served served, prepare_served(options));
   RETURN_IF_ERROR(served.runtime->load(metrics));
   served.model.model_len_max = served.runtime->model_len_max();
+  if (served.others.empty()) return served;
+  for (const auto& other : served.others) {
+    RETURN_IF_ERROR(other->load(metrics));
+    served.model.model_len_max = std::min(served.model.model_len_max, other->model_len_max());
+  }
+  served.replicas = std::make_unique<engine::ReplicaSet>(served.engines(), served.runtime->block_size());
+  base::log_info("serve", served.engines().size(), " replicas share the requests; ",
+                 served.runtime->shares_weights() ? "they read the same weights" : "each has weights of its own");
   return served;
 }
 

@@ -3,18 +3,26 @@
 // A runtime with its tokenizer, chat template and sampling defaults, as the APIs need them.
 
 #include <memory>
+#include <vector>
 
 #include "api/served_model.h"
 #include "base/metrics.h"
 #include "base/status.h"
 #include "commands/options.h"
 #include "commands/runtime.h"
+#include "engine/replicas/replica_set.h"
 
 namespace polymath::commands {
 
 struct Served {
-  std::unique_ptr<Runtime> runtime;
+  std::unique_ptr<Runtime> runtime;              // of the first replica
+  std::vector<std::unique_ptr<Runtime>> others;  // under --data-parallel-size
   api::ServedModel model;
+  std::unique_ptr<engine::ReplicaSet> replicas;  // null: there is one
+
+  // Where requests enter. REQUIRES: the weights are loaded.
+  engine::Intake& intake() const;
+  std::vector<engine::Engine*> engines() const;
 };
 
 // All but the weights: config, memory plan, tokenizer, template, sampling defaults. Their errors come at once.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 namespace polymath::commands {
 namespace {
 
@@ -49,6 +51,40 @@ TEST(Served, AStartThatCouldServeNothingFails) {
   EXPECT_EQ(prepare_served(raises).status().code(), absl::StatusCode::kInvalidArgument);
   Options plain = stand_in();
   EXPECT_TRUE(prepare_served(plain).ok()) << prepare_served(plain).status();
+}
+
+TEST(Served, ReplicasReadOneSetOfWeights) {
+  Options options = stand_in();
+  options.runtime.backend = "cpu";
+  options.runtime.replicas = 3;
+  base::MetricsRegistry metrics;
+  const auto served = build_served(options, metrics);
+  ASSERT_TRUE(served.ok()) << served.status();
+  ASSERT_EQ(served->engines().size(), 3u);
+  EXPECT_EQ(&served->intake(), static_cast<engine::Intake*>(served->replicas.get()));
+  for (const auto& other : served->others) {
+    EXPECT_LT(2 * other->transformer().weight_bytes(), served->runtime->transformer().weight_bytes());
+    EXPECT_EQ(other->kv_blocks(), served->runtime->kv_blocks());
+  }
+}
+
+TEST(Served, RefusesWhatReplicasAndRanksCannot) {
+  const struct {
+    const char* said;
+    std::function<void(RuntimeOptions&)> set;
+  } rows[] = {
+      {"with --enable-expert-parallel is not built", [](auto& o) { o.replicas = 2, o.expert_parallel = true; }},
+      {"no label for replicas", [](auto& o) { o.replicas = 2, o.metrics.tgi = true; }},
+      {"--enable-eplb needs --enable-expert-parallel", [](auto& o) { o.moves_experts = true; }},
+      {"--num-redundant-experts needs --enable-eplb", [](auto& o) { o.balance.n_redundant = 2; }},
+      {"--enable-eplb with --batch-invariant",
+       [](auto& o) { o.moves_experts = o.expert_parallel = o.batch_invariant = true, o.tensor_parallel = 2; }},
+  };
+  for (const auto& row : rows) {
+    Options options = stand_in();
+    row.set(options.runtime);
+    EXPECT_THAT(std::string(start(options).message()), testing::HasSubstr(row.said));
+  }
 }
 
 TEST(Served, AdaptersAreListedInOrderWithTheirParents) {

@@ -45,6 +45,12 @@ struct Refusals {
   base::Counter* overloaded = nullptr;  // null: TGI's names are not asked for
 };
 
+// Of metrics that one engine alone has without the label `engine`.
+base::Labels engine_labels(const EngineOptions& o) {
+  if (o.metrics.n_engines == 1) return {{"model_name", o.model_name}};
+  return metric_labels(o.model_name, o.metrics);
+}
+
 }  // namespace
 
 // All after `mutex` is shared between threads and guarded by it. The rest belongs to the engine thread.
@@ -55,10 +61,10 @@ struct Engine::State {
         refusals(o, registry),
         admitted(registry.counter("polymath:admitted_requests_total",
                                   "Requests that the engine took. Each ends once, in vllm:request_success_total.",
-                                  {{"model_name", o.model_name}})),
+                                  engine_labels(o))),
         idle_checks(registry.counter("polymath:idle_checks_total",
                                      "Times that the idle engine found every KV block and state accounted for.",
-                                     {{"model_name", o.model_name}})),
+                                     engine_labels(o))),
         free_in_loop(o.sequences_max) {
     loop.on_end([this](const RunningRequest& request) { free_place(request); });
     inbox.reserve(o.waiting_max + o.sequences_max);
@@ -270,15 +276,15 @@ void Engine::start() {
   state_->thread = base::start_thread("engine", [state = state_.get()] { state->run(); });
 }
 
-class Engine::Place {
+class Engine::QueuePlace : public Place {
  public:
-  explicit Place(State& state) : state_(state) {}
-  ~Place() {
+  explicit QueuePlace(State& state) : state_(state) {}
+  ~QueuePlace() override {
     const std::lock_guard lock(state_.mutex);
     leave();
   }
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
+  QueuePlace(const QueuePlace&) = delete;
+  QueuePlace& operator=(const QueuePlace&) = delete;
 
   void leave() {  // REQUIRES: mutex
     if (!std::exchange(left_, true)) --state_.reserved;
@@ -288,13 +294,6 @@ class Engine::Place {
   State& state_;
   bool left_ = false;  // guarded by the mutex
 };
-
-absl::StatusOr<RequestId> Engine::submit(Request request) {
-  std::vector<Request> one;
-  one.push_back(std::move(request));
-  ASSIGN_OR_RETURN(const std::vector<RequestId> ids, submit(std::move(one)));
-  return ids.front();
-}
 
 absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> requests, Place* place) {
   State& s = *state_;
@@ -307,7 +306,7 @@ absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> reque
   std::vector<RequestId> ids(requests.size());
   {
     const std::lock_guard lock(s.mutex);
-    if (place != nullptr) place->leave();
+    if (place != nullptr) static_cast<QueuePlace*>(place)->leave();
     RETURN_IF_ERROR(s.may_submit(n, prompt_tokens));  // before the work of hashing the prompts
     s.reserved += n;
     for (RequestId& id : ids) id = s.next_id++;
@@ -329,13 +328,13 @@ absl::StatusOr<std::vector<RequestId>> Engine::submit(std::vector<Request> reque
   return ids;
 }
 
-absl::StatusOr<std::shared_ptr<Engine::Place>> Engine::reserve() {
+absl::StatusOr<std::shared_ptr<Place>> Engine::reserve() {
   {
     const std::lock_guard lock(state_->mutex);
     RETURN_IF_ERROR(state_->may_submit(1, 0));
     ++state_->reserved;
   }
-  return std::make_shared<Place>(*state_);
+  return std::make_shared<QueuePlace>(*state_);
 }
 
 void Engine::cancel(RequestId id, bool as_stop) {
@@ -410,6 +409,7 @@ EngineStats Engine::stats() const {
   const std::lock_guard lock(state_->mutex);
   EngineStats stats = state_->stats;
   stats.waiting += static_cast<int>(state_->inbox.size());
+  stats.live = static_cast<int>(state_->live.size());
   return stats;
 }
 

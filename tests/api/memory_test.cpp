@@ -69,7 +69,7 @@ TEST(Memory, TheMetricHasWhatWasAllocated) {
   ASSERT_TRUE((*runtime)->load(metrics).ok());
   model::Transformer& model = (*runtime)->transformer();
   base::MetricsRegistry expected;
-  commands::export_memory(model, expected);
+  commands::export_memory(model, -1, expected);
   const std::string text = metrics.render();
   for (const char* kind : {"weights", "scratch", "kv_cache", "graphs"}) {
     EXPECT_THAT(text, HasSubstr(absl::StrCat("polymath:memory_bytes{kind=\"", kind, "\"} ")));

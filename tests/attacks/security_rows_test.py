@@ -152,7 +152,7 @@ class Rows(unittest.TestCase):
             self.refused(TEXT, {"prompt": "x", "max_tokens": 1, "logit_bias": bias})
 
     def test_08_no_worker_protocol(self):
-        for flags in (("--nnodes", "2"), ("--distributed-executor-backend", "ray"), ("--data-parallel-size", "2"), ("--grpc",)):
+        for flags in (("--nnodes", "2"), ("--distributed-executor-backend", "ray"), ("--data-parallel-size-local", "2"), ("--grpc",)):
             code, err, _ = outcome("--dry-run", *flags)
             self.assertEqual(code, 2, flags)
             self.assertIn(flags[0], err)

@@ -32,7 +32,7 @@ class Gate {
   // too many wrong keys. 503: the server starts or stops. The principal is the key's name; without keys it is empty.
   // `route`: null for an unknown path or method. `service`: null while the model loads.
   server::HttpServer::Admission admit(const server::HttpRequest& head, const Route* route, Service* service);
-  // Behind the body: takes the place. The ticket is an engine::Engine::Place. 429: the queue has filled up since.
+  // Behind the body: takes the place. The ticket is an engine::Place. 429: the queue has filled up since.
   server::HttpServer::Admission enter(const server::HttpRequest& request, const Route& route, Service& service) const;
 
  private:

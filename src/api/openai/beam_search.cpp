@@ -82,7 +82,7 @@ engine::Request BeamSearch::make_request(size_t search, size_t beam) {
   return request;
 }
 
-absl::Status BeamSearch::submit_step(const std::vector<size_t>& searches, engine::Engine::Place* place) {
+absl::Status BeamSearch::submit_step(const std::vector<size_t>& searches, engine::Place* place) {
   std::vector<engine::Request> requests;
   for (const size_t i : searches) {
     Search& search = searches_[i];

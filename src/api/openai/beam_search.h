@@ -67,7 +67,7 @@ class BeamSearch : public OutputJob, public std::enable_shared_from_this<BeamSea
 
   BeamSearch(const Generation::Context& context, GenerationPlan plan, const BeamRules& rules,
              std::unique_ptr<AnswerWriter> writer);
-  absl::Status submit_step(const std::vector<size_t>& searches, engine::Engine::Place* place);
+  absl::Status submit_step(const std::vector<size_t>& searches, engine::Place* place);
   engine::Request make_request(size_t search, size_t beam);
   void push(Event event);
   void handle(Event& event);

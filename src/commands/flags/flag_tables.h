@@ -15,6 +15,7 @@ namespace polymath::commands {
 
 std::span<const Flag> model_flags();
 std::span<const Flag> engine_flags();
+std::span<const Flag> parallel_flags();
 std::span<const Flag> server_flags();
 std::span<const Flag> command_flags();
 std::span<const Flag> load_flags();

@@ -16,6 +16,9 @@ struct IntRange {
   int64_t max = 0;
 };
 
+inline constexpr IntRange kBalanceSteps{1, 1 << 30};      // of expert balancing
+inline constexpr IntRange kRedundantExperts{0, 1 << 16};  // the ranks bound them further
+
 absl::StatusOr<int64_t> parse_int(std::string_view text, IntRange range);
 absl::StatusOr<double> parse_number(std::string_view text, double min, double max);
 absl::StatusOr<bool> parse_bool(std::string_view text);

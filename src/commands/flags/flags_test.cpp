@@ -79,7 +79,13 @@ TEST(Flags, Refusals) {
       {{"m", "--kv-cache-dtype", "fp16"}, kUnimplemented, "is not built"},
       {{"m", "-tp", "65"}, kInvalidArgument, "--tensor-parallel-size: must be between 1 and 64"},
       {{"m", "-pp", "2"}, kUnimplemented, "--pipeline-parallel-size"},
-      {{"m", "--enable-eplb"}, kUnimplemented, "not built yet"},
+      {{"m", "-dp", "65"}, kInvalidArgument, "--data-parallel-size: must be between 1 and 64"},
+      {{"m", "--eplb-config", "{\"windows\":1}"}, kInvalidArgument, "there is no key `windows`"},
+      {{"m", "--eplb-config", "[]"}, kInvalidArgument, "must be a JSON object"},
+      {{"m", "--eplb-config", R"({"window_size":0})"}, kInvalidArgument, "window_size must be between 1 and"},
+      {{"m", "--eplb-config", R"({"use_async":false})"}, kUnimplemented, "cannot be switched off"},
+      {{"m", "--eplb-config", R"({"policy":"x"})"}, kUnimplemented, "only `default` is built"},
+      {{"m", "--eplb-config.window_size", "0"}, kInvalidArgument, "must be between 1 and"},
       {{"m", "--quantization=quip"}, kInvalidArgument, "must be none, gguf, int8, fp8"},
       {{"m", "--lora-modules", "x"}, kInvalidArgument, "--lora-modules: takes NAME=PATH"},
       {{"m", "--max-loras", "65"}, kInvalidArgument, "between 1 and 64"},
@@ -106,6 +112,34 @@ TEST(Flags, WhatChangesNothingIsAcceptedAloud) {
   EXPECT_EQ(o->warnings.size(), 1u);
   EXPECT_TRUE(o->runtime.eager);
   EXPECT_EQ(o->runtime.memory_share, 0.9);
+}
+
+TEST(Flags, ExpertBalancing) {
+  const struct {
+    std::vector<std::string> arguments;
+    model::BalanceOptions balance;
+  } rows[] = {
+      {{"m", "--enable-eplb"}, {}},
+      {{"m", "--enable-eplb", "--num-redundant-experts", "4", "--eplb-window-size=7", "--eplb-step-interval", "9"},
+       {4, 7, 9}},
+      {{"m", "--enable-eplb", "--eplb-config",
+        R"({"num_redundant_experts":2,"window_size":5,"policy":"default","use_async":true,"log_balancedness":true})"},
+       {2, 5, 3000, true}},
+      {{"m", "--enable-eplb", "--eplb-config.step_interval", "6", "--eplb-config.log_balancedness",
+        "--eplb-config.log_balancedness_interval=3"},
+       {0, 1000, 6, true, 3}},
+  };
+  for (const auto& row : rows) {
+    const auto o = parse_flags(kServe, row.arguments);
+    ASSERT_TRUE(o.ok()) << o.status();
+    EXPECT_TRUE(o->runtime.moves_experts);
+    const model::BalanceOptions &got = o->runtime.balance, &wanted = row.balance;
+    EXPECT_EQ(got.n_redundant, wanted.n_redundant);
+    EXPECT_EQ(got.window_steps, wanted.window_steps);
+    EXPECT_EQ(got.interval_steps, wanted.interval_steps);
+    EXPECT_EQ(got.logs, wanted.logs);
+    EXPECT_EQ(got.log_steps, wanted.log_steps);
+  }
 }
 
 TEST(Flags, AdaptersAndSpeculation) {

@@ -8,8 +8,6 @@ namespace {
 constexpr Flag kFlags[] = {
     {"pipeline-parallel-size", "-pp", FlagKind::kValue, kLoads, "N", "",
      "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
-    {"data-parallel-size", "-dp", FlagKind::kValue, kLoads, "N", "", "replicas in one process are not built yet; 1 is",
-     nullptr, "1"},
     {"decode-context-parallel-size", "-dcp", FlagKind::kValue, kLoads, "N", "",
      "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
     {"prefill-context-parallel-size", "-pcp", FlagKind::kValue, kLoads, "N", "",
@@ -18,7 +16,6 @@ constexpr Flag kFlags[] = {
      "1"},
     {"num-scheduler-steps", "", FlagKind::kValue, kLoads, "N", "", "a step is one forward pass", nullptr, "1"},
     {"nnodes", "", FlagKind::kValue, kLoads, "N", "", "several hosts are not built yet; 1 is", nullptr, "1"},
-    {"enable-eplb", "", kSwitch, kLoads, "", "", "moving experts between devices is not built yet", nullptr, ""},
     {"distributed-executor-backend", "", FlagKind::kValue, kLoads, "NAME", "", "there is one process", nullptr,
      "uni mp"},
     {"cpu-offload-gb", "", FlagKind::kValue, kLoads, "GIB", "", "offloading is not built yet", nullptr, "0"},

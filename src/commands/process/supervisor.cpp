@@ -66,7 +66,7 @@ void Supervisor::loading(double timeout_s) {
   set_deadline(timeout_s, absl::StrCat("not ready ", timeout_s, " s after the start (--startup-timeout)"));
 }
 
-Supervisor::Watch Supervisor::serve(engine::Engine& engine, const ServeLimits& limits) {
+Supervisor::Watch Supervisor::serve(const std::vector<engine::Engine*>& engines, const ServeLimits& limits) {
   {
     const std::lock_guard lock(mutex_);
     serving_ = true;
@@ -74,15 +74,13 @@ Supervisor::Watch Supervisor::serve(engine::Engine& engine, const ServeLimits& l
     deadline_ = {};
   }
   const std::lock_guard lock(engine_mutex_);
-  engine_ = &engine;
-  beats_ = engine.beats();
-  rested_for_ = 0;
+  for (engine::Engine* engine : engines) engines_.push_back({engine, engine->beats()});
   return Watch(*this);
 }
 
-void Supervisor::forget_engine() {
+void Supervisor::forget_engines() {
   const std::lock_guard lock(engine_mutex_);
-  engine_ = nullptr;
+  engines_.clear();
 }
 
 int Supervisor::wait(double seconds) {
@@ -108,7 +106,7 @@ void Supervisor::work() {
       check_deadline();
     }
     const double now = base::steady_seconds();
-    check_engine(std::min(now - std::exchange(before, now), kCountedMax));
+    check_engines(std::min(now - std::exchange(before, now), kCountedMax));
   }
 }
 
@@ -133,18 +131,24 @@ void Supervisor::check_deadline() {
   base::fatal("serve", absl::StrCat(deadline_.sentence, ": ending at once"));
 }
 
-// Ends the process where the engine's thread is stuck. Requests end on a thread of their own, which may get stuck, too.
-void Supervisor::check_engine(double elapsed) {
+void Supervisor::check_engines(double elapsed) {
   const std::lock_guard lock(engine_mutex_);
-  if (engine_ == nullptr || limits_.step_timeout_s <= 0) return;
-  const uint64_t beats = engine_->beats();
-  rested_for_ = beats == std::exchange(beats_, beats) ? rested_for_ + elapsed : 0;
-  if (rested_for_ < limits_.step_timeout_s) return;
+  if (limits_.step_timeout_s <= 0) return;
+  for (Watched& watched : engines_) {
+    const uint64_t beats = watched.engine->beats();
+    watched.rested_for = beats == std::exchange(watched.beats, beats) ? watched.rested_for + elapsed : 0;
+    if (watched.rested_for >= limits_.step_timeout_s) end_stuck();
+  }
+}
+
+// Ends the process where an engine's thread is stuck. Requests end on a thread of their own, which may get stuck, too.
+// REQUIRES: engine_mutex_.
+void Supervisor::end_stuck() {
   base::log_error("serve", "the engine thread is stuck: no step began or ended for ", limits_.step_timeout_s,
                   " s (--step-timeout); every request in flight ends, then the process");
   const auto done = std::make_shared<std::atomic<bool>>(false);
-  base::start_thread("abandon", [done, engine = engine_] {
-    engine->abandon();
+  base::start_thread("abandon", [done, engines = engines_] {
+    for (const Watched& watched : engines) watched.engine->abandon();
     *done = true;
   }).detach();
   const double end = base::steady_seconds() + kAbandonSeconds;

@@ -4,8 +4,8 @@
 //
 //   Supervisor supervisor;                         // before any other thread
 //   supervisor.loading(startup_timeout);           // a signal ends the process at once, with 128 + its number
-//   auto watch = supervisor.serve(engine, limits); // the first signal asks for a drain; `watch` ends before the engine
-//   if (supervisor.wait(0.2) != 0) ...drain...     // the second one ends the process at once, in every phase
+//   auto watch = supervisor.serve(engines, limits); // the first signal asks for a drain; `watch` ends before the
+//   engine if (supervisor.wait(0.2) != 0) ...drain...     // the second one ends the process at once, in every phase
 //
 // SIGTERM, SIGINT and SIGHUP are alike; SIGHUP stays ignored where it was (nohup). From the first signal on the process
 // has drain_seconds to end. Then it ends with base::kExitFatal, whatever its threads do.
@@ -19,6 +19,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "engine/engine.h"
 
@@ -37,18 +38,18 @@ class Supervisor {
   // `timeout_s`: for all until serve(); 0: no limit.
   void loading(double timeout_s);
 
-  // Watches `engine` while it lives.
+  // Watches the engines while it lives.
   class Watch {
    public:
     explicit Watch(Supervisor& supervisor) : supervisor_(supervisor) {}
-    ~Watch() { supervisor_.forget_engine(); }
+    ~Watch() { supervisor_.forget_engines(); }
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
 
    private:
     Supervisor& supervisor_;
   };
-  [[nodiscard]] Watch serve(engine::Engine& engine, const ServeLimits& limits);
+  [[nodiscard]] Watch serve(const std::vector<engine::Engine*>& engines, const ServeLimits& limits);
 
   // The signal that asked for a drain; 0: none within `seconds`.
   int wait(double seconds);
@@ -64,9 +65,10 @@ class Supervisor {
   void work();
   void take_signal(int signal);
   void check_deadline();
-  void check_engine(double elapsed);
+  void check_engines(double elapsed);
+  void end_stuck();
   void set_deadline(double seconds, std::string sentence);
-  void forget_engine();
+  void forget_engines();
 
   sigset_t signals_;
   std::mutex mutex_;  // of all below it
@@ -78,9 +80,12 @@ class Supervisor {
   Deadline deadline_;
 
   std::mutex engine_mutex_;  // held while a stuck engine is dealt with: it must not be destroyed then
-  engine::Engine* engine_ = nullptr;
-  uint64_t beats_ = 0;     // of engine_, when they rose last
-  double rested_for_ = 0;  // seconds since
+  struct Watched {
+    engine::Engine* engine = nullptr;
+    uint64_t beats = 0;     // when they rose last
+    double rested_for = 0;  // seconds since
+  };
+  std::vector<Watched> engines_;
   std::thread thread_;
 };
 

@@ -1,0 +1,64 @@
+// Flags of replicas, and of experts that move between ranks.
+
+#include "commands/expert_balance.h"
+#include "commands/flags/flag_tables.h"
+#include "commands/flags/flag_values.h"
+#include "engine/replicas/chooser.h"
+
+namespace polymath::commands {
+namespace {
+
+template <int model::BalanceOptions::*field, const IntRange& range>
+absl::Status set_balance(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, range));
+  o.runtime.balance.*field = static_cast<int>(n);
+  return absl::OkStatus();
+}
+constexpr auto set_redundant = set_balance<&model::BalanceOptions::n_redundant, kRedundantExperts>;
+constexpr auto set_window = set_balance<&model::BalanceOptions::window_steps, kBalanceSteps>;
+constexpr auto set_interval = set_balance<&model::BalanceOptions::interval_steps, kBalanceSteps>;
+constexpr auto set_log_steps = set_balance<&model::BalanceOptions::log_steps, kBalanceSteps>;
+
+absl::Status set_logs(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.balance.logs, parse_bool(value));
+  return absl::OkStatus();
+}
+
+absl::Status set_config(Options& o, std::string_view value) { return read_balance_config(value, o.runtime.balance); }
+
+constexpr Flag kFlags[] = {
+    {"data-parallel-size", "-dp", FlagKind::kValue, kLoads, "N", "1",
+     "Replicas in this process, each with a scheduler and a KV cache of its own. Requests go to them by load and by "
+     "cached prefix. On the CPU they share weights and threads; on GPUs each has its own. Only `serve` runs several.",
+     set_int<&RuntimeOptions::replicas, 1, engine::ReplicaChooser::kReplicasMax>},
+    {"enable-eplb", "", kSwitch, kLoads, "", "off",
+     "With --enable-expert-parallel, experts move between ranks so that measured loads become even. Steps go on "
+     "meanwhile. Answers may differ by the rounding of sums over ranks. CPU only so far.",
+     set_bool<&RuntimeOptions::moves_experts>},
+    {"eplb-config", "", FlagKind::kValue, kLoads, "JSON", "{}",
+     "For --enable-eplb: {\"window_size\": N, \"step_interval\": N, \"num_redundant_experts\": N, "
+     "\"log_balancedness\": false, \"log_balancedness_interval\": N}.",
+     set_config},
+    {"num-redundant-experts", "", FlagKind::kValue, kLoads, "N", "0",
+     "Copies of a layer's experts beside one of each, over all ranks. The ranks must share all copies evenly.",
+     set_redundant},
+    {"eplb-window-size", "", FlagKind::kValue, kLoads, "STEPS", "1000", "Latest steps whose loads decide.", set_window},
+    {"eplb-step-interval", "", FlagKind::kValue, kLoads, "STEPS", "3000", "Steps between two decisions.", set_interval},
+    {"eplb-log-balancedness", "", kSwitch, kLoads, "", "off",
+     "The ranks' loads go to the log, a line a layer, every log_balancedness_interval steps.", set_logs},
+    {"eplb-config.num-redundant-experts", "", FlagKind::kValue, kLoads, "N", "0",
+     "The same as --num-redundant-experts.", set_redundant},
+    {"eplb-config.window-size", "", FlagKind::kValue, kLoads, "STEPS", "1000", "The same as --eplb-window-size.",
+     set_window},
+    {"eplb-config.step-interval", "", FlagKind::kValue, kLoads, "STEPS", "3000", "The same as --eplb-step-interval.",
+     set_interval},
+    {"eplb-config.log-balancedness", "", kSwitch, kLoads, "", "off", "The same as --eplb-log-balancedness.", set_logs},
+    {"eplb-config.log-balancedness-interval", "", FlagKind::kValue, kLoads, "STEPS", "1",
+     "Steps between two such lines of a layer.", set_log_steps},
+};
+
+}  // namespace
+
+std::span<const Flag> parallel_flags() { return kFlags; }
+
+}  // namespace polymath::commands
