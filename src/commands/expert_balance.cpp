@@ -81,6 +81,10 @@ absl::Status check_balance(const RuntimeOptions& options, const model::ModelConf
     return absl::InvalidArgumentError(
         "--enable-eplb needs --enable-expert-parallel, and --tensor-parallel-size 2 or more");
   }
+  if (options.pipeline_parallel > 1) {
+    return absl::UnimplementedError(
+        "--enable-eplb with --pipeline-parallel-size: experts move between two steps, and stages always run some");
+  }
   if (options.batch_invariant) {
     return absl::UnimplementedError(
         "--enable-eplb with --batch-invariant: an expert's move changes the order of sums over ranks");

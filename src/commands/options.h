@@ -14,6 +14,7 @@
 #include "commands/plan/options.h"
 #include "engine/options.h"
 #include "model/balance/options.h"
+#include "parallel/rank_trace.h"
 
 namespace polymath::commands {
 
@@ -75,6 +76,11 @@ struct RuntimeOptions {
   model::BalanceOptions balance;
   bool require_fused = false;  // refuse to start where an op would run on its default composition
 
+  int pipeline_parallel = 1;          // stages that split the layers, each of `tensor_parallel` ranks
+  std::vector<int> pipeline_layers;   // of each stage; empty: even
+  double rank_timeout_s = 4;          // without progress of a rank; 0: no limit
+  parallel::PlannedFault rank_fault;  // for tests
+
   int block_size = 16;
   double memory_share = 0.9;  // of a GPU's memory, for weights, scratch and KV cache together
   int64_t kv_bytes = 0;       // 0: on a CPU a share of free memory; on a GPU the rest of memory_share
@@ -127,6 +133,7 @@ struct ServerOptions {
   bool flat_errors = false;         // error bodies as in vLLM 0.6.3
   bool tokenizer_info = false;
   bool request_metrics = false;
+  bool metrics_per_rank = false;
   bool force_usage = false;                    // streams carry the usage unasked
   std::vector<MetricBounds> histogram_bounds;  // instead of a histogram's own
   int stream_interval = 1;

@@ -96,6 +96,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
   ASSIGN_OR_RETURN(runtime->pack_to_, formats_to_pack_to(model.quantization, scheme));
   if (options.batch_invariant) RETURN_IF_ERROR(check_batch_invariant(runtime->config_));
   RETURN_IF_ERROR(runtime->settle_types());
+  RETURN_IF_ERROR(runtime->settle_stages());
   RETURN_IF_ERROR(runtime->make_backends());
   RETURN_IF_ERROR(check_balance(options, runtime->config_, runtime->backend()));
   runtime->size_step(default_step_size(runtime->backend().memory_available()));
@@ -103,7 +104,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
 }
 
 absl::Status Runtime::make_backends() {
-  const int ranks = options_.tensor_parallel, in_all = ranks * options_.replicas;
+  const int ranks = options_.tensor_parallel * options_.pipeline_parallel, in_all = ranks * options_.replicas;
   int of_rank = options_.threads;
   if (in_all > 1) {
     const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
@@ -114,10 +115,13 @@ absl::Status Runtime::make_backends() {
     if (rank > 0) options.backend = backend().name();  // "auto" is settled by the first
     ASSIGN_OR_RETURN(auto backend,
                      make_backend(options, {.threads = of_rank, .device = replica_.index * ranks + rank}));
+    if (options_.pipeline_parallel > 1 && backend->memory_available() >= 0) {
+      return absl::UnimplementedError("--pipeline-parallel-size: stages run on the CPU alone; use --device cpu");
+    }
     backends_.push_back(std::move(backend));
   }
   backend().use_on_this_thread();
-  if (ranks == 1 && options_.expert_parallel) {
+  if (options_.tensor_parallel == 1 && options_.expert_parallel) {
     base::log_warning("serve", "--enable-expert-parallel changes nothing: --tensor-parallel-size is 1");
   }
   return absl::OkStatus();
@@ -187,6 +191,32 @@ absl::Status Runtime::settle_types() {
   return absl::OkStatus();
 }
 
+absl::Status Runtime::settle_stages() {
+  constexpr int kRanksMax = 64;
+  const int n_stages = options_.pipeline_parallel, n_layers = static_cast<int>(config_.layers.size());
+  if (n_stages * options_.tensor_parallel > kRanksMax) {
+    return absl::InvalidArgumentError(absl::StrCat("--pipeline-parallel-size times --tensor-parallel-size is ",
+                                                   n_stages * options_.tensor_parallel, "; at most ", kRanksMax,
+                                                   " ranks are served"));
+  }
+  if (options_.rank_fault.step > 0 &&
+      static_cast<int>(options_.rank_fault.rank) >= n_stages * options_.tensor_parallel) {
+    return absl::InvalidArgumentError(absl::StrCat("--rank-fault: there is no rank ", options_.rank_fault.rank));
+  }
+  if (n_stages > n_layers) {
+    return absl::InvalidArgumentError(absl::StrCat("--pipeline-parallel-size is ", n_stages, ", and ",
+                                                   config_.architecture, " has ", n_layers, " layers"));
+  }
+  if (!options_.pipeline_layers.empty() && static_cast<int>(options_.pipeline_layers.size()) != n_stages) {
+    return absl::InvalidArgumentError(absl::StrCat("--pipeline-layers names ", options_.pipeline_layers.size(),
+                                                   " stages, and --pipeline-parallel-size is ", n_stages));
+  }
+  if (n_stages > 1) {
+    stages_ = options_.pipeline_layers.empty() ? parallel::even_stages(n_layers, n_stages) : options_.pipeline_layers;
+  }
+  return model::check_stages(config_, stages_);
+}
+
 void Runtime::size_step(StepSize defaults) {
   step_tokens_ = options_.step_tokens > 0 ? options_.step_tokens : defaults.tokens;
   const int sequences = options_.sequences > 0 ? options_.sequences : defaults.sequences;
@@ -205,10 +235,13 @@ model::LoadOptions Runtime::load_options() const {
           .pack_to = pack_to_,
           .model_len = model_len_,
           .capture_graphs = !options_.eager,
-          .whole_experts = options_.expert_parallel && backends_.size() > 1,
+          .whole_experts = options_.expert_parallel && options_.tensor_parallel > 1,
           .shared = shared_weights_,
           .shares_weights = shared_weights_ != nullptr && replica_.first != nullptr,
           .balance = options_.moves_experts ? std::optional(options_.balance) : std::nullopt,
+          .stages = stages_,
+          .rank_timeout_s = options_.rank_timeout_s,
+          .fault = replica_.index == 0 ? options_.rank_fault : parallel::PlannedFault{},
           .adapters = adapter_directories_};
 }
 

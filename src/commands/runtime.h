@@ -79,6 +79,7 @@ class Runtime {
                                                        Replica replica);
   absl::Status make_backends();
   absl::Status settle_types();
+  absl::Status settle_stages();
   void size_step(StepSize defaults);  // what no flag says
   model::LoadOptions load_options() const;
   plan::MemoryBudget budget() const;
@@ -109,6 +110,7 @@ class Runtime {
   model::CacheOptions cache_options_;  // as planned
   std::vector<std::string> adapter_directories_;
   std::vector<const quant::QuantFormat*> pack_to_;
+  std::vector<int> stages_;  // layers of each; empty: one stage
   int model_len_ = 0;
   int step_tokens_ = 0;
   int sequences_ = 0;

@@ -77,6 +77,10 @@ TEST(Served, RefusesWhatReplicasAndRanksCannot) {
       {"no label for replicas", [](auto& o) { o.replicas = 2, o.metrics.tgi = true; }},
       {"--enable-eplb needs --enable-expert-parallel", [](auto& o) { o.moves_experts = true; }},
       {"--num-redundant-experts needs --enable-eplb", [](auto& o) { o.balance.n_redundant = 2; }},
+      {"--enable-eplb with --pipeline-parallel-size",
+       [](auto& o) { o.moves_experts = o.expert_parallel = true, o.tensor_parallel = o.pipeline_parallel = 2; }},
+      {"--pipeline-layers names 1 stages", [](auto& o) { o.pipeline_parallel = 2, o.pipeline_layers = {2}; }},
+      {"there is no rank 2", [](auto& o) { o.pipeline_parallel = 2, o.rank_fault = {.rank = 2, .step = 1}; }},
       {"--enable-eplb with --batch-invariant",
        [](auto& o) { o.moves_experts = o.expert_parallel = o.batch_invariant = true, o.tensor_parallel = 2; }},
   };

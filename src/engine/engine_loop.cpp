@@ -18,21 +18,6 @@ namespace {
 constexpr double kTickSeconds = 1;
 constexpr uint64_t kLoadSteps = 100;  // the experts' load is read every so many steps, and at each tick
 
-SchedulerLimits scheduler_limits(const EngineOptions& options) {
-  return {.block_size = options.block_size,
-          .n_blocks = options.n_blocks,
-          .sequences_max = options.sequences_max,
-          .step_tokens_max = options.step_tokens_max,
-          .logit_rows_max = std::max(options.sequences_max, options.logit_rows_max),
-          .n_draft_max = options.speculation.method.empty() ? 0 : options.speculation.n_draft_max,
-          .waiting_max = options.waiting_max + options.sequences_max,  // Engine::submit keeps the narrower bound
-          .prefix_caching = options.prefix_caching,
-          .policy = find_policy(options.policy),
-          .n_state_slots = options.n_state_slots,
-          .n_state_snapshots = options.n_state_snapshots,
-          .snapshot_blocks = options.snapshot_blocks};
-}
-
 std::unique_ptr<Proposer> make_proposer(const SpeculationOptions& options) {
   return options.method.empty() ? nullptr : find_proposer(options.method)->create(options);
 }
@@ -48,7 +33,7 @@ EngineLoop::EngineLoop(model::Model& model, const EngineOptions& options, base::
       options_(options),
       vocab_(model.vocab()),
       samples_on_device_(model.samples_on_device() && options.speculation.method.empty()),
-      depth_(samples_on_device_ ? std::min(kInFlightMax, model.steps_in_flight_max()) : 1),
+      depth_(steps_in_flight(model, samples_on_device_)),
       proposer_(make_proposer(options.speculation)),
       scheduler_(scheduler_limits(options)),
       builder_(scheduler_limits(options), options.model_len_max),
@@ -183,9 +168,11 @@ absl::Status EngineLoop::start_and_finish_caught() {
 absl::Status EngineLoop::start_and_finish() {
   while (n_in_flight() < depth_ && plans_ahead()) {
     if (proposer_ != nullptr) propose();
-    const int mixed = mixed_prompt_tokens(
+    StepRoom room;
+    room.mixed_prefill_max = mixed_prompt_tokens(
         options_.mixing, times_, {scheduler_.n_decoding(), scheduler_.n_waiting_tokens()}, options_.step_tokens_max);
-    const StepPlan plan = scheduler_.plan(mixed);
+    if (!samples_on_device_ && depth_ > 1) share_out(room, depth_, scheduler_);
+    const StepPlan plan = scheduler_.plan(room);
     if (plan.items.empty()) break;
     RETURN_IF_ERROR(start(plan));
   }
@@ -193,9 +180,10 @@ absl::Status EngineLoop::start_and_finish() {
   return finish();
 }
 
-// Not if the host samples for most sequences. They skip every other step, so steps would settle at half the size.
+// Not if the host samples for most sequences of a device. They skip every other step, so steps would settle at half the
+// size.
 bool EngineLoop::plans_ahead() const {
-  if (n_in_flight() == 0) return true;
+  if (n_in_flight() == 0 || !samples_on_device_) return true;
   const InFlightStep& last = in_flight_[(n_started_ - 1) % kInFlightMax];
   return last.n_on_device >= last.n_on_host;
 }
@@ -234,7 +222,10 @@ absl::Status EngineLoop::start(const StepPlan& plan) {
   if (!samples_on_device_) away_ += base::steady_seconds() - begin;
   ++n_started_;
   scheduler_.commit(plan);
-  for (const InFlightStep::Item& item : flight.items) item.request->n_unknown += item.on_device ? 1 : 0;
+  for (const InFlightStep::Item& item : flight.items) {
+    item.request->n_unknown += item.on_device ? 1 : 0;
+    ++item.request->n_in_flight;
+  }
   return absl::OkStatus();
 }
 
@@ -301,7 +292,9 @@ absl::Status EngineLoop::finish() {
   stats_.prompt_tokens_computed += flight.n_prompt;
   metrics_.step(now, flight.n_tokens, flight.n_prompt);
   for (const InFlightStep::Item& item : flight.items) {
-    if (item.request != nullptr) deliver(item, *result);
+    if (item.request == nullptr) continue;
+    --item.request->n_in_flight;
+    deliver(item, *result);
   }
   flight.items.clear();
   const double delivered = base::steady_seconds();

@@ -8,7 +8,10 @@
 // sequence that just ended may have a row in it; that token is dropped. A sequence whose token the host samples skips a
 // step.
 //
-// Speculation samples on the host, one step at a time. The next step depends on the accepted drafts.
+// A pipeline of several stages has a step in flight for each. The host samples, so a sequence is in one of them, and
+// each step takes its share of the sequences.
+//
+// Under speculation the host samples, too: what follows depends on the accepted drafts.
 //
 // Owns the scheduler and the running requests. A step allocates nothing. Thread safety: any thread may call check and
 // make_request; the rest belongs to one.
@@ -22,6 +25,7 @@
 
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
+#include "engine/loop_limits.h"
 #include "engine/metrics/engine_metrics.h"
 #include "engine/proposers/proposer.h"
 #include "engine/sampling/repetition.h"
@@ -102,8 +106,6 @@ class EngineLoop {
   std::vector<std::unique_ptr<RunningRequest>>& ended() { return ended_; }
 
  private:
-  static constexpr int kInFlightMax = 2;  // Batch::token_rows can name rows of the previous step only
-
   int n_in_flight() const { return static_cast<int>(n_started_ - n_finished_); }
   bool plans_ahead() const;
   void propose();

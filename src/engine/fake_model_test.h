@@ -10,7 +10,6 @@
 // cache, and the step fails.
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -38,8 +37,9 @@ class FakeModel : public model::Model {
         depth_(depth),
         store_(caches.n_blocks * block_size),
         states_(caches.n_state_slots),
+        steps_(static_cast<size_t>(std::max(2, depth))),
         scratch_(vocab) {
-    CHECK(depth >= 1 && depth <= kResultSlots && vocab <= static_cast<int>(kStretch));
+    CHECK(depth >= 1 && vocab <= static_cast<int>(kStretch));
     for (Step& step : steps_) {
       for (auto* list : {&step.tokens, &step.positions, &step.slots, &step.token_rows}) list->reserve(store_.size());
       for (auto* list : {&step.query_start, &step.kv_len, &step.logit_rows, &step.host_rows, &step.ids,
@@ -87,7 +87,7 @@ class FakeModel : public model::Model {
     CHECK(samples_on_device() || (batch.sampling.empty() && batch.token_rows.empty()));
     if (n_starts == fail_at_start) return fail();
     n_tokens += batch.n_tokens();
-    steps_[n_starts++ % kResultSlots].copy(batch);
+    steps_[static_cast<size_t>(n_starts++) % steps_.size()].copy(batch);
     return absl::OkStatus();
   }
 
@@ -96,7 +96,7 @@ class FakeModel : public model::Model {
     CHECK(n_in_flight() > 0 && !failed_);
     if (step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us));
     if (n_forwards == fail_at) return fail();
-    Step& step = steps_[n_forwards++ % kResultSlots];
+    Step& step = steps_[static_cast<size_t>(n_forwards++) % steps_.size()];
     model::StepResult result;
     const absl::Status status = run(step, result);
     sampled_before_ = step.ids;
@@ -104,7 +104,7 @@ class FakeModel : public model::Model {
     return result;
   }
 
-  bool samples_on_device() const override { return depth_ > 1; }
+  bool samples_on_device() const override { return depth_ > 1 && samples; }
   int steps_in_flight_max() const override { return depth_; }
   int n_in_flight() const { return static_cast<int>(n_starts - n_forwards); }
   int vocab() const override { return vocab_; }
@@ -119,6 +119,7 @@ class FakeModel : public model::Model {
   std::atomic<int64_t> fail_at{-1}, fail_at_start{-1};  // no call may follow
   std::atomic<int64_t> n_sampled{0}, n_ahead{0};        // tokens sampled here; and read before the host knew them
   std::atomic<int64_t> n_resumed{0};                    // states restored from a snapshot
+  bool samples = true;                                  // with a depth of 2: as a device
   int adapters = 0;
   int step_us = 0;
   bool not_a_number = false;
@@ -134,8 +135,6 @@ class FakeModel : public model::Model {
     uint64_t hash = 0;
     int32_t n = -1;  // tokens
   };
-
-  static constexpr int kResultSlots = 2;
 
   // A copy of the batch, since the caller's is gone when the step runs; and its results.
   struct Step {
@@ -275,7 +274,7 @@ class FakeModel : public model::Model {
   const int vocab_, block_size_, depth_;
   std::vector<Slot> store_;
   std::vector<State> states_;
-  std::array<Step, kResultSlots> steps_;
+  std::vector<Step> steps_;              // step i is at i % steps_.size()
   std::vector<int32_t> sampled_before_;  // by the step that ran last
   Scratch scratch_;
   bool failed_ = false;

@@ -79,7 +79,13 @@ int Scheduler::n_decoding() const {
       std::count_if(running_.begin(), running_.end(), [](const Sequence* s) { return s->decodes(); }));
 }
 
-StepPlan Scheduler::plan(int mixed_prefill_tokens_max) {
+int64_t Scheduler::n_prefill_tokens() const {
+  int64_t n = 0;
+  for (const Sequence* sequence : running_) n += std::max(0, sequence->prefill_len - sequence->computed_len);
+  return n;
+}
+
+StepPlan Scheduler::plan(const StepRoom& room) {
   items_.clear();
   preempted_.clear();
   state_copies_.clear();
@@ -89,9 +95,10 @@ StepPlan Scheduler::plan(int mixed_prefill_tokens_max) {
   give_decodes_blocks();
   tokens_left_ = limits_.step_tokens_max;
   extra_rows_left_ = limits_.logit_rows_max - n_running();
-  plan_decodes();
-  const bool mixed = !items_.empty() && mixed_prefill_tokens_max > 0;
-  prefill_left_ = mixed ? std::min(tokens_left_, mixed_prefill_tokens_max) : tokens_left_;
+  plan_decodes(room.decodes_max > 0 ? room.decodes_max : limits_.sequences_max);
+  prefill_left_ = tokens_left_;
+  if (room.prefill_max > 0) prefill_left_ = std::min(prefill_left_, room.prefill_max);
+  if (!items_.empty() && room.mixed_prefill_max > 0) prefill_left_ = std::min(prefill_left_, room.mixed_prefill_max);
   plan_prefills();
   if (preempted_.empty()) plan_waiting();
   plan_drafts();
@@ -108,9 +115,9 @@ void Scheduler::give_decodes_blocks() {
   }
 }
 
-void Scheduler::plan_decodes() {
+void Scheduler::plan_decodes(int decodes_max) {
   for (Sequence* sequence : running_) {
-    if (!sequence->decodes() || tokens_left_ == 0) continue;
+    if (!sequence->decodes() || tokens_left_ == 0 || static_cast<int>(items_.size()) == decodes_max) continue;
     items_.push_back({sequence, 1});
     --tokens_left_;
     if (has_states()) save_state(*sequence, sequence->computed_len + 1);
@@ -132,6 +139,7 @@ void Scheduler::plan_waiting() {
     if (running_.size() >= running_max || extra_rows_left_ <= 0) return;
     if (has_states() && states_.n_live_free() == 0) return;
     Sequence& sequence = *waiting_[i];
+    if (sequence.n_in_flight > 0) return;  // preempted; its next token is not known yet
     const Match found = match(sequence);
     if (found.wait) {
       ++i;

@@ -4,7 +4,7 @@
 //
 //   RETURN_IF_ERROR(scheduler.admit(sequence));   // waits
 //   sequence.drafts = ...                         // optional, for a sequence that decodes
-//   StepPlan plan = scheduler.plan(mixed_max);    // items: tokens from computed_len on, the last n_draft are drafts
+//   StepPlan plan = scheduler.plan(room);         // items: tokens from computed_len on, the last n_draft are drafts
 //   ... model.start() ...
 //   scheduler.commit(plan);                       // computed_len moves on, but not over drafts
 //   ... ++sequence.n_unknown where computed_len == length() and the device samples the next token ...
@@ -14,7 +14,11 @@
 //
 // A step counts as computed once it is started: the device runs steps in order. So the next step can be planned while
 // this one runs. A token that the device samples is unknown then, and the sequence goes on with it. A sequence whose
-// token the host samples waits for it. REQUIRES: at most one step is in flight when plan() is called.
+// token the host samples waits for it. REQUIRES: when plan() is called, at most one step with such a token is in
+// flight.
+//
+// A pipeline has several steps in flight, and the host samples. Their sequences are disjoint but for chunks of a
+// prompt. StepRoom keeps some sequences for the other steps.
 //
 // A sequence that ends or is preempted gives its blocks back at once. A step in flight writes to them before any later
 // one does. The prefix cache learns only of blocks full of known, computed tokens.
@@ -91,6 +95,13 @@ struct SchedulerCounts {
   uint64_t preemptions = 0;
 };
 
+// What a step may take, beside the limits; 0: no limit of its own.
+struct StepRoom {
+  int mixed_prefill_max = 0;  // prefill tokens in a step that also decodes
+  int decodes_max = 0;        // sequences
+  int prefill_max = 0;        // prefill tokens in any step
+};
+
 class Scheduler {
  public:
   explicit Scheduler(const SchedulerLimits& limits);  // REQUIRES: limits >= 1 where 0 has no meaning
@@ -103,8 +114,7 @@ class Scheduler {
   // kResourceExhausted: the queue is full. kInvalidArgument: as check_fits.
   absl::Status admit(Sequence& sequence);
 
-  // In a step that also decodes, prefill gets at most `mixed_prefill_tokens_max` tokens; 0: no limit of its own.
-  StepPlan plan(int mixed_prefill_tokens_max = 0);
+  StepPlan plan(const StepRoom& room = {});
   int n_decoding() const;  // running sequences that a step would decode
   // Draft tokens in a step at most, beside a decode of every running sequence.
   int draft_room() const;
@@ -120,6 +130,7 @@ class Scheduler {
   // Of those that wait: the last plan passed them over, since another sequence computes their next block.
   int n_deferred() const { return std::min(n_deferred_, n_waiting()); }
   int64_t n_waiting_tokens() const { return n_waiting_tokens_; }  // of their prompts
+  int64_t n_prefill_tokens() const;                               // of prompts that began, not yet in a step
   int64_t n_blocks_held() const { return pool_.n_blocks() - pool_.n_free(); }
   const SchedulerCounts& counts() const { return counts_; }
 
@@ -140,7 +151,7 @@ class Scheduler {
   bool has_states() const { return limits_.n_state_slots > 0; }
 
   void give_decodes_blocks();
-  void plan_decodes();
+  void plan_decodes(int decodes_max);
   void plan_prefills();
   void plan_waiting();
   void plan_drafts();

@@ -37,7 +37,7 @@ class Harness {
   // Tokens of each sequence in the step, in order of arrival; 0: not in it. At a depth of 2, the tokens of the previous
   // step arrive after this one is committed.
   std::vector<int> step() {
-    const StepPlan plan = scheduler.plan(mixed_max);
+    const StepPlan plan = scheduler.plan({.mixed_prefill_max = mixed_max});
     scheduler.check_invariants();
     std::vector<int> out(sequences_.size());
     int rows = 0;

@@ -63,6 +63,7 @@ struct Sequence {
   int prefill_len;           // owned by the scheduler: tokens it had when it was started last
   int token_len_max;         // the engine ends the sequence there
   int n_unknown = 0;         // tokens after `tokens` that the device samples in unfinished steps
+  int n_in_flight = 0;       // unfinished steps that compute tokens of it
   int n_draft = 0;           // owned by the scheduler: first drafts in a started step, not accepted or rejected yet
   int logits_from;           // see wants_logits; 0: the whole prompt. Rises as they are reported, so never twice
   int32_t sampled_row = -1;  // n_unknown > 0: the logit row of the last of them, in the step started last

@@ -148,7 +148,12 @@ class AdapterLoader {
 
   absl::StatusOr<AdapterSet> load() {
     for (const Slot& slot : slots(config_)) {
-      if (takes_adapters(slot)) RETURN_IF_ERROR(load_slot(slot));
+      if (!takes_adapters(slot)) continue;
+      if (rank_.stage.has_layer(slot.layer)) {
+        RETURN_IF_ERROR(load_slot(slot));
+      } else {
+        note_used(slot);
+      }
     }
     set_.n_ = static_cast<int>(adapters_.size());
     set_.limits_.n_adapters = set_.n_;
@@ -162,6 +167,16 @@ class AdapterLoader {
   }
 
  private:
+  // Another stage loads it.
+  void note_used(const Slot& slot) {
+    for (const PieceSource& piece : plan_.pieces(slot)) {
+      for (auto& used : used_) {
+        used.insert(module_of(piece.tensor) + ".lora_A.weight");
+        used.insert(module_of(piece.tensor) + ".lora_B.weight");
+      }
+    }
+  }
+
   // Matrices of one slot on the host, of all adapters: A [adapters][rank][cols], B [adapters][rows][rank].
   struct Host {
     int64_t rank = 0, rows = 0, cols = 0;
@@ -294,7 +309,7 @@ absl::StatusOr<AdapterMemory> AdapterSet::measure(const std::vector<std::string>
   ASSIGN_OR_RETURN(const std::vector<Adapter> adapters, open_all(directories));
   const AdapterPlan plan(config, rank, adapters);
   memory.limits.n_adapters = static_cast<int>(adapters.size());
-  for (const Slot& slot : slots(config)) {
+  for (const Slot& slot : slots(config, rank.stage)) {
     if (!takes_adapters(slot) || !plan.touches(plan.pieces(slot))) continue;
     const AdapterShapes shapes = plan.shapes(slot);
     memory.bytes += backend.weight_bytes(shapes.a, kFormat) + backend.weight_bytes(shapes.b, kFormat);

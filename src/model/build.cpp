@@ -45,6 +45,8 @@ TransformerModel::TransformerModel(const ModelConfig& config, backend::Backend& 
       options_(options),
       alone_(parallel::lone_communicator()),
       group_(options.group != nullptr ? *options.group : *alone_),
+      stage_(options.stage),
+      trace_(options.trace != nullptr ? *options.trace : own_trace_),
       store_(std::move(weights.store)),
       adapters_(std::move(weights.adapters)),
       allocated_before_(weights.allocated_before),
@@ -59,8 +61,8 @@ backend::NormParams TransformerModel::norm_params(const std::string& slot) const
 }
 
 absl::Status TransformerModel::build() {
-  embed_ = store_.take("embed");
-  if (!config_.tied_embeddings) lm_head_ = store_.take("lm_head");
+  if (store_.has("embed")) embed_ = store_.take("embed");
+  if (store_.has("lm_head")) lm_head_ = store_.take("lm_head");
   final_norm_ = norm_params("final_norm");
   layers_.resize(config_.layers.size());
   std::vector<layers::FeedForward*> ffns;
@@ -68,7 +70,7 @@ absl::Status TransformerModel::build() {
     RETURN_IF_ERROR(build_layer(static_cast<int>(l)));
     ffns.push_back(&layers_[l].ffn);
   }
-  RETURN_IF_ERROR(counters_.attach(backend_, ffns));
+  RETURN_IF_ERROR(counters_.attach(backend_, ffns, stage_));
   RETURN_IF_ERROR(movable_.attach(backend_, ffns));
   weight_bytes_ = backend_.allocated_bytes() - allocated_before_;
   return absl::OkStatus();
@@ -81,7 +83,7 @@ absl::Status TransformerModel::build_layer(int index) {
   const layers::LayerBuilder builder{.weights = weights,
                                      .backend = backend_,
                                      .rank = rank_of(options_),
-                                     .prefix = absl::StrCat("layer.", index, "."),
+                                     .prefix = absl::StrCat("layer.", stage_.first_layer + index, "."),
                                      .hidden = config_.hidden,
                                      .norm_eps = config_.norm_eps,
                                      .residual_scale = config_.residual_scale};
@@ -114,7 +116,8 @@ absl::Status TransformerModel::reserve(const backend::StepLimits& given) {
     const auto& network = *layers_[layer].ffn.blocks()[block];
     return expert_type(network.gate_up.format->dtype, network.down.format->dtype);
   };
-  const StepMemory step = step_memory(config_, group_.rank(), given, {type, store_.packed_linear_max()});
+  const StepMemory step = step_memory(config_, rank_of(options_), given, {type, store_.packed_linear_max(), on_host_});
+  result_sets_ = step.result_sets;
   limits_ = step.limits;
   const size_t before = backend_.allocated_bytes();
   RETURN_IF_ERROR(backend::allocate_all(backend_, activation_sizes(config_, step), act_buffers_));
@@ -168,9 +171,11 @@ absl::StatusOr<std::unique_ptr<Transformer>> load_model(const ModelConfig& confi
   ASSIGN_OR_RETURN(const ModelConfig local, local_config(config, rank));
   const size_t before = backend.allocated_bytes();
   const auto load = [&] { return load_weights(config, checkpoint, backend, options); };
-  ASSIGN_OR_RETURN(WeightStore store, options.shared != nullptr ? options.shared->of_rank(rank.at, load) : load());
+  ASSIGN_OR_RETURN(WeightStore store, options.shared != nullptr
+                                          ? options.shared->of_rank(rank.stage.at * rank.size + rank.at, load)
+                                          : load());
   ASSIGN_OR_RETURN(AdapterSet adapters, AdapterSet::load(options.adapters, config, backend, rank));
-  if (rank.first()) log_unused(options.adapters, adapters);
+  if (rank.first() && rank.stage.first()) log_unused(options.adapters, adapters);
   auto model = std::make_unique<TransformerModel>(
       local, backend, options, TransformerModel::Weights{std::move(store), std::move(adapters), before});
   RETURN_IF_ERROR(model->build());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "layers/config_check.h"
 #include "model/architecture.h"
 #include "model/config_source.h"
@@ -123,11 +124,27 @@ absl::StatusOr<ModelConfig> local_config(const ModelConfig& config, parallel::Ra
     RETURN_IF_ERROR(layers::check_split("entries of the vocabulary", config.vocab / config.vocab_unit(), rank.size));
   }
   ModelConfig local = config;
+  const parallel::Stage& stage = rank.stage;
+  const auto first = config.layers.begin() + stage.first_layer;
+  local.layers.assign(first, stage.n_layers < 0 ? config.layers.end() : first + stage.n_layers);
   for (LayerConfig& layer : local.layers) {
     RETURN_IF_ERROR(layers::split(layer.attention, rank));
     for (FfnConfig& ffn : layer.ffns) RETURN_IF_ERROR(ffn.split(rank));
   }
   return local;
+}
+
+absl::Status check_stages(const ModelConfig& config, const std::vector<int>& stages) {
+  int64_t sum = 0;
+  bool empty = false;
+  for (const int layers : stages) {
+    sum += layers;
+    empty |= layers < 1;
+  }
+  if (stages.empty() || (!empty && sum == static_cast<int64_t>(config.layers.size()))) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("pipeline stages of ", absl::StrJoin(stages, ", "),
+                                                 " layers: ", config.architecture, " has ", config.layers.size(),
+                                                 " layers, and each stage needs one or more"));
 }
 
 absl::StatusOr<ModelConfig> read_config(const weights::ModelFiles& files, const base::JsonObject& overrides) {

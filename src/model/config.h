@@ -49,7 +49,11 @@ struct ModelConfig {
   int vocab_unit() const { return vocab / (vocab & -vocab); }
 };
 
-// One rank's part of a model: the config that its layers run by. kInvalidArgument: the ranks do not divide it.
+// One rank's part of a model: the config that its layers run by, those of its stage alone. kInvalidArgument: the ranks
+// do not divide it.
 absl::StatusOr<ModelConfig> local_config(const ModelConfig& config, parallel::Rank rank);
+
+// kInvalidArgument: `stages`, the layers of each pipeline stage, are not the model's layers. Empty: one stage.
+absl::Status check_stages(const ModelConfig& config, const std::vector<int>& stages);
 
 }  // namespace polymath::model

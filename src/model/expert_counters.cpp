@@ -15,7 +15,9 @@ size_t ExpertCounters::bytes(const ModelConfig& config) {
   return 2 * n * sizeof(int64_t);
 }
 
-absl::Status ExpertCounters::attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers) {
+absl::Status ExpertCounters::attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers,
+                                    const parallel::Stage& stage) {
+  stage_ = stage;
   size_t n = 0;
   for (size_t l = 0; l < layers.size(); ++l) {
     for (const auto& block : layers[l]->blocks()) {
@@ -49,9 +51,9 @@ std::vector<Model::ExpertLoad> ExpertCounters::read(backend::Backend& backend) {
   backend.copy_out(host_.data(), {DType::kI64, {static_cast<int64_t>(host_.size())}, device_.data()});
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const Counted& c = blocks_[i];
-    const bool last = static_cast<size_t>(c.layer) + 1 == seconds_.size();
+    const bool last = stage_.last() && static_cast<size_t>(c.layer) + 1 == seconds_.size();
     Model::ExpertLoad& load = out.emplace_back();
-    load.layer = c.layer;
+    load.layer = stage_.first_layer + c.layer;
     load.pairs = {host_.data() + c.begin, c.n};
     load.steps = {host_.data() + c.begin + c.n, c.n};
     load.n_steps = last ? n_logit_steps_ : n_steps_;

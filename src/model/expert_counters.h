@@ -18,15 +18,17 @@ class ExpertCounters {
  public:
   // Bytes that attach() allocates.
   static size_t bytes(const ModelConfig& config);
-  // Gives every routed block its counters. `layers`: the feed-forward part of each layer; they keep their places.
-  absl::Status attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers);
+  // Gives every routed block its counters. `layers`: the feed-forward part of each layer of the stage; they keep their
+  // places.
+  absl::Status attach(backend::Backend& backend, const std::vector<layers::FeedForward*>& layers,
+                      const parallel::Stage& stage);
 
   // A step starts. `with_logits`: the last layer's feed-forward part runs, too.
   void add_step(bool with_logits) {
     ++n_steps_;
     n_logit_steps_ += with_logits ? 1 : 0;
   }
-  // The backend computes on the calling thread: a layer's feed-forward part took so long.
+  // The backend computes on the calling thread: the feed-forward part of the stage's layer took so long.
   void add_seconds(int layer, double seconds) { seconds_[static_cast<size_t>(layer)] += seconds; }
 
   // Reads the device; waits for the steps in flight. Valid until the next read.
@@ -40,10 +42,11 @@ class ExpertCounters {
 
  private:
   struct Counted {
-    int layer = 0;
+    int layer = 0;  // of the stage
     const layers::MoeLayer* block = nullptr;
     size_t begin = 0, n = 0;  // in the arrays: n pairs, then n steps
   };
+  parallel::Stage stage_;
   std::vector<Counted> blocks_;
   std::vector<layers::RoutingTotals> totals_;  // of each block
   std::vector<double> seconds_;                // of each layer

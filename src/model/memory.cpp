@@ -73,7 +73,7 @@ absl::StatusOr<RankMemory> RankMemory::measure(const MemorySource& source, const
 void RankMemory::add_slots(const MemorySource& source) {
   const WeightTable table(source.config, source.checkpoint);
   std::set<SpareKind> spares;
-  for (const Slot& slot : slots(source.config)) {
+  for (const Slot& slot : slots(source.config, rank_.stage)) {
     const quant::WeightShape shape = layers::local_slot(slot, rank_).shape;
     const bool moves = slot.experts && rank_.moves_experts;
     if (slot.is_vector()) {
@@ -102,10 +102,12 @@ void RankMemory::add_slots(const MemorySource& source) {
 
 int64_t RankMemory::scratch(const backend::StepLimits& limits) const {
   const auto type = [this](size_t layer, size_t block) {
-    const std::string prefix = absl::StrCat("layer.", layer, ".", local_.layers[layer].ffns[block].role, ".");
+    const std::string prefix =
+        absl::StrCat("layer.", rank_.stage.first_layer + layer, ".", local_.layers[layer].ffns[block].role, ".");
     return expert_type(expert_types_.at(prefix + "gate_up"), expert_types_.at(prefix + "down"));
   };
-  const StepMemory step = step_memory(local_, rank_, limits, {type, packed_linear_max_});
+  const StepMemory step =
+      step_memory(local_, rank_, limits, {type, packed_linear_max_, backend_->memory_available() < 0});
   return static_cast<int64_t>(step_bytes(local_, step, adapters_, *backend_));
 }
 

@@ -28,7 +28,8 @@ struct MemorySource {
 
 class RankMemory {
  public:
-  // kInvalidArgument: the ranks do not divide the model, or an adapter cannot be read. The backend outlives this.
+  // The layers of rank.stage. kInvalidArgument: the ranks do not divide the model, or an adapter cannot be read. The
+  // backend outlives this.
   static absl::StatusOr<RankMemory> measure(const MemorySource& source, const backend::Backend& backend,
                                             parallel::Rank rank);
   // Matrices, vectors, rotary tables, expert counters and adapters.

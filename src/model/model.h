@@ -5,8 +5,8 @@
 //   RETURN_IF_ERROR(model.start(batch));                     // does not wait for the device
 //   ASSIGN_OR_RETURN(const StepResult r, model.finish());    // waits for the step started first
 //
-// Up to steps_in_flight_max() steps may be started before the first is finished. So a step can be planned while the
-// previous one runs: Batch::token_rows then names tokens by their logit rows.
+// Up to steps_in_flight_max() steps may be started before the first is finished, so that one is planned while another
+// runs. Batch::token_rows names tokens that the device sampled. Without it, steps in flight compute different tokens.
 
 #include <cstdint>
 #include <optional>
@@ -20,7 +20,7 @@
 
 namespace polymath::model {
 
-// Of one step; valid until the next finish().
+// Of one step; valid until the next start() or finish().
 struct StepResult {
   tensor::Tensor logits;         // [host rows, vocab] f32 in host memory; empty if none were wanted
   std::span<const int32_t> ids;  // [logit_rows]: sampled, or kNotNumbers; empty where Batch::sampling was
@@ -54,7 +54,7 @@ class Model {
   virtual int n_adapters() const { return 0; }      // LoRA adapters: Batch::adapters are below this
 
   // What the routers did since the start, per layer with a router. Read by the thread that calls start; waits for the
-  // steps in flight.
+  // steps in flight. Empty after a failure.
   struct ExpertLoad {
     int layer = 0;
     std::span<const int64_t> pairs;      // (token, choice), of each expert

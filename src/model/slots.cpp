@@ -34,4 +34,15 @@ std::vector<Slot> slots(const ModelConfig& c) {
   return s.list;
 }
 
+// Tied embeddings are on the first stage and on the last one.
+std::vector<Slot> slots(const ModelConfig& config, const parallel::Stage& stage) {
+  std::vector<Slot> list = slots(config);
+  std::erase_if(list, [&](const Slot& slot) {
+    if (slot.layer >= 0) return !stage.has_layer(slot.layer);
+    const bool embed = slot.name == "embed";
+    return !(embed && stage.first()) && !((!embed || config.tied_embeddings) && stage.last());
+  });
+  return list;
+}
+
 }  // namespace polymath::model

@@ -20,5 +20,7 @@ using layers::Slot;
 
 // Every slot of the model, in loading order.
 std::vector<Slot> slots(const ModelConfig& config);
+// Those of a pipeline stage. `config`: of the whole model.
+std::vector<Slot> slots(const ModelConfig& config, const parallel::Stage& stage);
 
 }  // namespace polymath::model

@@ -12,7 +12,7 @@ StepMemory step_memory(const ModelConfig& config, parallel::Rank rank, const bac
   layers::StepNeeds needs{.limits = given};
   backend::StepLimits& limits = needs.limits;
   if (limits.logit_rows_max == 0) limits.logit_rows_max = given.tokens_max;
-  limits.logits_max = static_cast<int64_t>(limits.logit_rows_max) * config.vocab;
+  limits.logits_max = rank.stage.last() ? static_cast<int64_t>(limits.logit_rows_max) * config.vocab : 0;
   limits.expert_io_max = config.hidden;
   StepMemory step;
   for (size_t l = 0; l < config.layers.size(); ++l) {
@@ -29,6 +29,8 @@ StepMemory step_memory(const ModelConfig& config, parallel::Rank rank, const bac
   limits.packed_linear_max = kept.packed_linear_max;
   step.limits = limits;
   step.scratch = needs.scratch;
+  if (!rank.stage.last()) return step;
+  step.result_sets = kept.on_host ? rank.stage.size : 1;
   step.head_rows =
       config.tied_embeddings ? config.vocab : parallel::slice_of(config.vocab, {config.vocab_unit()}, rank).count;
   return step;
@@ -36,15 +38,16 @@ StepMemory step_memory(const ModelConfig& config, parallel::Rank rank, const bac
 
 std::vector<backend::BufferSize<Activations>> activation_sizes(const ModelConfig& config, const StepMemory& step) {
   const auto n = static_cast<size_t>(step.limits.tokens_max), rows = static_cast<size_t>(step.limits.logit_rows_max);
+  const bool has_head = step.head_rows > 0;
   const auto hidden = static_cast<size_t>(config.hidden), vocab = static_cast<size_t>(config.vocab);
   const auto head_rows = static_cast<size_t>(step.head_rows);
   using A = Activations;
   return {{&A::h, n * hidden * sizeof(float)},
           {&A::branch, config.post_norms ? n * hidden * sizeof(float) : 0},
-          {&A::gathered, n * hidden * sizeof(float)},
+          {&A::gathered, has_head ? n * hidden * sizeof(float) : 0},
           {&A::x, n * hidden * sizeof(float)},
-          {&A::logits, rows * vocab * sizeof(float)},
-          {&A::gathered_tokens, n * sizeof(int32_t)},
+          {&A::logits, has_head ? static_cast<size_t>(step.result_sets) * rows * vocab * sizeof(float) : 0},
+          {&A::gathered_tokens, has_head ? n * sizeof(int32_t) : 0},
           {&A::sampled, rows * sizeof(int32_t)},
           {&A::local_logits, head_rows < vocab ? rows * head_rows * sizeof(float) : 0}};
 }

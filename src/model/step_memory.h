@@ -19,13 +19,16 @@ struct StepMemory {
   backend::StepLimits limits;  // with every field that a backend reads
   layers::Scratch::Widths scratch{};
   int64_t router_width = 1;  // router logits of a token
-  int64_t head_rows = 0;     // of this rank's part of lm_head
+  int64_t head_rows = 0;     // of this rank's part of lm_head; 0: another stage has the head
+  // Steps whose logits have a place of their own: those in host memory are read there, while later steps run.
+  int result_sets = 1;
 };
 
-// How the weights are kept.
+// How a backend keeps weights, and where.
 struct KeptTypes {
   absl::FunctionRef<tensor::DType(size_t layer, size_t block)> experts;  // ExpertShape::dtype
   int64_t packed_linear_max = 0;                                         // as StepLimits
+  bool on_host = false;
 };
 // ExpertShape::dtype of networks whose matrices have these types.
 inline tensor::DType expert_type(tensor::DType gate_up, tensor::DType down) {

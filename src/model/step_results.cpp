@@ -23,6 +23,8 @@ void StepResults::enqueue(backend::Backend& backend, const Batch& batch, const T
   }
 }
 
+void StepResults::enqueue_none() { steps_[static_cast<size_t>(n_started_++ % kInFlightMax)] = {}; }
+
 absl::StatusOr<StepResult> StepResults::await(backend::Backend& backend) {
   CHECK(in_flight() > 0);
   const int slot = static_cast<int>(n_finished_++ % kInFlightMax);

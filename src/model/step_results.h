@@ -17,6 +17,8 @@ class StepResults {
   // Enqueues readbacks behind a step's ops. `logits` [logit rows, vocab] f32, `sampled` [logit rows] i32.
   void enqueue(backend::Backend& backend, const Batch& batch, const tensor::Tensor& logits,
                const tensor::Tensor& sampled);
+  // A step without results.
+  void enqueue_none();
   // Of the oldest step; valid until the next call. REQUIRES: in_flight() > 0.
   absl::StatusOr<StepResult> await(backend::Backend& backend);
   int in_flight() const { return static_cast<int>(n_started_ - n_finished_); }

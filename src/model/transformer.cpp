@@ -7,6 +7,7 @@
 
 namespace polymath::model {
 
+using parallel::Activity;
 using tensor::DType;
 using tensor::Tensor;
 
@@ -25,7 +26,7 @@ void TransformerModel::check(const Batch& batch) const {
   CHECK(batch.block_table_width >= 1 && batch.block_table_width <= limits_.blocks_max);
   CHECK(samples_on_device() || (batch.sampling.empty() && batch.token_rows.empty()));
   CHECK(batch.adapters.empty() || adapters_.size() > 0);
-  CHECK(has_state() == !batch.state_slots.empty());
+  CHECK(!has_state() || !batch.state_slots.empty());
   CHECK(batch.sampling.empty() || batch.sampling.size() == batch.logit_rows.size());
 }
 
@@ -74,13 +75,15 @@ void TransformerModel::run_layer(int index, Step& step) {
   const Layer& layer = layers_[static_cast<size_t>(index)];
   step.context.kv = &cache_->layer(index);
   step.context.states = cache_->state(index);
+  trace_.enter(Activity::kAttention, stage_.first_layer + index);
   backend_.norm(layer.attn_norm, step.h, step.x);
   const Tensor attended = begin_branch(step);
   layer.attention->run(step.context, step.x, attended);
   end_branch(layer.attn_post_norm, attended, step);
-  const bool last = index + 1 == static_cast<int>(layers_.size());
+  const bool last = stage_.last() && index + 1 == static_cast<int>(layers_.size());
   if (last && step.logit_rows.shape[0] < step.n) gather_logit_rows(step);
   if (step.n == 0) return;
+  trace_.enter(Activity::kFeedForward);
   backend_.norm(layer.ffn_norm, step.h, step.x);
   const Tensor fed = begin_branch(step);
   const double begin = on_host_ ? base::steady_seconds() : 0;
@@ -91,7 +94,7 @@ void TransformerModel::run_layer(int index, Step& step) {
 
 // A split lm_head gives each rank some columns of the logits.
 void TransformerModel::run_head(const StepViews& v, Step& step) {
-  const Tensor logits{DType::kF32, {step.n, config_.vocab}, act_buffers_.logits.data()};
+  const Tensor logits = this->logits(step.n);
   backend_.norm(final_norm_, step.h, step.x);
   const quant::Weight& head = config_.tied_embeddings ? embed_ : lm_head_;
   const backend::LinearEpilogue epilogue{.bias = store_.vector("lm_head_bias"), .scale = config_.logit_scale};
@@ -130,7 +133,7 @@ void TransformerModel::run(const StepViews& v) {
   if (!v.adapters.empty()) adapter_step_.group(backend_, v.adapters);
   Step step{.n = v.n,
             .tokens = v.tokens,
-            .h = {DType::kF32, {v.n, config_.hidden}, b.h.data()},
+            .h = residual(v.n),
             .x = {act_, {v.n, config_.hidden}, b.x.data()},
             .logit_rows = v.logit_rows,
             .context = {.backend = backend_,
@@ -143,17 +146,35 @@ void TransformerModel::run(const StepViews& v) {
                         .adapters = v.adapters.empty() ? nullptr : &adapter_step_}};
   const Tensor sampled{DType::kI32, {limits_.logit_rows_max}, b.sampled.data()};
   if (samples_on_device()) backend_.take_sampled(sampled, v.token_rows, v.tokens);
-  backend_.embed(embed_, step.tokens, config_.embedding_scale, step.h);
+  if (stage_.first()) {
+    trace_.enter(Activity::kEmbedding);
+    backend_.embed(embed_, step.tokens, config_.embedding_scale, step.h);
+  }
   for (size_t l = 0; l < layers_.size(); ++l) run_layer(static_cast<int>(l), step);
-  if (step.n > 0) run_head(v, step);
+  if (stage_.last() && step.n > 0) {
+    trace_.enter(Activity::kHead);
+    run_head(v, step);
+  }
+}
+
+Tensor TransformerModel::residual(int64_t rows) const {
+  return {DType::kF32, {rows, config_.hidden}, act_buffers_.h.data()};
+}
+
+Tensor TransformerModel::logits(int64_t rows) const {
+  const auto set = static_cast<int64_t>(n_started_ % static_cast<uint64_t>(result_sets_));
+  return {
+      DType::kF32, {rows, config_.vocab}, static_cast<float*>(act_buffers_.logits.data()) + set * limits_.logits_max};
 }
 
 absl::Status TransformerModel::start(const Batch& batch) {
   check(batch);
+  ++n_started_;
   note_extent(batch);
   counters_.add_step(!batch.logit_rows.empty());
   const CapturedStep* const captured = graphs_.find(batch);
   const StepViews views = inputs_.put(backend_, batch, captured != nullptr ? captured->rows : 0);
+  if (!stage_.first()) options_.before->receive(residual(batch.n_tokens()), 0);
   if (captured != nullptr) {
     backend_.launch(*captured->graph);
   } else {
@@ -161,10 +182,19 @@ absl::Status TransformerModel::start(const Batch& batch) {
     run(views);
     copy_states(batch.state_saves);
   }
+  if (!stage_.last()) {
+    options_.after->send(residual(batch.n_tokens()), 1);
+    results_.enqueue_none();
+    return backend_.health();
+  }
   const auto rows = static_cast<int64_t>(batch.logit_rows.size());
-  results_.enqueue(backend_, batch, {DType::kF32, {rows, config_.vocab}, act_buffers_.logits.data()},
-                   {DType::kI32, {rows}, act_buffers_.sampled.data()});
+  results_.enqueue(backend_, batch, logits(rows), {DType::kI32, {rows}, act_buffers_.sampled.data()});
   return backend_.health();
+}
+
+absl::StatusOr<StepResult> TransformerModel::finish() {
+  trace_.enter(Activity::kDevice);
+  return results_.await(backend_);
 }
 
 layers::StepCost TransformerModel::last_step_cost() {
@@ -175,14 +205,14 @@ layers::StepCost TransformerModel::last_step_cost() {
     const backend::KvLayer& kv = cache_->layer(static_cast<int>(l));
     if (kv.data != nullptr)
       cost.kv_bytes += last_.context * static_cast<double>(backend_.kv_block_bytes(kv.shape)) / kv.shape.block_size;
-    const double rows = l + 1 == layers_.size() ? last_.logit_rows : last_.tokens;
+    const double rows = stage_.last() && l + 1 == layers_.size() ? last_.logit_rows : last_.tokens;
     for (const auto& block : layers_[l].ffn.blocks()) {
       const bool counted = !block->load.empty();
       const auto touched = counted ? counters_.since_last(*block) : ExpertCounters::Touched{rows, rows > 0 ? 1.0 : 0.0};
       block->add_cost(rows, touched.pairs, touched.experts, cost);
     }
   }
-  cost.add_weight(config_.tied_embeddings ? embed_ : lm_head_, last_.logit_rows);
+  if (stage_.last()) cost.add_weight(config_.tied_embeddings ? embed_ : lm_head_, last_.logit_rows);
   return cost;
 }
 

@@ -39,7 +39,7 @@ class TransformerModel : public Transformer {
   absl::Status build();
 
   absl::Status start(const Batch& batch) override;
-  absl::StatusOr<StepResult> finish() override { return results_.await(backend_); }
+  absl::StatusOr<StepResult> finish() override;
   bool make_fault() override { return backend_.make_fault(); }
   bool samples_on_device() const override { return backend_.samples_on_device(); }
   int steps_in_flight_max() const override { return samples_on_device() ? StepResults::kInFlightMax : 1; }
@@ -67,8 +67,10 @@ class TransformerModel : public Transformer {
   void copy_states(std::span<const kvcache::StateCopy> copies);
   void check(const Batch& batch) const;
   void note_extent(const Batch& batch);
-  // Everything that the device does in a step; its results are in act_buffers_.
+  // Everything that the device does in a step between the messages of the stages; its results are in act_buffers_.
   void run(const StepViews& views);
+  tensor::Tensor residual(int64_t rows) const;
+  tensor::Tensor logits(int64_t rows) const;  // of the latest step
   void run_layer(int index, Step& step);
   // Where a layer's attention or feed-forward adds its output; then what end_branch() does with it.
   tensor::Tensor begin_branch(const Step& step);
@@ -82,6 +84,9 @@ class TransformerModel : public Transformer {
   const LoadOptions options_;
   const std::unique_ptr<parallel::Communicator> alone_;  // where options_.group is null
   parallel::Communicator& group_;
+  const parallel::Stage stage_;  // config_ has its layers alone
+  parallel::RankTrace own_trace_;
+  parallel::RankTrace& trace_;
   WeightStore store_;
   AdapterSet adapters_;
   const size_t allocated_before_;
@@ -98,6 +103,8 @@ class TransformerModel : public Transformer {
   std::unique_ptr<kvcache::KvCache> cache_;
   backend::StepLimits limits_;
   Activations act_buffers_;
+  int result_sets_ = 1;  // of act_buffers_.logits
+  uint64_t n_started_ = 0;
   layers::Scratch scratch_;
   layers::MoeScratch moe_scratch_;
   layers::AdapterStep adapter_step_;

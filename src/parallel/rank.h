@@ -1,14 +1,34 @@
 #pragma once
 
-// A rank's place in its group, and its share of an axis.
+// A rank's place in its group and among the pipeline stages, and its share of an axis.
 //
 // One device is a group of one rank, which holds everything.
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "base/status.h"
 
 namespace polymath::parallel {
+
+// A pipeline stage: some consecutive layers of the model. Each stage has a group of ranks of its own. The first stage
+// has the embedding, the last one the final norm and the head.
+struct Stage {
+  int size = 1;  // stages
+  int at = 0;    // in [0, size)
+  int first_layer = 0;
+  int n_layers = -1;  // -1: all from first_layer on
+  bool first() const { return at == 0; }
+  bool last() const { return at + 1 == size; }
+  bool has_layer(int layer) const { return layer >= first_layer && (n_layers < 0 || layer < first_layer + n_layers); }
+};
+
+// One a stage, by the layers of each. Empty: one stage, of all layers.
+std::vector<Stage> stages_of(const std::vector<int>& layers);
+// As even as can be. Layers that are left over go to stages before the last one, since that one has the head.
+// REQUIRES: 1 <= n_stages <= n_layers.
+std::vector<int> even_stages(int n_layers, int n_stages);
 
 struct Rank {
   int size = 1;
@@ -20,9 +40,10 @@ struct Rank {
   // Under whole_experts: all but the experts is whole on every rank. Each rank has tokens of its own.
   bool own_tokens = false;
   int redundant_experts = 0;  // under moves_experts: further copies of a layer's experts, over all ranks
+  Stage stage = {};           // whose layers the group holds
   bool first() const { return at == 0; }
   // For all that is not an expert.
-  Rank of_layers() const { return own_tokens ? Rank{} : *this; }
+  Rank of_layers() const { return own_tokens ? Rank{.stage = stage} : *this; }
 };
 
 // Elements [begin, begin + count) of an axis.

@@ -76,8 +76,7 @@ AttentionWork attention_work(const model::AttentionConfig& local, double token_b
 
 }  // namespace
 
-GroupPlanner::GroupPlanner(const GroupSource& source)
-    : source_(source), table_(source.config, source.checkpoint), slots_(model::slots(source.config)) {}
+GroupPlanner::GroupPlanner(const GroupSource& source) : source_(source), table_(source.config, source.checkpoint) {}
 
 absl::StatusOr<GroupPlanner> GroupPlanner::create(const GroupSource& source) {
   GroupPlanner planner(source);
@@ -85,20 +84,21 @@ absl::StatusOr<GroupPlanner> GroupPlanner::create(const GroupSource& source) {
   return planner;
 }
 
-absl::StatusOr<model::ModelConfig> GroupPlanner::part_of(const Layout& layout, const Stage& stage) const {
+absl::StatusOr<model::ModelConfig> GroupPlanner::part_of(const Layout& layout, const parallel::Stage& stage) const {
   const parallel::Rank experts{layout.expert_ranks(), 0, layout.expert_parallel};
-  ASSIGN_OR_RETURN(model::ModelConfig part,
-                   model::local_config(source_.config, {layout.tensor, 0, layout.expert_parallel}));
+  parallel::Rank rank{layout.tensor, 0, layout.expert_parallel};
+  rank.stage = stage;
+  ASSIGN_OR_RETURN(model::ModelConfig part, model::local_config(source_.config, rank));
+  const auto first_layer = static_cast<size_t>(stage.first_layer);
   for (size_t l = 0; l < part.layers.size(); ++l) {
     std::vector<model::FfnConfig>& ffns = part.layers[l].ffns;
     for (size_t b = 0; b < ffns.size(); ++b) {
-      const model::FfnConfig& whole = source_.config.layers[l].ffns[b];
+      const model::FfnConfig& whole = source_.config.layers[first_layer + l].ffns[b];
       if (whole.router.n_experts == 1) continue;
       ffns[b] = whole;
       RETURN_IF_ERROR(ffns[b].split(experts));
     }
   }
-  part.layers = {part.layers.begin() + stage.begin, part.layers.begin() + stage.end};
   return part;
 }
 
@@ -125,12 +125,9 @@ std::vector<model::WeightPart> GroupPlanner::parts_of(const model::Slot& slot, p
   return weight_parts({source_.checkpoint, *backend_, options}, slot, shape, table_.pieces(one, of_rows));
 }
 
-void GroupPlanner::add_slots(const GroupRequest& request, const Stage& stage, GpuShare& share) const {
+void GroupPlanner::add_slots(const GroupRequest& request, const parallel::Stage& stage, GpuShare& share) const {
   const Layout& layout = request.layout;
-  for (const model::Slot& slot : slots_) {
-    const bool first = slot.name == "embed", tied = first && source_.config.tied_embeddings;
-    if (slot.layer < 0 && !(first ? stage.first || (tied && stage.last) : stage.last)) continue;
-    if (slot.layer >= 0 && (slot.layer < stage.begin || slot.layer >= stage.end)) continue;
+  for (const model::Slot& slot : model::slots(source_.config, stage)) {
     const parallel::Rank rank = slot.experts ? parallel::Rank{layout.expert_ranks(), 0, layout.expert_parallel}
                                              : parallel::Rank{layout.tensor, 0, false};
     const quant::WeightShape shape = layers::local_slot(slot, rank).shape;
@@ -154,7 +151,7 @@ void GroupPlanner::add_slots(const GroupRequest& request, const Stage& stage, Gp
   }
 }
 
-absl::StatusOr<GpuShare> GroupPlanner::share_of(const GroupRequest& request, const Stage& stage) const {
+absl::StatusOr<GpuShare> GroupPlanner::share_of(const GroupRequest& request, const parallel::Stage& stage) const {
   ASSIGN_OR_RETURN(const model::ModelConfig part, part_of(request.layout, stage));
   GpuShare share;
   add_slots(request, stage, share);
@@ -164,12 +161,13 @@ absl::StatusOr<GpuShare> GroupPlanner::share_of(const GroupRequest& request, con
   share.weights += tables;
   const bool packed = !source_.stored.experts.empty();
   const auto type = [&](size_t, size_t) { return packed ? tensor::DType::kU8 : part.dtype; };
-  const model::StepMemory step =
-      model::step_memory(part, {request.layout.tensor, 0, false}, request.step, {type, /*packed_linear_max=*/0});
+  parallel::Rank rank{request.layout.tensor, 0, false};
+  rank.stage = stage;
+  const model::StepMemory step = model::step_memory(part, rank, request.step, {type, /*packed_linear_max=*/0});
   share.activations = static_cast<int64_t>(model::step_bytes(part, step, {}, *backend_));
   share.context = kContextBytes;
   share.peers = peer_bytes(request.layout.gpus());
-  share.margin += kDeviceMarginBytes + kRoundingBytes * (stage.end - stage.begin);
+  share.margin += kDeviceMarginBytes + kRoundingBytes * stage.n_layers;
   const auto specs = model::cache_specs(part, request.cache);
   for (size_t l = 0; l < specs.size(); ++l) {
     if (specs[l].kind == kvcache::CacheKind::kState) {
@@ -193,14 +191,13 @@ absl::StatusOr<GroupPlan> GroupPlanner::plan(const GroupRequest& request) const 
   GroupPlan plan{.layout = request.layout, .gpu = request.gpu, .usable = 0, .stages = {}, .fullest = 0};
   plan.usable = static_cast<int64_t>(request.memory_share * static_cast<double>(request.gpu->memory()));
   double least = 0;
-  for (int i = 0; i < stages; ++i) {
-    const Stage stage{i * n_layers / stages, (i + 1) * n_layers / stages, i == 0, i + 1 == stages};
+  for (const parallel::Stage& stage : parallel::stages_of(parallel::even_stages(n_layers, stages))) {
     ASSIGN_OR_RETURN(GpuShare share, share_of(request, stage));
     const double room =
         static_cast<double>(plan.left(share)) / static_cast<double>(std::max<int64_t>(1, share.kv_token_bytes));
-    if (i == 0 || room < least) {
+    if (stage.first() || room < least) {
       least = room;
-      plan.fullest = i;
+      plan.fullest = stage.at;
     }
     plan.stages.push_back(std::move(share));
   }

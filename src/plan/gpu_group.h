@@ -99,20 +99,14 @@ class GroupPlanner {
   const model::ModelConfig& config() const { return source_.config; }
 
  private:
-  // Layers [begin, end) of a stage.
-  struct Stage {
-    int begin = 0, end = 0;
-    bool first = true, last = true;
-  };
   explicit GroupPlanner(const GroupSource& source);
-  absl::StatusOr<model::ModelConfig> part_of(const Layout& layout, const Stage& stage) const;
-  absl::StatusOr<GpuShare> share_of(const GroupRequest& request, const Stage& stage) const;
-  void add_slots(const GroupRequest& request, const Stage& stage, GpuShare& share) const;
+  absl::StatusOr<model::ModelConfig> part_of(const Layout& layout, const parallel::Stage& stage) const;
+  absl::StatusOr<GpuShare> share_of(const GroupRequest& request, const parallel::Stage& stage) const;
+  void add_slots(const GroupRequest& request, const parallel::Stage& stage, GpuShare& share) const;
   std::vector<model::WeightPart> parts_of(const model::Slot& slot, parallel::Rank rank) const;
 
   GroupSource source_;
   model::WeightTable table_;
-  std::vector<model::Slot> slots_;
   std::shared_ptr<const backend::Backend> backend_;  // the reference: it keeps every format as it is stored
 };
 

@@ -49,12 +49,15 @@ void size_blocks(const PlanRequest& request, MemoryPlan& plan) {
 
 absl::StatusOr<Planner> Planner::create(const model::MemorySource& source,
                                         const std::vector<const backend::Backend*>& backends) {
-  CHECK(!backends.empty());
+  CHECK(!backends.empty() && backends.size() % std::max<size_t>(1, source.options.stages.size()) == 0);
+  RETURN_IF_ERROR(model::check_stages(source.config, source.options.stages));
   Planner planner(source.options);
-  const int size = static_cast<int>(backends.size());
-  for (int at = 0; at < size; ++at) {
-    ASSIGN_OR_RETURN(model::RankMemory rank, model::RankMemory::measure(source, *backends[static_cast<size_t>(at)],
-                                                                        model::rank_at(source.options, size, at)));
+  const std::vector<parallel::Stage> stages = parallel::stages_of(source.options.stages);
+  const size_t size = backends.size() / stages.size();
+  for (size_t r = 0; r < backends.size(); ++r) {
+    parallel::Rank at = model::rank_at(source.options, static_cast<int>(size), static_cast<int>(r % size));
+    at.stage = stages[r / size];
+    ASSIGN_OR_RETURN(model::RankMemory rank, model::RankMemory::measure(source, *backends[r], at));
     planner.ranks_.push_back(std::move(rank));
   }
   return planner;

@@ -73,8 +73,8 @@ struct MemoryPlan {
 
 class Planner {
  public:
-  // One backend a rank; a plan is the sum over ranks, which share one memory. Config, options and backends outlive the
-  // planner. kInvalidArgument: as RankMemory::measure.
+  // One backend a rank, stage by stage; a plan is the sum over ranks, which share one memory. Config, options and
+  // backends outlive the planner. kInvalidArgument: as RankMemory::measure and check_stages.
   static absl::StatusOr<Planner> create(const model::MemorySource& source,
                                         const std::vector<const backend::Backend*>& backends);
   // REQUIRES: step.tokens_max, step.seqs_max, step.blocks_max >= 1.

@@ -76,19 +76,24 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
   std::unique_ptr<Runner> r(new Runner);
   r->options_ = options;
   std::vector<backend::Backend*> backends;
-  for (int rank = 0; rank < options.ranks; ++rank) {
+  const int ranks = options.ranks * options.stages;
+  for (int rank = 0; rank < ranks; ++rank) {
     ASSIGN_OR_RETURN(auto backend,
-                     backend::make_backend(options.backend, {options.threads / options.ranks, options.isa, rank}));
+                     backend::make_backend(options.backend, {options.threads / ranks, options.isa, rank}));
     backends.push_back(backend.get());
     r->backends_.push_back(std::move(backend));
   }
   backends.front()->use_on_this_thread();
-  const model::LoadOptions load{.dtype = options.dtype,
-                                .pack_to = options.pack_to,
-                                .model_len = kModelLen,
-                                .whole_experts = options.whole_experts,
-                                .balance = options.balance,
-                                .adapters = options.adapters};
+  const int n_layers = static_cast<int>(config.layers.size());
+  if (options.stages > n_layers) return absl::InvalidArgumentError("fewer layers than stages");
+  const model::LoadOptions load{
+      .dtype = options.dtype,
+      .pack_to = options.pack_to,
+      .model_len = kModelLen,
+      .whole_experts = options.whole_experts,
+      .balance = options.balance,
+      .stages = options.stages > 1 ? parallel::even_stages(n_layers, options.stages) : std::vector<int>{},
+      .adapters = options.adapters};
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
   const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
   const plan::PlanRequest request{.step = {.tokens_max = kModelLen * kSequencesMax,

@@ -18,7 +18,8 @@ struct RunnerOptions {
   tensor::DType dtype = tensor::DType::kF32;
   int block_size = 16;
   int threads = 2;                                    // in all
-  int ranks = 1;                                      // of tensor parallelism
+  int ranks = 1;                                      // of tensor parallelism, in each stage
+  int stages = 1;                                     // of the pipeline
   bool whole_experts = false;                         // with ranks: expert parallelism
   std::optional<model::BalanceOptions> balance = {};  // with whole_experts
   std::vector<std::string> adapters;                  // directories

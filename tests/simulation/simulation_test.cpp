@@ -1,8 +1,8 @@
 // A thousand small worlds of each kind, from seeds: random limits, arrivals, shared prefixes, adapters, cancellations,
 // small pools. The invariants hold after every step. Every request gets the output that it gets alone.
 //
-// Every kind runs twice: one step at a time, and with two steps in flight on a device that samples.
-//
+// Every kind runs with one step at a time, and with two steps in flight on a device that samples. Then with a step for
+// each stage of a pipeline: stages run early or late.
 //
 //   plain       one token a step
 //   drafts      several tokens a step: random drafts, of which random many are right
@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "engine/batch_builder.h"
-#include "engine/fake_model_test.h"
+#include "engine/fake_pipeline_test.h"
 #include "engine/scheduler.h"
 
 namespace polymath::engine {
@@ -54,15 +54,16 @@ struct Totals {
 
 class World {
  public:
-  World(uint32_t seed, int depth, Kind kind)
-      : depth_(depth),
+  World(uint32_t seed, FakePipeline::Shape shape, Kind kind)
+      : depth_(shape.depth),
+        pipelined_(shape.stages > 1),
         kind_(kind),
         random_(seed),
         limits_(draw_limits()),
         scheduler_(limits_),
         builder_(limits_, kLengthMax),
         model_(kVocab, limits_.block_size, {limits_.n_blocks, limits_.n_state_slots + limits_.n_state_snapshots},
-               rows_max(), depth) {
+               rows_max(), {shape.depth, shape.stages, seed}) {
     for (auto& prefix : prefixes_) prefix = draw_tokens(40);
   }
 
@@ -74,9 +75,9 @@ class World {
     }
     for (int i = 0; !actors_.empty() && !::testing::Test::HasFatalFailure(); ++i) {
       ASSERT_LT(i, kRestSteps) << "a request starves";
-      const int64_t before = model_.n_forwards;
+      const int64_t before = n_finished_;
       step();
-      ASSERT_GT(model_.n_forwards, before) << "a step that does nothing";
+      ASSERT_GT(n_finished_, before) << "a step that does nothing";
     }
     while (!in_flight_.empty()) finish();
     ASSERT_EQ(scheduler_.n_blocks_held(), 0);
@@ -86,11 +87,11 @@ class World {
     totals.preemptions += scheduler_.counts().preemptions;
     totals.hits += scheduler_.counts().cache_hits;
     totals.answers += n_answers_;
-    totals.ahead += model_.n_ahead;
+    totals.ahead += model_.last().n_ahead;
     totals.wasted += n_wasted_;
     totals.drafts += n_drafts_;
     totals.accepted += n_accepted_;
-    totals.resumed += model_.n_resumed;
+    totals.resumed += model_.last().n_resumed;
   }
 
  private:
@@ -210,18 +211,23 @@ class World {
     }
     if (kind_ == Kind::kDrafts) propose();
     mixed_max_ = mixes_ ? 1 + up_to(40) : 0;
-    const StepPlan plan = scheduler_.plan(mixed_max_);
+    room_ = {.mixed_prefill_max = mixed_max_};
+    if (pipelined_) room_.decodes_max = up_to(4), room_.prefill_max = up_to(30);
+    const StepPlan plan = scheduler_.plan(room_);
     scheduler_.check_invariants();
     if (plan.items.empty()) return false;
     model::Batch batch = builder_.build(plan);
     check_plan(plan, batch, decoding);
     InFlightStep flight = flight_of(plan);
-    const std::vector<model::SampleParams> greedy(depth_ > 1 ? batch.logit_rows.size() : 0);
+    const std::vector<model::SampleParams> greedy(model_.samples_on_device() ? batch.logit_rows.size() : 0);
     batch.sampling = greedy;
-    if (depth_ > 1) batch.host_rows = host_rows_;
+    if (model_.samples_on_device()) batch.host_rows = host_rows_;
     EXPECT_TRUE(model_.start(batch).ok());
     scheduler_.commit(plan);
-    for (const Item& item : flight) item.actor->sequence->n_unknown += item.on_device;
+    for (const Item& item : flight) {
+      item.actor->sequence->n_unknown += item.on_device;
+      ++item.actor->sequence->n_in_flight;
+    }
     in_flight_.push_back(std::move(flight));
     scheduler_.check_invariants();
     return true;
@@ -246,7 +252,7 @@ class World {
       const int begin = s->computed_len;
       Item item{.actor = actor->get(), .begin = begin, .end = begin + n - n_draft, .row = row, .n_draft = n_draft};
       item.samples = item.end == s->length();
-      item.on_device = item.samples && depth_ > 1 && !(*actor)->on_host;
+      item.on_device = item.samples && model_.samples_on_device() && !(*actor)->on_host;
       n_drafts_ += n_draft;
       for (int position = begin; position < begin + n; ++position) {
         if (!s->wants_logits(position)) continue;
@@ -266,7 +272,11 @@ class World {
     const InFlightStep flight = std::move(in_flight_.front());
     in_flight_.erase(in_flight_.begin());
     const float* host_row = result->logits.shape[0] == 0 ? nullptr : result->logits.f32();
-    for (const Item& item : flight) deliver(item, *result, host_row);
+    ++n_finished_;
+    for (const Item& item : flight) {
+      if (item.actor != nullptr) --item.actor->sequence->n_in_flight;
+      deliver(item, *result, host_row);
+    }
     scheduler_.check_invariants();
     for (size_t i = actors_.size(); i-- > 0;) end_if_done(i);
     scheduler_.check_invariants();
@@ -276,14 +286,17 @@ class World {
     ASSERT_LE(batch.n_tokens(), limits_.step_tokens_max);
     ASSERT_LE(batch.n_seqs(), limits_.sequences_max);
     ASSERT_LE(static_cast<int>(batch.logit_rows.size()), rows_max());
-    int decodes = 0, prefill = 0;
+    int decodes = 0, prefill = 0, n_decoding = 0;
     for (const auto& [sequence, n, n_draft] : plan.items) {
       ASSERT_GE(n - n_draft, 1);
       ASSERT_LE(n - n_draft, sequence->remaining());
       ASSERT_EQ(n_draft, sequence->n_draft);
       ASSERT_TRUE(n_draft == 0 || decoding.contains(sequence));
       (decoding.contains(sequence) ? decodes : prefill) += n;
+      n_decoding += decoding.contains(sequence);
     }
+    ASSERT_TRUE(room_.decodes_max == 0 || n_decoding <= room_.decodes_max);
+    ASSERT_TRUE(room_.prefill_max == 0 || prefill <= room_.prefill_max);
     if (decodes > 0 && mixed_max_ > 0) {
       ASSERT_LE(prefill, mixed_max_);
     }
@@ -357,20 +370,23 @@ class World {
   }
 
   const int depth_;
+  const bool pipelined_;
   const Kind kind_;
   std::mt19937 random_;
   int arrival_percent_ = 0, cancel_percent_ = 0, right_percent_ = 0;
   bool mixes_ = false;
   int mixed_max_ = 0;  // of the step being checked
+  StepRoom room_;      // the same
   const SchedulerLimits limits_;
   Scheduler scheduler_;
   BatchBuilder builder_;
-  FakeModel model_;
+  FakePipeline model_;
   std::vector<int32_t> prefixes_[3];
   std::vector<std::unique_ptr<Actor>> actors_;
   std::vector<InFlightStep> in_flight_;  // the one started first, first
   std::vector<int32_t> host_rows_;
   uint64_t n_arrivals_ = 0;
+  int64_t n_finished_ = 0;  // steps
   int64_t n_answers_ = 0, n_wasted_ = 0, n_drafts_ = 0, n_accepted_ = 0;
 };
 
@@ -378,7 +394,7 @@ class World {
 volatile uint32_t current_seed = 0;
 void print_seed(int) { std::fprintf(stderr, "replay it with: SIM_SEED=%u simulation_test\n", current_seed); }
 
-class SimulationAtDepth : public ::testing::TestWithParam<int> {
+class SimulationAtDepth : public ::testing::TestWithParam<FakePipeline::Shape> {
  protected:
   static Totals run(Kind kind) {
     const char* only = std::getenv("SIM_SEED");
@@ -397,15 +413,21 @@ class SimulationAtDepth : public ::testing::TestWithParam<int> {
   }
   static bool all() { return std::getenv("SIM_SEED") == nullptr; }
 };
-INSTANTIATE_TEST_SUITE_P(Steps, SimulationAtDepth, ::testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(Steps, SimulationAtDepth,
+                         ::testing::Values(FakePipeline::Shape{1, 1}, FakePipeline::Shape{2, 1},
+                                           FakePipeline::Shape{2, 2}, FakePipeline::Shape{4, 4}),
+                         [](const auto& shape) {
+                           return "depth" + std::to_string(shape.param.depth) + "stages" +
+                                  std::to_string(shape.param.stages);
+                         });
 
 TEST_P(SimulationAtDepth, EverySeedKeepsTheInvariants) {
   const Totals totals = run(Kind::kPlain);
   if (!all()) return;
-  EXPECT_GT(totals.preemptions, 5000u) << "the pools are too large";
+  EXPECT_GT(totals.preemptions, GetParam().stages > 1 ? 4000u : 5000u) << "the pools are too large";
   EXPECT_GT(totals.hits, 100000u);
   EXPECT_GT(totals.answers, 10000);
-  if (GetParam() == 1) return;
+  if (GetParam().depth == 1 || GetParam().stages > 1) return;
   EXPECT_GT(totals.ahead, 100000) << "tokens planned before the host knew them";
   EXPECT_GT(totals.wasted, 1000) << "tokens sampled for ended sequences";
 }

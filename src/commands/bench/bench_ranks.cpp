@@ -96,6 +96,7 @@ void print(const char* what, int64_t rows, int64_t cols, double seconds) {
 absl::Status bench_ranks(const Options& options) {
   ASSIGN_OR_RETURN(const auto runtime, Runtime::look(options.model, options.runtime));
   Ranks ranks{runtime->ranks(), {}};
+  ranks.backends.resize(static_cast<size_t>(options.runtime.tensor_parallel));  // of the first stage
   const auto size = static_cast<int64_t>(ranks.backends.size());
   if (size < 2) return absl::InvalidArgumentError("bench ranks: --tensor-parallel-size must be 2 or more");
   ASSIGN_OR_RETURN(ranks.communicators, backend::make_communicators(ranks.backends));

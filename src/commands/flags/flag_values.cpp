@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
 namespace polymath::commands {
 namespace {
@@ -94,6 +95,21 @@ absl::StatusOr<int64_t> parse_length(std::string_view text, IntRange range) {
         absl::StrCat("must be between ", range.min, " and ", range.max, ", not ", std::string(text)));
   }
   return static_cast<int64_t>(length);
+}
+
+absl::StatusOr<std::vector<int>> parse_layer_counts(std::string_view text) {
+  constexpr size_t kStagesMax = 64;
+  constexpr IntRange kLayers{1, 2048};
+  const std::vector<std::string> parts = absl::StrSplit(std::string(text), ',');
+  if (parts.size() > kStagesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("at most ", kStagesMax, " stages, not ", parts.size()));
+  }
+  std::vector<int> layers;
+  for (const std::string& part : parts) {
+    ASSIGN_OR_RETURN(const int64_t n, parse_int(part, kLayers));
+    layers.push_back(static_cast<int>(n));
+  }
+  return layers;
 }
 
 absl::StatusOr<std::string> parse_choice(std::string_view text, std::initializer_list<std::string_view> choices) {

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 
@@ -27,6 +28,9 @@ absl::StatusOr<bool> parse_bool(std::string_view text);
 absl::StatusOr<int64_t> parse_bytes(std::string_view text);
 // "32768", "32k" (10^3), "32K" (2^10), as vLLM reads lengths; "auto" and "-1": 0.
 absl::StatusOr<int64_t> parse_length(std::string_view text, IntRange range);
+
+// "12,10,10", as --pipeline-layers has it: 64 numbers of 1 to 2048 at most.
+absl::StatusOr<std::vector<int>> parse_layer_counts(std::string_view text);
 
 absl::StatusOr<std::string> parse_choice(std::string_view text, std::initializer_list<std::string_view> choices);
 

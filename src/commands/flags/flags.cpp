@@ -211,6 +211,11 @@ absl::Status apply_environment(Options& options) {
          ASSIGN_OR_RETURN(o.runtime.metrics.log_seconds, parse_number(value, 1, 86400));
          return absl::OkStatus();
        }},
+      {"VLLM_PP_LAYER_PARTITION",
+       [](Options& o, const std::string& value) -> absl::Status {
+         ASSIGN_OR_RETURN(o.runtime.pipeline_layers, parse_layer_counts(value));
+         return absl::OkStatus();
+       }},
       {"VLLM_MAX_STOP_STRINGS",
        [](Options& o, const std::string& value) -> absl::Status {
          ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {1, 1024}));

@@ -56,7 +56,8 @@ std::span<const Flag> flag_table();
 absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& arguments);
 
 // The variables that vLLM's users set: VLLM_API_KEY, VLLM_BATCH_INVARIANT, VLLM_CPU_KVCACHE_SPACE,
-// VLLM_LOGGING_LEVEL, VLLM_LOG_STATS_INTERVAL, VLLM_MAX_STOP_STRINGS. A flag wins over its variable.
+// VLLM_LOGGING_LEVEL, VLLM_LOG_STATS_INTERVAL, VLLM_MAX_STOP_STRINGS, VLLM_PP_LAYER_PARTITION. A flag
+// wins over its variable.
 absl::Status apply_environment(Options& options);
 
 // docs/operate/flags.md.

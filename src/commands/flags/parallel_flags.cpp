@@ -1,4 +1,4 @@
-// Flags of replicas, and of experts that move between ranks.
+// Flags of pipeline stages, of ranks that fail, of replicas, and of experts that move between ranks.
 
 #include "commands/expert_balance.h"
 #include "commands/flags/flag_tables.h"
@@ -26,7 +26,26 @@ absl::Status set_logs(Options& o, std::string_view value) {
 
 absl::Status set_config(Options& o, std::string_view value) { return read_balance_config(value, o.runtime.balance); }
 
+absl::Status set_pipeline_layers(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.pipeline_layers, parse_layer_counts(value));
+  return absl::OkStatus();
+}
+
+absl::Status set_rank_timeout(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.rank_timeout_s, parse_number(value, 0, 86400));
+  return absl::OkStatus();
+}
+
 constexpr Flag kFlags[] = {
+    {"pipeline-parallel-size", "-pp", FlagKind::kValue, kLoads, "N", "1",
+     "Stages that split the layers, each with --tensor-parallel-size ranks. As many steps run at once. On the CPU.",
+     set_int<&RuntimeOptions::pipeline_parallel, 1, 64>},
+    {"pipeline-layers", "", FlagKind::kValue, kLoads, "N,N,...", "even",
+     "Layers of each stage, from the first on. Also VLLM_PP_LAYER_PARTITION.", set_pipeline_layers},
+    {"rank-timeout", "", FlagKind::kValue, kLoads, "SECONDS", "4",
+     "Without progress of one of several ranks: then every request ends with an error, and the process with a status "
+     "other than 0. A rank whose slowest layer took long gets more time. 0: no limit.",
+     set_rank_timeout},
     {"data-parallel-size", "-dp", FlagKind::kValue, kLoads, "N", "1",
      "Replicas in this process, each with a scheduler and a KV cache of its own. Requests go to them by load and by "
      "cached prefix. On the CPU they share weights and threads; on GPUs each has its own. Only `serve` runs several.",

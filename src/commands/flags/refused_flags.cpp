@@ -6,8 +6,6 @@ namespace polymath::commands {
 namespace {
 
 constexpr Flag kFlags[] = {
-    {"pipeline-parallel-size", "-pp", FlagKind::kValue, kLoads, "N", "",
-     "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
     {"decode-context-parallel-size", "-dcp", FlagKind::kValue, kLoads, "N", "",
      "splitting a model over devices is not built yet; 1 is", nullptr, "1"},
     {"prefill-context-parallel-size", "-pcp", FlagKind::kValue, kLoads, "N", "",

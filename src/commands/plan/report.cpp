@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "commands/flags/flags.h"
 #include "commands/runtime.h"
 #include "plan/known_models.h"
 #include "plan/speed.h"
@@ -117,18 +116,6 @@ const plan::Instance* choose_instance(const plan::PriceList& prices, const plan:
   return best;
 }
 
-// A flag of the `serve` command that this build refuses; else empty.
-std::string refused_flag(const plan::Layout& layout) {
-  const std::pair<std::string_view, int> sizes[] = {{"pipeline-parallel-size", layout.pipeline},
-                                                    {"data-parallel-size", layout.data}};
-  for (const auto& [name, n] : sizes) {
-    for (const Flag& flag : flag_table()) {
-      if (n > 1 && flag.name == name && flag.apply == nullptr) return absl::StrCat("--", std::string(name));
-    }
-  }
-  return "";
-}
-
 std::optional<Cost> cost_of(const PlanOptions& options, const plan::Instance* instance, const GroupReport& group) {
   if (instance == nullptr || instance->dollars_an_hour <= 0) return std::nullopt;
   Cost cost{.instance = instance};
@@ -163,8 +150,7 @@ void describe(const plan::GroupPlanner& planner, const plan::Wanted& wanted, Gro
   group.prefill =
       plan::prefill_limit(plan, std::min<double>(group.request.step.tokens_max, static_cast<double>(longest)));
   group.warnings = plan::warnings(planner, plan, group.request);
-  const std::string refused = refused_flag(plan.layout);
-  if (!refused.empty()) group.warnings.push_back(absl::StrCat("this build refuses ", refused));
+  if (plan.layout.pipeline > 1) group.warnings.push_back("on GPUs this build refuses --pipeline-parallel-size");
 }
 
 // A kind of GPU, or an instance type with such GPUs.

@@ -86,6 +86,7 @@ void ExpertMetrics::make_layer(const Load& load, const base::Labels& labels, boo
 void ExpertMetrics::update(const model::Model& model, double step_seconds) {
   if (layers_.empty()) return;
   const auto loads = model.expert_load();
+  if (loads.empty()) return;  // the model failed
   CHECK(loads.size() == layers_.size());
   const double of_a_layer = (step_seconds - step_seconds_) / static_cast<double>(layers_.size());
   step_seconds_ = step_seconds;

@@ -15,6 +15,7 @@ class RoutedModel : public model::Model {
   absl::StatusOr<model::StepResult> finish() override { return model::StepResult{}; }
   int vocab() const override { return 1; }
   std::vector<ExpertLoad> expert_load() const override {
+    if (failed) return {};
     ExpertLoad load{.layer = 3, .pairs = pairs, .steps = steps, .n_steps = n_steps, .experts_per_rank = 2};
     load.placement = placement;
     load.seconds = seconds;
@@ -25,6 +26,7 @@ class RoutedModel : public model::Model {
   }
   std::vector<int64_t> pairs = {0, 0, 0, 0}, steps = {0, 0, 0, 0};
   std::vector<int32_t> placement;
+  bool failed = false;
   int64_t n_steps = 0, n_tokens = 0, n_dropped = 0;
   std::optional<double> seconds, top_shares;
 };
@@ -77,6 +79,17 @@ TEST(ExpertMetrics, ADeviceHasTheTimeOfTheSteps) {
   EXPECT_NEAR(value_of(registry, R"(polymath:estimated_imbalance_microseconds_total{over="experts"})"), 375000, 1e-6);
   EXPECT_EQ(registry.render().find("router_confidence"), std::string::npos) << "its weights are not read back";
   EXPECT_EQ(value_of(registry, R"(polymath:expert_tokens_total{layer="3",expert="0"})"), 8);
+}
+
+TEST(ExpertMetrics, StayAfterAFailure) {
+  RoutedModel model;
+  base::MetricsRegistry registry;
+  ExpertMetrics metrics(model, {}, false, registry);
+  model.pairs = {1, 1, 2, 0};
+  metrics.update(model, 1);
+  model.failed = true;
+  metrics.update(model, 2);
+  EXPECT_EQ(value_of(registry, R"(polymath:expert_imbalance{layer="3"})"), 2);
 }
 
 // Expert 0 has a copy on each rank, so the ranks' loads are 3 + 4 and 3 + 2.

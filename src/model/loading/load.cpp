@@ -169,9 +169,9 @@ class WeightLoader {
 
   absl::StatusOr<WeightStore> load() {
     RETURN_IF_ERROR(check_packing(options_, backend_));
-    const std::vector<Slot> all = slots(config_);
+    const std::vector<Slot> all = slots(config_, rank_.stage);
     plan(all);
-    RETURN_IF_ERROR(check_names(all));
+    RETURN_IF_ERROR(check_names());
     for (size_t i = 0; i < all.size(); ++i) {
       if (i + 1 < all.size()) prefetch(i + 1);
       RETURN_IF_ERROR(all[i].is_vector() ? load_vector(all[i], sources_[i]) : load_matrix(all[i], sources_[i]));
@@ -189,15 +189,15 @@ class WeightLoader {
     }
   }
 
-  absl::Status check_names(const std::vector<Slot>& all) const {
+  // Of the whole model, whatever this rank loads of it.
+  absl::Status check_names() const {
     if (checkpoint_.tensors().empty()) return absl::OkStatus();  // makes what it is asked for
     absl::flat_hash_set<std::string> wanted;
     std::vector<std::string> missing;
-    for (size_t i = 0; i < all.size(); ++i) {
-      const std::string in_vain = table_.not_found(all[i]);
+    for (const Slot& slot : slots(config_)) {
+      const std::string in_vain = table_.not_found(slot);
       if (!in_vain.empty()) missing.push_back(in_vain);
-      // Under whole_experts, the other ranks want the other experts.
-      for (const PieceSource& p : rank_.whole_experts ? table_.pieces(all[i]) : sources_[i]) {
+      for (const PieceSource& p : table_.pieces(slot)) {
         if (wanted.insert(p.tensor).second && in_vain.empty() && !checkpoint_.has(p.tensor))
           missing.push_back(p.tensor);
       }
@@ -217,7 +217,7 @@ class WeightLoader {
   }
 
   void report_surplus(const Surplus& surplus) const {
-    if (!rank_.first()) return;
+    if (!rank_.first() || !rank_.stage.first()) return;
     if (!surplus.known.empty()) {
       base::log_info("model", "left out of the checkpoint: ", absl::StrJoin(surplus.known, ", "));
     }
@@ -389,12 +389,13 @@ class WeightLoader {
 };
 
 parallel::Rank rank_of(const LoadOptions& options) {
-  if (options.group == nullptr) return {};
+  if (options.group == nullptr) return rank_at(options, 1, 0);
   return rank_at(options, options.group->rank().size, options.group->rank().at);
 }
 
 parallel::Rank rank_at(const LoadOptions& options, int size, int at) {
   parallel::Rank rank{size, at, options.whole_experts};
+  rank.stage = options.stage;
   rank.own_tokens = options.own_tokens;
   if (options.balance.has_value()) {
     rank.moves_experts = true;

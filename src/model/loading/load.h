@@ -23,7 +23,7 @@
 #include "model/balance/options.h"
 #include "model/config.h"
 #include "model/model.h"
-#include "parallel/communicator.h"
+#include "parallel/rank_trace.h"
 #include "weights/checkpoint.h"
 #include "weights/model_files.h"
 
@@ -57,7 +57,16 @@ struct LoadOptions {
   std::shared_ptr<SharedWeights> shared;
   bool shares_weights = false;            // with `shared`: another model loads them, and counts their bytes
   std::optional<BalanceOptions> balance;  // with whole_experts: they move between the ranks by their load
-  std::vector<std::string> adapters;      // directories of LoRA adapters; Batch::adapters names them by their index
+  // The layers of each pipeline stage, for RankGroup and memory plans. Empty: one stage.
+  std::vector<int> stages;
+  parallel::Stage stage = {};  // that load_model() loads
+  // Pairs with the rank of the same place in the stage before and after: that one is 0 and 1. Null: there is none.
+  parallel::Communicator *before = nullptr, *after = nullptr;
+  parallel::RankTrace* trace = nullptr;  // what the rank is doing; null: nothing reads it
+  // Of RankGroup: seconds without progress after which a rank is stuck; 0: no limit.
+  double rank_timeout_s = 4;
+  parallel::PlannedFault fault;       // of RankGroup
+  std::vector<std::string> adapters;  // directories of LoRA adapters; Batch::adapters names them by their index
   // Called after each tensor with the values (numbers) done and in all. May be empty.
   std::function<void(size_t done, size_t total)> progress;
 };
@@ -75,6 +84,14 @@ parallel::Rank rank_of(const LoadOptions& options);
 parallel::Rank rank_at(const LoadOptions& options, int size, int at);
 
 class MovableExperts;  // model/balance/movable_experts.h
+
+// What one of several ranks holds, and did so far.
+struct RankReport {
+  int stage = 0;
+  size_t weights = 0, scratch = 0, kv_cache = 0, graphs = 0;  // bytes
+  bool on_host = false;  // else the times and bytes of its communication are not known: the device does it
+  parallel::RankTrace::Totals totals;
+};
 
 class Transformer : public Model {
  public:
@@ -95,6 +112,8 @@ class Transformer : public Model {
   virtual size_t graph_bytes() const = 0;    // of the CUDA graphs
   // This rank's experts that may move, where LoadOptions::balance is set. Else null.
   virtual MovableExperts* movable_experts() { return nullptr; }
+  // By rank; empty: the model is on one. Any thread, once it is loaded.
+  virtual std::vector<RankReport> rank_reports() const { return {}; }
   // What the last step had to do at least. Experts are counted since the last call, so call it after each step.
   virtual layers::StepCost last_step_cost() = 0;
 };

@@ -13,7 +13,8 @@ namespace polymath::model {
 
 class SharedWeights {
  public:
-  // The weights of a rank, owned by this object, which outlives the models. Errors as load_weights().
+  // The weights of a rank, numbered stage by stage, owned by this object, which outlives the models. Errors as
+  // load_weights().
   absl::StatusOr<WeightStore> of_rank(int rank, absl::FunctionRef<absl::StatusOr<WeightStore>()> load) {
     auto at = stores_.find(rank);
     if (at == stores_.end()) {

@@ -40,6 +40,19 @@ class PeerCommunicator : public parallel::Communicator {
     cuda::all_gather_cols(exchange_, matrix_of(part), matrix_of(all), device_.stream());
     device_.launched("all_gather_cols");
   }
+  // Pairs alone: the receiver adds zeros, so that both have the sender's tensor. A sum waits for both.
+  void send(const Tensor& x, int to) override {
+    CHECK(rank_.size == 2 && to == 1 - rank_.at);
+    all_reduce_sum(x);
+  }
+  void receive(const Tensor& x, int from) override {
+    CHECK(rank_.size == 2 && from == 1 - rank_.at);
+    device_.zero(x.data, x.bytes());
+    all_reduce_sum(x);
+  }
+  // A kernel whose peer sends nothing traps by itself. The device's health() says so.
+  void abort(const absl::Status&) override {}
+  absl::Status health() const override { return absl::OkStatus(); }
 
  private:
   Device& device_;
