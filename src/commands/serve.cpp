@@ -27,6 +27,7 @@
 #include "commands/kernel_metrics.h"
 #include "commands/process/process_limits.h"
 #include "commands/process/supervisor.h"
+#include "commands/rank_metrics.h"
 #include "commands/runtime.h"
 #include "commands/served.h"
 #include "commands/verbs.h"
@@ -155,10 +156,11 @@ std::string address(const ServerOptions& options, const server::HttpServer& http
 }
 
 // Until a signal (0) or the engine's failure (1).
-int wait_for_end(const engine::Intake& engine, Supervisor& supervisor, KernelMetrics& kernels) {
+int wait_for_end(const engine::Intake& engine, Supervisor& supervisor, KernelMetrics& kernels, RankMetrics& ranks) {
   while (engine.healthy()) {
     if (supervisor.wait(kLookSeconds) != 0) return 0;
     kernels.update();
+    ranks.update();
   }
   return 1;
 }
@@ -241,8 +243,9 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   service->set_ready(true);
   KernelMetrics kernels(served.runtime->backend(), metrics);
   kernels.update();  // the first forward pass ran at load
+  RankMetrics ranks(served.models(), options.server.metrics_per_rank, metrics);
   base::log_info("serve", "ready: ", address(options.server, *http), "/v1 serves ", served_name(options.model));
-  const int code = wait_for_end(engine, supervisor, kernels);
+  const int code = wait_for_end(engine, supervisor, kernels, ranks);
   if (code != 0) supervisor.end_within(kCloseSeconds + kMarginSeconds);
   end_serving(options.server, code, *service, *http);
   return code;
@@ -271,8 +274,10 @@ absl::Status check_options(const Options& options) {
   for (const std::string& file : {server.tls_certificate, server.tls_key}) {
     if (!file.empty()) RETURN_IF_ERROR(base::check_file(file, kTlsFileBytesMax));
   }
-  if ((server.fail_step > 0 || server.stall_step > 0) && options.model.load_format != "dummy") {
-    return absl::InvalidArgumentError("--fail-step or --stall-step is for tests, and needs --load-format dummy");
+  const bool breaks = server.fail_step > 0 || server.stall_step > 0 || options.runtime.rank_fault.step > 0;
+  if (breaks && options.model.load_format != "dummy") {
+    return absl::InvalidArgumentError(
+        "--fail-step, --stall-step or --rank-fault is for tests, and needs --load-format dummy");
   }
   if (server.api_keys.empty() && server.environment_api_key == "") {
     return absl::InvalidArgumentError("VLLM_API_KEY is empty: unset it to serve without a key");

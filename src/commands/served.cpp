@@ -200,6 +200,12 @@ std::vector<engine::Engine*> Served::engines() const {
   return out;
 }
 
+std::vector<const model::Transformer*> Served::models() const {
+  std::vector<const model::Transformer*> out{&runtime->transformer()};
+  for (const auto& other : others) out.push_back(&other->transformer());
+  return out;
+}
+
 namespace {
 
 absl::Status check_replicas(const RuntimeOptions& options) {

@@ -23,6 +23,7 @@ struct Served {
   // Where requests enter. REQUIRES: the weights are loaded.
   engine::Intake& intake() const;
   std::vector<engine::Engine*> engines() const;
+  std::vector<const model::Transformer*> models() const;  // of the replicas
 };
 
 // All but the weights: config, memory plan, tokenizer, template, sampling defaults. Their errors come at once.

@@ -92,6 +92,21 @@ absl::Status set_log_level(Options&, std::string_view value) {
   return absl::InvalidArgumentError("must be debug, info, warning or error");
 }
 
+absl::Status set_rank_fault(Options& o, std::string_view value) {
+  const std::vector<std::string> parts = absl::StrSplit(std::string(value), ':');
+  if (parts.size() != 3) return absl::InvalidArgumentError("takes RANK:KIND:STEP");
+  ASSIGN_OR_RETURN(const int64_t rank, parse_int(parts[0], {0, 63}));
+  ASSIGN_OR_RETURN(const std::string kind, parse_choice(parts[1], {"stall", "fail", "shape"}));
+  ASSIGN_OR_RETURN(const int64_t step, parse_int(parts[2], {1, 1 << 30}));
+  using parallel::RankFault;
+  o.runtime.rank_fault = {static_cast<size_t>(rank),
+                          kind == "stall"  ? RankFault::kStall
+                          : kind == "fail" ? RankFault::kFail
+                                           : RankFault::kShape,
+                          step};
+  return absl::OkStatus();
+}
+
 constexpr Flag kFlags[] = {
     {"host", "", FlagKind::kValue, kServe | kBenchServe, "ADDRESS", "0.0.0.0; of bench serve 127.0.0.1",
      "Address to listen on; under bench serve the server's.", set_text<&ServerOptions::host>},
@@ -204,10 +219,17 @@ constexpr Flag kFlags[] = {
     {"disable-log-requests", "", kSwitch, kServe, "", "on", "Accepted: requests are never written to the log.", accept},
     {"disable-frontend-multiprocessing", "", kSwitch, kServe, "", "on", "Accepted: there is one process.", accept},
     {"use-v2-block-manager", "", kSwitch, kServe, "", "on", "Accepted: there is one kind of block manager.", accept},
+    {"metrics-per-rank", "", kSwitch, kServe, "", "off",
+     "With several ranks: polymath:rank_* metrics of each rank, instead of their sums.",
+     set_bool<&ServerOptions::metrics_per_rank>},
     {"fail-step", "", FlagKind::kValue, kServe, "N", "0",
      "This step of the engine fails, to see what follows: on a GPU by a fault of the device's own, else as if it had "
      "one; 0: none. Refused without --load-format dummy.",
      set_int<&ServerOptions::fail_step, 0, 1 << 30>, "", true},
+    {"rank-fault", "", FlagKind::kValue, kServe, "RANK:KIND:STEP", "none",
+     "What this rank does from its step on: stall, fail, or shape, a sum or message of a wrong size. Refused without "
+     "--load-format dummy.",
+     set_rank_fault, "", true},
     {"stall-step", "", FlagKind::kValue, kServe, "N", "0",
      "This step of the engine never ends, to see what --step-timeout does; 0: none. Refused without --load-format "
      "dummy.",
