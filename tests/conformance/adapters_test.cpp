@@ -109,6 +109,7 @@ struct Case {
   std::vector<std::string> modules;
   std::string backend;
   int ranks;
+  int stages = 1;
 };
 
 class Adapters : public testing::TestWithParam<Case> {};
@@ -118,10 +119,11 @@ TEST_P(Adapters, SeveralInABatchEqualMergedWeights) {
   if (!backend::make_backend(c.backend, {.threads = 1}).ok()) GTEST_SKIP() << "no GPU";
   const auto files = *weights::open_model_files(model_directory(c.model));
   const model::ModelConfig config = *model::read_config(*files);
-  const auto temporary = std::filesystem::temp_directory_path() /
-                         absl::StrCat("polymath_adapters_", ::getpid(), "_", c.model, c.backend, c.ranks);
+  const auto temporary =
+      std::filesystem::temp_directory_path() /
+      absl::StrCat("polymath_adapters_", ::getpid(), "_", c.model, c.backend, c.ranks, "_", c.stages);
   std::vector<Adapter> adapters;
-  RunnerOptions options{.backend = c.backend, .threads = c.ranks, .ranks = c.ranks};
+  RunnerOptions options{.backend = c.backend, .threads = c.ranks * c.stages, .ranks = c.ranks, .stages = c.stages};
   for (const unsigned seed : {1u, 2u}) {
     adapters.push_back(make_adapter(**files->open_checkpoint(), c.modules, seed));
     ASSERT_FALSE(adapters.back().empty());
@@ -162,10 +164,13 @@ INSTANTIATE_TEST_SUITE_P(All, Adapters,
                                          Case{"qwen3-moe", {"q_proj", "k_proj", "v_proj", "o_proj"}, "cpu", 1},
                                          Case{"qwen3-moe", {"q_proj", "v_proj"}, "cpu", 2},
                                          Case{"mixtral", {"k_proj", "o_proj"}, "cpu", 2},
+                                         Case{"mixtral", {"k_proj", "o_proj"}, "cpu", 1, 2},
+                                         Case{"qwen3-moe", {"q_proj", "v_proj"}, "cpu", 2, 2},
                                          Case{"deepseek-v2", {"q_proj", "kv_a_proj_with_mqa", "o_proj"}, "cpu", 1},
                                          Case{"qwen3-moe", {"q_proj", "k_proj", "v_proj", "o_proj"}, "cuda", 1}),
                          [](const auto& info) {
-                           return absl::StrCat("case", info.index, "_", info.param.backend, info.param.ranks);
+                           return absl::StrCat("case", info.index, "_", info.param.backend, info.param.ranks, "_",
+                                               info.param.stages);
                          });
 
 }  // namespace
