@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/write_file.h"
+#include "commands/bench/bench_grammar.h"
 #include "commands/bench/bench_kernels.h"
 #include "commands/bench/bench_limits.h"
 #include "commands/bench/bench_ranks.h"
@@ -217,12 +218,14 @@ int run_with(Verb verb, absl::Status (*run)(const Options&), const Arguments& ar
 int bench(const Arguments& arguments) {
   const std::string what = arguments.empty() ? "" : arguments[0];
   if (what == "serve") return run_with(kBenchServe, load::bench_serve, arguments);
+  if (what == "grammar") return bench_grammar({arguments.begin() + 1, arguments.end()});
   if (what == "quality") return run_with(kBenchQuality, bench_quality, arguments);
   if (what != "offline" && what != "kernels" && what != "ranks") {
     std::fputs(
         "polymath bench offline MODEL [flags]: prefill and decode speed, beside the machine's limits\n"
         "polymath bench kernels MODEL [flags]: a layer's ops one by one, beside the same limits\n"
         "polymath bench ranks MODEL --tensor-parallel-size N [flags]: sums and gathers between the ranks\n"
+        "polymath bench grammar DIRECTORY: compiles and follows grammars from stdin, over a tokenizer's vocabulary\n"
         "polymath bench quality MODEL --against REFERENCE --text FILE [flags]: perplexity and KL divergence\n"
         "polymath bench serve [MODEL] [flags]: load on a running server, by its latencies and throughput\n",
         stderr);

@@ -98,6 +98,9 @@ class Automaton {
   const ExprMask& mask_of(ExprId expr);
   ExprMask make_mask(ExprId expr);
   ExprMask make_unit_mask(const UnitHead& head, const UnitTable& table);
+  ExprId background_of(ExprId expr);
+  ExprMask make_mask_beside(ExprId expr, ExprId background);
+  void add_token(ExprMask& mask, TokenId id) const;
   void enter(uint32_t node, ExprId expr, ExprMask& mask, Exits& exits);
   const UnitTable* table_of(const UnitHead& head) const;
   void add_mask(const Config& config, std::span<uint64_t> words);

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "base/check.h"
 #include "text/grammar/expr.h"
 
 namespace polymath::text::grammar {
 namespace {
+
+constexpr size_t kRowsAtFirst = 64;  // room, so that small grammars do not grow
 
 enum Life : uint8_t { kUnknown, kAlive, kDead };
 
@@ -101,41 +104,43 @@ void ExprPool::add_firsts(ExprId e, std::array<uint64_t, 256>& classes, int& n_s
   }
 }
 
-const ExprPool::Row& ExprPool::row(ExprId e) {
-  const int32_t known = rows_of_[static_cast<size_t>(e)];
-  if (known >= 0) return *rows_[static_cast<size_t>(known)];
-  std::array<uint64_t, 256> classes{};
+// Its place among the rows.
+int32_t ExprPool::row(ExprId e) {
+  if (rows_of_[static_cast<size_t>(e)] >= 0) return rows_of_[static_cast<size_t>(e)];
+  std::array<uint64_t, kBytes> classes{};
   int n_sets = 0;
   add_firsts(e, classes, n_sets);
-  auto fresh = std::make_shared<Row>();
+  std::array<ExprId, kBytes> fresh{};
   std::vector<std::pair<uint64_t, ExprId>> seen;
-  for (int b = 0; b < 256; ++b) {
+  for (size_t b = 0; b < kBytes; ++b) {
     const auto found = std::find_if(seen.begin(), seen.end(), [&](const auto& s) { return s.first == classes[b]; });
     const bool is_new = found == seen.end();
-    const ExprId to = is_new ? derive(e, static_cast<uint8_t>(b)) : found->second;
-    if (is_new) seen.emplace_back(classes[b], to);
-    (*fresh)[static_cast<size_t>(b)] = to;
+    fresh[b] = is_new ? derive(e, static_cast<uint8_t>(b)) : found->second;
+    if (is_new) seen.emplace_back(classes[b], fresh[b]);
   }
-  rows_of_[static_cast<size_t>(e)] = static_cast<int32_t>(rows_.size());
-  rows_.push_back(std::move(fresh));
-  return *rows_.back();
+  const auto place = static_cast<int32_t>(rows_.size() / kBytes);
+  if (rows_.size() == rows_.capacity()) rows_.reserve(std::max(2 * rows_.size(), kRowsAtFirst * kBytes));
+  rows_.insert(rows_.end(), fresh.begin(), fresh.end());
+  return rows_of_[static_cast<size_t>(e)] = place;
 }
 
 // A text has one way on; a row of 256 would be waste.
-ExprId ExprPool::raw_step(ExprId e, uint8_t byte) {
-  const Expr& x = at(e);
-  if (x.kind == ExprKind::kText) return derive(e, byte);
+ExprId ExprPool::step_slowly(ExprId e, uint8_t byte) {
+  const Expr x = at(e);
+  if (x.kind == ExprKind::kText || x.kind == ExprKind::kNothing || x.kind == ExprKind::kEpsilon) return derive(e, byte);
   if (x.kind == ExprKind::kConcat && at(x.a).kind == ExprKind::kText) {
-    const ExprId rest = x.b;
     const ExprId first = derive(x.a, byte);
-    return first == kNothing ? kNothing : concat(first, rest);
+    const ExprId to = first == kNothing ? kNothing : concat(first, x.b);
+    return alive(to) ? to : kNothing;
   }
-  return row(e)[byte];
-}
-
-ExprId ExprPool::step(ExprId e, uint8_t byte) {
-  const ExprId to = raw_step(e, byte);
-  return life_[static_cast<size_t>(to)] == kAlive || alive(to) ? to : kNothing;
+  const auto place = static_cast<size_t>(row(e));
+  for (size_t b = 0; b < kBytes; ++b) {
+    // alive() may add rows.
+    const ExprId to = rows_[place * kBytes + b];
+    if (!alive(to)) rows_[place * kBytes + b] = kNothing;
+  }
+  quick_rows_[static_cast<size_t>(e)] = static_cast<int32_t>(place);
+  return rows_[place * kBytes + byte];
 }
 
 ExprId ExprPool::step(ExprId e, std::string_view bytes) {
@@ -154,35 +159,40 @@ bool ExprPool::alive(ExprId e) {
 // Breadth first, to the nearest end of a text. The way there is alive; if there is none, all that was seen is dead.
 bool ExprPool::search_alive(ExprId e) {
   std::vector<std::pair<ExprId, size_t>> seen = {{e, 0}};  // with the place of the one before
-  absl::flat_hash_map<ExprId, size_t> places = {{e, 0}};
-  for (size_t i = 0; i < seen.size(); ++i) {
-    const ExprId now = seen[i].first;
-    if (nullable(now) || life_[static_cast<size_t>(now)] == kAlive) {
-      for (size_t back = i;; back = seen[back].second) {
-        life_[static_cast<size_t>(seen[back].first)] = kAlive;
-        if (back == 0) return true;
-      }
-    }
+  absl::flat_hash_set<ExprId> met = {e};
+  const auto ends = [&](ExprId at) { return nullable(at) || life_[static_cast<size_t>(at)] == kAlive; };
+  bool found = ends(e);
+  for (size_t i = 0; i < seen.size() && !found; ++i) {
     if (seen.size() > limits_.search_max || failed()) {
       fail("an intersection or a complement in the grammar needs too many states (search_max)");
       return true;
     }
-    const Row next = row(now);
+    const auto place = static_cast<size_t>(row(seen[i].first));
     ExprId last = kNothing;
-    for (const ExprId to : next) {
+    for (size_t b = 0; b < kBytes && !found; ++b) {
+      const ExprId to = rows_[place * kBytes + b];
       if (to == last || to == kNothing || life_[static_cast<size_t>(to)] == kDead) continue;
       last = to;
-      if (places.try_emplace(to, seen.size()).second) seen.emplace_back(to, i);
+      if (!met.insert(to).second) continue;
+      seen.emplace_back(to, i);
+      found = ends(to);
     }
   }
-  for (const auto& [dead, before] : seen) life_[static_cast<size_t>(dead)] = kDead;
-  return false;
+  if (!found) {
+    for (const auto& [dead, before] : seen) life_[static_cast<size_t>(dead)] = kDead;
+    return false;
+  }
+  for (size_t back = seen.size() - 1;; back = seen[back].second) {
+    life_[static_cast<size_t>(seen[back].first)] = kAlive;
+    if (back == 0) return true;
+  }
 }
 
 void ExprPool::trim() {
-  if (rows_.size() <= limits_.rows_max) return;
+  if (rows_.size() <= limits_.rows_max * kBytes) return;
   rows_.clear();
   std::fill(rows_of_.begin(), rows_of_.end(), -1);
+  std::fill(quick_rows_.begin(), quick_rows_.end(), -1);
 }
 
 }  // namespace polymath::text::grammar

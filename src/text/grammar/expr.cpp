@@ -40,7 +40,7 @@ std::vector<uint8_t> productive_states(const Dfa& dfa) {
 ExprPool::ExprPool(const ExprLimits& limits) : limits_(limits) {
   exprs_ = {Expr{}, Expr{.kind = ExprKind::kEpsilon, .nullable = true}};
   life_ = {2, 1};
-  rows_of_ = {-1, -1};
+  rows_of_ = quick_rows_ = {-1, -1};
   ids_[{ExprKind::kNothing, 0, 0, 0}] = kNothing;
   ids_[{ExprKind::kEpsilon, 0, 0, 0}] = kEpsilon;
 }
@@ -53,6 +53,7 @@ ExprId ExprPool::intern(const Expr& expr) {
   exprs_.push_back(expr);
   life_.push_back(expr.narrows ? 0 : 1);
   rows_of_.push_back(-1);
+  quick_rows_.push_back(-1);
   return at->second;
 }
 

@@ -96,7 +96,10 @@ class ExprPool {
   std::string_view text_of(ExprId e) const;       // of kText
 
   // The derivative by one byte. REQUIRES: regular.
-  ExprId step(ExprId e, uint8_t byte);
+  ExprId step(ExprId e, uint8_t byte) {
+    const int32_t row = quick_rows_[static_cast<size_t>(e)];
+    return row >= 0 ? rows_[static_cast<size_t>(row) * kBytes + byte] : step_slowly(e, byte);
+  }
   ExprId step(ExprId e, std::string_view bytes);
   bool alive(ExprId e);  // false: no text. REQUIRES: regular
   bool matches(ExprId e, std::string_view text) { return nullable(step(e, text)); }
@@ -111,7 +114,7 @@ class ExprPool {
   void trim();  // forgets cached transitions beyond the limit
 
  private:
-  using Row = std::array<ExprId, 256>;
+  static constexpr size_t kBytes = 256;  // entries of a row
   struct Key {
     ExprKind kind;
     int32_t a, b, c;
@@ -126,17 +129,18 @@ class ExprPool {
   ExprId list(ExprKind kind, std::vector<ExprId> parts);
   ExprId any_of_sorted(std::span<const std::string> texts, size_t depth);
   ExprId derive(ExprId e, uint8_t byte);
-  ExprId raw_step(ExprId e, uint8_t byte);
-  const Row& row(ExprId e);
+  ExprId step_slowly(ExprId e, uint8_t byte);
+  int32_t row(ExprId e);
   void add_firsts(ExprId e, std::array<uint64_t, 256>& classes, int& n_sets) const;
   bool search_alive(ExprId e);
 
   ExprLimits limits_;
   std::string failure_;
   std::vector<Expr> exprs_;
-  std::vector<uint8_t> life_;  // of each expression; see Life in derive.cpp
-  std::vector<int32_t> rows_of_;
-  std::vector<std::shared_ptr<const Row>> rows_;
+  std::vector<uint8_t> life_;        // of each expression; see Life in derive.cpp
+  std::vector<int32_t> rows_of_;     // of each expression: its row of derivatives; -1: none yet
+  std::vector<int32_t> quick_rows_;  // the same, once dead ends are out of the row
+  std::vector<ExprId> rows_;
   std::vector<ByteSet> sets_;
   std::vector<ExprId> lists_;
   std::string texts_;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "text/grammar/languages.h"
+#include "text/grammar/preamble.h"
 #include "text/grammar/simplify.h"
 
 namespace polymath::text::grammar {
@@ -28,14 +29,16 @@ static_assert(std::size(kLanguages) == static_cast<size_t>(Language::kCount));
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<Grammar>> compile(const Spec& spec, std::shared_ptr<const Vocabulary> vocabulary,
+absl::StatusOr<std::shared_ptr<Grammar>> compile(Spec spec, std::shared_ptr<const Vocabulary> vocabulary,
                                                  const GrammarLimits& limits) {
   if (spec.source.size() > limits.source_bytes_max) {
     return absl::InvalidArgumentError(
         absl::StrCat("the grammar has ", spec.source.size(), " bytes, more than ", limits.source_bytes_max));
   }
   ExprPool pool(limits.exprs);
+  spec.specials = vocabulary->specials();
   ASSIGN_OR_RETURN(ExprId root, kLanguages[static_cast<size_t>(spec.language)].read(spec, limits, pool));
+  root = behind_preamble(pool, spec.preamble, spec.specials, root);
   root = without_dead_ends(pool, root);
   RETURN_IF_ERROR(check_left_recursion(pool, root));
   if (pool.failed()) return absl::InvalidArgumentError(pool.failure());

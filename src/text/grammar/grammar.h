@@ -42,7 +42,7 @@ class Grammar {
 };
 
 // kInvalidArgument: the source is wrong, too large, or nothing satisfies it. kUnimplemented: a feature, by name.
-absl::StatusOr<std::shared_ptr<Grammar>> compile(const Spec& spec, std::shared_ptr<const Vocabulary> vocabulary,
+absl::StatusOr<std::shared_ptr<Grammar>> compile(Spec spec, std::shared_ptr<const Vocabulary> vocabulary,
                                                  const GrammarLimits& limits);
 
 class Matcher {

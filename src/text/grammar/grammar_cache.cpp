@@ -1,11 +1,27 @@
 #include "text/grammar/grammar_cache.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "text/grammar/grammar.h"
 
 namespace polymath::text::grammar {
+namespace {
+
+std::string key_of(const Spec& spec) {
+  const Preamble& preamble = spec.preamble;
+  std::string key =
+      absl::StrCat(static_cast<int>(spec.language), " ", preamble.inside, preamble.is_harmony, preamble.is_final);
+  for (const auto& texts :
+       {preamble.begins, preamble.ends, preamble.removed, std::vector<std::string>{spec.whitespace}}) {
+    for (const std::string& text : texts) absl::StrAppend(&key, " ", text.size(), " ", text);
+    key.push_back(';');
+  }
+  return key + spec.source;
+}
+
+}  // namespace
 
 GrammarCache::GrammarCache(std::shared_ptr<const Tokenizer> tokenizer, size_t vocab, std::vector<TokenId> end_ids,
                            const GrammarLimits& limits)
@@ -31,8 +47,7 @@ std::shared_ptr<Grammar> GrammarCache::find(const std::string& key) {
 }
 
 absl::StatusOr<std::shared_ptr<Grammar>> GrammarCache::get(const Spec& spec) {
-  const std::string key =
-      absl::StrCat(static_cast<int>(spec.language), " ", spec.whitespace.size(), " ", spec.whitespace, spec.source);
+  const std::string key = key_of(spec);
   if (auto known = find(key); known != nullptr) return known;
   ASSIGN_OR_RETURN(std::shared_ptr<Grammar> grammar, compile(spec, vocabulary(), limits_));
   const std::lock_guard lock(mutex_);

@@ -222,6 +222,8 @@ TEST(Grammar, SchemaRefusals) {
       {R"({"not":{}})", "not is not supported"},
       {R"({"contains":{}})", "contains is not supported"},
       {R"({"if":{}})", "if is not supported"},
+      {R"({"type":"string","maxlength":3})", "do you mean maxLength"},
+      {R"({"requird":["a"]})", "do you mean required"},
       {R"({"type":"array","uniqueItems":true})", "uniqueItems"},
       {R"({"type":"string","format":"moon"})", "format moon"},
       {R"({"$ref":"https://example.com/x"})", "$ref is not supported outside"},
@@ -287,6 +289,14 @@ TEST(Grammar, StructuralTags) {
        R"({"format":{"type":"tags_with_separator","tags":[{"type":"tag","begin":"<","content":{"type":"grammar","grammar":"root ::= [a-b]"},"end":">"}],"separator":",","at_least_one":true}})",
        {"<a>", "<a>,<b>"},
        {"", "<a>,"}},
+      {tag,
+       R"({"format":{"type":"tag","begin":"<tool>","content":{"type":"star","content":{"type":"const_string","value":"x"}},"end":"<e>"}})",
+       {"\xFF<tool><e>", "\xFF<tool>xx<e>"},
+       {"<tool>x<e>", "\xFF<tool>x"}},
+      {tag,
+       R"({"format":{"type":"sequence","elements":[{"type":"optional","content":{"type":"const_string","value":"a"}},{"type":"plus","content":{"type":"json_schema","json_schema":{"type":"null"}}}]}})",
+       {"null", "anullnull"},
+       {"", "a", "aanull"}},
   };
   for (const Case& c : cases) check(c);
   EXPECT_THAT(status_of(tag, R"({"format":{"type":"moon"}})"), testing::HasSubstr("moon is not supported"));
@@ -304,6 +314,43 @@ TEST(Grammar, SpecialTokens) {
   EXPECT_FALSE(has(words, tool));
   EXPECT_FALSE(matcher.accept(tool));
   EXPECT_TRUE(has(words, kEnd));
+}
+
+// The form comes behind the reasoning, where there is any.
+TEST(Grammar, Preambles) {
+  const struct {
+    Preamble preamble;
+    std::vector<std::string> good, bad;
+  } rows[] = {
+      {{.begins = {"<think>"}, .ends = {"</think>"}},
+       {"yes", "<think>a < b</think>yes", "\n<think></think>\n\nyes", "<think></thin</think>yes"},
+       {"<think>yes", "no", "</think>yes", "<think></think>no", "<think></think>yes</think>yes"}},
+      {{.begins = {"<tool>"}, .ends = {"</think>", "<end>"}},
+       {"yes", "\xFF<tool>a</think>yes", "\xFF<tool>a<end>yes"},
+       {"<tool>a</think>yes", "\xFF<tool>yes"}},
+      {{.begins = {"<think>"}, .ends = {"</think>"}, .inside = true},
+       {"hm</think>yes", "</think>\nyes", "a\nb</think>yes"},
+       {"yes", "<think>yes", "hm</think>no"}},
+      {{.removed = {"<answer>", "</answer>"}},
+       {"yes", "<answer>yes</answer>", "<answer>\nyes\n</answer>"},
+       {"<answer>yes", "yes</answer>"}},
+      {{.is_harmony = true},
+       {"<|channel|>final<|message|>yes",
+        "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final "
+        "<|constrain|>json<|message|>yes"},
+       {"yes", "<|channel|>analysis<|message|>yes"}},
+      {{.is_harmony = true, .is_final = false}, {"yes"}, {"<|channel|>final<|message|>yes"}},
+  };
+  for (const auto& row : rows) {
+    const auto grammar = compile({.language = Language::kChoices, .source = R"(["yes"])", .preamble = row.preamble},
+                                 small_vocabulary(), {});
+    ASSERT_TRUE(grammar.ok()) << grammar.status();
+    for (const std::string& text : row.good) {
+      EXPECT_TRUE(takes(*grammar, text)) << text;
+      check_masks(*grammar, text);
+    }
+    for (const std::string& text : row.bad) EXPECT_FALSE(takes(*grammar, text)) << text;
+  }
 }
 
 // Counts of a bounded string agree with the vocabulary's table at each of them.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <utility>
-
 #include "text/grammar/automaton.h"
 
 namespace polymath::text::grammar {
@@ -11,6 +10,10 @@ namespace {
 constexpr size_t kSparseMax = 512;  // tokens of a list; more become a bitmap
 
 void set_bit(std::span<uint64_t> words, TokenId id) { words[static_cast<size_t>(id) >> 6] |= uint64_t{1} << (id & 63); }
+
+void clear_bit(std::span<uint64_t> words, TokenId id) {
+  words[static_cast<size_t>(id) >> 6] &= ~(uint64_t{1} << (id & 63));
+}
 
 // Walks over the subtrees of [begin, end), which are siblings. `step(state, byte)` gives 0 where there is no way on.
 // visit(node, state) is called for each node that is reached.
@@ -51,16 +54,19 @@ struct Automaton::Exits {
   }
 };
 
+void Automaton::add_token(ExprMask& mask, TokenId id) const {
+  if (!mask.dense.empty()) return set_bit(mask.dense, id);
+  mask.sparse.push_back(id);
+  if (mask.sparse.size() <= kSparseMax) return;
+  mask.dense.resize((vocabulary_->size() + 63) / 64);
+  for (const TokenId each : mask.sparse) set_bit(mask.dense, each);
+  mask.sparse = {};
+}
+
 // A node that is reached with `expr` left.
 void Automaton::enter(uint32_t node, ExprId expr, ExprMask& mask, Exits& exits) {
   const auto nodes = vocabulary_->nodes();
-  vocabulary_->each_token(nodes[node], [&](TokenId id) {
-    if (mask.dense.empty()) {
-      mask.sparse.push_back(id);
-    } else {
-      set_bit(mask.dense, id);
-    }
-  });
+  vocabulary_->each_token(nodes[node], [&](TokenId id) { add_token(mask, id); });
   if (!pool_.nullable(expr)) return;
   vocabulary_->each_child(node, [&](uint32_t child) { exits.list.emplace_back(nodes[child].byte, child); });
 }
@@ -73,10 +79,6 @@ Automaton::ExprMask Automaton::make_mask(ExprId expr) {
   walk(nodes, {1u, static_cast<uint32_t>(nodes.size())}, expr, step,
        [&](uint32_t at, ExprId e) { enter(at, e, mask, exits); });
   exits.move_to(mask);
-  if (mask.sparse.size() <= kSparseMax) return mask;
-  mask.dense.resize((vocabulary_->size() + 63) / 64);
-  for (const TokenId id : mask.sparse) set_bit(mask.dense, id);
-  mask.sparse = {};
   return mask;
 }
 
@@ -106,6 +108,65 @@ Automaton::ExprMask Automaton::make_unit_mask(const UnitHead& head, const UnitTa
   return mask;
 }
 
+// An expression with a table, which is this one but for some complements. So is a string that must not be one of some
+// names. kNothing: there is none.
+ExprId Automaton::background_of(ExprId expr) {
+  const Expr x = pool_.at(expr);
+  if (x.kind == ExprKind::kConcat) {
+    const ExprId first = background_of(x.a);
+    return first == kNothing ? kNothing : pool_.concat(first, x.b);
+  }
+  if (x.kind != ExprKind::kAnd) return kNothing;
+  const auto inner = pool_.parts(expr);
+  const std::vector<ExprId> parts(inner.begin(), inner.end());
+  ExprId background = kNothing;
+  for (const ExprId part : parts) {
+    UnitHead head;
+    if (pool_.at(part).kind == ExprKind::kNot) continue;
+    if (background != kNothing || !read_unit_head(pool_, part, head) || table_of(head) == nullptr) return kNothing;
+    background = part;
+  }
+  return background;
+}
+
+// Walks only where the two differ; elsewhere the background's mask holds.
+Automaton::ExprMask Automaton::make_mask_beside(ExprId expr, ExprId background) {
+  const ExprMask& known = mask_of(background);
+  ExprMask mask;
+  mask.dense = known.dense;
+  for (const TokenId id : known.sparse) set_bit(mask.dense, id);
+  Exits exits;
+  const auto nodes = vocabulary_->nodes();
+  std::vector<uint64_t> covered((nodes.size() + 63) / 64);  // a bit a node: its exit is not the background's
+  const auto cover = [&](uint32_t node) { covered[node >> 6] |= uint64_t{1} << (node & 63); };
+  std::vector<std::pair<ExprId, ExprId>> states(vocabulary_->depth_max() + 1);
+  states[0] = {expr, background};
+  for (uint32_t at = 1; at < nodes.size();) {
+    const TrieNode& node = nodes[at];
+    const auto [from, beside] = states[node.depth - 1u];
+    const ExprId to = pool_.step(from, node.byte), to_beside = pool_.step(beside, node.byte);
+    if (to == to_beside) {
+      at = node.end;
+      continue;
+    }
+    states[node.depth] = {to, to_beside};
+    if (pool_.nullable(to_beside)) vocabulary_->each_child(at, cover);
+    if (to != kNothing) {
+      enter(at++, to, mask, exits);
+      continue;
+    }
+    for (; at < node.end; ++at) {
+      cover(at);
+      vocabulary_->each_token(nodes[at], [&](TokenId id) { clear_bit(mask.dense, id); });
+    }
+  }
+  for (const uint32_t node : known.exits) {
+    if (((covered[node >> 6] >> (node & 63)) & 1) == 0) exits.list.emplace_back(nodes[node].byte, node);
+  }
+  exits.move_to(mask);
+  return mask;
+}
+
 const UnitTable* Automaton::table_of(const UnitHead& head) const {
   const auto known = units_.find(head.unit);
   return known == units_.end() ? nullptr : known->second.get();
@@ -116,7 +177,8 @@ void Automaton::prepare() {
   int n_made = 0;
   for (ExprId e = 0; e < n && n_made < limits_.unit_tables_max && !failed(); ++e) {
     UnitHead head;
-    if (!read_unit_head(pool_, e, head) || units_.contains(head.unit)) continue;
+    // Without counts there is one mask to make, and a table is no quicker.
+    if (!read_unit_head(pool_, e, head) || head.most <= 1 || units_.contains(head.unit)) continue;
     units_[head.unit] = UnitTable::make(pool_, head.unit, *vocabulary_);
     ++n_made;
   }
@@ -134,8 +196,16 @@ const Automaton::ExprMask& Automaton::mask_of(ExprId expr) {
     expr = pool_.concat(pool_.repeat(head.unit, head.least, head.most), head.rest);
   }
   if (const auto known = masks_.find(expr); known != masks_.end()) return *known->second;
-  auto fresh = std::make_shared<const ExprMask>(table == nullptr ? make_mask(expr) : make_unit_mask(head, *table));
-  return *(masks_[expr] = std::move(fresh));
+  ExprMask fresh;
+  if (table != nullptr) {
+    fresh = make_unit_mask(head, *table);
+  } else {
+    const ExprId background = background_of(expr);
+    fresh = background == kNothing ? make_mask(expr) : make_mask_beside(expr, background);
+  }
+  auto& kept = masks_[expr];
+  kept = std::make_shared<const ExprMask>(std::move(fresh));
+  return *kept;
 }
 
 // The tokens below a node whose own bytes are done.

@@ -4,7 +4,9 @@
 #include <charconv>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/edit_distance.h"
 
 namespace polymath::text::grammar {
 namespace {
@@ -18,11 +20,33 @@ absl::Status missing(std::string_view keyword, std::string_view what) {
 
 std::string_view view(const boost::json::string& s) { return {s.data(), s.size()}; }
 
-// Keywords that say nothing of which values are valid.
-constexpr std::string_view kAnnotations[] = {
-    "title",           "description",      "default",       "examples", "example", "deprecated",
-    "readOnly",        "writeOnly",        "$schema",       "$comment", "$defs",   "definitions",
-    "contentEncoding", "contentMediaType", "contentSchema", "$id",      "$anchor", "$vocabulary",
+// Keywords of some draft, or of OpenAPI, that restrict values and are not built.
+constexpr std::string_view kNotBuilt[] = {
+    "not",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "minContains",
+    "maxContains",
+    "dependentRequired",
+    "dependentSchemas",
+    "dependencies",
+    "additionalItems",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "$dynamicRef",
+    "$recursiveRef",
+    "$dynamicAnchor",
+    "$recursiveAnchor",
+    "nullable",
+    "divisibleBy",
+    "disallow",
+    "extends",
+    "formatMinimum",
+    "formatMaximum",
+    "formatExclusiveMinimum",
+    "formatExclusiveMaximum",
 };
 
 absl::StatusOr<int> read_count(const base::JsonValue& value, std::string_view keyword, int max) {
@@ -182,6 +206,21 @@ constexpr std::string_view kTogether[] = {"properties", "patternProperties", "ad
                                           "items"};
 constexpr std::string_view kBranching[] = {"$ref", "allOf", "anyOf", "oneOf"};
 
+// As the draft says, a word that no keyword has is a note. A slip of the pen must not become one.
+absl::Status check_spelling(std::string_view name) {
+  constexpr size_t kLettersMin = 6, kSlipsMax = 1;
+  if (name.size() < kLettersMin || name.front() == '_' || name == "examples") return absl::OkStatus();
+  const auto check = [&](std::string_view keyword) {
+    const bool other_case = absl::EqualsIgnoreCase(std::string(name), std::string(keyword));
+    if (!other_case && base::edit_distance(name, keyword) > kSlipsMax) return absl::OkStatus();
+    return missing(std::string(name.substr(0, 64)),
+                   absl::StrCat("is not a keyword: do you mean ", std::string(keyword)));
+  };
+  for (const Keyword& keyword : kKeywords) RETURN_IF_ERROR(check(keyword.name));
+  for (const std::string_view keyword : kTogether) RETURN_IF_ERROR(check(keyword));
+  return absl::OkStatus();
+}
+
 template <typename List>
 bool contains(const List& list, std::string_view name) {
   return std::find(std::begin(list), std::end(list), name) != std::end(list);
@@ -265,11 +304,14 @@ absl::Status ShapeReader::apply(Shapes& shapes, const base::JsonValue& schema, i
 absl::Status ShapeReader::apply_keywords(Shapes& shapes, const base::JsonObject& schema) {
   for (const auto& member : schema) {
     const std::string_view name(member.key().data(), member.key().size());
-    if (contains(kAnnotations, name) || contains(kTogether, name) || contains(kBranching, name)) continue;
-    if (name.starts_with("x-")) continue;
+    if (contains(kTogether, name) || contains(kBranching, name)) continue;
+    if (contains(kNotBuilt, name)) return missing(name, "is not supported");
     const auto* const row =
         std::find_if(std::begin(kKeywords), std::end(kKeywords), [&](const Keyword& k) { return k.name == name; });
-    if (row == std::end(kKeywords)) return missing(name, "is not supported");
+    if (row == std::end(kKeywords)) {
+      RETURN_IF_ERROR(check_spelling(name));
+      continue;
+    }
     for (Shape& shape : shapes) RETURN_IF_ERROR(row->apply(shape, member.value(), limits_));
   }
   return absl::OkStatus();

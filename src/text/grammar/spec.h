@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace polymath::text::grammar {
 
@@ -20,10 +21,23 @@ enum class Language {
   kCount,
 };
 
+// Reasoning that the model may write before the grammar's text, and marks around that text.
+struct Preamble {
+  std::vector<std::string> begins;   // a reasoning begins with one of these
+  std::vector<std::string> ends;     // and ends with the first of these; empty: no reasoning is written
+  std::vector<std::string> removed;  // two marks: before and behind the text; the model writes both or none
+  bool inside = false;               // the reasoning has begun
+  bool is_harmony = false;           // gpt-oss's channels; begins, ends, removed and inside are not read
+  bool is_final = true;              // is_harmony: the text is of the final message; else it begins with a header
+  bool is_none() const { return ends.empty() && removed.empty() && !is_harmony; }
+};
+
 struct Spec {
   Language language = Language::kJsonObject;
   std::string source;
   std::string whitespace = {};  // JSON: a regular expression of the blanks between tokens; empty: the default
+  Preamble preamble = {};
+  std::vector<std::string> specials = {};  // set by compile(): texts of special tokens, the longer ones first
 };
 
 struct ExprLimits {

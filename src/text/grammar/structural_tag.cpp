@@ -1,12 +1,16 @@
 // Structural tags: free text in which, behind a trigger, one of some tags must follow and be completed.
 //
 // vLLM 0.8's form has `structures` and `triggers`. The newer one has a `format`: see format_of for its types. Free text
-// holds no special token. Source: xgrammar's documentation of structural tags.
+// holds no special token; begins, ends and constant texts are written with the special tokens that they name. Source:
+// xgrammar's documentation of structural tags.
 
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "text/grammar/free_text.h"
 #include "text/grammar/json_text.h"
 #include "text/grammar/languages.h"
 #include "text/grammar/schema_builder.h"
@@ -20,10 +24,8 @@ absl::Status wrong(std::string_view what) {
 
 class TagReader {
  public:
-  TagReader(ExprPool& pool, JsonText& json, const GrammarLimits& limits) : pool_(pool), json_(json), limits_(limits) {
-    any_byte_ = pool_.bytes(ByteSet::range(0, static_cast<uint8_t>(kSpecialMark) - 1));
-    any_text_ = pool_.repeat(any_byte_, 0, kUnbounded);
-  }
+  TagReader(ExprPool& pool, JsonText& json, const Spec& spec, const GrammarLimits& limits)
+      : pool_(pool), json_(json), limits_(limits), free_(pool, spec.specials) {}
 
   absl::StatusOr<ExprId> read(const base::JsonValue& document) {
     if (!document.is_object()) return wrong("must be an object");
@@ -38,7 +40,7 @@ class TagReader {
       const auto* schema = one.get_object().if_contains("schema");
       if (schema == nullptr) return wrong("a structure has no schema");
       ASSIGN_OR_RETURN(const ExprId content, schema_of(*schema));
-      tags.push_back({begin, pool_.concat(content, pool_.text(end))});
+      tags.push_back({begin, pool_.concat(content, free_.written(end))});
     }
     ASSIGN_OR_RETURN(const std::vector<std::string> triggers, texts(object, "triggers"));
     return triggered(tags, triggers, false, false);
@@ -82,21 +84,17 @@ class TagReader {
     return value != nullptr && value->is_bool() && value->get_bool();
   }
 
+  // Equal schemas are one.
   absl::StatusOr<ExprId> schema_of(const base::JsonValue& schema) {
-    return SchemaBuilder(pool_, json_, schema, limits_).build();
+    const std::string text = base::to_text(schema);
+    if (const auto known = schemas_.find(text); known != schemas_.end()) return known->second;
+    ASSIGN_OR_RETURN(const ExprId made, SchemaBuilder(pool_, json_, schema, limits_).build());
+    schemas_[text] = made;
+    return made;
   }
   absl::StatusOr<ExprId> nested(Language language, std::string source) {
     const Spec spec{language, std::move(source)};
     return language == Language::kRegex ? read_regex(spec, limits_, pool_) : read_ebnf(spec, limits_, pool_);
-  }
-
-  // Text without any of these; and text whose first one of them is its end.
-  ExprId without(const std::vector<std::string>& words) {
-    return pool_.both({any_text_, pool_.inverse(pool_.concat({any_text_, pool_.any_of(words), any_text_}))});
-  }
-  ExprId up_to(const std::vector<std::string>& words, const std::string& last) {
-    const ExprId earlier = pool_.concat({any_text_, pool_.any_of(words), any_byte_, any_text_});
-    return pool_.both({pool_.concat(any_text_, pool_.text(last)), pool_.inverse(earlier)});
   }
 
   absl::StatusOr<ExprId> triggered(const Tags& tags, const std::vector<std::string>& triggers, bool needed,
@@ -108,15 +106,15 @@ class TagReader {
       for (size_t i = 0; i < tags.size(); ++i) {
         if (!tags[i].begin.starts_with(trigger)) continue;
         used[i] = true;
-        behind.push_back(pool_.concat(pool_.text(tags[i].begin.substr(trigger.size())), tags[i].rest));
+        behind.push_back(pool_.concat(free_.written(tags[i].begin.substr(trigger.size())), tags[i].rest));
       }
       if (behind.empty()) return wrong("a trigger begins no tag");
-      parts.push_back(pool_.concat(up_to(triggers, trigger), pool_.alt(std::move(behind))));
+      parts.push_back(pool_.concat(free_.up_to(triggers, trigger), pool_.alt(std::move(behind))));
     }
     for (const bool one : used) {
       if (!one) return wrong("a tag begins with no trigger");
     }
-    const ExprId tag = pool_.alt(std::move(parts)), rest = without(triggers);
+    const ExprId tag = pool_.alt(std::move(parts)), rest = free_.without(triggers);
     if (only_one) return needed ? tag : pool_.alt({rest, tag});
     const int rule = pool_.new_rule();
     pool_.set_rule(rule, pool_.alt({rest, pool_.concat(tag, pool_.rule(rule))}));
@@ -132,10 +130,10 @@ class TagReader {
     const auto* type = content->get_object().if_contains("type");
     const bool any = type != nullptr && type->is_string() && type->get_string() == "any_text";
     if (any && !end.empty()) {
-      tag.rest = up_to({end}, end);
+      tag.rest = free_.up_to({end}, end);
     } else {
       ASSIGN_OR_RETURN(const ExprId inside, format_of(*content));
-      tag.rest = pool_.concat(inside, pool_.text(end));
+      tag.rest = pool_.concat(inside, free_.written(end));
     }
     return tag;
   }
@@ -155,10 +153,10 @@ class TagReader {
     ASSIGN_OR_RETURN(const Tags tags, tags_of(object));
     ASSIGN_OR_RETURN(const std::string separator, text(object, "separator"));
     std::vector<ExprId> parts;
-    for (const Tag& tag : tags) parts.push_back(pool_.concat(pool_.text(tag.begin), tag.rest));
+    for (const Tag& tag : tags) parts.push_back(pool_.concat(free_.written(tag.begin), tag.rest));
     const ExprId one = pool_.alt(std::move(parts));
     const int more = flag(object, "stop_after_first") ? 0 : kUnbounded;
-    const ExprId all = pool_.concat(one, pool_.repeat(pool_.concat(pool_.text(separator), one), 0, more));
+    const ExprId all = pool_.concat(one, pool_.repeat(pool_.concat(free_.written(separator), one), 0, more));
     return flag(object, "at_least_one") ? all : pool_.optional(all);
   }
 
@@ -179,12 +177,18 @@ class TagReader {
     if (!value.is_object()) return wrong("a format must be an object");
     const base::JsonObject& object = value.get_object();
     ASSIGN_OR_RETURN(const std::string type, text(object, "type"));
-    if (type == "any_text") return any_text_;
+    if (type == "any_text") return free_.any();
     if (type == "sequence" || type == "or") return elements(object, type == "sequence");
+    if (type == "optional" || type == "plus" || type == "star") {
+      const auto* content = object.if_contains("content");
+      if (content == nullptr) return wrong(absl::StrCat(type, " has no content"));
+      ASSIGN_OR_RETURN(const ExprId one, format_of(*content));
+      return pool_.repeat(one, type == "plus" ? 1 : 0, type == "optional" ? 1 : kUnbounded);
+    }
     if (type == "tags_with_separator") return separated(object);
     if (type == "const_string") {
       ASSIGN_OR_RETURN(const std::string word, text(object, "value"));
-      return pool_.text(word);
+      return free_.written(word);
     }
     if (type == "json_schema") {
       const auto* schema = object.if_contains("json_schema");
@@ -198,7 +202,7 @@ class TagReader {
     }
     if (type == "tag") {
       ASSIGN_OR_RETURN(const Tag tag, tag_of(object));
-      return pool_.concat(pool_.text(tag.begin), tag.rest);
+      return pool_.concat(free_.written(tag.begin), tag.rest);
     }
     if (type == "triggered_tags") {
       ASSIGN_OR_RETURN(const Tags tags, tags_of(object));
@@ -212,7 +216,8 @@ class TagReader {
   ExprPool& pool_;
   JsonText& json_;
   const GrammarLimits& limits_;
-  ExprId any_byte_ = kNothing, any_text_ = kNothing;
+  FreeText free_;
+  std::map<std::string, ExprId> schemas_;
 };
 
 }  // namespace
@@ -222,7 +227,7 @@ absl::StatusOr<ExprId> read_structural_tag(const Spec& spec, const GrammarLimits
                                 .bytes_max = limits.source_bytes_max};
   ASSIGN_OR_RETURN(const base::JsonValue document, base::parse_json(spec.source, bounds));
   ASSIGN_OR_RETURN(JsonText json, JsonText::make(pool, spec.whitespace, limits));
-  return TagReader(pool, json, limits).read(document);
+  return TagReader(pool, json, spec, limits).read(document);
 }
 
 }  // namespace polymath::text::grammar

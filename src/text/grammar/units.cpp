@@ -19,7 +19,7 @@ struct Place {
 
 // The tokens of each number of units, and what leaves them. False: units are no prefix code.
 bool scan(ExprPool& pool, ExprId unit, const Vocabulary& vocabulary, UnitTable& table,
-          std::vector<std::pair<int, TokenId>>& needs) {
+          std::vector<std::vector<TokenId>>& needs) {
   const auto nodes = vocabulary.nodes();
   std::vector<Place> places(vocabulary.depth_max() + 1);
   for (uint32_t at = 1; at < nodes.size();) {
@@ -34,7 +34,7 @@ bool scan(ExprPool& pool, ExprId unit, const Vocabulary& vocabulary, UnitTable& 
     }
     if (to != kEpsilon && pool.nullable(to)) return false;
     places[node.depth] = {to, from.n_units + (to == kEpsilon ? 1 : 0)};
-    vocabulary.each_token(node, [&](TokenId id) { needs.emplace_back(from.n_units + 1, id); });
+    vocabulary.each_token(node, [&](TokenId id) { needs[static_cast<size_t>(from.n_units) + 1].push_back(id); });
     ++at;
   }
   return true;
@@ -44,18 +44,21 @@ bool scan(ExprPool& pool, ExprId unit, const Vocabulary& vocabulary, UnitTable& 
 
 std::shared_ptr<const UnitTable> UnitTable::make(ExprPool& pool, ExprId unit, const Vocabulary& vocabulary) {
   auto table = std::make_shared<UnitTable>();
-  std::vector<std::pair<int, TokenId>> needs;
+  std::vector<std::vector<TokenId>> needs(vocabulary.depth_max() + 1);  // the tokens of each number of units
   if (pool.nullable(unit) || !scan(pool, unit, vocabulary, *table, needs)) return nullptr;
-  std::sort(needs.begin(), needs.end());
-  table->units_max = needs.empty() ? 0 : needs.back().first;
-  const int n_dense = std::min(table->units_max, kDenseMax);
+  while (needs.size() > 1 && needs.back().empty()) needs.pop_back();
+  table->units_max = static_cast<int>(needs.size()) - 1;
   std::vector<uint64_t> words((vocabulary.size() + 63) / 64);
-  size_t at = 0;
-  for (int k = 0; k <= n_dense; ++k) {
-    for (; at < needs.size() && needs[at].first <= k; ++at) set_bit(words, needs[at].second);
-    table->within.push_back(words);
+  for (int k = 0; k <= table->units_max; ++k) {
+    for (const TokenId id : needs[static_cast<size_t>(k)]) {
+      if (k <= kDenseMax) {
+        set_bit(words, id);
+      } else {
+        table->longer.emplace_back(k, id);
+      }
+    }
+    if (k <= kDenseMax) table->within.push_back(words);
   }
-  table->longer.assign(needs.begin() + static_cast<std::ptrdiff_t>(at), needs.end());
   return table;
 }
 

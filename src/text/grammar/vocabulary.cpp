@@ -38,6 +38,15 @@ std::string_view Vocabulary::bytes(TokenId id) const {
 
 bool Vocabulary::is_end(TokenId id) const { return std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end(); }
 
+std::vector<std::string> Vocabulary::specials() const {
+  std::vector<std::string> out;
+  for (const std::string& text : texts_) {
+    if (text.size() > 1 && text.front() == kSpecialMark) out.push_back(text.substr(1));
+  }
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
+  return out;
+}
+
 // The sorted texts are the tree's preorder. A node's end is known when a text leaves it.
 void Vocabulary::build_trie() {
   std::vector<TokenId> order(texts_.size());
@@ -56,6 +65,7 @@ void Vocabulary::build_trie() {
     const std::string_view text = texts_[id];
     if (last_id >= 0 && text == last) {
       next_same_[last_id] = id;
+      nodes_.back().shared = true;
       last_id = id;
       continue;
     }

@@ -29,6 +29,7 @@ struct TrieNode {
   TokenId token = -1;  // of the text that ends here; -1: none
   uint16_t depth = 0;  // bytes from the root
   uint8_t byte = 0;
+  bool shared = false;  // several tokens have this text
 };
 
 struct UnitTable;
@@ -45,6 +46,7 @@ class Vocabulary {
   std::string_view bytes(TokenId id) const;      // empty: none, or no such id
   std::span<const TokenId> end_ids() const { return end_ids_; }
   bool is_end(TokenId id) const;
+  std::vector<std::string> specials() const;  // texts of special tokens, the longer ones first
 
   // Of each of standard_units().
   std::span<const std::shared_ptr<const UnitTable>> unit_tables() const { return unit_tables_; }
@@ -53,7 +55,11 @@ class Vocabulary {
   // visit(id) for each token whose text ends at the node.
   template <typename Visit>
   void each_token(const TrieNode& node, const Visit& visit) const {
-    for (TokenId id = node.token; id >= 0; id = next_same_[static_cast<size_t>(id)]) visit(id);
+    if (node.token >= 0) visit(node.token);
+    if (!node.shared) return;
+    for (TokenId id = next_same_[static_cast<size_t>(node.token)]; id >= 0; id = next_same_[static_cast<size_t>(id)]) {
+      visit(id);
+    }
   }
   // visit(child) for each child of a node.
   template <typename Visit>
