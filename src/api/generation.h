@@ -18,6 +18,7 @@
 
 #include "api/output/output_plan.h"
 #include "api/output_pool.h"
+#include "api/request/structure.h"
 #include "api/served_model.h"
 #include "base/metrics.h"
 #include "base/status.h"
@@ -38,6 +39,7 @@ struct GenerationPlan {
   bool drop_output = false;  // only the prompt is asked for (echo with max_tokens 0)
   std::string cache_salt;
   int64_t priority = 0;
+  GrammarPtr grammar;                    // of each choice; null: any text
   int adapter = -1;                      // as engine::Request::adapter
   std::shared_ptr<engine::Place> place;  // in the queue, reserved before the request was read; null: none
 };

@@ -49,6 +49,8 @@ void complete_tokenizer_facts(ServedModel& model) {
     }
     model.token_bytes_max = std::max(model.token_bytes_max, bytes);
   }
+  model.grammars = std::make_shared<text::grammar::GrammarCache>(model.tokenizer, static_cast<size_t>(model.vocab),
+                                                                 model.eos_ids, text::grammar::GrammarLimits{});
 }
 
 absl::StatusOr<ServedTemplate> make_template(const ServedModel& model, const text::NamedTemplate& named,

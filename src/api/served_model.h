@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "text/chat_template.h"
+#include "text/grammar/grammar_cache.h"
 #include "text/output/output_parser.h"
 #include "text/tokenizer.h"
 
@@ -73,10 +74,12 @@ struct ServedModel {
   base::JsonObject template_variables;               // bos_token, eos_token, ...: the same for every chat
   std::optional<InfillTokens> infill;                // absent: the tokenizer has no such tokens
   std::vector<SpecialToken> special_tokens;
-  size_t token_bytes_max = 0;  // longest entry of the vocabulary, in bytes
+  size_t token_bytes_max = 0;                             // longest entry of the vocabulary, in bytes
+  std::shared_ptr<text::grammar::GrammarCache> grammars;  // null: no tokenizer
 };
 
-// Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, infill tokens.
+// Sets what follows from the tokenizer: bos_token and eos_token unless given, the longest entry, infill tokens, the
+// cache of grammars. REQUIRES: vocab and eos_ids are set.
 void complete_tokenizer_facts(ServedModel& model);
 
 // Parses a template and finds its form. REQUIRES: the model's template_variables are set.

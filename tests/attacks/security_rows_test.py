@@ -194,22 +194,28 @@ class Rows(unittest.TestCase):
             self.assertEqual(status, 400, kwargs)
         self.assertLess(rss(server, "VmHWM") - before, 256 * MIB)
 
-    def test_12_schemas_and_grammars_are_refused(self):
+    def test_12_schemas_and_grammars_are_bounded(self):
         deep = {"type": "object"}
-        for _ in range(40):
+        for _ in range(80):
             deep = {"type": "object", "properties": {"a": deep}}
+        many = {"anyOf": [{"const": i} for i in range(300)]}
         rows = (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": deep}}},
-            {"response_format": {"type": "json_object"}},
-            {"structured_outputs": {"regex": "(a+)+$"}},
+            {"guided_json": {"allOf": [many, many]}},
+            {"guided_json": {"type": "string", "maxLength": 10**9}},
+            {"structured_outputs": {"regex": "(a|b){1,5000000}"}},
             {"guided_regex": "(" * 1000},
+            {"guided_regex": "(?=.*a.{40})(?=.*b.{39})(?=.*c.{38})(?!.*d.{37}).{200}x"},
             {"guided_json": {"$ref": "#"}},
             {"guided_grammar": "root ::= root"},
             {"grammar": "root ::= [a-z"},
         )
         for fields in rows:
             self.refused(TEXT, {"prompt": "x", "max_tokens": 1, **fields})
-        self.refused("/generate", {"inputs": "x", "parameters": {"grammar": {"type": "regex", "value": "(a+)+"}}}, (422,))
+        self.refused("/generate", {"inputs": "x", "parameters": {"grammar": {"type": "regex", "value": "(a"}}}, (422,))
+        # Nested repeats cost no more than others.
+        status = ask(self.server.port, post(TEXT, {"prompt": "x", "max_tokens": 50, "guided_regex": "((a+)+)+b"}))[0]
+        self.assertEqual(status, 200)
 
     def test_13_text_costs_linear_time(self):
         server = self.start(model=DEMO)

@@ -17,14 +17,12 @@ BURST = 3000
 OCCUPYING = 40  # answers that wait for one another, and keep a server of one seat busy
 LEAVING = 16
 FORMS = {
-    "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}},
     "grammar": "root ::= [0-9]+",
     "regex": "[0-9]+",
     "ebnf": "root ::= [0-9]+",
     "format": "json",
     "json_schema": {"type": "object"},
-    "guided_json": {"type": "object"},
-    "structured_outputs": {"regex": "a"},
+    "guided_decoding": {"json": {}},
 }
 
 

@@ -40,7 +40,7 @@ class LangChain(unittest.TestCase):
 
     def test_tools_are_taken_and_forms_refused(self):
         self.assertIsNotNone(self.chat().bind_tools([TOOL]).invoke("Say hello.").content)
-        schema = {"title": "x", "type": "object", "properties": {"a": {"type": "string"}}}
+        schema = {"title": "x", "type": "object", "properties": {"a": {"not": {}}}}
         with self.assertRaises(openai.BadRequestError) as caught:
             self.chat().with_structured_output(schema, method="json_schema").invoke("Say hello.")
         self.assertEqual(caught.exception.code, "unsupported_parameter")

@@ -50,7 +50,7 @@ class RouterTest(unittest.TestCase):
 
     def test_the_requests_fault_takes_no_replica_out_of_service(self):
         router = self.router(num_retries=0, allowed_fails=0)
-        schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+        schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}
         rows = (
             (litellm.BadRequestError, {"response_format": schema}),
             (litellm.BadRequestError, {"extra_body": {"grammar": "root ::= [0-9]"}}),

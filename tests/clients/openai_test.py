@@ -165,7 +165,7 @@ class Others(WithServer):
             (openai.BadRequestError, {"max_tokens": 100000}),
             (openai.BadRequestError, {"extra_body": {"top_k": -7}}),
             (openai.BadRequestError, {"extra_body": {"logit_bias": {"99999": 1}}}),
-            (openai.BadRequestError, {"response_format": {"type": "json_object"}}),
+            (openai.BadRequestError, {"response_format": {"type": "yaml"}}),
         )
         for error, fields in rows:
             with self.assertRaises(error) as caught:

@@ -119,7 +119,7 @@ class Generate(WithServer):
         self.assertEqual("".join(c.choices[0].delta.content or "" for c in chunks), whole.message.content)
         self.assertEqual(len(whole.logprobs.content), 12)
         with self.assertRaises(errors.BadRequestError):
-            client.chat_completion(model="stand-in", response_format={"type": "json_object"}, **fields)
+            client.chat_completion(model="stand-in", response_format={"type": "yaml"}, **fields)
 
     def test_async(self):
         async def run():

@@ -141,6 +141,8 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   chat.tools = std::move(tools.tools);
   chat.parallel_calls = tools.parallel;
   chat.legacy_functions = tools.legacy;
+  chat.force_call = tools.forced;
+  chat.forced_function = std::move(tools.function);
   chat.include_reasoning = j.b("include_reasoning", true);
   RETURN_IF_ERROR(parse_kwargs(object, chat));
   if (const auto* documents = j.find("documents"); documents != nullptr) {

@@ -19,6 +19,8 @@ struct ChatPrompt {
   base::JsonArray messages;  // regular: api/chat/messages.h
   base::JsonValue tools;     // null: none may be called
   bool parallel_calls = true;
+  bool force_call = false;        // the answer is a call, or several
+  std::string forced_function;    // the one to call; empty: any
   bool legacy_functions = false;  // the tools came as OpenAI's older `functions`
   bool include_reasoning = true;
   base::JsonValue documents;

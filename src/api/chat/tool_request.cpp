@@ -31,14 +31,37 @@ absl::Status add_functions(const base::JsonValue& functions, const ApiLimits& li
   return absl::OkStatus();
 }
 
-// True: calls are permitted. `field`: its name.
-absl::StatusOr<bool> parse_choice(const base::JsonValue& choice, const char* field) {
-  if (choice == "none") return false;
-  if (choice == "auto") return true;
-  if (choice == "required" || choice.is_object()) {
-    return not_built(field, "forced tool calls are not built yet; none and auto are");
+// {"type": "function", "function": {"name": "f"}}; of function_call: {"name": "f"}.
+absl::Status parse_named(const base::JsonObject& choice, const char* field, ToolRequest& out) {
+  const auto* holder = &choice;
+  if (!out.legacy) {
+    const auto* type = choice.if_contains("type");
+    if (type == nullptr || *type != "function") {
+      return not_built(field, "a choice of another type than function is not built");
+    }
+    const auto* inner = choice.if_contains("function");
+    if (inner != nullptr && inner->is_object()) holder = &inner->get_object();
   }
-  return invalid(field, "must be none, auto, required, or an object that names a function");
+  const auto* name = holder->if_contains("name");
+  if (name == nullptr || !name->is_string() || name->get_string().empty()) return invalid(field, "names no function");
+  out.function = std::string(name->get_string());
+  out.forced = true;
+  return absl::OkStatus();
+}
+
+absl::Status parse_choice(const base::JsonValue& choice, const char* field, ToolRequest& out) {
+  if (choice == "none") {
+    out.tools = nullptr;
+    return absl::OkStatus();
+  }
+  if (choice == "auto") return absl::OkStatus();
+  if (out.tools.is_null()) return invalid(field, "needs tools");
+  if (choice.is_object()) return parse_named(choice.get_object(), field, out);
+  if (choice != "required" || out.legacy) {
+    return invalid(field, "must be none, auto, required, or an object that names a function");
+  }
+  out.forced = true;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -56,8 +79,7 @@ absl::StatusOr<ToolRequest> parse_tool_request(const base::JsonObject& request, 
     choice_field = "function_call";
   }
   if (const auto* choice = find(request, choice_field); choice != nullptr) {
-    ASSIGN_OR_RETURN(const bool permitted, parse_choice(*choice, choice_field));
-    if (!permitted) out.tools = nullptr;
+    RETURN_IF_ERROR(parse_choice(*choice, choice_field, out));
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include "api/json_values.h"
 #include "api/openai/logprob_fields.h"
 #include "api/openai/sampling.h"
+#include "api/openai/structure_fields.h"
 #include "api/status.h"
 
 namespace polymath::api {
@@ -131,6 +132,7 @@ absl::Status check_beam_search(const OpenAiRequest& out) {
       {!s.bad_ids.empty(), "bad_words"},
       {!s.logprob_ids.empty(), "logprob_token_ids"},
       {s.min_tokens > 0, "min_tokens"},
+      {out.form.has_value(), out.form.has_value() ? out.form->field.c_str() : ""},
       {s.repetition.pattern_max > 0, "repetition_detection"},
   };
   for (const auto& row : rows) {
@@ -195,6 +197,7 @@ absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, 
   if (endpoint == Endpoint::kCompletions) RETURN_IF_ERROR(parse_suffix(j, out));
   RETURN_IF_ERROR(parse_sampling(j, model, limits.limits, out.plan));
   RETURN_IF_ERROR(parse_logprobs(j, model, limits.limits, out));
+  ASSIGN_OR_RETURN(out.form, parse_structure(j));
   RETURN_IF_ERROR(parse_beams(j, out));
   // The best are chosen by their log-probabilities.
   if (out.plan.n > out.answer.n) out.plan.sampling.logprobs = std::max(0, out.plan.sampling.logprobs);

@@ -53,6 +53,7 @@ struct OpenAiRequest {
   std::vector<PromptInput> prompts;   // of a chat: none; its text comes from `chat`
   std::optional<std::string> suffix;  // completions: the answer goes between prompt and suffix
   std::optional<ChatPrompt> chat;
+  std::optional<Form> form;        // of the answer; absent: any text. resolve_prompts compiles it
   std::optional<BeamRules> beams;  // absent: no beam search
   // Made by resolve_prompts.
   std::vector<PromptFacts> prompt_facts;  // of each prompt
@@ -70,7 +71,8 @@ struct OpenAiLimits {
 absl::StatusOr<OpenAiRequest> parse_openai_request(const base::JsonValue& json, Endpoint endpoint,
                                                    const ServedModel& model, const OpenAiLimits& limits);
 
-// Template, tokenizer and lengths: fills plan.prompts and plan.max_tokens. kInvalidArgument: it does not fit.
+// Template, grammar, tokenizer and lengths: fills plan.prompts, plan.grammar and plan.max_tokens. kInvalidArgument: it
+// does not fit, or a field, named. kUnimplemented: a feature of the grammar.
 // kCancelled: as rules.stopped says.
 absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model);
 

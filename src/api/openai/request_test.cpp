@@ -87,10 +87,18 @@ TEST(OpenAiRequest, RefusalsNameTheirField) {
       {kText, R"("logprobs":true)", kInvalidArgument, "logprobs"},
       {kText, R"("stream":true,"prompt_logprobs":1)", kInvalidArgument, "prompt_logprobs"},
       {kText, R"("stream_options":{"include_usage":true})", kInvalidArgument, "stream_options"},
-      {kText, R"("guided_json":{"type":"object"})", kUnimplemented, "guided_json"},
+      {kText, R"("guided_json":{"not":{}})", kUnimplemented, "guided_json"},
+      {kText, R"("guided_regex":"(")", kInvalidArgument, "guided_regex"},
+      {kText, R"("guided_regex":"a","min_tokens":1)", kInvalidArgument, "min_tokens"},
+      {kText, R"("guided_regex":"a","guided_choice":["b"])", kInvalidArgument, "guided_choice"},
+      {kText, R"("guided_whitespace_pattern":" ")", kInvalidArgument, "guided_whitespace_pattern"},
+      {kText, R"("structured_outputs":{"json":{"type":"x"}})", kInvalidArgument, "structured_outputs"},
+      {kText, R"("structured_outputs":{"lark":"start: x"})", kUnimplemented, "structured_outputs"},
+      {kText, R"("use_beam_search":true,"guided_regex":"a")", kInvalidArgument, "guided_regex"},
       {kChat, R"("top_logprobs":2)", kInvalidArgument, "top_logprobs"},
-      {kChat, R"("response_format":{"type":"json_schema"})", kUnimplemented, "response_format"},
-      {kChat, R"("tool_choice":{"type":"function"})", kUnimplemented, "tool_choice"},
+      {kChat, R"("response_format":{"type":"json_schema"})", kInvalidArgument, "response_format"},
+      {kChat, R"("response_format":{"type":"yaml"})", kInvalidArgument, "response_format"},
+      {kChat, R"("tool_choice":{"type":"function"})", kInvalidArgument, "tool_choice"},
       {kChat, R"("tool_choice":"maybe")", kInvalidArgument, "tool_choice"},
       {kChat, R"("tools":[1])", kInvalidArgument, "tools"},
       {kChat, R"("chat_template":"{{ 1 }}")", kInvalidArgument, "chat_template"},
@@ -298,6 +306,27 @@ TEST(OpenAiRequest, UnknownFieldsAreListed) {
   const auto request = parse(kText, R"("temperatur":0,"user":"me","min_p":0.1,"x":null)");
   ASSERT_TRUE(request.ok()) << request.status();
   EXPECT_EQ(request->unknown_fields, (std::vector<std::string>{"temperatur", "x"}));
+}
+
+TEST(OpenAiRequest, Forms) {
+  const Row rows[] = {
+      {kChat, R"("response_format":{"type":"json_object"})"},
+      {kChat, R"("response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object"}}})"},
+      {kChat, R"("response_format":{"type":"structural_tag","triggers":["<"],"structures":[{"begin":"<a>","schema":{},)"
+              R"("end":"</a>"}]})"},
+      {kText, R"("structured_outputs":{"json":{"type":"object"},"whitespace_pattern":"[ ]?"})"},
+      {kText, R"("structured_outputs":{"choice":["a","b"],"regex":null})"},
+      {kText,
+       R"("guided_json":"{\"type\":\"object\"}","guided_whitespace_pattern":" ?","guided_decoding_backend":"x")"},
+      {kText, R"("guided_regex":"a+")"},
+      {kText, R"("guided_choice":["a"])"},
+      {kText, R"("guided_grammar":"root ::= [0-9]+")"},
+  };
+  for (const Row& row : rows) {
+    const auto got = parse(row.endpoint, row.fields);
+    ASSERT_TRUE(got.ok()) << row.fields << " " << got.status();
+    EXPECT_NE(got->plan.grammar, nullptr) << row.fields;
+  }
 }
 
 TEST(OpenAiRequest, Truncation) {

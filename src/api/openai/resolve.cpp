@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "api/chat/messages.h"
 #include "api/openai/request.h"
+#include "api/output/answer_form.h"
 #include "api/status.h"
 #include "text/token_offsets.h"
 
@@ -24,6 +25,18 @@ std::string last_words(const ChatPrompt& chat) {
   return std::string(content->is_array() ? joined_lines(content->get_array()) : content->as_string());
 }
 
+absl::Status check_min_tokens(const OpenAiRequest& request) {
+  const bool is_forced = request.chat.has_value() && request.chat->force_call;
+  if (request.plan.sampling.min_tokens == 0 || !(is_forced || request.form.has_value())) return absl::OkStatus();
+  return invalid("min_tokens", "is not for an answer of a given form, which ends where the form does");
+}
+
+absl::Status compile_grammar(OpenAiRequest& request, const ServedModel& model) {
+  if (!request.form.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(request.plan.grammar, compile_form(model, *request.form, preamble_of(request.plan.output)));
+  return absl::OkStatus();
+}
+
 absl::Status resolve_chat(OpenAiRequest& request, const ServedModel& model) {
   const AnswerOptions& answer = request.answer;
   ASSIGN_OR_RETURN(RenderedPrompt rendered, render_chat(model, *request.chat));
@@ -31,6 +44,8 @@ absl::Status resolve_chat(OpenAiRequest& request, const ServedModel& model) {
   if (request.beams.has_value() && request.plan.output.format.calls != nullptr) {
     return invalid("tools", "are not for use_beam_search: true");
   }
+  ASSIGN_OR_RETURN(request.form, answer_form(*request.chat, request.plan.output, std::move(request.form)));
+  RETURN_IF_ERROR(compile_grammar(request, model));
   RETURN_IF_ERROR(check_stopped(request.rules.stopped));
   if (answer.echo) request.chat_echo = last_words(*request.chat);
   ASSIGN_OR_RETURN(AddedPrompt added, add_prompt(model, request.rules, rendered.text, request.plan));
@@ -56,8 +71,10 @@ absl::StatusOr<PromptInput> infilled(const OpenAiRequest& request, const ServedM
 }  // namespace
 
 absl::Status resolve_prompts(OpenAiRequest& request, const ServedModel& model) {
+  RETURN_IF_ERROR(check_min_tokens(request));
   request.rules.with_offsets = request.answer.return_token_offsets || request.answer.return_assistant_mask;
   if (request.chat.has_value()) return resolve_chat(request, model);
+  RETURN_IF_ERROR(compile_grammar(request, model));
   const bool wants_text = request.answer.echo || request.answer.return_prompt_text;
   for (PromptInput& prompt : request.prompts) {
     RETURN_IF_ERROR(check_stopped(request.rules.stopped));

@@ -20,7 +20,10 @@ OutputPlan make_output_plan(const ServedModel& model, const ChatPrompt& chat, te
   out.one_call = !chat.parallel_calls;
   out.hides_reasoning = !chat.include_reasoning;
   if (format.calls != nullptr) out.options.types = declared_types(chat.tools);
-  if (format.reasoning != nullptr) out.options.in_reasoning = text::begins_in_reasoning(*format.reasoning, prompt);
+  if (format.reasoning != nullptr) {
+    out.options.in_reasoning = text::begins_in_reasoning(*format.reasoning, prompt);
+    out.has_reasoned = text::ends_reasoning(*format.reasoning, prompt);
+  }
   const auto marks = text::marks_of(format);
   for (const SpecialToken& token : model.special_tokens) {
     const bool is_part = std::any_of(marks.begin(), marks.end(), [&](std::string_view mark) {

@@ -18,6 +18,7 @@ struct OutputPlan {
   std::vector<int32_t> shown;    // special ids that the parser must see
   bool one_call = false;         // the answer ends with its first call
   bool hides_reasoning = false;  // it is parsed and left out
+  bool has_reasoned = false;     // the prompt ends with the reasoning's end
 };
 
 // `format`: of the chat's template; its calls count only where the chat has tools. `prompt`: the rendered text.

@@ -22,7 +22,6 @@ constexpr NumberRow kNumbers[] = {
 
 constexpr TgiRefusedField kRefused[] = {
     {"watermark", "false"},
-    {"grammar", ""},
     {"adapter_source", ""},
 };
 
@@ -33,7 +32,8 @@ absl::Status check_refused(const base::JsonReader& parameters) {
   }
   for (const auto& member : parameters.value().get_object()) {
     const std::string_view name(member.key().data(), member.key().size());
-    if (promises_form(name) && !asks_nothing(member.value(), "")) return not_built(name, "not built yet");
+    if (name != "grammar" && promises_form(name) && !asks_nothing(member.value(), ""))
+      return not_built(name, "not built yet");
   }
   return absl::OkStatus();
 }
@@ -117,6 +117,12 @@ absl::Status parse_parameters(base::JsonReader& j, const TgiRoute& route, const 
   ASSIGN_OR_RETURN(out.rules.max_tokens, parse_count(j, "max_new_tokens"));
   ASSIGN_OR_RETURN(out.rules.truncate, parse_count(j, "truncate"));
   RETURN_IF_ERROR(parse_adapter(j, model, out.plan));
+  if (const auto* grammar = j.find("grammar"); grammar != nullptr && !asks_nothing(*grammar, "")) {
+    ASSIGN_OR_RETURN(const std::optional<Form> form, parse_response_format("grammar", *grammar));
+    if (form.has_value()) {
+      ASSIGN_OR_RETURN(out.plan.grammar, compile_form(model, *form, {}));
+    }
+  }
   return parse_answer(j, route, limits, out);
 }
 

@@ -143,7 +143,8 @@ TEST(TgiRequest, RefusalsNameTheirField) {
       {R"("best_of":2,"do_sample":true,"seed":1)", kInvalidArgument, "seed"},
       {R"("typical_p":1.0)", kInvalidArgument, "typical_p"},
       {R"("watermark":true)", kUnimplemented, "watermark"},
-      {R"("grammar":{"type":"regex","value":"a"})", kUnimplemented, "grammar"},
+      {R"("grammar":{"type":"regex","value":"("})", kInvalidArgument, "grammar"},
+      {R"("grammar":{"type":"json"})", kInvalidArgument, "grammar"},
       {R"("json_schema":{"type":"object"})", kUnimplemented, "json_schema"},
       {R"("guided_regex":"a")", kUnimplemented, "guided_regex"},
   };
@@ -153,6 +154,8 @@ TEST(TgiRequest, RefusalsNameTheirField) {
     EXPECT_EQ(field_of(status), row.field) << status;
   }
   EXPECT_TRUE(parse(R"("best_of":1,"typical_p":null,"watermark":false,"grammar":null)").ok());
+  EXPECT_TRUE(parse(R"("grammar":{"type":"regex","value":"a+"})").ok());
+  EXPECT_TRUE(parse(R"("grammar":{"type":"json","value":{"type":"object"}})").ok());
 }
 
 TEST(TgiRequest, BodiesThatAreRefused) {

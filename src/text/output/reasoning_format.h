@@ -29,5 +29,7 @@ const ReasoningFormat* find_reasoning_format(std::string_view name);
 // Whether the answer to this prompt begins within the reasoning. It does where the prompt ends with a begin. Under
 // `starts_inside` it does unless the prompt ends with an end.
 bool begins_in_reasoning(const ReasoningFormat& format, std::string_view prompt);
+// Whether the prompt ends with an end: the answer has no reasoning.
+bool ends_reasoning(const ReasoningFormat& format, std::string_view prompt);
 
 }  // namespace polymath::text

@@ -74,4 +74,8 @@ bool begins_in_reasoning(const ReasoningFormat& format, std::string_view prompt)
   return format.starts_inside && !ends_with_any(text, format.ends);
 }
 
+bool ends_reasoning(const ReasoningFormat& format, std::string_view prompt) {
+  return ends_with_any(without_blanks_behind(prompt), format.ends);
+}
+
 }  // namespace polymath::text
