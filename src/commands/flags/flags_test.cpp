@@ -83,7 +83,7 @@ TEST(Flags, Refusals) {
       {{"m", "--pipeline-layers", "4,0"}, kInvalidArgument, "--pipeline-layers: must be between 1 and 2048"},
       {{"m", "-dp", "65"}, kInvalidArgument, "--data-parallel-size: must be between 1 and 64"},
       {{"m", "--eplb-config", "{\"windows\":1}"}, kInvalidArgument, "there is no key `windows`"},
-      {{"m", "--eplb-config", "[]"}, kInvalidArgument, "must be a JSON object"},
+      {{"m", "--eplb-config", "7"}, kInvalidArgument, "must be a JSON object"},
       {{"m", "--eplb-config", R"({"window_size":0})"}, kInvalidArgument, "window_size must be between 1 and"},
       {{"m", "--eplb-config", R"({"use_async":false})"}, kUnimplemented, "cannot be switched off"},
       {{"m", "--eplb-config", R"({"policy":"x"})"}, kUnimplemented, "only `default` is built"},
