@@ -44,7 +44,8 @@ constexpr Flag kFlags[] = {
      "Layers of each stage, from the first on. Also VLLM_PP_LAYER_PARTITION.", set_pipeline_layers},
     {"rank-timeout", "", FlagKind::kValue, kLoads, "SECONDS", "4",
      "Without progress of one of several ranks: then every request ends with an error, and the process with a status "
-     "other than 0. A rank whose slowest layer took long gets more time. 0: no limit.",
+     "other than 0. A rank whose slowest layer took long gets more time. Raise it where a layer of the first long "
+     "prompt takes longer. 0: no limit.",
      set_rank_timeout},
     {"data-parallel-size", "-dp", FlagKind::kValue, kLoads, "N", "1",
      "Replicas in this process, each with a scheduler and a KV cache of its own. Requests go to them by load and by "
