@@ -3,6 +3,7 @@
 // A pipeline of fake models. Each stage has a KV cache of its own. It runs its steps in order, as early or late as a
 // seed says. A step is started while others are in flight; the host samples.
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <random>
@@ -37,6 +38,7 @@ class FakePipeline : public model::Model {
   }
 
   absl::StatusOr<model::StepResult> finish() override {
+    n_in_flight_most_ = std::max(n_in_flight_most_, n_in_flight());
     for (size_t s = 0; s < stages_.size(); ++s) {
       while (stages_[s]->n_forwards <= n_finished_) RETURN_IF_ERROR(run(s));
     }
@@ -48,7 +50,10 @@ class FakePipeline : public model::Model {
   int vocab() const override { return last().vocab(); }
   bool has_state() const override { return last().has_state(); }
   int n_adapters() const override { return last().n_adapters(); }
+  FakeModel& stage(size_t at) const { return *stages_[at]; }
   FakeModel& last() const { return *stages_.back(); }
+  int n_in_flight() const { return static_cast<int>(stages_.front()->n_starts - n_finished_); }
+  int n_in_flight_most() const { return n_in_flight_most_; }  // so far
 
  private:
   int64_t n_ready(size_t s) const {
@@ -67,6 +72,7 @@ class FakePipeline : public model::Model {
   std::vector<std::unique_ptr<FakeModel>> stages_;
   std::array<model::StepResult, 8> results_;
   int64_t n_finished_ = 0;
+  int n_in_flight_most_ = 0;
 };
 
 }  // namespace polymath::engine

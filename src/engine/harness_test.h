@@ -15,12 +15,14 @@ namespace polymath::engine {
 inline constexpr int kVocab = 97;
 inline constexpr int kStepsMax = 20000;  // far more than any case needs
 
-// A loop without its thread; checks the invariants after every step.
-struct Harness {
-  Harness(int depth, EngineOptions o = {})
+// A loop without its thread; checks the invariants after every step. `Shape`: a FakeModel's depth, or a pipeline's
+// shape.
+template <typename FakeModelOrPipeline, typename Shape>
+struct HarnessOf {
+  HarnessOf(Shape shape, EngineOptions o = {})
       : options(fill(o)),
         model(kVocab, options.block_size, {options.n_blocks, options.n_state_slots + options.n_state_snapshots},
-              std::max(options.sequences_max, options.logit_rows_max), depth) {
+              std::max(options.sequences_max, options.logit_rows_max), shape) {
     EXPECT_TRUE(check_options(options, model).ok());
     loop = std::make_unique<EngineLoop>(model, options, registry);
   }
@@ -53,11 +55,12 @@ struct Harness {
   }
 
   const EngineOptions options;
-  FakeModel model;
+  FakeModelOrPipeline model;
   base::MetricsRegistry registry;
   std::unique_ptr<EngineLoop> loop;
   RequestId n_requests = 0;
 };
+using Harness = HarnessOf<FakeModel, int>;
 
 inline std::vector<int32_t> prompt(int n, int first) {
   std::vector<int32_t> out(n);
