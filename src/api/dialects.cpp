@@ -2,15 +2,18 @@
 
 #include <algorithm>
 
+#include "api/messages/messages.h"
 #include "api/openai/openai.h"
 #include "api/page/page.h"
+#include "api/responses/responses.h"
 #include "api/tgi/tgi.h"
 
 namespace polymath::api {
 namespace {
 
 constexpr const Dialect* kDialects[] = {
-    &kOpenAiDialect, &kTgiDialect, &kTokenizeDialect, &kInvocationsDialect, &kAdminDialect, &kPageDialect,
+    &kOpenAiDialect,   &kResponsesDialect,   &kMessagesDialect, &kTgiDialect,
+    &kTokenizeDialect, &kInvocationsDialect, &kAdminDialect,    &kPageDialect,
 };
 
 // "/v1" of "/v1/models".

@@ -33,6 +33,14 @@ void EventStream::event(std::string_view data) {
   pending_ += "\n\n";
 }
 
+void EventStream::named_event(std::string_view name, std::string_view data) {
+  open();
+  pending_ += "event: ";
+  pending_ += name;
+  pending_ += '\n';
+  event(data);
+}
+
 void EventStream::flush() {
   const double now = base::steady_seconds();
   if (pending_.empty()) {

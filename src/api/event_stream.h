@@ -23,6 +23,8 @@ class EventStream {
   bool is_open() const { return open_; }
   // One event. Opens the stream. `data`: one line.
   void event(std::string_view data);
+  // The same with the event's name before its data.
+  void named_event(std::string_view name, std::string_view data);
   // Writes what was gathered; without it a comment, if the stream was silent for too long.
   void flush();
   void close();  // flushes, and ends the reply

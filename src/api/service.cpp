@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/openai/error.h"
+#include "api/responses/store.h"
 
 namespace polymath::api {
 namespace {
@@ -27,9 +28,12 @@ Service::Service(engine::Intake& engine, ServedModel model, ServiceOptions optio
       metrics_(metrics),
       counts_({model_.names.front(), options_.metrics, model_.model_len_max}, metrics),
       created_(static_cast<int64_t>(std::time(nullptr))),
+      responses_(std::make_unique<ResponseStore>()),
       json_memory_(options_.json_memory_max),
       pool_(options_.output_threads),
       ticker_(make_ticker(pool_, options_.limits.stream_silence_s_max)) {}
+
+Service::~Service() = default;
 
 void Service::begin_drain() {
   ready_ = false;

@@ -65,9 +65,12 @@ struct ServiceOptions {
 // The dialect's error body, in the form that the options choose.
 ErrorBody chosen_error_body(const ServiceOptions& options, ErrorBody of_dialect);
 
+class ResponseStore;
+
 class Service {
  public:
   Service(engine::Intake& engine, ServedModel model, ServiceOptions options, base::MetricsRegistry& metrics);
+  ~Service();
 
   void set_ready(bool ready) { ready_ = ready; }
   // The server is stopping: from now on everything but probes and metrics answers 503.
@@ -84,6 +87,7 @@ class Service {
   base::MetricsRegistry& metrics() { return metrics_; }
   base::ByteBudget& json_memory() const { return json_memory_; }
   RequestCounts& counts() { return counts_; }
+  ResponseStore& responses() { return *responses_; }
   ErrorBody error_body(ErrorBody of_dialect) const { return chosen_error_body(options_, of_dialect); }
   bool ready() const { return ready_ && engine_.healthy(); }
   bool draining() const { return draining_; }
@@ -99,6 +103,7 @@ class Service {
   std::atomic<bool> ready_{false};
   std::atomic<bool> draining_{false};
   UnknownFields unknown_fields_;
+  const std::unique_ptr<ResponseStore> responses_;
   mutable base::ByteBudget json_memory_;
   OutputPool pool_;
   std::unique_ptr<Ticker> ticker_;

@@ -94,8 +94,9 @@ std::string read(const fs::path& path) {
 // Masks ids and times. Logarithms keep two digits: another CPU rounds differently.
 std::string mask(std::string text) {
   text = std::regex_replace(text, std::regex("\"(chatcmpl|cmpl)-[0-9a-f]{32}\""), "\"$1-ID\"");
+  text = std::regex_replace(text, std::regex("\"(resp|msg|rs|fc)_[0-9a-f]{32}"), "\"$1_ID");
   text = std::regex_replace(text, std::regex("\"request_id\":\"[0-9a-f]{32}\""), "\"request_id\":\"ID\"");
-  text = std::regex_replace(text, std::regex("\"created\":[0-9]+"), "\"created\":0");
+  text = std::regex_replace(text, std::regex("\"(created|created_at)\":[0-9]+"), "\"$1\":0");
   text = std::regex_replace(text, std::regex("\"seed\":[0-9]{9,}"), "\"seed\":0");  // a random one
   text = absl::StrReplaceAll(text, {{kStandIn, "models/stand-in"}, {kSource + "/", ""}});
   std::string out;

@@ -51,7 +51,11 @@ Gate::Refused Gate::refuse(const HttpRequest& head, const LocalRules::Breach& br
 
 // Null: the key is valid, and `principal` is its name.
 Gate::Refused Gate::check_key(const ApiKeys& keys, const HttpRequest& head, std::string& principal) {
-  const std::string_view authorization = head.header("authorization");
+  std::string authorization(head.header("authorization"));
+  // As Anthropic's clients send it.
+  if (authorization.empty() && !head.header("x-api-key").empty()) {
+    authorization = absl::StrCat("Bearer ", std::string(head.header("x-api-key")));
+  }
   if (authorization.empty()) return refuse(head, kNoKey, {{"WWW-Authenticate", "Bearer"}});
   const ApiKeys::Key* const key = keys.find(authorization);
   const double wait =

@@ -1,5 +1,7 @@
 #include "api/openai/read_request.h"
 
+#include <utility>
+
 #include "api/handler.h"
 #include "api/openai/logprob_fields.h"
 #include "api/request/prefix_salt.h"
@@ -9,9 +11,16 @@ namespace polymath::api {
 
 absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint endpoint, const Call& call,
                                                   std::string& id, bool with_text) {
-  const ServiceOptions& options = service.options();
-  ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, call.http));
+  ASSIGN_OR_RETURN(base::JsonValue json, parse_body(service, call.http));
   RETURN_IF_ERROR(check_client(call.reply));
+  return read_openai_request(service, endpoint, JsonCall{call, std::move(json)}, id, with_text);
+}
+
+absl::StatusOr<OpenAiRequest> read_openai_request(Service& service, Endpoint endpoint, const JsonCall& json_call,
+                                                  std::string& id, bool with_text) {
+  const Call& call = json_call.call;
+  const base::JsonValue& json = json_call.json;
+  const ServiceOptions& options = service.options();
   const OpenAiLimits limits{options.limits, options.trust_request_chat_template};
   ASSIGN_OR_RETURN(OpenAiRequest request, parse_openai_request(json, endpoint, service.model(), limits));
   service.unknown_fields().warn(request.unknown_fields);
