@@ -63,6 +63,16 @@ struct TextOptions {
 inline constexpr int kDefaultSequencesMax = 1024;  // of any device, where no flag says how many
 
 // Device, memory and scheduling: what Runtime reads beside the model.
+// Ranks on several machines.
+struct NodeSettings {
+  int size = 1, at = 0;
+  std::string host = "127.0.0.1";  // of node 0
+  int port = 29501;
+  std::string secret, secret_file;  // one of them is set where there are several nodes
+  double join_seconds = 600;        // that the others may take to come
+  bool headless = false;
+};
+
 struct RuntimeOptions {
   std::string backend = "auto";  // cuda if usable, else cpu
   int threads = 0;               // 0: one a core
@@ -80,6 +90,8 @@ struct RuntimeOptions {
   std::vector<int> pipeline_layers;   // of each stage; empty: even
   double rank_timeout_s = 4;          // without progress of a rank; 0: no limit
   parallel::PlannedFault rank_fault;  // for tests
+
+  NodeSettings nodes;
 
   int block_size = 16;
   double memory_share = 0.9;  // of a GPU's memory, for weights, scratch and KV cache together

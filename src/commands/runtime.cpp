@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "backend/batch_invariant.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,12 +16,15 @@
 #include "commands/expert_balance.h"
 #include "commands/flags/flag_values.h"
 #include "commands/memory.h"
+#include "commands/nodes.h"
 #include "commands/one_sequence.h"
 #include "commands/op_calls.h"
 #include "commands/progress.h"
 #include "commands/quantization.h"
 #include "model/loading/finite.h"
 #include "model/memory.h"
+#include "model/nodes/follower.h"
+#include "model/nodes/node_links.h"
 #include "model/rank_group.h"
 #include "quant/format.h"
 #include "weights/checkpoint.h"
@@ -104,7 +108,8 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::look(const ModelOptions& model
 }
 
 absl::Status Runtime::make_backends() {
-  const int ranks = options_.tensor_parallel * options_.pipeline_parallel, in_all = ranks * options_.replicas;
+  const int ranks = over_nodes() ? 1 : options_.tensor_parallel * options_.pipeline_parallel;
+  const int in_all = ranks * options_.replicas;
   int of_rank = options_.threads;
   if (in_all > 1) {
     const int threads = options_.threads > 0 ? options_.threads : base::available_cores();
@@ -115,6 +120,9 @@ absl::Status Runtime::make_backends() {
     if (rank > 0) options.backend = backend().name();  // "auto" is settled by the first
     ASSIGN_OR_RETURN(auto backend,
                      make_backend(options, {.threads = of_rank, .device = replica_.index * ranks + rank}));
+    if (over_nodes() && backend->memory_available() >= 0) {
+      return absl::UnimplementedError("--nnodes: nodes compute on the CPU alone so far; use --device cpu");
+    }
     if (options_.pipeline_parallel > 1 && backend->memory_available() >= 0) {
       return absl::UnimplementedError("--pipeline-parallel-size: stages run on the CPU alone; use --device cpu");
     }
@@ -248,6 +256,7 @@ model::LoadOptions Runtime::load_options() const {
 // Replicas on a host have equal parts of its memory. The weights are there once, with the first.
 plan::MemoryBudget Runtime::budget() const {
   plan::MemoryBudget memory = memory_budget(ranks(), options_.memory_share);
+  memory.available *= options_.nodes.size;  // the other nodes are taken to be like this one
   if (shared_weights_ == nullptr) return memory;
   memory.available = (memory.available - weights_once_) / options_.replicas;
   if (replica_.first == nullptr) memory.available += weights_once_;
@@ -272,8 +281,9 @@ absl::Status Runtime::settle_memory() {
   const auto unread = weights::dummy_checkpoint(0, config_.dtype);  // used where the checkpoint cannot be opened
   ASSIGN_OR_RETURN(adapter_directories_, resolve_adapters(model_options_.adapters));
   const model::LoadOptions load = load_options();
-  const auto all = ranks();
-  const std::vector<const backend::Backend*> backends(all.begin(), all.end());
+  const auto own = ranks();
+  std::vector<const backend::Backend*> backends(own.begin(), own.end());
+  backends.resize(backends.size() * static_cast<size_t>(options_.nodes.size), backends.front());
   ASSIGN_OR_RETURN(const auto planner,
                    plan::Planner::create({config_, checkpoint_ != nullptr ? *checkpoint_ : *unread, load}, backends));
   weights_once_ = replica_.first != nullptr ? replica_.first->plan_.weights : planner.plan(plan_request()).weights;
@@ -304,14 +314,48 @@ absl::Status Runtime::settle_memory() {
   return absl::OkStatus();
 }
 
-absl::Status Runtime::load_weights() {
-  const double begin = base::steady_seconds();
+// What a step of one node must mean on the others.
+std::string Runtime::settings_text() const {
+  const auto config = files_->config();
+  const AdapterOptions& adapters = model_options_.adapters;
+  const std::string overrides = boost::json::serialize(model_options_.hf_overrides);
+  return absl::StrCat(config.ok() ? boost::json::serialize(*config) : "", overrides, " dtype ",
+                      std::string(tensor::dtype_name(dtype_)), " kv ", std::string(kv_type_.name()), " quantization ",
+                      model_options_.quantization, " length ", model_len_, " tp ", options_.tensor_parallel, " ep ",
+                      options_.expert_parallel, " stages ", absl::StrJoin(stages_, ","), " block ", options_.block_size,
+                      " invariant ", options_.batch_invariant, " adapters ", adapters.modules.size());
+}
+
+// Waits for the other nodes, where there are some.
+absl::StatusOr<model::LoadOptions> Runtime::joined_options() {
   if (checkpoint_ == nullptr) {
     ASSIGN_OR_RETURN(checkpoint_, open_weights(model_options_, *files_, dtype_));
   }
   model::LoadOptions options = load_options();
   options.progress = loading_progress();
-  ASSIGN_OR_RETURN(transformer_, model::RankGroup::load(config_, *checkpoint_, ranks(), options));
+  if (!over_nodes()) return options;
+  ASSIGN_OR_RETURN(const parallel::NodeOptions nodes, node_options(options_.nodes, settings_text()));
+  ASSIGN_OR_RETURN(options.nodes, parallel::NodeMesh::join(nodes));
+  return options;
+}
+
+// By rank; null: on another node.
+std::vector<backend::Backend*> Runtime::backends_of_group() const {
+  if (!over_nodes()) return ranks();
+  std::vector<backend::Backend*> of_group(static_cast<size_t>(options_.nodes.size), nullptr);
+  of_group[static_cast<size_t>(model::rank_of_node(0, options_.pipeline_parallel, options_.nodes.size))] = &backend();
+  return of_group;
+}
+
+absl::Status Runtime::follow(const std::function<void()>& ready) {
+  ASSIGN_OR_RETURN(const model::LoadOptions options, joined_options());
+  return model::follow_node({config_, *checkpoint_, backend(), options}, kv_type_, ready);
+}
+
+absl::Status Runtime::load_weights() {
+  ASSIGN_OR_RETURN(const model::LoadOptions options, joined_options());
+  const double begin = base::steady_seconds();
+  ASSIGN_OR_RETURN(transformer_, model::RankGroup::load(config_, *checkpoint_, backends_of_group(), options));
   checkpoint_.reset();
   base::log_info("serve", "loaded ", bytes_text(static_cast<double>(transformer_->weight_bytes())), " in ",
                  absl::StrCat(std::round((base::steady_seconds() - begin) * 10) / 10), " s");

@@ -7,6 +7,7 @@
 //   RETURN_IF_ERROR(runtime->load(registry));                       // weights, KV cache, the first forward pass
 //   runtime->engine().start();
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -51,6 +52,9 @@ class Runtime {
   }
   // REQUIRES: called once, after open(). Engine, transformer and KV blocks exist only afterwards.
   absl::Status load(base::MetricsRegistry& metrics);
+  // In place of load() on a node other than 0: computes its steps until node 0 ends the group. `ready`: once, when the
+  // rank is loaded.
+  absl::Status follow(const std::function<void()>& ready);
 
   engine::Engine& engine() { return *engine_; }
   model::Transformer& transformer() { return *transformer_; }
@@ -85,6 +89,10 @@ class Runtime {
   plan::MemoryBudget budget() const;
   plan::PlanRequest plan_request() const;
   absl::Status settle_memory();
+  std::string settings_text() const;
+  absl::StatusOr<model::LoadOptions> joined_options();
+  std::vector<backend::Backend*> backends_of_group() const;
+  bool over_nodes() const { return options_.nodes.size > 1; }
   absl::Status load_weights();
   absl::Status reserve_step();
   absl::Status make_cache();

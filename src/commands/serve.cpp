@@ -25,6 +25,7 @@
 #include "commands/flags/flag_values.h"
 #include "commands/flags/flags.h"
 #include "commands/kernel_metrics.h"
+#include "commands/nodes.h"
 #include "commands/process/process_limits.h"
 #include "commands/process/supervisor.h"
 #include "commands/rank_metrics.h"
@@ -155,9 +156,14 @@ std::string address(const ServerOptions& options, const server::HttpServer& http
                       v6 ? "]" : "", ":", http.port());
 }
 
-// Until a signal (0) or the engine's failure (1).
-int wait_for_end(const engine::Intake& engine, Supervisor& supervisor, KernelMetrics& kernels, RankMetrics& ranks) {
-  while (engine.healthy()) {
+// Until a signal (0), the engine's failure or the loss of a node (1).
+int wait_for_end(const Served& served, Supervisor& supervisor, KernelMetrics& kernels, RankMetrics& ranks) {
+  while (served.intake().healthy()) {
+    const absl::Status nodes = served.runtime->transformer().health();
+    if (!nodes.ok()) {
+      base::log_error("serve", std::string(nodes.message()));
+      return 1;
+    }
     if (supervisor.wait(kLookSeconds) != 0) return 0;
     kernels.update();
     ranks.update();
@@ -245,7 +251,7 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   kernels.update();  // the first forward pass ran at load
   RankMetrics ranks(served.models(), options.server.metrics_per_rank, metrics);
   base::log_info("serve", "ready: ", address(options.server, *http), "/v1 serves ", served_name(options.model));
-  const int code = wait_for_end(engine, supervisor, kernels, ranks);
+  const int code = wait_for_end(served, supervisor, kernels, ranks);
   if (code != 0) supervisor.end_within(kCloseSeconds + kMarginSeconds);
   end_serving(options.server, code, *service, *http);
   return code;
@@ -283,6 +289,7 @@ absl::Status check_options(const Options& options) {
     return absl::InvalidArgumentError("VLLM_API_KEY is empty: unset it to serve without a key");
   }
   RETURN_IF_ERROR(check_access(server));
+  RETURN_IF_ERROR(check_nodes(options));
   return check_adapters(options.model, served_name(options.model));
 }
 
@@ -299,7 +306,9 @@ int serve(const Arguments& arguments) {
   mallopt(M_MMAP_THRESHOLD, kMappedBytes);
   supervisor.loading(options->server.startup_timeout_s);
   for (const std::string& warning : options->warnings) base::log_warning("serve", warning);
-  const auto code = options->server.dry_run ? dry_run(*options) : serve_until_signal(*options, supervisor);
+  const auto code = options->server.dry_run         ? dry_run(*options)
+                    : options->runtime.nodes.at > 0 ? serve_node(*options, supervisor)
+                                                    : serve_until_signal(*options, supervisor);
   return code.ok() ? *code : fail(code.status());
 }
 

@@ -45,6 +45,8 @@ class Model {
     return result.logits;
   }
 
+  // Also between steps: whether the other nodes of its group are there. Any thread.
+  virtual absl::Status health() const { return absl::OkStatus(); }
   // For tests: the steps that start from now on meet a fault of the device. False: it can make none.
   virtual bool make_fault() { return false; }
   virtual bool samples_on_device() const { return false; }

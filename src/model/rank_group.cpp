@@ -7,29 +7,18 @@
 #include "absl/strings/str_cat.h"
 #include "backend/communicators.h"
 #include "base/clock.h"
+#include "model/nodes/node_links.h"
+#include "model/nodes/remote_rank.h"
+#include "model/rank_links.h"
 #include "model/step_results.h"
 
 namespace polymath::model {
 
 using parallel::Activity;
 
-struct RankGroup::Peer {
+struct RankGroup::Peer : RankLinks {
   parallel::Stage stage;
   std::string name;
-  parallel::RankTrace trace;
-  std::atomic<parallel::RankFault> fault{parallel::RankFault::kNone};
-  std::unique_ptr<parallel::Communicator> group, before, after;  // as LoadOptions; null: there are no such peers
-
-  std::array<parallel::Communicator*, 3> communicators() const { return {group.get(), before.get(), after.get()}; }
-  void join(std::unique_ptr<parallel::Communicator> Peer::*as, std::unique_ptr<parallel::Communicator> communicator) {
-    this->*as = parallel::traced(std::move(communicator), trace, fault);
-  }
-  absl::Status health() const {
-    for (const parallel::Communicator* c : communicators()) {
-      if (c != nullptr) RETURN_IF_ERROR(c->health());
-    }
-    return absl::OkStatus();
-  }
 };
 
 RankGroup::RankGroup(const ModelConfig& config, const std::vector<backend::Backend*>& backends,
@@ -37,13 +26,18 @@ RankGroup::RankGroup(const ModelConfig& config, const std::vector<backend::Backe
     : config_(config),
       n_stages_(std::max<int>(1, static_cast<int>(options.stages.size()))),
       tensor_size_(static_cast<int>(backends.size()) / n_stages_),
-      on_host_(backends.front()->memory_available() < 0),
+      on_host_(backends[backends.size() - static_cast<size_t>(tensor_size_)]->memory_available() < 0),
+      nodes_(options.nodes),
       fault_(options.fault) {
   const std::vector<parallel::Stage> stages = parallel::stages_of(options.stages);
   for (size_t r = 0; r < backends.size(); ++r) {
     auto peer = std::make_unique<Peer>();
     peer->stage = stages[r / static_cast<size_t>(tensor_size_)];
     peer->name = absl::StrCat("rank ", r, " of ", backends.size());
+    if (nodes_ != nullptr) {
+      absl::StrAppend(&peer->name, " (node ",
+                      node_of_rank(static_cast<int>(r), n_stages_, static_cast<int>(backends.size())), ")");
+    }
     if (n_stages_ > 1) absl::StrAppend(&peer->name, " (stage ", peer->stage.at, " of ", n_stages_, ")");
     peers_.push_back(std::move(peer));
   }
@@ -62,7 +56,7 @@ absl::StatusOr<std::unique_ptr<Transformer>> RankGroup::load(const ModelConfig& 
   if (backends.size() == 1) return load_model(config, checkpoint, *backends.front(), options);
   RETURN_IF_ERROR(check_stages(config, options.stages));
   std::unique_ptr<RankGroup> group(new RankGroup(config, backends, options));
-  RETURN_IF_ERROR(group->connect(backends));
+  RETURN_IF_ERROR(group->connect(backends, options.stages));
   RETURN_IF_ERROR(group->load_ranks(checkpoint, backends, options));
   RETURN_IF_ERROR(group->start_balancer(options));
   group->start_threads(backends, options.rank_timeout_s);
@@ -70,40 +64,58 @@ absl::StatusOr<std::unique_ptr<Transformer>> RankGroup::load(const ModelConfig& 
 }
 
 // A stage's ranks are neighbours in the list.
-absl::Status RankGroup::connect(const std::vector<backend::Backend*>& backends) {
+absl::Status RankGroup::connect(const std::vector<backend::Backend*>& backends, const std::vector<int>& stages) {
+  if (nodes_ != nullptr) {
+    join_nodes(*nodes_, stages, *peers_[result_rank()]);
+    return absl::OkStatus();
+  }
   const auto tensor_size = static_cast<size_t>(tensor_size_);
   for (size_t begin = 0; begin < backends.size() && tensor_size > 1; begin += tensor_size) {
     const auto first = backends.begin() + static_cast<ptrdiff_t>(begin);
     ASSIGN_OR_RETURN(auto group, backend::make_communicators({first, first + tensor_size_}));
-    for (size_t i = 0; i < tensor_size; ++i) peers_[begin + i]->join(&Peer::group, std::move(group[i]));
+    for (size_t i = 0; i < tensor_size; ++i) peers_[begin + i]->join(&RankLinks::group, std::move(group[i]));
   }
   for (size_t next = tensor_size; next < backends.size(); ++next) {
     const size_t rank = next - tensor_size;
     ASSIGN_OR_RETURN(auto pair, backend::make_communicators({backends[rank], backends[next]}));
-    peers_[rank]->join(&Peer::after, std::move(pair[0]));
-    peers_[next]->join(&Peer::before, std::move(pair[1]));
+    peers_[rank]->join(&RankLinks::after, std::move(pair[0]));
+    peers_[next]->join(&RankLinks::before, std::move(pair[1]));
   }
   return absl::OkStatus();
 }
 
 absl::Status RankGroup::load_ranks(weights::Checkpoint& checkpoint, const std::vector<backend::Backend*>& backends,
                                    const LoadOptions& options) {
+  ranks_.resize(backends.size());
+  std::vector<std::unique_ptr<parallel::ControlLink>> links(backends.size());
   for (size_t r = 0; r < backends.size(); ++r) {
-    Peer& peer = *peers_[r];
-    LoadOptions of_rank = options;
-    of_rank.group = peer.group.get();
-    of_rank.stage = peer.stage;
-    of_rank.before = peer.before.get();
-    of_rank.after = peer.after.get();
-    of_rank.trace = &peer.trace;
-    backends[r]->use_on_this_thread();
-    ASSIGN_OR_RETURN(auto rank, load_model(config_, checkpoint, *backends[r], of_rank));
-    has_state_ |= rank->has_state();
-    ranks_.push_back(std::move(rank));
+    if (backends[r] == nullptr) links[r] = link_to(r, options);
   }
-  backends.front()->use_on_this_thread();
+  for (size_t r = 0; r < backends.size(); ++r) {
+    if (backends[r] == nullptr) continue;
+    LoadOptions of_rank = options;
+    peers_[r]->give_to(of_rank);
+    of_rank.stage = peers_[r]->stage;
+    backends[r]->use_on_this_thread();
+    ASSIGN_OR_RETURN(ranks_[r], load_model(config_, checkpoint, *backends[r], of_rank));
+  }
+  for (size_t r = 0; r < backends.size(); ++r) {  // the other nodes loaded at the same time
+    if (backends[r] != nullptr) continue;
+    ASSIGN_OR_RETURN(ranks_[r], RemoteRank::attach(std::move(links[r]), nodes_, config_));
+  }
+  has_state_ = std::ranges::any_of(ranks_, [](const auto& rank) { return rank->has_state(); });
+  backends[result_rank()]->use_on_this_thread();
   steps_.resize(static_cast<size_t>(steps_in_flight_max()));
   return absl::OkStatus();
+}
+
+// The other nodes get the local rank's trace.
+std::unique_ptr<parallel::ControlLink> RankGroup::link_to(size_t rank, const LoadOptions& options) {
+  const int node = node_of_rank(static_cast<int>(rank), n_stages_, static_cast<int>(peers_.size()));
+  return std::make_unique<parallel::ControlLink>(
+      nodes_->take_control(node), parallel::ControlLink::Options{.peer = node, .silence_s = options.rank_timeout_s},
+      peers_[result_rank()]->trace, &peers_[rank]->trace,
+      [mesh = nodes_](const absl::Status& reason) { mesh->abort(reason); });
 }
 
 absl::Status RankGroup::start_balancer(const LoadOptions& options) {
@@ -148,15 +160,20 @@ absl::Status RankGroup::run_step(size_t rank, size_t slot) {
   absl::Status status = ranks_[rank]->start(steps_[slot].batch.batch());
   if (status.ok()) status = peers_[rank]->health();
   if (status.ok() && on_host_) status = collect(rank, slot);
-  peers_[rank]->trace.enter(Activity::kIdle);
+  rest(rank);
   peers_[rank]->trace.add_step(base::steady_seconds() - begin);
   return status;
+}
+
+// The trace of a rank on another node follows that node.
+void RankGroup::rest(size_t rank) {
+  if (nodes_ == nullptr || rank == result_rank()) peers_[rank]->trace.enter(Activity::kIdle);
 }
 
 absl::Status RankGroup::collect(size_t rank, size_t slot) {
   ASSIGN_OR_RETURN(const StepResult of_rank, ranks_[rank]->finish());
   if (rank == result_rank()) steps_[slot].result = of_rank;
-  peers_[rank]->trace.enter(Activity::kIdle);
+  rest(rank);
   return absl::OkStatus();
 }
 
@@ -179,6 +196,8 @@ absl::StatusOr<StepResult> RankGroup::finish() {
   RETURN_IF_ERROR(threads_->wait(ticket));
   return steps_[slot].result;
 }
+
+absl::Status RankGroup::health() const { return nodes_ != nullptr ? nodes_->health() : absl::OkStatus(); }
 
 uint64_t RankGroup::post_to_all(std::function<absl::Status(size_t rank)> f) const {
   return threads_->post(

@@ -20,14 +20,15 @@
 #include "model/batch_copy.h"
 #include "model/loading/load.h"
 #include "model/rank_threads.h"
+#include "parallel/nodes/control_link.h"
 
 namespace polymath::model {
 
 class RankGroup : public Transformer {
  public:
-  // One backend a rank, stage by stage; they outlive the group. Weights are read rank by rank. One alone: load_model().
-  // kInvalidArgument: the model's heads or features do not divide by the ranks, or its layers by the stages. Else as
-  // load_model.
+  // One backend a rank, stage by stage; they outlive the group. With options.nodes: null but for this node's rank.
+  // Weights are read rank by rank. One alone: load_model(). kInvalidArgument: the model's heads or features do not
+  // divide by the ranks, or its layers by the stages. Else as load_model.
   static absl::StatusOr<std::unique_ptr<Transformer>> load(const ModelConfig& config, weights::Checkpoint& checkpoint,
                                                            const std::vector<backend::Backend*>& backends,
                                                            const LoadOptions& options);
@@ -40,6 +41,7 @@ class RankGroup : public Transformer {
   // Not with stages: the first one would need the tokens that the last one samples.
   bool samples_on_device() const override { return n_stages_ == 1 && first().samples_on_device(); }
   int steps_in_flight_max() const override;
+  absl::Status health() const override;
   int vocab() const override { return first().vocab(); }
   int n_adapters() const override { return first().n_adapters(); }
   std::vector<ExpertLoad> expert_load() const override;
@@ -66,13 +68,16 @@ class RankGroup : public Transformer {
   };
 
   RankGroup(const ModelConfig& config, const std::vector<backend::Backend*>& backends, const LoadOptions& options);
-  absl::Status connect(const std::vector<backend::Backend*>& backends);
+  absl::Status connect(const std::vector<backend::Backend*>& backends, const std::vector<int>& stages);
+  std::unique_ptr<parallel::ControlLink> link_to(size_t rank, const LoadOptions& options);
+  void rest(size_t rank);
   absl::Status load_ranks(weights::Checkpoint& checkpoint, const std::vector<backend::Backend*>& backends,
                           const LoadOptions& options);
   absl::Status start_balancer(const LoadOptions& options);
   void start_threads(const std::vector<backend::Backend*>& backends, double timeout_s);
-  Transformer& first() const { return *ranks_.front(); }
-  size_t result_rank() const { return ranks_.size() - static_cast<size_t>(tensor_size_); }
+  // The first rank of the last stage. It is in this process, and its results count.
+  size_t result_rank() const { return peers_.size() - static_cast<size_t>(tensor_size_); }
+  Transformer& first() const { return *ranks_[result_rank()]; }
   absl::Status run_step(size_t rank, size_t slot);
   absl::Status collect(size_t rank, size_t slot);
   void abort(const absl::Status& reason);
@@ -83,8 +88,9 @@ class RankGroup : public Transformer {
 
   const ModelConfig config_;
   const int n_stages_;
-  const int tensor_size_;  // ranks of a stage
-  const bool on_host_;     // the backends compute on the ranks' threads
+  const int tensor_size_;                            // ranks of a stage
+  const bool on_host_;                               // the backends compute on the ranks' threads
+  const std::shared_ptr<parallel::NodeMesh> nodes_;  // null: the ranks are in this process
   const parallel::PlannedFault fault_;
   int64_t n_fault_steps_ = 0;  // of the rank with the fault
   bool has_state_ = false;

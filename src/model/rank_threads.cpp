@@ -60,7 +60,7 @@ uint64_t RankThreads::post(std::shared_ptr<const Job> job, size_t slot) {
 }
 
 void RankThreads::work(size_t rank) {
-  members_[rank].backend->use_on_this_thread();
+  if (members_[rank].backend != nullptr) members_[rank].backend->use_on_this_thread();
   std::unique_lock lock(mutex_);
   while (true) {
     work_.wait(lock, [&] { return stopping_ || (failure_.ok() && n_done_[rank] < n_posted_); });

@@ -28,7 +28,7 @@ namespace polymath::model {
 class RankThreads {
  public:
   struct Member {
-    backend::Backend* backend = nullptr;
+    backend::Backend* backend = nullptr;  // null: the rank is on another node
     const parallel::RankTrace* trace = nullptr;
     std::string name;  // "rank 3 (stage 1 of 2)"
   };

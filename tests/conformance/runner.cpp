@@ -7,6 +7,8 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "model/nodes/follower.h"
+#include "model/nodes/node_links.h"
 #include "model/rank_group.h"
 
 namespace polymath::conformance {
@@ -32,6 +34,28 @@ absl::Status read_all(weights::Checkpoint& file, const std::string& name, std::v
     return absl::OkStatus();
   }
   return absl::NotFoundError(name);
+}
+
+absl::StatusOr<std::unique_ptr<backend::Backend>> make_backend(const RunnerOptions& options, int rank) {
+  return backend::make_backend(options.backend,
+                               {options.threads / (options.ranks * options.stages), options.isa, rank});
+}
+
+backend::KvType kv_type(const RunnerOptions& options) {
+  return {options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32, {}};
+}
+
+// REQUIRES: no more stages than layers.
+model::LoadOptions load_options(const model::ModelConfig& config, const RunnerOptions& options) {
+  const int n_layers = static_cast<int>(config.layers.size());
+  return {.dtype = options.dtype,
+          .pack_to = options.pack_to,
+          .model_len = kModelLen,
+          .whole_experts = options.whole_experts,
+          .balance = options.balance,
+          .stages = options.stages > 1 ? parallel::even_stages(n_layers, options.stages) : std::vector<int>{},
+          .nodes = options.nodes,
+          .adapters = options.adapters};
 }
 
 }  // namespace
@@ -75,37 +99,32 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
                                                        weights::Checkpoint& checkpoint, const RunnerOptions& options) {
   std::unique_ptr<Runner> r(new Runner);
   r->options_ = options;
-  std::vector<backend::Backend*> backends;
   const int ranks = options.ranks * options.stages;
-  for (int rank = 0; rank < ranks; ++rank) {
-    ASSIGN_OR_RETURN(auto backend,
-                     backend::make_backend(options.backend, {options.threads / ranks, options.isa, rank}));
-    backends.push_back(backend.get());
+  const int first = options.nodes != nullptr ? model::rank_of_node(0, options.stages, ranks) : 0;
+  std::vector<backend::Backend*> backends(static_cast<size_t>(ranks), nullptr);
+  for (int rank = first; rank < (options.nodes != nullptr ? first + 1 : ranks); ++rank) {
+    ASSIGN_OR_RETURN(auto backend, make_backend(options, rank));
+    backends[static_cast<size_t>(rank)] = backend.get();
     r->backends_.push_back(std::move(backend));
   }
-  backends.front()->use_on_this_thread();
-  const int n_layers = static_cast<int>(config.layers.size());
-  if (options.stages > n_layers) return absl::InvalidArgumentError("fewer layers than stages");
-  const model::LoadOptions load{
-      .dtype = options.dtype,
-      .pack_to = options.pack_to,
-      .model_len = kModelLen,
-      .whole_experts = options.whole_experts,
-      .balance = options.balance,
-      .stages = options.stages > 1 ? parallel::even_stages(n_layers, options.stages) : std::vector<int>{},
-      .adapters = options.adapters};
+  r->backends_.front()->use_on_this_thread();
+  if (options.stages > static_cast<int>(config.layers.size())) {
+    return absl::InvalidArgumentError("fewer layers than stages");
+  }
+  const model::LoadOptions load = load_options(config, options);
   r->blocks_per_sequence_ = (kModelLen + options.block_size - 1) / options.block_size;
-  const auto kv_dtype = options.dtype == tensor::DType::kBf16 ? tensor::DType::kBf16 : tensor::DType::kF32;
   const plan::PlanRequest request{.step = {.tokens_max = kModelLen * kSequencesMax,
                                            .seqs_max = kSequencesMax,
                                            .blocks_max = r->blocks_per_sequence_},
                                   .cache = {.block_size = options.block_size,
-                                            .type = {kv_dtype, {}},
+                                            .type = kv_type(options),
                                             .n_blocks = int64_t{kSequencesMax} * r->blocks_per_sequence_},
                                   .model_len = kModelLen,
                                   .snapshots = false,
                                   .kv_bytes = int64_t{1} << 40};
-  const std::vector<const backend::Backend*> planned(backends.begin(), backends.end());
+  std::vector<const backend::Backend*> planned(backends.begin(), backends.end());
+  std::replace(planned.begin(), planned.end(), static_cast<const backend::Backend*>(nullptr),
+               static_cast<const backend::Backend*>(r->backends_.front().get()));
   ASSIGN_OR_RETURN(const auto planner, plan::Planner::create({config, checkpoint, load}, planned));
   r->plan_ = planner.plan(request);
   ASSIGN_OR_RETURN(r->model_, model::RankGroup::load(config, checkpoint, backends, load));
@@ -113,6 +132,16 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const model::ModelConfig&
   RETURN_IF_ERROR(r->model_->make_cache(r->plan_.cache_options(request.cache)));
   RETURN_IF_ERROR(r->check_memory());
   return r;
+}
+
+absl::Status Runner::follow(const std::string& path, const RunnerOptions& options) {
+  ASSIGN_OR_RETURN(const auto files, weights::open_model_files(path));
+  ASSIGN_OR_RETURN(model::ModelConfig config, model::read_config(*files));
+  ASSIGN_OR_RETURN(const auto checkpoint, files->open_checkpoint());
+  RETURN_IF_ERROR(model::untie_stored_head(*checkpoint, config));
+  ASSIGN_OR_RETURN(const auto backend, make_backend(options, options.nodes->at()));
+  const model::LoadOptions load = load_options(config, options);
+  return model::follow_node({config, *checkpoint, *backend, load}, kv_type(options), [] {});
 }
 
 absl::Status Runner::check_memory() const {

@@ -24,6 +24,7 @@ struct RunnerOptions {
   std::optional<model::BalanceOptions> balance = {};  // with whole_experts
   std::vector<std::string> adapters;                  // directories
   std::vector<const quant::QuantFormat*> pack_to = {};
+  std::shared_ptr<parallel::NodeMesh> nodes = {};  // of ranks * stages nodes; null: the ranks are in this process
 };
 
 // One prompt of reference.safetensors.
@@ -42,6 +43,9 @@ class Runner {
   static absl::StatusOr<std::unique_ptr<Runner>> create(const std::string& path, const RunnerOptions& options);
   static absl::StatusOr<std::unique_ptr<Runner>> create(const model::ModelConfig& config,
                                                         weights::Checkpoint& checkpoint, const RunnerOptions& options);
+
+  // A node other than 0: computes its rank's steps until the runner of node 0 is destroyed.
+  static absl::Status follow(const std::string& path, const RunnerOptions& options);
 
   struct Sequence {
     std::vector<int32_t> tokens;  // all of them

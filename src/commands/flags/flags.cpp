@@ -12,6 +12,7 @@
 #include "base/edit_distance.h"
 #include "base/log.h"
 #include "commands/flags/flag_values.h"
+#include "parallel/nodes/node_mesh.h"
 
 namespace polymath::commands {
 namespace {
@@ -158,6 +159,7 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
   RETURN_IF_ERROR(parse_with(app, verb, arguments));
   Options options;
   RETURN_IF_ERROR(apply_environment(options));
+  if (verb != kServe) options.runtime.nodes = {};
   for (const Binding& binding : bindings) {
     if (binding.option->count() == 0) continue;
     const std::vector<std::string> values = binding.option->results();
@@ -177,6 +179,18 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
     return absl::InvalidArgumentError("no model; name a directory, or org/name");
   return options;
 }
+
+namespace {
+
+// Of LeaderWorkerSet and of OpenMPI's mpirun. Flags say more, and count.
+template <int NodeSettings::*field>
+absl::Status set_environment_nodes(Options& o, const std::string& value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, {0, parallel::NodeMesh::kNodesMax}));
+  o.runtime.nodes.*field = static_cast<int>(n);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status apply_environment(Options& options) {
   struct Variable {
@@ -209,6 +223,20 @@ absl::Status apply_environment(Options& options) {
       {"VLLM_LOG_STATS_INTERVAL",
        [](Options& o, const std::string& value) -> absl::Status {
          ASSIGN_OR_RETURN(o.runtime.metrics.log_seconds, parse_number(value, 1, 86400));
+         return absl::OkStatus();
+       }},
+      {"LWS_GROUP_SIZE", set_environment_nodes<&NodeSettings::size>},
+      {"LWS_LEADER_ADDRESS",
+       [](Options& o, const std::string& value) {
+         o.runtime.nodes.host = value;
+         return absl::OkStatus();
+       }},
+      {"LWS_WORKER_INDEX", set_environment_nodes<&NodeSettings::at>},
+      {"OMPI_COMM_WORLD_RANK", set_environment_nodes<&NodeSettings::at>},
+      {"OMPI_COMM_WORLD_SIZE", set_environment_nodes<&NodeSettings::size>},
+      {"POLYMATH_NODE_SECRET",
+       [](Options& o, const std::string& value) {
+         o.runtime.nodes.secret = value;
          return absl::OkStatus();
        }},
       {"VLLM_PP_LAYER_PARTITION",

@@ -1,9 +1,10 @@
-// Flags of pipeline stages, of ranks that fail, of replicas, and of experts that move between ranks.
+// Flags of nodes, of pipeline stages, of ranks that fail, of replicas, and of experts that move between ranks.
 
 #include "commands/expert_balance.h"
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
 #include "engine/replicas/chooser.h"
+#include "parallel/nodes/node_mesh.h"
 
 namespace polymath::commands {
 namespace {
@@ -36,7 +37,56 @@ absl::Status set_rank_timeout(Options& o, std::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status set_master_addr(Options& o, std::string_view value) {
+  o.runtime.nodes.host = value;
+  return absl::OkStatus();
+}
+
+absl::Status set_secret_file(Options& o, std::string_view value) {
+  o.runtime.nodes.secret_file = value;
+  return absl::OkStatus();
+}
+
+absl::Status set_headless(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.nodes.headless, parse_bool(value));
+  return absl::OkStatus();
+}
+
+absl::Status set_join_timeout(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(o.runtime.nodes.join_seconds, parse_number(value, 1, 86400));
+  return absl::OkStatus();
+}
+
+template <int NodeSettings::*field, const IntRange& range>
+absl::Status set_nodes(Options& o, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t n, parse_int(value, range));
+  o.runtime.nodes.*field = static_cast<int>(n);
+  return absl::OkStatus();
+}
+constexpr IntRange kNodes{1, parallel::NodeMesh::kNodesMax}, kNodeRanks{0, parallel::NodeMesh::kNodesMax - 1},
+    kPorts{1, 65535};
+
 constexpr Flag kFlags[] = {
+    {"nnodes", "-n", FlagKind::kValue, kServe, "N", "1",
+     "Machines, each with a process and one rank: --tensor-parallel-size times --pipeline-parallel-size. CPU only so "
+     "far. Each needs the same model, flags and build, and --node-secret-file. Also LWS_GROUP_SIZE, "
+     "OMPI_COMM_WORLD_SIZE.",
+     set_nodes<&NodeSettings::size, kNodes>},
+    {"node-rank", "-r", FlagKind::kValue, kServe, "N", "0",
+     "This machine's place. 0 has the door, the others compute what it sends. Also LWS_WORKER_INDEX, "
+     "OMPI_COMM_WORLD_RANK.",
+     set_nodes<&NodeSettings::at, kNodeRanks>},
+    {"master-addr", "", FlagKind::kValue, kServe, "HOST", "127.0.0.1",
+     "Where node 0 listens for the others. Also LWS_LEADER_ADDRESS.", set_master_addr},
+    {"master-port", "", FlagKind::kValue, kServe, "PORT", "29501", "The same.", set_nodes<&NodeSettings::port, kPorts>},
+    {"node-secret-file", "", FlagKind::kValue, kServe, "FILE", "",
+     "A secret of 16 bytes or more that all nodes know; they prove it to each other. Steps then go over the network "
+     "in the clear. Also POLYMATH_NODE_SECRET.",
+     set_secret_file},
+    {"node-join-timeout", "", FlagKind::kValue, kServe, "SECONDS", "600", "That the other nodes may take to come.",
+     set_join_timeout},
+    {"headless", "", kSwitch, kServe, "", "off", "Accepted on nodes other than 0, which never have a door.",
+     set_headless},
     {"pipeline-parallel-size", "-pp", FlagKind::kValue, kLoads, "N", "1",
      "Stages that split the layers, each with --tensor-parallel-size ranks. As many steps run at once. On the CPU.",
      set_int<&RuntimeOptions::pipeline_parallel, 1, 64>},

@@ -23,6 +23,7 @@
 #include "model/balance/options.h"
 #include "model/config.h"
 #include "model/model.h"
+#include "parallel/nodes/node_mesh.h"
 #include "parallel/rank_trace.h"
 #include "weights/checkpoint.h"
 #include "weights/model_files.h"
@@ -65,7 +66,9 @@ struct LoadOptions {
   parallel::RankTrace* trace = nullptr;  // what the rank is doing; null: nothing reads it
   // Of RankGroup: seconds without progress after which a rank is stuck; 0: no limit.
   double rank_timeout_s = 4;
-  parallel::PlannedFault fault;       // of RankGroup
+  parallel::PlannedFault fault;  // of RankGroup
+  // Of RankGroup and follow_node(): a rank a node. Null: the ranks are in this process.
+  std::shared_ptr<parallel::NodeMesh> nodes;
   std::vector<std::string> adapters;  // directories of LoRA adapters; Batch::adapters names them by their index
   // Called after each tensor with the values (numbers) done and in all. May be empty.
   std::function<void(size_t done, size_t total)> progress;
