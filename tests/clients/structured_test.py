@@ -134,5 +134,43 @@ class Structured(unittest.TestCase):
             self.assertIn(json.loads(choice.text), ["a", 12, None])
 
 
+class UnderPressure(unittest.TestCase):
+    """Drafts, preemption and cached prefixes change no answer's form, and no greedy answer."""
+
+    SCHEMA = {"type": "object", "properties": {"text": {"type": "string", "minLength": 200, "maxLength": 240}},
+              "required": ["text"], "additionalProperties": False}  # fmt: skip
+    SPECULATION = '{"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 3}'
+
+    def answers(self, *flags):
+        """A greedy one, eight others, and how often a sequence was preempted and a draft accepted."""
+        server = Server("--served-model-name", MODEL, *flags, model=DEMO)
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0, timeout=120)
+        fields = {"model": MODEL, "messages": HI, "max_tokens": 300, "seed": 1}
+        form = {"type": "json_schema", "json_schema": {"name": "x", "schema": self.SCHEMA}}
+        try:
+            one, many = (
+                [c.message.content for c in client.chat.completions.create(
+                    **fields, response_format=form, n=n, temperature=temperature).choices]
+                for n, temperature in ((1, 0), (8, 0.8))
+            )  # fmt: skip
+            counts = [server.metric(name) for name in
+                      ("vllm:num_preemptions_total", "vllm:spec_decode_num_accepted_tokens_total")]  # fmt: skip
+        finally:
+            client.close()
+            server.stop()
+        for text in one + many:
+            jsonschema.validate(json.loads(text), self.SCHEMA)
+        return one, counts
+
+    def test_answers(self):
+        plain = self.answers()[0]
+        drafted, counts = self.answers("--speculative-config", self.SPECULATION)
+        self.assertEqual(drafted, plain)
+        self.assertGreater(counts[1], 0)
+        preempted, counts = self.answers("--num-gpu-blocks-override", "24")
+        self.assertEqual(preempted, plain)
+        self.assertGreater(counts[0], 0)
+
+
 if __name__ == "__main__":
     unittest.main()
