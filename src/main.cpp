@@ -40,6 +40,8 @@ constexpr VerbRow kVerbs[] = {
     {"quantize", "quantize IN OUT --to F  pack the weights of a model in another format", polymath::commands::quantize},
     {"plan", "plan MODEL [flags]      memory, GPUs, speed and price of a model, without a GPU",
      polymath::commands::plan},
+    {"doctor", "doctor [URL | MODEL]    what is wrong with a server, this machine or a model's disk",
+     polymath::commands::doctor},
     {"kernels", "kernels [MODEL] [flags] kernel variants, and which of them a model's shapes would run",
      polymath::commands::kernels},
     {"flags", "flags                   every flag, as a page of Markdown", flags},

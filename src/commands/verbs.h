@@ -22,6 +22,7 @@ int bench(const Arguments& arguments);
 int quantize(const Arguments& arguments);
 int kernels(const Arguments& arguments);
 int plan(const Arguments& arguments);
+int doctor(const Arguments& arguments);
 
 // Prints why and returns the exit code.
 int fail(const absl::Status& status);

@@ -18,6 +18,26 @@ constexpr int64_t kPeerBytesOfTwo = 342 << 20, kPeerBytes = 392 << 20;
 
 int64_t peer_bytes(int gpus) { return gpus < 2 ? 0 : gpus == 2 ? kPeerBytesOfTwo : kPeerBytes; }
 
+// The CUDA backend's scratch: inputs of GEMMs, (token, expert) pairs in each stage of a feed-forward, partial sums of
+// attention. An estimate: its kernels need less for some shapes.
+int64_t device_scratch(const backend::StepLimits& limits) {
+  constexpr int64_t kPartialSums = int64_t{64} << 20;
+  const int64_t tokens = limits.tokens_max, pairs = std::max<int64_t>(limits.pairs_max, tokens);
+  const int64_t inputs = std::max(tokens * limits.hidden_max, pairs * limits.expert_io_max / 2);
+  int64_t outputs = 0, intermediate = 0;  // bf16 rows in and between GEMMs; f32 sums after them
+  bool shared = false, routed = false;
+  for (const backend::ExpertShape& shape : limits.experts) {
+    (shape.groups == 1 ? shared : routed) = true;
+    outputs = std::max(outputs, shape.pairs_max * shape.hidden * (2 + 4));
+    intermediate = std::max(intermediate, shape.pairs_max * shape.intermediate * 2);
+  }
+  int64_t gate_up = 0;  // f32; where a shared expert joins the routed ones
+  for (const backend::ExpertShape& shape : limits.experts) {
+    if (shared && routed && shape.groups > 1) gate_up = std::max(gate_up, shape.pairs_max * shape.intermediate * 2 * 4);
+  }
+  return inputs * 4 + outputs + intermediate + gate_up + kPartialSums;
+}
+
 const char* use_of(const model::Slot& slot) {
   if (slot.experts) return "experts";
   if (slot.name == "embed") return "embedding";
@@ -164,7 +184,9 @@ absl::StatusOr<GpuShare> GroupPlanner::share_of(const GroupRequest& request, con
   parallel::Rank rank{request.layout.tensor, 0, false};
   rank.stage = stage;
   const model::StepMemory step = model::step_memory(part, rank, request.step, {type, /*packed_linear_max=*/0});
-  share.activations = static_cast<int64_t>(model::step_bytes(part, step, {}, *backend_));
+  const size_t with_reference = model::step_bytes(part, step, {}, *backend_);
+  share.activations =
+      static_cast<int64_t>(with_reference - backend_->reserve_bytes(step.limits)) + device_scratch(step.limits);
   share.context = kContextBytes;
   share.peers = peer_bytes(request.layout.gpus());
   share.margin += kDeviceMarginBytes + kRoundingBytes * stage.n_layers;

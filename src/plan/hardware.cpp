@@ -12,16 +12,17 @@
 namespace polymath::plan {
 namespace {
 
-// Memory: what nvidia-smi lists. Rates: the vendors' data sheets, dense operations, as of 2026-11.
+// Memory: what a CUDA program sees (H200: measured here; others as PyTorch reports them); of Trainium the data sheet's.
+// Rates: the vendors' data sheets, dense operations. All of 2026-11.
 constexpr Gpu kGpus[] = {
-    {"a10g", "A10G 24 GB", 23028, 600, 70, false},
-    {"l4", "L4 24 GB", 23034, 300, 121, false},
-    {"a100-40gb", "A100 SXM 40 GB", 40960, 1555, 312, false},
-    {"l40s", "L40S 48 GB", 46068, 864, 362, false},
-    {"a100-80gb", "A100 SXM 80 GB", 81920, 2039, 312, false},
-    {"h100-80gb", "H100 SXM 80 GB", 81559, 3350, 989, true},
-    {"h200", "H200 SXM 141 GB", 143771, 4800, 989, true},
-    {"b200", "B200 SXM 180 GB", 183359, 8000, 2250, false},
+    {"a10g", "A10G 24 GB", 22723, 600, 70, false},
+    {"l4", "L4 24 GB", 22559, 300, 121, false},
+    {"a100-40gb", "A100 SXM 40 GB", 40335, 1555, 312, false},
+    {"l40s", "L40S 48 GB", 45455, 864, 362, false},
+    {"a100-80gb", "A100 SXM 80 GB", 81050, 2039, 312, false},
+    {"h100-80gb", "H100 SXM 80 GB", 80998, 3350, 989, true},
+    {"h200", "H200 SXM 141 GB", 143155, 4800, 989, true},
+    {"b200", "B200 SXM 180 GB", 182630, 8000, 2250, false},
     {"trainium1", "Trainium 32 GB", 32768, 820, 190, false},
     {"trainium2", "Trainium2 96 GB", 98304, 2900, 667, false},
 };

@@ -15,7 +15,7 @@ namespace polymath::plan {
 struct Gpu {
   std::string_view name;     // "h100-80gb"
   std::string_view title;    // "H100 SXM 80 GB"
-  int64_t memory_mib = 0;    // as the driver reports it; of Trainium the data sheet's
+  int64_t memory_mib = 0;    // as a CUDA program sees it; of Trainium the data sheet's
   double read_gbs = 0;       // of memory, 10^9 bytes a second
   double bf16_tflops = 0;    // dense, 10^12 operations a second
   bool has_kernels = false;  // this engine's CUDA kernels run on it

@@ -118,8 +118,23 @@ const char* verb_name(Verb verb) {
       return "quantize";
     case kPlan:
       return "plan";
+    case kDoctor:
+      return "doctor";
   }
   return "";
+}
+
+const char* positional_help(Verb verb) {
+  if (verb == kBenchServe) return "The name that requests carry; without one the first that the server lists";
+  if (verb == kDoctor) return "A server's URL, or a model on disk; without one this machine alone";
+  if (verb == kPlan) return "A model directory, GGUF file, config.json, org/name of the local cache, or a known model";
+  return "A model directory or GGUF file, or org/name from the local Hugging Face cache";
+}
+
+// Without one kernels lists every variant, bench serve asks the server, and doctor looks at the machine. plan --compare
+// has others.
+bool needs_model(Verb verb, const Options& options) {
+  return verb != kKernels && verb != kBenchServe && verb != kDoctor && (verb != kPlan || options.plan.compare.empty());
 }
 
 absl::Status parse_with(CLI::App& app, Verb verb, const std::vector<std::string>& arguments) {
@@ -147,9 +162,7 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
   app.allow_extras();
   app.set_help_flag("-h,--help", "This page");
   std::string positional;
-  app.add_option("model", positional,
-                 verb == kBenchServe ? "The name that requests carry; without one the first that the server lists"
-                                     : "A model directory or GGUF file, or org/name from the local Hugging Face cache");
+  app.add_option("model", positional, positional_help(verb));
   std::string out;
   if (verb == kQuantize) app.add_option("out", out, "The file or directory to write");
   std::deque<Binding> bindings;
@@ -173,10 +186,9 @@ absl::StatusOr<Options> parse_flags(Verb verb, const std::vector<std::string>& a
     options.model.name = positional;
   }
   options.quantize.out = out;
-  // Without one kernels lists every variant, bench serve asks the server, and plan --compare has others.
-  const bool needs_model = verb != kKernels && verb != kBenchServe && (verb != kPlan || options.plan.compare.empty());
-  if (needs_model && options.model.name.empty())
+  if (options.model.name.empty() && needs_model(verb, options)) {
     return absl::InvalidArgumentError("no model; name a directory, or org/name");
+  }
   return options;
 }
 
@@ -265,12 +277,13 @@ std::string flags_markdown() {
   const auto rows = [&](Group group) {
     for (const Flag& flag : flag_table()) {
       if (group_of(flag) != group) continue;
-      const std::string verbs = absl::StrCat(
-          (flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
-          (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
-          (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
-          (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "", (flag.verbs & kQuantize) != 0 ? "quantize " : "",
-          (flag.verbs & kPlan) != 0 ? "plan " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
+      const std::string verbs =
+          absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
+                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
+                       (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
+                       (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "",
+                       (flag.verbs & kQuantize) != 0 ? "quantize " : "", (flag.verbs & kPlan) != 0 ? "plan " : "",
+                       (flag.verbs & kDoctor) != 0 ? "doctor " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",

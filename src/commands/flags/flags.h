@@ -27,6 +27,7 @@ enum Verb : uint16_t {
   kBenchQuality = 64,
   kQuantize = 128,
   kPlan = 256,
+  kDoctor = 512,
 };
 
 enum class FlagKind {

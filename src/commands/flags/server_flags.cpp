@@ -191,7 +191,7 @@ constexpr Flag kFlags[] = {
     {"enable-force-include-usage", "", kSwitch, kServe, "", "off",
      "Streams of OpenAI's routes end with the usage, also where stream_options do not ask for it.",
      set_bool<&ServerOptions::force_usage>},
-    {"log-level", "", FlagKind::kValue, kModels | kQuantize, "LEVEL", "info",
+    {"log-level", "", FlagKind::kValue, kModels | kQuantize | kDoctor, "LEVEL", "info",
      "debug, info, warning or error. Also VLLM_LOGGING_LEVEL.", set_log_level},
     {"uvicorn-log-level", "", FlagKind::kValue, kServe, "LEVEL", "info", "The same as --log-level.", set_log_level},
     {"disable-uvicorn-access-log", "", kSwitch, kServe, "", "on",

@@ -3,30 +3,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "commands/load/dialect.h"
+#include "commands/load/http/fetch.h"
 
 namespace polymath::commands::load {
 namespace {
 
 constexpr size_t kListBytesMax = 16 << 20;  // of the list of models; more: kResourceExhausted
-
-class Collector : public ResponseHandler {
- public:
-  absl::Status on_body(const ResponseHead&, std::string_view piece, double) override {
-    if (body.size() + piece.size() > kListBytesMax) return absl::ResourceExhaustedError("a very long list of models");
-    body += piece;
-    return absl::OkStatus();
-  }
-  void on_end(const absl::Status& end, const ResponseHead& head, double) override {
-    done = true;
-    error = end;
-    if (error.ok() && head.status != 200)
-      error = absl::UnavailableError(absl::StrCat(head.status, " ", error_text(body)));
-  }
-
-  std::string body;
-  absl::Status error;
-  bool done = false;
-};
 
 std::string first_id(const std::string& body) {
   const auto json = base::parse_json(body, {});
@@ -41,14 +23,15 @@ std::string first_id(const std::string& body) {
 }  // namespace
 
 absl::StatusOr<std::string> first_model(HttpClient& client, const Target& target) {
-  Collector collector;
-  client.send(request_bytes(target, "/v1/models", ""), collector);
-  while (!collector.done) RETURN_IF_ERROR(client.poll(1));
   const std::string where = absl::StrCat("http://", target.authority(), target.base_path, "/v1/models");
-  if (!collector.error.ok()) {
-    return absl::UnavailableError(absl::StrCat(where, ": ", collector.error.message(), "; --model names a model"));
+  auto list = fetch(client, target, "/v1/models", kListBytesMax);
+  if (list.ok() && list->status != 200) {
+    list = absl::UnavailableError(absl::StrCat(list->status, " ", error_text(list->body)));
   }
-  const std::string id = first_id(collector.body);
+  if (!list.ok()) {
+    return absl::UnavailableError(absl::StrCat(where, ": ", list.status().message(), "; --model names a model"));
+  }
+  const std::string id = first_id(list->body);
   if (id.empty()) return absl::UnavailableError(absl::StrCat(where, " lists no model; --model names one"));
   return id;
 }

@@ -113,44 +113,50 @@ std::string group_text(const GroupReport& group, const ModelReport& report, cons
   return out;
 }
 
-std::string dollars(const GroupReport& group) {
-  return group.cost ? absl::StrCat("$", fixed(group.cost->dollars_an_hour, 2)) : "-";
+std::vector<std::string> cost_cells(const GroupReport& group) {
+  if (!group.cost) return {"-", "-", "-"};
+  const Cost& cost = *group.cost;
+  return {absl::StrCat(cost.n_instances > 1 ? absl::StrCat(cost.n_instances, " x ") : "", cost.instance->name),
+          absl::StrCat("$", fixed(cost.dollars_an_hour, 2)), absl::StrCat("$", fixed(cost.dollars_a_million(), 2))};
 }
 
-std::string per_million(const GroupReport& group) {
-  return group.cost ? absl::StrCat("$", fixed(group.cost->dollars_a_million(), 2)) : "-";
-}
-
+// With prices there is no room for the weights and prefill.
 std::vector<std::string> summary_head(const PlanSettings& settings, const std::string& first) {
-  std::vector<std::string> head = {first, "GPUs", "layout", "GiB/GPU", "KV tokens", "seqs", "decode"};
   if (settings.options.plan.price) {
-    head.insert(head.end(), {"$/hour", "$/M tok"});
-  } else {
-    head.emplace_back("prefill");
+    return {first, "GPUs", "layout", "KV tokens", "decode", "instance", "$/hour", "$/M tok"};
   }
-  return head;
+  return {first, "GPUs", "layout", "GiB/GPU", "KV tokens", "seqs", "decode", "prefill"};
 }
 
 std::vector<std::string> summary_row(const GroupReport& group, const PlanSettings& settings, std::string first) {
   const auto at_64 =
       std::find_if(group.decode.begin(), group.decode.end(), [](const auto& d) { return d.first == 64; });
-  std::vector<std::string> row = {std::move(first),
-                                  absl::StrCat(group.plan.layout.gpus()),
-                                  layout_text(group.plan.layout),
-                                  gib(group.plan.share().weights),
-                                  with_commas(group.kv_tokens),
-                                  with_commas(group.plan.sequences_of(8192, group.request.cache.block_size)),
-                                  fixed(at_64->second, 0)};
+  const std::string gpus = absl::StrCat(group.plan.layout.gpus()), tokens = with_commas(group.kv_tokens);
+  std::vector<std::string> row = {std::move(first), gpus, layout_text(group.plan.layout)};
   if (settings.options.plan.price) {
-    row.insert(row.end(), {dollars(group), per_million(group)});
-  } else {
-    row.push_back(fixed(group.prefill, 0));
+    row.insert(row.end(), {tokens, fixed(at_64->second, 0)});
+    const std::vector<std::string> cost = cost_cells(group);
+    row.insert(row.end(), cost.begin(), cost.end());
+    return row;
   }
+  const int64_t sequences = group.plan.sequences_of(8192, group.request.cache.block_size);
+  row.insert(row.end(), {gib(group.plan.share().weights), tokens, with_commas(sequences), fixed(at_64->second, 0),
+                         fixed(group.prefill, 0)});
   return row;
 }
 
 constexpr const char* kSummaryNote =
     "GiB of weights of the fullest GPU; sequences of 8,192 tokens; tok/s at most, decode of 64 sequences\n";
+
+std::string summary_note(const PlanSettings& settings) {
+  const PlanOptions& options = settings.options.plan;
+  if (!options.price) return kSummaryNote;
+  const std::string speed = options.tokens_per_second > 0
+                                ? absl::StrCat(fixed(options.tokens_per_second, 0), " tok/s a group")
+                                : absl::StrCat(fixed(100 * options.limit_share, 0), " % of decode");
+  return wrapped(absl::StrCat("decode: tok/s at most, of 64 sequences; a million output tokens at ", speed,
+                              " on full instances; prices of ", settings.prices.dated, ", ", settings.prices.region));
+}
 
 }  // namespace
 
@@ -165,7 +171,7 @@ std::string report_text(const ModelReport& report, const PlanSettings& settings)
     for (const GroupReport& group : report.groups) {
       table.add(summary_row(group, settings, std::string(group.plan.gpu->title)));
     }
-    absl::StrAppend(&out, table.text(), kSummaryNote, "--gpu NAME shows one in detail.\n");
+    absl::StrAppend(&out, table.text(), summary_note(settings), "--gpu NAME shows one in detail.\n");
   }
   if (!report.do_not_hold.empty()) {
     out += wrapped("not held by 64 of: " + absl::StrJoin(report.do_not_hold, ", "));
@@ -192,7 +198,7 @@ std::string comparison_text(const std::vector<ModelReport>& reports, const PlanS
     absl::StrAppend(&out, report.model->title, " is not held by 64 of: ", absl::StrJoin(report.do_not_hold, ", "),
                     "\n");
   }
-  return absl::StrCat(sizes.text(), "\n", table.text(), kSummaryNote, out);
+  return absl::StrCat(sizes.text(), "\n", table.text(), summary_note(settings), out);
 }
 
 }  // namespace polymath::commands
