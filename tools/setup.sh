@@ -2,7 +2,7 @@
 # Installs missing Debian 12 packages. On an installed machine it does nothing and needs no network.
 #   tools/setup.sh packages    tools/packages.txt: to build and test
 #   tools/setup.sh checks      tools/packages_checks.txt: clang, for sanitizers, fuzz targets and ./check
-#   tools/setup.sh tests       tools/packages_tests.txt: nginx and a browser, which some tests drive
+#   tools/setup.sh tests       tools/packages_tests.txt: nginx, a browser and Prometheus, which some tests drive
 #   tools/setup.sh venv        .venv with tools/requirements.txt: the client libraries that tests/clients drives
 set -eu
 cd "$(dirname "$0")/.."

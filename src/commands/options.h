@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "commands/deploy/options.h"
 #include "commands/load/options.h"
 #include "commands/metric_bounds.h"
 #include "commands/plan/options.h"
@@ -218,6 +219,7 @@ struct Options {
   KernelsOptions kernels;
   PlanOptions plan;
   std::vector<std::string> warnings;  // accepted flags without effect; logged once the log is set up
+  DeployOptions deploy;
 };
 
 }  // namespace polymath::commands

@@ -23,6 +23,8 @@ int quantize(const Arguments& arguments);
 int kernels(const Arguments& arguments);
 int plan(const Arguments& arguments);
 int doctor(const Arguments& arguments);
+int deploy(const Arguments& arguments);
+int migrate(const Arguments& arguments);
 
 // Prints why and returns the exit code.
 int fail(const absl::Status& status);

@@ -11,11 +11,12 @@ OTHER_FLAGS = {
     "ctest": {"test-dir"},
     "compute-sanitizer": {"tool", "error-exitcode"},
     "gtest": {"gtest_brief", "gtest_filter"},
+    "kubectl and pip": {"from-file", "no-cache-dir"},
     "nvidia-smi": {"query-gpu", "format"},
     "check": {"no-build"},
     "every program": {"help", "version"},
     "TGI's launcher, misspelt in a test": {"max-totl-tokens"},
-    "our tests of the command line": {"x", "no-x", "flag", "max-model-length", "prot"},
+    "our tests of the command line": {"x", "no-x", "flag", "max-model-length", "prot", "tensor-paralel-size"},
 }
 
 def own_flags(tree):

@@ -94,6 +94,7 @@ TEST(Doctor, TellsASlowDisk) {
 
 TEST(Doctor, ReadsAModelsFiles) {
   const std::string directory = testing::TempDir() + "/doctor_model";
+  std::filesystem::remove_all(directory);
   std::filesystem::create_directories(directory);
   EXPECT_EQ(findings_of_disk(directory).status().code(), absl::StatusCode::kNotFound);
   std::ofstream(directory + "/model.safetensors") << std::string(1 << 20, 'x');

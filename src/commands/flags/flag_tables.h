@@ -20,6 +20,7 @@ std::span<const Flag> server_flags();
 std::span<const Flag> command_flags();
 std::span<const Flag> load_flags();
 std::span<const Flag> plan_flags();
+std::span<const Flag> deploy_flags();
 std::span<const Flag> refused_flags();
 std::span<const Flag> newest_flags();
 
@@ -27,8 +28,9 @@ inline constexpr FlagKind kSwitch = FlagKind::kSwitch;
 inline constexpr FlagKind kList = FlagKind::kList;
 inline constexpr uint16_t kLoads = kServe | kRun | kBench;  // verbs that load a model
 inline constexpr uint16_t kAll = kLoads | kInspect | kKernels;
-inline constexpr uint16_t kModels = kAll | kBenchQuality | kPlan;  // verbs that name a model
-inline constexpr uint16_t kShapes = kLoads | kKernels;             // verbs that ask a backend about a model's shapes
+inline constexpr uint16_t kPlans = kPlan | kDeploy;                 // verbs that plan without a GPU
+inline constexpr uint16_t kModels = kAll | kBenchQuality | kPlans;  // verbs that name a model
+inline constexpr uint16_t kShapes = kLoads | kKernels;              // verbs that ask a backend about a model's shapes
 
 inline constexpr int64_t kModelLenMax = 1 << 24;    // a longer context than any model's: refused
 inline constexpr int64_t kSequencesMax = 1 << 16;   // more at once than memory holds: refused
@@ -50,6 +52,7 @@ Part& part_of(Options& o) {
   if constexpr (std::is_same_v<Part, InspectOptions>) return o.inspect;
   if constexpr (std::is_same_v<Part, KernelsOptions>) return o.kernels;
   if constexpr (std::is_same_v<Part, PlanOptions>) return o.plan;
+  if constexpr (std::is_same_v<Part, DeployOptions>) return o.deploy;
 }
 
 template <class Part, class Value>

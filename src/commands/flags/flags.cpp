@@ -120,6 +120,8 @@ const char* verb_name(Verb verb) {
       return "plan";
     case kDoctor:
       return "doctor";
+    case kDeploy:
+      return "deploy";
   }
   return "";
 }
@@ -127,14 +129,16 @@ const char* verb_name(Verb verb) {
 const char* positional_help(Verb verb) {
   if (verb == kBenchServe) return "The name that requests carry; without one the first that the server lists";
   if (verb == kDoctor) return "A server's URL, or a model on disk; without one this machine alone";
-  if (verb == kPlan) return "A model directory, GGUF file, config.json, org/name of the local cache, or a known model";
+  if (verb == kPlan || verb == kDeploy)
+    return "A model directory, GGUF file, config.json, org/name of the local cache, or a known model";
   return "A model directory or GGUF file, or org/name from the local Hugging Face cache";
 }
 
 // Without one kernels lists every variant, bench serve asks the server, and doctor looks at the machine. plan --compare
-// has others.
+// has others, deploy --check none.
 bool needs_model(Verb verb, const Options& options) {
-  return verb != kKernels && verb != kBenchServe && verb != kDoctor && (verb != kPlan || options.plan.compare.empty());
+  if (verb == kKernels || verb == kBenchServe || verb == kDoctor) return false;
+  return options.plan.compare.empty() && options.deploy.check.empty();
 }
 
 absl::Status parse_with(CLI::App& app, Verb verb, const std::vector<std::string>& arguments) {
@@ -277,13 +281,13 @@ std::string flags_markdown() {
   const auto rows = [&](Group group) {
     for (const Flag& flag : flag_table()) {
       if (group_of(flag) != group) continue;
-      const std::string verbs =
-          absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
-                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
-                       (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
-                       (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "",
-                       (flag.verbs & kQuantize) != 0 ? "quantize " : "", (flag.verbs & kPlan) != 0 ? "plan " : "",
-                       (flag.verbs & kDoctor) != 0 ? "doctor " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
+      const std::string verbs = absl::StrCat(
+          (flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
+          (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
+          (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
+          (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "", (flag.verbs & kQuantize) != 0 ? "quantize " : "",
+          (flag.verbs & kPlan) != 0 ? "plan " : "", (flag.verbs & kDoctor) != 0 ? "doctor " : "",
+          (flag.verbs & kDeploy) != 0 ? "deploy " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",

@@ -28,6 +28,7 @@ enum Verb : uint16_t {
   kQuantize = 128,
   kPlan = 256,
   kDoctor = 512,
+  kDeploy = 1024,
 };
 
 enum class FlagKind {

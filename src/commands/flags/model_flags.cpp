@@ -125,7 +125,7 @@ constexpr Flag kFlags[] = {
      set_served_names},
     {"dtype", "", FlagKind::kValue, kShapes | kBenchQuality, "TYPE", "auto",
      "Type that weights are kept in: auto (the checkpoint's), float32, float16, bfloat16, half, float.", set_dtype},
-    {"max-model-len", "", FlagKind::kValue, kLoads | kPlan, "TOKENS", "auto",
+    {"max-model-len", "", FlagKind::kValue, kLoads | kPlans, "TOKENS", "auto",
      "Tokens of a prompt and its answer together, at most what the model's rotation reaches; auto: "
      "max_position_embeddings, or what the KV cache holds if it is less. 32k and 32K are understood.",
      set_model_len},

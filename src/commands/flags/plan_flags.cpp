@@ -1,4 +1,4 @@
-// Flags of plan alone.
+// Flags of plan; deploy plans too.
 
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
@@ -23,10 +23,10 @@ absl::Status set_stored(Options& o, std::string_view value) {
 constexpr double kTokensPerSecondMax = 1e9;  // more than any machine: refused
 
 constexpr Flag kFlags[] = {
-    {"gpu", "", kList, kPlan, "NAME", "every known one",
+    {"gpu", "", kList, kPlans, "NAME", "every known one",
      "GPUs to plan for: a10g, l4, a100-40gb, l40s, a100-80gb, h100-80gb, h200, b200, trainium1, trainium2.",
      add_name<&PlanOptions::gpus>},
-    {"instance", "", kList, kPlan, "TYPE", "none", "Cloud instance types to plan for, of --prices: p5.48xlarge.",
+    {"instance", "", kList, kPlans, "TYPE", "none", "Cloud instance types to plan for, of --prices: p5.48xlarge.",
      add_name<&PlanOptions::instances>},
     {"compare", "", kList, kPlan, "MODEL", "none",
      "More models, a line each. guide: the tables of the MoE serving guide, beside what is right.",
@@ -36,14 +36,14 @@ constexpr Flag kFlags[] = {
     {"data-groups", "", FlagKind::kValue, kPlan, "N", "1",
      "Data parallelism: groups with sequences and attention of their own, which share the experts.",
      set_int<&PlanOptions::data_groups, 1, 64>},
-    {"weights", "", FlagKind::kValue, kPlan, "FORMAT", "as the model is stored",
+    {"weights", "", FlagKind::kValue, kPlans, "FORMAT", "as the model is stored",
      "How weights are kept: bfloat16, fp8, int8, awq, gptq, mxfp4, or a format of GGUF files.", set_stored},
-    {"sequences", "", FlagKind::kValue, kPlan, "N", "1",
+    {"sequences", "", FlagKind::kValue, kPlans, "N", "1",
      "Sequences of --max-model-len that must fit at once for a layout to count.",
      set_int<&PlanOptions::sequences, 1, kSequencesMax>},
     {"price", "", kSwitch, kPlan, "", "off", "Also dollars an hour, a month of 730 hours, and a million tokens.",
      set_bool<&PlanOptions::price>},
-    {"prices", "", FlagKind::kValue, kPlan, "FILE", "built in",
+    {"prices", "", FlagKind::kValue, kPlans, "FILE", "built in",
      "Prices and instances over the built-in ones, as JSON (docs/operate/plan.md).", set_text<&PlanOptions::prices>},
     {"tokens-per-second", "", FlagKind::kValue, kPlan, "N", "--limit-share of the decode limit",
      "Measured output of the planned group, for the price of a million tokens.",

@@ -127,7 +127,7 @@ constexpr Flag kFlags[] = {
      "A key for what only the operator may ask for; see --protect-metrics. It opens nothing else.", set_admin_key},
     {"protect-metrics", "", kSwitch, kServe, "", "off", "/metrics needs the admin key.",
      set_bool<&ServerOptions::protect_metrics>},
-    {"allow-anonymous", "", kSwitch, kServe, "", "off",
+    {"allow-anonymous", "", kSwitch, kServe | kDeploy, "", "off",
      "Without any key everyone may call. Otherwise such a server answers its own machine alone, and no web page of "
      "another origin. Probes are always answered.",
      set_bool<&ServerOptions::allow_anonymous>},

@@ -2,22 +2,14 @@
 
 #include <cstdio>
 
-#include "base/read_file.h"
 #include "commands/flags/flags.h"
 #include "commands/plan/guide.h"
+#include "commands/plan/prices.h"
 #include "commands/plan/report.h"
 #include "commands/verbs.h"
 
 namespace polymath::commands {
 namespace {
-
-absl::StatusOr<plan::PriceList> prices_of(const PlanOptions& options) {
-  if (options.prices.empty()) return plan::built_in_prices();
-  ASSIGN_OR_RETURN(const std::string text, base::read_file(options.prices, plan::kPriceListBytesMax));
-  auto own = plan::parse_prices(text);
-  if (!own.ok()) return absl::Status(own.status().code(), options.prices + ": " + std::string(own.status().message()));
-  return plan::merge_prices(plan::built_in_prices(), *std::move(own));
-}
 
 absl::StatusOr<std::string> plan_output(const Options& options) {
   ASSIGN_OR_RETURN(plan::PriceList prices, prices_of(options.plan));

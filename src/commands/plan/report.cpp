@@ -77,7 +77,8 @@ absl::StatusOr<std::optional<GroupReport>> find_group(const plan::GroupPlanner& 
 }
 
 std::string serve_command(const PlannedModel& model, const Options& options, const GroupReport& group) {
-  const plan::KnownModel* known = model.on_disk ? nullptr : plan::find_known_model(model.name);
+  const bool is_repository = model.on_disk || model.name.find('/') != std::string::npos;
+  const plan::KnownModel* known = is_repository ? nullptr : plan::find_known_model(model.name);
   std::string out = absl::StrCat("polymath serve ", known != nullptr ? std::string(known->repository) : model.name);
   const plan::Layout& layout = group.plan.layout;
   if (layout.tensor > 1) absl::StrAppend(&out, " --tensor-parallel-size ", layout.tensor);
