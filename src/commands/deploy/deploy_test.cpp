@@ -75,7 +75,7 @@ TEST(Deploy, RefusesWhatCannotRun) {
   const Case cases[] = {
       {{"mixtral-8x7b", "--instance", "trn2.48xlarge"}, "no kernels for Trainium2"},
       {{"mixtral-8x7b", "--instance", "p4d.24xlarge"}, "CUDA needs a Hopper GPU"},
-      {{"deepseek-v3", "--instance", "p5.48xlarge"}, "several hosts are not built yet"},
+      {{"deepseek-v3", "--instance", "p5.48xlarge"}, "several hosts with GPUs are not built yet"},
       {{"mixtral-8x22b", "--instance", "p5.48xlarge", "-tp", "2"}, "do not hold the model"},
       {{"mixtral-8x7b", "--", "--max-model-length", "5"}, "there is no flag --max-model-length"},
       {{"mixtral-8x7b", "--", "--port", "8001"}, "two fixed ports"},

@@ -58,9 +58,9 @@ absl::StatusOr<const GroupReport*> choose_group(const ModelReport& report, const
                                                    report.wanted.length, " tokens; polymath plan says what does"));
   }
   if (best->plan.layout.pipeline > 1 || (best->cost && best->cost->n_instances > 1)) {
-    return absl::UnimplementedError(absl::StrCat("the model takes ", best->plan.layout.gpus(), " x ",
-                                                 std::string(gpu.title),
-                                                 ", which is more than one host; several hosts are not built yet"));
+    return absl::UnimplementedError(
+        absl::StrCat("the model takes ", best->plan.layout.gpus(), " x ", std::string(gpu.title),
+                     ", which is more than one host; several hosts with GPUs are not built yet"));
   }
   return best;
 }
