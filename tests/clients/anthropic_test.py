@@ -79,6 +79,17 @@ class Anthropic(unittest.TestCase):
         self.assertEqual(answer.stop_reason, "end_turn")
         self.assertTrue(answer.content[0].text)
 
+    def test_a_forced_tool(self):
+        for choice in ({"type": "any", "disable_parallel_tool_use": True}, {"type": "tool", "name": "get_weather"}):
+            message = self.client.messages.create(**self.fields(tools=[TOOL], tool_choice=choice))
+            self.assertEqual(message.stop_reason, "tool_use")
+            self.assertEqual(set(message.content[0].input), {"city", "day"})
+
+    def test_a_form(self):
+        form = {"type": "json_schema", "schema": {"enum": ["yes", "no"]}}
+        message = self.client.messages.create(**self.fields(output_config={"format": form}))
+        self.assertIn(message.content[0].text, ('"yes"', '"no"'))
+
     def test_counts(self):
         messages = [{"role": "user", "content": "Say hello."}]
         counted = self.client.messages.count_tokens(model=MODEL, messages=messages).input_tokens

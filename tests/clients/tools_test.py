@@ -1,9 +1,11 @@
 """Tool calls of the demo model, through the clients that agents are built on."""
 
 import json
+import typing
 import unittest
 
 import openai
+import pydantic
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from llama_index.core.tools import FunctionTool
@@ -26,6 +28,10 @@ PARAMETERS = {
 }
 FUNCTION = {"name": "get_weather", "description": get_weather.__doc__, "parameters": PARAMETERS}
 TOOL = {"type": "function", "function": FUNCTION}
+
+
+class Visit(pydantic.BaseModel):
+    day: typing.Literal["Monday", "Tuesday"]
 
 
 class Tools(unittest.TestCase):
@@ -186,6 +192,17 @@ class Responses(unittest.TestCase):
             final = stream.get_final_response()
         self.assertIn("response.function_call_arguments.done", kinds)
         self.assertEqual(json.loads(final.output[0].arguments), json.loads(call.arguments))
+
+    def test_a_form_is_parsed(self):
+        answer = self.client.responses.parse(
+            model=MODEL, input=QUESTION, temperature=0, max_output_tokens=200, text_format=Visit
+        )
+        self.assertIn(answer.output_parsed.day, ("Monday", "Tuesday"))
+
+    def test_a_forced_call(self):
+        answer = self.ask(input="Say hello.", tools=[{"type": "function", **FUNCTION}], tool_choice="required")
+        self.assertEqual([item.type for item in answer.output], ["function_call"])
+        self.assertEqual(set(json.loads(answer.output[0].arguments)), {"city", "day"})
 
     def test_what_is_not_built_is_refused_by_name(self):
         for fields in ({"background": True}, {"tools": [{"type": "web_search"}]}, {"top_logprobs": 3}):
