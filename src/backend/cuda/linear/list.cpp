@@ -133,12 +133,6 @@ constexpr PackedSmallM kPackedSmallM[] = {nullptr,           packed_small_m_i8, 
                                           packed_small_m_u6, packed_small_m_fp4, packed_small_m_fp8};
 static_assert(std::size(kPackedSmallM) == static_cast<size_t>(Cell::kCount));
 
-Matrix rows_of(const Matrix& m, int64_t begin, int64_t n) {
-  Matrix part = m;
-  part.data = static_cast<std::byte*>(m.data) + begin * m.stride * type_bytes(m.type);
-  part.rows = n;
-  return part;
-}
 Matrix cols_of(const Matrix& m, int64_t begin, int64_t n) {
   Matrix part = m;
   part.data = static_cast<std::byte*>(m.data) + begin * type_bytes(m.type);
@@ -146,8 +140,8 @@ Matrix cols_of(const Matrix& m, int64_t begin, int64_t n) {
   return part;
 }
 
-// More rows than the kernel takes: the weight is read again, from the L2 cache if it is there. Unpacking it takes
-// another five bytes a value.
+// More rows than a tile has: its weights are read again, from the L2 cache. Unpacking them takes another five bytes a
+// value.
 constexpr int64_t kPackedSmallMRowsMax = 3 * kGemmSmallMRowsMax;
 
 bool packed_ends_fit(const Linear& l) { return l.w.groups == 1 && (l.y.type == Type::kF32 || !l.epilogue.accumulate); }
@@ -173,13 +167,8 @@ bool packed_small_m_fits(const LinearProblem& p) {
   return packed_ends_fit(p.linear) && p.linear.x.rows <= kPackedSmallMRowsMax;
 }
 void run_packed_small_m(const LinearProblem& p) {
-  const Matrix x = p.input->align(p.linear.x, Type::kBf16);
-  for (int64_t begin = 0; begin < x.rows; begin += kGemmSmallMRowsMax) {
-    const int64_t n = std::min(kGemmSmallMRowsMax, x.rows - begin);
-    SmallGemm gemm = small_gemm(p, rows_of(x, begin, n));
-    gemm.y = rows_of(p.linear.y, begin, n);
-    CHECK(kPackedSmallM[static_cast<int>(gemm.w.cell)](gemm, p.device->n_multiprocessors(), p.device->stream()));
-  }
+  const SmallGemm gemm = small_gemm(p, p.input->align(p.linear.x, Type::kBf16));
+  CHECK(kPackedSmallM[static_cast<int>(gemm.w.cell)](gemm, p.device->n_multiprocessors(), p.device->stream()));
 }
 
 // As many rows at once as scratch has room for, by the plain families.
