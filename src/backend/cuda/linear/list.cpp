@@ -6,7 +6,6 @@
 
 #include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/elementwise/elementwise.h"
-#include "backend/cuda/experts/e4m3_gemm.h"
 #include "backend/cuda/linear/ordered.h"
 
 namespace polymath::backend::cuda {
@@ -145,24 +144,6 @@ Matrix cols_of(const Matrix& m, int64_t begin, int64_t n) {
 constexpr int64_t kPackedSmallMRowsMax = 3 * kGemmSmallMRowsMax;
 
 bool packed_ends_fit(const Linear& l) { return l.w.groups == 1 && (l.y.type == Type::kF32 || !l.epilogue.accumulate); }
-bool e4m3_fits(const LinearProblem& p) {
-  const Linear& l = p.linear;
-  return is_e4m3(l.w.cell) && packed_ends_fit(l) && l.x.rows > kGemmSmallMRowsMax && p.input->has_room(l.x);
-}
-// Where it was measured to be faster than unpacking. It rounds its inputs.
-bool e4m3_is_faster(const LinearProblem& p) {
-  constexpr int64_t kRowsMin = 2048;
-  return e4m3_fits(p) && shares_e4m3_scales(p.linear.scale_cols) && p.linear.x.rows >= kRowsMin;
-}
-bool unpack_fits(const LinearProblem& p) { return !e4m3_is_faster(p); }
-void run_e4m3(const LinearProblem& p) {
-  const Linear& l = p.linear;
-  E4m3Gemm gemm{.p = {}, .linear = true, .epilogue = l.epilogue, .scale_cols = l.scale_cols};
-  gemm.p.x = p.input->round(l.x), gemm.p.y = l.y, gemm.p.w = l.w, gemm.p.bias = l.epilogue.bias;
-  gemm.p.groups.n_experts = 1, gemm.p.groups.n_pairs = l.x.rows;
-  CHECK(e4m3_gemm(gemm, p.device->n_multiprocessors(), p.device->stream()));
-}
-
 bool packed_small_m_fits(const LinearProblem& p) {
   return packed_ends_fit(p.linear) && p.linear.x.rows <= kPackedSmallMRowsMax;
 }
@@ -202,8 +183,7 @@ constexpr Variant<LinearProblem> kLinear[] = {
 };
 constexpr Variant<LinearProblem> kPackedLinear[] = {
     {"packed_small_m_sm90", packed_small_m_fits, run_packed_small_m},
-    {"unpack", unpack_fits, run_unpacked},
-    {"e4m3_gemm_sm90", e4m3_fits, run_e4m3},
+    {"unpack", fits_always<LinearProblem>, run_unpacked},
 };
 constexpr Variant<LinearProblem> kBatchedLinear[] = {
     {"mla_head_gemm", head_gemm_fits, run_head_gemm},
