@@ -49,9 +49,8 @@ bool has_routed_experts(const model::ModelConfig& config) {
 
 absl::Status read_balance_config(std::string_view value, model::BalanceOptions& options) {
   ASSIGN_OR_RETURN(const base::JsonValue json, base::parse_json(value, {.depth_max = 8, .bytes_max = 1 << 16}));
-  base::JsonReader j(json);
-  RETURN_IF_ERROR(j.status());
   if (!json.is_object()) return absl::InvalidArgumentError("must be a JSON object");
+  base::JsonReader j(json);
   RETURN_IF_ERROR(check_keys(json.get_object()));
   RETURN_IF_ERROR(check_built(json.get_object()));
   const auto read = [&](const char* key, IntRange range, int& to) -> absl::Status {

@@ -151,8 +151,8 @@ class Rows(unittest.TestCase):
         for bias in ({"-1": 1}, {"4294967296": 1}, {"1": "x"}, {str(2**31): 5}):
             self.refused(TEXT, {"prompt": "x", "max_tokens": 1, "logit_bias": bias})
 
-    def test_08_no_worker_protocol(self):
-        for flags in (("--nnodes", "2"), ("--distributed-executor-backend", "ray"), ("--data-parallel-size-local", "2"), ("--grpc",)):
+    def test_08_no_worker_protocol_without_a_secret(self):
+        for flags in (("--nnodes", "2", "-tp", "2"), ("--distributed-executor-backend", "ray"), ("--data-parallel-size-local", "2"), ("--grpc",)):
             code, err, _ = outcome("--dry-run", *flags)
             self.assertEqual(code, 2, flags)
             self.assertIn(flags[0], err)

@@ -13,7 +13,6 @@ constexpr Flag kFlags[] = {
     {"api-server-count", "", FlagKind::kValue, kServe, "N", "", "there is one server process, with threads", nullptr,
      "1"},
     {"num-scheduler-steps", "", FlagKind::kValue, kLoads, "N", "", "a step is one forward pass", nullptr, "1"},
-    {"nnodes", "", FlagKind::kValue, kRun | kBench, "N", "", "only `serve` runs on several hosts", nullptr, "1"},
     {"distributed-executor-backend", "", FlagKind::kValue, kLoads, "NAME", "", "there is one process", nullptr,
      "uni mp"},
     {"cpu-offload-gb", "", FlagKind::kValue, kLoads, "GIB", "", "offloading is not built yet", nullptr, "0"},
