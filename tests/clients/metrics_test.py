@@ -170,8 +170,12 @@ class NewestTest(Served):
         compat = Server(*ADAPTER, "--metrics-compat", "v0.6.3", "tgi", "--expert-metrics", "expert", "--api-key", "k",
                         *SPECULATION, model=DEMO)
         self.addCleanup(compat.stop)
+        ranks = Server("-tp", "2", "--enable-expert-parallel", "--enable-eplb", "--metrics-per-rank", model=DEMO)
+        self.addCleanup(ranks.stop)
         compat.request("GET", "/v1/models")  # refused: without a key
-        shown = set(self.page.types) | set(Page(compat.request("GET", "/metrics")[1].decode()).types)
+        shown = set(self.page.types)
+        for server in (compat, ranks):
+            shown |= set(Page(server.request("GET", "/metrics")[1].decode()).types)
         shown.add("polymath:tls_certificate_expiry_timestamp_seconds")  # only with TLS
         text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
         rows = dict(re.findall(r"^\| `([\w:]+)` \| (\w+) \|", text, re.M))

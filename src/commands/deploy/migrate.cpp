@@ -153,7 +153,7 @@ class Migration {
     for (const auto& [name, value] : environment) {
       const auto rows = launcher_rows();
       const bool known =
-          std::any_of(rows.begin(), rows.end(), [&](const LauncherRow& row) { return row.name == name; });
+          std::any_of(rows.begin(), rows.end(), [&name = name](const LauncherRow& row) { return row.name == name; });
       if (!known) change(absl::StrCat("  ", name, " has no effect and is left out"));
     }
     return plan.arguments;
