@@ -64,7 +64,7 @@ void Automaton::expand(Expansion& out, ExprId expr, int32_t stack) {
     if (++out.n_looked_at > limits_.expand_max || out.configs.list.size() > limits_.configs_max) {
       return pool_.fail("the grammar is too ambiguous, or calls rules without end (expand_max, configs_max)");
     }
-    const auto leave = [&] {
+    const auto leave = [&, below = below] {
       if (below == 0) {
         out.configs.may_end = true;
       } else {
