@@ -1,11 +1,11 @@
 #include "commands/expert_balance.h"
 
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "commands/flags/flag_values.h"
+#include "commands/flags/json_keys.h"
 
 namespace polymath::commands {
 namespace {
@@ -13,15 +13,6 @@ namespace {
 constexpr std::string_view kKeys[] = {
     "window_size", "step_interval", "num_redundant_experts", "log_balancedness", "log_balancedness_interval",
     "use_async",   "policy",        "communicator"};
-
-absl::Status check_keys(const base::JsonObject& config) {
-  for (const auto& member : config) {
-    const std::string_view key(member.key().data(), member.key().size());
-    if (std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys)) continue;
-    return absl::InvalidArgumentError(absl::StrCat("there is no key `", std::string(key.substr(0, 64)), "`"));
-  }
-  return absl::OkStatus();
-}
 
 absl::Status check_built(const base::JsonObject& config) {
   constexpr std::pair<std::string_view, std::string_view> kBuilt[] = {{"policy", "default"}, {"communicator", "auto"}};
@@ -51,7 +42,7 @@ absl::Status read_balance_config(std::string_view value, model::BalanceOptions& 
   ASSIGN_OR_RETURN(const base::JsonValue json, base::parse_json(value, {.depth_max = 8, .bytes_max = 1 << 16}));
   if (!json.is_object()) return absl::InvalidArgumentError("must be a JSON object");
   base::JsonReader j(json);
-  RETURN_IF_ERROR(check_keys(json.get_object()));
+  RETURN_IF_ERROR(check_keys(json.get_object(), kKeys));
   RETURN_IF_ERROR(check_built(json.get_object()));
   const auto read = [&](const char* key, IntRange range, int& to) -> absl::Status {
     const int64_t n = j.i(key, to);

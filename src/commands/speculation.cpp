@@ -1,25 +1,16 @@
 #include "commands/speculation.h"
 
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "commands/flags/json_keys.h"
 #include "engine/proposers/proposer.h"
 
 namespace polymath::commands {
 namespace {
 
 constexpr std::string_view kKeys[] = {"method", "num_speculative_tokens", "prompt_lookup_max", "prompt_lookup_min"};
-
-absl::Status check_keys(const base::JsonObject& config) {
-  for (const auto& member : config) {
-    const std::string_view key(member.key().data(), member.key().size());
-    if (std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys)) continue;
-    return absl::InvalidArgumentError(absl::StrCat("there is no key `", std::string(key.substr(0, 64)), "`"));
-  }
-  return absl::OkStatus();
-}
 
 absl::Status check_method(const std::string& method) {
   if (engine::find_proposer(method) != nullptr) return absl::OkStatus();
@@ -46,7 +37,7 @@ absl::StatusOr<engine::SpeculationOptions> parse_speculation(std::string_view va
   options.method = j.s("method");
   RETURN_IF_ERROR(j.status());
   RETURN_IF_ERROR(check_method(options.method));  // before the keys, which other methods also have
-  RETURN_IF_ERROR(check_keys(json.get_object()));
+  RETURN_IF_ERROR(check_keys(json.get_object(), kKeys));
   options.n_draft_max = j.i("num_speculative_tokens");
   options.lookup_max = j.i("prompt_lookup_max", j.i("prompt_lookup_min", options.lookup_max));
   options.lookup_min = j.i("prompt_lookup_min", options.lookup_max);
