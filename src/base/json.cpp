@@ -219,6 +219,9 @@ bool says_nothing(const JsonValue& value) {
 }
 
 std::string to_text(const JsonValue& value) { return boost::json::serialize(value); }
+std::string json_string(std::string_view text) {
+  return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
+}
 
 JsonReader::JsonReader(const JsonValue& value, std::string path)
     : value_(&value), path_(std::move(path)), shared_(std::make_shared<Shared>()) {

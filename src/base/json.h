@@ -45,6 +45,8 @@ absl::StatusOr<JsonValue> read_json_file(const std::string& path, const JsonLimi
 
 // The one-line text of a value; UTF-8 is kept as it is.
 std::string to_text(const JsonValue& value);
+// A string as JSON writes it, in quotes. REQUIRES: UTF-8.
+std::string json_string(std::string_view text);
 
 // Whether a member of this value is as good as absent: null, false, "", [] or {}.
 bool says_nothing(const JsonValue& value);

@@ -169,7 +169,9 @@ TEST(HttpStream, APeerThatLeavesIsNoticed) {
                                 : std::make_unique<TestClient>(f.server.port());
     client->send(c.request);
     const auto reply = f.held.take();
-    if (c.request == kStreamRequest) ASSERT_TRUE(client->read_until("\r\n\r\n"));
+    if (c.request == kStreamRequest) {
+      ASSERT_TRUE(client->read_until("\r\n\r\n"));
+    }
     c.leave(*client);
     if (c.write) reply->write("data: x\n\n");
     EXPECT_TRUE(f.gone.wait(1, 1000)) << c.name;

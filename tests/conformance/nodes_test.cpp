@@ -84,7 +84,9 @@ bool check(const std::string& name, const Split& split, const std::vector<float>
     if (runner.ok()) {
       const auto logits = logits_of(**runner, *read_references(name, (*runner)->vocab()));
       EXPECT_TRUE(logits.ok()) << logits.status();
-      if (logits.ok()) EXPECT_LE(largest_difference(*logits, expected), 1e-5F);
+      if (logits.ok()) {
+        EXPECT_LE(largest_difference(*logits, expected), 1e-5F);
+      }
     }
   }
   for (auto& t : followers) t.join();

@@ -92,7 +92,9 @@ void expect_prefills(const ServedModel& model, std::initializer_list<Prefill> ro
   for (const auto& [messages, text] : rows) {
     const auto got = render(model, std::string(R"({"continue_final_message":true,"messages":[)") + messages + "]}");
     EXPECT_EQ(got.ok(), *text != '\0') << messages << got.status();
-    if (got.ok()) EXPECT_EQ(*got, text) << messages;
+    if (got.ok()) {
+      EXPECT_EQ(*got, text) << messages;
+    }
   }
 }
 

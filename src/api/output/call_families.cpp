@@ -10,8 +10,6 @@ namespace {
 using namespace tags;
 using text::CallFormat;
 
-std::string quoted(std::string_view text) { return base::to_text(word(text)); }
-
 Node any_mark(const text::Marks& marks) {
   Nodes nodes;
   for (const std::string_view mark : marks) nodes.push_back(literal(mark));
@@ -21,18 +19,19 @@ Node any_mark(const text::Marks& marks) {
 // "name":, by any of the names.
 Node any_key(const text::Marks& names) {
   Nodes nodes;
-  for (const std::string_view name : names) nodes.push_back(literal(absl::StrCat(quoted(name), ":")));
+  for (const std::string_view name : names) nodes.push_back(literal(absl::StrCat(base::json_string(name), ":")));
   return one_of(std::move(nodes));
 }
 
 // {"name": "f", "arguments": {...}}
 Node json_call(const CallFormat::Json& members, const CallableFunction& function) {
   if (members.name_is_key) {
-    return sequence({literal(absl::StrCat("{", quoted(function.name), ":")), pattern(" ?"), json(function.parameters),
-                     literal("}")});
+    return sequence({literal(absl::StrCat("{", base::json_string(function.name), ":")), pattern(" ?"),
+                     json(function.parameters), literal("}")});
   }
-  return sequence({literal("{"), any_key(members.names), pattern(" ?"), literal(quoted(function.name)), pattern(", ?"),
-                   any_key(members.arguments), pattern(" ?"), json(function.parameters), gap(), literal("}")});
+  return sequence({literal("{"), any_key(members.names), pattern(" ?"), literal(base::json_string(function.name)),
+                   pattern(", ?"), any_key(members.arguments), pattern(" ?"), json(function.parameters), gap(),
+                   literal("}")});
 }
 
 Node repeated(const Node& one, const Node& separator, bool several) {

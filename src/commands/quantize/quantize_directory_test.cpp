@@ -91,7 +91,9 @@ TEST(QuantizeDirectory, TheDemoModelReadsBack) {
       ASSERT_EQ(after.shape, before.shape);
       const double error = relative_error(values_of(**plain, before), values_of(**packed, after));
       EXPECT_LE(error, after.scheme.empty() ? 0 : c.error_max) << after.name;
-      if (!after.scheme.empty()) EXPECT_EQ(after.scheme, c.scheme);
+      if (!after.scheme.empty()) {
+        EXPECT_EQ(after.scheme, c.scheme);
+      }
       matrices += after.scheme.empty() ? 0 : 1;
     }
     EXPECT_EQ(matrices, kMatrices);

@@ -15,10 +15,6 @@ constexpr int kDepthMax = 64;          // of a literal; deeper: no call
 
 bool is_word(char byte) { return std::isalnum(static_cast<unsigned char>(byte)) != 0 || byte == '_'; }
 
-std::string quoted(std::string_view text) {
-  return base::to_text(base::JsonValue(boost::json::string_view(text.data(), text.size())));
-}
-
 // Python literals -> JSON text. Every function takes the text's beginning; false: it is none.
 class PythonReader {
  public:
@@ -32,7 +28,7 @@ class PythonReader {
       if (!first && take(')')) break;
       const std::string key = word();
       if (key.empty() || !take('=')) return std::nullopt;
-      out += (first ? "" : ", ") + quoted(key) + ": ";
+      out += (first ? "" : ", ") + base::json_string(key) + ": ";
       if (!value(out, 0)) return std::nullopt;
     }
     skip_blanks();
@@ -144,7 +140,7 @@ class PythonReader {
     }
     if (text_.empty()) return false;
     text_.remove_prefix(1);
-    out += quoted(sanitize_utf8(plain));
+    out += base::json_string(sanitize_utf8(plain));
     return true;
   }
 

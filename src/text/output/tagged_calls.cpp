@@ -14,17 +14,13 @@ constexpr size_t kShownAtOnce = 16;  // bytes of a string's piece
 
 bool is_blank(char byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
 
-std::string quoted(std::string_view text) {
-  return base::to_text(base::JsonValue(boost::json::string_view(text.data(), text.size())));
-}
-
 // The text as JSON, also as Python writes it; text that is no JSON is a string.
 std::string as_json(std::string_view text) {
   if (text == "True") return "true";
   if (text == "False") return "false";
   if (text == "None") return "null";
   const auto value = base::parse_json(text, {});
-  return value.ok() ? base::to_text(*value) : quoted(text);
+  return value.ok() ? base::to_text(*value) : base::json_string(text);
 }
 
 class TaggedCalls : public CallMachine {
@@ -176,7 +172,7 @@ class TaggedCalls : public CallMachine {
   size_t begin_of_value() const { return tags_.trims_newlines && value_.starts_with('\n') ? 1 : 0; }
 
   void begin_member(OutputEvents& out) {
-    append_event(out, OutputKind::kArguments, (is_first_ ? "" : ", ") + quoted(key_) + ": ");
+    append_event(out, OutputKind::kArguments, (is_first_ ? "" : ", ") + base::json_string(key_) + ": ");
     is_first_ = false;
   }
 
@@ -190,7 +186,7 @@ class TaggedCalls : public CallMachine {
     }
     while (end > shown_ && end < value_.size() && (static_cast<unsigned char>(value_[end]) & 0xC0) == 0x80) --end;
     if (end <= shown_) return;
-    const std::string piece = quoted(std::string_view(value_).substr(shown_, end - shown_));
+    const std::string piece = base::json_string(std::string_view(value_).substr(shown_, end - shown_));
     append_event(out, OutputKind::kArguments, std::string_view(piece).substr(1, piece.size() - 2));
     shown_ = end;
   }

@@ -78,7 +78,9 @@ TEST_P(SchemeCases, ListWeightsAlone) {
   for (const TensorInfo& info : (*checkpoint)->tensors()) {
     EXPECT_NE(info.format, nullptr) << info.name;
     for (const char* part : {"scale", "zero", "g_idx", "absmax", "quant", "SCB", "table", "shape"}) {
-      if (!info.name.ends_with("_blocks")) EXPECT_EQ(info.name.find(part), std::string::npos) << info.name;
+      if (!info.name.ends_with("_blocks")) {
+        EXPECT_EQ(info.name.find(part), std::string::npos) << info.name;
+      }
     }
   }
 }
