@@ -271,7 +271,7 @@ void CudaBackend::kv_write(const KvLayer& kv, const Tensor& k, const Tensor& v, 
 void CudaBackend::linear(const Tensor& x, const Weight& w, const LinearEpilogue& epilogue, const Tensor& y) {
   CHECK(x.cols() == w.shape.cols && y.cols() == w.shape.rows && w.shape.groups == 1 && x.rows() == y.rows());
   CHECK(!epilogue.accumulate || y.dtype == DType::kF32);
-  linear_->run({matrix_of(x), matrix_of(y), cuda::weight_matrix(w), epilogue, 0, 0, w.format->block_cols});
+  linear_->run({matrix_of(x), matrix_of(y), cuda::weight_matrix(w), epilogue});
   device_->launched("linear");
 }
 

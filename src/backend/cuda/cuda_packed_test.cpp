@@ -224,6 +224,7 @@ struct ExpertCase {
 };
 constexpr ExpertCase kExperts[] = {{GluKind::kSilu, 6, 2, 1, 2, 1, false, false, false},
                                    {GluKind::kSilu, 64, 4, 1, 4, 2, false, false, true},
+                                   {GluKind::kSwigluClamp, 6, 3, 1, 2, 1, true, false, true},
                                    {GluKind::kSilu, 6, 2, 7, 2, 3, false, false, true},
                                    {GluKind::kSilu, 40, 4, 8, 3, 1, false, false, false},
                                    {GluKind::kSwigluClamp, 4, 3, 20, 2, 1, true, false, true},
@@ -369,6 +370,22 @@ TEST(CudaPackedScales, OnesThatACellCannotHoldDoNotFit) {
       uint8_t block[sizeof(float)];
       std::memcpy(block, &scale, sizeof(scale));
       EXPECT_EQ(fp8->scale_fits(block), std::abs(scale) <= 255) << scale;
+    }
+  }
+  for (const char* name : {"int4_g32", "int4_g128"}) {
+    const auto* int4 = cuda::find_packed_format(name);
+    for (const float scale : {0.0f, -255.0f, 255.0f, 256.0f, std::nanf("")}) {
+      uint8_t block[sizeof(float)];
+      std::memcpy(block, &scale, sizeof(scale));
+      EXPECT_EQ(int4->scale_fits(block), std::abs(scale) <= 255) << scale;
+    }
+  }
+  for (const auto& [name, most] : {std::pair{"q4_0", 255.0f}, std::pair{"q4_k", 4.0f}}) {
+    for (const float scale : {0.0f, -4.0f, 4.0f, 5.0f, 255.0f, -256.0f, std::nanf("")}) {
+      const uint16_t half = tensor::f32_to_f16(scale);
+      uint8_t block[sizeof(half)];
+      std::memcpy(block, &half, sizeof(half));
+      EXPECT_EQ(cuda::find_packed_format(name)->scale_fits(block), std::abs(scale) <= most) << name << " " << scale;
     }
   }
   EXPECT_EQ(cuda::find_packed_format("q8_0")->scale_fits, nullptr);

@@ -1,15 +1,14 @@
 #pragma once
 
 // Grouped GEMM with E4M3 weights and inputs (wgmma, TMA). The codes of a cell are the operand in registers as they are.
-// The tensor cores sum the inputs that share a weight's scale. These sums have few bits,
-// so f32 sums take them up with the scale. The inputs' scale, one a row, is applied at the end.
+// The tensor cores sum the inputs that share a weight's scale, for 128 tokens at once. These sums have few bits, so f32
+// sums take them up with the scale. The inputs' scale, one a row, is applied at the end.
 //
 // Tiles and roles are those of tile_sm90.cuh and grouped_gemm.cuh.
 
 #include "backend/cuda/experts/e4m3_gemm.h"
 #include "backend/cuda/experts/staged_end.cuh"
 #include "backend/cuda/launch.cuh"
-#include "backend/cuda/linear/epilogue.cuh"
 #include "backend/cuda/packed/e4m3_cells.cuh"
 #include "backend/cuda/packed/wgmma_e4m3.cuh"
 
@@ -29,22 +28,18 @@ struct Config {
   static constexpr int kRows = kGroups * kGroupRows, kSlabs = kRows / kCellRows;
   static constexpr int kSlabBytes = kStageCells * Cells::kBytes;
   static constexpr int kWeightBytes = (kSlabs * kSlabBytes + 1023) / 1024 * 1024;  // tokens are aligned so
-  static constexpr int kBoxTokens = kTokens > 64 ? 64 : 8;
+  static constexpr int kBoxTokens = 16;
   static constexpr int kStageBytes = kWeightBytes + kTokens * kRowBytes;
   static constexpr int kBlockBytes =
       kStages * kStageBytes + 1024 + kGroups * kChunkBuffers * kChunkBytes;  // 1024: to be aligned
 };
 template <class Cells>
-using Many = Config<Cells, 2, 128, 6, 1, 240>;
-template <class Cells>
-using Few = Config<Cells, 1, 32, 4, 3, 120>;
+using Many = Config<Cells, 2, 256, 4, 1, 240>;
 
 struct Work {
   TiledGemm gemm;
-  LinearEpilogue epilogue;
   int stage_scales = 0;  // of a slab's row in a stage: 1 or 4
 };
-enum class Kind { kSilu, kAnyGlu, kOutput, kLinear };
 
 // A whole warp: each lane a slab or a box of tokens.
 template <typename V>
@@ -84,57 +79,52 @@ __device__ void produce(const TiledGemm& gemm, const CUtensorMap& tokens, Pipeli
   }
 }
 
-// sums += scales * part, by rows.
-template <int kSums>
-__device__ __forceinline__ void add_scaled(const float (&part)[kSums], float2 scales, float (&sums)[kSums]) {
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) sums[i] = fmaf(part[i], i % 4 < 2 ? scales.x : scales.y, sums[i]);
-}
-
-// A stage whose inputs share a scale. `end` is called when its memory has been read.
-template <class C, int kSums, typename End>
-__device__ __forceinline__ void add_stage(const uint8_t* cells, uint64_t tokens, int halves, float (&sums)[kSums],
-                                          End end) {
-  uint32_t a[4][4];
-#pragma unroll
-  for (int h = 0; h < 4; ++h) C::codes(cells, h, a[h]);
-  const float2 scales = C::scales(cells, 0);
+// sums += scales * (codes times kSteps times 32 inputs of the tokens).
+template <int kSteps, int kSums>
+__device__ __forceinline__ void add_codes(const uint32_t (&a)[kSteps][4], uint64_t tokens, float2 scales,
+                                          float (&sums)[kSums]) {
   float part[kSums];
   wgmma_fence();
-  wgmma_e4m3(part, a[0], tokens, false);
-  wgmma_e4m3(part, a[1], tokens + 2, true);  // 32 bytes on, in words of 16
-  if (halves > 2) {
-    wgmma_fence();
-    wgmma_e4m3(part, a[2], tokens + 4, true);
-    wgmma_e4m3(part, a[3], tokens + 6, true);
-  }
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) wgmma_e4m3(part, a[s], tokens + 2 * s, s > 0);  // 32 bytes on, in words of 16
   wgmma_commit();
   wgmma_wait<0>();
   pin(part);
-  end();
-  add_scaled(part, scales, sums);
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) sums[i] = fmaf(part[i], i % 4 < 2 ? scales.x : scales.y, sums[i]);
+}
+template <int kSteps, int kSums>
+__device__ __forceinline__ void add_columns(const uint32_t (&a)[kSteps][4], uint64_t tokens, float2 scales,
+                                            float (&sums)[kSums]) {
+  constexpr int kMost = 64, kFirst = kSums < kMost ? kSums : kMost;  // sums of 128 tokens
+  add_codes<kSteps>(a, tokens, scales, *reinterpret_cast<float(*)[kFirst]>(&sums[0]));
+  if constexpr (kSums > kMost) {
+    add_codes<kSteps>(a, matrix_later(tokens, 2 * kMost * kRowBytes), scales,
+                      *reinterpret_cast<float(*)[kSums - kMost]>(&sums[kMost]));
+  }
+}
+
+// A stage whose inputs share a scale. Codes of a cell that is missing are zeros, as its tokens are.
+template <class C, int kSums>
+__device__ __forceinline__ void add_stage(const uint8_t* cells, uint64_t tokens, int halves, float (&sums)[kSums]) {
+  uint32_t a[4][4];
+#pragma unroll
+  for (int h = 0; h < 4; ++h) {
+    C::codes(cells, h, a[h]);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) a[h][i] = h < 2 || halves > 2 ? a[h][i] : 0;
+  }
+  add_columns<4>(a, tokens, C::scales(cells, 0), sums);
 }
 // A stage with a scale for each 32 inputs.
-template <class C, int kSums, typename End>
-__device__ __forceinline__ void add_halves(const uint8_t* cells, uint64_t tokens, int halves, float (&sums)[kSums],
-                                           End end) {
-  uint32_t a[4], next[4] = {};
-  float part[kSums];
-  C::codes(cells, 0, a);
+template <class C, int kSums>
+__device__ __forceinline__ void add_halves(const uint8_t* cells, uint64_t tokens, int halves, float (&sums)[kSums]) {
+  uint32_t a[1][4];
 #pragma unroll 1
   for (int h = 0; h < halves; ++h) {
-    wgmma_fence();
-    wgmma_e4m3(part, a, tokens + 2 * h, false);
-    wgmma_commit();
-    const float2 scales = C::scales(cells, h);
-    if (h + 1 < halves) C::codes(cells, h + 1, next);
-    wgmma_wait<0>();
-    pin(part);
-    add_scaled(part, scales, sums);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) a[i] = next[i];
+    C::codes(cells, h, a[0]);
+    add_columns<1>(a, tokens + 2 * h, C::scales(cells, h), sums);
   }
-  end();
 }
 
 // The sums of one tile by one warpgroup, without the inputs' scales.
@@ -142,9 +132,6 @@ template <typename V, int kSums>
 __device__ __forceinline__ void accumulate(const Work& work, Pipeline<V>& pipeline, float (&sums)[kSums]) {
   using C = typename V::Cells;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const auto is_read = [&] {
-    if (threadIdx.x % kWarp == 0) barrier_arrive(&pipeline.ring.empty[pipeline.next.stage]);
-  };
 #pragma unroll
   for (int i = 0; i < kSums; ++i) sums[i] = 0;
   for (int s = 0; s < work.gemm.stages; ++s) {
@@ -153,94 +140,100 @@ __device__ __forceinline__ void accumulate(const Work& work, Pipeline<V>& pipeli
     const uint64_t tokens = matrix_descriptor(pipeline.stage() + V::kWeightBytes);
     const int halves = 2 * cells_of_stage<V>(work.gemm, s);  // of cells: 32 inputs each
     if (C::kWideScales && work.stage_scales == 1) {
-      add_stage<C>(cells, tokens, halves, sums, is_read);
+      add_stage<C>(cells, tokens, halves, sums);
     } else {
-      add_halves<C>(cells, tokens, halves, sums, is_read);
+      add_halves<C>(cells, tokens, halves, sums);
     }
+    if (threadIdx.x % kWarp == 0) barrier_arrive(&pipeline.ring.empty[pipeline.next.stage]);
     pipeline.advance();
   }
 }
 
-// The end of a linear layer's tile.
-template <typename V, int kColumns>
-__device__ __forceinline__ void finish_linear_tile(const Work& work, const Tile& tile, const float (&d)[kColumns / 2]) {
-  const ExpertGemm& p = work.gemm.p;
-  const int lane = threadIdx.x % kWarp, slab = tile.row_tile * V::kSlabs + static_cast<int>(threadIdx.x) / kWarp;
+// The inputs' scales of a tile. A warpgroup loads them before its GEMM, which hides it, and shares them after it.
+template <typename V>
+class TokenScales {
+ public:
+  __device__ __forceinline__ TokenScales(const ExpertGemm& p, const Tile& tile) {
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int64_t row = row_of_slab(p.w.rows, p.w.glu, slab, lane / 4 + 8 * half);
-    if (row >= p.w.rows) continue;
-    const float bias = p.bias != nullptr ? p.bias[row] : 0.0f;
-#pragma unroll
-    for (int i = 0; i < kColumns / 4; ++i) {
-      const int column = i / 2 * 8 + lane % 4 * 2 + i % 2;
-      if (column >= tile.n) continue;
-      const float before = work.epilogue.accumulate ? at(p.y, tile.begin + column, row) : 0.0f;
-      const float sum = d[i / 2 * 4 + half * 2 + i % 2] + bias;
-      put(p.y, tile.begin + column, row, finished_sum(work.epilogue, sum, before));
+    for (int i = 0; i < kEach; ++i) {
+      const int token = thread() + i * kGroupThreads;
+      const auto* const row = static_cast<const uint16_t*>(p.x.data) + (tile.begin + token) * p.x.stride;
+      own_[i] = token < tile.n ? *reinterpret_cast<const float*>(row + p.w.cols / 2) : 0.0f;
     }
   }
-}
+  // Multiplies the sums. shared: the warpgroup's [V::kTokens].
+  template <int kSums>
+  __device__ __forceinline__ void finish(float* shared, float (&sums)[kSums]) const {
+    meet();  // the scales of the tile before have been read
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      if (const int token = thread() + i * kGroupThreads; token < V::kTokens) shared[token] = own_[i];
+    }
+    meet();
+#pragma unroll
+    for (int i = 0; i < kSums; i += 4) {
+      const float2 two = *reinterpret_cast<const float2*>(shared + 2 * i + thread() % 4 * 2);
+      sums[i] *= two.x, sums[i + 1] *= two.y, sums[i + 2] *= two.x, sums[i + 3] *= two.y;
+    }
+  }
 
-template <typename V, Kind kKind, int kColumns>
-__device__ __forceinline__ void multiply(const Work& work, const Tile& tile, Pipeline<V>& pipeline,
-                                         ChunkBuffers& buffers) {
-  constexpr End kEnd = kKind == Kind::kSilu ? End::kSilu : kKind == Kind::kAnyGlu ? End::kAnyGlu : End::kOutput;
+ private:
+  static constexpr int kEach = (V::kTokens + kGroupThreads - 1) / kGroupThreads;
+  __device__ __forceinline__ static int thread() { return static_cast<int>(threadIdx.x) % kGroupThreads; }
+  __device__ __forceinline__ static void meet() {
+    asm volatile("bar.sync %0, %1;" ::"r"(1 + static_cast<int>(threadIdx.x) / kGroupThreads), "n"(kGroupThreads)
+                 : "memory");
+  }
+  float own_[kEach];
+};
+
+// What a warpgroup ends its tiles with, in shared memory.
+struct EndMemory {
+  ChunkBuffers chunks;
+  float* scales;
+};
+
+template <typename V, End kEnd, int kColumns>
+__device__ __forceinline__ void multiply(const Work& work, const Tile& tile, Pipeline<V>& pipeline, EndMemory& memory) {
   const ExpertGemm& p = work.gemm.p;
-  const int lane = threadIdx.x % kWarp, group = static_cast<int>(threadIdx.x) / kGroupThreads;
-  float scales[kColumns / 4];  // of the lane's tokens; loaded before the GEMM, which hides it
-#pragma unroll
-  for (int i = 0; i < kColumns / 4; ++i) {
-    const int column = i / 2 * 8 + lane % 4 * 2 + i % 2;
-    const auto* const row = static_cast<const uint16_t*>(p.x.data) + (tile.begin + column) * p.x.stride;
-    scales[i] = column < tile.n ? *reinterpret_cast<const float*>(row + p.w.cols / 2) : 0.0f;
-  }
+  const TokenScales<V> scales(p, tile);
+  const StagedEnd<V, kEnd, false, kColumns> end(p, tile, static_cast<int>(threadIdx.x) / kGroupThreads);
   float d[kColumns / 2];
-  const auto scale = [&] {
-#pragma unroll
-    for (int i = 0; i < kColumns / 2; ++i) d[i] *= scales[i / 4 * 2 + i % 2];
-  };
-  if constexpr (kKind == Kind::kLinear) {
-    accumulate<V>(work, pipeline, d);
-    scale();
-    finish_linear_tile<V, kColumns>(work, tile, d);
-  } else {
-    const StagedEnd<V, kEnd, false, kColumns> end(p, tile, group);
-    accumulate<V>(work, pipeline, d);
-    scale();
-    end.finish(d, buffers);
-  }
+  accumulate<V>(work, pipeline, d);
+  scales.finish(memory.scales, d);
+  end.finish(d, memory.chunks);
 }
 
-template <typename V, Kind kKind>
-__device__ void consume(const Work& work, const ExpertTiles<int>& experts, Pipeline<V> pipeline, ChunkBuffers buffers,
+template <typename V, End kEnd>
+__device__ void consume(const Work& work, const ExpertTiles<int>& experts, Pipeline<V> pipeline, EndMemory memory,
                         int n_tiles) {
   for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
     const Tile tile = find_tile<V>(work.gemm, experts, index);
-    if constexpr (V::kTokens == 32) {
-      if (tile.n <= 16) {
-        multiply<V, kKind, 16>(work, tile, pipeline, buffers);
-      } else {
-        multiply<V, kKind, 32>(work, tile, pipeline, buffers);
-      }
+    if (tile.n <= 64) {
+      multiply<V, kEnd, 64>(work, tile, pipeline, memory);
+    } else if (tile.n <= 96) {
+      multiply<V, kEnd, 96>(work, tile, pipeline, memory);
+    } else if (tile.n <= 128) {
+      multiply<V, kEnd, 128>(work, tile, pipeline, memory);
+    } else if (tile.n <= 160) {
+      multiply<V, kEnd, 160>(work, tile, pipeline, memory);
+    } else if (tile.n <= 192) {
+      multiply<V, kEnd, 192>(work, tile, pipeline, memory);
+    } else if (tile.n <= 224) {
+      multiply<V, kEnd, 224>(work, tile, pipeline, memory);
     } else {
-      if (tile.n <= 64) {
-        multiply<V, kKind, 64>(work, tile, pipeline, buffers);
-      } else if (tile.n <= 96) {
-        multiply<V, kKind, 96>(work, tile, pipeline, buffers);
-      } else {
-        multiply<V, kKind, 128>(work, tile, pipeline, buffers);
-      }
+      multiply<V, kEnd, 256>(work, tile, pipeline, memory);
     }
   }
 }
 
-template <typename V, Kind kKind>
+template <typename V, End kEnd>
 __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
     e4m3_gemm_kernel(const __grid_constant__ Work work, const __grid_constant__ CUtensorMap tokens) {
   extern __shared__ uint8_t memory[];
   __shared__ Ring<V> ring;
   __shared__ ExpertTiles<int> experts;
+  __shared__ float scales[V::kGroups][V::kTokens];
   uint8_t* const stages = begin_of_stages(memory);
   const Groups& groups = work.gemm.p.groups;
   if (threadIdx.x == 0) {
@@ -249,11 +242,7 @@ __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
   }
   let_next_begin();
   wait_for_input();
-  if constexpr (kKind == Kind::kLinear) {
-    if (threadIdx.x < 2) experts.pairs[threadIdx.x] = threadIdx.x == 0 ? 0 : static_cast<int>(groups.n_pairs);
-  } else {
-    fetch_pairs(groups, experts);
-  }
+  fetch_pairs(groups, experts);
   __syncthreads();
   if (threadIdx.x < kWarp) count_tiles<V>(groups.n_experts, experts);
   __syncthreads();
@@ -266,18 +255,18 @@ __global__ void __launch_bounds__(V::kThreads, V::kBlocksAnSm)
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(V::kRegisters));
     const uint8_t* const chunks = stages + V::kStages * V::kStageBytes;
     const ChunkBuffers buffers{shared_place(chunks + group * kChunkBuffers * kChunkBytes)};
-    consume<V, kKind>(work, experts, {stages, ring, {}}, buffers, n_tiles);
+    consume<V, kEnd>(work, experts, {stages, ring, {}}, {buffers, scales[group]}, n_tiles);
   }
 }
 
 // --- on the host ---
 
-template <typename V, Kind kKind>
+template <typename V, End kEnd>
 bool launch(const E4m3Gemm& g, int n_multiprocessors, cudaStream_t stream) {
   const ExpertGemm& p = g.p;
   const CellGrid grid = p.w.grid();
   const auto stages = static_cast<int>(ceil_div(p.w.cols, V::kStageInputs));
-  Work work{.gemm = {}, .epilogue = g.epilogue, .stage_scales = g.scale_cols % V::kStageInputs == 0 ? 1 : 4};
+  Work work{.gemm = {}, .stage_scales = g.scale_cols % V::kStageInputs == 0 ? 1 : 4};
   work.gemm = {.p = p,
                .row_tiles = static_cast<int>(ceil_div(grid.slabs, V::kSlabs)),
                .stages = stages,
@@ -289,28 +278,19 @@ bool launch(const E4m3Gemm& g, int n_multiprocessors, cudaStream_t stream) {
                                {static_cast<uint64_t>(p.x.rows), static_cast<uint64_t>(p.x.stride) * 2, V::kBoxTokens}};
   CUtensorMap tokens;
   if (!encode_tensor_map(p.x.data, of_tokens, 2, true, &tokens)) return false;
-  allow_shared<e4m3_gemm_kernel<V, kKind>>(V::kBlockBytes);
+  allow_shared<e4m3_gemm_kernel<V, kEnd>>(V::kBlockBytes);
   const int64_t tiles = token_tiles_most<V>(p.groups) * work.gemm.row_tiles;
   const auto blocks = static_cast<unsigned>(min(tiles, static_cast<int64_t>(n_multiprocessors) * V::kBlocksAnSm));
-  launch_after(e4m3_gemm_kernel<V, kKind>, {dim3(blocks), dim3(V::kThreads), V::kBlockBytes, stream}, work, tokens);
+  launch_after(e4m3_gemm_kernel<V, kEnd>, {dim3(blocks), dim3(V::kThreads), V::kBlockBytes, stream}, work, tokens);
   return true;
 }
 
-template <typename V>
-bool launch_kind(const E4m3Gemm& g, int n_multiprocessors, cudaStream_t stream) {
-  if (g.linear) return launch<V, Kind::kLinear>(g, n_multiprocessors, stream);
-  if (!g.p.first) return launch<V, Kind::kOutput>(g, n_multiprocessors, stream);
-  return ends_plain(g.p) ? launch<V, Kind::kSilu>(g, n_multiprocessors, stream)
-                         : launch<V, Kind::kAnyGlu>(g, n_multiprocessors, stream);
-}
-
-// Few tokens an expert: bound by the weights' bytes, so more and smaller blocks.
 template <class Cells>
 bool run(const E4m3Gemm& g, int n_multiprocessors, cudaStream_t stream) {
-  constexpr int64_t kFewTokens = 20;  // an expert, on average: hardly any has more than a tile of 32
-  return g.p.groups.n_pairs <= kFewTokens * g.p.groups.n_experts
-             ? launch_kind<Few<Cells>>(g, n_multiprocessors, stream)
-             : launch_kind<Many<Cells>>(g, n_multiprocessors, stream);
+  using V = Many<Cells>;
+  if (!g.p.first) return launch<V, End::kOutput>(g, n_multiprocessors, stream);
+  return ends_plain(g.p) ? launch<V, End::kSilu>(g, n_multiprocessors, stream)
+                         : launch<V, End::kAnyGlu>(g, n_multiprocessors, stream);
 }
 
 }  // namespace e4m3

@@ -8,9 +8,7 @@
 namespace polymath::backend::cuda {
 
 struct E4m3Gemm {
-  ExpertGemm p;         // x: rows of e4m3_rows(), by sorted pair; y of a second GEMM: bf16
-  bool linear = false;  // a linear layer: y[j] = [y[j] +] scale * clamp(...); the groups have no offsets
-  LinearEpilogue epilogue;
+  ExpertGemm p;            // x: rows of e4m3_rows(), by sorted pair; y of a second GEMM: bf16
   int64_t scale_cols = 0;  // inputs that share a scale of the weight: 32, or a multiple of 128
 };
 // False: the driver refuses the tensor maps. REQUIRES: is_e4m3(w.cell); rows of w a multiple of 16 (first) and 8

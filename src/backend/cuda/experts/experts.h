@@ -48,7 +48,8 @@ void moe_decode_1(const MoeDecode1& problem, int n_multiprocessors, cudaStream_t
 // Both GEMMs of a group, and of a shared expert beside it, in one launch (wgmma, TMA).
 constexpr int kSmallM = 64;                      // tokens of a tile; on average an expert has fewer
 constexpr int64_t kSmallMSharedTokensMax = 128;  // past it a shared expert's GEMMs are cuBLAS's
-constexpr int kMoeFusedCounters = 1 + 2 * routing::kExpertsMax + kSmallMSharedTokensMax / kSmallM;
+// One for the claims, one for each token tile. Tiles of 16 tokens are for at most 16 an expert in the mean.
+constexpr int kMoeFusedCounters = 1 + routing::kExpertsMax * (kSmallM / 32 + 1) + kSmallMSharedTokensMax / 16;
 struct MoeFusedSmallM {
   ExpertGemm first, second;
   const ExpertGemm *shared_first = nullptr, *shared_second = nullptr;  // of the group's type; null: none

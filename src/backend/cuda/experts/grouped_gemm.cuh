@@ -20,12 +20,42 @@ __device__ void produce(const TiledGemm& gemm, const OperandMaps& maps, Pipeline
                         const ExpertTiles<int>& experts, int n_tiles) {
   for (int index = blockIdx.x; index < n_tiles; index += gridDim.x) {
     const Tile tile = find_tile<V>(gemm, experts, index);
+    TileCopies<V> copies(gemm, maps, tile);
     for (int s = 0, n = stages_of<V>(gemm, tile); s < n; ++s) {
       pipeline.wait_empty();
-      copy_stage<V>(gemm, maps, tile, s, pipeline);
+      copies.next(pipeline);
       pipeline.advance();
     }
   }
+}
+
+// accumulate() with cells of kind C.
+template <class C, typename V, int kSums>
+__device__ __forceinline__ void accumulate_packed(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
+                                                  float (&d)[kSums]) {
+  static_assert(V::kStageCells == 1);
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) d[i] = 0;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const auto is_read = [&](const Place& place) {
+    if (threadIdx.x % kWarp == 0) barrier_arrive(&pipeline.ring.empty[place.stage]);
+  };
+  HalfCell halves[2];
+  Place read = pipeline.next;
+  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
+    pipeline.wait_full();
+    const uint8_t* const from = pipeline.stage();
+    const uint64_t tokens = matrix_descriptor(from + V::kWeightBytes);
+    multiply_cell<C>(C::load(from + warp * V::kSlabBytes), halves, tokens, d);
+    if (s > 0) {
+      is_read(read);
+      read.advance<V>();
+    }
+    pipeline.advance();
+  }
+  wgmma_wait<0>();
+  is_read(read);
+  finish_sums<C>(d);
 }
 
 // One warpgroup's way through the tiles.

@@ -118,9 +118,10 @@ __device__ void produce(const Work& work, const Maps& maps, uint8_t* memory, Hal
     if (claimed.gemm >= kVisits) asm volatile("fence.proxy.async.global;" ::: "memory");  // written by stores
     const TiledGemm& gemm = work.gemms[claimed.gemm];
     const int stages = stages_of<V>(gemm, claimed.tile), hears_at = max(stages - V::kAnnounceAhead, 0);
+    TileCopies<V> copies(gemm, maps.of[claimed.gemm], claimed.tile);
     for (int s = 0; s < stages; ++s) {
       pipeline.wait_empty();
-      copy_stage<V>(gemm, maps.of[claimed.gemm], claimed.tile, s, pipeline);
+      copies.next(pipeline);
       if (s == hears_at && (!V::kPacked || threadIdx.x % kWarp == 0)) barrier_arrive(&hall.heard);
       pipeline.advance();
     }
@@ -237,13 +238,28 @@ bool launch(const MoeFusedSmallM& e, int n_multiprocessors, cudaStream_t stream)
   return true;
 }
 
+// Tokens of an expert for which a tile is made. Plain weights: all that it can have. Packed: many small tiles hide each
+// other's waits, so the mean counts. An expert with more takes several tiles, whose weights come from the L2 cache.
+// A shared expert has all of the step's tokens.
+inline int64_t tokens_of_tile(const MoeFusedSmallM& e, bool packed) {
+  const int64_t tokens = e.first.groups.n_pairs / e.first.top_k;
+  if (!packed) return tokens;
+  constexpr int64_t kMeanOf16 = 4, kSharedTiles = 8;
+  int64_t mean = ceil_div(e.first.groups.n_pairs, e.first.groups.n_experts);
+  if (e.shared_first != nullptr) mean = max(mean, tokens / kSharedTiles);
+  return min(tokens, mean <= kMeanOf16 ? int64_t{16} : int64_t{32});
+}
+
 // Smaller token tiles leave room for more stages of weights in flight. Form<kTokens>: the configuration of a tile.
 template <template <int> class Form, End kEnd, bool kHalf>
 bool launch_form(const MoeFusedSmallM& e, int n_multiprocessors, cudaStream_t stream) {
-  const int64_t tokens = e.first.groups.n_pairs / e.first.top_k;  // an expert has no more
+  constexpr bool kPacked = Form<16>::kPacked;
+  const int64_t tokens = tokens_of_tile(e, kPacked);
   if (tokens <= 16) return launch<Form<16>, kEnd, kHalf>(e, n_multiprocessors, stream);
-  if (tokens <= 32) return launch<Form<32>, kEnd, kHalf>(e, n_multiprocessors, stream);
-  return launch<Form<kSmallM>, kEnd, kHalf>(e, n_multiprocessors, stream);
+  if constexpr (!kPacked) {
+    if (tokens > 32) return launch<Form<kSmallM>, kEnd, kHalf>(e, n_multiprocessors, stream);
+  }
+  return launch<Form<32>, kEnd, kHalf>(e, n_multiprocessors, stream);
 }
 
 template <template <int> class Form, bool kHalf>

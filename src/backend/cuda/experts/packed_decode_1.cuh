@@ -217,8 +217,8 @@ __device__ __forceinline__ void multiply_item(R& ring, const uint8_t* x, float* 
   }
   if (lane % 4 != 0) return;
   float* const own = sums + warp * kCellRows + lane / 4;
-  own[0] = d[0][0] + d[1][0];
-  own[kCellRows / 2] = d[0][2] + d[1][2];
+  own[0] = C::kFactor * (d[0][0] + d[1][0]);
+  own[kCellRows / 2] = C::kFactor * (d[0][2] + d[1][2]);
 }
 
 // Over the warps.

@@ -124,14 +124,13 @@ void ExpertRunner::run_dense(const ExpertCall& call, bool gated_gemv) {
     // f32 for f16 weights: a sum may overflow f16.
     const Matrix both{gate_up_.data(), n, 2 * intermediate, 2 * intermediate, type == Type::kF16 ? Type::kF32 : type};
     CHECK(static_cast<size_t>(n * 2 * intermediate * type_bytes(both.type)) <= gate_up_.bytes());
-    linear_.run({.x = x, .y = both, .w = gate_up, .epilogue = {}, .scale_cols = mlp.gate_up->format->block_cols});
+    linear_.run({.x = x, .y = both, .w = gate_up, .epilogue = {}});
     glu(mlp.glu, both, weights, activated, device_.stream());
   }
   linear_.run({.x = activated,
                .y = matrix_of(*call.out),
                .w = weight_matrix(*mlp.down),
-               .epilogue = {.accumulate = true, .scale = mlp.scale},
-               .scale_cols = mlp.down->format->block_cols});
+               .epilogue = {.accumulate = true, .scale = mlp.scale}});
   device_.launched("dense network");
 }
 
@@ -212,7 +211,13 @@ bool ExpertRunner::can_unpack(const ExpertMlp& mlp) const {
 void ExpertRunner::sort_inputs(ExpertGemm& first, bool rounded) {
   const Matrix to{sorted_.data(), first.groups.n_pairs, first.x.cols, first.x.cols, first.x.type};
   CHECK(static_cast<size_t>(to.rows * to.cols * 2) <= sorted_.bytes());
-  if (rounded) {
+  Matrix once;  // every token rounded, not every pair
+  if (rounded && first.top_k > 1) once = linear_.rounded(first.x);
+  if (once.data != nullptr) {
+    Matrix words = to;
+    words.cols = once.stride;
+    gather_pairs(once, first.groups, first.top_k, words, device_.stream());
+  } else if (rounded) {
     e4m3_rows({.x = first.x, .to = to, .groups = first.groups, .top_k = first.top_k, .gather = true}, device_.stream());
   } else {
     gather_pairs(first.x, first.groups, first.top_k, to, device_.stream());
@@ -271,7 +276,7 @@ void ExpertRunner::run_grouped(const ExpertCall& call, Grouped kernel) {
   const auto multiply = [&](ExpertGemm gemm, bool on_sm90) {
     if (rounded) {
       const Weight& weight = gemm.first ? *mlp.gate_up : *mlp.down;
-      CHECK(e4m3_gemm({.p = gemm, .epilogue = {}, .scale_cols = weight.format->block_cols}, device_.n_multiprocessors(),
+      CHECK(e4m3_gemm({.p = gemm, .scale_cols = weight.format->block_cols}, device_.n_multiprocessors(),
                       device_.stream()));
       return;
     }

@@ -126,65 +126,92 @@ __device__ __forceinline__ int cells_of_stage(const TiledGemm& gemm, int s) {
   return min(V::kStageCells, gemm.cells - s * V::kStageCells);
 }
 
-// copy_stage() of packed weights, by a whole warp: a lane has a slab or a box of tokens. One lane for all of them took
-// longer than the warps that multiply. Slabs past the last are not copied: their rows' sums are not written.
+// The TMA copies of a tile, stage by stage. Packed weights: by a whole warp, each lane a slab or a box of tokens. One
+// lane for all of them took longer than the warps that multiply. Slabs past the last are not copied: their rows' sums
+// are not written.
 template <typename V>
-__device__ __forceinline__ void copy_packed_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile,
-                                                  int s, const Pipeline<V>& pipeline) {
-  const int lane = threadIdx.x % kWarp;
-  uint8_t* const to = pipeline.stage();
-  uint64_t* const full = &pipeline.ring.full[pipeline.next.stage];
-  s += tile.part * gemm.stages;
-  const int cell_bytes = gemm.p.first ? V::First::kBytes : V::Second::kBytes;
-  const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
-  const int slab = tile.row_tile * V::kSlabs, n_slabs = min(V::kSlabs, gemm.slabs - slab);
-  const auto bytes = static_cast<uint32_t>(cells_of_stage<V>(gemm, s) * cell_bytes);
-  if (lane == 0) {
-    barrier_expect(full, n_slabs * bytes + static_cast<uint32_t>(V::kStageCells * boxes * V::kBoxTokens * kRowBytes));
-  }
-  __syncwarp();
-  if (lane < n_slabs) {
+class PackedCopies {
+ public:
+  __device__ __forceinline__ PackedCopies(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile)
+      : tokens_(&maps.tokens) {
+    const int lane = threadIdx.x % kWarp, s = tile.part * gemm.stages;
+    const int slab = tile.row_tile * V::kSlabs;
     const int64_t row = static_cast<int64_t>(tile.expert) * gemm.slabs + slab + lane;
-    const auto* const from =
-        static_cast<const uint8_t*>(gemm.p.w.data) + (row * gemm.cells + s * V::kStageCells) * cell_bytes;
-    if constexpr (V::kWeightsOnce) {
-      copy_bulk(to + lane * V::kSlabBytes, from, bytes, full, read_once());
-    } else {
-      copy_bulk(to + lane * V::kSlabBytes, from, bytes, full);
+    cell_bytes_ = gemm.p.first ? V::First::kBytes : V::Second::kBytes;
+    n_slabs_ = min(V::kSlabs, gemm.slabs - slab);
+    cells_ = gemm.cells - s * V::kStageCells;
+    from_ = static_cast<const uint8_t*>(gemm.p.w.data) + (row * gemm.cells + s * V::kStageCells) * cell_bytes_;
+    const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
+    token_bytes_ = static_cast<uint32_t>(V::kStageCells * boxes * V::kBoxTokens * kRowBytes);
+    static_assert(V::kSlabs + V::kStageCells * V::kTokens / V::kBoxTokens <= kWarp);
+    const int copy = lane - V::kSlabs, cell = copy / max(boxes, 1), box = copy - cell * boxes;
+    has_tokens_ = copy >= 0 && cell < V::kStageCells;
+    input_ = s * V::kStageInputs + cell * kInputs;
+    token_ = (gemm.p.sorted ? tile.begin : 0) + box * V::kBoxTokens;
+    to_ = lane < V::kSlabs ? lane * V::kSlabBytes
+                           : V::kWeightBytes + cell * V::kCellTokenBytes + box * V::kBoxTokens * kRowBytes;
+  }
+  // Of the next stage, into the pipeline's.
+  __device__ __forceinline__ void next(const Pipeline<V>& pipeline) {
+    const int lane = threadIdx.x % kWarp;
+    uint64_t* const full = &pipeline.ring.full[pipeline.next.stage];
+    const auto bytes = static_cast<uint32_t>(min(V::kStageCells, cells_) * cell_bytes_);
+    if (lane == 0) barrier_expect(full, static_cast<uint32_t>(n_slabs_) * bytes + token_bytes_);
+    __syncwarp();
+    if (lane < n_slabs_) {
+      if constexpr (V::kWeightsOnce) {
+        copy_bulk(pipeline.stage() + to_, from_, bytes, full, policy_);
+      } else {
+        copy_bulk(pipeline.stage() + to_, from_, bytes, full);
+      }
     }
+    if (has_tokens_) copy_tensor_2d(pipeline.stage() + to_, tokens_, full, input_, token_);
+    from_ += V::kStageCells * cell_bytes_, cells_ -= V::kStageCells, input_ += V::kStageInputs;
   }
-  static_assert(V::kSlabs + V::kStageCells * V::kTokens / V::kBoxTokens <= kWarp);
-  const int token_copy = lane - V::kSlabs, cell = token_copy / max(boxes, 1), box = token_copy - cell * boxes;
-  if (token_copy >= 0 && cell < V::kStageCells) {
-    uint8_t* const tokens = to + V::kWeightBytes + cell * V::kCellTokenBytes;
-    const int row = gemm.p.sorted ? tile.begin + box * V::kBoxTokens : 0;
-    copy_tensor_2d(tokens + box * V::kBoxTokens * kRowBytes, &maps.tokens, full, s * V::kStageInputs + cell * kInputs,
-                   row);
-  }
-}
 
-// By one thread: starts the copies of a tile's s-th inputs into the pipeline's next stage.
+ private:
+  const CUtensorMap* tokens_;
+  uint64_t policy_ = read_once();
+  const uint8_t* from_;               // the lane's slab
+  int cell_bytes_, n_slabs_, cells_;  // cells: that are left
+  uint32_t token_bytes_;
+  bool has_tokens_;
+  int input_, token_, to_;
+};
+
+// The same of plain weights, by one thread.
 template <typename V>
-__device__ __forceinline__ void copy_stage(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile, int s,
-                                           const Pipeline<V>& pipeline) {
-  if constexpr (V::kPacked) return copy_packed_stage<V>(gemm, maps, tile, s, pipeline);
-  uint8_t* to = pipeline.stage();
-  uint64_t* const full = &pipeline.ring.full[pipeline.next.stage];
-  const int input = ((V::kInParts ? tile.part * gemm.stages : 0) + s) * kInputs;
-  const int octets = V::kRows / (gemm.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
-  const int boxes = (tile.n + V::kBoxTokens - 1) / V::kBoxTokens;
-  barrier_expect(full, static_cast<uint32_t>(V::kWeightBytes + boxes * V::kBoxTokens * kRowBytes));
-  if constexpr (V::kWeightsOnce) {
-    copy_tensor_5d(to, &maps.weights, full, input, 0, 0, tile.row_tile * octets, tile.expert, read_once());
-  } else {
-    copy_tensor_5d(to, &maps.weights, full, input, 0, 0, tile.row_tile * octets, tile.expert);
+class PlainCopies {
+ public:
+  __device__ __forceinline__ PlainCopies(const TiledGemm& gemm, const OperandMaps& maps, const Tile& tile)
+      : gemm_(gemm), maps_(maps), tile_(tile), input_((V::kInParts ? tile.part * gemm.stages : 0) * kInputs) {}
+  __device__ __forceinline__ void next(const Pipeline<V>& pipeline) {
+    uint8_t* to = pipeline.stage();
+    uint64_t* const full = &pipeline.ring.full[pipeline.next.stage];
+    const int octets = V::kRows / (gemm_.p.first ? 16 : 8);  // of a tile, on the map's fourth axis
+    const int boxes = (tile_.n + V::kBoxTokens - 1) / V::kBoxTokens;
+    barrier_expect(full, static_cast<uint32_t>(V::kWeightBytes + boxes * V::kBoxTokens * kRowBytes));
+    if constexpr (V::kWeightsOnce) {
+      copy_tensor_5d(to, &maps_.weights, full, input_, 0, 0, tile_.row_tile * octets, tile_.expert, read_once());
+    } else {
+      copy_tensor_5d(to, &maps_.weights, full, input_, 0, 0, tile_.row_tile * octets, tile_.expert);
+    }
+    to += V::kWeightBytes;
+    for (int b = 0; b < boxes; ++b) {
+      const int row = gemm_.p.sorted ? tile_.begin + b * V::kBoxTokens : 0;
+      copy_tensor_2d(to + b * V::kBoxTokens * kRowBytes, &maps_.tokens, full, input_, row);
+    }
+    input_ += kInputs;
   }
-  to += V::kWeightBytes;
-  for (int b = 0; b < boxes; ++b) {
-    const int row = gemm.p.sorted ? tile.begin + b * V::kBoxTokens : 0;
-    copy_tensor_2d(to + b * V::kBoxTokens * kRowBytes, &maps.tokens, full, input, row);
-  }
-}
+
+ private:
+  const TiledGemm& gemm_;
+  const OperandMaps& maps_;
+  const Tile& tile_;
+  int input_;
+};
+template <typename V>
+using TileCopies = std::conditional_t<V::kPacked, PackedCopies<V>, PlainCopies<V>>;
 
 // Maps a column to the tile's pair. Unsorted inputs: columns are the step's tokens, and a bit mask has those of the
 // tile.
@@ -341,77 +368,68 @@ __device__ __forceinline__ void accumulate(const TiledGemm& gemm, const Tile& ti
   if (threadIdx.x % kGroupThreads == 0) barrier_arrive(&pipeline.ring.empty[read.stage]);
 }
 
-// The same with cells of kind C and few tokens: each warp multiplies its own slab.
+// The same with cells of kind C and few tokens: each warp multiplies its own slabs.
 template <class C, typename V, int kSums>
 __device__ __forceinline__ void accumulate_few(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
-                                               float (&d)[kSums]) {
+                                               float (&d)[V::kSlabsAWarp][kSums]) {
+  constexpr int kSlabs = V::kSlabsAWarp, kChains = kSlabs * kSums == 4 ? 2 : 1;  // of steps that wait for each other
+  float other[kSlabs][kSums] = {};
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) d[i] = 0;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, first = tile.part * gemm.stages;
-  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
+  for (int i = 0; i < kSlabs * kSums; ++i) d[i / kSums][i % kSums] = 0;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  int left = gemm.cells - tile.part * gemm.stages * V::kStageCells;
+  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s, left -= V::kStageCells) {
     pipeline.wait_full();
     const uint8_t* const from = pipeline.stage();
-    const uint8_t* const cells = from + warp * V::kSlabBytes;
     const uint32_t tokens = shared_place(from + V::kWeightBytes);
-    multiply_cell_now<C>(C::load(cells), tokens, d);
-    if (V::kStageCells > 1 && cells_of_stage<V>(gemm, first + s) > 1) {
-      multiply_cell_now<C>(C::load(cells + C::kBytes), tokens + V::kCellTokenBytes, d);
+    typename C::Words words[V::kStageCells][kSlabs];
+    const auto load = [&](int cell) {
+#pragma unroll
+      for (int i = 0; i < kSlabs; ++i) {
+        words[cell][i] = C::load(from + (i * V::kWarps + warp) * V::kSlabBytes + cell * C::kBytes);
+      }
+    };
+#pragma unroll
+    for (int i = 0; i < V::kStageCells; ++i) {
+      if (kSlabs == 1) load(i);
+    }
+#pragma unroll
+    for (int i = 0; i < V::kStageCells; ++i) {
+      if (i > 0 && i >= left) continue;
+      if (kSlabs > 1) load(i);  // all at once take too many registers
+      multiply_cell_now<C>(words[i], tokens + i * V::kCellTokenBytes, d, kChains > 1 ? other : d);
     }
     __syncwarp();
     if (threadIdx.x % kWarp == 0) barrier_arrive(&pipeline.ring.empty[pipeline.next.stage]);
     pipeline.advance();
   }
-}
-
-// The same with more tokens, whose fetches the warps of a group share (wgmma).
-template <class C, typename V, int kSums>
-__device__ __forceinline__ void accumulate_packed(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
-                                                  float (&d)[kSums]) {
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) d[i] = 0;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, first = tile.part * gemm.stages;
-  const auto is_read = [&](const Place& place) {
-    if (threadIdx.x % kWarp == 0) barrier_arrive(&pipeline.ring.empty[place.stage]);
-  };
-  HalfCell halves[2];
-  Place read = pipeline.next;
-  for (int s = 0, stages_here = stages_of<V>(gemm, tile); s < stages_here; ++s) {
-    pipeline.wait_full();
-    const uint8_t* const from = pipeline.stage();
-    const uint8_t* const cells = from + warp * V::kSlabBytes;
-    const uint64_t tokens = matrix_descriptor(from + V::kWeightBytes);
-    multiply_cell<C>(C::load(cells), halves, tokens, d);
-    if (s > 0) {
-      is_read(read);
-      read.advance<V>();
-    }
-    if (V::kStageCells > 1 && cells_of_stage<V>(gemm, first + s) > 1) {
-      multiply_cell<C>(C::load(cells + C::kBytes), halves, matrix_later(tokens, V::kCellTokenBytes), d);
-    }
-    pipeline.advance();
+  for (int slab = 0; slab < kSlabs; ++slab) {
+#pragma unroll
+    for (int i = 0; kChains > 1 && i < kSums; ++i) d[slab][i] += other[slab][i];
+    finish_sums<C>(d[slab]);
   }
-  wgmma_wait<0>();
-  is_read(read);
 }
 
 template <typename V, End kEnd, bool kHalf, int kColumns>
 __device__ __forceinline__ void multiply(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline, int group) {
   constexpr bool kUnsorted = kEnd != End::kOutput && V::kInParts && kColumns == kUnsortedTokensMax;
   const unsigned token = kUnsorted ? Columns::token_of_lane(gemm.p, tile) : 0;
-  float d[kColumns / 2];
+  const auto columns = [&] {
+    return kUnsorted ? Columns{gemm.p.sorted, __reduce_or_sync(kAllLanes, token)} : Columns{};
+  };
   if constexpr (!V::kPacked) {
+    float d[kColumns / 2];
     accumulate<V, kHalf>(gemm, tile, pipeline, group, d);
+    finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, columns(), d, group);
   } else {
     using C = std::conditional_t<kEnd == End::kOutput, typename V::Second, typename V::First>;
-    if constexpr (kColumns <= 32) {
-      accumulate_few<C>(gemm, tile, pipeline, d);
-    } else {
-      accumulate_packed<C>(gemm, tile, pipeline, d);
-    }
+    float d[V::kSlabsAWarp][kColumns / 2];
+    accumulate_few<C>(gemm, tile, pipeline, d);
+    const Columns of_tile = columns();
+#pragma unroll
+    for (int i = 0; i < V::kSlabsAWarp; ++i) finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, of_tile, d[i], i);
   }
-  Columns columns;
-  if constexpr (kUnsorted) columns = {gemm.p.sorted, __reduce_or_sync(kAllLanes, token)};
-  finish<V, kEnd, kHalf, kColumns>(gemm.p, tile, columns, d, group);
 }
 
 // One tile, by one warpgroup.
@@ -419,15 +437,14 @@ template <typename V, End kEnd, bool kHalf>
 __device__ __forceinline__ void multiply_tile(const TiledGemm& gemm, const Tile& tile, Pipeline<V>& pipeline,
                                               int group) {
   static_assert(V::kTokens <= 64);
-  if (tile.n <= 8) {
-    multiply<V, kEnd, kHalf, 8>(gemm, tile, pipeline, group);
-  } else if (V::kTokens == 16 || tile.n <= 16) {
-    multiply<V, kEnd, kHalf, 16>(gemm, tile, pipeline, group);
-  } else if (V::kTokens == 32 || tile.n <= 32) {
-    multiply<V, kEnd, kHalf, 32>(gemm, tile, pipeline, group);
-  } else {
-    multiply<V, kEnd, kHalf, 64>(gemm, tile, pipeline, group);
+  if (tile.n <= 8) return multiply<V, kEnd, kHalf, 8>(gemm, tile, pipeline, group);
+  if constexpr (V::kTokens > 32) {
+    if (tile.n > 32) return multiply<V, kEnd, kHalf, 64>(gemm, tile, pipeline, group);
   }
+  if constexpr (V::kTokens > 16) {
+    if (tile.n > 16) return multiply<V, kEnd, kHalf, 32>(gemm, tile, pipeline, group);
+  }
+  multiply<V, kEnd, kHalf, 16>(gemm, tile, pipeline, group);
 }
 
 // --- on the host ---

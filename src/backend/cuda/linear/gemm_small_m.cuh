@@ -1,11 +1,11 @@
 #pragma once
 
-// GEMM of up to 64 rows with a bf16 or a packed weight (wgmma, TMA). Bound by the weight's bytes, and short enough that
-// its start counts.
+// GEMM of up to 64 rows with a bf16 weight, or of more with a packed one (wgmma, TMA). Bound by the weight's bytes, and
+// short enough that its start counts.
 //
-// A block has 64 weight rows as wgmma's 64-row operand and all of x's rows as the other. It has a split-K part of the
-// inputs. A cluster's blocks share the rows. One thread copies stages of 64 inputs into a ring. No kernel of the step
-// writes weights, so the first stages' are copied before the wait. Later ones are prefetched into the L2 cache.
+// A block has 64 weight rows as wgmma's 64-row operand and up to 64 of x's rows as the other. It has a split-K part of
+// the inputs. A cluster's blocks share the rows. One thread copies stages of 64 inputs into a ring. No kernel of the
+// step writes weights, so the first stages' are copied before the wait. Later ones are prefetched into the L2 cache.
 //
 // The epilogue cuts the tile of sums into units of 16 rows by 8 tokens, four registers a lane. The cluster's blocks own
 // the units in turn. Each block sends its partial sums to the owner by st.async. An mbarrier counts the bytes, so no
@@ -58,6 +58,12 @@ struct SmallMGemm {
   Matrix y;
   int stages, longer;  // of a part; the first `longer` parts have one more
   CellsAt cells;       // of a packed weight
+  int token_tiles;     // packed: blocks of kTokens rows of x, side by side; else one
+};
+
+// A block's tile.
+struct BlockTile {
+  int row = 0, token = 0;  // first row of the weight, first row of x
 };
 
 struct Part {
@@ -113,7 +119,7 @@ struct Copier {
   Ring<W, kTokens>& ring;
   uint8_t* stages;
   Part part;
-  int row;  // of the weight: the block's first
+  BlockTile tile;
   const CellsAt& cells;
 
   __device__ __forceinline__ void begin(uint32_t all_sums) const {
@@ -140,19 +146,19 @@ struct Copier {
       if (lane < n) copy_bulk(to + lane * kBytes, cell(lane, part.begin + s), kBytes, full, read_once());
     } else {
       barrier_expect(full, F::kOperandBytes);
-      copy_tensor_2d(to, &maps.weights, full, (part.begin + s) * kInputs, row, read_once());
+      copy_tensor_2d(to, &maps.weights, full, (part.begin + s) * kInputs, tile.row, read_once());
     }
   }
   // Of the block's rows. The operand of missing ones is undefined, and so are their sums, which are not written.
-  __device__ __forceinline__ int n_slabs() const { return min(kRows / kCellRows, cells.slabs - row / kCellRows); }
+  __device__ __forceinline__ int n_slabs() const { return min(kRows / kCellRows, cells.slabs - tile.row / kCellRows); }
   __device__ __forceinline__ const uint8_t* cell(int slab, int at) const {
-    const int64_t index = static_cast<int64_t>(row / kCellRows + slab) * cells.cells + at;
+    const int64_t index = static_cast<int64_t>(tile.row / kCellRows + slab) * cells.cells + at;
     return cells.data + index * W::Codes::kBytes;
   }
   __device__ __forceinline__ void copy_tokens(int s) const {
     if (W::kPacked && threadIdx.x % kWarp != 0) return;
     copy_tensor_2d(stages + s % F::kStages * F::kStageBytes + W::kStageBytes, &maps.tokens, &ring.full[s % F::kStages],
-                   (part.begin + s) * kInputs, 0);
+                   (part.begin + s) * kInputs, tile.token);
   }
   __device__ __forceinline__ void copy_ahead() const {
     for (int s = 0; s < min(part.n, F::kStages); ++s) copy_weights(s);
@@ -163,7 +169,7 @@ struct Copier {
       const int lane = threadIdx.x % kWarp;
       if (lane < n_slabs()) prefetch_bulk(cell(lane, part.begin + F::kStages), bytes);
     } else {
-      for (int s = F::kStages; s < end; ++s) prefetch_tensor_2d(&maps.weights, (part.begin + s) * kInputs, row);
+      for (int s = F::kStages; s < end; ++s) prefetch_tensor_2d(&maps.weights, (part.begin + s) * kInputs, tile.row);
     }
   }
   __device__ __forceinline__ void copy_rest() const {
@@ -219,6 +225,7 @@ __device__ __forceinline__ void multiply_packed(Ring<W, kTokens>& ring, const ui
     if (s > 0 && threadIdx.x % kWarp == 0) barrier_arrive(&ring.empty[(s - 1) % F::kStages]);
   }
   wgmma_wait<0>();
+  finish_sums<C>(d);
   if (threadIdx.x % kWarp == 0) barrier_arrive(&ring.empty[(n - 1) % F::kStages]);
 }
 
@@ -226,10 +233,9 @@ __device__ __forceinline__ void multiply_packed(Ring<W, kTokens>& ring, const ui
 struct Spot {
   int row, token;
 };
-__device__ __forceinline__ Spot spot_of(const SmallMGemm& p, int unit) {
-  const int lane = threadIdx.x % kWarp, tile = static_cast<int>(blockIdx.x) >> p.log_parts;
-  return {tile * kRows + unit % kConsumerWarps * kUnitRows + lane / 4,
-          unit / kConsumerWarps * kUnitTokens + lane % 4 * 2};
+__device__ __forceinline__ Spot spot_of(const BlockTile& tile, int unit) {
+  const int lane = threadIdx.x % kWarp;
+  return {tile.row + unit % kConsumerWarps * kUnitRows + lane / 4, unit / kConsumerWarps * kUnitTokens + lane % 4 * 2};
 }
 
 // A row of the tile in y; p.rows: past the last one.
@@ -285,17 +291,18 @@ __device__ __forceinline__ void send_sums(const SmallMGemm& p, uint32_t stages, 
 
 // Of a block that has all inputs.
 template <class W, int kTokens>
-__device__ __forceinline__ void finish_own(const SmallMGemm& p, const float (&d)[kTokens / 2]) {
+__device__ __forceinline__ void finish_own(const SmallMGemm& p, const BlockTile& tile, const float (&d)[kTokens / 2]) {
 #pragma unroll
   for (int j = 0; j < kTokens / kUnitTokens; ++j) {
     if (j * kUnitTokens >= p.tokens) break;
-    const Spot spot = spot_of(p, j * kConsumerWarps + static_cast<int>(threadIdx.x) / kWarp);
+    const Spot spot = spot_of(tile, j * kConsumerWarps + static_cast<int>(threadIdx.x) / kWarp);
     finish<W>(p, spot, make_float4(d[4 * j], d[4 * j + 1], d[4 * j + 2], d[4 * j + 3]), fetch_addends<W>(p, spot));
   }
 }
 
 template <class W, int kTokens>
-__device__ __forceinline__ void finish_all(const SmallMGemm& p, const uint8_t* sums, int rank, Addends addends) {
+__device__ __forceinline__ void finish_all(const SmallMGemm& p, const BlockTile& tile, const uint8_t* sums, int rank,
+                                           Addends addends) {
   for (int own = static_cast<int>(threadIdx.x) / kWarp;; own += kConsumerWarps) {
     const int unit = unit_of(p, own, rank);
     if (unit / kConsumerWarps * kUnitTokens >= p.tokens) return;
@@ -307,20 +314,20 @@ __device__ __forceinline__ void finish_all(const SmallMGemm& p, const uint8_t* s
     }
     const int next_unit = unit_of(p, own + kConsumerWarps, rank);
     Addends next = {};
-    if (next_unit / kConsumerWarps * kUnitTokens < p.tokens) next = fetch_addends<W>(p, spot_of(p, next_unit));
+    if (next_unit / kConsumerWarps * kUnitTokens < p.tokens) next = fetch_addends<W>(p, spot_of(tile, next_unit));
     float4 sum = parts[0];
 #pragma unroll
     for (int i = 1; i < kPartsMost; ++i) {
       sum = make_float4(sum.x + parts[i].x, sum.y + parts[i].y, sum.z + parts[i].z, sum.w + parts[i].w);
     }
-    finish<W>(p, spot_of(p, unit), sum, addends);
+    finish<W>(p, spot_of(tile, unit), sum, addends);
     addends = next;
   }
 }
 
+// p: of the block's rows of x alone.
 template <class W, int kTokens>
-__global__ void __launch_bounds__(kThreads, kBlocksAnSm)
-    gemm_small_m_kernel(const __grid_constant__ OperandMaps maps, const __grid_constant__ SmallMGemm p) {
+__device__ __forceinline__ void run_block(const OperandMaps& maps, const SmallMGemm& p, const BlockTile& tile) {
   using F = Form<W, kTokens>;
   extern __shared__ __align__(kHeadBytes) uint8_t memory[];
   static_assert(sizeof(Ring<W, kTokens>) <= kHeadBytes);
@@ -328,8 +335,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
   uint8_t* const stages = memory + kHeadBytes;
   const int rank = rank_in_cluster(), warp = threadIdx.x / kWarp;
   const Part part = part_of(p, rank);
-  const Copier<W, kTokens> copier{maps,   ring, stages, part, (static_cast<int>(blockIdx.x) >> p.log_parts) * kRows,
-                                  p.cells};
+  const Copier<W, kTokens> copier{maps, ring, stages, part, tile, p.cells};
   // One thread copies, or a whole warp packed weights.
   const bool copies = W::kPacked ? warp == kConsumerWarps : threadIdx.x == kConsumers;
   if (copies) {
@@ -347,7 +353,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
     cluster_wait();
     return;
   }
-  const Addends addends = fetch_addends<W>(p, spot_of(p, unit_of(p, warp, rank)));
+  const Addends addends = fetch_addends<W>(p, spot_of(tile, unit_of(p, warp, rank)));
   float d[kTokens / 2];
 #pragma unroll
   for (int i = 0; i < kTokens / 2; ++i) d[i] = 0;
@@ -356,7 +362,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
     if (p.log_parts == 0) {
       cluster_arrive();
       cluster_wait();
-      return finish_own<W, kTokens>(p, d);
+      return finish_own<W, kTokens>(p, tile, d);
     }
   } else {
     multiply<W, kTokens>(ring, stages, part.n, d);
@@ -366,7 +372,22 @@ __global__ void __launch_bounds__(kThreads, kBlocksAnSm)
   cluster_wait();
   send_sums<W, kTokens>(p, shared_place(stages), ring, rank, d);
   wait_for_cluster(&ring.sums, 0);
-  finish_all<W, kTokens>(p, place_of_sums<F>(stages, part.n), rank, addends);
+  finish_all<W, kTokens>(p, tile, place_of_sums<F>(stages, part.n), rank, addends);
+}
+
+template <class W, int kTokens>
+__global__ void __launch_bounds__(kThreads, kBlocksAnSm)
+    gemm_small_m_kernel(const __grid_constant__ OperandMaps maps, const __grid_constant__ SmallMGemm p) {
+  const int tile = static_cast<int>(blockIdx.x) >> p.log_parts;
+  if constexpr (W::kPacked) {
+    SmallMGemm own = p;
+    const int token = tile % p.token_tiles * kTokens;
+    own.tokens = min(kTokens, p.tokens - token);
+    own.y.data = static_cast<uint8_t*>(p.y.data) + token * p.y.stride * type_bytes(p.y.type);
+    run_block<W, kTokens>(maps, own, {tile / p.token_tiles * kRows, token});
+  } else {
+    run_block<W, kTokens>(maps, p, {tile * kRows, 0});
+  }
 }
 
 template <class W, int kTokens>
@@ -411,18 +432,19 @@ template <class W>
 bool run(const SmallGemm& g, int n_multiprocessors, cudaStream_t stream) {
   const WeightMatrix& w = g.w;
   const CellGrid grid = w.grid();
-  const int64_t n = g.x.rows, tiles = tiles_of(w);
+  const int64_t n = g.x.rows, token_tiles = ceil_div(n, kGemmSmallMRowsMax), tiles = tiles_of(w) * token_tiles;
   const auto all_stages = static_cast<int>(ceil_div(w.cols, kInputs));
   const int log_parts = log_parts_of(tiles, w, n_multiprocessors);
-  const SmallMGemm p{.log_parts = log_parts,
-                     .tokens = static_cast<int>(n),
-                     .rows = static_cast<int>(w.rows),
-                     .epilogue = g.epilogue,
-                     .y = g.y,
-                     .stages = all_stages >> log_parts,
-                     .longer = all_stages % (1 << log_parts),
-                     .cells = {static_cast<const uint8_t*>(w.data), static_cast<int>(grid.slabs),
-                               static_cast<int>(grid.cells), w.glu}};
+  const SmallMGemm p{
+      .log_parts = log_parts,
+      .tokens = static_cast<int>(n),
+      .rows = static_cast<int>(w.rows),
+      .epilogue = g.epilogue,
+      .y = g.y,
+      .stages = all_stages >> log_parts,
+      .longer = all_stages % (1 << log_parts),
+      .cells = {static_cast<const uint8_t*>(w.data), static_cast<int>(grid.slabs), static_cast<int>(grid.cells), w.glu},
+      .token_tiles = static_cast<int>(token_tiles)};
   if constexpr (!W::kPacked) {
     if (n <= 16) return launch<W, 16>(g, p, tiles, stream);
   }

@@ -30,8 +30,8 @@ bool gemm_small_m_sm90_fits(const SmallGemm& gemm, int n_multiprocessors);
 // of the step; y f32 where it is accumulated to.
 bool gemm_small_m_sm90(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
 
-// The same with a packed weight, of any number of rows; one for each kind of cell. REQUIRES: 1 to kGemmSmallMRowsMax
-// rows of x, as above; the weight of one group.
+// The same with a packed weight, of any number of rows; one for each kind of cell. REQUIRES: 1 row of x and more, as
+// above; the weight of one group.
 bool packed_small_m_i8(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
 bool packed_small_m_u4(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);
 bool packed_small_m_u6(const SmallGemm& gemm, int n_multiprocessors, cudaStream_t stream);

@@ -6,7 +6,6 @@
 
 #include "backend/cuda/attention/ordered.h"
 #include "backend/cuda/elementwise/elementwise.h"
-#include "backend/cuda/experts/e4m3_gemm.h"
 #include "backend/cuda/linear/ordered.h"
 
 namespace polymath::backend::cuda {
@@ -133,12 +132,6 @@ constexpr PackedSmallM kPackedSmallM[] = {nullptr,           packed_small_m_i8, 
                                           packed_small_m_u6, packed_small_m_fp4, packed_small_m_fp8};
 static_assert(std::size(kPackedSmallM) == static_cast<size_t>(Cell::kCount));
 
-Matrix rows_of(const Matrix& m, int64_t begin, int64_t n) {
-  Matrix part = m;
-  part.data = static_cast<std::byte*>(m.data) + begin * m.stride * type_bytes(m.type);
-  part.rows = n;
-  return part;
-}
 Matrix cols_of(const Matrix& m, int64_t begin, int64_t n) {
   Matrix part = m;
   part.data = static_cast<std::byte*>(m.data) + begin * type_bytes(m.type);
@@ -146,40 +139,17 @@ Matrix cols_of(const Matrix& m, int64_t begin, int64_t n) {
   return part;
 }
 
-// More rows than the kernel takes: the weight is read again, from the L2 cache if it is there. Unpacking it takes
-// another five bytes a value.
+// More rows than a tile has: its weights are read again, from the L2 cache. Unpacking them takes another five bytes a
+// value.
 constexpr int64_t kPackedSmallMRowsMax = 3 * kGemmSmallMRowsMax;
 
 bool packed_ends_fit(const Linear& l) { return l.w.groups == 1 && (l.y.type == Type::kF32 || !l.epilogue.accumulate); }
-bool e4m3_fits(const LinearProblem& p) {
-  const Linear& l = p.linear;
-  return is_e4m3(l.w.cell) && packed_ends_fit(l) && l.x.rows > kGemmSmallMRowsMax && p.input->has_room(l.x);
-}
-// Where it was measured to be faster than unpacking. It rounds its inputs.
-bool e4m3_is_faster(const LinearProblem& p) {
-  constexpr int64_t kRowsMin = 2048;
-  return e4m3_fits(p) && shares_e4m3_scales(p.linear.scale_cols) && p.linear.x.rows >= kRowsMin;
-}
-bool unpack_fits(const LinearProblem& p) { return !e4m3_is_faster(p); }
-void run_e4m3(const LinearProblem& p) {
-  const Linear& l = p.linear;
-  E4m3Gemm gemm{.p = {}, .linear = true, .epilogue = l.epilogue, .scale_cols = l.scale_cols};
-  gemm.p.x = p.input->round(l.x), gemm.p.y = l.y, gemm.p.w = l.w, gemm.p.bias = l.epilogue.bias;
-  gemm.p.groups.n_experts = 1, gemm.p.groups.n_pairs = l.x.rows;
-  CHECK(e4m3_gemm(gemm, p.device->n_multiprocessors(), p.device->stream()));
-}
-
 bool packed_small_m_fits(const LinearProblem& p) {
   return packed_ends_fit(p.linear) && p.linear.x.rows <= kPackedSmallMRowsMax;
 }
 void run_packed_small_m(const LinearProblem& p) {
-  const Matrix x = p.input->align(p.linear.x, Type::kBf16);
-  for (int64_t begin = 0; begin < x.rows; begin += kGemmSmallMRowsMax) {
-    const int64_t n = std::min(kGemmSmallMRowsMax, x.rows - begin);
-    SmallGemm gemm = small_gemm(p, rows_of(x, begin, n));
-    gemm.y = rows_of(p.linear.y, begin, n);
-    CHECK(kPackedSmallM[static_cast<int>(gemm.w.cell)](gemm, p.device->n_multiprocessors(), p.device->stream()));
-  }
+  const SmallGemm gemm = small_gemm(p, p.input->align(p.linear.x, Type::kBf16));
+  CHECK(kPackedSmallM[static_cast<int>(gemm.w.cell)](gemm, p.device->n_multiprocessors(), p.device->stream()));
 }
 
 // As many rows at once as scratch has room for, by the plain families.
@@ -213,8 +183,7 @@ constexpr Variant<LinearProblem> kLinear[] = {
 };
 constexpr Variant<LinearProblem> kPackedLinear[] = {
     {"packed_small_m_sm90", packed_small_m_fits, run_packed_small_m},
-    {"unpack", unpack_fits, run_unpacked},
-    {"e4m3_gemm_sm90", e4m3_fits, run_e4m3},
+    {"unpack", fits_always<LinearProblem>, run_unpacked},
 };
 constexpr Variant<LinearProblem> kBatchedLinear[] = {
     {"mla_head_gemm", head_gemm_fits, run_head_gemm},

@@ -23,7 +23,6 @@ struct Linear {
   WeightMatrix w;
   LinearEpilogue epilogue;
   int64_t x_group_stride = 0, y_group_stride = 0;
-  int64_t scale_cols = 0;  // packed: inputs that share a scale
 };
 
 // Memory for inputs that change their type or alignment.
@@ -37,6 +36,7 @@ class AlignedInput {
   Matrix align(const Matrix& x, Type type);
   // Rows as e4m3_rows() makes them. They last as long. REQUIRES: has_room().
   Matrix round(const Matrix& x);
+  bool holds(const Matrix& x) const { return x.data == memory_.data(); }
   bool has_room(const Matrix& x) const { return static_cast<size_t>(x.rows * (x.cols + kTail)) <= memory_.bytes(); }
 
  private:
@@ -89,6 +89,8 @@ class LinearRunner {
   void run(const Linear& linear);
   // The input of other kernels' GEMMs; lasts until the next call of the runner.
   Matrix aligned(const Matrix& x, Type type) { return input_.align(x, type); }
+  // The same as AlignedInput::round() makes it. Null data: it cannot.
+  Matrix rounded(const Matrix& x) { return input_.has_room(x) && !input_.holds(x) ? input_.round(x) : Matrix{}; }
   LinearProblem problem_of(const Linear& linear);
   Unpacker& unpacker() { return unpacker_; }
   // Of a packed weight, of one with several groups, or of one.

@@ -4,7 +4,7 @@
 //
 //   kCell, kBytes                  as in cells.h
 //   load(cell)                     a lane's codes and scales, from shared or global memory
-//   fragments<kStep>(words, a)     the operand of inputs 16 kStep ... + 15, of sixteen rows
+//   fragments<kStep>(words, a)     the operand of inputs 16 kStep ... + 15, of sixteen rows, divided by kFactor
 //
 // The operand is that of mma.m16n8k16 and of wgmma with A in registers. Lane l has rows l / 4 (a[0], a[2]) and + 8
 // (a[1], a[3]). Its inputs are 2 (l % 4) + {0, 1} (a[0], a[1]) and + 8 (a[2], a[3]).
@@ -34,8 +34,16 @@ __device__ __forceinline__ uint32_t bf16_fma(uint32_t a, uint32_t b, uint32_t c)
   return d;
 }
 // The lower or the upper 2-byte element, twice.
-__device__ __forceinline__ uint32_t twice_low(uint32_t v) { return __byte_perm(v, 0, 0x1010); }
-__device__ __forceinline__ uint32_t twice_high(uint32_t v) { return __byte_perm(v, 0, 0x3232); }
+__device__ __forceinline__ uint32_t twice_low(uint32_t v) {
+  uint32_t d;
+  asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {low, low};\n}" : "=r"(d) : "r"(v));
+  return d;
+}
+__device__ __forceinline__ uint32_t twice_high(uint32_t v) {
+  uint32_t d;
+  asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %1;\nmov.b32 %0, {high, high};\n}" : "=r"(d) : "r"(v));
+  return d;
+}
 
 // (v & mask) | bits: one instruction.
 __device__ __forceinline__ uint32_t and_or(uint32_t v, uint32_t mask, uint32_t bits) {
@@ -56,6 +64,7 @@ struct InputPlace {
 // that follows is exact: an f16 scale has 11 bits, so 32896 times it has 20.
 struct I8Cell {
   static constexpr Cell kCell = Cell::kI8;
+  static constexpr float kFactor = 1;
   static constexpr int kBytes = 1024 + 64, kScales = 1024;
 
   struct Words {
@@ -111,9 +120,15 @@ struct NibblePlace {
 };
 
 // --- 4-bit integers: value = scale * code + minimum ---
+
+// The four lowest bits of a bf16 are subnormal: a code there is the number code 2^-133. So is one in the next four bits
+// 2^-129 times the code, for bit 7 is the exponent's lowest. One AND makes two codes, one multiply-add their values.
+// A value has a factor of 2^-13, so that the scale, 2^116 times as large, stays finite below 2^8.
 struct U4Cell {
   static constexpr Cell kCell = Cell::kU4;
   static constexpr int kBytes = 512 + 128, kScales = 512;
+  static constexpr float kFactor = 0x1p13f;
+  static constexpr float kRaised = 0x1p116f, kScaleMax = 0x1.fep7f;
 
   struct Words {
     uint4 codes;
@@ -123,17 +138,18 @@ struct U4Cell {
     const int lane = threadIdx.x % kWarp;
     return {reinterpret_cast<const uint4*>(cell)[lane], reinterpret_cast<const uint4*>(cell + kScales)[lane / 4]};
   }
+  // In both halves' lower byte: codes of inputs 0 to 7 of a step, then those of 8 to 15.
+  __device__ __forceinline__ static void values(uint32_t codes, uint32_t of_row, uint32_t& low, uint32_t& high) {
+    constexpr uint32_t kTimes16 = 4 << 7;  // of a bf16 in the lower half
+    const uint32_t minimum = twice_high(of_row);
+    low = bf16_fma(codes & 0x000f000fu, twice_low(of_row + kTimes16), minimum);
+    high = bf16_fma(codes & 0x00f000f0u, twice_low(of_row), minimum);
+  }
   template <int kStep>
   __device__ __forceinline__ static void fragments(const Words& w, uint32_t (&a)[4]) {
-    constexpr uint32_t kBase = 0x43004300u;  // 128
     const uint32_t codes = kStep == 0 ? w.codes.x : kStep == 1 ? w.codes.y : kStep == 2 ? w.codes.z : w.codes.w;
-    const uint32_t of_row = kStep < 2 ? w.scales.x : w.scales.z, of_other = kStep < 2 ? w.scales.y : w.scales.w;
-    const uint32_t scale = twice_low(of_row), minimum = twice_high(of_row);
-    const uint32_t other_scale = twice_low(of_other), other_minimum = twice_high(of_other);
-    a[0] = bf16_fma(bf16_sub(nibbles_plus_128<0>(codes), kBase), scale, minimum);
-    a[2] = bf16_fma(bf16_sub(nibbles_plus_128<1>(codes), kBase), scale, minimum);
-    a[1] = bf16_fma(bf16_sub(nibbles_plus_128<2>(codes), kBase), other_scale, other_minimum);
-    a[3] = bf16_fma(bf16_sub(nibbles_plus_128<3>(codes), kBase), other_scale, other_minimum);
+    values(codes, kStep < 2 ? w.scales.x : w.scales.z, a[0], a[2]);
+    values(codes >> 8, kStep < 2 ? w.scales.y : w.scales.w, a[1], a[3]);
   }
 
   __device__ __forceinline__ static int place_of_scale(int row, int block) {
@@ -146,6 +162,7 @@ struct U4Cell {
 // Low nibbles as above. A byte has the upper two bits of four inputs of a row, eight apart.
 struct U6Cell {
   static constexpr Cell kCell = Cell::kU6;
+  static constexpr float kFactor = 1;
   static constexpr int kBytes = 512 + 256 + 128, kUpper = 512, kScales = 768;
 
   struct Words {
@@ -199,6 +216,7 @@ struct U6Cell {
 // subnormal. The scale's exponent is raised by 126; scales above 2 become 2.
 struct Fp4Cell {
   static constexpr Cell kCell = Cell::kFp4;
+  static constexpr float kFactor = 1;
   static constexpr int kBytes = 512 + 32, kScales = 512;
   static constexpr int kScaleMax = 128;  // exponent byte of 2
 
@@ -241,6 +259,7 @@ struct Fp4Cell {
 // subnormal. Scales are kept 2^120 times as large; they are below 2^8. The code of NaN becomes 480.
 struct Fp8Cell {
   static constexpr Cell kCell = Cell::kFp8;
+  static constexpr float kFactor = 1;
   static constexpr int kBytes = 1024 + 64, kScales = 1024;
   static constexpr float kRaised = 0x1p120f, kScaleMax = 0x1.fep7f;
 

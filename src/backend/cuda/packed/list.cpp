@@ -16,13 +16,23 @@ bool mxfp4_scale_fits(const uint8_t* block) {
   return *block <= kScaleMax;
 }
 
-// As Fp8Cell::kScaleMax. NaN does not fit.
-bool fp8_scale_fits(const uint8_t* block) {
-  constexpr float kScaleMax = 255;
+// As U4Cell::kScaleMax and Fp8Cell::kScaleMax. NaN does not fit.
+constexpr float kScaleMax = 255;
+
+bool f32_scale_fits(const uint8_t* block) {
   float scale;
   std::memcpy(&scale, block, sizeof(scale));
   return std::abs(scale) <= kScaleMax;
 }
+
+// The bits of positive f16 numbers are in the numbers' order, and NaN's are past all.
+template <uint16_t kScaleBitsMax>
+bool f16_scale_fits(const uint8_t* block) {
+  uint16_t scale;
+  std::memcpy(&scale, block, sizeof(scale));
+  return (scale & 0x7fff) <= kScaleBitsMax;
+}
+constexpr uint16_t k255 = 0x5bf8, k4 = 0x4400;  // Q4_K multiplies its scale by 63 at most
 
 }  // namespace
 
@@ -32,14 +42,14 @@ const PackedFormat* find_packed_format(std::string_view name) {
       {"q5_0", Cell::kI8, repack_q5_0},
       {"int8_g32", Cell::kI8, repack_int8_g32},
       {"int8_g128", Cell::kI8, repack_int8_g128},
-      {"q4_0", Cell::kU4, repack_q4_0},
-      {"q4_k", Cell::kU4, repack_q4_k},
-      {"int4_g32", Cell::kU4, repack_int4_g32},
-      {"int4_g128", Cell::kU4, repack_int4_g128},
+      {"q4_0", Cell::kU4, repack_q4_0, f16_scale_fits<k255>},
+      {"q4_k", Cell::kU4, repack_q4_k, f16_scale_fits<k4>},
+      {"int4_g32", Cell::kU4, repack_int4_g32, f32_scale_fits},
+      {"int4_g128", Cell::kU4, repack_int4_g128, f32_scale_fits},
       {"q6_k", Cell::kU6, repack_q6_k},
       {"mxfp4", Cell::kFp4, repack_mxfp4, mxfp4_scale_fits},
-      {"fp8_g32", Cell::kFp8, repack_fp8_g32, fp8_scale_fits},
-      {"fp8_g128", Cell::kFp8, repack_fp8_g128, fp8_scale_fits},
+      {"fp8_g32", Cell::kFp8, repack_fp8_g32, f32_scale_fits},
+      {"fp8_g128", Cell::kFp8, repack_fp8_g128, f32_scale_fits},
   };
   for (const PackedFormat& format : kFormats) {
     if (format.name == name) return &format;

@@ -19,6 +19,13 @@ __device__ __forceinline__ float half_at(const uint8_t* p) { return __half2float
 __device__ __forceinline__ void put_u16(uint8_t* p, uint16_t v) { *reinterpret_cast<uint16_t*>(p) = v; }
 __device__ __forceinline__ uint16_t bf16_bits(float v) { return __bfloat16_as_ushort(__float2bfloat16_rn(v)); }
 
+// As U4Cell has them. REQUIRES: the scale is no larger than U4Cell::kScaleMax.
+__device__ __forceinline__ void put_u4_scale(uint8_t* cell, int row, int block, float scale, float minimum) {
+  uint8_t* const to = cell + U4Cell::place_of_scale(row, block);
+  put_u16(to, bf16_bits(scale * U4Cell::kRaised));
+  put_u16(to + 2, bf16_bits(minimum / U4Cell::kFactor));
+}
+
 // Codes of inputs k and k + 8 of a row share a byte.
 template <typename Code>
 __device__ __forceinline__ void put_nibbles(uint8_t* cell, int row, int n, Code code) {

@@ -35,12 +35,6 @@ struct Q5_0Block {
   }
 };
 
-__device__ void put_u4_scale(uint8_t* cell, int row, int block, float scale, float minimum) {
-  uint8_t* const to = cell + U4Cell::place_of_scale(row, block);
-  put_u16(to, bf16_bits(scale));
-  put_u16(to + 2, bf16_bits(minimum));
-}
-
 // f16 scale, nibbles: code - 8. Byte j has values j and j + 16.
 struct Q4_0Block {
   static constexpr Cell kCell = Cell::kU4;

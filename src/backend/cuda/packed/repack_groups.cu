@@ -36,9 +36,7 @@ struct Int4Block : Group<kInputs, 5, 4> {
     for (int p = 0; p < n / kPart; ++p) {
       const Part part(blocks, at, p);
       const float scale = __bfloat162float(__float2bfloat16_rn(float_at(part.block)));
-      uint8_t* const to = cell + U4Cell::place_of_scale(row, p);
-      put_u16(to, bf16_bits(scale));
-      put_u16(to + 2, bf16_bits(-scale * static_cast<float>(part.block[4])));
+      put_u4_scale(cell, row, p, scale, -scale * static_cast<float>(part.block[4]));
     }
     put_nibbles(cell, row, n,
                 [&](int k) { return Part(blocks, at, k / kPart).codes[k % 16] >> (k % kPart / 16 * 4) & 15; });

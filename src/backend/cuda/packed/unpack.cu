@@ -11,14 +11,19 @@ namespace {
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
 // A lane's operand of 16 inputs to its two rows.
+template <class C, int kStep>
 __device__ __forceinline__ void put_step(const Unpack& p, uint16_t* to, const int64_t (&rows)[2], int64_t input,
-                                         const uint32_t (&a)[4]) {
+                                         const typename C::Words& words) {
+  constexpr uint32_t kFactor = C::kFactor == 1 ? 0x3f803f80u : 0x46004600u;  // 1 or 2^13
+  static_assert(C::kFactor == 1 || C::kFactor == 0x1p13f);
+  uint32_t a[4];
+  C::template fragments<kStep>(words, a);
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int64_t row = rows[i % 2], k = input + i / 2 * 8;
     // Pairs: the stride is even, and what lies between cols and the stride is zero in the cell.
     if (row >= 0 && row < p.rows && k < p.w.stride) {
-      *reinterpret_cast<uint32_t*>(to + row * p.w.stride + k) = a[i];
+      *reinterpret_cast<uint32_t*>(to + row * p.w.stride + k) = bf16_mul(a[i], kFactor);
     }
   }
 }
@@ -43,11 +48,10 @@ __global__ void __launch_bounds__(kThreads) unpack_kernel(Unpack p, int64_t firs
       rows[half] = row < p.w.rows ? row - p.row_begin : -1;
     }
     const int64_t input = cell * kCellCols + lane % 4 * 2;
-    uint32_t a[4];
-    C::template fragments<0>(words, a), put_step(p, to, rows, input, a);
-    C::template fragments<1>(words, a), put_step(p, to, rows, input + 16, a);
-    C::template fragments<2>(words, a), put_step(p, to, rows, input + 32, a);
-    C::template fragments<3>(words, a), put_step(p, to, rows, input + 48, a);
+    put_step<C, 0>(p, to, rows, input, words);
+    put_step<C, 1>(p, to, rows, input + 16, words);
+    put_step<C, 2>(p, to, rows, input + 32, words);
+    put_step<C, 3>(p, to, rows, input + 48, words);
   }
 }
 
@@ -100,7 +104,10 @@ DummyScales dummy_scales(Cell cell, float deviation) {
     const uint32_t bits = __half_as_ushort(scale);
     return {I8Cell::kScales, bits << 16 | bits};
   }
-  if (cell == Cell::kU4) return {U4Cell::kScales, bf16_of(-7.5f * scale4) << 16 | bf16_of(scale4)};
+  if (cell == Cell::kU4) {
+    const uint32_t minimum = bf16_of(-7.5f * scale4 / U4Cell::kFactor);
+    return {U4Cell::kScales, minimum << 16 | bf16_of(scale4 * U4Cell::kRaised)};
+  }
   if (cell == Cell::kU6) {
     const uint32_t bits = bf16_of(deviation / kDeviationOf6);
     return {U6Cell::kScales, bits << 16 | bits};

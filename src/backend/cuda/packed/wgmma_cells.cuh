@@ -100,6 +100,15 @@ __device__ __forceinline__ void wgmma_bf16_registers(float (&d)[128], const uint
 }
 // clang-format on
 
+// Sums of a cell's operands to those of its values.
+template <class C, int kSums>
+__device__ __forceinline__ void finish_sums(float (&d)[kSums]) {
+  if constexpr (C::kFactor != 1) {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) d[i] *= C::kFactor;
+  }
+}
+
 // A warpgroup's operands of half a cell: 32 inputs. Two of them are in turn multiplied and made.
 struct HalfCell {
   uint32_t a[2][4];
@@ -131,28 +140,41 @@ __device__ __forceinline__ void multiply_cell(const typename C::Words& words, Ha
   multiply_half<1>(d, halves[1], tokens);
 }
 
-// The same at once, by mma.sync: each warp for itself, without waits between its steps. tokens: the shared address of
-// kSums / 4 octets of them.
-template <class C, int kSums>
-__device__ __forceinline__ void multiply_cell_now(const typename C::Words& words, uint32_t tokens, float (&d)[kSums]) {
+// The same at once, by mma.sync: each warp for itself, without waits between its steps. A warp has a cell of each of
+// its slabs. tokens: the shared address of kSums / 4 octets of them. Every second step adds to `other`, which may be d.
+template <class C, int kSlabs, int kSums>
+__device__ __forceinline__ void multiply_cell_now(const typename C::Words (&words)[kSlabs], uint32_t tokens,
+                                                  float (&d)[kSlabs][kSums], float (&other)[kSlabs][kSums]) {
   const int lane = threadIdx.x % kWarp;
   tokens += static_cast<uint32_t>(lane % 8 * 128);
-  uint32_t a[2][4];
-  const auto add = [&](int half) {
+  uint32_t b[2][kSums / 4][4];  // all loaded first: the codes' decoding hides it
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
     const uint32_t from = tokens + static_cast<uint32_t>(((4 * half + lane / 8) ^ (lane % 8)) * 16);
 #pragma unroll
-    for (int j = 0; j < kSums / 4; ++j) {
-      uint32_t b[4];
-      load_matrices(b, from + j * 1024);
-      auto& sums = *reinterpret_cast<float(*)[4]>(&d[4 * j]);
-      mma_bf16(sums, a[0][0], a[0][1], a[0][2], a[0][3], b[0], b[1]);
-      mma_bf16(sums, a[1][0], a[1][1], a[1][2], a[1][3], b[2], b[3]);
-    }
-  };
-  C::template fragments<0>(words, a[0]), C::template fragments<1>(words, a[1]);
-  add(0);
-  C::template fragments<2>(words, a[0]), C::template fragments<3>(words, a[1]);
-  add(1);
+    for (int j = 0; j < kSums / 4; ++j) load_matrices(b[half][j], from + j * 1024);
+  }
+#pragma unroll
+  for (int slab = 0; slab < kSlabs; ++slab) {
+    HalfCell half_cell;
+    const auto add = [&](int half) {
+      const auto& a = half_cell.a;
+#pragma unroll
+      for (int j = 0; j < kSums / 4; ++j) {
+        auto& sums = *reinterpret_cast<float(*)[4]>(&d[slab][4 * j]);
+        mma_bf16(sums, a[0][0], a[0][1], a[0][2], a[0][3], b[half][j][0], b[half][j][1]);
+      }
+#pragma unroll
+      for (int j = 0; j < kSums / 4; ++j) {
+        auto& sums = *reinterpret_cast<float(*)[4]>(&other[slab][4 * j]);
+        mma_bf16(sums, a[1][0], a[1][1], a[1][2], a[1][3], b[half][j][2], b[half][j][3]);
+      }
+    };
+    make_half<C, 0>(words[slab], half_cell);
+    add(0);
+    make_half<C, 1>(words[slab], half_cell);
+    add(1);
+  }
 }
 
 }  // namespace polymath::backend::cuda
