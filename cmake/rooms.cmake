@@ -19,6 +19,9 @@ function(polymath_room room)
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
   set(avx512 "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512bf16;-mavx512vnni")
   list(APPEND avx512 "-mprefer-vector-width=512")
+  if(POLYMATH_SANITIZE MATCHES "undefined")
+    list(APPEND avx512 "-fno-sanitize=undefined")  # AVX2's unit has the same templates; each takes minutes
+  endif()
   foreach(source ${sources})
     if(source MATCHES "_(avx2|avx512|amx)\\.cpp$")
       set_source_files_properties(${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
@@ -73,17 +76,24 @@ function(polymath_room_test name room)
   add_dependencies(room_tests ${name}_test)
   target_link_libraries(${name}_test PRIVATE polymath_${room} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name}_test PRIVATE POLYMATH_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  polymath_precompile(${name}_test base_test GTEST)
+  polymath_quick_test(${name}_test)
   add_test(NAME ${name} COMMAND ${name}_test)
   set_tests_properties(${name} PROPERTIES LABELS room)
 endfunction()
 
+# Tests are compiled once and run once: O1 costs least. REQUIRES: the options of the room tests.
+function(polymath_quick_test target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  polymath_precompile(${target} base_test GTEST)
+endfunction()
+
 # The headers of libraries that most files include are parsed once, for the rooms and for the tests: half of a file's
-# time. Ours are not among them. The CUDA build goes without, and so finds a header that a file forgot to include.
+# time. Ours are not among them.
 function(polymath_precompile target first)
   cmake_parse_arguments(PRECOMPILE "GTEST" "" "" ${ARGN})
   get_target_property(type ${target} TYPE)
-  if(POLYMATH_CUDA OR type STREQUAL "INTERFACE_LIBRARY")
+  get_target_property(definitions ${target} COMPILE_DEFINITIONS)  # other ones need other precompiled headers
+  if(type STREQUAL "INTERFACE_LIBRARY" OR definitions MATCHES "POLYMATH_CUDA")
     return()
   endif()
   if(NOT target STREQUAL first)
