@@ -14,6 +14,7 @@ OTHER_FLAGS = {
     "kubectl and pip": {"from-file", "no-cache-dir"},
     "nvidia-smi": {"query-gpu", "format"},
     "check": {"no-build"},
+    "docker": {"rm", "read-only", "gpus"},
     "every program": {"help", "version"},
     "TGI's launcher, misspelt in a test": {"max-totl-tokens"},
     "our tests of the command line": {"x", "no-x", "flag", "max-model-length", "prot", "tensor-paralel-size"},
