@@ -8,16 +8,16 @@
 #include <vector>
 
 #include "base/check.h"
+#include "commands/http/response.h"
+#include "commands/http/sse.h"
 #include "commands/load/dialect.h"
-#include "commands/load/http/response.h"
-#include "commands/load/http/sse.h"
 #include "commands/load/token_count.h"
 
 namespace {
 
-using polymath::commands::load::ResponseLimits;
-using polymath::commands::load::ResponseParser;
-using polymath::commands::load::SseSplitter;
+using polymath::commands::http::ResponseLimits;
+using polymath::commands::http::ResponseParser;
+using polymath::commands::http::SseSplitter;
 
 constexpr size_t kEventBytes = 512;
 

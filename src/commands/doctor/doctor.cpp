@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "commands/doctor/findings.h"
 #include "commands/flags/flags.h"
-#include "commands/load/http/fetch.h"
+#include "commands/http/fetch.h"
 #include "commands/verbs.h"
 #include "weights/checkpoint.h"
 
@@ -17,9 +17,9 @@ namespace {
 constexpr double kTimeoutSeconds = 10;  // of the whole answer; later: an error
 
 absl::StatusOr<std::vector<Finding>> ask_server(const std::string& url) {
-  ASSIGN_OR_RETURN(const load::Target target, load::parse_base_url(url));
-  ASSIGN_OR_RETURN(const auto client, load::HttpClient::make(target, {.timeout_s = kTimeoutSeconds}));
-  const auto answer = load::fetch(*client, target, "/metrics", Exposition::kBytesMax);
+  ASSIGN_OR_RETURN(const http::Target target, http::parse_base_url(url));
+  ASSIGN_OR_RETURN(const auto client, http::HttpClient::make(target, {.timeout_s = kTimeoutSeconds}));
+  const auto answer = http::fetch(*client, target, "/metrics", Exposition::kBytesMax);
   const std::string where = absl::StrCat("http://", target.authority(), target.base_path, "/metrics");
   if (!answer.ok()) return absl::UnavailableError(absl::StrCat(where, ": ", answer.status().message()));
   if (answer->status != 200) return absl::UnavailableError(absl::StrCat(where, " answered ", answer->status));

@@ -7,8 +7,8 @@
 #include "absl/strings/str_split.h"
 #include "commands/flags/flag_tables.h"
 #include "commands/flags/flag_values.h"
+#include "commands/http/target.h"
 #include "commands/load/dialect.h"
-#include "commands/load/http/target.h"
 
 namespace polymath::commands {
 namespace {
@@ -38,7 +38,7 @@ absl::Status set_backend(Options& o, std::string_view value) {
 }
 
 absl::Status set_base_url(Options& o, std::string_view value) {
-  RETURN_IF_ERROR(load::parse_base_url(value).status());
+  RETURN_IF_ERROR(http::parse_base_url(value).status());
   o.load.base_url = std::string(value);
   return absl::OkStatus();
 }
@@ -52,7 +52,7 @@ absl::Status set_endpoint(Options& o, std::string_view value) {
 }
 
 absl::Status add_header(Options& o, std::string_view value) {
-  ASSIGN_OR_RETURN(std::string header, load::parse_header(value));
+  ASSIGN_OR_RETURN(std::string header, http::parse_header(value));
   if (o.load.headers.size() == kHeadersMax) return absl::InvalidArgumentError("too many");
   o.load.headers.push_back(std::move(header));
   return absl::OkStatus();

@@ -14,7 +14,7 @@ constexpr std::string_view kDone = "[DONE]";
 AnswerReader::AnswerReader(const Dialect& dialect, double epoch, bool keep_answer)
     : dialect_(dialect), epoch_(epoch), keep_answer_(keep_answer) {}
 
-absl::Status AnswerReader::on_body(const ResponseHead& head, std::string_view piece, double now) {
+absl::Status AnswerReader::on_body(const http::ResponseHead& head, std::string_view piece, double now) {
   if (head.status != 200) {
     body_.append(piece.substr(0, kRefusalBytesMax - std::min(body_.size(), kRefusalBytesMax)));
     return absl::OkStatus();
@@ -53,7 +53,7 @@ absl::Status AnswerReader::on_facts(const EventFacts& facts, double now) {
 }
 
 // Why a response that arrived whole is no answer.
-absl::Status AnswerReader::end_error(const ResponseHead& head) {
+absl::Status AnswerReader::end_error(const http::ResponseHead& head) {
   if (head.status != 200) {
     const std::string text = error_text(body_);
     return absl::UnavailableError(text.empty() ? "no words" : text);
@@ -62,7 +62,7 @@ absl::Status AnswerReader::end_error(const ResponseHead& head) {
   return ended_ ? absl::OkStatus() : absl::DataLossError("the answer stopped before its end");
 }
 
-void AnswerReader::on_end(const absl::Status& status, const ResponseHead& head, double now) {
+void AnswerReader::on_end(const absl::Status& status, const http::ResponseHead& head, double now) {
   record.end = now - epoch_;
   record.status = head.status;
   const absl::Status error = status.ok() ? end_error(head) : status;

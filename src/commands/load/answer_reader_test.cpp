@@ -11,11 +11,11 @@ namespace polymath::commands::load {
 namespace {
 
 constexpr double kEpoch = 100;
-const ResponseHead kStream{.status = 200, .media_type = "text/event-stream", .keep_alive = true};
-const ResponseHead kJson{.status = 200, .media_type = "application/json", .keep_alive = true};
+const http::ResponseHead kStream{.status = 200, .media_type = "text/event-stream", .keep_alive = true};
+const http::ResponseHead kJson{.status = 200, .media_type = "application/json", .keep_alive = true};
 
 // The pieces arrive a second apart, from kEpoch + 1 on; the end comes with the last.
-Record read(const char* backend, const ResponseHead& head, const std::vector<std::string>& pieces) {
+Record read(const char* backend, const http::ResponseHead& head, const std::vector<std::string>& pieces) {
   AnswerReader reader(*find_dialect(backend), kEpoch, false);
   int done = 0;
   reader.on_done = [&](AnswerReader&) { ++done; };
@@ -61,7 +61,7 @@ TEST(AnswerReader, AnAnswerAtOnceHasNoTokenTimes) {
 
 struct NoAnswer {
   const char* backend;
-  ResponseHead head;
+  http::ResponseHead head;
   std::vector<std::string> pieces;
   const char* says;
 };

@@ -53,10 +53,10 @@ absl::Status check_flags(const LoadOptions& o, const Dialect& dialect) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Target> target_of(const Options& options) {
-  Target target;
+absl::StatusOr<http::Target> target_of(const Options& options) {
+  http::Target target;
   if (!options.load.base_url.empty()) {
-    ASSIGN_OR_RETURN(target, parse_base_url(options.load.base_url));
+    ASSIGN_OR_RETURN(target, http::parse_base_url(options.load.base_url));
   } else {
     const bool any = options.server.host == "0.0.0.0" || options.server.host.empty();
     target.host = any ? "127.0.0.1" : options.server.host;
@@ -66,7 +66,7 @@ absl::StatusOr<Target> target_of(const Options& options) {
   const std::string key = options.server.api_keys.empty() ? options.server.environment_api_key.value_or("")
                                                           : options.server.api_keys.front();
   if (key.empty()) return target;
-  const auto header = parse_header("Authorization=Bearer " + key);
+  const auto header = http::parse_header("Authorization=Bearer " + key);
   if (!header.ok()) return absl::InvalidArgumentError("--api-key: has a line end");
   target.headers.push_back(*header);
   return target;
@@ -126,8 +126,8 @@ absl::Status write_results(const Options& options, const RunFacts& facts, const 
 }
 
 // Requests whose figures are not kept. Their prompts are others than those of the run.
-absl::Status warm_up(HttpClient& client, const Target& target, RunnerOptions runner, WorkloadOptions workload,
-                     int requests) {
+absl::Status warm_up(http::HttpClient& client, const http::Target& target, RunnerOptions runner,
+                     WorkloadOptions workload, int requests) {
   if (requests == 0) return absl::OkStatus();
   runner.open_loop = false;
   workload.conversations = requests;
@@ -142,13 +142,14 @@ absl::Status bench_serve(const Options& options) {
   const LoadOptions& o = options.load;
   const Dialect& dialect = *find_dialect(o.backend);
   RETURN_IF_ERROR(check_flags(o, dialect));
-  ASSIGN_OR_RETURN(const Target target, target_of(options));
+  ASSIGN_OR_RETURN(const http::Target target, target_of(options));
   ASSIGN_OR_RETURN(const std::vector<TraceRow> trace, read_trace(o));
   const uint64_t seed = options.model.seed.value_or(0);
   WorkloadOptions workload = workload_of(o, dialect, seed);
   if (!trace.empty()) workload.conversations = static_cast<int>(trace.size());
   const int connections = o.concurrency_max > 0 ? o.concurrency_max : std::min(sockets_max(), kConnectionsMax);
-  ASSIGN_OR_RETURN(auto client, HttpClient::make(target, {.connections_max = connections, .timeout_s = o.timeout_s}));
+  ASSIGN_OR_RETURN(auto client,
+                   http::HttpClient::make(target, {.connections_max = connections, .timeout_s = o.timeout_s}));
 
   std::string model = options.model.served_names.empty() ? options.model.name : options.model.served_names.front();
   const bool needs_model = dialect.path.starts_with("/v1/");

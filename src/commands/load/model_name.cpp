@@ -2,8 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "commands/http/fetch.h"
 #include "commands/load/dialect.h"
-#include "commands/load/http/fetch.h"
 
 namespace polymath::commands::load {
 namespace {
@@ -22,9 +22,9 @@ std::string first_id(const std::string& body) {
 
 }  // namespace
 
-absl::StatusOr<std::string> first_model(HttpClient& client, const Target& target) {
+absl::StatusOr<std::string> first_model(http::HttpClient& client, const http::Target& target) {
   const std::string where = absl::StrCat("http://", target.authority(), target.base_path, "/v1/models");
-  auto list = fetch(client, target, "/v1/models", kListBytesMax);
+  auto list = http::fetch(client, target, "/v1/models", kListBytesMax);
   if (list.ok() && list->status != 200) {
     list = absl::UnavailableError(absl::StrCat(list->status, " ", error_text(list->body)));
   }

@@ -5,11 +5,11 @@
 #include <string>
 
 #include "base/status.h"
-#include "commands/load/http/http_client.h"
+#include "commands/http/http_client.h"
 
 namespace polymath::commands::load {
 
 // The first of GET /v1/models. Blocks. kUnavailable: no server, or no such answer.
-absl::StatusOr<std::string> first_model(HttpClient& client, const Target& target);
+absl::StatusOr<std::string> first_model(http::HttpClient& client, const http::Target& target);
 
 }  // namespace polymath::commands::load

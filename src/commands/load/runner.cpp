@@ -14,7 +14,8 @@ constexpr double kProgressSeconds = 10;  // between the lines on stderr
 
 }  // namespace
 
-Runner::Runner(HttpClient& client, const Target& target, const RunnerOptions& options, const WorkloadOptions& workload)
+Runner::Runner(http::HttpClient& client, const http::Target& target, const RunnerOptions& options,
+               const WorkloadOptions& workload)
     : client_(client), target_(target), options_(options), workload_(workload) {}
 
 double Runner::now() const { return base::steady_seconds() - epoch_; }
@@ -62,7 +63,7 @@ void Runner::ask(int index, double due) {
   reader->conversation = index;
   reader->on_done = [this](AnswerReader& done) { on_done(done); };
   const Ask ask{options_.ask, workload_.form, conversation.prompt(), conversation.output_len()};
-  std::string bytes = request_bytes(target_, options_.path, base::to_text(options_.dialect->body(ask)));
+  std::string bytes = http::request_bytes(target_, options_.path, base::to_text(options_.dialect->body(ask)));
   reader->record.prompt_asked = conversation.prompt_len();
   reader->record.output_asked = conversation.output_len();
   reader->record.sent = now();

@@ -7,10 +7,10 @@
 #include <memory>
 #include <vector>
 
+#include "commands/http/http_client.h"
 #include "commands/load/answer_reader.h"
 #include "commands/load/arrivals.h"
 #include "commands/load/dialect.h"
-#include "commands/load/http/http_client.h"
 #include "commands/load/record.h"
 #include "commands/load/workload.h"
 
@@ -32,7 +32,8 @@ struct RunResult {
 class Runner {
  public:
   // `due`: arrival times in order, one a conversation; ignored in a closed loop. `trace`: empty, or one row each.
-  Runner(HttpClient& client, const Target& target, const RunnerOptions& options, const WorkloadOptions& workload);
+  Runner(http::HttpClient& client, const http::Target& target, const RunnerOptions& options,
+         const WorkloadOptions& workload);
 
   // Blocks until each request has ended. kUnavailable: the system's, not the server's; those are in the records.
   absl::StatusOr<RunResult> run(const std::vector<double>& due, const std::vector<TraceRow>& trace);
@@ -49,8 +50,8 @@ class Runner {
     double due = 0;
   };
 
-  HttpClient& client_;
-  const Target& target_;
+  http::HttpClient& client_;
+  const http::Target& target_;
   const RunnerOptions options_;
   const WorkloadOptions workload_;
   double epoch_ = 0;

@@ -1,13 +1,13 @@
 // The response parser: every framing at every cut position, and what is no response.
 
-#include "commands/load/http/response.h"
+#include "commands/http/response.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 namespace {
 
 struct Outcome {
@@ -161,5 +161,21 @@ TEST(ResponseParser, ACloseInTheMidst) {
   }
 }
 
+TEST(ResponseParser, HeadersAreKeptWhereAsked) {
+  constexpr std::string_view kBytes =
+      "HTTP/1.1 302 Found\r\nLOCATION:  /x \r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n";
+  for (const bool keep : {false, true}) {
+    ResponseParser parser({.keep_headers = keep});
+    std::string body;
+    ASSERT_TRUE(parser.feed(kBytes.substr(0, 30), body).ok());
+    EXPECT_FALSE(parser.has_head());
+    ASSERT_TRUE(parser.feed(kBytes.substr(30), body).ok());
+    EXPECT_TRUE(parser.has_head() && parser.complete());
+    EXPECT_EQ(parser.head().header("location"), keep ? "/x" : "");
+    EXPECT_EQ(parser.head().header("x-a"), keep ? "1" : "");
+    EXPECT_EQ(parser.head().header("none"), "");
+  }
+}
+
 }  // namespace
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

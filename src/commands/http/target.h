@@ -11,7 +11,7 @@
 
 #include "base/status.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 
 struct Target {
   std::string host;  // a name or an address, without brackets
@@ -45,4 +45,4 @@ absl::StatusOr<int> start_connect(const Address& address);
 // How a connect ended. kUnavailable with the system's sentence.
 absl::Status connect_result(int fd);
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

@@ -11,20 +11,27 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/status.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 
 struct ResponseLimits {
   size_t head_bytes_max = 64 << 10;     // of a head, of trailers, of a chunk's size line; more: kResourceExhausted
   uint64_t body_bytes_max = 256 << 20;  // more: kResourceExhausted
+  bool keep_headers = false;            // in ResponseHead::headers
 };
 
 struct ResponseHead {
   int status = 0;          // 0: none was read
   std::string media_type;  // lower case, without parameters
   bool keep_alive = false;
+  std::vector<std::pair<std::string, std::string>> headers;  // lower-case name, value; in order
+
+  // Its first value; empty: there is none.
+  std::string_view header(std::string_view name) const;
 };
 
 class ResponseParser {
@@ -38,6 +45,7 @@ class ResponseParser {
   absl::Status end_of_stream();
 
   bool complete() const { return state_ == State::kComplete; }
+  bool has_head() const { return state_ > State::kHeaders; }  // whole; the body may follow
   const ResponseHead& head() const { return head_; }
   void restart();  // for the next response
 
@@ -74,4 +82,4 @@ class ResponseParser {
   bool chunked_ = false;
 };
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

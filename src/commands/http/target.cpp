@@ -1,4 +1,4 @@
-#include "commands/load/http/target.h"
+#include "commands/http/target.h"
 
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -12,7 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 namespace {
 
 constexpr std::string_view kControls("\0\r\n", 3);
@@ -130,4 +130,4 @@ absl::Status connect_result(int fd) {
   return error == 0 ? absl::OkStatus() : unavailable("connect");
 }
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

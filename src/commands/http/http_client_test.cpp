@@ -1,6 +1,6 @@
 // The client against servers of a few lines: connections kept and lost, answers cut anywhere, refusals, silence.
 
-#include "commands/load/http/http_client.h"
+#include "commands/http/http_client.h"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 namespace {
 
 constexpr const char* kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -193,4 +193,4 @@ TEST(HttpClient, NoServer) {
 }
 
 }  // namespace
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

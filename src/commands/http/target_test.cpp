@@ -1,10 +1,10 @@
 // Base URLs, headers, and requests as bytes.
 
-#include "commands/load/http/target.h"
+#include "commands/http/target.h"
 
 #include <gtest/gtest.h>
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 namespace {
 
 TEST(Target, BaseUrls) {
@@ -59,4 +59,4 @@ TEST(Target, Requests) {
 }
 
 }  // namespace
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

@@ -1,8 +1,8 @@
-#include "commands/load/http/fetch.h"
+#include "commands/http/fetch.h"
 
 #include "absl/strings/str_cat.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 namespace {
 
 class Collector : public ResponseHandler {
@@ -40,4 +40,4 @@ absl::StatusOr<Fetched> fetch(HttpClient& client, const Target& target, std::str
   return std::move(collector.fetched);
 }
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

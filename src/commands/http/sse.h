@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 
 class SseSplitter {
  public:
@@ -33,4 +33,4 @@ class SseSplitter {
   bool first_line_ = true;
 };
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

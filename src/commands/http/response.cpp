@@ -1,4 +1,4 @@
-#include "commands/load/http/response.h"
+#include "commands/http/response.h"
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 namespace {
 
 absl::Status invalid(std::string_view what) {
@@ -27,6 +27,13 @@ bool all_digits(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view ResponseHead::header(std::string_view name) const {
+  for (const auto& [own, value] : headers) {
+    if (own == name) return value;
+  }
+  return {};
+}
 
 void ResponseParser::restart() {
   state_ = State::kStatusLine;
@@ -135,6 +142,7 @@ absl::Status ResponseParser::on_header() {
   if (!named) return invalid("a header without a name");
   const std::string name = lower(line.substr(0, colon));
   const std::string_view value = trimmed(line.substr(colon + 1));
+  if (limits_.keep_headers) head_.headers.emplace_back(name, value);
   if (name == "content-length") return set_content_length(value);
   if (name == "transfer-encoding") {
     if (chunked_ || lower(value) != "chunked") return invalid("its Transfer-Encoding is not chunked");
@@ -199,4 +207,4 @@ absl::Status ResponseParser::end_of_stream() {
                                                   : "the server closed the connection in the midst of a response");
 }
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "commands/load/http/http_client.h"
+#include "commands/http/http_client.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 
 struct Fetched {
   int status = 0;
@@ -18,4 +18,4 @@ struct Fetched {
 // kUnavailable: no answer. REQUIRES: nothing else is in flight.
 absl::StatusOr<Fetched> fetch(HttpClient& client, const Target& target, std::string_view path, size_t bytes_max);
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

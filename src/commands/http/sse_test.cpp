@@ -1,13 +1,13 @@
 // Events are the same wherever their bytes are cut.
 
-#include "commands/load/http/sse.h"
+#include "commands/http/sse.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 namespace {
 
 std::vector<std::string> events(const std::vector<std::string>& pieces) {
@@ -82,4 +82,4 @@ TEST(SseSplitter, AnErrorOfTheReaderEndsTheCall) {
 }
 
 }  // namespace
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

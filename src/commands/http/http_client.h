@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "base/status.h"
-#include "commands/load/http/response.h"
-#include "commands/load/http/target.h"
+#include "commands/http/response.h"
+#include "commands/http/target.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 
 struct ClientLimits {
   int connections_max = 1;  // at once; send() is refused beyond it
@@ -84,4 +84,4 @@ class HttpClient {
   std::string read_buffer_, body_;
 };
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

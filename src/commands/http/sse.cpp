@@ -1,11 +1,11 @@
-#include "commands/load/http/sse.h"
+#include "commands/http/sse.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 
 absl::Status SseSplitter::feed(std::string_view bytes, const OnEvent& on_event) {
   while (!bytes.empty()) {
@@ -50,4 +50,4 @@ absl::Status SseSplitter::end_line(const OnEvent& on_event) {
   return absl::OkStatus();
 }
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http

@@ -1,4 +1,4 @@
-#include "commands/load/http/http_client.h"
+#include "commands/http/http_client.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-namespace polymath::commands::load {
+namespace polymath::commands::http {
 namespace {
 
 constexpr size_t kReadBytes = 64 << 10;
@@ -242,4 +242,4 @@ void HttpClient::end_late() {
   }
 }
 
-}  // namespace polymath::commands::load
+}  // namespace polymath::commands::http
