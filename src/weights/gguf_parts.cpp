@@ -4,7 +4,9 @@
 #include <charconv>
 #include <string_view>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "weights/checkpoint.h"
 
 namespace polymath::weights {
@@ -59,6 +61,20 @@ std::vector<std::string> gguf_models(const std::vector<std::string>& names) {
   }
   std::sort(models.begin(), models.end());
   return models;
+}
+
+bool gguf_has_quant(const std::string& path, std::string_view quant) {
+  if (quant.empty() || !path.ends_with(kEnding)) return false;
+  const PartName part = part_name(path);
+  const std::string stem = part.count > 0 ? part.start : path.substr(0, path.size() - kEnding.size());
+  const std::string wanted = absl::AsciiStrToLower(std::string(quant));
+  const std::vector<std::string> names = absl::StrSplit(absl::AsciiStrToLower(stem), '/');
+  for (const std::string_view name : names) {
+    if (!name.ends_with(wanted)) continue;
+    const std::string_view before = name.substr(0, name.size() - wanted.size());
+    if (before.empty() || before.ends_with('-') || before.ends_with('.') || before.ends_with('_')) return true;
+  }
+  return false;
 }
 
 }  // namespace polymath::weights

@@ -1,77 +1,20 @@
 // Finds the directory or GGUF file that --model names. Nothing is downloaded.
-// Source: the cache's layout, https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
 
-#include <algorithm>
-#include <cctype>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/read_file.h"
 #include "weights/checkpoint.h"
+#include "weights/gguf_parts.h"
+#include "weights/hub_cache.h"
 #include "weights/safetensors_header.h"
 
 namespace polymath::weights {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kDefaultRevision = "main";
-constexpr size_t kCommitBytesMax = 200;  // of refs/<revision>; a longer one is no commit, and not found
-
-std::string setting(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-// Every cache that the environment names, each once, in the order of search.
-std::vector<fs::path> cache_directories() {
-  std::vector<fs::path> out;
-  const auto add = [&](const std::string& base, std::string_view below) {
-    if (base.empty()) return;
-    fs::path path = below.empty() ? fs::path(base) : fs::path(base) / below;
-    if (std::find(out.begin(), out.end(), path) == out.end()) out.push_back(std::move(path));
-  };
-  add(setting("HF_HUB_CACHE"), "");
-  add(setting("HUGGINGFACE_HUB_CACHE"), "");
-  add(setting("HF_HOME"), "hub");
-  add(setting("XDG_CACHE_HOME"), "huggingface/hub");
-  add(setting("HOME"), ".cache/huggingface/hub");
-  return out;
-}
-
-// One part of a repository's name, or of a revision.
-bool is_plain_name(std::string_view part) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
-  };
-  return !part.empty() && part.size() <= 200 && part != "." && part.find("..") == part.npos &&
-         std::all_of(part.begin(), part.end(), allowed);
-}
-
-// "org/name" or "name" -> "models--org--name"; empty: not the name of a repository.
-std::string cache_folder(std::string_view model) {
-  const size_t slash = model.find('/');
-  const std::string_view first = model.substr(0, slash);
-  if (!is_plain_name(first)) return "";
-  if (slash == model.npos) return absl::StrCat("models--", std::string(first));
-  const std::string_view second = model.substr(slash + 1);
-  if (!is_plain_name(second)) return "";
-  return absl::StrCat("models--", std::string(first), "--", std::string(second));
-}
-
-// The commit in refs/<revision>. Without that file: the revision, which may be a commit.
-std::string commit_of(const fs::path& folder, const std::string& revision) {
-  const auto text = base::read_file((folder / "refs" / revision).string(), kCommitBytesMax);
-  if (!text.ok() || text->empty()) return revision;
-  std::string commit = *text;
-  while (!commit.empty() && std::isspace(static_cast<unsigned char>(commit.back()))) commit.pop_back();
-  return commit;
-}
 
 absl::StatusOr<std::string> existing_path(const std::string& path) {
   std::error_code ignored;
@@ -89,8 +32,34 @@ absl::StatusOr<std::string> existing_path(const std::string& path) {
 absl::Status not_found(const std::string& model, const std::string& revision, const std::vector<std::string>& looked) {
   const bool other = revision != kDefaultRevision;
   return absl::NotFoundError(absl::StrCat("no model ", shown_name(model), " is on this machine; looked at ",
-                                          absl::StrJoin(looked, ", "), ". To get it: huggingface-cli download ", model,
+                                          absl::StrJoin(looked, ", "), ". To get it: polymath pull ", model,
                                           other ? absl::StrCat(" --revision ", revision) : ""));
+}
+
+// Every regular file below a snapshot, relative to it. Links are followed, for files alone.
+std::vector<std::string> files_below(const fs::path& snapshot) {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::recursive_directory_iterator at(snapshot, error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    std::error_code ignored;
+    if (at->is_regular_file(ignored)) names.push_back(at->path().lexically_relative(snapshot).string());
+  }
+  return names;
+}
+
+// The snapshot, or the GGUF file of `quant` in it; empty: there is none.
+absl::StatusOr<std::string> model_in(const fs::path& snapshot, const std::string& quant) {
+  std::error_code ignored;
+  if (!fs::is_directory(snapshot, ignored)) return "";
+  if (quant.empty()) return snapshot.string();
+  std::vector<std::string> fitting;
+  for (const std::string& name : gguf_models(files_below(snapshot))) {
+    if (gguf_has_quant(name, quant)) fitting.push_back((snapshot / name).string());
+  }
+  if (fitting.size() < 2) return fitting.empty() ? "" : fitting[0];
+  return absl::InvalidArgumentError(
+      absl::StrCat("several GGUF models are in ", quant, ": ", absl::StrJoin(fitting, ", ")));
 }
 
 }  // namespace
@@ -102,7 +71,8 @@ absl::StatusOr<std::string> resolve_model(std::string_view model, std::string_vi
   std::error_code ignored;
   if (fs::exists(name, ignored)) return existing_path(name);
 
-  const std::string folder = cache_folder(model);
+  const HubName hub = parse_hub_name(model);
+  const std::string folder = hub_folder(hub.repository);
   if (folder.empty()) {
     return absl::NotFoundError(
         absl::StrCat(shown_name(model), ": no such directory, and not a name as org/name is ([A-Za-z0-9._-])"));
@@ -112,10 +82,12 @@ absl::StatusOr<std::string> resolve_model(std::string_view model, std::string_vi
         absl::StrCat("revision ", shown_name(wanted), ": only [A-Za-z0-9._-] may stand in it"));
   }
   std::vector<std::string> looked = {name};
-  for (const fs::path& cache : cache_directories()) {
-    const std::string commit = commit_of(cache / folder, wanted);
-    const fs::path snapshot = cache / folder / "snapshots" / commit;
-    if (is_plain_name(commit) && fs::is_directory(snapshot, ignored)) return snapshot.string();
+  for (const fs::path& cache : hub_caches()) {
+    const std::string commit = hub_commit(cache / folder, wanted);
+    if (is_plain_name(commit)) {
+      ASSIGN_OR_RETURN(const std::string found, model_in(cache / folder / "snapshots" / commit, hub.quant));
+      if (!found.empty()) return found;
+    }
     looked.push_back((cache / folder / "snapshots" / wanted).string());
   }
   return not_found(name, wanted, looked);

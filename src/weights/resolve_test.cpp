@@ -88,9 +88,24 @@ TEST_F(Resolve, NotFoundSaysWhereItLookedAndWhatToDo) {
   EXPECT_EQ(status.code(), StatusCode::kNotFound);
   for (const std::string& part : {directory_.at("hub/models--org--m/snapshots/v1"),
                                   directory_.at("home/.cache/huggingface/hub/models--org--m/snapshots/v1"),
-                                  std::string("huggingface-cli download org/m --revision v1")}) {
+                                  std::string("polymath pull org/m --revision v1")}) {
     EXPECT_THAT(std::string(status.message()), HasSubstr(part));
   }
+}
+
+TEST_F(Resolve, QuantisationsOfAGgufRepository) {
+  setenv("HF_HUB_CACHE", directory_.at("hub").c_str(), 1);
+  const std::string snapshot = add("hub", "models--org--m");
+  for (const char* name : {"m-Q4_K_M.gguf", "Q8_0/m-Q8_0-00001-of-00002.gguf", "Q8_0/m-Q8_0-00002-of-00002.gguf",
+                           "a-Q2_K.gguf", "b.q2_k.gguf"}) {
+    directory_.write("hub/models--org--m/snapshots/c0ffee/" + std::string(name), "x");
+  }
+  EXPECT_EQ(*resolve_model("org/m:q4_k_m", ""), snapshot + "/m-Q4_K_M.gguf");
+  EXPECT_EQ(*resolve_model("org/m:Q8_0", ""), snapshot + "/Q8_0/m-Q8_0-00001-of-00002.gguf");
+  EXPECT_EQ(resolve_model("org/m:4_K_M", "").status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(resolve_model("org/m:Q2_K", "").status().code(), StatusCode::kInvalidArgument);
+  const auto missing = resolve_model("org/m:Q6_K", "").status();
+  EXPECT_THAT(std::string(missing.message()), HasSubstr("polymath pull org/m:Q6_K"));
 }
 
 TEST_F(Resolve, PathsThatExist) {
@@ -117,7 +132,7 @@ TEST_F(Resolve, NamesThatAreNone) {
   for (const char* name : {"", "../none", "a/b/c", "org/", "/org", "org/..", "../x", "o rg/m", "org/m\n", "org/a..b"}) {
     const auto status = resolve_model(name, "").status();
     EXPECT_TRUE(status.code() == StatusCode::kNotFound || status.code() == StatusCode::kInvalidArgument) << status;
-    EXPECT_THAT(std::string(status.message()), ::testing::Not(HasSubstr("huggingface-cli"))) << name;
+    EXPECT_THAT(std::string(status.message()), ::testing::Not(HasSubstr("polymath pull"))) << name;
   }
   EXPECT_FALSE(resolve_model(std::string_view("a\0b", 3), "").ok());
 }
