@@ -14,8 +14,6 @@ using base::JsonValue;
 
 constexpr int kUser = 65532;        // of the images
 constexpr int kStartupPeriod = 10;  // seconds
-constexpr const char* kPuller = "python:3.12-slim";
-constexpr const char* kHubClient = "huggingface_hub>=1,<3";
 
 JsonObject pod_security() {
   return {{"runAsNonRoot", true},
@@ -124,29 +122,22 @@ JsonObject model_cache(const Workload& workload) {
 }
 
 JsonObject fill_job(const Workload& workload) {
-  const std::string script =
-      absl::StrCat("pip install --no-cache-dir --target=/tmp/hub '", kHubClient,
-                   "'\nPYTHONPATH=/tmp/hub python3 -c \"from huggingface_hub import "
-                   "snapshot_download; snapshot_download('",
-                   workload.repository, "', allow_patterns=['*.json', '*.safetensors', '*.jinja', ",
-                   "'*.model', '*.txt', '*.gguf'])\"\n");
   JsonObject token{{"name", "HF_TOKEN"},
                    {"valueFrom", {{"secretKeyRef", {{"name", "hf-token"}, {"key", "token"}, {"optional", true}}}}}};
   JsonObject container{
       {"name", "fill"},
-      {"image", kPuller},
-      {"command", JsonArray{"sh", "-ec", script}},
+      {"image", workload.image},
+      {"args", JsonArray{"pull", workload.repository}},
       {"env", JsonArray{JsonObject{{"name", "HF_HOME"}, {"value", kModelPath}}, std::move(token)}},
       {"resources", {{"requests", {{"cpu", "2"}, {"memory", "4Gi"}}}, {"limits", {{"memory", "4Gi"}}}}},
       {"securityContext", container_security()},
-      {"volumeMounts", JsonArray{volume_mount("models", kModelPath, false), volume_mount("tmp", "/tmp", false)}}};
+      {"volumeMounts", JsonArray{volume_mount("models", kModelPath, false)}}};
   JsonObject out = object_head("batch/v1", "Job", workload, "-fill");
   JsonObject pod{{"restartPolicy", "OnFailure"},
                  {"automountServiceAccountToken", false},
                  {"securityContext", pod_security()},
                  {"containers", JsonArray{std::move(container)}},
-                 {"volumes", JsonArray{cache_volume(workload),
-                                       JsonObject{{"name", "tmp"}, {"emptyDir", {{"sizeLimit", "1Gi"}}}}}}};
+                 {"volumes", JsonArray{cache_volume(workload)}}};
   out["spec"] = {{"backoffLimit", 6}, {"template", {{"spec", std::move(pod)}}}};
   return out;
 }
