@@ -46,6 +46,8 @@ constexpr VerbRow kVerbs[] = {
      polymath::commands::deploy},
     {"migrate", "migrate FILE            a TGI or vLLM Deployment as one of ours, and what changed",
      polymath::commands::migrate},
+    {"pull", "pull NAME [flags]       download a model from the Hugging Face hub, verified, to where serve finds it",
+     polymath::commands::pull},
     {"kernels", "kernels [MODEL] [flags] kernel variants, and which of them a model's shapes would run",
      polymath::commands::kernels},
     {"flags", "flags                   every flag, as a page of Markdown", flags},

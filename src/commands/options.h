@@ -13,6 +13,7 @@
 #include "commands/load/options.h"
 #include "commands/metric_bounds.h"
 #include "commands/plan/options.h"
+#include "commands/pull/options.h"
 #include "engine/options.h"
 #include "model/balance/options.h"
 #include "parallel/rank_trace.h"
@@ -220,6 +221,7 @@ struct Options {
   PlanOptions plan;
   std::vector<std::string> warnings;  // accepted flags without effect; logged once the log is set up
   DeployOptions deploy;
+  PullOptions pull;
 };
 
 }  // namespace polymath::commands

@@ -25,6 +25,7 @@ int plan(const Arguments& arguments);
 int doctor(const Arguments& arguments);
 int deploy(const Arguments& arguments);
 int migrate(const Arguments& arguments);
+int pull(const Arguments& arguments);
 
 // Prints why and returns the exit code.
 int fail(const absl::Status& status);

@@ -8,8 +8,8 @@ namespace polymath::commands {
 namespace {
 
 using Table = std::span<const Flag> (*)();
-constexpr Table kTables[] = {model_flags, engine_flags, parallel_flags, server_flags,  command_flags,
-                             load_flags,  plan_flags,   deploy_flags,   refused_flags, newest_flags};
+constexpr Table kTables[] = {model_flags, engine_flags, parallel_flags, server_flags,  command_flags, load_flags,
+                             plan_flags,  deploy_flags, pull_flags,     refused_flags, newest_flags};
 
 }  // namespace
 

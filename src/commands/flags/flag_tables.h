@@ -21,6 +21,7 @@ std::span<const Flag> command_flags();
 std::span<const Flag> load_flags();
 std::span<const Flag> plan_flags();
 std::span<const Flag> deploy_flags();
+std::span<const Flag> pull_flags();
 std::span<const Flag> refused_flags();
 std::span<const Flag> newest_flags();
 
@@ -53,6 +54,7 @@ Part& part_of(Options& o) {
   if constexpr (std::is_same_v<Part, KernelsOptions>) return o.kernels;
   if constexpr (std::is_same_v<Part, PlanOptions>) return o.plan;
   if constexpr (std::is_same_v<Part, DeployOptions>) return o.deploy;
+  if constexpr (std::is_same_v<Part, PullOptions>) return o.pull;
 }
 
 template <class Part, class Value>

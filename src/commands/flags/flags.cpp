@@ -122,6 +122,8 @@ const char* verb_name(Verb verb) {
       return "doctor";
     case kDeploy:
       return "deploy";
+    case kPull:
+      return "pull";
   }
   return "";
 }
@@ -129,6 +131,8 @@ const char* verb_name(Verb verb) {
 const char* positional_help(Verb verb) {
   if (verb == kBenchServe) return "The name that requests carry; without one the first that the server lists";
   if (verb == kDoctor) return "A server's URL, or a model on disk; without one this machine alone";
+  if (verb == kPull)
+    return "A repository of the Hugging Face hub: org/name, or org/name:QUANT for one of its GGUF models";
   if (verb == kPlan || verb == kDeploy)
     return "A model directory, GGUF file, config.json, org/name of the local cache, or a known model";
   return "A model directory or GGUF file, or org/name from the local Hugging Face cache";
@@ -281,13 +285,14 @@ std::string flags_markdown() {
   const auto rows = [&](Group group) {
     for (const Flag& flag : flag_table()) {
       if (group_of(flag) != group) continue;
-      const std::string verbs = absl::StrCat(
-          (flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
-          (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
-          (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
-          (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "", (flag.verbs & kQuantize) != 0 ? "quantize " : "",
-          (flag.verbs & kPlan) != 0 ? "plan " : "", (flag.verbs & kDoctor) != 0 ? "doctor " : "",
-          (flag.verbs & kDeploy) != 0 ? "deploy " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
+      const std::string verbs =
+          absl::StrCat((flag.verbs & kServe) != 0 ? "serve " : "", (flag.verbs & kRun) != 0 ? "run " : "",
+                       (flag.verbs & kInspect) != 0 ? "inspect " : "", (flag.verbs & kBench) != 0 ? "bench " : "",
+                       (flag.verbs & kBenchServe) != 0 ? "bench-serve " : "",
+                       (flag.verbs & kBenchQuality) != 0 ? "bench-quality " : "",
+                       (flag.verbs & kQuantize) != 0 ? "quantize " : "", (flag.verbs & kPlan) != 0 ? "plan " : "",
+                       (flag.verbs & kDoctor) != 0 ? "doctor " : "", (flag.verbs & kDeploy) != 0 ? "deploy " : "",
+                       (flag.verbs & kPull) != 0 ? "pull " : "", (flag.verbs & kKernels) != 0 ? "kernels" : "");
       const std::string shorthand = flag.shorthand.empty() ? "" : absl::StrCat(", `", std::string(flag.shorthand), "`");
       const std::string value = flag.value.empty() ? "" : absl::StrCat(" ", std::string(flag.value));
       absl::StrAppend(&out, "| `--", std::string(flag.name), value, "`", shorthand, " | ", verbs, " | ",

@@ -29,6 +29,7 @@ enum Verb : uint16_t {
   kPlan = 256,
   kDoctor = 512,
   kDeploy = 1024,
+  kPull = 2048,
 };
 
 enum class FlagKind {

@@ -112,8 +112,8 @@ constexpr Flag kFlags[] = {
      "A model directory or GGUF file, or org/name from the local Hugging Face cache; the same as the argument without "
      "a flag. Under bench serve the name that requests carry; by default the first that the server lists.",
      set_text<&ModelOptions::name>},
-    {"revision", "", FlagKind::kValue, kModels | kDoctor, "NAME", "main",
-     "Branch, tag or commit of org/name in the local cache.", set_text<&ModelOptions::revision>},
+    {"revision", "", FlagKind::kValue, kModels | kDoctor | kPull, "NAME", "main", "Branch, tag or commit of org/name.",
+     set_text<&ModelOptions::revision>},
     {"tokenizer", "", FlagKind::kValue, kServe | kRun, "MODEL", "the model's own", "Where the tokenizer is read from.",
      set_text<&TextOptions::tokenizer>},
     {"skip-tokenizer-init", "", kSwitch, kServe | kBench, "", "off",
