@@ -4,6 +4,7 @@
 #include "backend/batch_invariant.h"
 #include "backend/communicators.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/device_addresses.h"
 #include "backend/reference/reference_backend.h"
 #include "base/log.h"
 #if POLYMATH_CUDA
@@ -19,11 +20,14 @@ struct Row {
   std::string_view name;
   absl::StatusOr<std::unique_ptr<Backend>> (*make)(const BackendOptions&, bool batch_invariant);
   absl::StatusOr<Communicators> (*communicators)(const std::vector<Backend*>& backends);
+  std::vector<std::string> (*addresses)(int n_devices);
 };
 
 absl::StatusOr<Communicators> in_host_memory(const std::vector<Backend*>& backends) {
   return parallel::host_communicators(static_cast<int>(backends.size()));
 }
+
+std::vector<std::string> no_addresses(int) { return {}; }
 
 // For backends that always are.
 template <auto make_one>
@@ -34,10 +38,10 @@ absl::StatusOr<std::unique_ptr<Backend>> always(const BackendOptions& options, b
 // In the order in which "auto" tries them.
 constexpr Row kBackends[] = {
 #if POLYMATH_CUDA
-    {"cuda", make_cuda_backend, make_cuda_communicators},
+    {"cuda", make_cuda_backend, make_cuda_communicators, cuda_device_addresses},
 #endif
-    {"cpu", always<make_cpu_backend>, in_host_memory},
-    {"reference", always<make_reference_backend>, in_host_memory},
+    {"cpu", always<make_cpu_backend>, in_host_memory, no_addresses},
+    {"reference", always<make_reference_backend>, in_host_memory, no_addresses},
 };
 
 // The user named no device, so a missing one is no error. The next one is tried, and the log says so.
@@ -73,6 +77,13 @@ absl::StatusOr<Communicators> make_communicators(const std::vector<Backend*>& ba
     if (row.name == backends.front()->name()) return row.communicators(backends);
   }
   return absl::InternalError("no backend of this build");
+}
+
+std::vector<std::string> device_addresses(std::string_view backend, int n_devices) {
+  for (const Row& row : kBackends) {
+    if (row.name == backend) return row.addresses(n_devices);
+  }
+  return {};
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> make_batch_invariant_backend(std::string_view name,

@@ -219,6 +219,11 @@ void MetricsRegistry::on_render(std::function<void()> update) {
   updates_.push_back(std::move(update));
 }
 
+void MetricsRegistry::append(std::function<std::string()> page) {
+  const std::lock_guard lock(mutex_);
+  pages_.push_back(std::move(page));
+}
+
 void MetricsRegistry::render_child(const Family& family, const Child& c, std::string& out) {
   if (c.histogram) return render_histogram(c.lines, *c.histogram, out);
   if (c.counter || c.gauge) {
@@ -244,6 +249,7 @@ std::string MetricsRegistry::render() {
     out += f.head;
     for (const auto& c : f.children) render_child(f, c, out);
   }
+  for (const auto& page : pages_) out += page();
   rendered_bytes_ = out.size();
   return out;
 }

@@ -90,6 +90,8 @@ class MetricsRegistry {
   // Called before each render(), one thread at a time, to set gauges that are only read then. It must not use the
   // registry, and must not block.
   void on_render(std::function<void()> update);
+  // Text of families that are not the registry's, behind its own at each render(). As on_render().
+  void append(std::function<std::string()> page);
 
   // Prometheus text format 0.0.4.
   std::string render();
@@ -117,6 +119,7 @@ class MetricsRegistry {
   std::deque<Family> families_;
   std::map<std::string, std::vector<double>, std::less<>> bounds_;
   std::vector<std::function<void()>> updates_;
+  std::vector<std::function<std::string()>> pages_;
   size_t rendered_bytes_ = 0;  // of the last render
 };
 

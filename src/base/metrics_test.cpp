@@ -107,6 +107,16 @@ TEST(Metrics, ManyThreadsLoseNothing) {
   EXPECT_EQ(4 * 250 * 190.0, h.sum());
 }
 
+TEST(Metrics, AppendedPagesComeLast) {
+  MetricsRegistry registry;
+  std::string page = "b 2\n";
+  registry.append([&page] { return page; });
+  registry.gauge("a", "A.", {}).set(1);
+  EXPECT_EQ(registry.render(), "# HELP a A.\n# TYPE a gauge\na 1\nb 2\n");
+  page.clear();
+  EXPECT_EQ(registry.render(), "# HELP a A.\n# TYPE a gauge\na 1\n");
+}
+
 TEST(MetricsDeathTest, OneNameIsOneKind) {
   MetricsRegistry registry;
   registry.counter("a", "A.", {});

@@ -148,6 +148,7 @@ struct ServerOptions {
   bool tokenizer_info = false;
   bool request_metrics = false;
   bool metrics_per_rank = false;
+  bool dcgm_metrics = false;                   // of all GPUs, not only of those that compute
   bool force_usage = false;                    // streams carry the usage unasked
   std::vector<MetricBounds> histogram_bounds;  // instead of a histogram's own
   int stream_interval = 1;

@@ -15,6 +15,7 @@
 #include "api/access/key_ring.h"
 #include "api/door.h"
 #include "api/service.h"
+#include "backend/device_addresses.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process/process_metrics.h"
@@ -22,6 +23,7 @@
 #include "base/read_file.h"
 #include "base/threads.h"
 #include "commands/adapters.h"
+#include "commands/devices/gpu_metrics.h"
 #include "commands/flags/flag_values.h"
 #include "commands/flags/flags.h"
 #include "commands/kernel_metrics.h"
@@ -156,6 +158,17 @@ std::string address(const ServerOptions& options, const server::HttpServer& http
                       v6 ? "]" : "", ":", http.port());
 }
 
+// Of the GPUs that compute, or of all under DCGM's names. Null: there are none to look for.
+std::unique_ptr<GpuMetrics> make_gpu_metrics(const Options& options, const Runtime& runtime,
+                                             base::MetricsRegistry& metrics) {
+  const int n = options.runtime.tensor_parallel * options.runtime.pipeline_parallel * options.runtime.replicas;
+  GpuMetricsOptions of_gpus;
+  of_gpus.dcgm = options.server.dcgm_metrics;
+  if (!of_gpus.dcgm) of_gpus.pci_addresses = backend::device_addresses(runtime.backend().name(), n);
+  if (!of_gpus.dcgm && of_gpus.pci_addresses.empty()) return nullptr;
+  return std::make_unique<GpuMetrics>(std::move(of_gpus), metrics);
+}
+
 // Until a signal (0), the engine's failure or the loss of a node (1).
 int wait_for_end(const Served& served, Supervisor& supervisor, KernelMetrics& kernels, RankMetrics& ranks) {
   while (served.intake().healthy()) {
@@ -250,6 +263,7 @@ absl::StatusOr<int> serve_until_signal(const Options& options, Supervisor& super
   KernelMetrics kernels(served.runtime->backend(), metrics);
   kernels.update();  // the first forward pass ran at load
   RankMetrics ranks(served.models(), options.server.metrics_per_rank, metrics);
+  const auto gpus = make_gpu_metrics(options, *served.runtime, metrics);
   base::log_info("serve", "ready: ", address(options.server, *http), "/v1 serves ", served_name(options.model));
   const int code = wait_for_end(served, supervisor, kernels, ranks);
   if (code != 0) supervisor.end_within(kCloseSeconds + kMarginSeconds);

@@ -7,10 +7,10 @@ import time
 import unittest
 from pathlib import Path
 
-from serving import DEMO, ROOT, Server
+from serving import DEMO, FAKE_NVML, ROOT, Server
 
 FACTS = json.loads(Path(__file__).with_name("metric_facts.json").read_text(encoding="utf-8"))
-PAGES = ("docs/operate/metrics.md", "docs/operate/metrics-compat.md")
+PAGES = ("docs/operate/metrics.md", "docs/operate/metrics-compat.md", "docs/operate/metrics-devices.md")
 SPECULATION = ("--spec-method", "ngram", "--spec-tokens", "2")
 ADAPTER = ("--enable-lora", "--lora-modules", f"capitals={ROOT}/models/polymath-demo-lora-capitals")
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
@@ -172,16 +172,19 @@ class NewestTest(Served):
         self.addCleanup(compat.stop)
         ranks = Server("-tp", "2", "--enable-expert-parallel", "--enable-eplb", "--metrics-per-rank", model=DEMO)
         self.addCleanup(ranks.stop)
+        devices = Server("--metrics-compat", "dcgm", model=DEMO, environment=FAKE_NVML)
+        self.addCleanup(devices.stop)
+        devices.wait_for_metric("DCGM_FI_DEV_XID_ERRORS")
         compat.request("GET", "/v1/models")  # refused: without a key
-        shown = set(self.page.types)
-        for server in (compat, ranks):
-            shown |= set(Page(server.request("GET", "/metrics")[1].decode()).types)
-        shown.add("polymath:tls_certificate_expiry_timestamp_seconds")  # only with TLS
+        types = dict(self.page.types)
+        for server in (compat, ranks, devices):
+            types |= Page(server.request("GET", "/metrics")[1].decode()).types
+        types["polymath:tls_certificate_expiry_timestamp_seconds"] = "gauge"  # only with TLS
         text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
         rows = dict(re.findall(r"^\| `([\w:]+)` \| (\w+) \|", text, re.M))
-        self.assertEqual(set(rows), shown)
+        self.assertEqual(set(rows), set(types))
         for name, type_ in rows.items():
-            self.assertIn(self.page.types.get(name, type_), type_, name)
+            self.assertIn(types[name], type_, name)
 
 
 class CompatTest(Served):

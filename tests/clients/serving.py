@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -15,14 +16,23 @@ STAND_IN = os.environ["POLYMATH_STAND_IN"]
 DEMO = ROOT / "models/polymath-demo"
 IDLE_SECONDS_MAX = 30
 READY_SECONDS = 60
+# The variables of a machine with two GPUs' NVML: tests/devices/fake_nvml.cpp.
+FAKE_NVML = {"LD_LIBRARY_PATH": str(Path(POLYMATH).parent / "tests/devices")}
+METRIC_SECONDS = 20
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Server:
-    def __init__(self, *flags, model=STAND_IN, preexec_fn=None):
+    def __init__(self, *flags, model=STAND_IN, preexec_fn=None, environment=None):
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         command = [POLYMATH, "serve", str(model), "--host", "127.0.0.1", "--port", "0", "--kv-cache-memory-bytes", "8M"]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("VLLM_")}
-        self.process = subprocess.Popen([*command, *flags], stderr=self.log, stdout=self.log, env=environment, preexec_fn=preexec_fn)
+        variables = {k: v for k, v in os.environ.items() if not k.startswith("VLLM_")} | (environment or {})
+        self.process = subprocess.Popen([*command, *flags], stderr=self.log, stdout=self.log, env=variables, preexec_fn=preexec_fn)
         self.port = self._wait_for_port()
 
     def _wait_for_port(self):
@@ -49,6 +59,14 @@ class Server:
         """The sum over labels of a metric."""
         text = self.request("GET", "/metrics")[1].decode()
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(rf"{name}[{{ ]", line))
+
+    def wait_for_metric(self, name):
+        """Until a page has it: what a thread reads is there a moment later."""
+        end = time.monotonic() + METRIC_SECONDS
+        while f"\n{name}{{" not in self.request("GET", "/metrics")[1].decode():
+            if time.monotonic() > end:
+                raise AssertionError(f"no {name}")
+            time.sleep(0.05)
 
     def seconds_until_idle(self):
         begin = time.monotonic()

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/probe.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -234,3 +235,16 @@ void Device::keep(cudaError_t error, const char* what) {
 }
 
 }  // namespace polymath::backend::cuda
+
+namespace polymath::backend {
+
+std::vector<std::string> cuda_device_addresses(int n_devices) {
+  std::vector<std::string> addresses;
+  for (int i = 0; i < n_devices; ++i) {
+    char address[32] = {};
+    if (cudaDeviceGetPCIBusId(address, sizeof(address), i) == cudaSuccess) addresses.emplace_back(address);
+  }
+  return addresses;
+}
+
+}  // namespace polymath::backend

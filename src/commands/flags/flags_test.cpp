@@ -223,7 +223,8 @@ TEST(Flags, MetricsAndTheirBounds) {
   EXPECT_EQ(o->server.histogram_bounds[0].bounds, (std::vector<double>{0.5, 1}));
   const auto plain = parse_flags(kServe, {"m"});
   ASSERT_TRUE(plain.ok()) << plain.status();
-  EXPECT_FALSE(plain->runtime.metrics.vllm_063 || plain->runtime.metrics.tgi);
+  EXPECT_FALSE(plain->runtime.metrics.vllm_063 || plain->runtime.metrics.tgi || plain->server.dcgm_metrics);
+  EXPECT_TRUE(parse_flags(kServe, {"m", "--metrics-compat", "dcgm"})->server.dcgm_metrics);
   EXPECT_EQ(plain->runtime.metrics.log_seconds, 10);
   EXPECT_FALSE(parse_flags(kServe, {"m", "--metrics-compat", "sglang"}).ok());
   for (const char* bounds : {"[]", R"({"latency":[1]})", R"({"request_latency":[]})", R"({"request_latency":[2,1]})",

@@ -75,9 +75,10 @@ absl::Status set_no_log_stats(Options& o, std::string_view value) {
 // Names in one word with commas, or several words.
 absl::Status add_vocabulary(Options& o, std::string_view value) {
   for (const std::string& name : std::vector<std::string>(absl::StrSplit(std::string(value), ','))) {
-    ASSIGN_OR_RETURN(const std::string known, parse_choice(name, {"vllm", "v0.6.3", "tgi"}));
+    ASSIGN_OR_RETURN(const std::string known, parse_choice(name, {"vllm", "v0.6.3", "tgi", "dcgm"}));
     o.runtime.metrics.vllm_063 |= known == "v0.6.3";
     o.runtime.metrics.tgi |= known == "tgi";
+    o.server.dcgm_metrics |= known == "dcgm";
   }
   return absl::OkStatus();
 }
@@ -183,7 +184,7 @@ constexpr Flag kFlags[] = {
      set_no_log_stats},
     {"metrics-compat", "", kList, kServe, "NAMES", "vllm",
      "Also metrics under other names. v0.6.3: those of vLLM 0.6.3, whose label is model_name alone. tgi: those of Text "
-     "Generation Inference.",
+     "Generation Inference. dcgm: those of NVIDIA's DCGM exporter, of every GPU that NVML shows.",
      add_vocabulary},
     {"custom-histogram-buckets", "", FlagKind::kValue, kServe, "JSON", "{}",
      "Bounds of histograms, by vLLM's families: {\"request_latency\": [0.1, 0.5, 1]}. Up to 200 each, ascending.",
