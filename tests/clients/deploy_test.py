@@ -3,14 +3,13 @@
 import http.client
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
 from pathlib import Path
 
-from serving import POLYMATH, ROOT, STAND_IN, Server
+from serving import FAKE_NVML, POLYMATH, ROOT, STAND_IN, Server, free_port
 
 try:
     import yaml
@@ -22,16 +21,11 @@ ALERT_SECONDS = 60
 BODY = {"prompt": "Count:", "max_tokens": 400, "ignore_eos": True, "stream": True}
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class DeployCheckTest(unittest.TestCase):
     def test_every_metric_of_the_examples_exists(self):
-        server = Server()
+        server = Server("--metrics-compat", "dcgm", environment=FAKE_NVML)
         try:
+            server.wait_for_metric("polymath:gpu_last_xid")
             body = json.dumps({"prompt": "a", "max_tokens": 2})
             self.assertEqual(server.request("POST", "/v1/completions", body)[0], 200)
             time.sleep(1.5)  # experts are read once a second

@@ -82,11 +82,12 @@ std::string manifests() {
 }
 
 CheckSettings settings() {
-  return {
-      .load_seconds = 100,
-      .metrics = {"vllm:e2e_request_latency_seconds_bucket", "vllm:kv_cache_usage_perc", "vllm:num_requests_waiting",
-                  "vllm:time_to_first_token_seconds_bucket", "vllm:request_success_total",
-                  "vllm:admission_rejections_total", "vllm:num_preemptions_total", "polymath:expert_imbalance"}};
+  return {.load_seconds = 100,
+          .metrics = {"vllm:e2e_request_latency_seconds_bucket", "vllm:kv_cache_usage_perc",
+                      "vllm:num_requests_waiting", "vllm:time_to_first_token_seconds_bucket",
+                      "vllm:request_success_total", "vllm:admission_rejections_total", "vllm:num_preemptions_total",
+                      "polymath:expert_imbalance", "polymath:gpu_memory_bytes", "polymath:gpu_memory_total_bytes",
+                      "polymath:gpu_clock_limited", "polymath:gpu_ecc_errors_total", "polymath:gpu_row_remap"}};
 }
 
 TEST(DeployCheck, PassesWhatDeployRenders) {

@@ -39,6 +39,17 @@ constexpr Alert kAlerts[] = {
     {"PolymathExpertsUneven", "max by (model_name, pod) (polymath:expert_imbalance{SELECTOR}) > 4", "15m", "warning",
      "the busiest expert of a layer gets over 4 times the mean",
      "larger batches even it out; --enable-eplb moves experts between ranks"},
+    {"PolymathGpuMemory",
+     "max by (pod, gpu) (polymath:gpu_memory_bytes{SELECTOR,kind=\"used\"} / "
+     "ignoring (kind) polymath:gpu_memory_total_bytes{SELECTOR}) > 0.97",
+     "5m", "warning", "over 97 % of a GPU's memory is in use", "lower --gpu-memory-utilization; other processes on it"},
+    {"PolymathGpuHot",
+     "max by (pod, gpu) (polymath:gpu_clock_limited{SELECTOR,reason=~\"hw_slowdown|hw_thermal|sw_thermal\"}) == 1",
+     "5m", "warning", "heat lowers a GPU's clocks", "the node's cooling and its other GPUs"},
+    {"PolymathGpuFaulty",
+     "max by (pod, gpu) (increase(polymath:gpu_ecc_errors_total{SELECTOR,kind=\"uncorrected\"}[1h])) > 0 or "
+     "max by (pod, gpu) (polymath:gpu_row_remap{SELECTOR,state=\"failed\"}) == 1",
+     "1m", "critical", "a GPU's memory has errors", "drain the node; the GPU needs a reset, or a replacement"},
     {"PolymathEngineDead", "up{SELECTOR} == 0", "2m", "critical", "a server does not answer its scrapes",
      "the pod's log and its events"},
     {"PolymathNoServer", "absent(up{SELECTOR}) or sum by (job) (up{SELECTOR}) == 0", "10m", "critical",

@@ -1,6 +1,6 @@
 #pragma once
 
-// Alerts over a server's metrics: the MoE serving guide's three, then ours.
+// Alerts over a server's metrics: the MoE serving guide's three, then ours. Those of GPUs need NVML in the pod.
 
 #include <span>
 #include <string>
