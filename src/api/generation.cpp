@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/output/thinking_budget.h"
 #include "api/status.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -76,7 +77,7 @@ absl::Status Generation::submit_all() {
     request.cache_salt = plan_.cache_salt;
     request.priority = plan_.priority;
     request.adapter = plan_.adapter;
-    request.mask = make_mask(plan_.grammar);
+    request.mask = within_budget(plan_.thinking, make_mask(plan_.grammar));
     request.group = reinterpret_cast<uintptr_t>(this);
     request.sink = std::make_shared<Sink>(shared_from_this(), static_cast<int>(i));
   }

@@ -27,6 +27,8 @@
 
 namespace polymath::api {
 
+struct ThinkingBudget;
+
 struct GenerationPlan {
   std::vector<std::vector<int32_t>> prompts;
   int n = 1;                        // choices of each prompt; choice = prompt * n + i
@@ -39,9 +41,10 @@ struct GenerationPlan {
   bool drop_output = false;  // only the prompt is asked for (echo with max_tokens 0)
   std::string cache_salt;
   int64_t priority = 0;
-  GrammarPtr grammar;                    // of each choice; null: any text
-  int adapter = -1;                      // as engine::Request::adapter
-  std::shared_ptr<engine::Place> place;  // in the queue, reserved before the request was read; null: none
+  GrammarPtr grammar;                              // of each choice; null: any text
+  int adapter = -1;                                // as engine::Request::adapter
+  std::shared_ptr<engine::Place> place;            // in the queue, reserved before the request was read; null: none
+  std::shared_ptr<const ThinkingBudget> thinking;  // of each choice; null: no limit
 };
 
 struct TokenInfo {

@@ -144,6 +144,7 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   chat.force_call = tools.forced;
   chat.forced_function = std::move(tools.function);
   chat.include_reasoning = j.b("include_reasoning", true);
+  if (j.has("thinking_token_budget")) chat.thinking_budget = j.i("thinking_token_budget");
   RETURN_IF_ERROR(parse_kwargs(object, chat));
   if (const auto* documents = j.find("documents"); documents != nullptr) {
     if (!documents->is_array()) return invalid("documents", "must be an array");
@@ -153,6 +154,7 @@ absl::StatusOr<ChatPrompt> parse_chat_prompt(const base::JsonValue& request, con
   chat.add_generation_prompt = j.b("add_generation_prompt", !chat.continue_final_message);
   if (j.has("chat_template")) chat.chat_template = j.s("chat_template");
   RETURN_IF_ERROR(name_field(j.status()));
+  if (chat.thinking_budget.value_or(0) < -1) return invalid("thinking_token_budget", "must be -1 or at least 0");
   chat.trusts_template = trust_template;
   if (chat.continue_final_message && chat.add_generation_prompt) {
     return invalid("continue_final_message", "excludes add_generation_prompt");

@@ -29,6 +29,7 @@ struct ChatPrompt {
   bool continue_final_message = false;
   std::optional<std::string> chat_template;  // the name of one of the model's, or the request's own
   bool trusts_template = false;              // the request may bring its own
+  std::optional<int> thinking_budget;        // tokens of reasoning; absent or -1: no limit
 };
 
 // The fields of a chat that make its prompt. `trust_template`: the request may bring a template.

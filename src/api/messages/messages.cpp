@@ -18,13 +18,21 @@ using ReplyPtr = std::shared_ptr<HttpReply>;
 
 constexpr FieldName kNames[] = {{"stop", "stop_sequences"},
                                 {"response_format", "output_config.format"},
-                                {"reasoning_effort", "output_config.effort"}};
+                                {"reasoning_effort", "output_config.effort"},
+                                {"thinking_token_budget", "thinking.budget_tokens"}};
+
+// Clients send a budget to models of any kind.
+bool can_reason(const ServedModel& model, const base::JsonObject& chat) {
+  const ServedTemplate* found = find_template(model, "", chat.contains("tools"));
+  return found != nullptr && found->output.reasoning != nullptr;
+}
 
 absl::StatusOr<OpenAiRequest> read(Service& service, const Call& call, bool counts, std::string& id) {
   ASSIGN_OR_RETURN(const base::JsonValue json, parse_body(service, call.http));
   RETURN_IF_ERROR(check_client(call.reply));
   ASSIGN_OR_RETURN(ChatOfMessages chat, chat_of_messages(json, counts));
   if (counts) chat.chat.erase("max_tokens");
+  if (counts || !can_reason(service.model(), chat.chat)) chat.chat.erase("thinking_token_budget");
   service.unknown_fields().warn(chat.unknown);
   return read_openai_request(service, Endpoint::kChat, {call, std::move(chat.chat)}, id);
 }

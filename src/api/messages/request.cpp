@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -207,6 +208,12 @@ absl::Status add_thinking(const JsonObject& request, JsonObject& chat) {
     }
     for (const char* name : {"enable_thinking", "thinking"}) {
       if (!kwargs.contains(name)) kwargs[name] = type != "disabled";
+    }
+    if (const auto* budget = find_member(thinking->get_object(), "budget_tokens");
+        budget != nullptr && type != "disabled") {
+      const std::optional<int64_t> tokens = base::whole_number(*budget);
+      if (tokens.value_or(-1) < 0) return invalid("thinking.budget_tokens", "must be an integer of at least 0");
+      chat["thinking_token_budget"] = *tokens;
     }
     const auto* display = find_member(thinking->get_object(), "display");
     if (type == "disabled" || (display != nullptr && *display == "omitted")) chat["include_reasoning"] = false;

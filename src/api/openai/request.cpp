@@ -134,6 +134,7 @@ absl::Status check_beam_search(const OpenAiRequest& out) {
       {s.min_tokens > 0, "min_tokens"},
       {out.form.has_value(), out.form.has_value() ? out.form->field.c_str() : ""},
       {s.repetition.pattern_max > 0, "repetition_detection"},
+      {out.chat.has_value() && out.chat->thinking_budget.value_or(-1) >= 0, "thinking_token_budget"},
   };
   for (const auto& row : rows) {
     if (row.asked) return invalid(row.field, "is not for use_beam_search: true");

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "api/output/thinking_budget.h"
 #include "api/status.h"
 #include "api/test_model.h"
 
@@ -165,6 +166,13 @@ TEST(OpenAiRequest, RefusalsOfVllmsFields) {
       {kText, R"("use_beam_search":true,"stop":"x")", kInvalidArgument, "stop"},
       {kChat, R"("use_beam_search":true,"bad_words":["x"])", kInvalidArgument, "bad_words"},
       {kText, R"("cache_salt":"")", kInvalidArgument, "cache_salt"},
+      {kChat, R"("thinking_token_budget":5)", kInvalidArgument, "thinking_token_budget"},
+      {kChat, R"("thinking_token_budget":-2)", kInvalidArgument, "thinking_token_budget"},
+      {kChat, R"("thinking_token_budget":1.5)", kInvalidArgument, "thinking_token_budget"},
+      {kChat, R"("thinking_token_budget":"5")", kInvalidArgument, "thinking_token_budget"},
+      {kChat, R"("thinking_token_budget":4294967296)", kInvalidArgument, "thinking_token_budget"},
+      {kChat, R"("thinking_token_budget":0,"use_beam_search":true)", kInvalidArgument, "thinking_token_budget"},
+      {kText, R"("thinking_token_budget":5)", kUnimplemented, "thinking_token_budget"},
       {kText, R"("priority":1e300)", kInvalidArgument, "priority"},
   };
   for (const Row& row : rows) {
@@ -225,6 +233,24 @@ TEST(OpenAiRequest, ASuffixMakesAnInfillingPrompt) {
   EXPECT_EQ(request->plan.prompts[0], infilling.tokenizer->encode("<PRE>the<SUF> end<MID>", true));
 }
 
+TEST(OpenAiRequest, ABudgetNeedsAFormatOfReasoning) {
+  ServedModel thinking = stand_in_model();
+  thinking.chat_templates.front().output.reasoning = text::find_reasoning_format("qwen3");
+  const auto budget = [&](const char* fields) {
+    const auto json =
+        base::parse_json(absl::StrCat(R"({"messages":[{"role":"user","content":"hi"}])", fields, "}"), {});
+    auto request = parse_openai_request(*json, kChat, thinking, {});
+    EXPECT_TRUE(request.ok() && resolve_prompts(*request, thinking).ok()) << fields;
+    return request->plan.thinking;
+  };
+  EXPECT_EQ(budget(""), nullptr);
+  EXPECT_EQ(budget(R"(,"thinking_token_budget":-1)"), nullptr);
+  const auto some = budget(R"(,"thinking_token_budget":7)");
+  ASSERT_NE(some, nullptr);
+  EXPECT_EQ(some->tokens_max, 7);
+  EXPECT_EQ(thinking.tokenizer->decode(some->end, false), "</think>");
+}
+
 TEST(OpenAiRequest, AChatEchoesTheAssistantsLastWords) {
   const auto echo = [](const char* messages) {
     const auto json = base::parse_json(std::string(R"({"echo":true,"messages":)") + messages + "}", {});
@@ -272,6 +298,9 @@ TEST(OpenAiRequest, WhatAsksForNothingIsAccepted) {
       {kChat, R"("response_format":{"type":"text"},"tools":[],"tool_choice":"none","parallel_tool_calls":false)"},
       {kChat, R"("modalities":["text"],"metadata":{"a":"b"},"store":false,"reasoning_effort":"low")"},
       {kChat, R"("chat_template_kwargs":{"enable_thinking":false},"documents":[])"},
+      {kChat, R"("thinking_token_budget":-1)"},
+      {kChat, R"("thinking_token_budget":null)"},
+      {kText, R"("thinking_token_budget":-1)"},
   };
   for (const Row& row : rows)
     EXPECT_TRUE(parse(row.endpoint, row.fields).ok()) << parse(row.endpoint, row.fields).status();

@@ -6,6 +6,7 @@
 #include "api/chat/messages.h"
 #include "api/openai/request.h"
 #include "api/output/answer_form.h"
+#include "api/output/thinking_budget.h"
 #include "api/status.h"
 #include "text/token_offsets.h"
 
@@ -46,6 +47,9 @@ absl::Status resolve_chat(OpenAiRequest& request, const ServedModel& model) {
   }
   ASSIGN_OR_RETURN(request.form, answer_form(*request.chat, request.plan.output, std::move(request.form)));
   RETURN_IF_ERROR(compile_grammar(request, model));
+  GenerationPlan& plan = request.plan;
+  const int budget = request.chat->thinking_budget.value_or(-1);
+  ASSIGN_OR_RETURN(plan.thinking, make_thinking_budget(model, plan.output, plan.sampling, budget));
   RETURN_IF_ERROR(check_stopped(request.rules.stopped));
   if (answer.echo) request.chat_echo = last_words(*request.chat);
   ASSIGN_OR_RETURN(AddedPrompt added, add_prompt(model, request.rules, rendered.text, request.plan));

@@ -182,7 +182,7 @@ absl::Status add_reasoning(const JsonObject& request, JsonObject& chat) {
 }
 
 // Fields that are handed on under the same name.
-constexpr std::array<std::string_view, 23> kSame = {"model",
+constexpr std::array<std::string_view, 24> kSame = {"model",
                                                     "stream",
                                                     "temperature",
                                                     "top_p",
@@ -204,7 +204,8 @@ constexpr std::array<std::string_view, 23> kSame = {"model",
                                                     "ignore_eos",
                                                     "structured_outputs",
                                                     "request_id",
-                                                    "min_tokens"};
+                                                    "min_tokens",
+                                                    "thinking_token_budget"};
 // Fields that are read here, or that ask nothing of this server.
 constexpr std::array<std::string_view, 18> kKnown = {"input",
                                                      "instructions",

@@ -63,6 +63,7 @@ const Case kFields[] = {
     {R"("text":{"format":{"type":"json_schema","name":"n","schema":{},"strict":true}})",
      R"({"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{},"strict":true}}})"},
     {R"("reasoning":{"effort":"low","summary":"auto"})", R"({"reasoning_effort":"low"})"},
+    {R"("thinking_token_budget":9)", R"({"thinking_token_budget":9})"},
     {R"("truncation":"disabled","top_logprobs":0,"background":false,"include":["reasoning.encrypted_content"])", "{}"},
 };
 

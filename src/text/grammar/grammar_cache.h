@@ -31,6 +31,7 @@ class GrammarCache {
 
   // Errors as of compile().
   absl::StatusOr<std::shared_ptr<Grammar>> get(const Spec& spec);
+  std::shared_ptr<const Vocabulary> vocabulary();
   const GrammarLimits& limits() const { return limits_; }
 
  private:
@@ -38,7 +39,6 @@ class GrammarCache {
     std::string key;
     std::shared_ptr<Grammar> grammar;
   };
-  std::shared_ptr<const Vocabulary> vocabulary();
   std::shared_ptr<Grammar> find(const std::string& key);
 
   const std::shared_ptr<const Tokenizer> tokenizer_;

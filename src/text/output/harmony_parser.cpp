@@ -65,6 +65,7 @@ class HarmonyParser : public OutputParser {
   }
 
   bool in_reasoning() const override { return header_.kind == Kind::kHeader || header_.kind == Kind::kReasoning; }
+  bool in_reasoning_text() const override { return header_.kind == Kind::kReasoning; }
 
  private:
   void push_header(char byte, OutputEvents& events) {

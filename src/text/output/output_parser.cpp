@@ -67,6 +67,7 @@ class MarkedParser : public OutputParser {
   }
 
   bool in_reasoning() const override { return in_reasoning_; }
+  bool in_reasoning_text() const override { return in_reasoning_ && machine_ == nullptr; }
 
  private:
   void run(bool is_last, OutputEvents& events) {

@@ -46,6 +46,8 @@ class OutputParser {
   virtual void push(std::string_view text, OutputEvents& events) = 0;
   virtual void finish(OutputEvents& events) = 0;
   virtual bool in_reasoning() const = 0;
+  // Not within a header of a channel, nor within a call.
+  virtual bool in_reasoning_text() const = 0;
 };
 
 // REQUIRES: !format.is_plain().

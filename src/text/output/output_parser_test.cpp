@@ -212,6 +212,32 @@ TEST(OutputParser, BeginsInReasoningWhereThePromptEndsSo) {
   EXPECT_FALSE(begins_in_reasoning(r1, "<｜Assistant｜></think>"));
 }
 
+TEST(OutputParser, KnowsWhereReasoningsTextIs) {
+  const struct {
+    const char *reasoning, *calls, *text;
+    bool in_reasoning, in_text;
+  } rows[] = {
+      {"qwen3", "hermes", "", false, false},
+      {"qwen3", "hermes", "<think>", true, true},
+      {"qwen3", "hermes", "<think>Hm. </thi", true, true},
+      {"qwen3", "hermes", "<think><tool_call>", true, false},
+      {"qwen3", "hermes", "<think>Hm.</think>", false, false},
+      {"openai_gptoss", "openai", "", true, false},
+      {"openai_gptoss", "openai", "<|channel|>analysis", true, false},
+      {"openai_gptoss", "openai", "<|channel|>analysis<|message|>", true, true},
+      {"openai_gptoss", "openai", "<|channel|>analysis<|message|>Hm.<|end|>", true, false},
+      {"openai_gptoss", "openai", "<|channel|>final<|message|>", false, false},
+  };
+  for (const auto& row : rows) {
+    const auto parser = make_output_parser(
+        {.calls = find_call_format(row.calls), .reasoning = find_reasoning_format(row.reasoning)}, {});
+    OutputEvents events;
+    parser->push(row.text, events);
+    EXPECT_EQ(parser->in_reasoning(), row.in_reasoning) << row.text;
+    EXPECT_EQ(parser->in_reasoning_text(), row.in_text) << row.text;
+  }
+}
+
 TEST(OutputParser, ShowsLongArgumentsAsTheyCome) {
   const auto parser = make_output_parser({.calls = find_call_format("hermes")}, {});
   OutputEvents events;
