@@ -18,7 +18,7 @@ std::condition_variable changed;
 std::map<std::string, int> codes;  // by function; absent: success
 unsigned long long pending_error = 0;
 
-// What a function is to return. A hanging one waits until it is set anew.
+// What a function is to return. A hanging one waits until it is set again.
 int code_of(const char* function) {
   std::unique_lock lock(mutex);
   changed.wait(lock, [&] { return codes[function] != kHang; });

@@ -20,7 +20,7 @@ class FakeNvml {
   FakeNvml& operator=(const FakeNvml&) = delete;
 
   const char* path() const { return path_; }
-  static constexpr int kHang = -1;  // until the function is set anew
+  static constexpr int kHang = -1;  // until the function is set again
   void set(const char* function, int code) {
     reinterpret_cast<void (*)(const char*, int)>(dlsym(library_, "fake_nvml_set"))(function, code);
   }

@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "commands/http/url.h"
 
 namespace polymath::commands::http {
 namespace {
@@ -44,24 +45,12 @@ absl::StatusOr<Target> parse_base_url(std::string_view url) {
   if (!url.starts_with(kScheme) || url.find_first_of(" \t\r\n?#@") != std::string_view::npos) return bad();
   const std::string_view rest = url.substr(kScheme.size());
   const size_t slash = std::min(rest.find('/'), rest.size());
-  std::string_view authority = rest.substr(0, slash);
-  Target target;
+  auto authority = parse_authority(rest.substr(0, slash));
+  if (!authority) return bad();
+  Target target{.host = std::move(authority->host)};
+  if (authority->port != 0) target.port = authority->port;
   target.base_path = std::string(rest.substr(slash));
   while (target.base_path.ends_with('/')) target.base_path.pop_back();
-  if (authority.starts_with('[')) {
-    const size_t bracket = authority.find(']');
-    if (bracket == std::string_view::npos) return bad();
-    target.host = std::string(authority.substr(1, bracket - 1));
-    authority.remove_prefix(bracket + 1);
-  } else {
-    const size_t host_end = std::min(authority.find(':'), authority.size());
-    target.host = std::string(authority.substr(0, host_end));
-    authority.remove_prefix(host_end);
-  }
-  if (target.host.empty() || (!authority.empty() && !authority.starts_with(':'))) return bad();
-  if (authority.empty()) return target;
-  const bool port = absl::SimpleAtoi(std::string(authority.substr(1)), &target.port);
-  if (!port || target.port < 1 || target.port > 65535) return bad();
   return target;
 }
 

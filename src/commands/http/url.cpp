@@ -23,6 +23,19 @@ absl::Status bad_url(std::string_view text) {
 
 }  // namespace
 
+std::optional<Authority> parse_authority(std::string_view text) {
+  Authority out{.v6 = text.starts_with('[')};
+  const size_t host_end = out.v6 ? text.find(']') : std::min(text.find(':'), text.size());
+  if (host_end == text.npos) return std::nullopt;
+  out.host = std::string(text.substr(out.v6, host_end - out.v6));
+  text.remove_prefix(host_end + out.v6);
+  if (out.host.empty()) return std::nullopt;
+  if (text.empty()) return out;
+  const bool port = text.starts_with(':') && absl::SimpleAtoi(std::string(text.substr(1)), &out.port);
+  if (!port || out.port < 1 || out.port > 65535) return std::nullopt;
+  return out;
+}
+
 std::string Url::authority() const {
   const bool v6 = host.find(':') != std::string::npos;
   const bool usual = port == (tls ? 443 : 80);
@@ -39,21 +52,14 @@ absl::StatusOr<Url> parse_url(std::string_view text) {
   if (!plain || text.size() > kUrlBytesMax || (!tls && !text.starts_with("http://"))) return bad_url(text);
   const std::string_view rest = text.substr(tls ? 8 : 7);
   const size_t authority_end = std::min(rest.find_first_of("/?#"), rest.size());
-  std::string_view authority = rest.substr(0, authority_end);
-  Url url{.tls = tls, .port = tls ? 443 : 80};
-  const bool v6 = authority.starts_with('[');
-  const size_t host_end = v6 ? authority.find(']') : std::min(authority.find(':'), authority.size());
-  if (host_end == authority.npos) return bad_url(text);
-  url.host = absl::AsciiStrToLower(std::string(authority.substr(v6, host_end - v6)));
-  const bool named = !url.host.empty() && std::all_of(url.host.begin(), url.host.end(), [v6](char c) {
+  const auto authority = parse_authority(rest.substr(0, authority_end));
+  if (!authority) return bad_url(text);
+  const bool named = std::all_of(authority->host.begin(), authority->host.end(), [v6 = authority->v6](char c) {
     return v6 ? absl::ascii_isxdigit(static_cast<unsigned char>(c)) || c == ':' || c == '.' : is_host_char(c);
   });
   if (!named) return bad_url(text);
-  authority.remove_prefix(host_end + v6);
-  if (!authority.empty()) {
-    const bool port = authority.starts_with(':') && absl::SimpleAtoi(std::string(authority.substr(1)), &url.port);
-    if (!port || url.port < 1 || url.port > 65535) return bad_url(text);
-  }
+  Url url{.tls = tls, .host = absl::AsciiStrToLower(authority->host), .port = tls ? 443 : 80};
+  if (authority->port != 0) url.port = authority->port;
   const std::string_view path = rest.substr(authority_end);
   url.path = std::string(path.substr(0, path.find('#')));
   if (!url.path.starts_with('/')) url.path.insert(0, "/");

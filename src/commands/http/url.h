@@ -2,12 +2,22 @@
 
 // Absolute URLs of http and https (RFC 3986), as far as a client that follows redirects needs them. Pure.
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
 
 namespace polymath::commands::http {
+
+// "host[:port]", or with an address in brackets.
+struct Authority {
+  std::string host;  // without brackets
+  bool v6 = false;   // it had brackets
+  int port = 0;      // 0: none is named
+};
+// Nullopt: an empty host, or a port that is not 1 to 65535.
+std::optional<Authority> parse_authority(std::string_view text);
 
 struct Url {
   bool tls = false;

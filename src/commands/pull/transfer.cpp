@@ -122,7 +122,7 @@ absl::Status fetch_once(const HubFile& file, PartialFile& partial, const Transfe
   return absl::UnavailableError(absl::StrCat(file.path, " ended after ", partial.size(), " of ", file.size, " bytes"));
 }
 
-// Attempts count anew where bytes arrived.
+// Attempts are counted from 0 again where bytes arrived.
 absl::Status fetch_rest(const HubFile& file, PartialFile& partial, const Transfer& transfer) {
   for (int attempt = 1; !partial.whole(); ++attempt) {
     const uint64_t before = partial.size();
